@@ -1,0 +1,55 @@
+# Every target sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
+# Only Python 3.11 or newer and make have to be there: `make compare`.
+
+PYTHON ?= python3
+CASE ?= digits
+OUT ?= build
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# The two frameworks and the built-in cases; and what tests and development need besides.
+RUN_EXTRAS := torch,jax,vision,language
+DEV_EXTRAS := $(RUN_EXTRAS),zoo,dev
+
+.PHONY: compare test test-slow bench lint format hooks clean
+
+compare: .venv/.installed-run
+	$(BIN)/regauge compare $(CASE) --quick --out $(OUT)
+	@echo "report: $(OUT)/report.html"
+
+test: lint
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: .venv/.installed-dev
+	$(BIN)/python -m pytest -n 2 -m slow
+
+bench: .venv/.installed-dev
+	$(BIN)/python -m benchmarks
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+hooks: .venv/.installed-dev
+	$(BIN)/pre-commit install
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache
+
+# torch is installed by itself first: its build is chosen by the constraint alone, whatever the other packages ask.
+.venv/.installed-run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "regauge needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) --editable '.[$(RUN_EXTRAS)]'
+	touch $@
+
+.venv/.installed-dev: .venv/.installed-run
+	$(PIP) --editable '.[$(DEV_EXTRAS)]'
+	touch $@

@@ -1,0 +1,141 @@
+"""Case: a model with everything that regauge needs to convert, check, train and measure it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from regauge.errors import BadCase
+
+
+@dataclass
+class Case:
+    """A model, its inputs, and how it is trained.
+
+    Attributes:
+        model: torch.nn.Module, flax nnx.Module or Linen (module, variables), equinox.Module, or a function.
+        inputs: tuple of positional arguments, or dict of keyword arguments, of the model: arrays of the model's
+            framework in any pytree.
+        targets: what the loss needs besides the outputs, any pytree.
+        loss: ``loss(outputs, targets) -> scalar`` in the model's framework.
+        optimizer: a torch.optim.Optimizer, or a spec such as ``regauge.optimizers.AdamW(lr=1e-3)``.
+        name: what reports call the case; the class name of the model when None.
+    """
+
+    model: Any
+    inputs: Any
+    targets: Any = None
+    loss: Any = None
+    optimizer: Any = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inputs, tuple | dict):
+            raise BadCase(
+                "inputs must be a tuple of positional or a dict of keyword arguments of the model",
+                received=type(self.inputs).__name__,
+                next="write inputs=(x,) for one positional argument",
+            )
+        if self.loss is not None and not callable(self.loss):
+            raise BadCase("loss must be a function of (outputs, targets)", received=repr(self.loss))
+        if self.optimizer is not None and self.loss is None:
+            raise BadCase("the case has an optimizer but no loss", next="give loss=, a function of (outputs, targets)")
+        if self.name is None:
+            self.name = type(self.model).__name__
+
+    @property
+    def trains(self) -> bool:
+        """Whether the case says how to take a training step."""
+        return self.loss is not None and self.optimizer is not None
+
+
+def load_case(reference: str) -> Case:
+    """The case that ``file.py:name``, ``package.module:name`` or the name of a built-in case refers to.
+
+    Imports the person's file, and with it their framework: call it in a worker, never in the parent.
+
+    Raises:
+        BadCase: no such file, module, name or case; or the file raises (its own error is shown with its line).
+    """
+    from regauge import cases
+
+    if reference in cases.BUILT_IN:
+        reference = cases.BUILT_IN[reference].reference
+    target, separator, name = reference.rpartition(":")
+    if not separator or not target or not name:
+        raise BadCase(
+            "a case is written file.py:name or package.module:name",
+            received=reference,
+            next=f"built-in cases: {', '.join(cases.BUILT_IN)}",
+        )
+    module = _import(target)
+    if not hasattr(module, name):
+        names = [key for key in vars(module) if not key.startswith("_")]
+        raise BadCase(
+            f"{target} has no name {name!r}", received=reference, next=f"it defines: {', '.join(names[-12:])}"
+        )
+    found = getattr(module, name)
+    if not isinstance(found, Case) and callable(found) and not _is_model(found):
+        found = _call(found, reference)
+    if not isinstance(found, Case):
+        raise BadCase(
+            f"{reference} is not a regauge.Case, nor a function that returns one",
+            received=type(found).__name__,
+            next=f"write {name} = regauge.Case(model, inputs=(x,))",
+        )
+    return found
+
+
+def _is_model(found: Any) -> bool:
+    return isinstance(found, type) or hasattr(found, "parameters") or hasattr(found, "forward")
+
+
+def _call(function: Any, reference: str) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        raise _own_error(error, f"{reference} raised {type(error).__name__}: {error}") from error
+
+
+def _import(target: str) -> ModuleType:
+    if not target.endswith(".py"):
+        try:
+            return importlib.import_module(target)
+        except ModuleNotFoundError as error:
+            raise BadCase(
+                f"no module named {error.name!r}",
+                received=target,
+                next="give a path that ends in .py, or install the package in this interpreter",
+            ) from error
+        except Exception as error:
+            raise _own_error(error, f"importing {target} raised {type(error).__name__}: {error}") from error
+    path = Path(target).resolve()
+    if not path.is_file():
+        raise BadCase(f"no such file: {target}", received=target, next="check the path")
+    name = path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BadCase(f"{target} is not a Python file", received=target)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _own_error(error, f"running {target} raised {type(error).__name__}: {error}") from error
+    return module
+
+
+def _own_error(error: BaseException, what: str) -> BadCase:
+    """A BadCase that points to the last line of the person's own code in the traceback."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "site-packages" not in f.filename and "regauge" not in Path(f.filename).parts]
+    frame = (own or frames)[-1]
+    return BadCase(what, where=f"{frame.filename}:{frame.lineno}", details=[frame.line or ""])

@@ -1,0 +1,440 @@
+"""The body of `__call__`: statements in the order of the original, with its names, lines and shapes.
+
+A value that is used once, by an operator of the same original statement, is written inside that expression; every
+other value is assigned, under the name that the original's statement gives it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from regauge.emit.expressions import Helpers, cast_expression, write_node
+from regauge.emit.layers import Layout
+from regauge.emit.members import Structure
+from regauge.emit.names import RESERVED, identifier
+from regauge.emit.origins import Statement, function_at, statement_at
+from regauge.emit.partial import literal, substitute
+from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
+from regauge.emit.simplify import simplify
+from regauge.errors import EmitError
+from regauge.ir.graph import Frame, Node, Operand, Ref, Sym, TensorSpec
+from regauge.lower.plan import Plan
+
+_LONGEST_INLINE = 88  # characters of an expression that is still written inside another
+
+
+@dataclass(frozen=True)
+class Line:
+    """One statement of emitted code, with the comment at its end and the original's line."""
+
+    text: str
+    comment: str = ""
+    origin: str = ""
+
+
+@dataclass
+class Body:
+    """Parameters and statements of one function."""
+
+    parameters: list[str]
+    lines: list[Line] = field(default_factory=list)
+
+
+class BodyWriter:
+    """Writes the statements of one module call.
+
+    Args:
+        scope: the call.
+        structure: what is a member of what.
+        plan: rules of the operators.
+        result_casts: casts that the shape check found necessary, by value name.
+        constants: expressions of small constant tensors, by value name.
+        helpers: receives functions for ops.py.
+        parameter_hints: names that the caller uses for the values it passes.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        structure: Structure,
+        plan: Plan,
+        result_casts: Mapping[str, str],
+        constants: Mapping[str, ast.expr],
+        helpers: Helpers,
+        parameter_hints: Mapping[str, str],
+    ) -> None:
+        self.scope = scope
+        self.structure = structure
+        self.specs = structure.context.specs
+        self.weights = structure.context.weights
+        self.plan = plan
+        self.result_casts = result_casts
+        self.constants = constants
+        self.helpers = helpers
+        self.expressions: dict[str, ast.expr] = {}
+        self.names: dict[str, str] = {}  # local name -> value that it holds now
+        self.statement: dict[str, Statement | None] = {}
+        self.left: Counter[str] = Counter()
+        self.pinned: Counter[str] = Counter()  # local names that a kept expression still needs
+        self.kept: dict[str, list[str]] = {}
+        self.readers: dict[str, list[Item]] = {}
+        self.lines: list[Line] = []
+        self.child_hints: dict[Scope, dict[str, str]] = {}
+        self._count_uses()
+        self.parameters = self._name_parameters(parameter_hints)
+        self.inputs: dict[str, ast.expr] = {v: self.expressions[v] for v in scope.inputs}
+
+    # names -----------------------------------------------------------------------------------------------------
+
+    def _count_uses(self) -> None:
+        for item in self.scope.items:
+            names = item_inputs(item)
+            self.left.update(names)
+            for name in set(names):
+                self.readers.setdefault(name, []).append(item)
+        self.left.update(self.scope.outputs)
+        self.left.update(value for _, value in self._stored_here())
+
+    def _stored_here(self) -> list[tuple[str, str]]:
+        """(weight, value) of the buffers that this module owns and this call changes."""
+        made = {name for item in self.scope.items for name in item_outputs(item)}
+        mutations = self.structure.graph.mutations
+        return [(w, v) for w, v in mutations if v in made and owns(self.scope.path, w)]
+
+    def _name_parameters(self, hints: Mapping[str, str]) -> list[str]:
+        declared = list(self._declared_parameters())
+        names: dict[str, str] = {}
+        for value in self.scope.inputs:
+            hint = hints.get(value, "")
+            if hint in declared:
+                names[value] = hint
+                declared.remove(hint)
+        for value in self.scope.inputs:
+            if value in names:
+                continue
+            is_weight = value in self.weights
+            fallback = hints.get(value) or (self.weights[value].name.split(".")[-1] if is_weight else value)
+            names[value] = declared.pop(0) if declared and not is_weight else self._free(identifier(fallback), names)
+        for value, name in names.items():
+            safe = identifier(name)
+            self.expressions[value] = ast.Name(safe, ast.Load())
+            self.names[safe] = value
+        return [identifier(names[value]) for value in self.scope.inputs]
+
+    def _free(self, name: str, taken: Mapping[str, str]) -> str:
+        used = set(taken.values()) | set(self.names) | RESERVED
+        candidate, number = name, 2
+        while candidate in used:
+            candidate, number = f"{name}_{number}", number + 1
+        return candidate
+
+    def _declared_parameters(self) -> tuple[str, ...]:
+        for node in self.scope.nodes():
+            frame = self._frame(node)
+            if frame is not None:
+                function = function_at(frame)
+                return function.parameters if function and function.class_name else ()
+        return ()
+
+    def _frame(self, node: Node) -> Frame | None:
+        """The line of this module's own forward at which the operator ran."""
+        forwards = [f for f in node.origin.frames if f.function in ("forward", "__call__")]
+        own = [s for s in node.origin.modules if not s.type.startswith("torch.nn.")]
+        depth = next((i for i, s in enumerate(own) if s.call == self.scope.step.call), None)
+        if depth is None or depth >= len(forwards):
+            if self.scope.path:
+                return None
+            return forwards[-1] if forwards else next(iter(node.origin.frames), None)
+        return forwards[depth]
+
+    def _statement(self, item: Item) -> Statement | None:
+        node = item if isinstance(item, Node) else next(item.nodes(), None)
+        frame = self._frame(node) if node is not None else None
+        return statement_at(frame.file, frame.line) if frame is not None else None
+
+    def read_inputs_as(self, expressions: Mapping[str, ast.expr]) -> None:
+        """Inputs that are not parameters of their own but parts of one, such as `outputs["logits"]`."""
+        self.inputs.update(expressions)
+        self.expressions.update(expressions)
+
+    # expressions -----------------------------------------------------------------------------------------------
+
+    def use(self, ref: Ref) -> ast.expr:
+        """The expression of a value; counts as one of its uses."""
+        self.left[ref.name] -= 1
+        self.pinned.subtract(self.kept.pop(ref.name, ()))
+        if ref.name in self.expressions:
+            return self.expressions[ref.name]
+        if ref.name in self.constants:
+            return self.constants[ref.name]
+        if ref.name in self.weights:
+            return self._weight(self.weights[ref.name].name)
+        raise EmitError(f"value {ref.name} is read before it is made", where=self.scope.path)
+
+    def _weight(self, name: str) -> ast.expr:
+        path, layout = self.structure.locate(self.scope, name)
+        expression = ast.parse(f"{member_expression(path)}[...]", mode="eval").body
+        return _undo_layout(expression, layout)
+
+    # statements ------------------------------------------------------------------------------------------------
+
+    def write(self, returned: Callable[[Callable[[Ref], ast.expr]], ast.expr]) -> Body:
+        """The body; `returned` makes the expression of the return statement from the values."""
+        items = self.scope.items
+        for position, item in enumerate(items):
+            following = items[position + 1] if position + 1 < len(items) else None
+            if isinstance(item, Scope):
+                self._write_call(item, following)
+            else:
+                self._write_node(position, item, following)
+        mutated = self._mutations()
+        result = simplify(returned(self.use))
+        lines = [*self._sizes(result), *self.lines, *mutated]
+        lines.append(Line(f"return {ast.unparse(result)}"))
+        return Body(self.parameters, lines)
+
+    def _write_node(self, position: int, node: Node, following: Item | None) -> None:
+        holder = self.structure.holders[self.scope]
+        drop = holder.dropouts.get(position)
+        if node.op == "aten.dropout.default":
+            source = node.argument("input")
+            if not isinstance(source, Ref):
+                raise EmitError("dropout of something that is no array", where=node.origin.line)
+            expression = self.use(source)
+            if drop is not None:
+                expression = _call(f"self.{drop[0]}", [expression])
+            self._finish(node, [node.outputs[0].name], expression, following, pure=drop is None)
+            return
+        extras = {"dropout": ast.parse(f"self.{drop[0]}", mode="eval").body} if drop is not None else {}
+        self._bind_repeated(node)
+        written = write_node(node, self.plan.rules[node.op], self.specs, self.use, extras, self.helpers)
+        expression = written.expression
+        renames: dict[str, ast.expr] = {}
+        for statement in written.statements:
+            self._write_residual(statement, renames, node)
+        expression = substitute(renames)(expression)
+        outputs = [value.name for value in node.outputs]
+        if len(outputs) == 1 and outputs[0] in self.result_casts:
+            expression = cast_expression(expression, self.result_casts[outputs[0]])
+        self._finish(node, outputs, expression, following, pure=drop is None)
+
+    def _bind_repeated(self, node: Node) -> None:
+        """An operand that is itself an expression must have a name before a rule writes it more than once."""
+        for _, operand in node.arguments:
+            for ref in _refs(operand):
+                expression = self.expressions.get(ref.name)
+                if expression is None or _is_atomic(expression):
+                    continue
+                probe = write_node(
+                    node,
+                    self.plan.rules[node.op],
+                    self.specs,
+                    lambda r, name=ref.name: ast.Name("probe__" if r.name == name else "other__", ast.Load()),  # type: ignore[misc]
+                    {},
+                    Helpers(),
+                )
+                trees: list[ast.AST] = [probe.expression, *probe.statements]
+                uses = sum(isinstance(n, ast.Name) and n.id == "probe__" for t in trees for n in ast.walk(t))
+                if uses > 1:
+                    self._assign([ref.name], expression, node, self._statement(node))
+
+    def _write_residual(self, statement: ast.stmt, renames: dict[str, ast.expr], node: Node) -> None:
+        if not isinstance(statement, ast.Assign):
+            raise EmitError("a rule left a statement that is no assignment", where=node.op)
+        value = substitute(renames)(statement.value)
+        target = statement.targets[0]
+        items = target.elts if isinstance(target, ast.Tuple) else [target]
+        names = []
+        for item in items:
+            if not isinstance(item, ast.Name):
+                raise EmitError("a rule assigned to something that is no name", where=node.op)
+            name = self._free(item.id.split("__")[0], {})
+            self.names[name] = f"{node.outputs[0].name}:{name}"
+            self.left[self.names[name]] = 1
+            renames[item.id] = ast.Name(name, ast.Load())
+            names.append(name)
+        self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(simplify(value))}", origin=node.origin.line))
+
+    def _write_call(self, child: Scope, following: Item | None) -> None:
+        member = self.structure.holders[self.scope].members[child.path]
+        layer = self.structure.layers.get(child)
+        inputs = list(layer.inputs) if layer is not None else child.inputs
+        self.child_hints[child] = {n: self._name_of(n) for n in inputs}
+        arguments = [self.use(Ref(name)) for name in inputs]
+        for name in set(child.inputs) - set(inputs):
+            self.left[name] -= 1
+        expression = _call(member_expression([member.target]), arguments)
+        self._finish(child, child.outputs, expression, following, pure=False)
+
+    def _name_of(self, value: str) -> str:
+        expression = self.expressions.get(value)
+        return expression.id if isinstance(expression, ast.Name) else ""
+
+    def _finish(self, item: Item, outputs: list[str], expression: ast.expr, following: Item | None, pure: bool) -> None:
+        """Keep the expression for its one use in the same original statement, or assign it."""
+        statement = self._statement(item)
+        used = [name for name in outputs if self.left[name] > 0]
+        if not used:
+            return
+        only = outputs[0]
+        if len(outputs) == 1 and self.left[only] == 1:
+            if self._is_read_by(item, following) and not self._repeats(item, following):
+                same = statement is not None and statement == self._statement(following) if following else False
+                if same and len(ast.unparse(expression)) <= _LONGEST_INLINE:
+                    self._keep(only, expression)
+                    return
+            if self._swaps_heads(item):
+                self._keep_swap(item, only, expression, statement)
+                return
+            last = following is None and self.scope.outputs == [only]
+            if last and len(ast.unparse(expression)) <= _LONGEST_INLINE:
+                self._keep(only, expression)
+                return
+        if len(outputs) == 1 and _is_atomic(expression) and pure:
+            self.expressions[only] = expression
+            return
+        self._assign(outputs, expression, item, statement)
+
+    def _keep(self, value: str, expression: ast.expr) -> None:
+        """Write the value where it is used; the local names in it must not be assigned before."""
+        self.expressions[value] = expression
+        self.kept[value] = [n.id for n in ast.walk(expression) if isinstance(n, ast.Name) and n.id in self.names]
+        self.pinned.update(self.kept[value])
+
+    @staticmethod
+    def _is_read_by(item: Item, following: Item | None) -> bool:
+        return following is not None and any(name in item_inputs(following) for name in item_outputs(item))
+
+    def _repeats(self, item: Item, following: Item | None) -> bool:
+        """Two calls of one list of modules, one after the other: kept apart, they can become a loop."""
+        if not isinstance(item, Scope) or not isinstance(following, Scope):
+            return False
+        members = self.structure.holders[self.scope].members
+        a, b = members[item.path], members[following.path]
+        return a.index is not None and a.attribute == b.attribute
+
+    def _swaps_heads(self, item: Item) -> bool:
+        """A swap of heads and time that attention undoes: it is written there, where both cancel."""
+        if not isinstance(item, Node):
+            return False
+        readers = self.readers.get(item.outputs[0].name, [])
+        if len(readers) != 1 or not isinstance(readers[0], Node):
+            return False
+        pair = {item.op, readers[0].op}
+        return pair == {"aten.transpose.int", "aten.scaled_dot_product_attention.default"}
+
+    def _keep_swap(self, item: Item, value: str, expression: ast.expr, statement: Statement | None) -> None:
+        func = expression.func if isinstance(expression, ast.Call) else None
+        if isinstance(func, ast.Attribute) and func.attr == "swapaxes" and not _is_atomic(func.value):
+            self.left[value] += 1
+            self._assign([value], func.value, item, statement)
+            self.left[value] -= 1
+            func.value = self.expressions[value]
+            self.lines[-1] = Line(self.lines[-1].text, "", self.lines[-1].origin)
+        self._keep(value, expression)
+
+    def _assign(self, outputs: list[str], expression: ast.expr, item: Item, statement: Statement | None) -> None:
+        names = []
+        for position, value in enumerate(outputs):
+            if self.left[value] <= 0:
+                names.append("_")
+                continue
+            name = self._choose(value, position, len(outputs), item, statement)
+            names.append(name)
+            self.names[name] = value
+            self.expressions[value] = ast.Name(name, ast.Load())
+        node = item if isinstance(item, Node) else next(item.nodes())
+        shape = _shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
+        self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))
+
+    def _choose(self, value: str, position: int, count: int, item: Item, statement: Statement | None) -> str:
+        candidates = []
+        if statement is not None and statement.targets:
+            if len(statement.targets) == count and statement.targets[position]:
+                candidates.append(statement.targets[position])
+            elif len(statement.targets) == 1 and count == 1 and statement.targets[0]:
+                candidates.append(statement.targets[0])
+        base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
+        candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]
+        for candidate in candidates:
+            name = identifier(candidate)
+            holder = self.names.get(name)
+            if (holder is None or self.left[holder] <= 0) and not self.pinned[name]:
+                return name
+        return self._free(identifier(candidates[-1] if candidates[-1] else "x"), {})
+
+    # state and sizes ---------------------------------------------------------------------------------------------
+
+    def _mutations(self) -> list[Line]:
+        lines = []
+        for weight, value in self._stored_here():
+            try:
+                path, layout = self.structure.locate(self.scope, weight)
+            except KeyError:  # the layer updates it itself, or nothing reads it
+                continue
+            if layout:
+                raise EmitError(f"buffer {weight} is written in a layout of its own", where=self.scope.path)
+            expression = self.use(Ref(value))
+            lines.append(Line(f"{member_expression(path)}[...] = {ast.unparse(expression)}"))
+        return lines
+
+    def _sizes(self, result: ast.expr) -> list[Line]:
+        """`batch = x.shape[0]` for the symbolic sizes that the body names."""
+        text = "\n".join([*(line.text for line in self.lines), ast.unparse(result)])
+        lines = []
+        for symbol in self.structure.graph.symbols:
+            if not re.search(rf"\b{re.escape(symbol.name)}\b", text):
+                continue
+            for value in self.scope.inputs:
+                shape = self.specs[value].shape
+                axis = next((i for i, d in enumerate(shape) if d == Sym(symbol.name)), None)
+                if axis is not None:
+                    lines.append(Line(f"{symbol.name} = {ast.unparse(self.inputs[value])}.shape[{axis}]"))
+                    break
+            else:
+                raise EmitError(f"the size {symbol.name} is in none of the inputs of {self.scope.path or 'the model'}")
+        return lines
+
+
+def member_expression(path: list[str]) -> str:
+    """`self.blocks[0].attn` from attribute parts in which list positions are written `blocks.0`."""
+    text = "self"
+    for part in ".".join(path).split("."):
+        text += f"[{part}]" if part.isdigit() else f".{part}"
+    return text
+
+
+def _undo_layout(expression: ast.expr, layout: Layout) -> ast.expr:
+    for kind, axes in reversed(layout):
+        if kind != "permute":
+            raise EmitError(f"layout {kind} cannot be undone in an expression")
+        if axes == (1, 0):
+            expression = ast.Attribute(expression, "T", ast.Load())
+        else:
+            inverse = tuple(axes.index(i) for i in range(len(axes)))
+            expression = ast.Call(ast.Attribute(expression, "transpose", ast.Load()), [literal(a) for a in inverse], [])
+    return expression
+
+
+def _call(function: str, arguments: list[ast.expr]) -> ast.expr:
+    return ast.Call(ast.parse(function, mode="eval").body, arguments, [])
+
+
+def _is_atomic(expression: ast.expr) -> bool:
+    if isinstance(expression, ast.Name | ast.Constant):
+        return True
+    return isinstance(expression, ast.Attribute) and _is_atomic(expression.value)
+
+
+def _refs(operand: Operand) -> list[Ref]:
+    if isinstance(operand, Ref):
+        return [operand]
+    return [r for item in operand for r in _refs(item)] if isinstance(operand, tuple) else []
+
+
+def _shape_comment(spec: TensorSpec) -> str:
+    return "[" + ", ".join(d.text if isinstance(d, Sym) else str(d) for d in spec.shape) + "]"

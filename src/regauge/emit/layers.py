@@ -1,0 +1,302 @@
+"""Recognised layers: calls of torch.nn modules that one NNX module, with every argument written, equals exactly.
+
+An entry looks at the operators that really ran in the call, not at the module's class alone: a subclass with
+another forward, or a layer with an option that NNX lacks, does not match and is emitted from its operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from regauge.emit.scopes import Scope
+from regauge.ir.graph import Node, Ref, TensorSpec, WeightSpec
+
+Layout = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A recognised call: how the module is constructed, and where the original's weights are in it.
+
+    Attributes:
+        constructor: ``nnx.Linear`` or a class of `rules.modules.nnx_modules`.
+        arguments: positional arguments as Python values.
+        keywords: keyword arguments as Python values; dtypes as `Text`.
+        weights: the original's leaf name -> (attribute, layout).
+        inputs: the values that the call takes.
+        output: the value that it makes.
+        rngs: whether the constructor takes ``rngs=rngs``.
+        unused: leaf names of weights that the NNX module does not need, with the reason.
+    """
+
+    constructor: str
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    weights: dict[str, tuple[str, Layout]]
+    inputs: tuple[str, ...]
+    output: str
+    rngs: bool = True
+    unused: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A value that is written as this expression."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What recognition looks up: weights by value name, specs by value name."""
+
+    weights: dict[str, WeightSpec]
+    specs: dict[str, TensorSpec]
+
+    def weight(self, node: Node, argument: str) -> WeightSpec | None:
+        operand = node.argument(argument)
+        return self.weights.get(operand.name) if isinstance(operand, Ref) else None
+
+
+Recogniser = Callable[[Scope, Node, Context], Layer | None]
+_RECOGNISERS: dict[str, Recogniser] = {}
+
+
+def recognises(op: str) -> Callable[[Recogniser], Recogniser]:
+    def register(fn: Recogniser) -> Recogniser:
+        _RECOGNISERS[op] = fn
+        return fn
+
+    return register
+
+
+def recognise(scope: Scope, context: Context) -> Layer | None:
+    """The NNX layer that this call is, or None."""
+    if not scope.step.type.startswith("torch.nn.") or any(isinstance(item, Scope) for item in scope.items):
+        return None
+    nodes = [item for item in scope.items if isinstance(item, Node)]
+    main = [node for node in nodes if not _counts_batches(node, context)]
+    if len(main) != 1 or main[0].op not in _RECOGNISERS:
+        return None
+    layer = _RECOGNISERS[main[0].op](scope, main[0], context)
+    if layer is None or not _owns_all(scope, layer, context):
+        return None
+    return layer if scope.outputs == [layer.output] else None
+
+
+def _counts_batches(node: Node, context: Context) -> bool:
+    used = [context.weights[r.name].name for _, r in node.arguments if isinstance(r, Ref) and r.name in context.weights]
+    return len(used) == 1 and used[0].endswith("num_batches_tracked") and node.op == "aten.add.Tensor"
+
+
+def _owns_all(scope: Scope, layer: Layer, context: Context) -> bool:
+    """All weights that the call reads belong to the module itself and are not borrowed or tied elsewhere."""
+    read = [
+        context.weights[n]
+        for node in scope.nodes()
+        for _, o in node.arguments
+        for n in _refs(o)
+        if n in context.weights
+    ]
+    leaves = {spec.name.removeprefix(scope.path + ".") for spec in read if spec.tied_to is None}
+    foreign = any(not spec.name.startswith(scope.path + ".") or spec.tied_to is not None for spec in read)
+    return not foreign and leaves <= set(layer.weights) | set(layer.unused)
+
+
+def _refs(operand: Any) -> list[str]:
+    return [operand.name] if isinstance(operand, Ref) else []
+
+
+def _ref(operand: Any) -> str:
+    return operand.name if isinstance(operand, Ref) else ""
+
+
+def _param_dtype(spec: TensorSpec) -> dict[str, Any]:
+    return {} if spec.dtype == "float32" else {"param_dtype": Text(f"jnp.{spec.dtype}")}
+
+
+def _fixed(spec: TensorSpec) -> tuple[int, ...]:
+    return tuple(d for d in spec.shape if isinstance(d, int))
+
+
+@recognises("aten.linear.default")
+def linear(scope: Scope, node: Node, context: Context) -> Layer | None:
+    weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
+    if weight is None or (node.argument("bias") is not None and bias is None):
+        return None
+    out_features, in_features = _fixed(weight.spec)
+    keywords: dict[str, Any] = {} if bias else {"use_bias": False}
+    weights: dict[str, tuple[str, Layout]] = {"weight": ("kernel", (("permute", (1, 0)),))}
+    if bias:
+        weights["bias"] = ("bias", ())
+    return Layer(
+        "nnx.Linear",
+        (in_features, out_features),
+        keywords | _param_dtype(weight.spec),
+        weights,
+        (_ref(node.argument("input")),),
+        node.outputs[0].name,
+    )
+
+
+def _per_axis(value: Any, rank: int) -> tuple[int, ...]:
+    items = tuple(value) if isinstance(value, tuple) else (value,)
+    return items * rank if len(items) == 1 else items
+
+
+def _short(values: tuple[int, ...]) -> Any:
+    """One number where all axes agree, as a person writes it."""
+    return values[0] if len(set(values)) == 1 else values
+
+
+def convolution(scope: Scope, node: Node, context: Context) -> Layer | None:
+    """nnx.Conv on channels-last arrays; kernels are stored as HWIO."""
+    weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
+    channels_last = dict(node.arguments).get("channels_last") is True
+    if weight is None or not channels_last or (node.argument("bias") is not None and bias is None):
+        return None
+    out_features, in_per_group, *kernel = _fixed(weight.spec)
+    rank = len(kernel)
+    groups = node.argument("groups")
+    stride, dilation = _per_axis(node.argument("stride"), rank), _per_axis(node.argument("dilation"), rank)
+    padding = node.argument("padding")
+    if not isinstance(groups, int) or not isinstance(padding, str | tuple | int):
+        return None
+    keywords: dict[str, Any] = {"kernel_size": tuple(kernel)}
+    if set(stride) != {1}:
+        keywords["strides"] = _short(stride)
+    keywords["padding"] = padding.upper() if isinstance(padding, str) else _padding(_per_axis(padding, rank))
+    if set(dilation) != {1}:
+        keywords["kernel_dilation"] = _short(dilation)
+    if groups != 1:
+        keywords["feature_group_count"] = groups
+    if bias is None:
+        keywords["use_bias"] = False
+    to_hwio = (*range(2, rank + 2), 1, 0)
+    weights: dict[str, tuple[str, Layout]] = {"weight": ("kernel", (("permute", to_hwio),))}
+    if bias:
+        weights["bias"] = ("bias", ())
+    return Layer(
+        "nnx.Conv",
+        (in_per_group * groups, out_features),
+        keywords | _param_dtype(weight.spec),
+        weights,
+        (_ref(node.argument("input")),),
+        node.outputs[0].name,
+    )
+
+
+def _padding(padding: tuple[int, ...]) -> Any:
+    return "VALID" if set(padding) == {0} else _short(padding)
+
+
+for _op in ("conv1d", "conv2d", "conv3d"):
+    for _overload in ("default", "padding"):
+        recognises(f"aten.{_op}.{_overload}")(convolution)
+
+
+def _scale_and_bias(weight: WeightSpec | None, bias: WeightSpec | None, keywords: dict[str, Any]) -> dict[str, Any]:
+    weights: dict[str, tuple[str, Layout]] = {}
+    if weight is not None:
+        weights["weight"] = ("scale", ())
+    else:
+        keywords["use_scale"] = False
+    if bias is not None:
+        weights["bias"] = ("bias", ())
+    else:
+        keywords["use_bias"] = False
+    return weights
+
+
+@recognises("aten.layer_norm.default")
+def layer_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
+    shape = node.argument("normalized_shape")
+    if not isinstance(shape, tuple) or len(shape) != 1 or not isinstance(shape[0], int):
+        return None
+    keywords: dict[str, Any] = {"epsilon": node.argument("eps"), "use_fast_variance": False}
+    weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
+    weights = _scale_and_bias(weight, bias, keywords)
+    keywords |= _param_dtype(weight.spec) if weight else {}
+    return Layer("nnx.LayerNorm", (shape[0],), keywords, weights, (_ref(node.argument("input")),), node.outputs[0].name)
+
+
+@recognises("aten.rms_norm.default")
+def rms_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
+    shape, epsilon = node.argument("normalized_shape"), node.argument("eps")
+    weight = context.weight(node, "weight")
+    spec = context.specs[_ref(node.argument("input"))]
+    if not isinstance(shape, tuple) or len(shape) != 1 or not isinstance(shape[0], int) or weight is None:
+        return None
+    if epsilon is None and spec.dtype == "float32":
+        epsilon = 1.1920928955078125e-07  # torch: the epsilon of the input's dtype
+    if epsilon is None:
+        return None
+    keywords = {"epsilon": epsilon, "use_fast_variance": False} | _param_dtype(weight.spec)
+    weights: dict[str, tuple[str, Layout]] = {"weight": ("scale", ())}
+    return Layer("nnx.RMSNorm", (shape[0],), keywords, weights, (_ref(node.argument("input")),), node.outputs[0].name)
+
+
+@recognises("aten.group_norm.default")
+def group_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
+    if dict(node.arguments).get("channels_last") is not True:
+        return None
+    weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
+    channels = context.specs[_ref(node.argument("input"))].shape[-1]
+    keywords: dict[str, Any] = {
+        "num_groups": node.argument("num_groups"),
+        "epsilon": node.argument("eps"),
+        "use_fast_variance": False,
+    }
+    weights = _scale_and_bias(weight, bias, keywords)
+    keywords |= _param_dtype(weight.spec) if weight else {}
+    return Layer("nnx.GroupNorm", (channels,), keywords, weights, (_ref(node.argument("input")),), node.outputs[0].name)
+
+
+@recognises("aten.batch_norm.default")
+def batch_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
+    mean, var = context.weight(node, "running_mean"), context.weight(node, "running_var")
+    weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
+    spec = context.specs[_ref(node.argument("input"))]
+    last = spec.ndim == 2 or dict(node.arguments).get("channels_last") is True
+    if mean is None or var is None or not last or (weight is None) != (bias is None):
+        return None
+    keywords: dict[str, Any] = {"epsilon": node.argument("eps"), "momentum": node.argument("momentum")}
+    weights: dict[str, tuple[str, Layout]] = {"running_mean": ("mean", ()), "running_var": ("var", ())}
+    if weight is None:
+        keywords["affine"] = False
+    else:
+        weights |= {"weight": ("scale", ()), "bias": ("bias", ())}
+    return Layer(
+        "BatchNorm",
+        (mean.spec.shape[0],),
+        keywords | _param_dtype(mean.spec),
+        weights,
+        (_ref(node.argument("input")),),
+        node.outputs[0].name,
+        rngs=False,
+        unused={"num_batches_tracked": "a counter that nothing reads"},
+    )
+
+
+@recognises("aten.embedding.default")
+def embedding(scope: Scope, node: Node, context: Context) -> Layer | None:
+    weight = context.weight(node, "weight")
+    if weight is None:
+        return None
+    rows, features = _fixed(weight.spec)
+    padding_idx = node.argument("padding_idx")
+    weights: dict[str, tuple[str, Layout]] = {"weight": ("embedding", ())}
+    keywords = _param_dtype(weight.spec)
+    constructor = "nnx.Embed"
+    if isinstance(padding_idx, int) and padding_idx >= 0:
+        constructor, keywords = "Embedding", {"padding_idx": padding_idx} | keywords
+    return Layer(
+        constructor, (rows, features), keywords, weights, (_ref(node.argument("indices")),), node.outputs[0].name
+    )
+
+
+@recognises("aten.dropout.default")
+def dropout(scope: Scope, node: Node, context: Context) -> Layer | None:
+    return Layer("nnx.Dropout", (node.argument("p"),), {}, {}, (_ref(node.argument("input")),), node.outputs[0].name)

@@ -1,0 +1,100 @@
+"""What the person's own source says about names: parameters of forward, targets of assignments, lines of classes.
+
+Emitted code takes its local names from here. Files are read from disk; a file that is gone or has changed costs
+only the names, never the meaning.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from regauge.ir.graph import Frame
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of the original: where it begins, and the names that it assigns ('' where not a name)."""
+
+    line: int
+    targets: tuple[str, ...]
+    returns: bool = False
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the original: its parameters without self, its first line, the class around it."""
+
+    parameters: tuple[str, ...]
+    line: int
+    class_name: str
+    class_line: int
+
+
+@cache
+def _tree(file: str) -> ast.Module | None:
+    try:
+        return ast.parse(Path(file).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return None
+
+
+@cache
+def _functions(file: str) -> tuple[tuple[int, int, Function, ast.FunctionDef], ...]:
+    tree = _tree(file)
+    found: list[tuple[int, int, Function, ast.FunctionDef]] = []
+
+    def visit(node: ast.AST, class_name: str, class_line: int) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                visit(child, child.name, child.lineno)
+            elif isinstance(child, ast.FunctionDef):
+                a = child.args
+                names = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
+                function = Function(tuple(n for n in names if n != "self"), child.lineno, class_name, class_line)
+                found.append((child.lineno, child.end_lineno or child.lineno, function, child))
+                visit(child, class_name, class_line)
+            else:
+                visit(child, class_name, class_line)
+
+    if tree is not None:
+        visit(tree, "", 0)
+    return tuple(found)
+
+
+def function_at(frame: Frame) -> Function | None:
+    """The innermost function around a line."""
+    around = [
+        (end - start, function) for start, end, function, _ in _functions(frame.file) if start <= frame.line <= end
+    ]
+    return min(around, key=lambda pair: pair[0])[1] if around else None
+
+
+@cache
+def statement_at(file: str, line: int) -> Statement | None:
+    """The innermost statement around a line, with what it assigns."""
+    best: tuple[int, ast.stmt] | None = None
+    for start, end, _, tree in _functions(file):
+        if not start <= line <= end:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.ClassDef):
+                last = node.end_lineno or node.lineno
+                if node.lineno <= line <= last and (best is None or last - node.lineno <= best[0]):
+                    best = (last - node.lineno, node)
+    if best is None:
+        return None
+    return Statement(best[1].lineno, _targets(best[1]), isinstance(best[1], ast.Return))
+
+
+def _targets(node: ast.stmt) -> tuple[str, ...]:
+    if isinstance(node, ast.Assign):
+        target = node.targets[0]
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        target = node.target
+    else:
+        return ()
+    items = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
+    return tuple(item.id if isinstance(item, ast.Name) else "" for item in items)

@@ -1,0 +1,546 @@
+"""Partial evaluation of a rule's source: from a Python function to the expression that a person would write.
+
+A rule is ordinary Python over arrays and attributes. For one node all attributes are known, and so are ranks,
+dtypes and fixed sizes: conditions on them are decided here, constant expressions become literals, parameters
+become the argument expressions. What is left is an expression, sometimes after a few assignments. When the
+body needs more than that (a loop, a condition on values), `specialise` gives None and the rule is called as a
+helper in `ops.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+import math
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from regauge.ir.graph import Sym, TensorSpec
+
+
+class NotStatic(Exception):
+    """The value depends on what is only known when the program runs."""
+
+
+class NotInlinable(Exception):
+    """The body cannot be written as assignments and one expression."""
+
+
+@dataclass(frozen=True)
+class ArrayArgument:
+    """An array operand: the expression that stands for it, and what is known about it."""
+
+    expression: ast.expr
+    spec: TensorSpec
+
+
+@dataclass(frozen=True)
+class ModuleArgument:
+    """A module passed as a callable (an nnx.Dropout): only its expression is known."""
+
+    expression: ast.expr
+
+
+@dataclass(frozen=True)
+class DTypeArgument:
+    """A dtype: the object that rules compare with, and how it is written."""
+
+    value: Any
+    text: str
+
+
+class SymbolicInt:
+    """A size that is known by name only. Sizes are never negative; no other comparison is decided."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, SymbolicInt) and other.text == self.text:
+            return True
+        if isinstance(other, int) and other < 0:
+            return False
+        raise NotStatic(self.text)
+
+    def __lt__(self, other: Any) -> bool:
+        if isinstance(other, int) and other <= 0:
+            return False
+        raise NotStatic(self.text)
+
+    def __ge__(self, other: Any) -> bool:
+        return not self < other
+
+    def __le__(self, other: Any) -> bool:
+        if isinstance(other, int) and other < 0:
+            return False
+        raise NotStatic(self.text)
+
+    def __gt__(self, other: Any) -> bool:
+        return not self <= other
+
+    def __bool__(self) -> bool:
+        raise NotStatic(self.text)
+
+    def __index__(self) -> int:
+        raise NotStatic(self.text)
+
+    def _combine(self, symbol: str, other: Any, reverse: bool = False) -> SymbolicInt:
+        left, right = (other, self) if reverse else (self, other)
+        return SymbolicInt(f"({left!r} {symbol} {right!r})")
+
+    def __add__(self, other: Any) -> SymbolicInt:
+        return self._combine("+", other)
+
+    def __radd__(self, other: Any) -> SymbolicInt:
+        return self._combine("+", other, True)
+
+    def __sub__(self, other: Any) -> SymbolicInt:
+        return self._combine("-", other)
+
+    def __rsub__(self, other: Any) -> SymbolicInt:
+        return self._combine("-", other, True)
+
+    def __mul__(self, other: Any) -> SymbolicInt:
+        return self._combine("*", other)
+
+    def __rmul__(self, other: Any) -> SymbolicInt:
+        return self._combine("*", other, True)
+
+    def __floordiv__(self, other: Any) -> SymbolicInt:
+        return self._combine("//", other)
+
+    def __mod__(self, other: Any) -> SymbolicInt:
+        return self._combine("%", other)
+
+
+class _ArrayProxy:
+    """What a rule may ask of an array before it has values: rank, dtype, fixed sizes, element count."""
+
+    def __init__(self, spec: TensorSpec, dtype: Any) -> None:
+        self.spec = spec
+        self.ndim = len(spec.shape)
+        self.dtype = dtype
+        self.shape = tuple(SymbolicInt(d.text) if isinstance(d, Sym) else d for d in spec.shape)
+
+    @property
+    def size(self) -> int:
+        known = [d for d in self.shape if isinstance(d, int)]
+        if len(known) != len(self.shape):
+            raise NotStatic("size")
+        return math.prod(known)
+
+    def __bool__(self) -> bool:
+        raise NotStatic("truth of an array")
+
+    def __len__(self) -> int:
+        size = self.shape[0]
+        if isinstance(size, SymbolicInt):
+            raise NotStatic("length")
+        return size
+
+    def _refuse(self, *_: Any) -> Any:
+        raise NotStatic("arithmetic on an array")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __matmul__ = __getitem__ = __pow__ = __rpow__ = _refuse
+    __eq__ = __ne__ = _refuse  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+    def __iter__(self) -> Any:
+        raise NotStatic("iteration over an array")
+
+
+@dataclass
+class Residual:
+    """What is left of a rule for one node: assignments (names are the rule's own), then one expression."""
+
+    statements: list[ast.stmt]
+    expression: ast.expr
+    helpers: set[str] = field(default_factory=set)  # functions of the rule's file that are still called
+
+
+@cache
+def function_tree(fn: Callable[..., Any]) -> ast.FunctionDef:
+    """The syntax tree of a function, without decorators and docstring."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(fn))).body[0]
+    if not isinstance(tree, ast.FunctionDef):
+        raise NotInlinable(f"{fn.__name__} is not a plain function")
+    tree.decorator_list = []
+    if ast.get_docstring(tree) is not None:
+        tree.body = tree.body[1:]
+    return tree
+
+
+# Calls into array libraries that ask about dtypes; every other call there makes an array and is left alone.
+_STATIC_CALLS = {"issubdtype", "finfo", "iinfo", "dtype", "iscomplexobj", "isdtype", "prod", "ceil", "floor", "sqrt"}
+_ARRAY_LIBRARIES = {"jnp", "jax", "lax", "nnx", "np"}
+
+
+class _Evaluator(ast.NodeTransformer):
+    """Turns expressions into residual ones: static parts become literals, names become their expressions."""
+
+    def __init__(self, fn: Callable[..., Any], dtype_object: Callable[[str], Any]) -> None:
+        self.globals = inspect.unwrap(fn).__globals__
+        self.dtype_object = dtype_object
+        self.static: dict[str, Any] = {}
+        self.expressions: dict[str, ast.expr] = {}
+        self.local: set[str] = set()  # names bound inside a comprehension that stays
+        self.helpers: set[str] = set()
+
+    # binding -----------------------------------------------------------------------------------------------
+
+    def bind(self, name: str, argument: Any) -> None:
+        self.static.pop(name, None)
+        self.expressions.pop(name, None)
+        self.static[name] = self._static_value(argument)
+        self.expressions[name] = literal(argument)
+
+    def bind_expression(self, name: str, expression: ast.expr) -> None:
+        self.static.pop(name, None)
+        self.expressions[name] = expression
+
+    def _static_value(self, argument: Any) -> Any:
+        if isinstance(argument, ArrayArgument):
+            return _ArrayProxy(argument.spec, self.dtype_object(argument.spec.dtype))
+        if isinstance(argument, ModuleArgument):
+            return _Callable()
+        if isinstance(argument, DTypeArgument):
+            return argument.value
+        if isinstance(argument, Sym):
+            return SymbolicInt(argument.text)
+        if isinstance(argument, tuple):
+            return tuple(self._static_value(item) for item in argument)
+        return argument
+
+    # evaluation --------------------------------------------------------------------------------------------
+
+    def evaluate(self, node: ast.expr) -> Any:
+        """The value of an expression, or NotStatic."""
+        if _makes_arrays(node):
+            raise NotStatic(ast.unparse(node))
+        for name in _names(node):
+            known = name in self.static or (name in self.globals and name not in self.expressions)
+            if not known and name not in _BUILTINS and name not in _bound_names(node):
+                raise NotStatic(name)
+        code = compile(ast.Expression(ast.fix_missing_locations(copy.deepcopy(node))), "<rule>", "eval")
+        try:
+            return eval(code, {**self.globals, **self.static})
+        except NotStatic:
+            raise
+        except Exception as error:
+            raise NotStatic(str(error)) from error
+
+    def residual(self, node: ast.expr) -> ast.expr:
+        result = self.visit(copy.deepcopy(node))
+        if not isinstance(result, ast.expr):
+            raise NotInlinable(ast.dump(node))
+        return result
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.expr) and not isinstance(node, ast.Constant | ast.Starred | ast.Slice):
+            try:
+                value = self.evaluate(node)
+                written = literal(value)
+            except (NotStatic, TypeError):
+                pass
+            else:
+                return written
+        return super().visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id in self.expressions and node.id not in self.local:
+            return copy.deepcopy(self.expressions[node.id])
+        if (
+            node.id not in self.local
+            and node.id not in _ARRAY_LIBRARIES
+            and inspect.isfunction(self.globals.get(node.id))
+        ):
+            self.helpers.add(node.id)
+        return node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        try:
+            chosen = node.body if self.evaluate(node.test) else node.orelse
+        except NotStatic:
+            raise NotInlinable("a condition on values") from None
+        return self.visit(chosen)
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
+        raise NotInlinable("a lambda")
+
+    def _comprehension(self, node: Any) -> Any:
+        raise NotInlinable("a comprehension over arrays")
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        unrolled = self._unroll(node)
+        if unrolled is not None:
+            return unrolled
+        node.args = [self._argument(item) for item in node.args]
+        node.keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
+        node.func = self.visit(node.func)
+        return node
+
+    def _argument(self, node: ast.expr) -> ast.expr:
+        if isinstance(node, ast.Starred):
+            return ast.Starred(self.visit(node.value), ast.Load())
+        return self.visit(node)
+
+    def _unroll(self, node: ast.Call) -> ast.expr | None:
+        """`tuple(f(t) for t in tensors)` over a known number of arrays, written out."""
+        is_sequence = isinstance(node.func, ast.Name) and node.func.id in ("tuple", "list") and len(node.args) == 1
+        if not is_sequence or not isinstance(node.args[0], ast.GeneratorExp | ast.ListComp):
+            return None
+        items = self._comprehension_items(node.args[0])
+        kind = ast.Tuple if isinstance(node.func, ast.Name) and node.func.id == "tuple" else ast.List
+        return kind(items, ast.Load())
+
+    def _comprehension_items(self, node: ast.GeneratorExp | ast.ListComp) -> list[ast.expr]:
+        generator = node.generators[0]
+        iterable = self.visit(generator.iter)
+        target = generator.target
+        if len(node.generators) != 1 or generator.ifs or not isinstance(target, ast.Name):
+            raise NotInlinable("a comprehension over arrays")
+        if not isinstance(iterable, ast.Tuple | ast.List):
+            raise NotInlinable("a comprehension over arrays")
+        items = []
+        name = target.id
+        for element in iterable.elts:
+            saved = self.expressions.get(name)
+            self.expressions[name] = element
+            items.append(self.visit(copy.deepcopy(node.elt)))
+            if saved is None:
+                del self.expressions[name]
+            else:
+                self.expressions[name] = saved
+        return items
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        value, index = self.visit(node.value), self.visit(node.slice)
+        if isinstance(value, ast.Tuple) and isinstance(index, ast.Constant) and isinstance(index.value, int):
+            return value.elts[index.value]
+        return ast.Subscript(value, index, ast.Load())
+
+
+class _Callable:
+    """Stands for a module argument: it is not None, and nothing else is known."""
+
+    def __call__(self, *_: Any) -> Any:
+        raise NotStatic("a module call")
+
+
+_BUILTINS = {
+    "abs", "all", "any", "bool", "complex", "dict", "divmod", "enumerate", "float", "int", "isinstance", "len",
+    "list", "max", "min", "range", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "type",
+    "zip", "True", "False", "None",
+}  # fmt: skip
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _bound_names(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def _makes_arrays(node: ast.AST) -> bool:
+    """Whether an expression calls into an array library for more than a question about dtypes."""
+    for call in ast.walk(node):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            continue
+        root: ast.AST = call.func
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if isinstance(root, ast.Name) and root.id in _ARRAY_LIBRARIES and call.func.attr not in _STATIC_CALLS:
+            return True
+    return False
+
+
+def literal(value: Any) -> ast.expr:
+    """The expression that writes a value; TypeError when it has none."""
+    if isinstance(value, ArrayArgument | ModuleArgument):
+        return copy.deepcopy(value.expression)
+    if isinstance(value, DTypeArgument):
+        return ast.parse(value.text, mode="eval").body
+    if isinstance(value, Sym | SymbolicInt):
+        return ast.parse(value.text, mode="eval").body
+    if isinstance(value, bool | str | None | type(...)):
+        return ast.Constant(value)
+    if isinstance(value, int):
+        return ast.Constant(int(value)) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-int(value)))
+    if isinstance(value, float):
+        return _float(float(value))
+    if isinstance(value, complex):
+        return ast.parse(repr(value), mode="eval").body
+    if isinstance(value, tuple):
+        return ast.Tuple([literal(item) for item in value], ast.Load())
+    if isinstance(value, list):
+        return ast.List([literal(item) for item in value], ast.Load())
+    if isinstance(value, slice):
+        parts = [literal(v) for v in (value.start, value.stop, value.step)]
+        return ast.Call(ast.Name("slice", ast.Load()), parts, [])
+    return _dtype_literal(value)
+
+
+def _dtype_literal(value: Any) -> ast.expr:
+    if value is int or value is float or value is bool:
+        return ast.Name(value.__name__, ast.Load())
+    name = getattr(value, "__name__", None) or getattr(value, "name", None)
+    if not isinstance(name, str) or not hasattr(value, "dtype" if isinstance(value, type) else "itemsize"):
+        raise TypeError(f"no literal for {type(value).__name__}")
+    return dtype_expression(name.rstrip("_"))
+
+
+def dtype_expression(name: str) -> ast.expr:
+    """How emitted code writes a dtype: int64 as `int`, whose width follows JAX's 64-bit setting."""
+    if name in ("int64", "bool"):
+        return ast.Name("int" if name == "int64" else "bool", ast.Load())
+    return ast.Attribute(ast.Name("jnp", ast.Load()), name, ast.Load())
+
+
+def _float(value: float) -> ast.expr:
+    if math.isnan(value):
+        return ast.parse("jnp.nan", mode="eval").body
+    if math.isinf(value):
+        return ast.parse("jnp.inf" if value > 0 else "-jnp.inf", mode="eval").body
+    return ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
+
+
+def specialise(
+    fn: Callable[..., Any], arguments: Mapping[str, Any], dtype_object: Callable[[str], Any]
+) -> Residual | None:
+    """The residual of `fn` for these arguments, or None when it must stay a helper.
+
+    Args:
+        fn: a rule's function.
+        arguments: every parameter by name: `ArrayArgument`, `ModuleArgument`, `DTypeArgument`, `Sym`, Python
+            values, or tuples of these.
+        dtype_object: the target framework's dtype for a framework-neutral name.
+    """
+    tree = function_tree(fn)
+    evaluator = _Evaluator(fn, dtype_object)
+    for name, argument in arguments.items():
+        evaluator.bind(name, argument)
+    statements: list[ast.stmt] = []
+    try:
+        expression = _run(tree.body, evaluator, statements)
+    except (NotInlinable, TypeError):
+        return None
+    if expression is None:
+        return None
+    return _inline_single_uses(Residual(statements, expression, evaluator.helpers))
+
+
+def _run(body: list[ast.stmt], evaluator: _Evaluator, statements: list[ast.stmt]) -> ast.expr | None:
+    """Execute statements as far as they are static; the returned expression, or None at the end of a block."""
+    for statement in body:
+        if isinstance(statement, ast.Return):
+            return evaluator.residual(statement.value or ast.Constant(None))
+        if isinstance(statement, ast.If):
+            try:
+                chosen = statement.body if evaluator.evaluate(statement.test) else statement.orelse
+            except NotStatic:
+                raise NotInlinable("a condition on values") from None
+            result = _run(chosen, evaluator, statements)
+            if result is not None:
+                return result
+        elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            _assign(statement.targets[0], statement.value, evaluator, statements)
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            _assign(statement.target, statement.value, evaluator, statements)
+        elif isinstance(statement, ast.Pass) or (
+            isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        ):
+            continue
+        else:
+            raise NotInlinable(type(statement).__name__)
+    return None
+
+
+def _assign(target: ast.expr, value: ast.expr, evaluator: _Evaluator, statements: list[ast.stmt]) -> None:
+    if isinstance(target, ast.Name):
+        try:
+            known = evaluator.evaluate(value)
+            evaluator.expressions[target.id] = literal(known)
+            evaluator.static[target.id] = known
+            return
+        except (NotStatic, TypeError):
+            pass
+        expression = evaluator.residual(value)
+        if isinstance(expression, ast.Name):
+            proxy = evaluator.static.get(value.id) if isinstance(value, ast.Name) else None
+            evaluator.bind_expression(target.id, expression)
+            if proxy is not None:
+                evaluator.static[target.id] = proxy
+            return
+        fresh = f"{target.id}__{len(statements)}"
+        statements.append(ast.Assign([ast.Name(fresh, ast.Store())], expression))
+        evaluator.bind_expression(target.id, ast.Name(fresh, ast.Load()))
+        return
+    if isinstance(target, ast.Tuple) and all(isinstance(item, ast.Name) for item in target.elts):
+        names = [item.id for item in target.elts if isinstance(item, ast.Name)]
+        expression = evaluator.residual(value)
+        if isinstance(expression, ast.Tuple) and len(expression.elts) == len(names):
+            for name, element in zip(names, expression.elts, strict=True):
+                evaluator.bind_expression(name, element)
+                if isinstance(element, ast.Constant):
+                    evaluator.static[name] = element.value
+            return
+        fresh_names = [f"{name}__{len(statements)}" for name in names]
+        store: list[ast.expr] = [ast.Name(name, ast.Store()) for name in fresh_names]
+        statements.append(ast.Assign([ast.Tuple(store, ast.Store())], expression))
+        for name, fresh in zip(names, fresh_names, strict=True):
+            evaluator.bind_expression(name, ast.Name(fresh, ast.Load()))
+        return
+    raise NotInlinable("an assignment to more than names")
+
+
+def _inline_single_uses(residual: Residual) -> Residual:
+    """Put assignments that are used once where they are used."""
+    kept: list[ast.stmt] = []
+    pending = list(residual.statements)
+    while pending:
+        statement = pending.pop(0)
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+        if not isinstance(target, ast.Name):
+            kept.append(statement)
+            continue
+        rest: list[ast.AST] = [*pending, residual.expression]
+        uses = sum(
+            isinstance(n, ast.Name) and n.id == target.id and isinstance(n.ctx, ast.Load)
+            for part in rest
+            for n in ast.walk(part)
+        )
+        if uses == 0:
+            continue
+        if uses > 1 or not isinstance(statement, ast.Assign):
+            kept.append(statement)
+            continue
+        put = substitute({target.id: statement.value})
+        pending = [put(s) for s in pending]
+        residual.expression = put(residual.expression)
+    return Residual(kept, residual.expression, residual.helpers)
+
+
+def substitute(expressions: Mapping[str, ast.expr]) -> Callable[[Any], Any]:
+    """A function that replaces names in a tree by expressions."""
+
+    class Substitute(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            if isinstance(node.ctx, ast.Load) and node.id in expressions:
+                return copy.deepcopy(expressions[node.id])
+            return node
+
+    return Substitute().visit

@@ -1,0 +1,116 @@
+"""Small rewrites of expressions to what a person would write: same value, fewer characters."""
+
+from __future__ import annotations
+
+import ast
+
+_REDUCTIONS = {"mean", "sum", "max", "min", "var", "std", "prod", "any", "all", "amax", "amin", "squeeze"}
+_DEFAULTS: dict[str, object] = {"keepdims": False, "where": None, "dtype": None, "ddof": 0}
+# jnp functions of an array that are also its methods: x.mean(axis=1) reads better than jnp.mean(x, axis=1)
+_METHODS = {
+    "reshape",
+    "transpose",
+    "swapaxes",
+    "mean",
+    "sum",
+    "max",
+    "min",
+    "var",
+    "std",
+    "prod",
+    "any",
+    "all",
+    "squeeze",
+}
+
+
+def simplify(expression: ast.expr) -> ast.expr:
+    """The expression with all rewrites applied, innermost first."""
+    result = _Simplifier().visit(expression)
+    return ast.fix_missing_locations(result)
+
+
+def _attribute_call(node: ast.AST, name: str) -> ast.Call | None:
+    """`node` as a method call `something.name(...)`, or None."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:
+        return node
+    return None
+
+
+def _is_module(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("jnp", "jax", "lax", "nnx", "np", "ops")
+
+
+class _Simplifier(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if not isinstance(node.func, ast.Attribute):
+            return node
+        node = _as_method(node)
+        func = node.func
+        if not isinstance(func, ast.Attribute):
+            return node
+        if func.attr in _REDUCTIONS:
+            node.keywords = [k for k in node.keywords if not _is_default(k)]
+            for keyword in node.keywords:
+                keyword.value = _single_axis(keyword)
+        if not _is_module(func.value):
+            if func.attr in ("reshape", "transpose") and len(node.args) == 1 and isinstance(node.args[0], ast.Tuple):
+                node.args = list(node.args[0].elts)
+            if func.attr == "reshape":
+                node.args = _infer_one_size(node.args)
+            return _cancel(node, func)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        self.generic_visit(node)
+        if node.attr == "T" and isinstance(node.value, ast.Attribute) and node.value.attr == "T":
+            return node.value.value
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        self.generic_visit(node)
+        return node
+
+
+def _as_method(node: ast.Call) -> ast.Call:
+    func = node.func
+    if not (isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == "jnp"):
+        return node
+    if func.attr not in _METHODS or not node.args or isinstance(node.args[0], ast.Starred | ast.Constant | ast.List):
+        return node
+    return ast.Call(ast.Attribute(node.args[0], func.attr, ast.Load()), node.args[1:], node.keywords)
+
+
+def _is_default(keyword: ast.keyword) -> bool:
+    if keyword.arg not in _DEFAULTS and keyword.arg != "axis":
+        return False
+    default = None if keyword.arg == "axis" else _DEFAULTS[str(keyword.arg)]
+    return isinstance(keyword.value, ast.Constant) and keyword.value.value is default
+
+
+def _single_axis(keyword: ast.keyword) -> ast.expr:
+    value = keyword.value
+    if keyword.arg == "axis" and isinstance(value, ast.Tuple) and len(value.elts) == 1:
+        return value.elts[0]
+    return value
+
+
+def _infer_one_size(sizes: list[ast.expr]) -> list[ast.expr]:
+    """`reshape(batch, 16, 64)` as `reshape(-1, 16, 64)`: the one size that is not a number can be inferred."""
+    unknown = [i for i, size in enumerate(sizes) if not isinstance(size, ast.Constant)]
+    if len(unknown) != 1 or any(isinstance(s, ast.Constant) and s.value == 0 for s in sizes):
+        return sizes
+    return [ast.UnaryOp(ast.USub(), ast.Constant(1)) if i == unknown[0] else size for i, size in enumerate(sizes)]
+
+
+def _cancel(node: ast.Call, func: ast.Attribute) -> ast.expr:
+    inner = _attribute_call(func.value, func.attr)
+    if inner is None or not isinstance(inner.func, ast.Attribute) or _is_module(inner.func.value):
+        return node
+    same = [ast.dump(a) for a in node.args] == [ast.dump(a) for a in inner.args]
+    if func.attr == "swapaxes" and same:
+        return inner.func.value
+    if func.attr == "reshape" or (func.attr == "astype" and same):
+        node.func = ast.Attribute(inner.func.value, func.attr, ast.Load())
+    return node

@@ -1,0 +1,192 @@
+"""The graph that every stage after capture works on: small, frozen, and independent of torch.fx and jaxpr.
+
+The vocabulary of the source framework is kept (`aten.linear.default`, `lax.dot_general`): lowering it to
+primitives would destroy readable output. Operators are functional: state leaves through `Graph.mutations`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Union
+
+from regauge.findings import Finding
+
+
+@dataclass(frozen=True)
+class Sym:
+    """An integer that depends on symbolic sizes; `text` is a Python expression over symbol names."""
+
+    text: str
+
+
+Dim = int | Sym
+
+
+@dataclass(frozen=True)
+class DType:
+    """A dtype as an operand, by its framework-neutral name: ``float32``, ``int64``, ``bool``, ``bfloat16``."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A use of the value with this name."""
+
+    name: str
+
+
+Operand = Union[Ref, Sym, DType, None, bool, int, float, complex, str, tuple["Operand", ...]]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Shape and dtype of an array; sizes are ints or `Sym`."""
+
+    shape: tuple[Dim, ...]
+    dtype: str
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __str__(self) -> str:
+        sizes = ", ".join(str(d.text if isinstance(d, Sym) else d) for d in self.shape)
+        return f"{self.dtype}[{sizes}]"
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A symbolic size: the example value it had at capture and the range that capture proved."""
+
+    name: str
+    hint: int
+    low: int = 0
+    high: int | None = None
+
+
+@dataclass(frozen=True)
+class Value:
+    """An array (or a tuple element of an operator's result) with its name, unique in the graph."""
+
+    name: str
+    spec: TensorSpec
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One line of the person's own source."""
+
+    file: str
+    line: int
+    function: str
+
+
+@dataclass(frozen=True)
+class ModuleStep:
+    """One module on the way to a node: path, qualified class name, and a key that tells calls apart."""
+
+    path: str
+    type: str
+    call: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a node came from: the modules that were being called, and the source lines, outermost first."""
+
+    modules: tuple[ModuleStep, ...] = ()
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def path(self) -> str:
+        return self.modules[-1].path if self.modules else ""
+
+    @property
+    def line(self) -> str:
+        """``file.py:line`` of the innermost line of the person's source, or an empty string."""
+        if not self.frames:
+            return ""
+        frame = self.frames[-1]
+        return f"{frame.file.rsplit('/', 1)[-1]}:{frame.line}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator call. `arguments` are all arguments of the schema, by name, in its order, defaults filled."""
+
+    op: str
+    arguments: tuple[tuple[str, Operand], ...]
+    outputs: tuple[Value, ...]
+    bodies: tuple[Graph, ...] = ()
+    origin: Origin = Origin()
+
+    def argument(self, name: str) -> Operand:
+        for key, operand in self.arguments:
+            if key == name:
+                return operand
+        raise KeyError(name)
+
+    def with_arguments(self, /, **changes: Operand) -> Node:
+        """This node with some arguments replaced, or added at the end."""
+        kept = tuple((key, changes.pop(key, operand)) for key, operand in self.arguments)
+        return replace(self, arguments=kept + tuple(changes.items()))
+
+
+Role = Literal["parameter", "buffer", "constant"]
+
+
+@dataclass(frozen=True)
+class WeightSpec:
+    """A tensor that the model owns.
+
+    Attributes:
+        name: the original's qualified name, ``encoder.layer.0.weight``.
+        value: the name of the graph value that reads it.
+        role: parameter, buffer (state or table) or constant (a literal tensor of the source).
+        trainable: whether the optimizer may change it.
+        persistent: whether the original's state dict holds it.
+        tied_to: the name of the first weight that shares its storage, or None.
+    """
+
+    name: str
+    value: str
+    spec: TensorSpec
+    role: Role
+    trainable: bool = False
+    persistent: bool = True
+    tied_to: str | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A captured function.
+
+    `in_tree` and `out_tree` are tree skeletons (`regauge.run.protocol`) whose leaves are value names;
+    `mutations` pairs the name of a weight with the value that it holds after the call.
+    """
+
+    dialect: Literal["aten", "lax"]
+    inputs: tuple[Value, ...]
+    weights: tuple[WeightSpec, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[Operand, ...]
+    mutations: tuple[tuple[str, str], ...] = ()
+    symbols: tuple[Symbol, ...] = ()
+    in_tree: Any = None
+    out_tree: Any = None
+    findings: tuple[Finding, ...] = field(default=())
+
+
+def references(operand: Operand) -> list[str]:
+    """Names of all values that an operand uses, in order, repeats included."""
+    if isinstance(operand, Ref):
+        return [operand.name]
+    if isinstance(operand, tuple):
+        return [name for item in operand for name in references(item)]
+    return []
+
+
+def node_inputs(node: Node) -> list[str]:
+    """Names of all values that a node reads, in order of its arguments, repeats included."""
+    return [name for _, operand in node.arguments for name in references(operand)]

@@ -1,0 +1,336 @@
+"""Convolutional parts run channels-last, as JAX and XLA prefer, with transposes only at their borders.
+
+A forward walk keeps, for values that convolution-like operators make, a *twin* in channels-last order. Operators
+that do not care about axes take and give twins; for all others the original order is restored once, where it is
+needed. What nothing reads any more disappears.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from regauge.ir.graph import Graph, ModuleStep, Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs, references
+from regauge.lower.plan import value_specs
+
+# Operators that act on images: data in, data out, with the keyword `channels_last`. True: also worth a transpose
+# of their own; False: only when their input is channels-last already.
+_IMAGE_OPS: dict[str, bool] = {
+    **{f"aten.conv{n}d.{o}": True for n in (1, 2, 3) for o in ("default", "padding")},
+    **{f"aten.conv_transpose{n}d.{o}": True for n, o in ((1, "default"), (2, "input"), (3, "input"))},
+    "aten.batch_norm.default": True,
+    "aten.group_norm.default": True,
+    "aten.instance_norm.default": False,
+    **{f"aten.{kind}_pool{n}d.default": False for kind in ("max", "avg", "adaptive_avg") for n in (1, 2, 3)},
+    **{
+        f"aten.upsample_{kind}.{o}": False
+        for kind in ("nearest2d", "bilinear2d", "bicubic2d")
+        for o in ("default", "vec")
+    },
+}
+
+# Operators that act element by element on all their arrays.
+_ELEMENTWISE = frozenset(
+    {
+        "aten.relu.default",
+        "aten.relu6.default",
+        "aten.gelu.default",
+        "aten.silu.default",
+        "aten.sigmoid.default",
+        "aten.tanh.default",
+        "aten.hardswish.default",
+        "aten.hardsigmoid.default",
+        "aten.hardtanh.default",
+        "aten.leaky_relu.default",
+        "aten.elu.default",
+        "aten.mish.default",
+        "aten.softplus.default",
+        "aten.selu.default",
+        "aten.celu.default",
+        "aten.add.Tensor",
+        "aten.add.Scalar",
+        "aten.sub.Tensor",
+        "aten.sub.Scalar",
+        "aten.mul.Tensor",
+        "aten.mul.Scalar",
+        "aten.div.Tensor",
+        "aten.div.Scalar",
+        "aten.neg.default",
+        "aten.exp.default",
+        "aten.sqrt.default",
+        "aten.rsqrt.default",
+        "aten.abs.default",
+        "aten.pow.Tensor_Scalar",
+        "aten.clamp.default",
+        "aten.dropout.default",
+        "aten.clone.default",
+        "aten.contiguous.default",
+        "aten.detach.default",
+        "aten.to.dtype",
+        "aten.maximum.default",
+        "aten.minimum.default",
+    }
+)
+_REDUCTIONS = frozenset({"aten.mean.dim", "aten.sum.dim_IntList", "aten.amax.default", "aten.amin.default"})
+
+
+def channels_last(graph: Graph) -> Graph:
+    """The graph with its convolutional parts in channels-last order; the same function."""
+    if not any(node.op in _IMAGE_OPS and _IMAGE_OPS[node.op] for node in graph.nodes):
+        return graph
+    return _Walk(graph).run()
+
+
+def to_last(rank: int) -> tuple[int, ...]:
+    """Axes that bring N, C, ... to N, ..., C."""
+    return (0, *range(2, rank), 1)
+
+
+def to_first(rank: int) -> tuple[int, ...]:
+    """Axes that bring N, ..., C to N, C, ..."""
+    return (0, rank - 1, *range(1, rank - 1))
+
+
+def _permuted(spec: TensorSpec, axes: tuple[int, ...]) -> TensorSpec:
+    return TensorSpec(tuple(spec.shape[a] for a in axes), spec.dtype)
+
+
+class _Walk:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.specs = value_specs(graph)
+        self.weights = {w.value for w in graph.weights}
+        self.twins: dict[str, str] = {}  # value -> its channels-last twin
+        self.first: set[str] = set()  # values that exist in the original order
+        self.first |= {v.name for v in graph.inputs} | self.weights
+        self.origins = {v.name: n.origin for n in graph.nodes for v in n.outputs}
+        self.nodes: list[Node] = []
+
+    def run(self) -> Graph:
+        for node in self.graph.nodes:
+            if not (self._image(node) or self._elementwise(node) or self._axis_mapped(node) or self._permute(node)):
+                self._keep(node)
+        for name in [n for o in self.graph.outputs for n in references(o)] + [v for _, v in self.graph.mutations]:
+            self._restore(name, Origin(self._root()))
+        return _without_dead_nodes(replace(self.graph, nodes=tuple(self.nodes)))
+
+    def _root(self) -> tuple[ModuleStep, ...]:
+        return next((n.origin.modules[:1] for n in self.graph.nodes if n.origin.modules), ())
+
+    # twins -----------------------------------------------------------------------------------------------------
+
+    def _twin(self, name: str, consumer: Origin) -> str:
+        if name not in self.twins:
+            rank = self.specs[name].ndim
+            twin = f"{name}_last"
+            origin = self._border(name, consumer)
+            self._emit_permute(name, twin, to_last(rank), origin)
+            self.twins[name] = twin
+        return self.twins[name]
+
+    def _restore(self, name: str, consumer: Origin) -> None:
+        if name in self.first or name not in self.twins:
+            return
+        rank = self.specs[name].ndim
+        self._emit_permute(self.twins[name], name, to_first(rank), self._border(name, consumer))
+        self.first.add(name)
+
+    def _border(self, name: str, consumer: Origin) -> Origin:
+        """Where a transpose belongs: in the innermost module that both sides are in, not in a layer itself."""
+        producer = self.origins.get(name)
+        shared: list[ModuleStep] = []
+        made = producer.modules if producer is not None else consumer.modules[:1]
+        for a, b in zip(made, consumer.modules, strict=False):
+            if a.call != b.call:
+                break
+            shared.append(a)
+        while (
+            shared
+            and shared[-1].path
+            and shared[-1].type.startswith("torch.nn.")
+            and not shared[-1].type.endswith("Sequential")
+        ):
+            shared.pop()
+        frames = consumer.frames if len(shared) == len(consumer.modules) else ()
+        return Origin(tuple(shared), frames)
+
+    def _emit_permute(self, source: str, result: str, axes: tuple[int, ...], origin: Origin) -> None:
+        spec = _permuted(self.specs[source], axes)
+        self.specs[result] = spec
+        node = Node(
+            "aten.permute.default", (("self", Ref(source)), ("dims", axes)), (Value(result, spec),), origin=origin
+        )
+        self.nodes.append(node)
+        self.origins[result] = origin
+
+    def _define_twin(self, value: Value) -> Value:
+        spec = _permuted(value.spec, to_last(value.spec.ndim))
+        twin = Value(f"{value.name}_last", spec)
+        self.specs[twin.name] = spec
+        self.twins[value.name] = twin.name
+        return twin
+
+    # kinds of operators ------------------------------------------------------------------------------------------
+
+    def _keep(self, node: Node) -> None:
+        for name in node_inputs(node):
+            self._restore(name, node.origin)
+        self.nodes.append(node)
+        self.first |= {value.name for value in node.outputs}
+
+    def _image(self, node: Node) -> bool:
+        if node.op not in _IMAGE_OPS:
+            return False
+        name, source = node.arguments[0]
+        if not isinstance(source, Ref):
+            return False
+        rank = self.specs[source.name].ndim
+        if rank < 3 or rank != node.outputs[0].spec.ndim or not (_IMAGE_OPS[node.op] or source.name in self.twins):
+            return False
+        if ".conv" in node.op and rank != _image_rank(node.op):
+            return False  # an image without a batch axis
+        twin = self._twin(source.name, node.origin)
+        changes: dict[str, Operand] = {name: Ref(twin), "channels_last": True}
+        changed = node.with_arguments(**changes)
+        outputs = (self._define_twin(node.outputs[0]), *node.outputs[1:])
+        self.nodes.append(replace(changed, outputs=outputs))
+        self.first |= {value.name for value in node.outputs[1:]}
+        return True
+
+    def _elementwise(self, node: Node) -> bool:
+        if node.op not in _ELEMENTWISE or len(node.outputs) != 1:
+            return False
+        rank = node.outputs[0].spec.ndim
+        arrays = [r.name for _, o in node.arguments if isinstance(o, Ref) for r in [o]]
+        if rank < 3 or not any(name in self.twins for name in arrays):
+            return False
+        if any(self.specs[name].ndim not in (0, rank) for name in arrays):
+            return False
+        names = {n: self._twin(n, node.origin) for n in arrays if self.specs[n].ndim == rank}
+        arguments = tuple((k, Ref(names.get(o.name, o.name)) if isinstance(o, Ref) else o) for k, o in node.arguments)
+        self.nodes.append(replace(node, arguments=arguments, outputs=(self._define_twin(node.outputs[0]),)))
+        return True
+
+    def _axis_mapped(self, node: Node) -> bool:
+        """Concatenation, reductions over the image axes, flattening of the image axes."""
+        if node.op == "aten.cat.default":
+            return self._concatenate(node)
+        source = node.arguments[0][1] if node.arguments else None
+        if not isinstance(source, Ref) or source.name not in self.twins:
+            return False
+        rank = self.specs[source.name].ndim
+        if node.op in _REDUCTIONS:
+            return self._reduce(node, source.name, rank)
+        if node.op == "aten.flatten.using_ints" and node.argument("start_dim") == 2 and rank > 3:
+            if node.argument("end_dim") not in (-1, rank - 1):
+                return False
+            twin = self._define_twin(node.outputs[0])
+            changed = node.with_arguments(self=Ref(self.twins[source.name]), start_dim=1, end_dim=rank - 2)
+            self.nodes.append(replace(changed, outputs=(twin,)))
+            return True
+        if node.op == "aten.flatten.using_ints" and all(d == 1 for d in self.specs[source.name].shape[2:]):
+            self.nodes.append(node.with_arguments(self=Ref(self.twins[source.name])))
+            self.first.add(node.outputs[0].name)
+            return True
+        return False
+
+    def _concatenate(self, node: Node) -> bool:
+        tensors, dim = node.argument("tensors"), node.argument("dim")
+        rank = node.outputs[0].spec.ndim
+        names = [t.name for t in tensors if isinstance(t, Ref)] if isinstance(tensors, tuple) else []
+        if rank < 3 or not isinstance(dim, int) or not any(n in self.twins for n in names):
+            return False
+        axis = to_last(rank).index(dim % rank)
+        twins: Operand = tuple(Ref(self._twin(n, node.origin)) for n in names)
+        changed = node.with_arguments(tensors=twins, dim=axis)
+        self.nodes.append(replace(changed, outputs=(self._define_twin(node.outputs[0]),)))
+        return True
+
+    def _reduce(self, node: Node, source: str, rank: int) -> bool:
+        dims, keep = node.argument("dim"), node.argument("keepdim")
+        if not isinstance(dims, tuple) or not dims:
+            return False
+        axes = sorted(d % rank for d in dims if isinstance(d, int))
+        mapped = tuple(sorted(to_last(rank).index(a) for a in axes))
+        changed = node.with_arguments(self=Ref(self.twins[source]), dim=mapped)
+        if keep:
+            self.nodes.append(replace(changed, outputs=(self._define_twin(node.outputs[0]),)))
+            return True
+        if axes != list(range(2, rank)):
+            return False
+        self.nodes.append(changed)
+        self.first.add(node.outputs[0].name)
+        return True
+
+    def _permute(self, node: Node) -> bool:
+        """A transpose of a value that has a twin starts from the twin, and vanishes where the twin is its result."""
+        source = node.arguments[0][1] if node.arguments else None
+        if not isinstance(source, Ref) or source.name not in self.twins or source.name in self.first:
+            return False
+        rank = self.specs[source.name].ndim
+        axes = _axes(node, rank)
+        if axes is None:
+            return False
+        composed = tuple(to_last(rank).index(a) for a in axes)
+        twin = self.twins[source.name]
+        value = node.outputs[0]
+        permute = Node("aten.permute.default", (("self", Ref(twin)), ("dims", composed)), (value,), origin=node.origin)
+        self.nodes.append(permute)
+        self.first.add(value.name)
+        return True
+
+
+def _axes(node: Node, rank: int) -> tuple[int, ...] | None:
+    if node.op == "aten.permute.default":
+        dims = node.argument("dims")
+        return tuple(d % rank for d in dims if isinstance(d, int)) if isinstance(dims, tuple) else None
+    if node.op == "aten.transpose.int":
+        a, b = node.argument("dim0"), node.argument("dim1")
+        if isinstance(a, int) and isinstance(b, int):
+            order = list(range(rank))
+            order[a % rank], order[b % rank] = b % rank, a % rank
+            return tuple(order)
+    return None
+
+
+def _without_dead_nodes(graph: Graph) -> Graph:
+    """Identity permutes are looked through; operators whose results nothing reads are left out."""
+    same: dict[str, str] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        node = replace(node, arguments=tuple((k, _renamed(o, same)) for k, o in node.arguments))
+        dims = dict(node.arguments).get("dims")
+        source = node.arguments[0][1] if node.arguments else None
+        is_permute = node.op == "aten.permute.default" and isinstance(dims, tuple) and isinstance(source, Ref)
+        if is_permute and isinstance(source, Ref) and dims == tuple(range(node.outputs[0].spec.ndim)):
+            same[node.outputs[0].name] = source.name
+            continue
+        nodes.append(node)
+    outputs = tuple(_renamed(o, same) for o in graph.outputs)
+    needed = {n for o in outputs for n in references(o)} | {same.get(v, v) for _, v in graph.mutations}
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if any(value.name in needed for value in node.outputs):
+            kept.append(node)
+            needed |= set(node_inputs(node))
+    mutations = tuple((w, same.get(v, v)) for w, v in graph.mutations)
+    out_tree = _renamed_tree(graph.out_tree, same)
+    return replace(graph, nodes=tuple(reversed(kept)), outputs=outputs, mutations=mutations, out_tree=out_tree)
+
+
+def _renamed(operand: Operand, names: dict[str, str]) -> Operand:
+    if isinstance(operand, Ref):
+        return Ref(names.get(operand.name, operand.name))
+    if isinstance(operand, tuple):
+        return tuple(_renamed(item, names) for item in operand)
+    return operand
+
+
+def _renamed_tree(tree: object, names: dict[str, str]) -> object:
+    if isinstance(tree, dict):
+        return {k: names.get(v, v) if k == "leaf" else _renamed_tree(v, names) for k, v in tree.items()}
+    return [_renamed_tree(item, names) for item in tree] if isinstance(tree, list) else tree
+
+
+def _image_rank(op: str) -> int:
+    """Rank of a batch of images for `aten.conv2d.default` and its like: the digit before the d, and two."""
+    return next(int(character) for character in op.split("conv", 1)[1] if character.isdigit()) + 2

@@ -1,0 +1,103 @@
+"""Which rule serves each node, and everything that none serves: all gaps of a model at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from regauge.errors import UnsupportedOps
+from regauge.findings import Finding
+from regauge.ir.graph import Graph, Node, Ref, TensorSpec
+from regauge.rules.table import Limit, Rule, RuleTable
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Nodes of one operator that cannot be converted, and why."""
+
+    op: str
+    nodes: tuple[Node, ...]
+    limit: Limit | None  # None: there is no rule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rule of each operator of a graph, and what its limits say."""
+
+    rules: dict[str, Rule]
+    findings: tuple[Finding, ...]
+
+
+def node_arguments(node: Node, specs: Mapping[str, TensorSpec]) -> dict[str, Any]:
+    """A node's arguments by name, with values as their `TensorSpec`: what limits and promotion look at."""
+
+    def resolve(operand: Any) -> Any:
+        if isinstance(operand, Ref):
+            return specs[operand.name]
+        if isinstance(operand, tuple):
+            return tuple(resolve(item) for item in operand)
+        return operand
+
+    return {name: resolve(operand) for name, operand in node.arguments}
+
+
+def value_specs(graph: Graph) -> dict[str, TensorSpec]:
+    """The spec of every value of a graph by its name."""
+    specs = {value.name: value.spec for value in graph.inputs}
+    specs |= {weight.value: weight.spec for weight in graph.weights if weight.value}
+    specs |= {value.name: value.spec for node in graph.nodes for value in node.outputs}
+    return specs
+
+
+def plan(graph: Graph, table: RuleTable) -> Plan:
+    """Choose rules for all nodes.
+
+    Raises:
+        UnsupportedOps: some operators have no rule, or lie in a limit of theirs; all of them are listed, each with
+            the number of uses, the module path and the person's own line.
+    """
+    specs = value_specs(graph)
+    rules: dict[str, Rule] = {}
+    gaps: dict[tuple[str, str], Gap] = {}
+    findings: list[Finding] = []
+    for node in graph.nodes:
+        rule = table.get(node.op)
+        if rule is None:
+            _add(gaps, node, None)
+            continue
+        rules[node.op] = rule
+        arguments = node_arguments(node, specs)
+        for limit in rule.limits:
+            if not limit.applies(arguments):
+                continue
+            if limit.effect == "unsupported":
+                _add(gaps, node, limit)
+            else:
+                where = node.origin.line or node.origin.path
+                findings.append(Finding("R110", "warning", where, f"{node.op} is {limit.effect}: {limit.reason}"))
+    if gaps:
+        raise _unsupported(list(gaps.values()), len(graph.nodes))
+    return Plan(rules, tuple(dict.fromkeys(findings)))
+
+
+def _add(gaps: dict[tuple[str, str], Gap], node: Node, limit: Limit | None) -> None:
+    key = (node.op, limit.when if limit else "")
+    known = gaps.get(key)
+    gaps[key] = Gap(node.op, (*known.nodes, node) if known else (node,), limit)
+
+
+def _unsupported(gaps: list[Gap], total: int) -> UnsupportedOps:
+    count = sum(len(gap.nodes) for gap in gaps)
+    width = max(len(gap.op) for gap in gaps)
+    details = []
+    for gap in gaps:
+        first = gap.nodes[0].origin
+        place = f"{first.path or 'the model'} ({first.line})" if first.line else first.path or "the model"
+        reason = f"limit: {gap.limit.when}: {gap.limit.reason}" if gap.limit else "no rule"
+        details.append(f"{gap.op:<{width}}  {len(gap.nodes)}x  {place}  {reason}")
+    return UnsupportedOps(
+        f"unsupported operators: {count} of {total} nodes cannot be converted",
+        details=details,
+        next=f"regauge ops {gaps[0].op}, or split the model: docs/unsupported.md",
+    )

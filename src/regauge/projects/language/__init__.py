@@ -1,0 +1,1 @@
+"""Built-in cases with text."""

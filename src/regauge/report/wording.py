@@ -1,0 +1,215 @@
+"""Words and numbers of a report, in the current language: one place for terminal, HTML and JSON summary."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+
+from regauge.language import N_, _, ngettext
+from regauge.measure.result import Effect, MeasurementPlan
+from regauge.verify.result import Check
+
+# Fewer blocks than this have no signed-rank interval of 95 %: the result is called preliminary.
+ENOUGH_BLOCKS = 6
+
+TASKS = {"train": N_("training step"), "infer": N_("inference")}
+VERDICTS = {
+    "equal": N_("equal"),
+    "different": N_("different"),
+    "not checked": N_("not checked"),
+    "faster": N_("faster"),
+    "slower": N_("slower"),
+    "equivalent": N_("equivalent"),
+    "inconclusive": N_("inconclusive"),
+    "not comparable": N_("not comparable"),
+    "preliminary": N_("preliminary"),
+    "info": N_("note"),
+    "warning": N_("warning"),
+    "error": N_("error"),
+    "ok": N_("ok"),
+    "failed": N_("failed"),
+    "timed out": N_("timed out"),
+    "skipped": N_("skipped"),
+}
+MODES = {"train": N_("training mode"), "eval": N_("evaluation mode"), "": ""}
+PURPOSES = {
+    "time": N_("step time"),
+    "memory": N_("memory"),
+    "compile-cold": N_("first start, empty caches"),
+    "compile-warm": N_("later start, filled caches"),
+    "self-test": N_("self-test"),
+}
+PHASES = {
+    "import": N_("import"),
+    "build": N_("build the model"),
+    "compile": N_("compile"),
+    "first_step": N_("first step"),
+}
+MEMORY = {
+    "host_peak": N_("peak of the process"),
+    "host_above_import": N_("above the import of the framework"),
+    "device_peak": N_("peak on the device"),
+}
+TIERS = {
+    "tier 1": N_("same function (float64)"),
+    "tier 2": N_("no worse arithmetic"),
+    "outputs": N_("outputs"),
+    "loss": N_("loss"),
+    "gradients": N_("gradients"),
+    "input gradients": N_("input gradients"),
+    "state": N_("state"),
+    "parameters": N_("parameters"),
+    "finite difference": N_("gradients against finite differences"),
+    "randomness": N_("randomness"),
+    "trajectory": N_("training trajectory"),
+}
+ROLES = {
+    "original": N_("original"),
+    "model": N_("converted model"),
+    "train": N_("converted training step"),
+    "ops": N_("helper functions"),
+}
+
+
+def word(table: Mapping[str, str], key: str) -> str:
+    """The translated label of a key; the key itself where the table has none."""
+    label = table.get(key, key)
+    return _(label) if label else ""
+
+
+def tier_label(name: str) -> str:
+    """``tier 1 outputs`` in words; an unknown name stays as it is."""
+    if name in TIERS:
+        return word(TIERS, name)
+    tier = re.fullmatch(r"(tier [12]) (.+)", name)
+    if tier:
+        return f"{word(TIERS, tier[2])}: {word(TIERS, tier[1])}"
+    head, _space, rest = name.partition(" ")
+    return f"{word(TIERS, head)}: {rest}" if head in TIERS and rest else name
+
+
+def join_words(words: Iterable[str]) -> str:
+    """An enumeration with the comma of the language."""
+    return _(", ").join(words)
+
+
+def percent(share: float) -> str:
+    return f"{share * 100:.3g} %"
+
+
+def ratio_text(value: float) -> str:
+    """A ratio with three significant digits: 0.985, 1.42, 12.3."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "–"
+    return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+def interval_text(low: float, high: float) -> str:
+    return f"[{ratio_text(low)}, {ratio_text(high)}]"
+
+
+def seconds_text(value: float | None) -> str:
+    """A duration with the unit that fits: 812 ns, 3.41 ms, 12.7 s, 4 min 05 s."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value >= 99.95:
+        whole = round(value)
+        return f"{whole // 60} min {whole % 60:02d} s"
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if value >= 0.9995 * scale:
+            return f"{value / scale:#.3g}".rstrip(".") + f" {unit}"
+    return f"{value / 1e-9:.0f} ns" if value else "0 s"
+
+
+def bytes_text(value: float | None) -> str:
+    """A size in binary units: 312 MiB, 1.42 GiB."""
+    if value is None:
+        return "–"
+    for scale, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= scale:
+            return (
+                f"{value / scale:#.3g}".rstrip(".") + f" {unit}"
+                if value < 1000 * scale
+                else f"{value / scale:.0f} {unit}"
+            )
+    return f"{value:.0f} B"
+
+
+def distance_text(value: float | None) -> str:
+    """A relative distance: 0, 3.2e-15, NaN."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+") if math.isfinite(value) else str(value)
+
+
+def count_text(value: int) -> str:
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def is_preliminary(effect: Effect, plan: MeasurementPlan | None) -> bool:
+    """Whether the interval rests on too few launches to be relied on."""
+    return (
+        effect.blocks < ENOUGH_BLOCKS or bool(plan and plan.quick) or "preliminary" in f"{effect.method} {effect.note}"
+    )
+
+
+def largest_distance(check: Check) -> float | None:
+    """The largest float64 distance that the check saw, over tier 1; None if that tier did not run."""
+    bounds = [tier.bound for tier in check.tiers if tier.name.startswith("tier 1") and tier.bound is not None]
+    return max(bounds, default=None)
+
+
+def check_sentence(name: str, check: Check | None) -> str:
+    """The verdict on equality, never stronger than what ran."""
+    if check is None:
+        return _("{name}: whether the JAX port is the same function was not checked in this run").format(name=name)
+    if check.verdict == "equal":
+        tried = len(check.inputs_tried) or max((tier.inputs for tier in check.tiers), default=0)
+        sentence = ngettext(
+            "{name}: the JAX port is the same function (checked on {n} input, largest float64 distance {bound})",
+            "{name}: the JAX port is the same function (checked on {n} inputs, largest float64 distance {bound})",
+            tried,
+        )
+        return sentence.format(name=name, n=tried, bound=distance_text(largest_distance(check)))
+    if check.verdict == "different":
+        if check.first_difference:
+            sentence = _("{name}: the JAX port is not the same function; the first difference is in {place}")
+            return sentence.format(name=name, place=check.first_difference)
+        return _("{name}: the JAX port is not the same function").format(name=name)
+    return _("{name}: equality could not be checked").format(name=name)
+
+
+def effect_sentence(effect: Effect, plan: MeasurementPlan | None) -> str:
+    """The verdict on one ratio, with its interval; a win is told as speed, a loss as time."""
+    values = {
+        "task": word(TASKS, effect.task),
+        "variant": effect.variant,
+        "reference": effect.reference,
+        "ratio": ratio_text(effect.ratio),
+        "interval": interval_text(effect.low, effect.high),
+        "margin": percent(effect.margin),
+    }
+    if effect.verdict == "faster":
+        sentence = _("{task}: {variant} is {ratio}× as fast as {reference}, 95 % interval {interval}")
+        values["ratio"] = ratio_text(1 / effect.ratio)
+        values["interval"] = interval_text(1 / effect.high, 1 / effect.low)
+    elif effect.verdict == "slower":
+        sentence = _("{task}: {variant} takes {ratio}× as long as {reference}, 95 % interval {interval}")
+    elif effect.verdict == "equivalent":
+        sentence = _(
+            "{task}: {variant} and {reference} are equally fast within {margin}; time ratio {ratio}, "
+            "95 % interval {interval}"
+        )
+    elif effect.verdict == "not comparable":
+        return _("{task}: {variant} cannot be compared with {reference}").format(**values)
+    else:
+        sentence = _(
+            "{task}: no verdict on {variant} against {reference}; time ratio {ratio}, 95 % interval {interval}"
+        )
+    text = sentence.format(**values)
+    if is_preliminary(effect, plan):
+        text = _("{sentence} (preliminary: few launches)").format(sentence=text)
+    return text

@@ -1,0 +1,1 @@
+"""Modules that emitted files carry where Flax NNX has no exactly equal one; their source is copied as it stands."""

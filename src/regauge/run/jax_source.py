@@ -1,0 +1,51 @@
+"""Emitted source, executed: the text of model.py, ops.py and train.py as modules of this process.
+
+With `widen` every low float dtype that the text names becomes float64, so that the float64 tier runs the emitted
+file itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+
+_LOW_FLOATS = frozenset({"float32", "bfloat16", "float16"})
+
+
+def load_sources(texts: Mapping[str, str], directory: str = "<regauge>", widen: bool = False) -> dict[str, ModuleType]:
+    """Execute files by module name, in order; each may import those before it.
+
+    Args:
+        texts: source text by module name, ``{"ops": ..., "model": ..., "train": ...}``.
+        directory: where the files are, for tracebacks and for loading weights beside them.
+        widen: read low float dtypes as float64.
+    """
+    made: dict[str, ModuleType] = {}
+    hidden = {name: sys.modules.pop(name) for name in texts if name in sys.modules}
+    try:
+        for name, text in texts.items():
+            tree = ast.parse(text)
+            if widen:
+                tree = ast.fix_missing_locations(_Widen().visit(tree))
+            module = ModuleType(name)
+            module.__file__ = f"{directory}/{name}.py"
+            sys.modules[name] = module
+            made[name] = module
+            exec(compile(tree, module.__file__, "exec"), module.__dict__)
+    finally:
+        for name in made:
+            sys.modules.pop(name, None)
+        sys.modules.update(hidden)
+    return made
+
+
+class _Widen(ast.NodeTransformer):
+    """`jnp.float32` as `jnp.float64`."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.Attribute:
+        self.generic_visit(node)
+        if node.attr in _LOW_FLOATS and isinstance(node.value, ast.Name) and node.value.id == "jnp":
+            node.attr = "float64"
+        return node

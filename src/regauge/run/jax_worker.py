@@ -1,0 +1,14 @@
+"""The process that loads JAX: ``python -m regauge.run.jax_worker JOB.json``."""
+
+import sys
+
+from regauge.run.worker import serve
+
+JOBS = {
+    "emit": "regauge.run.jax_emit:run",
+    "evaluate": "regauge.run.jax_evaluate:run",
+    "time": "regauge.run.jax_time:run",
+}
+
+if __name__ == "__main__":
+    sys.exit(serve(JOBS, sys.argv))

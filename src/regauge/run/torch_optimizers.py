@@ -1,0 +1,200 @@
+"""torch's own optimizer of a spec, with clipping and the schedule, in a form that torch.compile can trace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import singledispatch
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regauge.errors import UnsupportedOptimizer
+from regauge.optimizers import (
+    Constant,
+    Cosine,
+    Exponential,
+    LinearWarmup,
+    MultiStep,
+    Optimizer,
+    Schedule,
+    Sequence,
+    StepLR,
+    WarmupCosine,
+)
+
+_CAPTURABLE = ("Adam", "AdamW", "RMSprop")
+
+
+class TorchOptimizer:
+    """A torch optimizer that clips, steps and advances its schedule in one call of `step`.
+
+    With a schedule, the step count and the learning rates are 0-d float64 tensors on the CPU, so that a compiled
+    step does not specialise on their values and is not compiled again at every step. They are replaced, never
+    written in place: a compiled graph whose only result is a write to a 0-d float64 input can lose that write.
+
+    Attributes:
+        optimizer: the torch.optim.Optimizer underneath.
+        parameters: every parameter that was given, in order: those whose gradients are clipped together.
+    """
+
+    def __init__(self, spec: Optimizer, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> None:
+        self.spec = spec
+        self.optimizer = optimizer
+        self.parameters = parameters
+        self._count = torch.zeros((), dtype=torch.float64)
+        self._base = [float(group["base_lr"]) for group in optimizer.param_groups]
+
+    def zero_grad(self) -> None:
+        """Set the gradients of all parameters to None, as `torch.optim.Optimizer.zero_grad` does."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Clip the gradients if the spec says so, update the parameters, advance the schedule."""
+        if self.spec.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.spec.clip_norm)
+        self.optimizer.step()
+        if self.spec.schedule is not None:
+            self._count = self._count + 1
+            self._set_learning_rates(self.spec.schedule)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimizer's state and the number of steps taken; copies, so later steps do not change it."""
+        return {"optimizer": _copied(self.optimizer.state_dict()), "count": int(self._count.item())}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state of `state_dict`."""
+        self.optimizer.load_state_dict(_copied(state["optimizer"]))
+        self._count = torch.tensor(state["count"], dtype=torch.float64)
+        if self.spec.schedule is not None:
+            self._set_learning_rates(self.spec.schedule)
+
+    def _set_learning_rates(self, schedule: Schedule) -> None:
+        for group, base in zip(self.optimizer.param_groups, self._base, strict=True):
+            group["lr"] = learning_rate(schedule, base, self._count)
+
+
+def build(spec: Optimizer, named_parameters: Iterable[tuple[str, nn.Parameter]]) -> TorchOptimizer:
+    """torch's optimizer of a spec.
+
+    Args:
+        spec: of `regauge.optimizers`; its group patterns are matched against the names.
+        named_parameters: of the model; tied parameters once. Those that need no gradient are left out.
+
+    Raises:
+        UnsupportedOptimizer: a group names a parameter that does not exist, or no parameter is left to train.
+    """
+    named = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
+    groups = _parameter_groups(spec, named)
+    options = spec.options()
+    on_accelerator = any(parameter.device.type != "cpu" for parameter in named.values())
+    if spec.schedule is not None and on_accelerator and type(spec).__name__ in _CAPTURABLE:
+        # with a tensor as learning rate torch's foreach kernels, the default on an accelerator, need this
+        options["capturable"] = True
+    for group in groups:
+        group["base_lr"] = group["lr"]
+        if spec.schedule is not None:
+            group["lr"] = torch.tensor(group["lr"], dtype=torch.float64)
+    optimizer = getattr(torch.optim, type(spec).__name__)(groups, **options)
+    built = TorchOptimizer(spec, optimizer, list(named.values()))
+    if spec.schedule is not None:
+        built._set_learning_rates(spec.schedule)
+    return built
+
+
+def _parameter_groups(spec: Optimizer, named: Mapping[str, nn.Parameter]) -> list[dict[str, Any]]:
+    assigned = spec.assign(named)
+    groups: list[dict[str, Any]] = []
+    for index in range(-1, len(spec.groups)):
+        members = [parameter for name, parameter in named.items() if assigned[name] == index]
+        if members:
+            changes = spec.groups[index].options if index >= 0 else {}
+            groups.append({"params": members, **spec.options(), **changes})
+    if not groups:
+        raise UnsupportedOptimizer(
+            "no parameter is left to train",
+            received=f"{len(named)} parameters that need a gradient",
+            next="check requires_grad of the parameters and the spec's frozen patterns",
+        )
+    return groups
+
+
+def _copied(tree: Any) -> Any:
+    if isinstance(tree, Tensor):
+        return tree.detach().clone()
+    if isinstance(tree, dict):
+        return {key: _copied(item) for key, item in tree.items()}
+    return [_copied(item) for item in tree] if isinstance(tree, list) else tree
+
+
+@singledispatch
+def learning_rate(schedule: Schedule, base: float, count: Tensor) -> Tensor:
+    """The learning rate after `count` steps.
+
+    Args:
+        schedule: of `regauge.optimizers`.
+        base: the `lr` of the group.
+        count: float64[], the steps already taken.
+
+    Returns:
+        float64[].
+    """
+    raise UnsupportedOptimizer(f"there is no schedule {type(schedule).__name__!r}")
+
+
+def _register(cls: type[Schedule]) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    return learning_rate.register(cls)
+
+
+@_register(Constant)
+def _constant(schedule: Constant, base: float, count: Tensor) -> Tensor:
+    return base * torch.where(count < schedule.total_iters, schedule.factor, 1.0).to(count.dtype)
+
+
+@_register(StepLR)
+def _step(schedule: StepLR, base: float, count: Tensor) -> Tensor:
+    return base * schedule.gamma ** torch.floor(count / schedule.step_size)
+
+
+@_register(MultiStep)
+def _multi_step(schedule: MultiStep, base: float, count: Tensor) -> Tensor:
+    passed = torch.zeros_like(count)
+    for milestone in schedule.milestones:
+        passed = passed + (count >= milestone)
+    return base * schedule.gamma**passed
+
+
+@_register(Exponential)
+def _exponential(schedule: Exponential, base: float, count: Tensor) -> Tensor:
+    return base * schedule.gamma**count
+
+
+@_register(Cosine)
+def _cosine(schedule: Cosine, base: float, count: Tensor) -> Tensor:
+    eta_min = schedule.eta_min
+    return eta_min + (base - eta_min) * (1 + torch.cos(math.pi * count / schedule.T_max)) / 2
+
+
+@_register(LinearWarmup)
+def _linear_warmup(schedule: LinearWarmup, base: float, count: Tensor) -> Tensor:
+    progress = count.clamp(max=schedule.total_iters) / schedule.total_iters
+    return base * (schedule.start_factor + (schedule.end_factor - schedule.start_factor) * progress)
+
+
+@_register(WarmupCosine)
+def _warmup_cosine(schedule: WarmupCosine, base: float, count: Tensor) -> Tensor:
+    warmup, eta_min = schedule.warmup_steps, schedule.eta_min
+    progress = ((count - warmup) / (schedule.total_steps - warmup)).clamp(0, 1)
+    cosine = eta_min + (base - eta_min) * (1 + torch.cos(math.pi * progress)) / 2
+    return torch.where(count < warmup, base * count / max(1, warmup), cosine)
+
+
+@_register(Sequence)
+def _sequence(schedule: Sequence, base: float, count: Tensor) -> Tensor:
+    rate = learning_rate(schedule.schedules[0], base, count)
+    for milestone, following in zip(schedule.milestones, schedule.schedules[1:], strict=True):
+        # before its own start a schedule is asked at step 0: its value is not used there
+        rate = torch.where(count < milestone, rate, learning_rate(following, base, (count - milestone).clamp(min=0)))
+    return rate

@@ -1,0 +1,14 @@
+"""The process that loads torch: ``python -m regauge.run.torch_worker JOB.json``."""
+
+import sys
+
+from regauge.run.worker import serve
+
+JOBS = {
+    "capture": "regauge.run.torch_capture:run",
+    "evaluate": "regauge.run.torch_evaluate:run",
+    "time": "regauge.run.torch_time:run",
+}
+
+if __name__ == "__main__":
+    sys.exit(serve(JOBS, sys.argv))

@@ -1,0 +1,88 @@
+"""The check's result: frozen, serialisable, the same for the terminal, the report and a test."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from regauge.findings import Finding
+
+Verdict = Literal["equal", "different", "not checked"]
+Kind = Literal["outputs", "loss", "gradients", "input gradients", "state", "parameters", "finite difference"]
+
+
+@dataclass(frozen=True)
+class Distance:
+    """One tensor's distance between original and converted, both judged against float64.
+
+    Attributes:
+        name: the tensor's name in the original.
+        norm: ``||x - x64|| / s`` of the candidate, s as in docs/equivalence.md section 2.
+        largest: ``max|x - x64| / max|x64|``.
+        original_norm: the same distance of the original's own arithmetic (tier 2 only).
+        limit: what `norm` must not exceed.
+        null: whether the tensor is zero in theory (its scale is then that of its kind).
+        passed: whether norm and largest are within their limits.
+        note: shape or dtype differences, NaN places, in words.
+    """
+
+    name: str
+    norm: float
+    largest: float
+    limit: float
+    passed: bool
+    original_norm: float | None = None
+    null: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One question with its answer: e.g. gradients, float64 against float64, in training mode, on 5 inputs."""
+
+    name: str  # "tier 1 outputs", "tier 2 gradients", "trajectory adamw", "finite difference", "randomness"
+    verdict: Verdict
+    mode: Literal["train", "eval", ""] = ""
+    inputs: int = 0
+    bound: float | None = None  # the largest distance seen
+    limit: float | None = None
+    why: str = ""  # why it could not run, or what differs
+    distances: tuple[Distance, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether two models are the same function, tier by tier.
+
+    `verdict` is ``equal`` only when no tier differs and the float64 tiers ran; what did not run is listed by
+    name in `not_checked`.
+    """
+
+    case: str
+    verdict: Verdict
+    tiers: tuple[Tier, ...]
+    first_difference: str = ""  # module path of the first tensor beyond its limit, in order of the forward pass
+    findings: tuple[Finding, ...] = field(default=())
+    inputs_tried: tuple[str, ...] = ()
+    seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def equal(self) -> bool:
+        return self.verdict == "equal"
+
+    @property
+    def not_checked(self) -> tuple[str, ...]:
+        return tuple(tier.name for tier in self.tiers if tier.verdict == "not checked")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Check:
+        tiers = tuple(
+            Tier(**{**tier, "distances": tuple(Distance(**d) for d in tier["distances"])}) for tier in data["tiers"]
+        )
+        findings = tuple(Finding.from_json(f) for f in data["findings"])
+        rest = {**data, "tiers": tiers, "findings": findings, "inputs_tried": tuple(data["inputs_tried"])}
+        return Check(**rest)
