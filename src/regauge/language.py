@@ -13,6 +13,7 @@ Format *after* translating; a module-level constant is marked with `N_` and tran
 from __future__ import annotations
 
 import gettext
+import itertools
 import io
 import locale as system_locale
 import os
@@ -78,7 +79,7 @@ def preferred_language(arguments: Sequence[str] = (), environment: Mapping[str, 
     unknown counts as English here, and `set_language` refuses it later with a message.
     """
     environment = os.environ if environment is None else environment
-    wanted = [following for option, following in zip(arguments, arguments[1:], strict=False) if option == "--lang"]
+    wanted = [following for option, following in itertools.pairwise(arguments) if option == "--lang"]
     wanted += [argument.partition("=")[2] for argument in arguments if argument.startswith("--lang=")]
     wanted += [environment.get(name, "") for name in ("REGAUGE_LANG", "LC_ALL", "LC_MESSAGES", "LANG")]
     first = next((name for name in wanted if name), "en")

@@ -7,7 +7,7 @@ primitives would destroy readable output. Operators are functional: state leaves
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from regauge.findings import Finding
 
@@ -36,7 +36,7 @@ class Ref:
     name: str
 
 
-Operand = Union[Ref, Sym, DType, None, bool, int, float, complex, str, tuple["Operand", ...]]
+Operand = Ref | Sym | DType | None | bool | int | float | complex | str | tuple["Operand", ...]
 
 
 @dataclass(frozen=True)

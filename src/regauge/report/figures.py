@@ -112,10 +112,10 @@ def launches(measurements: Sequence[Measurement], task: str) -> tuple[Launch, ..
             continue
         times = [sample for sample in m.samples if sample > 0 and math.isfinite(sample)]
         if m.status != "ok" or not times:
-            found.append(Launch(m.variant, m.block, 0, *[math.nan] * 5, failed=True))
+            found.append(Launch(m.variant, m.block, 0, math.nan, math.nan, math.nan, math.nan, math.nan, failed=True))
         else:
-            spread = [quantile(times, share) for share in (0.05, 0.25, 0.5, 0.75, 0.95)]
-            found.append(Launch(m.variant, m.block, len(times), *spread))
+            p5, p25, p50, p75, p95 = (quantile(times, share) for share in (0.05, 0.25, 0.5, 0.75, 0.95))
+            found.append(Launch(m.variant, m.block, len(times), p5, p25, p50, p75, p95))
     return tuple(sorted(found, key=lambda launch: (launch.block, launch.variant)))
 
 
