@@ -13,8 +13,8 @@ Format *after* translating; a module-level constant is marked with `N_` and tran
 from __future__ import annotations
 
 import gettext
-import itertools
 import io
+import itertools
 import locale as system_locale
 import os
 from collections.abc import Iterator, Mapping, Sequence
