@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import ast
-import inspect
-import re
-import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from flax import nnx as flax_nnx
 
-from regauge.emit.body import Body, BodyWriter, Line
+from regauge.emit.body import BodyWriter
+from regauge.emit.construct import init_lines
 from regauge.emit.expressions import Helpers
-from regauge.emit.layers import Layer, Layout, Text
-from regauge.emit.members import Holder, Member, Structure
+from regauge.emit.files import EmittedClass, Place, model_text, ops_text
+from regauge.emit.layers import Layout
+from regauge.emit.loops import roll_loops
+from regauge.emit.members import Structure
 from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at
 from regauge.emit.partial import literal
 from regauge.emit.scopes import Scope, build_scopes
-from regauge.errors import EmitError
 from regauge.findings import Finding
-from regauge.ir.graph import Graph, Node, Ref, TensorSpec
+from regauge.ir.graph import Graph, Node, Ref
 from regauge.lower.channels_last import channels_last
 from regauge.lower.lower import check_specs
 from regauge.lower.plan import plan
-from regauge.rules.modules import nnx_modules
 from regauge.rules.table import RuleTable
 
 _SMALL_CONSTANT = 16  # elements of a literal tensor that is written into the code
@@ -52,6 +50,7 @@ class Emitted:
         root: name of the root class.
         placed: every weight that the emitted module holds.
         unused: (weight, reason) for those that it does not need.
+        places: where the lines of model.py came from, by line number.
         findings: what a person should know.
     """
 
@@ -60,17 +59,8 @@ class Emitted:
     root: str
     placed: tuple[Placed, ...]
     unused: tuple[tuple[str, str], ...]
+    places: dict[int, Place]
     findings: tuple[Finding, ...] = ()
-
-
-@dataclass
-class _Class:
-    name: str
-    scope: Scope
-    header: str
-    init: list[Line]
-    body: Body
-    uses_rngs: bool
 
 
 @dataclass
@@ -83,7 +73,7 @@ class _Module:
     casts: Mapping[str, str]
     constants: Mapping[str, ast.expr]
     helpers: Helpers = field(default_factory=Helpers)
-    classes: dict[Any, _Class] = field(default_factory=dict)
+    classes: dict[Any, EmittedClass] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     library: dict[str, type] = field(default_factory=dict)
 
@@ -121,7 +111,7 @@ def emit_module(
     module = _Module(graph, structure, chosen, casts, small, helpers if helpers is not None else Helpers())
     root = _emit_class(module, structure.root, {})
     placed = _place(structure, structure.root, "", {w.value for w in graph.weights if w.value in small})
-    text = _file_text(module, root.name, title)
+    text, places = model_text(module.classes.values(), module.library.values(), root.name, title)
     used = {p.source for p in placed}
     unused = tuple(
         (w.name, _unused_reason(w.name, w.value in small))
@@ -129,7 +119,7 @@ def emit_module(
         if w.name not in used and w.tied_to is None
     )
     ops = ops_text(module.helpers)
-    return Emitted(text, ops, root.name, tuple(placed), unused, chosen.findings)
+    return Emitted(text, ops, root.name, tuple(placed), unused, places, chosen.findings)
 
 
 def _unused_reason(name: str, is_literal: bool) -> str:
@@ -188,7 +178,7 @@ def _key(module: _Module, scope: Scope) -> Any:
     return tuple(parts)
 
 
-def _emit_class(module: _Module, scope: Scope, hints: Mapping[str, str]) -> _Class:
+def _emit_class(module: _Module, scope: Scope, hints: Mapping[str, str]) -> EmittedClass:
     key = _key(module, scope)
     if key in module.classes:
         return module.classes[key]
@@ -203,9 +193,8 @@ def _emit_class(module: _Module, scope: Scope, hints: Mapping[str, str]) -> _Cla
         for path, member in holder.members.items()
         if member.kind == "class"
     }
-    init = _init_lines(module, holder, children)
-    rngs = any("rngs" in line.text for line in init)
-    made = _Class(name, scope, _class_comment(scope), init, _roll_loops(body), rngs)
+    init = init_lines(module, holder, children)
+    made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body))
     module.classes[key] = made
     return made
 
@@ -248,119 +237,6 @@ def _class_comment(scope: Scope) -> str:
     return ""
 
 
-# __init__ ----------------------------------------------------------------------------------------------------------
-
-
-def _init_lines(module: _Module, holder: Holder, children: Mapping[str, _Class]) -> list[Line]:
-    lines: list[Line] = []
-    lists: dict[str, list[tuple[int, str]]] = {}
-    for path, member in holder.members.items():
-        text = _construct(module, member, children.get(path))
-        if member.index is None:
-            lines.append(Line(f"self.{member.attribute} = {text}"))
-        else:
-            lists.setdefault(member.attribute, []).append((member.index, text))
-            if len(lists[member.attribute]) == 1:
-                lines.append(Line(f"self.{member.attribute} = ?"))
-    lines = [
-        replace(line, text=line.text.replace("?", _list_text(lists[line.text[5:-4]])))
-        if line.text.endswith("= ?")
-        else line
-        for line in lines
-    ]
-    for name, attribute in holder.weights.items():
-        spec = next(w for w in module.graph.weights if w.name == name)
-        lines.append(Line(f"self.{attribute} = {_variable(module, spec.spec, spec.role, spec.trainable, name)}"))
-    for attribute, rate in holder.dropouts.values():
-        lines.append(Line(f"self.{attribute} = nnx.Dropout({rate!r}, rngs=rngs)"))
-    return lines or [Line("pass")]
-
-
-def _list_text(items: list[tuple[int, str]]) -> str:
-    texts = [text for _, text in sorted(items)]
-    if len(texts) > 1 and len(set(texts)) == 1:
-        return f"nnx.List([{texts[0]} for _ in range({len(texts)})])"
-    return f"nnx.List([{', '.join(texts)}])"
-
-
-def _construct(module: _Module, member: Member, made: _Class | None) -> str:
-    if member.layer is not None:
-        return _layer_text(module, member.layer)
-    if made is None:
-        raise EmitError("a module has no class", where=member.attribute)
-    return f"{made.name}(rngs=rngs)"
-
-
-def _layer_text(module: _Module, layer: Layer) -> str:
-    if not layer.constructor.startswith("nnx."):
-        module.library[layer.constructor] = getattr(nnx_modules, layer.constructor)
-    parts = [_value_text(v) for v in layer.arguments]
-    parts += [f"{k}={_value_text(v)}" for k, v in layer.keywords.items()]
-    if layer.rngs:
-        parts.append("rngs=rngs")
-    return f"{layer.constructor}({', '.join(parts)})"
-
-
-def _value_text(value: Any) -> str:
-    return value.text if isinstance(value, Text) else ast.unparse(literal(value))
-
-
-def _variable(module: _Module, spec: TensorSpec, role: str, trainable: bool, name: str) -> str:
-    dtype = {"int64": "int", "bool": "bool"}.get(spec.dtype, f"jnp.{spec.dtype}")
-    shape = ", ".join(str(d) for d in spec.shape) + ("," if len(spec.shape) == 1 else "")
-    zeros = f"jnp.zeros(({shape}), {dtype})"
-    if role == "parameter":
-        return f"nnx.Param({zeros})"
-    if any(name == weight for weight, _ in module.graph.mutations):
-        return f"nnx.BatchStat({zeros})"
-    module.library["Buffer"] = nnx_modules.Buffer
-    return f"Buffer({zeros})"
-
-
-# loops ---------------------------------------------------------------------------------------------------------------
-
-_CALL = re.compile(r"^(?P<target>\w+) = self\.(?P<list>\w+)\[(?P<index>\d+)\]\((?P<arguments>[^()]*)\)$")
-
-
-def _roll_loops(body: Body) -> Body:
-    """`x = self.blocks[0](x)`, `x = self.blocks[1](x)`, ... as `for block in self.blocks: x = block(x)`."""
-    lines: list[Line] = []
-    position = 0
-    while position < len(body.lines):
-        run = _run_length(body.lines, position)
-        if run < 2:
-            lines.append(body.lines[position])
-            position += 1
-            continue
-        match = _CALL.match(body.lines[position].text)
-        if match is None:
-            break
-        name = match["list"].rstrip("s") or "layer"
-        name = name if name not in (match["target"], match["list"]) else f"{name}_module"
-        first = body.lines[position]
-        lines.append(Line(f"for {name} in self.{match['list']}:", "", first.origin))
-        same_shape = all(line.comment == first.comment for line in body.lines[position : position + run])
-        comment = first.comment if same_shape else ""
-        lines.append(Line(f"    {match['target']} = {name}({match['arguments']})", comment))
-        position += run
-    return Body(body.parameters, lines)
-
-
-def _run_length(lines: list[Line], start: int) -> int:
-    first = _CALL.match(lines[start].text)
-    if first is None or first["index"] != "0" or first["target"] not in re.findall(r"\w+", first["arguments"]):
-        return 0
-    count = 0
-    for line in lines[start:]:
-        match = _CALL.match(line.text)
-        same = match is not None and all(match[k] == first[k] for k in ("target", "list", "arguments"))
-        if not same or match is None or int(match["index"]) != count:
-            break
-        count += 1
-    rest = "\n".join(line.text for line in lines[start + count :])
-    return 0 if f"self.{first['list']}[" in rest else count
-
-
 # weights -------------------------------------------------------------------------------------------------------------
 
 
@@ -381,101 +257,3 @@ def _place(structure: Structure, scope: Scope, prefix: str, literals: set[str]) 
         else:
             placed += _place(structure, member.scope, target, literals)
     return placed
-
-
-# files ---------------------------------------------------------------------------------------------------------------
-
-
-_LOADER = '''
-def load(directory=Path(__file__).parent):
-    """The model with the weights of weights.safetensors, whose names are paths in the module."""
-    model = {root}(rngs=nnx.Rngs(0))
-    weights = load_file(Path(directory) / "weights.safetensors")
-    state = nnx.state(model, nnx.Not(nnx.RngState))
-    for path, variable in nnx.to_flat_state(state):
-        variable[...] = weights[".".join(map(str, path))]
-    nnx.update(model, state)
-    return model
-'''.strip()
-
-
-def _file_text(module: _Module, root: str, title: str) -> str:
-    classes = [_class_text(made, module) for made in module.classes.values()]
-    library = [textwrap.dedent(inspect.getsource(cls)) for cls in module.library.values()]
-    body = "\n\n\n".join([*(text.rstrip() for text in library), *classes, _LOADER.format(root=root)])
-    return f'"""{title}"""\n\n{import_lines(body)}\n\n\n{body}\n'
-
-
-_IMPORTS = (
-    ("math", "import math"),
-    ("Path", "from pathlib import Path"),
-    ("", ""),
-    ("jax", "import jax"),
-    ("jnp", "import jax.numpy as jnp"),
-    ("optax", "import optax"),
-    ("nnx", "from flax import nnx"),
-    ("lax", "from jax import lax"),
-    ("load_file", "from safetensors.flax import load_file"),
-    ("", ""),
-    ("ops", "import ops"),
-)
-
-
-def import_lines(body: str) -> str:
-    """The imports that a body of code needs."""
-    lines = [line for name, line in _IMPORTS if not name or re.search(rf"(?<!\.)\b{name}\b(?=[.(])", body)]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
-
-
-def _class_text(made: _Class, module: _Module) -> str:
-    comment = f"  # {made.header}" if made.header else ""
-    lines = [f"class {made.name}(nnx.Module):{comment}", "    def __init__(self, *, rngs: nnx.Rngs):"]
-    lines += [f"        {line.text}" for line in made.init]
-    lines += ["", f"    def __call__({', '.join(['self', *made.body.parameters])}):"]
-    for line in made.body.lines:
-        lines.append(f"        {line.text}" + (f"  # {line.comment}" if line.comment else ""))
-    return "\n".join(lines)
-
-
-def ops_text(helpers: Helpers) -> str | None:
-    """The text of ops.py: the helpers and what they call, each once, without decorators."""
-    if not helpers.functions:
-        return None
-    texts: dict[str, str] = {}
-    pending = list(helpers.functions.values())
-    constants: dict[str, str] = {}
-    while pending:
-        fn = pending.pop(0)
-        if fn.__name__ in texts:
-            continue
-        tree = ast.parse(textwrap.dedent(inspect.getsource(fn))).body[0]
-        source = textwrap.dedent(inspect.getsource(fn)).splitlines()
-        texts[fn.__name__] = "\n".join(source[tree.lineno - 1 :])
-        for name in {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}:
-            found = fn.__globals__.get(name)
-            if inspect.isfunction(found) and found.__module__.startswith("regauge.rules"):
-                pending.append(found)
-            elif isinstance(found, int | float | str | tuple | dict | frozenset) and not name.startswith("__"):
-                constants[name] = f"{name} = {found!r}"
-    body = "\n\n\n".join(texts.values())
-    values = "\n".join(constants.values())
-    imports = [
-        line
-        for pattern, line in (
-            (r"\bmath\.", "import math"),
-            (r"\bCallable\b", "from collections.abc import Callable"),
-            (r"\bSequence\b", "from collections.abc import Sequence"),
-            (r"\bAny\b", "from typing import Any"),
-            (r"\bjax\.", "import jax"),
-            (r"\bjnp\.", "import jax.numpy as jnp"),
-            (r"\bnp\.", "import numpy as np"),
-            (r"\bnnx\.", "from flax import nnx"),
-            (r"\bArray\b", "from jax import Array"),
-            (r"\blax\.", "from jax import lax"),
-            (r"\bDTypeLike\b", "from jax.typing import DTypeLike"),
-        )
-        if re.search(pattern, body)
-    ]
-    header = '"""Helpers of model.py: operators that JAX has no single function for."""\n\n'
-    header += "from __future__ import annotations\n\n"
-    return header + "\n".join(imports) + "\n\n" + (values + "\n\n\n" if values else "\n") + body + "\n"

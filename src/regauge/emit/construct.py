@@ -1,0 +1,95 @@
+"""The statements of `__init__`: sub-modules, weights and dropouts with every argument written."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from regauge.emit.body import Line
+from regauge.emit.layers import Layer, Text
+from regauge.emit.members import Holder, Member
+from regauge.emit.partial import literal
+from regauge.errors import EmitError
+from regauge.ir.graph import Graph, TensorSpec
+from regauge.rules.modules import nnx_modules
+
+
+class Emission(Protocol):
+    """What construction needs of the emission under way: its graph, and the library classes that it copies."""
+
+    graph: Graph
+    library: dict[str, type]
+
+
+class Constructed(Protocol):
+    """A class that has been emitted."""
+
+    name: str
+
+
+def init_lines(emission: Emission, holder: Holder, children: Mapping[str, Constructed]) -> list[Line]:
+    lines: list[Line] = []
+    lists: dict[str, list[tuple[int, str]]] = {}
+    for path, member in holder.members.items():
+        text = _construct(emission, member, children.get(path))
+        if member.index is None:
+            lines.append(Line(f"self.{member.attribute} = {text}"))
+        else:
+            lists.setdefault(member.attribute, []).append((member.index, text))
+            if len(lists[member.attribute]) == 1:
+                lines.append(Line(f"self.{member.attribute} = ?"))
+    lines = [
+        replace(line, text=line.text.replace("?", _list_text(lists[line.text[5:-4]])))
+        if line.text.endswith("= ?")
+        else line
+        for line in lines
+    ]
+    for name, attribute in holder.weights.items():
+        spec = next(w for w in emission.graph.weights if w.name == name)
+        lines.append(Line(f"self.{attribute} = {_variable(emission, spec.spec, spec.role, spec.trainable, name)}"))
+    for attribute, rate in holder.dropouts.values():
+        lines.append(Line(f"self.{attribute} = nnx.Dropout({rate!r}, rngs=rngs)"))
+    return lines or [Line("pass")]
+
+
+def _list_text(items: list[tuple[int, str]]) -> str:
+    texts = [text for _, text in sorted(items)]
+    if len(texts) > 1 and len(set(texts)) == 1:
+        return f"nnx.List([{texts[0]} for _ in range({len(texts)})])"
+    return f"nnx.List([{', '.join(texts)}])"
+
+
+def _construct(emission: Emission, member: Member, made: Constructed | None) -> str:
+    if member.layer is not None:
+        return _layer_text(emission, member.layer)
+    if made is None:
+        raise EmitError("a module has no class", where=member.attribute)
+    return f"{made.name}(rngs=rngs)"
+
+
+def _layer_text(emission: Emission, layer: Layer) -> str:
+    if not layer.constructor.startswith("nnx."):
+        emission.library[layer.constructor] = getattr(nnx_modules, layer.constructor)
+    parts = [_value_text(v) for v in layer.arguments]
+    parts += [f"{k}={_value_text(v)}" for k, v in layer.keywords.items()]
+    if layer.rngs:
+        parts.append("rngs=rngs")
+    return f"{layer.constructor}({', '.join(parts)})"
+
+
+def _value_text(value: Any) -> str:
+    return value.text if isinstance(value, Text) else ast.unparse(literal(value))
+
+
+def _variable(emission: Emission, spec: TensorSpec, role: str, trainable: bool, name: str) -> str:
+    dtype = {"int64": "int", "bool": "bool"}.get(spec.dtype, f"jnp.{spec.dtype}")
+    shape = ", ".join(str(d) for d in spec.shape) + ("," if len(spec.shape) == 1 else "")
+    zeros = f"jnp.zeros(({shape}), {dtype})"
+    if role == "parameter":
+        return f"nnx.Param({zeros})"
+    if any(name == weight for weight, _ in emission.graph.mutations):
+        return f"nnx.BatchStat({zeros})"
+    emission.library["Buffer"] = nnx_modules.Buffer
+    return f"Buffer({zeros})"

@@ -1,0 +1,106 @@
+"""From captured graphs to the converted sources with their weight map: what a saved folder and `to_jax` both hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from regauge.emit.expressions import Helpers
+from regauge.emit.files import Place, ops_text
+from regauge.emit.formatting import format_source, moved_places
+from regauge.emit.functions import emit_function
+from regauge.emit.nnx import Emitted, emit_module
+from regauge.emit.train import emit_train
+from regauge.findings import Finding
+from regauge.ir.captured import CapturedModel
+from regauge.ir.graph import Symbol, WeightSpec
+from regauge.optimizers import Optimizer
+from regauge.rules.aten_to_jax import TABLE
+from regauge.weights import layout as layouts
+from regauge.weights.mapping import WeightEntry, WeightMap
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted model as text, with the map of its weights.
+
+    Attributes:
+        name: of the case.
+        sources: text by module name (`ops`, `model`, `train`), in the order in which they import each other.
+        root: name of the root class of model.py.
+        weight_map: every weight of the original and where it is in the module.
+        places: module path and `file.py:12` of the original by line of model.py.
+        symbols: the sizes that stay symbolic.
+        optimizer: the case's, or None.
+        findings: what a person should know, of capture, rules and emission.
+    """
+
+    name: str
+    sources: Mapping[str, str]
+    root: str
+    weight_map: WeightMap
+    places: Mapping[int, Place]
+    symbols: tuple[Symbol, ...]
+    optimizer: Optimizer | None
+    findings: tuple[Finding, ...]
+
+
+def convert(captured: CapturedModel) -> Conversion:
+    """Write the sources of a captured model, its loss and its training step.
+
+    Raises:
+        UnsupportedOps: operators without a rule, of the model or of the loss.
+        SpecMismatch: a rule does not give the captured shape or dtype.
+    """
+    helpers = Helpers()
+    title = _title(captured)
+    emitted = emit_module(captured.graph, TABLE, captured.constants, title, helpers, captured.graph_eval)
+    loss = None
+    if captured.loss is not None:
+        parameters = ("outputs", "targets")
+        loss = emit_function(captured.loss, TABLE, captured.loss_constants, "loss", parameters, helpers)
+    weight_map = _weight_map(captured.graph.weights, emitted)
+    sources: dict[str, str] = {}
+    ops = ops_text(helpers)
+    if ops is not None:
+        sources["ops"] = format_source(ops)
+    sources["model"] = format_source(emitted.model)
+    if loss is not None:
+        train = emit_train(loss=loss, optimizer=captured.optimizer, entries=weight_map.entries, name=captured.name)
+        sources["train"] = format_source(train)
+    findings = dict.fromkeys((*captured.findings, *captured.graph.findings, *emitted.findings))
+    return Conversion(
+        name=captured.name,
+        sources=sources,
+        root=emitted.root,
+        weight_map=weight_map,
+        places=moved_places(emitted.model, sources["model"], emitted.places),
+        symbols=captured.graph.symbols,
+        optimizer=captured.optimizer,
+        findings=tuple(findings),
+    )
+
+
+def _title(captured: CapturedModel) -> str:
+    origin = f", converted from {captured.source}" if captured.source else ", converted"
+    inputs = ", ".join(f"{value.name}: {value.spec}" for value in captured.graph.inputs)
+    return f"{captured.name} in Flax NNX{origin} (PyTorch).\n\n{inputs}\n"
+
+
+def _weight_map(weights: tuple[WeightSpec, ...], emitted: Emitted) -> WeightMap:
+    placed = {p.source: p for p in emitted.placed}
+    entries = [
+        WeightEntry(
+            source=w.name,
+            target=placed[w.name].target,
+            layout=layouts.layout(placed[w.name].layout),
+            shape=tuple(int(d) for d in w.spec.shape if isinstance(d, int)),
+            dtype=w.spec.dtype,
+            role=w.role,
+            trainable=w.trainable,
+        )
+        for w in weights
+        if w.name in placed
+    ]
+    tied = {w.name: w.tied_to for w in weights if w.tied_to is not None}
+    return WeightMap(tuple(entries), tied, dict(emitted.unused))

@@ -1,0 +1,149 @@
+"""The text of emitted files: docstring, imports, library classes, emitted classes, loader, helpers.
+
+Every line knows where it came from, so that a saved conversion can point from its source to the original's.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from regauge.emit.body import Body, Line
+from regauge.emit.expressions import Helpers
+
+# Where a line came from: the module's path in the original, and `file.py:12`.
+Place = tuple[str, str]
+
+
+@dataclass
+class EmittedClass:
+    """A class of model.py.
+
+    Attributes:
+        name: of the class.
+        path: of the first module of the original that it stands for.
+        place: `file.py:12`, the original class.
+        init: statements of `__init__`.
+        body: parameters and statements of `__call__`.
+    """
+
+    name: str
+    path: str
+    place: str
+    init: list[Line]
+    body: Body
+
+
+_LOADER = '''
+def load(directory=Path(__file__).parent):
+    """The model with the weights of weights.safetensors, whose names are paths in the module."""
+    model = {root}(rngs=nnx.Rngs(0))
+    weights = load_file(Path(directory) / "weights.safetensors")
+    state = nnx.state(model, nnx.Not(nnx.RngState))
+    for path, variable in nnx.to_flat_state(state):
+        variable[...] = weights[".".join(map(str, path))]
+    nnx.update(model, state)
+    return model
+'''.strip()
+
+
+def model_text(
+    classes: Iterable[EmittedClass], library: Iterable[type], root: str, title: str
+) -> tuple[str, dict[int, Place]]:
+    """The text of model.py, and the place that each of its lines (from 1) came from."""
+    parts: list[list[tuple[str, Place | None]]] = []
+    for cls in library:
+        parts.append([(line, None) for line in textwrap.dedent(inspect.getsource(cls)).rstrip().split("\n")])
+    parts += [_class_lines(made) for made in classes]
+    parts.append([(line, None) for line in _LOADER.format(root=root).split("\n")])
+    blank: list[tuple[str, Place | None]] = [("", None), ("", None)]
+    body = [line for number, part in enumerate(parts) for line in ([*blank, *part] if number else part)]
+    text = "\n".join(line for line, _ in body)
+    header = f'"""{title}"""\n\n{import_lines(text)}\n\n\n'
+    first = header.count("\n") + 1
+    places = {first + number: place for number, (_, place) in enumerate(body) if place is not None}
+    return f"{header}{text}\n", places
+
+
+_IMPORTS = (
+    ("math", "import math"),
+    ("Path", "from pathlib import Path"),
+    ("", ""),
+    ("jax", "import jax"),
+    ("jnp", "import jax.numpy as jnp"),
+    ("optax", "import optax"),
+    ("nnx", "from flax import nnx"),
+    ("lax", "from jax import lax"),
+    ("load_file", "from safetensors.flax import load_file"),
+    ("", ""),
+    ("ops", "import ops"),
+)
+
+
+def import_lines(body: str) -> str:
+    """The imports that a body of code needs."""
+    lines = [line for name, line in _IMPORTS if not name or re.search(rf"(?<!\.)\b{name}\b(?=[.(])", body)]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _class_lines(made: EmittedClass) -> list[tuple[str, Place | None]]:
+    comment = f"  # {made.place}" if made.place else ""
+    lines: list[tuple[str, Place | None]] = [
+        (f"class {made.name}(nnx.Module):{comment}", (made.path, made.place) if made.place else None),
+        ("    def __init__(self, *, rngs: nnx.Rngs):", None),
+        *((f"        {line.text}", None) for line in made.init),
+        ("", None),
+        (f"    def __call__({', '.join(['self', *made.body.parameters])}):", None),
+    ]
+    for line in made.body.lines:
+        place = (made.path, line.origin) if line.origin else None
+        lines.append((f"        {line.text}" + (f"  # {line.comment}" if line.comment else ""), place))
+    return lines
+
+
+def ops_text(helpers: Helpers) -> str | None:
+    """The text of ops.py: the helpers and what they call, each once, without decorators."""
+    if not helpers.functions:
+        return None
+    texts: dict[str, str] = {}
+    pending = list(helpers.functions.values())
+    constants: dict[str, str] = {}
+    while pending:
+        fn = pending.pop(0)
+        if fn.__name__ in texts:
+            continue
+        tree = ast.parse(textwrap.dedent(inspect.getsource(fn))).body[0]
+        source = textwrap.dedent(inspect.getsource(fn)).splitlines()
+        texts[fn.__name__] = "\n".join(source[tree.lineno - 1 :])
+        for name in {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}:
+            found = fn.__globals__.get(name)
+            if inspect.isfunction(found) and found.__module__.startswith("regauge.rules"):
+                pending.append(found)
+            elif isinstance(found, int | float | str | tuple | dict | frozenset) and not name.startswith("__"):
+                constants[name] = f"{name} = {found!r}"
+    body = "\n\n\n".join(texts.values())
+    values = "\n".join(constants.values())
+    imports = [
+        line
+        for pattern, line in (
+            (r"\bmath\.", "import math"),
+            (r"\bCallable\b", "from collections.abc import Callable"),
+            (r"\bSequence\b", "from collections.abc import Sequence"),
+            (r"\bAny\b", "from typing import Any"),
+            (r"\bjax\.", "import jax"),
+            (r"\bjnp\.", "import jax.numpy as jnp"),
+            (r"\bnp\.", "import numpy as np"),
+            (r"\bnnx\.", "from flax import nnx"),
+            (r"\bArray\b", "from jax import Array"),
+            (r"\blax\.", "from jax import lax"),
+            (r"\bDTypeLike\b", "from jax.typing import DTypeLike"),
+        )
+        if re.search(pattern, body)
+    ]
+    header = '"""Helpers of model.py: operators that JAX has no single function for."""\n\n'
+    header += "from __future__ import annotations\n\n"
+    return header + "\n".join(imports) + "\n\n" + (values + "\n\n\n" if values else "\n") + body + "\n"

@@ -1,0 +1,135 @@
+"""README.md and test_equivalence.py of a saved folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regauge.emit.conversion import Conversion
+from regauge.run.protocol import Skeleton
+
+_TEST = '''"""Does this model give what the original gave? Run: python test_equivalence.py (or pytest).
+
+Needs jax, flax and safetensors, and nothing else. The arrays of reference.safetensors are the original's own, in
+evaluation mode.
+"""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from safetensors.flax import load_file
+
+from model import load
+
+# Rounding of a whole network in float32, relative to the norm of each output: 1000 units in the last place.
+LIMIT = 1000 * np.finfo(np.float32).eps
+
+
+def leaves(tree, name):
+    """Arrays of nested dicts, tuples and lists by dotted name."""
+    if isinstance(tree, dict):
+        return {k: v for key, item in tree.items() for k, v in leaves(item, f"{name}.{key}").items()}
+    if isinstance(tree, (tuple, list)):
+        return {k: v for i, item in enumerate(tree) for k, v in leaves(item, f"{name}.{i}").items()}
+    return {} if tree is None else {name: tree}
+
+
+def test_outputs():
+    reference = load_file(Path(__file__).parent / "reference.safetensors")
+    model = load()
+    model.eval()
+    with jax.default_matmul_precision("highest"):
+        outputs = model(%(arguments)s)
+    found = leaves(outputs, "outputs")
+    assert found, "the model returned no array"
+    for name, value in found.items():
+        expected = np.asarray(reference[name], np.float64)
+        distance = np.linalg.norm(np.asarray(value, np.float64) - expected)
+        assert distance <= LIMIT * max(np.linalg.norm(expected), 1e-30), f"{name}: off by {distance}"
+
+
+if __name__ == "__main__":
+    test_outputs()
+    print("equal to the original's outputs")
+'''
+
+
+def test_text(conversion: Conversion, inputs: Skeleton) -> str:
+    """The text of test_equivalence.py.
+
+    Args:
+        conversion: the conversion.
+        inputs: skeleton of the reference inputs.
+    """
+    if "dict" in inputs:
+        arguments = ", ".join(f"{key}={_expression(item)}" for key, item in inputs["dict"].items())
+    else:
+        arguments = ", ".join(_expression(item) for item in inputs["tuple"])
+    return _TEST % {"arguments": arguments}
+
+
+def _expression(tree: Any) -> str:
+    if "leaf" in tree:
+        return f'reference["{tree["leaf"]}"]'
+    if "none" in tree:
+        return "None"
+    if "value" in tree:
+        return repr(tree["value"])
+    if "dict" in tree:
+        return "{" + ", ".join(f'"{key}": {_expression(item)}' for key, item in tree["dict"].items()) + "}"
+    items = [_expression(item) for item in tree.get("tuple", tree.get("list"))]
+    if "list" in tree:
+        return f"[{', '.join(items)}]"
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+
+
+_README = """# {name}: {root} in Flax NNX
+
+Converted from PyTorch. `model.py` holds the modules under the original's names; `weights.safetensors` the weights,
+by their path in the module; `weights.json` says which weight of the original each one is, and in which layout.
+
+    from model import load
+
+    model = load()
+    model.eval()                  # or model.train(): dropout and batch statistics
+    outputs = model({call})
+
+It needs jax, flax{optax} and safetensors. `python test_equivalence.py` compares it with the original's outputs.
+{training}{findings}"""
+
+_TRAINING = """
+## Training
+
+    import train
+    graphdef, params, state, opt_state = train.init(model)
+    params, state, opt_state, loss = train.jitted_train_step(graphdef, params, state, opt_state, inputs, targets)
+
+`train.loss` is the original's loss{optimizer}. `inputs` is a tuple of positional arguments or a dict of keywords.
+"""
+
+_LOSS_ONLY = """
+## Loss
+
+`train.py` holds the original's loss and its gradients (`loss_and_gradients`). The case had no optimizer, so there is no
+training step: give one to the case and convert again.
+"""
+
+
+def readme_text(conversion: Conversion, call: str = "*inputs") -> str:
+    """The text of README.md."""
+    training = ""
+    if "train" in conversion.sources:
+        has_step = "def train_step" in conversion.sources["train"]
+        training = _TRAINING.format(optimizer=", `train.make_optimizer` its optimizer") if has_step else _LOSS_ONLY
+    findings = ""
+    if conversion.findings:
+        lines = [f"* {f.code} {f.severity}{f' ({f.where})' if f.where else ''}: {f.text}" for f in conversion.findings]
+        findings = "\n## Findings\n\n" + "\n".join(lines) + "\n"
+    return _README.format(
+        name=conversion.name,
+        root=conversion.root,
+        call=call,
+        optax=", optax" if training else "",
+        training=training,
+        findings=findings,
+    )

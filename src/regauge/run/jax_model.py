@@ -1,0 +1,144 @@
+"""A converted model in this process: the emitted text, executed, with its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from safetensors.numpy import save_file
+
+from regauge.emit.conversion import Conversion, convert
+from regauge.emit.package import check_map, write_folder
+from regauge.findings import Finding
+from regauge.ir.captured import CapturedModel, Reference
+from regauge.run.jax_source import load_sources
+
+
+@dataclass(frozen=True)
+class Original:
+    """The original's arrays in memory.
+
+    Attributes:
+        weights: by qualified name; of tied ones the first.
+        arrays: reference inputs and outputs, by the names that the skeletons of `reference` use.
+        reference: describes them.
+    """
+
+    weights: Mapping[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray]
+    reference: Reference
+
+
+class JaxModel:
+    """A torch model as a JAX model.
+
+    Attributes:
+        module: the flax.nnx module, with its weights.
+        params: nnx.State of what trains.
+        state: nnx.State of everything else: batch statistics, buffers, frozen parameters, random streams.
+        source: the text of model.py.
+        findings: what a person should know.
+    """
+
+    def __init__(self, conversion: Conversion, original: Original, train: bool) -> None:
+        """
+        Args:
+            conversion: the emitted sources.
+            original: the original's arrays.
+            train: whether calls run in training mode.
+        """
+        self._conversion = conversion
+        self._original = original
+        modules = load_sources(conversion.sources)
+        check_map(conversion, modules["model"])
+        self.module = _fill(getattr(modules["model"], conversion.root)(rngs=nnx.Rngs(0)), conversion, original.weights)
+        self.train = train
+        self.module.train() if train else self.module.eval()
+        frozen = {e.target for e in conversion.weight_map.entries if not e.trainable}
+        self._trains = lambda path, value: isinstance(value, nnx.Param) and ".".join(map(str, path)) not in frozen
+        self._graphdef, self.params, self.state = nnx.split(self.module, self._trains, ...)
+
+    @property
+    def source(self) -> str:
+        return self._conversion.sources["model"]
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Text of every emitted file by module name: `model`, and `ops` if helpers are needed."""
+        return self._conversion.sources
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self._conversion.findings
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Outputs for arrays of jax or numpy. In training mode statistics and random streams move on."""
+        outputs, state = self._jitted(self.params, self.state, args, kwargs)
+        if self.train:
+            self.state = state
+        return outputs
+
+    def apply(self, params: Any, state: Any, *args: Any, rng: jax.Array | None = None, **kwargs: Any) -> Any:
+        """The model as a pure function.
+
+        Args:
+            params: as `self.params`.
+            state: as `self.state`.
+            *args: arrays.
+            rng: a key for dropout and other randomness; the streams in `state` go on when it is None.
+            **kwargs: arrays.
+
+        Returns:
+            (outputs, new_state).
+        """
+        model = nnx.merge(self._graphdef, params, state, copy=True)
+        if rng is not None:
+            nnx.reseed(model, default=rng)
+        outputs = model(*args, **kwargs)
+        _, _, new_state = nnx.split(model, self._trains, ...)
+        return outputs, new_state
+
+    @cached_property
+    def _jitted(self) -> Any:
+        return jax.jit(lambda params, state, args, kwargs: self.apply(params, state, *args, **kwargs))
+
+    def save(self, directory: str | Path) -> Path:
+        """Write the saved folder, which runs without regauge and without torch.
+
+        Weights are those of the original; arrays that training changed since are in `params` and `state`.
+        """
+        folder = Path(directory)
+        with TemporaryDirectory() as temporary:
+            weights, arrays = Path(temporary) / "weights.safetensors", Path(temporary) / "reference.safetensors"
+            save_file({name: np.ascontiguousarray(array) for name, array in self._original.weights.items()}, weights)
+            save_file({name: np.ascontiguousarray(array) for name, array in self._original.arrays.items()}, arrays)
+            write_folder(self._conversion, weights, arrays, self._original.reference, folder)
+        return folder
+
+    def __repr__(self) -> str:
+        mode = "training" if self.train else "evaluation"
+        return f"JaxModel({self._conversion.root}, {mode}, {len(self._conversion.weight_map.entries)} weights)"
+
+
+def build(captured: CapturedModel, original: Original, train: bool) -> JaxModel:
+    """Convert a capture and load it."""
+    return JaxModel(convert(captured), original, train)
+
+
+def _fill(model: nnx.Module, conversion: Conversion, weights: Mapping[str, np.ndarray]) -> nnx.Module:
+    """Put the original's weights into the module, in its layouts."""
+    entries = conversion.weight_map.by_target
+    state = nnx.state(model, nnx.Not(nnx.RngState))
+    for path, variable in nnx.to_flat_state(state):
+        entry = entries[".".join(map(str, path))]
+        variable[...] = jnp.asarray(entry.to_target(weights[entry.source]))
+    nnx.update(model, state)
+    return model
