@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from regauge.emit.expressions import Helpers, cast_expression, write_node
+from regauge.emit.expressions import Helpers, cast_expression, draws, write_node
 from regauge.emit.layers import Layout
 from regauge.emit.members import Structure
-from regauge.emit.names import RESERVED, identifier
+from regauge.emit.names import RESERVED, identifier, unique
 from regauge.emit.origins import Statement, function_at, statement_at
 from regauge.emit.partial import literal, substitute
 from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
@@ -210,6 +210,8 @@ class BodyWriter:
             self._finish(node, [node.outputs[0].name], expression, following, pure=drop is None)
             return
         extras = {"dropout": ast.parse(f"self.{drop[0]}", mode="eval").body} if drop is not None else {}
+        if draws(self.plan.rules[node.op]):
+            extras["rng_key"] = ast.parse(f"self.{self._random_stream()}()", mode="eval").body
         self._bind_repeated(node)
         written = write_node(node, self.plan.rules[node.op], self.specs, self.use, extras, self.helpers)
         expression = written.expression
@@ -220,7 +222,14 @@ class BodyWriter:
         outputs = [value.name for value in node.outputs]
         if len(outputs) == 1 and outputs[0] in self.result_casts:
             expression = cast_expression(expression, self.result_casts[outputs[0]])
-        self._finish(node, outputs, expression, following, pure=drop is None)
+        self._finish(node, outputs, expression, following, pure=drop is None and "rng_key" not in extras)
+
+    def _random_stream(self) -> str:
+        holder = self.structure.holders.get(self.scope)
+        if holder is None:
+            raise EmitError("a function without a module has no random stream", where=self.scope.step.type)
+        holder.rng = holder.rng or unique("rng", holder.taken() | self.structure.reserved)
+        return holder.rng
 
     def _bind_repeated(self, node: Node) -> None:
         """An operand that is itself an expression must have a name before a rule writes it more than once."""

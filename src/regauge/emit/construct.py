@@ -19,8 +19,10 @@ from regauge.rules.modules import nnx_modules
 class Emission(Protocol):
     """What construction needs of the emission under way: its graph, and the library classes that it copies."""
 
-    graph: Graph
     library: dict[str, type]
+
+    @property
+    def graph(self) -> Graph: ...
 
 
 class Constructed(Protocol):
@@ -51,6 +53,8 @@ def init_lines(emission: Emission, holder: Holder, children: Mapping[str, Constr
         lines.append(Line(f"self.{attribute} = {_variable(emission, spec.spec, spec.role, spec.trainable, name)}"))
     for attribute, rate in holder.dropouts.values():
         lines.append(Line(f"self.{attribute} = nnx.Dropout({rate!r}, rngs=rngs)"))
+    if holder.rng:
+        lines.append(Line(f"self.{holder.rng} = rngs.dropout.fork()"))
     return lines or [Line("pass")]
 
 

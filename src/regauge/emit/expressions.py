@@ -95,6 +95,11 @@ def write_node(
     return Written(statements, simplify(qualify.visit(residual.expression)))
 
 
+def draws(rule: Rule) -> bool:
+    """Whether a rule is random: it takes a key, which torch's schema does not have."""
+    return "rng_key" in inspect.signature(rule.fn).parameters
+
+
 def _comparable_dtype(name: str) -> Any:
     import jax.numpy as jnp
 

@@ -43,12 +43,32 @@ class Holder:
         members: sub-modules by their path in the original.
         weights: weights held directly, by name in the original -> attribute.
         dropouts: attribute by the index of the operator (in the call's items) that drops, with its rate.
+        rng: attribute of the random stream that other random operators draw from, or an empty string.
     """
 
     scope: Scope
     members: dict[str, Member] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
     dropouts: dict[int, tuple[str, float]] = field(default_factory=dict)
+    rng: str = ""
+
+    def taken(self) -> set[str]:
+        """All attributes of the module."""
+        names = {member.attribute for member in self.members.values()} | set(self.weights.values())
+        return names | {attribute for attribute, _ in self.dropouts.values()}
+
+
+def joined(training: Holder, evaluation: Holder) -> Holder:
+    """The contents of a module that both modes need."""
+    members = {**evaluation.members, **training.members}
+    order = [*training.members, *(path for path in evaluation.members if path not in training.members)]
+    return Holder(
+        training.scope,
+        {path: members[path] for path in order},
+        {**evaluation.weights, **training.weights},
+        training.dropouts,
+        training.rng or evaluation.rng,
+    )
 
 
 class Structure:

@@ -10,22 +10,24 @@ from typing import Any
 import numpy as np
 from flax import nnx as flax_nnx
 
-from regauge.emit.body import BodyWriter
+from regauge.emit.body import BodyWriter, Line
 from regauge.emit.construct import init_lines
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, model_text, ops_text
 from regauge.emit.layers import Layout
 from regauge.emit.loops import roll_loops
-from regauge.emit.members import Structure
+from regauge.emit.members import Structure, joined
+from regauge.emit.modes import align, children, join_bodies
 from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at
 from regauge.emit.partial import literal
 from regauge.emit.scopes import Scope, build_scopes
+from regauge.errors import EmitError
 from regauge.findings import Finding
 from regauge.ir.graph import Graph, Node, Ref
 from regauge.lower.channels_last import channels_last
 from regauge.lower.lower import check_specs
-from regauge.lower.plan import plan
+from regauge.lower.plan import Plan, plan
 from regauge.rules.table import RuleTable
 
 _SMALL_CONSTANT = 16  # elements of a literal tensor that is written into the code
@@ -64,18 +66,30 @@ class Emitted:
 
 
 @dataclass
-class _Module:
-    """State of one emission."""
+class _View:
+    """One captured mode of the model, ready to be written."""
 
     graph: Graph
     structure: Structure
-    plan: Any
+    plan: Plan
     casts: Mapping[str, str]
     constants: Mapping[str, ast.expr]
-    helpers: Helpers = field(default_factory=Helpers)
+
+
+@dataclass
+class _Module:
+    """State of one emission; `evaluation` is the other mode, where the captures differ."""
+
+    main: _View
+    evaluation: _View | None
+    helpers: Helpers
     classes: dict[Any, EmittedClass] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     library: dict[str, type] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        return self.main.graph
 
 
 def emit_module(
@@ -84,6 +98,7 @@ def emit_module(
     constants: Mapping[str, np.ndarray],
     title: str,
     helpers: Helpers | None = None,
+    graph_eval: Graph | None = None,
 ) -> Emitted:
     """The NNX source of a captured model.
 
@@ -93,33 +108,40 @@ def emit_module(
         constants: values of the graph's constant tensors by name.
         title: first line of the file's docstring.
         helpers: receives the functions for ops.py, when other files of the folder need some too.
+        graph_eval: the capture in evaluation mode, where more differs than dropout and batch norm.
 
     Raises:
         UnsupportedOps: operators without a rule, all at once.
         SpecMismatch: a rule that does not give the captured shape or dtype.
     """
+    main = _view(graph, table, constants)
+    evaluation = None if graph_eval is None else _view(align(graph, graph_eval), table, constants)
+    module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
+    root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)
+    placed = _place_all(module)
+    text, places = model_text(module.classes.values(), module.library.values(), root.name, title)
+    used = {p.source for p in placed}
+    literals = {w.name for w in graph.weights if w.value in main.constants}
+    unused = tuple(
+        (w.name, _unused_reason(w.name, w.name in literals))
+        for w in graph.weights
+        if w.name not in used and w.tied_to is None
+    )
+    findings = main.plan.findings + (evaluation.plan.findings if evaluation else ())
+    return Emitted(text, ops_text(module.helpers), root.name, placed, unused, places, tuple(dict.fromkeys(findings)))
+
+
+def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray]) -> _View:
     plan(graph, table)  # gaps are reported on the graph that was captured, before it is rewritten
     graph = channels_last(graph)
     chosen = plan(graph, table)
-    casts = check_specs(graph, chosen)
-    structure = Structure(graph, build_scopes(graph), reserved=dir(flax_nnx.Module))
     small = {
         w.value: ast.parse(array_text(constants[w.name]), mode="eval").body
         for w in graph.weights
         if w.role == "constant" and w.value and w.name in constants and constants[w.name].size <= _SMALL_CONSTANT
     }
-    module = _Module(graph, structure, chosen, casts, small, helpers if helpers is not None else Helpers())
-    root = _emit_class(module, structure.root, {})
-    placed = _place(structure, structure.root, "", {w.value for w in graph.weights if w.value in small})
-    text, places = model_text(module.classes.values(), module.library.values(), root.name, title)
-    used = {p.source for p in placed}
-    unused = tuple(
-        (w.name, _unused_reason(w.name, w.value in small))
-        for w in graph.weights
-        if w.name not in used and w.tied_to is None
-    )
-    ops = ops_text(module.helpers)
-    return Emitted(text, ops, root.name, tuple(placed), unused, places, chosen.findings)
+    structure = Structure(graph, build_scopes(graph), reserved=dir(flax_nnx.Module))
+    return _View(graph, structure, chosen, check_specs(graph, chosen), small)
 
 
 def _unused_reason(name: str, is_literal: bool) -> str:
@@ -140,15 +162,15 @@ def array_text(value: np.ndarray) -> str:
 # classes ---------------------------------------------------------------------------------------------------------
 
 
-def _key(module: _Module, scope: Scope) -> Any:
+def _key(view: _View, scope: Scope) -> Any:
     """Two calls with the same key are the same code: names of values and weights are replaced by their order."""
     numbers: dict[str, str] = {}
 
     def local(name: str) -> str:
-        spec = module.structure.context.weights.get(name)
+        spec = view.structure.context.weights.get(name)
         if spec is not None and name not in scope.inputs:
-            if name in module.constants:
-                return ast.unparse(module.constants[name])
+            if name in view.constants:
+                return ast.unparse(view.constants[name])
             return "w:" + spec.name.removeprefix(scope.path + ".") + str(spec.spec) + spec.role + str(spec.trainable)
         return numbers.setdefault(name, f"v{len(numbers)}")
 
@@ -166,11 +188,11 @@ def _key(module: _Module, scope: Scope) -> Any:
             outputs = tuple((local(v.name), str(v.spec)) for v in item.outputs)
             parts.append((item.op, arguments, outputs))
         else:
-            layer = module.structure.layers.get(item)
+            layer = view.structure.layers.get(item)
             inner = (
                 (layer.constructor, repr(layer.arguments), repr(layer.keywords))
                 if layer is not None
-                else _key(module, item)
+                else _key(view, item)
             )
             relative = item.path.removeprefix(scope.path + ".")
             parts.append((relative, inner, tuple(map(local, item.inputs)), tuple(map(local, item.outputs))))
@@ -178,25 +200,42 @@ def _key(module: _Module, scope: Scope) -> Any:
     return tuple(parts)
 
 
-def _emit_class(module: _Module, scope: Scope, hints: Mapping[str, str]) -> EmittedClass:
-    key = _key(module, scope)
+def _emit_class(
+    module: _Module, view: _View, scope: Scope, hints: Mapping[str, str], evaluated: Scope | None = None
+) -> EmittedClass:
+    """The class of a call, made once for all calls that are the same code; `evaluated` is the call in evaluation."""
+    other = module.evaluation
+    key = (_key(view, scope), None if evaluated is None or other is None else _key(other, evaluated))
     if key in module.classes:
         return module.classes[key]
     simple = scope.step.type.rsplit(".", 1)[-1].split("[")[0]
     name = unique(camel(simple), module.names)
     module.names.add(name)
-    writer = BodyWriter(scope, module.structure, module.plan, module.casts, module.constants, module.helpers, hints)
-    body = writer.write(_returned(module.graph, scope))
-    holder = module.structure.holders[scope]
-    children = {
-        path: _emit_class(module, member.scope, writer.child_hints.get(member.scope, {}))
-        for path, member in holder.members.items()
-        if member.kind == "class"
-    }
-    init = init_lines(module, holder, children)
+    writer = _writer(module, view, scope, hints)
+    body, asks = writer.write(_returned(view.graph, scope)), False
+    holder = view.structure.holders[scope]
+    if evaluated is not None and other is not None:
+        second = _writer(module, other, evaluated, hints)
+        body, asks = join_bodies(body, second.write(_returned(other.graph, evaluated)), scope.path or name)
+        holder = joined(holder, other.structure.holders[evaluated])
+    counterparts = children(evaluated) if evaluated is not None else {}
+    made_children = {}
+    for path, member in holder.members.items():
+        if member.kind == "class":
+            counterpart = counterparts.get(member.scope.step.call)
+            own = view if member.scope in view.structure.holders else other
+            child_hints = writer.child_hints.get(member.scope, {})
+            made_children[path] = _emit_class(module, own or view, member.scope, child_hints, counterpart)
+    init = init_lines(module, holder, made_children)
+    if asks:
+        init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body))
     module.classes[key] = made
     return made
+
+
+def _writer(module: _Module, view: _View, scope: Scope, hints: Mapping[str, str]) -> BodyWriter:
+    return BodyWriter(scope, view.structure, view.plan, view.casts, view.constants, module.helpers, hints)
 
 
 def _returned(graph: Graph, scope: Scope) -> Callable[[Callable[[Ref], ast.expr]], ast.expr]:
@@ -238,6 +277,23 @@ def _class_comment(scope: Scope) -> str:
 
 
 # weights -------------------------------------------------------------------------------------------------------------
+
+
+def _place_all(module: _Module) -> tuple[Placed, ...]:
+    """Where every weight is; both modes must agree.
+
+    Raises:
+        EmitError: a weight is at two places.
+    """
+    found: dict[str, Placed] = {}
+    for view in (module.main, module.evaluation):
+        if view is None:
+            continue
+        literals = {w.value for w in view.graph.weights if w.value in view.constants}
+        for placed in _place(view.structure, view.structure.root, "", literals):
+            if found.setdefault(placed.source, placed) != placed:
+                raise EmitError("a weight has two places in the two modes", where=placed.source)
+    return tuple(found.values())
 
 
 def _place(structure: Structure, scope: Scope, prefix: str, literals: set[str]) -> list[Placed]:

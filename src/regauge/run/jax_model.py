@@ -64,7 +64,7 @@ class JaxModel:
         self.module.train() if train else self.module.eval()
         frozen = {e.target for e in conversion.weight_map.entries if not e.trainable}
         self._trains = lambda path, value: isinstance(value, nnx.Param) and ".".join(map(str, path)) not in frozen
-        self._graphdef, self.params, self.state = nnx.split(self.module, self._trains, ...)
+        self._graphdef, self.params, self.state = self._split(self.module)
 
     @property
     def source(self) -> str:
@@ -103,8 +103,12 @@ class JaxModel:
         if rng is not None:
             nnx.reseed(model, default=rng)
         outputs = model(*args, **kwargs)
-        _, _, new_state = nnx.split(model, self._trains, ...)
-        return outputs, new_state
+        return outputs, self._split(model)[2]
+
+    def _split(self, model: nnx.Module) -> tuple[Any, Any, Any]:
+        split: Any = nnx.split  # its annotation allows a tuple of any length
+        graphdef, params, state = split(model, self._trains, ...)
+        return graphdef, params, state
 
     @cached_property
     def _jitted(self) -> Any:
