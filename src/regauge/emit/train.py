@@ -1,0 +1,227 @@
+"""The text of train.py: the person's loss and optimizer as one jitted training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from regauge.emit.files import import_lines
+from regauge.emit.optax_text import (
+    CLIP_BY_NORM,
+    CLIP_BY_NORM_OF_MANY_DTYPES,
+    OptimizerText,
+    optimizer_parts,
+)
+from regauge.emit.parameter_rules import rule_text
+from regauge.emit.schedules import number
+from regauge.errors import UnsupportedOptimizer
+from regauge.optimizers import Group, Optimizer
+from regauge.weights.mapping import WeightEntry
+
+# Labels of optax.partition that are not made of a group's options.
+_DEFAULT, _FROZEN, _NO_GRADIENT = "default", "frozen", "no gradient"
+
+_INIT = """
+def init(model):
+    graphdef, params, state = nnx.split(model, {params}, ...)
+    return graphdef, params, state, {opt_state}
+""".strip()
+
+_LOSS_AND_GRADIENTS = """
+def loss_and_gradients(graphdef, params, state, inputs, targets):
+    def evaluate(params):
+        model = nnx.merge(graphdef, params, state, copy=True)
+        outputs = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+        return loss(outputs, targets), (outputs, nnx.split(model, {params}, ...)[2])
+
+    (value, (outputs, new_state)), gradients = jax.value_and_grad(evaluate, has_aux=True)(params)
+    return value, outputs, gradients, new_state
+""".strip()
+
+_TRAIN_STEP = """
+def train_step(graphdef, params, state, opt_state, inputs, targets):
+    value, _, gradients, state = loss_and_gradients(graphdef, params, state, inputs, targets)
+    updates, opt_state = make_optimizer().update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), state, opt_state, value
+
+
+jitted_train_step = jax.jit(train_step, static_argnums=0, donate_argnums=(1, 2, 3))
+""".strip()
+
+_TRAINABLE = '''
+def trainable(path, variable):
+    """Whether a variable trains; the others are what PyTorch has with requires_grad=False."""
+    {name}frozen = {rule}
+    return isinstance(variable, nnx.Param) and not frozen
+'''.strip()
+
+_NAME = 'name = ".".join(map(str, path))'
+
+
+def emit_train(
+    *,
+    loss: str,
+    optimizer: Optimizer | None,
+    entries: Sequence[WeightEntry],
+    name: str,
+    unused: Iterable[str] = (),
+    without_gradient: Iterable[str] = (),
+) -> str:
+    """The text of train.py, valid Python that a formatter has not seen yet.
+
+    Args:
+        loss: the text of ``def loss(outputs, targets)``; may call jax, jnp, lax, math, optax, nnx and ops.
+        optimizer: its specification; without one the file holds no `make_optimizer` and no `train_step`.
+        entries: of the weight map; what is not trainable is left out of `params`.
+        name: what reports call the case.
+        unused: parameters of the original that the module does not hold; groups may name them.
+        without_gradient: parameters of the original that the loss does not depend on. torch leaves them as they
+            are, weight decay included, since their gradient is None and not zero.
+
+    Raises:
+        UnsupportedOptimizer: a group names a parameter that does not exist, or nothing is left to train.
+    """
+    parameters = [entry for entry in entries if entry.role == "parameter"]
+    fixed = {entry.target for entry in parameters if not entry.trainable}
+    trained = {entry.source: entry.target for entry in parameters if entry.trainable}
+    filtered = "trainable" if fixed else "nnx.Param"
+    sections = [loss.strip()]
+    if optimizer is not None:
+        dtypes = {entry.dtype for entry in parameters if entry.trainable}
+        sections += _optimizer_sections(optimizer, trained, set(unused), set(without_gradient), len(dtypes) > 1)
+    if fixed:
+        sections.append(_trainable_text(fixed, set(trained.values())))
+    opt_state = "None" if optimizer is None else "make_optimizer().init(params)"
+    sections.append(_INIT.format(params=filtered, opt_state=opt_state))
+    sections.append(_LOSS_AND_GRADIENTS.replace("{params}", filtered))
+    if optimizer is not None:
+        sections.append(_TRAIN_STEP)
+    body = "\n\n\n".join(sections)
+    return f'"""{_title(name, optimizer)}"""\n\n{import_lines(body)}\n\n\n{body}\n'
+
+
+def _title(name: str, optimizer: Optimizer | None) -> str:
+    safe = name.replace("\\", "/").replace('"', "'")
+    if optimizer is None:
+        return f"The loss of {safe} and its gradients."
+    extras = [f"a {type(optimizer.schedule).__name__} schedule" if optimizer.schedule is not None else ""]
+    extras.append("clipping by norm" if optimizer.clip_norm is not None else "")
+    extras.append("groups of parameters" if optimizer.groups else "")
+    named = [type(optimizer).__name__, *(extra for extra in extras if extra)]
+    text = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    return f"The training step of {safe}: its loss, {text}, as PyTorch computes them."
+
+
+def _trainable_text(fixed: set[str], trained: set[str]) -> str:
+    rule = rule_text(fixed, trained)
+    return _TRAINABLE.format(name=f"{_NAME}\n    " if rule.startswith("name") else "", rule=rule)
+
+
+def _optimizer_sections(
+    spec: Optimizer, trained: Mapping[str, str], unused: set[str], without_gradient: set[str], many_dtypes: bool
+) -> list[str]:
+    """Helper functions, group_of if there is more than one group, and make_optimizer."""
+    if not trained:
+        raise UnsupportedOptimizer(
+            "no parameter is left to train",
+            received="a model whose parameters all have requires_grad=False, or none",
+            next="set requires_grad, or leave out the case's optimizer",
+        )
+    text = OptimizerText()
+    if spec.clip_norm is not None:
+        text.helpers["clip_by_norm"] = CLIP_BY_NORM_OF_MANY_DTYPES if many_dtypes else CLIP_BY_NORM
+    labels = _labels(spec, trained, unused, without_gradient)
+    members: dict[str, set[str]] = {}
+    for target, label in labels.items():
+        members.setdefault(label, set()).add(target)
+    transforms = {label: _transform(spec, label, text) for label in members}
+    clip = [] if spec.clip_norm is None else [f"clip_by_norm({number(spec.clip_norm)})"]
+    if len(transforms) == 1:
+        expression = _chain([*clip, *next(iter(transforms.values()))])
+        group_of = []
+    else:
+        groups = ", ".join(f'"{label}": {_chain(parts)}' for label, parts in transforms.items())
+        expression = _chain([*clip, f"optax.partition({{{groups}}}, group_of)"])
+        group_of = [_group_of_text(members)]
+    rates = "".join(f"    {rate} = {value}\n" for rate, value in text.rates.items())
+    made = f"def make_optimizer():\n{rates}    return {expression}"
+    return [*text.helpers.values(), *group_of, made]
+
+
+def _labels(
+    spec: Optimizer, trained: Mapping[str, str], unused: set[str], without_gradient: set[str]
+) -> dict[str, str]:
+    """The label of every trained parameter, by its path in the converted module."""
+    assigned = spec.assign([*trained, *sorted(unused - set(trained))])
+    by_group = group_labels(spec)
+    labels: dict[str, str] = {}
+    for source, target in trained.items():
+        group = assigned[source]
+        label = _FROZEN if group is None else by_group[group]
+        decays = group is not None and _of_label(spec, label).options()["weight_decay"]
+        # a zero gradient changes nothing but through the decay of the weights
+        labels[target] = _NO_GRADIENT if decays and source in without_gradient else label
+    if set(labels.values()) <= {_FROZEN, _NO_GRADIENT}:
+        raise UnsupportedOptimizer(
+            "no parameter is left to train",
+            received=f"{len(labels)} parameters, all frozen by the optimizer's spec or without a gradient",
+            next="check the spec's frozen patterns and the loss",
+        )
+    return labels
+
+
+def group_labels(spec: Optimizer) -> dict[int, str]:
+    """The label of each group by its index; -1 stands for the parameters that no group names."""
+    labels = {-1: _DEFAULT}
+    for index, group in enumerate(spec.groups):
+        label = _describe(group)
+        labels[index] = label if label not in labels.values() else f"{label} ({index + 1})"
+    return labels
+
+
+def _describe(group: Group) -> str:
+    """A group by what is different in it: ``lr=1e-4, weight_decay=0.0``."""
+    described = ", ".join(
+        f"{key}={value if isinstance(value, bool | tuple | list) else number(value)}"
+        for key, value in group.options.items()
+    )
+    return described or "no options"
+
+
+def _of_label(spec: Optimizer, label: str) -> Optimizer:
+    index = next(index for index, known in group_labels(spec).items() if known == label)
+    return spec if index < 0 else spec.for_group(spec.groups[index])
+
+
+def _transform(spec: Optimizer, label: str, text: OptimizerText) -> list[str]:
+    if label in (_FROZEN, _NO_GRADIENT):
+        return ["optax.set_to_zero()"]
+    return optimizer_parts(_of_label(spec, label), text)
+
+
+def _chain(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"optax.chain({', '.join(parts)})"
+
+
+def _group_of_text(members: Mapping[str, set[str]]) -> str:
+    """`group_of`: the largest group is what remains after the rules of the others."""
+    rest = max(members, key=lambda label: (len(members[label]), label == _DEFAULT))
+    remaining = set().union(*members.values())
+    rules: dict[str, str] = {}
+    for label in sorted(members, key=lambda label: (len(members[label]), label)):
+        if label != rest:
+            remaining -= members[label]
+            rules[label] = rule_text(members[label], remaining)
+    name = [f"        {_NAME}"] if any(rule.startswith("name") for rule in rules.values()) else []
+    tests = [f'        if {rule}:\n            return "{label}"' for label, rule in rules.items()]
+    lines = [
+        "def group_of(params):",
+        '    """The group of every parameter, by its path in the module."""',
+        "",
+        "    def label(path, _):",
+        *name,
+        *tests,
+        f'        return "{rest}"',
+        "",
+        "    return nnx.map_state(label, params)",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,274 @@
+"""Weights on disk: safetensors read through a memory map and written tensor by tensor, bit for bit.
+
+numpy has no bfloat16, so its arrays are here the uint16 arrays of the same bits; nothing is ever computed with them.
+Format: https://huggingface.co/docs/safetensors/index#format
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from regauge.errors import WeightMismatch
+from regauge.weights.layout import Shape
+from regauge.weights.mapping import WeightEntry, WeightMap
+
+UNUSED_PREFIX = "unused."
+
+# neutral name -> (name in the format, numpy dtype of the same bits)
+_FORMAT: dict[str, tuple[str, str]] = {
+    "bool": ("BOOL", "?"),
+    "uint8": ("U8", "u1"),
+    "int8": ("I8", "i1"),
+    "int16": ("I16", "<i2"),
+    "int32": ("I32", "<i4"),
+    "int64": ("I64", "<i8"),
+    "float16": ("F16", "<f2"),
+    "bfloat16": ("BF16", "<u2"),
+    "float32": ("F32", "<f4"),
+    "float64": ("F64", "<f8"),
+    "complex64": ("C64", "<c8"),
+}
+_NAMES = {name: neutral for neutral, (name, _) in _FORMAT.items()}
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in a file: its neutral dtype, its shape, and where its bytes begin and end."""
+
+    dtype: str
+    shape: Shape
+    begin: int
+    end: int
+
+
+class WeightFile(Mapping[str, np.ndarray]):
+    """A safetensors file as a read-only mapping of names to arrays; an array is read when it is asked for.
+
+    Raises:
+        WeightMismatch: the file is not safetensors, is cut off, or holds a dtype that regauge does not know.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.stored, self._start = _read_header(self.path)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The array of a name, mapped from the file; bfloat16 as the uint16 array of its bits."""
+        found = self.stored[name]
+        dtype = np.dtype(_FORMAT[found.dtype][1])
+        if found.begin == found.end:
+            return np.empty(found.shape, dtype)
+        offset = self._start + found.begin
+        return np.memmap(self.path, dtype, mode="r", offset=offset, shape=found.shape or (1,)).reshape(found.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stored)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+
+def _read_header(path: Path) -> tuple[dict[str, StoredArray], int]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
+        if 8 + length > size:
+            raise _damaged(path, "is not a safetensors file, or is cut off")
+        try:
+            header = json.loads(file.read(length))
+        except ValueError as error:
+            raise _damaged(path, "is not a safetensors file") from error
+    header.pop("__metadata__", None)
+    stored: dict[str, StoredArray] = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in _NAMES:
+            raise _damaged(path, f"holds {name} with the dtype {entry['dtype']}, which regauge does not know")
+        begin, end = entry["data_offsets"]
+        found = StoredArray(_NAMES[entry["dtype"]], tuple(entry["shape"]), begin, end)
+        if end - begin != _size(found.dtype, found.shape) or 8 + length + end > size:
+            raise _damaged(path, f"is cut off or damaged at {name}")
+        stored[name] = found
+    return stored, 8 + length
+
+
+def _damaged(path: Path, what: str) -> WeightMismatch:
+    return WeightMismatch(f"{path.name} {what}", code="W120", where=str(path), next="write the file again")
+
+
+def _size(dtype: str, shape: Shape) -> int:
+    return math.prod(shape) * np.dtype(_FORMAT[dtype][1]).itemsize
+
+
+def dtype_name(array: np.ndarray) -> str:
+    """The neutral dtype of an array; uint16 stands for the bits of bfloat16."""
+    return "bfloat16" if array.dtype == np.uint16 else array.dtype.name
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays to a safetensors file; at most one of them is copied at a time.
+
+    Args:
+        path: is replaced at once when all is written, so that a reader sees the old file or the new one.
+        arrays: by name, bfloat16 with its own dtype or as the uint16 array of its bits.
+
+    Raises:
+        WeightMismatch: a dtype that the format has no name for.
+        OSError: the file cannot be written.
+    """
+    kinds = {name: (dtype_name(array), tuple(array.shape)) for name, array in arrays.items()}
+    _write(path, kinds, lambda name: arrays[name])
+
+
+def _write(path: Path, kinds: Mapping[str, tuple[str, Shape]], array: Callable[[str], np.ndarray]) -> None:
+    """Write the file of these names, dtypes and shapes, asking for each array once, in the order of the file."""
+    unknown = [f"{name}: {dtype}" for name, (dtype, _) in kinds.items() if dtype not in _FORMAT]
+    if unknown:
+        raise WeightMismatch("safetensors has no such dtype", code="W130", details=unknown)
+    # the widest dtype first keeps every array aligned to its own width
+    order = sorted(kinds, key=lambda name: (-np.dtype(_FORMAT[kinds[name][0]][1]).itemsize, name))
+    header: dict[str, dict[str, object]] = {}
+    end = 0
+    for name in order:
+        dtype, shape = kinds[name]
+        begin, end = end, end + _size(dtype, shape)
+        header[name] = {"dtype": _FORMAT[dtype][0], "shape": list(shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text)
+            for name in order:
+                _write_array(file, array(name), np.dtype(_FORMAT[kinds[name][0]][1]))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_array(file: BinaryIO, array: np.ndarray, dtype: np.dtype) -> None:
+    contiguous = np.ascontiguousarray(array)
+    if dtype == np.uint16:
+        contiguous = contiguous.view(np.uint16)
+    # a change of byte order at most: the format is little-endian
+    file.write(contiguous.astype(dtype, copy=False).reshape(-1).view(np.uint8).data)
+
+
+def convert_weights(tensors: Mapping[str, np.ndarray], weight_map: WeightMap) -> dict[str, np.ndarray]:
+    """The arrays of the converted module, by path, from those of the original.
+
+    Views where the layout allows it, so the weights are held at most twice.
+
+    Args:
+        tensors: the original's weights under their own names; tied ones may be there once or under each name.
+        weight_map: every name of `tensors` must be in it.
+
+    Raises:
+        WeightMismatch: names, shapes or dtypes that differ from the map, all at once.
+    """
+    check_sources({name: (dtype_name(array), array.shape) for name, array in tensors.items()}, weight_map)
+    return {entry.target: entry.to_target(tensors[entry.source]) for entry in weight_map.entries}
+
+
+def restore_weights(arrays: Mapping[str, np.ndarray], weight_map: WeightMap) -> dict[str, np.ndarray]:
+    """The original's arrays, by name, from those of the converted module; tied names share one array.
+
+    Args:
+        arrays: by path in the module; unused weights, which the module does not hold, under ``unused.<name>``.
+        weight_map: every path of `arrays` must be in it.
+
+    Raises:
+        WeightMismatch: paths, shapes or dtypes that differ from the map, all at once.
+    """
+    check_targets({name: (dtype_name(array), array.shape) for name, array in arrays.items()}, weight_map)
+    tensors = {entry.source: entry.to_source(arrays[entry.target]) for entry in weight_map.entries}
+    stored = (name for name in weight_map.unused if UNUSED_PREFIX + name in arrays)
+    tensors |= {name: arrays[UNUSED_PREFIX + name] for name in stored}
+    return tensors | {name: tensors[kept] for name, kept in weight_map.tied.items() if kept in tensors}
+
+
+def save_converted(source: Path, weight_map: WeightMap, target: Path) -> None:
+    """Write the converted module's weights, and the unused ones, from a file of the original's.
+
+    One tensor at a time is in memory.
+
+    Args:
+        source: safetensors with the original's weights under their own names.
+        weight_map: every name of the file must be in it.
+        target: the file to write.
+
+    Raises:
+        WeightMismatch: names, shapes or dtypes that differ from the map, all at once.
+        OSError: the target cannot be written.
+    """
+    tensors = WeightFile(source)
+    kinds = {name: (found.dtype, found.shape) for name, found in tensors.stored.items()}
+    check_sources(kinds, weight_map)
+    by_target = weight_map.by_target
+    written = {entry.target: (entry.dtype, entry.target_shape) for entry in weight_map.entries}
+    written |= {UNUSED_PREFIX + name: kinds[name] for name in weight_map.unused if name in kinds}
+
+    def array(name: str) -> np.ndarray:
+        if name in by_target:
+            return by_target[name].to_target(tensors[by_target[name].source])
+        return tensors[name.removeprefix(UNUSED_PREFIX)]
+
+    _write(target, written, array)
+
+
+def load_restored(path: Path, weight_map: WeightMap) -> dict[str, np.ndarray]:
+    """The original's arrays from a weights.safetensors of `save_converted`, mapped from the file."""
+    return restore_weights(WeightFile(path), weight_map)
+
+
+def check_sources(kinds: Mapping[str, tuple[str, Shape]], weight_map: WeightMap) -> None:
+    """Compare a file of the original's weights with the map.
+
+    Args:
+        kinds: (dtype, shape) by name.
+
+    Raises:
+        WeightMismatch: names that only one of the two has, shapes and dtypes that differ, all at once.
+    """
+    known = {*weight_map.by_source, *weight_map.tied, *weight_map.unused}
+    problems = [f"{name}: not in the weight map" for name in kinds if name not in known]
+    for entry in weight_map.entries:
+        problems += _differences(entry.source, entry, entry.shape, kinds)
+    _refuse(problems, "the original's weights are not those of the weight map")
+
+
+def check_targets(kinds: Mapping[str, tuple[str, Shape]], weight_map: WeightMap) -> None:
+    """Compare a file of the converted module's weights with the map, as `check_sources` does."""
+    known = {*weight_map.by_target, *(UNUSED_PREFIX + name for name in weight_map.unused)}
+    problems = [f"{name}: not in the weight map" for name in kinds if name not in known]
+    for entry in weight_map.entries:
+        problems += _differences(entry.target, entry, entry.target_shape, kinds)
+    _refuse(problems, "the converted weights are not those of the weight map")
+
+
+def _differences(name: str, entry: WeightEntry, shape: Shape, kinds: Mapping[str, tuple[str, Shape]]) -> list[str]:
+    if name not in kinds:
+        return [f"{name}: missing"]
+    found_dtype, found_shape = kinds[name]
+    problems: list[str] = []
+    if tuple(found_shape) != tuple(shape):
+        problems.append(f"{name}: has shape {tuple(found_shape)}, the map says {tuple(shape)}")
+    if found_dtype != entry.dtype:
+        problems.append(f"{name}: is {found_dtype}, the map says {entry.dtype}")
+    return problems
+
+
+def _refuse(problems: list[str], what: str) -> None:
+    if problems:
+        raise WeightMismatch(what, code="W140", details=problems, next="convert the case again")
