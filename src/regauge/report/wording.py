@@ -48,7 +48,10 @@ PHASES = {
 }
 MEMORY = {
     "host_peak": N_("peak of the process"),
-    "host_above_import": N_("above the import of the framework"),
+    "host_at_import": N_("after the import of the framework"),
+    "host_above_import": N_("above that: model, compilation and steps"),
+    "host": N_("process"),
+    "device": N_("device"),
     "device_peak": N_("peak on the device"),
 }
 TIERS = {

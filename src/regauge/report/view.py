@@ -1,0 +1,282 @@
+"""The document as a person reads it, in the current language: the rows and sentences of both renderings.
+
+The terminal and the HTML page show the same content; what differs is only how much of it and how it is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from regauge.language import _, ngettext
+from regauge.measure.result import Measurement
+from regauge.report.document import Document
+from regauge.report.figures import break_evens, failures, step_times
+from regauge.report.wording import (
+    PURPOSES,
+    TASKS,
+    VERDICTS,
+    check_sentence,
+    count_text,
+    effect_sentence,
+    interval_text,
+    is_preliminary,
+    join_words,
+    percent,
+    seconds_text,
+    tier_label,
+    word,
+)
+from regauge.verify.result import Distance, Tier
+
+Tone = Literal["good", "bad", "open"]
+
+TONES: dict[str, Tone] = {
+    "equal": "good",
+    "faster": "good",
+    "ok": "good",
+    "different": "bad",
+    "slower": "bad",
+    "not comparable": "bad",
+    "failed": "bad",
+    "timed out": "bad",
+    "error": "bad",
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A named value: a row of a two-column table."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True)
+class TensorRow:
+    """One tensor in one tier; `share` is its distance over its limit, above 1 is a difference."""
+
+    tier: Tier
+    distance: Distance
+    share: float
+
+
+def tone(verdict: str) -> Tone:
+    """How a verdict is coloured: what is neither good nor bad news stays open."""
+    return TONES.get(verdict, "open")
+
+
+def headline(document: Document) -> tuple[str, ...]:
+    """The verdict: equal or not, then which is faster, by how much and with which interval."""
+    sentences = [check_sentence(document.name, document.check)]
+    sentences += [effect_sentence(effect, document.plan) for effect in document.effects]
+    return tuple(sentences)
+
+
+def headline_tone(document: Document) -> Tone:
+    return tone(document.check.verdict) if document.check else "open"
+
+
+def not_covered(document: Document) -> tuple[str, ...]:
+    """What the verdict does not say: tiers that did not run, failed launches, few launches, this machine alone."""
+    found = []
+    if document.check is not None and document.check.not_checked:
+        names = join_words(tier_label(name) for name in document.check.not_checked)
+        found.append(_("Not checked: {tiers}.").format(tiers=names))
+    if document.check is not None and document.check.equal:
+        found.append(_("Equality was tested on the inputs listed below, not proved for every input."))
+    failed = failures(document.measurements)
+    if failed:
+        text = ngettext(
+            "{n} launch of {all} gave no figure; see the launches below.",
+            "{n} launches of {all} gave no figure; see the launches below.",
+            len(failed),
+        )
+        found.append(text.format(n=len(failed), all=len(document.measurements)))
+    if any(is_preliminary(effect, document.plan) for effect in document.effects):
+        found.append(_("Few launches were made, so the intervals are wide: the figures are preliminary."))
+    if document.plan is not None and document.effects:
+        threads = ngettext("{n} thread", "{n} threads", document.plan.threads).format(n=document.plan.threads)
+        text = _("Figures hold for this machine, {threads}, precision {precision} and the sizes of the case's inputs.")
+        found.append(text.format(threads=threads, precision=document.plan.precision))
+    if document.effects and document.self_test is None:
+        found.append(_("The interval was not calibrated on this machine: run regauge compare --self-test."))
+    return tuple(found)
+
+
+def tensor_rows(tiers: Iterable[Tier]) -> tuple[TensorRow, ...]:
+    """Every tensor of every tier, worst first: failed ones, then by distance over limit."""
+    rows = [TensorRow(tier, distance, _share(distance)) for tier in tiers for distance in tier.distances]
+    return tuple(sorted(rows, key=lambda row: (row.distance.passed, -row.share, row.distance.name)))
+
+
+def launch_counts(document: Document) -> tuple[tuple[str, str, dict[str, int]], ...]:
+    """For each purpose and variant the number of launches by status, in order of first appearance."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for m in document.measurements:
+        counts.setdefault((m.purpose, m.variant), Counter())[m.status] += 1
+    return tuple((purpose, variant, dict(found)) for (purpose, variant), found in counts.items())
+
+
+def failure_text(measurement: Measurement) -> str:
+    """What a failed launch said: its error, else why its gate refused it."""
+    if measurement.error:
+        lines = [str(measurement.error.get("what", ""))]
+        lines += [str(line) for line in measurement.error.get("details", ())][-3:]
+        lines += [str(measurement.error.get("next", ""))]
+        return "\n".join(line for line in lines if line)
+    return str(measurement.gate.get("note", "")) if measurement.gate else ""
+
+
+def break_even_sentences(document: Document) -> tuple[str, ...]:
+    """When a slower start has paid off, told for each task and variant."""
+    sentences = []
+    for point in break_evens(document.measurements, document.plan):
+        if point.never:
+            text = _("{task}: {variant} starts later than {reference} and never makes up for it.")
+        elif point.steps is None:
+            text = _("{task}: {variant} is ahead of {reference} from the first step on.")
+        else:
+            text = _("{task}: after {steps} steps the slower start of {variant} has paid off against {reference}.")
+        sentences.append(
+            text.format(
+                task=word(TASKS, point.task),
+                variant=point.variant,
+                reference=point.reference,
+                steps=count_text(point.steps or 0),
+            )
+        )
+    return tuple(sentences)
+
+
+def plan_facts(document: Document) -> tuple[Fact, ...]:
+    """What was fixed before the first launch."""
+    plan = document.plan
+    if plan is None:
+        return ()
+    return (
+        Fact(_("tasks"), join_words(word(TASKS, task) for task in plan.tasks)),
+        Fact(_("variants"), join_words(variant.name for variant in plan.variants)),
+        Fact(_("reference"), plan.reference.name),
+        Fact(_("blocks"), str(plan.blocks)),
+        Fact(_("steps in each launch"), str(plan.steps)),
+        Fact(_("threads"), str(plan.threads)),
+        Fact(_("precision"), plan.precision),
+        Fact(_("practical margin"), f"±{percent(plan.margin)}"),
+        Fact(_("seed of the order"), str(plan.seed)),
+        Fact(_("size"), _("quick: wide intervals") if plan.quick else _("normal")),
+    )
+
+
+def weight_facts(document: Document) -> tuple[Fact, ...]:
+    """Counts of the weight map."""
+    weights = document.weights
+    if weights is None:
+        return ()
+    return (
+        Fact(_("arrays"), count_text(weights.arrays)),
+        Fact(_("elements of parameters"), count_text(weights.parameters)),
+        Fact(_("of these trained"), count_text(weights.trainable)),
+        Fact(_("elements of buffers"), count_text(weights.buffers)),
+        Fact(_("tied"), count_text(len(weights.tied))),
+        Fact(_("unused"), count_text(len(weights.unused))),
+    )
+
+
+def nested_facts(data: Mapping[str, Any], prefix: str = "") -> tuple[Fact, ...]:
+    """A nested mapping as dotted names and values; names are keys of the record and stay as they are."""
+    rows: list[Fact] = []
+    for key, value in data.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, Mapping):
+            rows += nested_facts(value, name)
+        elif value is not None and value != "" and value != []:
+            rows.append(Fact(name, _value(value)))
+    return tuple(rows)
+
+
+def readback_facts(document: Document) -> tuple[tuple[str, tuple[Fact, ...]], ...]:
+    """For each variant what its workers read back, where all of its launches agree, or the range of it."""
+    found = []
+    for variant in dict.fromkeys(m.variant for m in document.measurements):
+        seen: dict[str, list[str]] = {}
+        for m in document.measurements:
+            if m.variant == variant and m.purpose == "time":
+                for fact in nested_facts(m.environment):
+                    seen.setdefault(fact.label, []).append(fact.value)
+        rows = tuple(Fact(name, _range(values)) for name, values in seen.items())
+        if rows:
+            found.append((variant, rows))
+    return tuple(found)
+
+
+def effect_facts(document: Document) -> tuple[tuple[str, ...], ...]:
+    """Rows of the table of ratios: task, variant, reference, ratio, interval, verdict, blocks, cross-check, note."""
+    rows = []
+    for e in document.effects:
+        verdict = word(VERDICTS, e.verdict)
+        if is_preliminary(e, document.plan):
+            verdict = _("{verdict} (preliminary)").format(verdict=verdict)
+        rows.append(
+            (
+                word(TASKS, e.task),
+                e.variant,
+                e.reference,
+                f"{e.ratio:.3f}",
+                interval_text(e.low, e.high),
+                verdict,
+                str(e.blocks),
+                interval_text(e.t_low, e.t_high),
+                e.note,
+            )
+        )
+    return tuple(rows)
+
+
+def step_facts(document: Document) -> tuple[tuple[str, ...], ...]:
+    """Rows of the table of step times: task, variant, median, range of launch medians, launches, failed."""
+    return tuple(
+        (
+            word(TASKS, row.task),
+            row.variant,
+            seconds_text(row.median),
+            f"{seconds_text(row.lowest)} – {seconds_text(row.highest)}",
+            str(row.launches),
+            str(row.failed),
+        )
+        for row in step_times(document.measurements, document.plan)
+    )
+
+
+def purpose_label(purpose: str) -> str:
+    return word(PURPOSES, purpose)
+
+
+def _share(distance: Distance) -> float:
+    if not math.isfinite(distance.norm):
+        return math.inf
+    if distance.limit > 0:
+        return distance.norm / distance.limit
+    return 0.0 if distance.norm == 0 else math.inf
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _range(values: list[str]) -> str:
+    distinct = list(dict.fromkeys(values))
+    if len(distinct) <= 3:
+        return ", ".join(distinct)
+    try:
+        ordered = sorted(distinct, key=float)
+    except ValueError:
+        ordered = sorted(distinct)
+    return f"{ordered[0]} – {ordered[-1]}"
