@@ -10,38 +10,22 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from regauge.emit.expressions import Helpers, cast_expression, draws, write_node
-from regauge.emit.layers import Layout
+from regauge.emit.lines import Body, Line
 from regauge.emit.members import Structure
 from regauge.emit.names import RESERVED, identifier, unique
-from regauge.emit.origins import Statement, function_at, statement_at
-from regauge.emit.partial import literal, substitute
+from regauge.emit.origins import Statement
+from regauge.emit.partial import substitute
 from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
 from regauge.emit.simplify import simplify
+from regauge.emit.statements import declared_parameters, statement_of
+from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, undo_layout
 from regauge.errors import EmitError
-from regauge.ir.graph import Frame, Node, Operand, Ref, Sym, TensorSpec
+from regauge.ir.graph import Node, Ref, Sym
 from regauge.lower.plan import Plan
 
 _LONGEST_INLINE = 88  # characters of an expression that is still written inside another
-
-
-@dataclass(frozen=True)
-class Line:
-    """One statement of emitted code, with the comment at its end and the original's line."""
-
-    text: str
-    comment: str = ""
-    origin: str = ""
-
-
-@dataclass
-class Body:
-    """Parameters and statements of one function."""
-
-    parameters: list[str]
-    lines: list[Line] = field(default_factory=list)
 
 
 class BodyWriter:
@@ -106,7 +90,7 @@ class BodyWriter:
         return [(w, v) for w, v in mutations if v in made and owns(self.scope.path, w)]
 
     def _name_parameters(self, hints: Mapping[str, str]) -> list[str]:
-        declared = list(self._declared_parameters())
+        declared = list(declared_parameters(self.scope))
         names: dict[str, str] = {}
         for value in self.scope.inputs:
             hint = hints.get(value, "")
@@ -132,30 +116,6 @@ class BodyWriter:
             candidate, number = f"{name}_{number}", number + 1
         return candidate
 
-    def _declared_parameters(self) -> tuple[str, ...]:
-        for node in self.scope.nodes():
-            frame = self._frame(node)
-            if frame is not None:
-                function = function_at(frame)
-                return function.parameters if function and function.class_name else ()
-        return ()
-
-    def _frame(self, node: Node) -> Frame | None:
-        """The line of this module's own forward at which the operator ran."""
-        forwards = [f for f in node.origin.frames if f.function in ("forward", "__call__")]
-        own = [s for s in node.origin.modules if not s.type.startswith("torch.nn.")]
-        depth = next((i for i, s in enumerate(own) if s.call == self.scope.step.call), None)
-        if depth is None or depth >= len(forwards):
-            if self.scope.path:
-                return None
-            return forwards[-1] if forwards else next(iter(node.origin.frames), None)
-        return forwards[depth]
-
-    def _statement(self, item: Item) -> Statement | None:
-        node = item if isinstance(item, Node) else next(item.nodes(), None)
-        frame = self._frame(node) if node is not None else None
-        return statement_at(frame.file, frame.line) if frame is not None else None
-
     def read_inputs_as(self, expressions: Mapping[str, ast.expr]) -> None:
         """Inputs that are not parameters of their own but parts of one, such as `outputs["logits"]`."""
         self.inputs.update(expressions)
@@ -178,7 +138,7 @@ class BodyWriter:
     def _weight(self, name: str) -> ast.expr:
         path, layout = self.structure.locate(self.scope, name)
         expression = ast.parse(f"{member_expression(path)}[...]", mode="eval").body
-        return _undo_layout(expression, layout)
+        return undo_layout(expression, layout)
 
     # statements ------------------------------------------------------------------------------------------------
 
@@ -206,7 +166,7 @@ class BodyWriter:
                 raise EmitError("dropout of something that is no array", where=node.origin.line)
             expression = self.use(source)
             if drop is not None:
-                expression = _call(f"self.{drop[0]}", [expression])
+                expression = call(f"self.{drop[0]}", [expression])
             self._finish(node, [node.outputs[0].name], expression, following, pure=drop is None)
             return
         extras = {"dropout": ast.parse(f"self.{drop[0]}", mode="eval").body} if drop is not None else {}
@@ -234,9 +194,9 @@ class BodyWriter:
     def _bind_repeated(self, node: Node) -> None:
         """An operand that is itself an expression must have a name before a rule writes it more than once."""
         for _, operand in node.arguments:
-            for ref in _refs(operand):
+            for ref in refs(operand):
                 expression = self.expressions.get(ref.name)
-                if expression is None or _is_atomic(expression):
+                if expression is None or is_atomic(expression):
                     continue
                 probe = write_node(
                     node,
@@ -249,7 +209,7 @@ class BodyWriter:
                 trees: list[ast.AST] = [probe.expression, *probe.statements]
                 uses = sum(isinstance(n, ast.Name) and n.id == "probe__" for t in trees for n in ast.walk(t))
                 if uses > 1:
-                    self._assign([ref.name], expression, node, self._statement(node))
+                    self._assign([ref.name], expression, node, statement_of(self.scope, node))
 
     def _write_residual(self, statement: ast.stmt, renames: dict[str, ast.expr], node: Node) -> None:
         if not isinstance(statement, ast.Assign):
@@ -276,7 +236,7 @@ class BodyWriter:
         arguments = [self.use(Ref(name)) for name in inputs]
         for name in set(child.inputs) - set(inputs):
             self.left[name] -= 1
-        expression = _call(member_expression([member.target]), arguments)
+        expression = call(member_expression([member.target]), arguments)
         self._finish(child, child.outputs, expression, following, pure=False)
 
     def _name_of(self, value: str) -> str:
@@ -285,14 +245,16 @@ class BodyWriter:
 
     def _finish(self, item: Item, outputs: list[str], expression: ast.expr, following: Item | None, pure: bool) -> None:
         """Keep the expression for its one use in the same original statement, or assign it."""
-        statement = self._statement(item)
+        statement = statement_of(self.scope, item)
         used = [name for name in outputs if self.left[name] > 0]
         if not used:
             return
         only = outputs[0]
         if len(outputs) == 1 and self.left[only] == 1:
             if self._is_read_by(item, following) and not self._repeats(item, following):
-                same = statement is not None and statement == self._statement(following) if following else False
+                same = (
+                    statement is not None and statement == statement_of(self.scope, following) if following else False
+                )
                 if same and len(ast.unparse(expression)) <= _LONGEST_INLINE:
                     self._keep(only, expression)
                     return
@@ -303,7 +265,7 @@ class BodyWriter:
             if last and len(ast.unparse(expression)) <= _LONGEST_INLINE:
                 self._keep(only, expression)
                 return
-        if len(outputs) == 1 and _is_atomic(expression) and pure:
+        if len(outputs) == 1 and is_atomic(expression) and pure:
             self.expressions[only] = expression
             return
         self._assign(outputs, expression, item, statement)
@@ -338,7 +300,7 @@ class BodyWriter:
 
     def _keep_swap(self, item: Item, value: str, expression: ast.expr, statement: Statement | None) -> None:
         func = expression.func if isinstance(expression, ast.Call) else None
-        if isinstance(func, ast.Attribute) and func.attr == "swapaxes" and not _is_atomic(func.value):
+        if isinstance(func, ast.Attribute) and func.attr == "swapaxes" and not is_atomic(func.value):
             self.left[value] += 1
             self._assign([value], func.value, item, statement)
             self.left[value] -= 1
@@ -357,7 +319,7 @@ class BodyWriter:
             self.names[name] = value
             self.expressions[value] = ast.Name(name, ast.Load())
         node = item if isinstance(item, Node) else next(item.nodes())
-        shape = _shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
+        shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
         self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))
 
     def _choose(self, value: str, position: int, count: int, item: Item, statement: Statement | None) -> str:
@@ -407,43 +369,3 @@ class BodyWriter:
             else:
                 raise EmitError(f"the size {symbol.name} is in none of the inputs of {self.scope.path or 'the model'}")
         return lines
-
-
-def member_expression(path: list[str]) -> str:
-    """`self.blocks[0].attn` from attribute parts in which list positions are written `blocks.0`."""
-    text = "self"
-    for part in ".".join(path).split("."):
-        text += f"[{part}]" if part.isdigit() else f".{part}"
-    return text
-
-
-def _undo_layout(expression: ast.expr, layout: Layout) -> ast.expr:
-    for kind, axes in reversed(layout):
-        if kind != "permute":
-            raise EmitError(f"layout {kind} cannot be undone in an expression")
-        if axes == (1, 0):
-            expression = ast.Attribute(expression, "T", ast.Load())
-        else:
-            inverse = tuple(axes.index(i) for i in range(len(axes)))
-            expression = ast.Call(ast.Attribute(expression, "transpose", ast.Load()), [literal(a) for a in inverse], [])
-    return expression
-
-
-def _call(function: str, arguments: list[ast.expr]) -> ast.expr:
-    return ast.Call(ast.parse(function, mode="eval").body, arguments, [])
-
-
-def _is_atomic(expression: ast.expr) -> bool:
-    if isinstance(expression, ast.Name | ast.Constant):
-        return True
-    return isinstance(expression, ast.Attribute) and _is_atomic(expression.value)
-
-
-def _refs(operand: Operand) -> list[Ref]:
-    if isinstance(operand, Ref):
-        return [operand]
-    return [r for item in operand for r in _refs(item)] if isinstance(operand, tuple) else []
-
-
-def _shape_comment(spec: TensorSpec) -> str:
-    return "[" + ", ".join(d.text if isinstance(d, Sym) else str(d) for d in spec.shape) + "]"

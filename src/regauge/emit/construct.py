@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from regauge.emit.body import Line
 from regauge.emit.layers import Layer, Text
+from regauge.emit.lines import Line
+from regauge.emit.literals import literal
 from regauge.emit.members import Holder, Member
-from regauge.emit.partial import literal
 from regauge.errors import EmitError
 from regauge.ir.graph import Graph, TensorSpec
 from regauge.rules.modules import nnx_modules

@@ -8,16 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from regauge.emit.arguments import ArrayArgument, DTypeArgument, ModuleArgument
 from regauge.emit.indexing import indexing
-from regauge.emit.partial import (
-    ArrayArgument,
-    DTypeArgument,
-    ModuleArgument,
-    Residual,
-    dtype_expression,
-    literal,
-    specialise,
-)
+from regauge.emit.literals import dtype_expression, literal
+from regauge.emit.partial import Residual, specialise
 from regauge.emit.simplify import simplify
 from regauge.ir.graph import DType, Node, Operand, Ref, TensorSpec
 from regauge.lower.lower import dtype_argument

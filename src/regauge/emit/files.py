@@ -12,8 +12,8 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from regauge.emit.body import Body, Line
 from regauge.emit.expressions import Helpers
+from regauge.emit.lines import Body, Line
 
 # Where a line came from: the module's path in the original, and `file.py:12`.
 Place = tuple[str, str]

@@ -10,9 +10,9 @@ import numpy as np
 
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
+from regauge.emit.literals import literal
 from regauge.emit.members import Structure
 from regauge.emit.nnx import array_text, tree_expression
-from regauge.emit.partial import literal
 from regauge.emit.scopes import Scope, connect
 from regauge.ir.graph import Graph, ModuleStep
 from regauge.lower.lower import check_specs

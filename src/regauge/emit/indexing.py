@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from regauge.emit.partial import literal
+from regauge.emit.literals import literal
 from regauge.ir.graph import Node, Operand, Ref, Sym, TensorSpec
 
 _MAX = 2**63 - 1

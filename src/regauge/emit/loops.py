@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from regauge.emit.body import Body, Line
+from regauge.emit.lines import Body, Line
 
 _CALL = re.compile(r"^(?P<target>\w+) = self\.(?P<list>\w+)\[(?P<index>\d+)\]\((?P<arguments>[^()]*)\)$")
 

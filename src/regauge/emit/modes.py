@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from regauge.emit.body import Body, Line
+from regauge.emit.lines import Body, Line
 from regauge.emit.scopes import Scope, build_scopes
 from regauge.errors import EmitError
 from regauge.ir.graph import Graph, Node, Operand

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 from flax import nnx as flax_nnx
 
-from regauge.emit.body import BodyWriter, Line
+from regauge.emit.body import BodyWriter
 from regauge.emit.construct import init_lines
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, model_text, ops_text
 from regauge.emit.layers import Layout
+from regauge.emit.lines import Line
+from regauge.emit.literals import literal
 from regauge.emit.loops import roll_loops
 from regauge.emit.members import Structure, joined
 from regauge.emit.modes import align, children, join_bodies
 from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at
-from regauge.emit.partial import literal
 from regauge.emit.scopes import Scope, build_scopes
 from regauge.errors import EmitError
 from regauge.findings import Finding

@@ -12,152 +12,19 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
-import math
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from regauge.ir.graph import Sym, TensorSpec
-
-
-class NotStatic(Exception):
-    """The value depends on what is only known when the program runs."""
+from regauge.emit.arguments import ArrayArgument, ArrayProxy, DTypeArgument, ModuleArgument, NotStatic, SymbolicInt
+from regauge.emit.literals import literal
+from regauge.ir.graph import Sym
 
 
 class NotInlinable(Exception):
     """The body cannot be written as assignments and one expression."""
-
-
-@dataclass(frozen=True)
-class ArrayArgument:
-    """An array operand: the expression that stands for it, and what is known about it."""
-
-    expression: ast.expr
-    spec: TensorSpec
-
-
-@dataclass(frozen=True)
-class ModuleArgument:
-    """A module passed as a callable (an nnx.Dropout): only its expression is known."""
-
-    expression: ast.expr
-
-
-@dataclass(frozen=True)
-class DTypeArgument:
-    """A dtype: the object that rules compare with, and how it is written."""
-
-    value: Any
-    text: str
-
-
-class SymbolicInt:
-    """A size that is known by name only. Sizes are never negative; no other comparison is decided."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, SymbolicInt) and other.text == self.text:
-            return True
-        if isinstance(other, int) and other < 0:
-            return False
-        raise NotStatic(self.text)
-
-    def __lt__(self, other: Any) -> bool:
-        if isinstance(other, int) and other <= 0:
-            return False
-        raise NotStatic(self.text)
-
-    def __ge__(self, other: Any) -> bool:
-        return not self < other
-
-    def __le__(self, other: Any) -> bool:
-        if isinstance(other, int) and other < 0:
-            return False
-        raise NotStatic(self.text)
-
-    def __gt__(self, other: Any) -> bool:
-        return not self <= other
-
-    def __bool__(self) -> bool:
-        raise NotStatic(self.text)
-
-    def __index__(self) -> int:
-        raise NotStatic(self.text)
-
-    def _combine(self, symbol: str, other: Any, reverse: bool = False) -> SymbolicInt:
-        left, right = (other, self) if reverse else (self, other)
-        return SymbolicInt(f"({left!r} {symbol} {right!r})")
-
-    def __add__(self, other: Any) -> SymbolicInt:
-        return self._combine("+", other)
-
-    def __radd__(self, other: Any) -> SymbolicInt:
-        return self._combine("+", other, True)
-
-    def __sub__(self, other: Any) -> SymbolicInt:
-        return self._combine("-", other)
-
-    def __rsub__(self, other: Any) -> SymbolicInt:
-        return self._combine("-", other, True)
-
-    def __mul__(self, other: Any) -> SymbolicInt:
-        return self._combine("*", other)
-
-    def __rmul__(self, other: Any) -> SymbolicInt:
-        return self._combine("*", other, True)
-
-    def __floordiv__(self, other: Any) -> SymbolicInt:
-        return self._combine("//", other)
-
-    def __mod__(self, other: Any) -> SymbolicInt:
-        return self._combine("%", other)
-
-
-class _ArrayProxy:
-    """What a rule may ask of an array before it has values: rank, dtype, fixed sizes, element count."""
-
-    def __init__(self, spec: TensorSpec, dtype: Any) -> None:
-        self.spec = spec
-        self.ndim = len(spec.shape)
-        self.dtype = dtype
-        self.shape = tuple(SymbolicInt(d.text) if isinstance(d, Sym) else d for d in spec.shape)
-
-    @property
-    def size(self) -> int:
-        known = [d for d in self.shape if isinstance(d, int)]
-        if len(known) != len(self.shape):
-            raise NotStatic("size")
-        return math.prod(known)
-
-    def __bool__(self) -> bool:
-        raise NotStatic("truth of an array")
-
-    def __len__(self) -> int:
-        size = self.shape[0]
-        if isinstance(size, SymbolicInt):
-            raise NotStatic("length")
-        return size
-
-    def _refuse(self, *_: Any) -> Any:
-        raise NotStatic("arithmetic on an array")
-
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
-    __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __matmul__ = __getitem__ = __pow__ = __rpow__ = _refuse
-    __eq__ = __ne__ = _refuse  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
-
-    def __iter__(self) -> Any:
-        raise NotStatic("iteration over an array")
 
 
 @dataclass
@@ -211,7 +78,7 @@ class _Evaluator(ast.NodeTransformer):
 
     def _static_value(self, argument: Any) -> Any:
         if isinstance(argument, ArrayArgument):
-            return _ArrayProxy(argument.spec, self.dtype_object(argument.spec.dtype))
+            return ArrayProxy(argument.spec, self.dtype_object(argument.spec.dtype))
         if isinstance(argument, ModuleArgument):
             return _Callable()
         if isinstance(argument, DTypeArgument):
@@ -366,56 +233,6 @@ def _makes_arrays(node: ast.AST) -> bool:
         if isinstance(root, ast.Name) and root.id in _ARRAY_LIBRARIES and call.func.attr not in _STATIC_CALLS:
             return True
     return False
-
-
-def literal(value: Any) -> ast.expr:
-    """The expression that writes a value; TypeError when it has none."""
-    if isinstance(value, ArrayArgument | ModuleArgument):
-        return copy.deepcopy(value.expression)
-    if isinstance(value, DTypeArgument):
-        return ast.parse(value.text, mode="eval").body
-    if isinstance(value, Sym | SymbolicInt):
-        return ast.parse(value.text, mode="eval").body
-    if isinstance(value, bool | str | None | type(...)):
-        return ast.Constant(value)
-    if isinstance(value, int):
-        return ast.Constant(int(value)) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-int(value)))
-    if isinstance(value, float):
-        return _float(float(value))
-    if isinstance(value, complex):
-        return ast.parse(repr(value), mode="eval").body
-    if isinstance(value, tuple):
-        return ast.Tuple([literal(item) for item in value], ast.Load())
-    if isinstance(value, list):
-        return ast.List([literal(item) for item in value], ast.Load())
-    if isinstance(value, slice):
-        parts = [literal(v) for v in (value.start, value.stop, value.step)]
-        return ast.Call(ast.Name("slice", ast.Load()), parts, [])
-    return _dtype_literal(value)
-
-
-def _dtype_literal(value: Any) -> ast.expr:
-    if value is int or value is float or value is bool:
-        return ast.Name(value.__name__, ast.Load())
-    name = getattr(value, "__name__", None) or getattr(value, "name", None)
-    if not isinstance(name, str) or not hasattr(value, "dtype" if isinstance(value, type) else "itemsize"):
-        raise TypeError(f"no literal for {type(value).__name__}")
-    return dtype_expression(name.rstrip("_"))
-
-
-def dtype_expression(name: str) -> ast.expr:
-    """How emitted code writes a dtype: int64 as `int`, whose width follows JAX's 64-bit setting."""
-    if name in ("int64", "bool"):
-        return ast.Name("int" if name == "int64" else "bool", ast.Load())
-    return ast.Attribute(ast.Name("jnp", ast.Load()), name, ast.Load())
-
-
-def _float(value: float) -> ast.expr:
-    if math.isnan(value):
-        return ast.parse("jnp.nan", mode="eval").body
-    if math.isinf(value):
-        return ast.parse("jnp.inf" if value > 0 else "-jnp.inf", mode="eval").body
-    return ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
 
 
 def specialise(

@@ -1,0 +1,22 @@
+"""Lines and bodies of emitted functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Line:
+    """One statement of emitted code, with the comment at its end and the original's line."""
+
+    text: str
+    comment: str = ""
+    origin: str = ""
+
+
+@dataclass
+class Body:
+    """Parameters and statements of one function."""
+
+    parameters: list[str]
+    lines: list[Line] = field(default_factory=list)

@@ -1,0 +1,36 @@
+"""Which statement of the person's own source a module call's operators come from."""
+
+from __future__ import annotations
+
+from regauge.emit.origins import Statement, function_at, statement_at
+from regauge.emit.scopes import Item, Scope
+from regauge.ir.graph import Frame, Node
+
+
+def declared_parameters(scope: Scope) -> tuple[str, ...]:
+    """Names of the parameters of the original's forward."""
+    for node in scope.nodes():
+        frame = frame_of(scope, node)
+        if frame is not None:
+            function = function_at(frame)
+            return function.parameters if function and function.class_name else ()
+    return ()
+
+
+def frame_of(scope: Scope, node: Node) -> Frame | None:
+    """The line of this module's own forward at which the operator ran."""
+    forwards = [f for f in node.origin.frames if f.function in ("forward", "__call__")]
+    own = [s for s in node.origin.modules if not s.type.startswith("torch.nn.")]
+    depth = next((i for i, s in enumerate(own) if s.call == scope.step.call), None)
+    if depth is None or depth >= len(forwards):
+        if scope.path:
+            return None
+        return forwards[-1] if forwards else next(iter(node.origin.frames), None)
+    return forwards[depth]
+
+
+def statement_of(scope: Scope, item: Item) -> Statement | None:
+    """The statement of this module's own forward that an operator or call belongs to."""
+    node = item if isinstance(item, Node) else next(item.nodes(), None)
+    frame = frame_of(scope, node) if node is not None else None
+    return statement_at(frame.file, frame.line) if frame is not None else None

@@ -1,0 +1,50 @@
+"""Small pieces of syntax that bodies are made of."""
+
+from __future__ import annotations
+
+import ast
+
+from regauge.emit.layers import Layout
+from regauge.emit.literals import literal
+from regauge.errors import EmitError
+from regauge.ir.graph import Operand, Ref, Sym, TensorSpec
+
+
+def member_expression(path: list[str]) -> str:
+    """`self.blocks[0].attn` from attribute parts in which list positions are written `blocks.0`."""
+    text = "self"
+    for part in ".".join(path).split("."):
+        text += f"[{part}]" if part.isdigit() else f".{part}"
+    return text
+
+
+def undo_layout(expression: ast.expr, layout: Layout) -> ast.expr:
+    for kind, axes in reversed(layout):
+        if kind != "permute":
+            raise EmitError(f"layout {kind} cannot be undone in an expression")
+        if axes == (1, 0):
+            expression = ast.Attribute(expression, "T", ast.Load())
+        else:
+            inverse = tuple(axes.index(i) for i in range(len(axes)))
+            expression = ast.Call(ast.Attribute(expression, "transpose", ast.Load()), [literal(a) for a in inverse], [])
+    return expression
+
+
+def call(function: str, arguments: list[ast.expr]) -> ast.expr:
+    return ast.Call(ast.parse(function, mode="eval").body, arguments, [])
+
+
+def is_atomic(expression: ast.expr) -> bool:
+    if isinstance(expression, ast.Name | ast.Constant):
+        return True
+    return isinstance(expression, ast.Attribute) and is_atomic(expression.value)
+
+
+def refs(operand: Operand) -> list[Ref]:
+    if isinstance(operand, Ref):
+        return [operand]
+    return [r for item in operand for r in refs(item)] if isinstance(operand, tuple) else []
+
+
+def shape_comment(spec: TensorSpec) -> str:
+    return "[" + ", ".join(d.text if isinstance(d, Sym) else str(d) for d in spec.shape) + "]"
