@@ -102,9 +102,11 @@ def percent(share: float) -> str:
 
 
 def ratio_text(value: float) -> str:
-    """A ratio with three significant digits: 0.985, 1.42, 12.3."""
+    """A ratio with three significant digits: 0.985, 1.42, 12.3, 4.2e10."""
     if not math.isfinite(value):
         return "∞" if value > 0 else "–"
+    if value >= 1e5 or 0 < value < 1e-4:
+        return distance_text(value)
     return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
 
 
@@ -145,7 +147,11 @@ def distance_text(value: float | None) -> str:
         return "–"
     if value == 0:
         return "0"
-    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+") if math.isfinite(value) else str(value)
+    return (
+        f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+        if math.isfinite(value)
+        else str(value)
+    )
 
 
 def count_text(value: int) -> str:

@@ -1,0 +1,138 @@
+"""The report for a terminal: the same content as the page, without its pictures and sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from regauge.language import _, ngettext
+from regauge.report import view
+from regauge.report.document import Document
+from regauge.report.figures import failures, memory_uses, start_costs
+from regauge.report.wording import (
+    MODES,
+    PURPOSES,
+    TASKS,
+    VERDICTS,
+    bytes_text,
+    distance_text,
+    ratio_text,
+    seconds_text,
+    tier_label,
+    word,
+)
+
+STYLES: dict[view.Tone, str] = {"good": "green", "bad": "red", "open": "yellow"}
+WORST_TENSORS = 5
+
+
+def render_text(document: Document, console: Console) -> None:
+    """Print the verdict, then the tables that support it; what the run did not produce is left out."""
+    _verdict(document, console)
+    _ratios(document, console)
+    _start_and_memory(document, console)
+    _check(document, console)
+    _findings(document, console)
+
+
+def _verdict(document: Document, console: Console) -> None:
+    first, *others = view.headline(document)
+    console.print(Text(first, style=f"bold {STYLES[view.headline_tone(document)]}"))
+    for sentence, effect in zip(others, document.effects, strict=True):
+        console.print(Text(sentence, style=STYLES[view.tone(effect.verdict)]))
+    for sentence in view.not_covered(document):
+        console.print(Padding(Text(f"· {sentence}", style="dim"), (0, 0, 0, 2)))
+
+
+def _ratios(document: Document, console: Console) -> None:
+    steps = view.step_facts(document)
+    if steps:
+        heads = (_("task"), _("variant"), _("median"), _("range of launch medians"), _("launches"), _("without figure"))
+        _print(console, _table(_("Step time"), heads, steps, numeric=(2, 3, 4, 5)))
+    if document.effects:
+        heads = (_("task"), _("variant"), _("time ratio"), _("95 % interval"), _("verdict"), _("blocks"))
+        rows = [(row[0], row[1], row[3], row[4], row[5], row[6]) for row in view.effect_facts(document)]
+        title = _("Time ratio against {reference}").format(reference=document.effects[0].reference)
+        _print(console, _table(title, heads, rows, numeric=(2, 3, 5)))
+    sentences = view.break_even_sentences(document)
+    if sentences:
+        console.print()
+    for sentence in sentences:
+        console.print(Text(sentence))
+
+
+def _start_and_memory(document: Document, console: Console) -> None:
+    costs = start_costs(document.measurements, document.plan)
+    if costs:
+        heads = (_("task"), _("variant"), _("start"), _("to the end of the first step"))
+        starts = [(word(TASKS, c.task), c.variant, word(PURPOSES, c.purpose), seconds_text(c.total)) for c in costs]
+        _print(console, _table(_("Start and compilation"), heads, starts, numeric=(3,)))
+    uses = memory_uses(document.measurements, document.plan)
+    if uses:
+        heads = (_("task"), _("variant"), _("process"), _("above import"), _("device"))
+        peaks = [
+            (
+                word(TASKS, use.task),
+                use.variant,
+                *map(bytes_text, (use.host_peak, use.host_above_import, use.device_peak)),
+            )
+            for use in uses
+        ]
+        _print(console, _table(_("Peak memory"), heads, peaks, numeric=(2, 3, 4)))
+
+
+def _check(document: Document, console: Console) -> None:
+    if document.check is None:
+        return
+    table = _table(
+        _("The check"), (_("question"), _("mode"), _("largest distance"), _("limit"), _("verdict")), (), (2, 3)
+    )
+    for tier in document.check.tiers:
+        verdict = Text(word(VERDICTS, tier.verdict), style=STYLES[view.tone(tier.verdict)])
+        question = tier_label(tier.name) + (f"\n{tier.why}" if tier.why else "")
+        table.add_row(question, word(MODES, tier.mode), distance_text(tier.bound), distance_text(tier.limit), verdict)
+    _print(console, table)
+    beyond = [row for row in view.tensor_rows(document.check.tiers) if not row.distance.passed]
+    if not beyond:
+        return
+    rows = [
+        (row.distance.name, tier_label(row.tier.name), distance_text(row.distance.norm), ratio_text(row.share))
+        for row in beyond[:WORST_TENSORS]
+    ]
+    heads = (_("tensor"), _("question"), _("distance"), _("over limit"))
+    _print(console, _table(_("Tensors beyond their limit, worst first"), heads, rows, numeric=(2, 3)))
+    left = len(beyond) - len(rows)
+    if left:
+        console.print(Text(ngettext("and {n} more tensor", "and {n} more tensors", left).format(n=left)))
+
+
+def _findings(document: Document, console: Console) -> None:
+    if document.findings or failures(document.measurements):
+        console.print()
+    for finding in document.findings:
+        style = {"error": "red", "warning": "yellow", "info": "dim"}[finding.severity]
+        head = f"{word(VERDICTS, finding.severity)} {finding.code} {finding.where}".rstrip()
+        console.print(Text.assemble((head, style), f"\n  {finding.text}"))
+    for launch in failures(document.measurements):
+        place = f"{word(VERDICTS, launch.status)}: {launch.variant}, {word(TASKS, launch.task)}, "
+        place += _("block {n}").format(n=launch.block)
+        console.print(Text.assemble((place, "red"), "\n  ", view.failure_text(launch).replace("\n", "\n  ")))
+
+
+def _print(console: Console, table: Table) -> None:
+    console.print()
+    console.print(table)
+
+
+def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    for index, head in enumerate(heads):
+        table.add_column(head, justify="right" if index in numeric else "left")
+    for row in rows:
+        # As Text, so that brackets of an interval are not read as markup.
+        table.add_row(*(Text(cell) for cell in row))
+    return table
