@@ -6,6 +6,7 @@ from regauge.run.worker import serve
 
 JOBS = {
     "emit": "regauge.run.jax_emit:run",
+    "rules": "regauge.run.jax_rules:run",
     "evaluate": "regauge.run.jax_evaluate:run",
     "time": "regauge.run.jax_time:run",
 }

@@ -1,0 +1,78 @@
+"""``regauge convert CASE --to jax --out DIR``: readable source and weights, nothing checked yet."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regauge.cli import options
+from regauge.cli.progress import Bar
+from regauge.cli.terminal import print_findings, print_json, print_next, stderr, stdout
+from regauge.conversion import Conversion
+from regauge.conversion import convert as convert_case
+from regauge.errors import RegaugeError
+from regauge.language import _
+from regauge.output import prepare_output, writing
+
+
+class NoSuchDirection(RegaugeError):
+    """The target of the conversion is none that this version has."""
+
+    default_code = "U110"
+
+
+def convert(
+    case: Annotated[str, options.case_argument()],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help=_("where the conversion is written"))],
+    to: Annotated[str, typer.Option("--to", metavar="jax", help=_("target framework"))] = "jax",
+    show_graph: Annotated[bool, typer.Option("--show-graph", metavar="", help=_("print the captured graph"))] = False,
+    timeout: Annotated[float | None, options.timeout_option()] = None,
+    torch_python: Annotated[str | None, options.torch_python_option()] = None,
+    jax_python: Annotated[str | None, options.jax_python_option()] = None,
+    as_json: Annotated[bool, options.json_option()] = False,
+    lang: Annotated[str | None, options.lang_option()] = None,
+) -> int:
+    if to != "jax":
+        raise NoSuchDirection(
+            "regauge converts to jax only",
+            received=f"--to {to}",
+            why="this version has rules from PyTorch to JAX, none in the other direction",
+            next=f"regauge convert {case} --to jax --out {out}",
+        )
+    # The target itself must stay empty until the conversion is whole, so its parent is what has to be writable.
+    folder = prepare_output(out.resolve().parent) / out.name
+    with tempfile.TemporaryDirectory(prefix="regauge-") as work, writing(folder.parent), Bar() as bar:
+        bar.begin("convert")
+        sides = options.interpreters(torch_python, jax_python)
+        conversion = convert_case(case, folder, Path(work), interpreters=sides, timeout=timeout, progress=bar)
+        graph = _graph_text(Path(work) / "capture" / "graph.json") if show_graph else None
+    if as_json:
+        print_json({"ok": True, **conversion.to_json(), "files": _files(conversion), "graph": graph})
+        return 0
+    _show(conversion, case, graph)
+    return 0
+
+
+def _show(conversion: Conversion, case: str, graph: str | None) -> None:
+    console = stdout()
+    if graph is not None:
+        console.print(graph, markup=False)
+    console.print(_("{name}: converted to {folder}").format(name=conversion.name, folder=conversion.folder))
+    console.print("  " + "  ".join(_files(conversion)))
+    print_findings(console, conversion.findings)
+    print_next(stderr(), f"regauge check {case}", f"regauge compare {case} --quick")
+
+
+def _files(conversion: Conversion) -> list[str]:
+    return sorted(path.name for path in conversion.folder.iterdir() if path.is_file())
+
+
+def _graph_text(path: Path) -> str:
+    from regauge.ir.serial import graph_from_json
+    from regauge.ir.show import show
+    from regauge.run.protocol import read_json
+
+    return show(graph_from_json(read_json(path)))

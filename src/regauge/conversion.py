@@ -1,0 +1,131 @@
+"""Converting a case in worker processes, and reading what a saved folder says about itself."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regauge.errors import BadResult, OutputError
+from regauge.findings import Finding
+from regauge.language import N_
+from regauge.progress import Progress, Silence
+from regauge.run.launch import Interpreters, launch
+from regauge.run.protocol import read_json
+
+SCHEMA = 1  # of conversion.json
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A saved folder and how it came about; `seconds` is what converting cost, 0.0 when it was `reused`."""
+
+    folder: Path
+    name: str
+    trains: bool
+    findings: tuple[Finding, ...]
+    seconds: float = 0.0
+    reused: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "name": self.name,
+            "trains": self.trains,
+            "findings": [finding.to_json() for finding in self.findings],
+            "seconds": self.seconds,
+            "reused": self.reused,
+        }
+
+
+def convert(
+    reference: str,
+    folder: Path,
+    work: Path,
+    *,
+    interpreters: Interpreters | None = None,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Convert a case and write the saved folder, whole or not at all.
+
+    Args:
+        reference: ``file.py:name``, ``package.module:name`` or a built-in name.
+        folder: where the conversion goes; an older conversion there is replaced, anything else is refused.
+        work: an existing directory for the jobs of the workers; the captured graph stays in ``work/capture``.
+        timeout: seconds for each worker.
+
+    Raises:
+        BadCase, CaptureError, UnsupportedOps, UnsupportedOptimizer: what the case asks cannot be converted.
+        WorkerFailed: a worker crashed, was killed or hung.
+        OutputError: `folder` holds something else.
+    """
+    progress = progress or Silence()
+    refuse_foreign(folder)
+    started = time.monotonic()
+    captured = empty_directory(work / "capture")
+    progress.advance(0, 2, None, N_("capturing the original"))
+    job = {"job": "capture", "case": reference, "out": str(captured), "dynamic": "auto"}
+    launch("torch", job, interpreters=interpreters, timeout=timeout)
+    progress.advance(1, 2, None, N_("writing the conversion"))
+    partial = empty_directory(folder.with_name(f".{folder.name}.partial"))
+    emitted = empty_directory(work / "emit")
+    job = {"job": "emit", "capture": str(captured), "folder": str(partial), "out": str(emitted)}
+    try:
+        launch("jax", job, interpreters=interpreters, timeout=timeout)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    progress.advance(2, 2, 0.0, "")
+    return read_conversion(folder, time.monotonic() - started)
+
+
+def read_conversion(folder: Path, seconds: float = 0.0, reused: bool = False) -> Conversion:
+    """The conversion in a saved folder.
+
+    Raises:
+        BadResult: there is none, it is damaged, or another version wrote it.
+    """
+    path = folder / "conversion.json"
+    try:
+        stored = read_json(path)
+    except FileNotFoundError as error:
+        raise BadResult("no conversion here", where=str(folder), next="regauge convert CASE --out DIR") from error
+    except ValueError as error:
+        raise BadResult(
+            f"the conversion cannot be read: {error}", where=str(path), next="convert the case again"
+        ) from error
+    if stored.get("schema") != SCHEMA:
+        raise BadResult(
+            "the conversion was written by another version of regauge",
+            where=str(path),
+            received=f"schema {stored.get('schema')}; this version reads schema {SCHEMA}",
+            next="convert the case again",
+        )
+    trains = bool(stored.get("has_loss")) and stored.get("optimizer") is not None
+    findings = tuple(Finding.from_json(item) for item in stored.get("findings", ()))
+    return Conversion(folder, stored["name"], trains, findings, seconds, reused)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise OutputError if `folder` holds anything but a conversion: regauge replaces only what it wrote."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "conversion.json").is_file():
+        raise OutputError(
+            "the directory holds files that are not a conversion",
+            code="S220",
+            where=str(folder),
+            why="a conversion replaces the whole directory",
+            next="choose an empty or new directory with --out",
+        )
+
+
+def empty_directory(path: Path) -> Path:
+    """An empty directory at `path`; what was there is removed."""
+    if path.exists():
+        shutil.rmtree(path)
+    path.mkdir(parents=True)
+    return path
