@@ -17,16 +17,24 @@ import io
 import itertools
 import locale as system_locale
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from regauge.errors import RegaugeError
 
+if TYPE_CHECKING:
+    from babel.messages.catalog import Catalog
+
 LANGUAGES: dict[str, str] = {"en": "English", "zh": "中文"}
 CATALOGUES = Path(__file__).parent / "locale"
+
+# Messages of errors and findings are stored as patterns under this context: see `translate_message`.
+MESSAGE_CONTEXT = "message"
 
 _current: ContextVar[str] = ContextVar("regauge_language", default="en")
 
@@ -108,16 +116,56 @@ def _key(name: str) -> str | None:
     return normal if normal in LANGUAGES else None
 
 
+def translate_message(text: str) -> str:
+    """The finished English text of an error, finding or limit in the current language.
+
+    Such texts are made where they arise, with values inside, long before anyone chooses a language. The catalogue
+    stores their patterns (``no such file: {0}``); the longest pattern that fits gives the translation and the values
+    are set into it. A text that no pattern fits, such as a framework's own message, stays as it is.
+    """
+    for pattern, translation in _patterns(_current.get()):
+        match = pattern.fullmatch(text)
+        if match:
+            return translation.format(*match.groups())
+    return text
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def _patterns(name: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    if name == "en":
+        return ()
+    found = [
+        (message.id, message.string)
+        for message in _catalogue(name)
+        if message.context == MESSAGE_CONTEXT and isinstance(message.id, str) and isinstance(message.string, str)
+    ]
+    found.sort(key=lambda pair: -len(re.sub(r"\{\d+\}", "", pair[0])))
+    return tuple(
+        (re.compile(_expression(source), re.DOTALL), translation) for source, translation in found if translation
+    )
+
+
+def _expression(pattern: str) -> str:
+    """The regular expression of a pattern: ``{0}`` stands for any text, doubled braces for single ones."""
+    pieces = re.split(r"\{\d+\}", pattern)
+    return "(.*?)".join(re.escape(piece.replace("{{", "{").replace("}}", "}")) for piece in pieces)
+
+
 @lru_cache(maxsize=len(LANGUAGES))
 def _translations(name: str) -> gettext.NullTranslations:
     if name == "en":
         return gettext.NullTranslations()
     from babel.messages.mofile import write_mo
+
+    compiled = io.BytesIO()
+    write_mo(compiled, _catalogue(name))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def _catalogue(name: str) -> Catalog:
     from babel.messages.pofile import read_po
 
     with (CATALOGUES / name / "LC_MESSAGES" / "regauge.po").open("rb") as file:
-        catalogue = read_po(file, locale=name)
-    compiled = io.BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+        return read_po(file, locale=name)

@@ -68,7 +68,7 @@ def _ratios(document: Document, console: Console) -> None:
 def _start_and_memory(document: Document, console: Console) -> None:
     costs = start_costs(document.measurements, document.plan)
     if costs:
-        heads = (_("task"), _("variant"), _("start"), _("to the end of the first step"))
+        heads: tuple[str, ...] = (_("task"), _("variant"), _("start"), _("to the end of the first step"))
         starts = [(word(TASKS, c.task), c.variant, word(PURPOSES, c.purpose), seconds_text(c.total)) for c in costs]
         _print(console, _table(_("Start and compilation"), heads, starts, numeric=(3,)))
     uses = memory_uses(document.measurements, document.plan)
