@@ -29,6 +29,8 @@ class EmittedClass:
         place: `file.py:12`, the original class.
         init: statements of `__init__`.
         body: parameters and statements of `__call__`.
+        type: qualified name of the original class.
+        arguments: names of the constructor's arguments besides `rngs`.
     """
 
     name: str
@@ -36,6 +38,8 @@ class EmittedClass:
     place: str
     init: list[Line]
     body: Body
+    type: str = ""
+    arguments: tuple[str, ...] = ()
 
 
 _LOADER = '''
@@ -94,7 +98,7 @@ def _class_lines(made: EmittedClass) -> list[tuple[str, Place | None]]:
     comment = f"  # {made.place}" if made.place else ""
     lines: list[tuple[str, Place | None]] = [
         (f"class {made.name}(nnx.Module):{comment}", (made.path, made.place) if made.place else None),
-        ("    def __init__(self, *, rngs: nnx.Rngs):", None),
+        (f"    def __init__(self, *, {', '.join([*made.arguments, 'rngs: nnx.Rngs'])}):", None),
         *((f"        {line.text}", None) for line in made.init),
         ("", None),
         (f"    def __call__({', '.join(['self', *made.body.parameters])}):", None),

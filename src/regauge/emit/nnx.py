@@ -23,6 +23,7 @@ from regauge.emit.modes import align, children, join_bodies
 from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at
 from regauge.emit.scopes import Scope, build_scopes
+from regauge.emit.unify import unify
 from regauge.errors import EmitError
 from regauge.findings import Finding
 from regauge.ir.graph import Graph, Node, Ref
@@ -120,7 +121,7 @@ def emit_module(
     module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
     root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)
     placed = _place_all(module)
-    text, places = model_text(module.classes.values(), module.library.values(), root.name, title)
+    text, places = model_text(unify(module.classes.values()), module.library.values(), root.name, title)
     used = {p.source for p in placed}
     literals = {w.name for w in graph.weights if w.value in main.constants}
     unused = tuple(
@@ -230,7 +231,7 @@ def _emit_class(
     init = init_lines(module, holder, made_children)
     if asks:
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
-    made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body))
+    made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
     module.classes[key] = made
     return made
 
