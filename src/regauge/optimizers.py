@@ -48,6 +48,7 @@ class Schedule:
                 _require(_is_count(value), name, value, "a number of steps, 0 or more")
             elif item.type == "float":
                 _require(_is_finite(value), name, value, "a finite number")
+                _require(item.name != "gamma" or value >= 0, name, value, "0 or more")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class OptimizerCase:
         kind: class of torch.optim.
         options: its arguments.
         scheduler: (class of lr_scheduler, arguments), arguments may hold further schedulers; None for none.
+            ``WarmupCosine`` is regauge's own name, made with torch's LambdaLR.
         groups: (name endings, options); the first that fits counts; the rest is the last group.
         clip: limit of clip_grad_norm_.
         fixed: parameters with requires_grad=False.
@@ -107,6 +108,12 @@ CASES: dict[str, OptimizerCase] = {
     ),
     "sequence": OptimizerCase("AdamW", {"lr": 0.05, "weight_decay": 0.1}, WARMUP_THEN_COSINE, clip=1.0),
     "sequence-of-three": OptimizerCase("SGD", {"lr": 0.05, "momentum": 0.9}, THREE_PARTS),
+    "warm-up-cosine": OptimizerCase(
+        "AdamW", {"lr": 0.05}, ("WarmupCosine", {"warmup_steps": 6, "total_steps": 20}), clip=1.0
+    ),
+    "cosine-without-warm-up": OptimizerCase(
+        "SGD", {"lr": 0.05}, ("WarmupCosine", {"warmup_steps": 0, "total_steps": 31})
+    ),
     "groups": OptimizerCase("AdamW", {"lr": 0.05, "weight_decay": 0.3}, groups=NO_DECAY, clip=1.0),
     "groups-with-rates": OptimizerCase(
         "SGD",

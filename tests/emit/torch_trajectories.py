@@ -6,7 +6,9 @@ made of the spec that was read off the first) and ``specs.json``. Keys: ``case/s
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -19,7 +21,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from regauge.capture.torch_optimizer import from_torch
-from regauge.optimizers import Optimizer, from_json, to_json
+from regauge.optimizers import Optimizer, WarmupCosine, from_json, to_json
 from regauge.run.torch_optimizers import build
 
 warnings.simplefilter("error")
@@ -45,10 +47,20 @@ def optimizer_of(case: OptimizerCase, named: dict[str, nn.Parameter]) -> torch.o
 
 def scheduler_of(description: tuple[str, dict[str, Any]], optimizer: torch.optim.Optimizer) -> Any:
     name, arguments = description
+    if name == "WarmupCosine":
+        return lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, **arguments))
     made = dict(arguments)
     if "schedulers" in made:
         made["schedulers"] = [scheduler_of(part, optimizer) for part in made["schedulers"]]
     return getattr(lr_scheduler, name)(optimizer, **made)
+
+
+def warmup_cosine(step: int, warmup_steps: int, total_steps: int) -> float:
+    """The factor of Hugging Face's get_cosine_schedule_with_warmup."""
+    if step < warmup_steps:
+        return step / max(1, warmup_steps)
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress))) if progress < 1 else 0.0
 
 
 def set_gradients(named: dict[str, nn.Parameter], step: int) -> None:
@@ -65,8 +77,12 @@ def keep(arrays: dict[str, np.ndarray], case: str, step: int, named: dict[str, n
 def native(name: str, case: OptimizerCase, arrays: dict[str, np.ndarray]) -> Optimizer:
     named = parameters(case)
     optimizer = optimizer_of(case, named)
-    scheduler = None if case.scheduler is None else scheduler_of(case.scheduler, optimizer)
-    spec = from_torch(optimizer, named.items(), scheduler)
+    if case.scheduler is not None and case.scheduler[0] == "WarmupCosine":
+        spec = dataclasses.replace(from_torch(optimizer, named.items()), schedule=WarmupCosine(**case.scheduler[1]))
+        scheduler = scheduler_of(case.scheduler, optimizer)
+    else:
+        scheduler = None if case.scheduler is None else scheduler_of(case.scheduler, optimizer)
+        spec = from_torch(optimizer, named.items(), scheduler)
     for step in range(STEPS):
         set_gradients(named, step)
         if case.clip is not None:

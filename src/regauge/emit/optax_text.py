@@ -18,7 +18,7 @@ def clip_by_norm(limit):
     """PyTorch's clip_grad_norm_, which adds 1e-6 to the norm."""
 
     def update(gradients, state, params=None):
-        scale = jnp.minimum(1.0, limit / (optax.global_norm(gradients) + 1e-6))
+        scale = jnp.minimum(1.0, limit / (optax.tree.norm(gradients) + 1e-6))
         return jax.tree.map(lambda g: g * scale, gradients), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

@@ -103,12 +103,7 @@ def _title(name: str, optimizer: Optimizer | None) -> str:
     safe = name.replace("\\", "/").replace('"', "'")
     if optimizer is None:
         return f"The loss of {safe} and its gradients."
-    extras = [f"a {type(optimizer.schedule).__name__} schedule" if optimizer.schedule is not None else ""]
-    extras.append("clipping by norm" if optimizer.clip_norm is not None else "")
-    extras.append("groups of parameters" if optimizer.groups else "")
-    named = [type(optimizer).__name__, *(extra for extra in extras if extra)]
-    text = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
-    return f"The training step of {safe}: its loss, {text}, as PyTorch computes them."
+    return f"The training step of {safe}: its loss and {type(optimizer).__name__}, as PyTorch computes them."
 
 
 def _trainable_text(fixed: set[str], trained: set[str]) -> str:

@@ -150,7 +150,9 @@ def _register(cls: type[Schedule]) -> Callable[[Callable[..., Tensor]], Callable
 
 @_register(Constant)
 def _constant(schedule: Constant, base: float, count: Tensor) -> Tensor:
-    return base * torch.where(count < schedule.total_iters, schedule.factor, 1.0).to(count.dtype)
+    # torch.where of two Python numbers is float32
+    full = torch.full_like(count, base)
+    return torch.where(count < schedule.total_iters, full * schedule.factor, full)
 
 
 @_register(StepLR)
