@@ -59,7 +59,7 @@ def convert(
 def _show(conversion: Conversion, case: str, graph: str | None) -> None:
     console = stdout()
     if graph is not None:
-        console.print(graph, markup=False)
+        console.print(graph)
     console.print(_("{name}: converted to {folder}").format(name=conversion.name, folder=conversion.folder))
     console.print("  " + "  ".join(_files(conversion)))
     print_findings(console, conversion.findings)

@@ -86,23 +86,21 @@ def _show_families(rules: Sequence[dict[str, Any]], console: Console) -> None:
 
 def _show_list(rules: Sequence[dict[str, Any]], console: Console) -> None:
     for rule in rules:
-        console.print(rule["schema"] or rule["op"], markup=False)
+        console.print(rule["schema"] or rule["op"])
         for limit in rule["limits"]:
-            console.print(f"    {_(EFFECTS[limit['effect']])}: {limit['when']}", style="yellow", markup=False)
+            console.print(f"    {_(EFFECTS[limit['effect']])}: {limit['when']}", style="yellow")
     print_next(stderr(), f"regauge ops {rules[0]['op']}")
 
 
 def _show_rule(rule: dict[str, Any], console: Console) -> None:
-    console.print(f"{rule['op']}  ({rule['family']}, {rule['place']})", style="bold", markup=False)
-    console.print(rule["schema"], markup=False)
+    console.print(f"{rule['op']}  ({rule['family']}, {rule['place']})", style="bold")
+    console.print(rule["schema"])
     if rule["promotes"] != "none":
         console.print(_("operands are brought to one dtype: {kind}").format(kind=rule["promotes"]))
     for limit in rule["limits"]:
-        console.print(
-            f"{_(EFFECTS[limit['effect']])}: {limit['when']}: {limit['reason']}", style="yellow", markup=False
-        )
+        console.print(f"{_(EFFECTS[limit['effect']])}: {limit['when']}: {limit['reason']}", style="yellow")
         if limit["url"]:
-            console.print(f"    {limit['url']}", markup=False)
+            console.print(f"    {limit['url']}")
     if not rule["limits"]:
         console.print(_("no limits are known"))
     console.print(Syntax(rule["source"].rstrip(), "python", background_color="default"))

@@ -58,6 +58,10 @@ class Bar:
         self._close(done=True)
         self._console.print(Text("✓ ", "green").append(_(STAGES[stage])).append("  " + _("already there"), "dim"))
 
+    def refresh(self) -> None:
+        """Draw the line now instead of at the next tick."""
+        self._bar.refresh()
+
     def _close(self, done: bool) -> None:
         if self._task is None or self._stage is None:
             return

@@ -19,13 +19,13 @@ STYLES = {"info": "cyan", "warning": "yellow", "error": "red"}
 
 
 def stdout() -> Console:
-    """The console of results; paths and numbers keep one colour."""
-    return Console(highlight=False, soft_wrap=True)
+    """The console of results. Markup is off: ``regauge[vision]`` and ``Tensor[]`` are meant as they are written."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def stderr() -> Console:
     """The console of progress, hints and errors."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def print_json(data: Mapping[str, Any]) -> None:
