@@ -1,0 +1,57 @@
+"""The training step of Classifier: its loss and Adagrad, as PyTorch computes them."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+
+def loss(outputs, targets):
+    return -jnp.take_along_axis(jax.nn.log_softmax(outputs), targets[:, None], axis=1).mean()
+
+
+def float_steps(schedule):
+    """The schedule of a floating-point step: int32, in which optax counts, gives float32 even in 64-bit mode."""
+    return lambda step: schedule(jnp.asarray(step, float))
+
+
+def scale_by_adagrad(initial=0.0, eps=1e-10):
+    """PyTorch's Adagrad: eps is added outside the root, where optax.adagrad adds it inside."""
+
+    def init(params):
+        return optax.tree.full_like(params, initial)
+
+    def update(gradients, total, params=None):
+        total = jax.tree.map(lambda t, g: t + g * g, total, gradients)
+        return jax.tree.map(lambda g, t: g / (jnp.sqrt(t) + eps), gradients, total), total
+
+    return optax.GradientTransformation(init, update)
+
+
+def make_optimizer():
+    learning_rate = float_steps(lambda step: 0.01 / (1 + 1e-4 * step))
+    return optax.chain(scale_by_adagrad(), optax.scale_by_learning_rate(learning_rate))
+
+
+def init(model):
+    graphdef, params, state = nnx.split(model, nnx.Param, ...)
+    return graphdef, params, state, make_optimizer().init(params)
+
+
+def loss_and_gradients(graphdef, params, state, inputs, targets):
+    def evaluate(params):
+        model = nnx.merge(graphdef, params, state, copy=True)
+        outputs = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+        return loss(outputs, targets), (outputs, nnx.split(model, nnx.Param, ...)[2])
+
+    (value, (outputs, new_state)), gradients = jax.value_and_grad(evaluate, has_aux=True)(params)
+    return value, outputs, gradients, new_state
+
+
+def train_step(graphdef, params, state, opt_state, inputs, targets):
+    value, _, gradients, state = loss_and_gradients(graphdef, params, state, inputs, targets)
+    updates, opt_state = make_optimizer().update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), state, opt_state, value
+
+
+jitted_train_step = jax.jit(train_step, static_argnums=0, donate_argnums=(1, 2, 3))

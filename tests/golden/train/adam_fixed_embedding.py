@@ -1,0 +1,56 @@
+"""The training step of Classifier: its loss and Adam, as PyTorch computes them."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+
+def loss(outputs, targets):
+    return -jnp.take_along_axis(jax.nn.log_softmax(outputs), targets[:, None], axis=1).mean()
+
+
+def cosine_annealing(peak, steps, low=0.0):
+    """PyTorch's CosineAnnealingLR: half a cosine down in `steps` steps, and up again if training goes on."""
+    return lambda step: low + (peak - low) * (1 + jnp.cos(jnp.pi * step / steps)) / 2
+
+
+def float_steps(schedule):
+    """The schedule of a floating-point step: int32, in which optax counts, gives float32 even in 64-bit mode."""
+    return lambda step: schedule(jnp.asarray(step, float))
+
+
+def make_optimizer():
+    learning_rate = float_steps(cosine_annealing(1e-3, 200, low=1e-5))
+    return optax.adam(learning_rate)
+
+
+def trainable(path, variable):
+    """Whether a variable trains; the others are what PyTorch has with requires_grad=False."""
+    name = ".".join(map(str, path))
+    frozen = name == "embed.embedding"
+    return isinstance(variable, nnx.Param) and not frozen
+
+
+def init(model):
+    graphdef, params, state = nnx.split(model, trainable, ...)
+    return graphdef, params, state, make_optimizer().init(params)
+
+
+def loss_and_gradients(graphdef, params, state, inputs, targets):
+    def evaluate(params):
+        model = nnx.merge(graphdef, params, state, copy=True)
+        outputs = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+        return loss(outputs, targets), (outputs, nnx.split(model, trainable, ...)[2])
+
+    (value, (outputs, new_state)), gradients = jax.value_and_grad(evaluate, has_aux=True)(params)
+    return value, outputs, gradients, new_state
+
+
+def train_step(graphdef, params, state, opt_state, inputs, targets):
+    value, _, gradients, state = loss_and_gradients(graphdef, params, state, inputs, targets)
+    updates, opt_state = make_optimizer().update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), state, opt_state, value
+
+
+jitted_train_step = jax.jit(train_step, static_argnums=0, donate_argnums=(1, 2, 3))

@@ -1,0 +1,38 @@
+"""The training step of Classifier: its loss and AdamW, as PyTorch computes them."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+
+def loss(outputs, targets):
+    return -jnp.take_along_axis(jax.nn.log_softmax(outputs), targets[:, None], axis=1).mean()
+
+
+def make_optimizer():
+    return optax.adamw(3e-4, weight_decay=0.01)
+
+
+def init(model):
+    graphdef, params, state = nnx.split(model, nnx.Param, ...)
+    return graphdef, params, state, make_optimizer().init(params)
+
+
+def loss_and_gradients(graphdef, params, state, inputs, targets):
+    def evaluate(params):
+        model = nnx.merge(graphdef, params, state, copy=True)
+        outputs = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+        return loss(outputs, targets), (outputs, nnx.split(model, nnx.Param, ...)[2])
+
+    (value, (outputs, new_state)), gradients = jax.value_and_grad(evaluate, has_aux=True)(params)
+    return value, outputs, gradients, new_state
+
+
+def train_step(graphdef, params, state, opt_state, inputs, targets):
+    value, _, gradients, state = loss_and_gradients(graphdef, params, state, inputs, targets)
+    updates, opt_state = make_optimizer().update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), state, opt_state, value
+
+
+jitted_train_step = jax.jit(train_step, static_argnums=0, donate_argnums=(1, 2, 3))
