@@ -10,8 +10,7 @@ from typing import Any, Protocol
 from regauge.emit.layers import Layer, Text
 from regauge.emit.lines import Line
 from regauge.emit.literals import literal
-from regauge.emit.members import Holder, Member
-from regauge.errors import EmitError
+from regauge.emit.members import Holder
 from regauge.ir.graph import Graph, TensorSpec
 from regauge.rules.modules import nnx_modules
 
@@ -25,17 +24,12 @@ class Emission(Protocol):
     def graph(self) -> Graph: ...
 
 
-class Constructed(Protocol):
-    """A class that has been emitted."""
-
-    name: str
-
-
-def init_lines(emission: Emission, holder: Holder, children: Mapping[str, Constructed]) -> list[Line]:
+def init_lines(emission: Emission, holder: Holder, constructors: Mapping[str, str]) -> list[Line]:
+    """The statements of `__init__`; `constructors` are the expressions that make the sub-modules, by path."""
     lines: list[Line] = []
     lists: dict[str, list[tuple[int, str]]] = {}
     for path, member in holder.members.items():
-        text = _construct(emission, member, children.get(path))
+        text = constructors[path]
         if member.index is None:
             lines.append(Line(f"self.{member.attribute} = {text}"))
         else:
@@ -65,15 +59,8 @@ def _list_text(items: list[tuple[int, str]]) -> str:
     return f"nnx.List([{', '.join(texts)}])"
 
 
-def _construct(emission: Emission, member: Member, made: Constructed | None) -> str:
-    if member.layer is not None:
-        return _layer_text(emission, member.layer)
-    if made is None:
-        raise EmitError("a module has no class", where=member.attribute)
-    return f"{made.name}(rngs=rngs)"
-
-
-def _layer_text(emission: Emission, layer: Layer) -> str:
+def layer_text(emission: Emission, layer: Layer) -> str:
+    """The constructor call of a recognised layer."""
     if not layer.constructor.startswith("nnx."):
         emission.library[layer.constructor] = getattr(nnx_modules, layer.constructor)
     parts = [_value_text(v) for v in layer.arguments]

@@ -13,9 +13,10 @@ from regauge.emit.nnx import Emitted, emit_module
 from regauge.emit.train import emit_train
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
-from regauge.ir.graph import Symbol, WeightSpec
+from regauge.ir.graph import Graph, Symbol, WeightSpec, node_inputs, references
 from regauge.optimizers import Optimizer
 from regauge.rules.aten_to_jax import TABLE
+from regauge.run.protocol import leaf_names
 from regauge.weights import layout as layouts
 from regauge.weights.mapping import WeightEntry, WeightMap
 
@@ -65,8 +66,15 @@ def convert(captured: CapturedModel) -> Conversion:
     if ops is not None:
         sources["ops"] = format_source(ops)
     sources["model"] = format_source(emitted.model)
-    if loss is not None:
-        train = emit_train(loss=loss, optimizer=captured.optimizer, entries=weight_map.entries, name=captured.name)
+    if loss is not None and captured.loss is not None:
+        train = emit_train(
+            loss=loss,
+            optimizer=captured.optimizer,
+            entries=weight_map.entries,
+            name=captured.name,
+            unused=weight_map.unused,
+            without_gradient=without_gradient(captured.graph, captured.loss),
+        )
         sources["train"] = format_source(train)
     findings = dict.fromkeys((*captured.findings, *captured.graph.findings, *emitted.findings))
     return Conversion(
@@ -104,3 +112,30 @@ def _weight_map(weights: tuple[WeightSpec, ...], emitted: Emitted) -> WeightMap:
     ]
     tied = {w.name: w.tied_to for w in weights if w.tied_to is not None}
     return WeightMap(tuple(entries), tied, dict(emitted.unused))
+
+
+# The gradient does not pass these.
+_STOPS = frozenset({"aten.detach.default", "aten.argmax.default", "aten.argmin.default", "aten.zeros_like.default"})
+
+
+def without_gradient(graph: Graph, loss: Graph) -> tuple[str, ...]:
+    """Trainable parameters that the loss does not depend on: torch leaves their gradient None, and them alone.
+
+    Args:
+        graph: the model.
+        loss: a function of (outputs, targets).
+    """
+    read = {name for node in loss.nodes for name in node_inputs(node)}
+    read |= {name for operand in loss.outputs for name in references(operand)}
+    outputs = leaf_names(loss.in_tree["tuple"][0])
+    leaves = leaf_names(graph.out_tree)
+    reached = {leaf for leaf, name in zip(leaves, outputs, strict=True) if name in read}
+    for node in reversed(graph.nodes):
+        if node.op not in _STOPS and any(value.name in reached for value in node.outputs):
+            reached.update(node_inputs(node))
+    tied = {w.tied_to for w in graph.weights if w.tied_to is not None and w.value in reached}
+    return tuple(
+        w.name
+        for w in graph.weights
+        if w.trainable and w.tied_to is None and w.value not in reached and w.name not in tied
+    )

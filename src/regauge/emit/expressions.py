@@ -66,15 +66,7 @@ def write_node(
     indexed = indexing(node, spec, use)
     if indexed is not None:
         return Written([], simplify(indexed))
-    needed = casts(rule, node_arguments(node, specs))
-    arguments: dict[str, Any] = {}
-    for name, operand in node.arguments:
-        arguments[name] = _argument(operand, needed.get(name), specs, use)
-    for name, expression in extras.items():
-        arguments[name] = ModuleArgument(expression)
-    for name, parameter in inspect.signature(rule.fn).parameters.items():
-        if name not in arguments:
-            arguments[name] = parameter.default
+    arguments = _arguments(node, rule, specs, use, extras)
     residual = specialise(rule.fn, arguments, _comparable_dtype)
     if residual is None:
         helpers.add(rule.fn)
@@ -87,6 +79,33 @@ def write_node(
         if isinstance(statement, ast.Assign):
             statement.value = simplify(statement.value)
     return Written(statements, simplify(qualify.visit(residual.expression)))
+
+
+def write_call(
+    node: Node, rule: Rule, specs: Mapping[str, TensorSpec], use: Callable[[Ref], ast.expr], helpers: Helpers
+) -> ast.expr:
+    """The source of one operator as a call of its rule in ops.py, where no statement can stand before it."""
+    helpers.add(rule.fn)
+    return _helper_call(rule.fn, _arguments(node, rule, specs, use, {}))
+
+
+def _arguments(
+    node: Node,
+    rule: Rule,
+    specs: Mapping[str, TensorSpec],
+    use: Callable[[Ref], ast.expr],
+    extras: Mapping[str, ast.expr],
+) -> dict[str, Any]:
+    needed = casts(rule, node_arguments(node, specs))
+    arguments: dict[str, Any] = {}
+    for name, operand in node.arguments:
+        arguments[name] = _argument(operand, needed.get(name), specs, use)
+    for name, expression in extras.items():
+        arguments[name] = ModuleArgument(expression)
+    for name, parameter in inspect.signature(rule.fn).parameters.items():
+        if name not in arguments:
+            arguments[name] = parameter.default
+    return arguments
 
 
 def draws(rule: Rule) -> bool:

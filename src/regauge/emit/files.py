@@ -75,6 +75,7 @@ def model_text(
 
 _IMPORTS = (
     ("math", "import math"),
+    ("partial", "from functools import partial"),
     ("Path", "from pathlib import Path"),
     ("", ""),
     ("jax", "import jax"),

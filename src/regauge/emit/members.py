@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from regauge.emit.dropouts import dropout_rate
 from regauge.emit.layers import Context, Layer, Layout, recognise
 from regauge.emit.names import identifier, unique
 from regauge.emit.scopes import Scope, connect, owns, splice
+from regauge.emit.sequential import is_chain
 from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs
 from regauge.lower.plan import value_specs
 
@@ -99,7 +101,9 @@ class Structure:
                 self.kinds[child], self.layers[child] = "layer", layer
                 continue
             self._classify(child)
-            if self._is_spliced(child):
+            if is_chain(child, self.kinds, self.context):
+                self.kinds[child] = "sequential"
+            elif self._is_spliced(child):
                 splice(scope, child)
             else:
                 self.kinds[child] = "class"
@@ -151,6 +155,8 @@ class Structure:
                 holder.members[call.path] = Member(attribute, index, kind, call, self.layers.get(call))
             if self.kinds[call] == "class":
                 self._hold(call)
+            elif self.kinds[call] == "sequential":
+                self._hold_chain(call)
         taken = {member.attribute for member in holder.members.values()} | self.reserved
         for spec in self._direct_weights(scope, holder):
             relative = spec.name.removeprefix(scope.path + ".") if scope.path else spec.name
@@ -159,6 +165,18 @@ class Structure:
             holder.weights[spec.name] = attribute
         self._hold_dropouts(holder, taken)
         return holder
+
+    def _hold_chain(self, scope: Scope) -> None:
+        """nnx.Sequential keeps its parts, functions too, in the list `layers`."""
+        holder = self.holders.setdefault(scope, Holder(scope))
+        for position, item in enumerate(scope.items):
+            if isinstance(item, Scope) and item.path not in holder.members:
+                kind = self.kinds[item]
+                holder.members[item.path] = Member("layers", position, kind, item, self.layers.get(item))
+                if kind == "class":
+                    self._hold(item)
+                elif kind == "sequential":
+                    self._hold_chain(item)
 
     def _attributes(self, path: str, children: list[str]) -> dict[str, tuple[str, int | None]]:
         """Attribute (and position in a list) of every child, from its path relative to the module."""
@@ -221,22 +239,6 @@ class Structure:
             inner, layout = self.locate(member.scope, weight)
             return [member.target, *inner], layout
         raise KeyError(weight)
-
-
-def dropout_rate(node: Node) -> float | None:
-    """The rate of an operator that drops, or None."""
-    arguments = dict(node.arguments)
-    if node.op == "aten.dropout.default":
-        rate = arguments["p"]
-        return float(rate) if isinstance(rate, float | int) and arguments["train"] else None
-    if node.op == "aten.scaled_dot_product_attention.default":
-        rate = arguments.get("dropout_p", 0.0)
-        return float(rate) if isinstance(rate, float | int) and rate else None
-    if node.op in ("aten.lstm.input", "aten.gru.input", "aten.rnn_tanh.input", "aten.rnn_relu.input"):
-        rate = arguments.get("dropout", 0.0)
-        active = bool(rate) and bool(arguments["train"]) and arguments["num_layers"] != 1
-        return float(rate) if isinstance(rate, float | int) and active else None
-    return None
 
 
 def _item_reads(item: Node | Scope) -> list[str]:

@@ -11,18 +11,19 @@ import numpy as np
 from flax import nnx as flax_nnx
 
 from regauge.emit.body import BodyWriter
-from regauge.emit.construct import init_lines
+from regauge.emit.construct import init_lines, layer_text
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, model_text, ops_text
 from regauge.emit.layers import Layout
 from regauge.emit.lines import Line
 from regauge.emit.literals import literal
 from regauge.emit.loops import roll_loops
-from regauge.emit.members import Structure, joined
+from regauge.emit.members import Member, Structure, joined
 from regauge.emit.modes import align, children, join_bodies
 from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at
 from regauge.emit.scopes import Scope, build_scopes
+from regauge.emit.sequential import function_text, sequential_text
 from regauge.emit.unify import unify
 from regauge.errors import EmitError
 from regauge.findings import Finding
@@ -221,19 +222,44 @@ def _emit_class(
         body, asks = join_bodies(body, second.write(_returned(other.graph, evaluated)), scope.path or name)
         holder = joined(holder, other.structure.holders[evaluated])
     counterparts = children(evaluated) if evaluated is not None else {}
-    made_children = {}
-    for path, member in holder.members.items():
-        if member.kind == "class":
-            counterpart = counterparts.get(member.scope.step.call)
-            own = view if member.scope in view.structure.holders else other
-            child_hints = writer.child_hints.get(member.scope, {})
-            made_children[path] = _emit_class(module, own or view, member.scope, child_hints, counterpart)
-    init = init_lines(module, holder, made_children)
+    maker = _Maker(module, view, writer.child_hints)
+    constructors = {path: maker.constructor(member, counterparts) for path, member in holder.members.items()}
+    init = init_lines(module, holder, constructors)
     if asks:
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
     module.classes[key] = made
     return made
+
+
+@dataclass
+class _Maker:
+    """Writes the expressions that construct the sub-modules of one class, and emits their classes."""
+
+    module: _Module
+    view: _View
+    hints: Mapping[Scope, Mapping[str, str]]
+
+    def constructor(self, member: Member, counterparts: Mapping[str, Scope]) -> str:
+        if member.layer is not None:
+            return layer_text(self.module, member.layer)
+        evaluation = self.module.evaluation
+        view = self.view if member.scope in self.view.structure.holders or evaluation is None else evaluation
+        counterpart = counterparts.get(member.scope.step.call)
+        if member.kind == "sequential":
+            return self._sequential(view, member.scope, children(counterpart) if counterpart else {})
+        made = _emit_class(self.module, view, member.scope, self.hints.get(member.scope, {}), counterpart)
+        return f"{made.name}(rngs=rngs)"
+
+    def _sequential(self, view: _View, scope: Scope, counterparts: Mapping[str, Scope]) -> str:
+        members = view.structure.holders[scope].members
+        parts = [
+            self.constructor(members[item.path], counterparts)
+            if isinstance(item, Scope)
+            else function_text(item, view.plan, view.structure.context, view.casts, self.module.helpers)
+            for item in scope.items
+        ]
+        return sequential_text(parts)
 
 
 def _writer(module: _Module, view: _View, scope: Scope, hints: Mapping[str, str]) -> BodyWriter:
