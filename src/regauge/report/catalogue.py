@@ -23,14 +23,16 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
+from regauge import __version__
 from regauge.language import CATALOGUES, LANGUAGES, MESSAGE_CONTEXT
 
 PACKAGE = Path(__file__).parents[1]
 KEYWORDS = {"_": None, "N_": None, "both": None, "ngettext": (1, 2)}
 # Where these calls name a text that a person reads: positions and keywords of the arguments.
 TEXTS = {"text", "what", "why", "next", "received", "reason", "note", "details", "fix", "when", "effect"}
-RECORDS = ("Finding", "Limit", "Tier", "Distance")
+RECORDS = ("Finding", "Limit", "Tier", "Distance", "BuiltIn")
 WIDTH = 120
+HEADER = "# {name}: every text of regauge that a person reads.\n# Licensed as regauge itself, Apache-2.0.\n#"
 
 
 def extract_messages() -> Catalog:
@@ -54,6 +56,10 @@ def update(language: str) -> Catalog:
     current.update(extract_messages(), no_fuzzy_matching=True)
     current.obsolete.clear()
     current.creation_date = current.revision_date = _date_of(language)
+    current.header_comment = HEADER.format(name=LANGUAGES[language])
+    current.project, current.version = "regauge", __version__
+    current.msgid_bugs_address, current.last_translator, current.language_team = "none", "regauge", language
+    current.fuzzy = False
     buffer = io.BytesIO()
     write_po(buffer, current, width=WIDTH, sort_output=True, include_lineno=False, ignore_obsolete=True)
     path_of(language).write_bytes(buffer.getvalue())

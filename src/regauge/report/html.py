@@ -7,14 +7,14 @@ both texts; a radio button chooses what the style sheet shows.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from regauge.language import LANGUAGES, _, language, ngettext, use_language
+from regauge.language import LANGUAGES, _, language, ngettext, translate_message, use_language
 from regauge.report import charts, view, wording
 from regauge.report.document import Document
 from regauge.report.figures import failures
@@ -81,6 +81,11 @@ def both(message: str) -> Markup:
     return _in_all(lambda: _(message))
 
 
+def message_both(text: str) -> Markup:
+    """A finished message of an error or finding, in every language."""
+    return _in_all(lambda: translate_message(text))
+
+
 def tier_both(tier: Tier) -> Markup:
     """The question of a tier and its mode, in every language."""
 
@@ -91,7 +96,7 @@ def tier_both(tier: Tier) -> Markup:
     return _in_all(label)
 
 
-def _in_all(label: Any) -> Markup:
+def _in_all(label: Callable[[], str]) -> Markup:
     spans = []
     for key in LANGUAGES:
         with use_language(key):
@@ -101,7 +106,7 @@ def _in_all(label: Any) -> Markup:
 
 def _unused_rows(document: Document) -> list[tuple[str, str]]:
     weights = document.weights
-    return [(item.source, item.reason) for item in weights.unused] if weights else []
+    return [(item.source, translate_message(item.reason)) for item in weights.unused] if weights else []
 
 
 def _launch_rows(document: Document) -> list[tuple[str, ...]]:
@@ -149,6 +154,7 @@ def _environment() -> Environment:
         ngettext=ngettext,
         both=both,
         tier_both=tier_both,
+        message_both=message_both,
         slug=slug,
         tables=TABLES,
         word=wording.word,
@@ -161,6 +167,6 @@ def _environment() -> Environment:
         launch_rows=_launch_rows,
         phase_entries=lambda: _entries(wording.PHASES, ("import", "build", "compile", "first_step")),
         memory_entries=lambda: _entries(wording.MEMORY, ("host_at_import", "host_above_import", "device_peak")),
-        translate=_,
+        translate=translate_message,
     )
     return environment

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from regauge.language import _, ngettext
+from regauge.language import _, ngettext, translate_message
 from regauge.report import view
 from regauge.report.document import Document
 from regauge.report.figures import failures, memory_uses, start_costs
@@ -26,7 +26,7 @@ from regauge.report.wording import (
     word,
 )
 
-STYLES: dict[view.Tone, str] = {"good": "green", "bad": "red", "open": "yellow"}
+STYLES: dict[view.Tone, str] = {"good": "green", "bad": "red", "even": "cyan", "open": "yellow"}
 WORST_TENSORS = 5
 
 
@@ -93,7 +93,7 @@ def _check(document: Document, console: Console) -> None:
     )
     for tier in document.check.tiers:
         verdict = Text(word(VERDICTS, tier.verdict), style=STYLES[view.tone(tier.verdict)])
-        question = tier_label(tier.name) + (f"\n{tier.why}" if tier.why else "")
+        question = tier_label(tier.name) + (f"\n{translate_message(tier.why)}" if tier.why else "")
         table.add_row(question, word(MODES, tier.mode), distance_text(tier.bound), distance_text(tier.limit), verdict)
     _print(console, table)
     beyond = [row for row in view.tensor_rows(document.check.tiers) if not row.distance.passed]
@@ -116,7 +116,7 @@ def _findings(document: Document, console: Console) -> None:
     for finding in document.findings:
         style = {"error": "red", "warning": "yellow", "info": "dim"}[finding.severity]
         head = f"{word(VERDICTS, finding.severity)} {finding.code} {finding.where}".rstrip()
-        console.print(Text.assemble((head, style), f"\n  {finding.text}"))
+        console.print(Text.assemble((head, style), f"\n  {translate_message(finding.text)}"))
     for launch in failures(document.measurements):
         place = f"{word(VERDICTS, launch.status)}: {launch.variant}, {word(TASKS, launch.task)}, "
         place += _("block {n}").format(n=launch.block)

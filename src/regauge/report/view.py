@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from regauge.language import _, ngettext
+from regauge.language import _, ngettext, translate_message
 from regauge.measure.result import Measurement
 from regauge.report.document import Document
 from regauge.report.figures import break_evens, failures, step_times
@@ -32,12 +32,13 @@ from regauge.report.wording import (
 )
 from regauge.verify.result import Distance, Tier
 
-Tone = Literal["good", "bad", "open"]
+Tone = Literal["good", "bad", "even", "open"]
 
 TONES: dict[str, Tone] = {
     "equal": "good",
     "faster": "good",
     "ok": "good",
+    "equivalent": "even",
     "different": "bad",
     "slower": "bad",
     "not comparable": "bad",
@@ -122,13 +123,13 @@ def launch_counts(document: Document) -> tuple[tuple[str, str, dict[str, int]], 
 
 
 def failure_text(measurement: Measurement) -> str:
-    """What a failed launch said: its error, else why its gate refused it."""
-    if measurement.error:
-        lines = [str(measurement.error.get("what", ""))]
-        lines += [str(line) for line in measurement.error.get("details", ())][-3:]
-        lines += [str(measurement.error.get("next", ""))]
-        return "\n".join(line for line in lines if line)
-    return str(measurement.gate.get("note", "")) if measurement.gate else ""
+    """What a failed launch said: its error with the end of its output, else why its gate refused it."""
+    error = measurement.error
+    if not error:
+        return translate_message(str(measurement.gate.get("note", "")))
+    details = [str(line) for line in error.get("details", ())][-3:]
+    lines = [translate_message(str(error.get("what", ""))), *details, translate_message(str(error.get("next", "")))]
+    return "\n".join(line for line in lines if line)
 
 
 def break_even_sentences(document: Document) -> tuple[str, ...]:
@@ -252,6 +253,7 @@ def step_facts(document: Document) -> tuple[tuple[str, ...], ...]:
 
 
 def purpose_label(purpose: str) -> str:
+    """Why a launch was made, in words."""
     return word(PURPOSES, purpose)
 
 
