@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from regauge import __version__
 from regauge.conversion import Conversion, convert, empty_directory, read_conversion
 from regauge.errors import BadResult
+from regauge.findings import Finding
 from regauge.measure.result import Effect, Measurement, MeasurementPlan
 from regauge.output import prepare_output, writing
 from regauge.progress import Progress, Silence
@@ -34,11 +35,11 @@ from regauge.run.protocol import read_json, write_json
 from regauge.verify.result import Check
 
 if TYPE_CHECKING:
+    from regauge.measure.store import Store
     from regauge.report.document import Document
 
 RUN_SCHEMA = 1
 REPORT = "report.html"
-MEASUREMENTS = "measurements.jsonl"
 
 # Stages import what they run inside their functions: scipy, pydantic and templates would slow down every command.
 
@@ -117,6 +118,7 @@ def compare(reference: str, out: Path, options: Options | None = None, progress:
     Raises:
         RegaugeError: a stage could not answer; what earlier stages found stays in `out`.
     """
+    from regauge.measure.store import Store
     from regauge.report.document import FILE_NAME, build_document
 
     options, progress = options or Options(), progress or Silence()
@@ -124,11 +126,12 @@ def compare(reference: str, out: Path, options: Options | None = None, progress:
     out = prepare_output(out)
     refuse_bad_names(options)
     with writing(out):
+        store = Store(out)  # first of all: results that this version cannot read are refused before work starts
         conversion = convert_stage(reference, out, options, progress)
         planned = plan_stage(reference, conversion, options)
         check = check_stage(reference, conversion, out, options, progress)
         plan = planned if check.equal else None
-        measurements, effects = measure_stage(plan, conversion, out, options, progress) if plan else ((), ())
+        measurements, effects = measure_stage(plan, conversion, store, options, progress) if plan else ((), ())
         progress.begin("report")
         document = build_document(
             case=reference,
@@ -137,6 +140,7 @@ def compare(reference: str, out: Path, options: Options | None = None, progress:
             plan=plan,
             measurements=measurements,
             effects=effects,
+            findings=[Finding("M210", "info", str(store.lines), note) for note in store.notes],
         )
         document.write(out / FILE_NAME)
         html = write_html(document, out / REPORT, options.language) if options.report else None
@@ -225,19 +229,18 @@ def plan_stage(reference: str, conversion: Conversion, options: Options) -> Meas
 
 
 def measure_stage(
-    plan: MeasurementPlan, conversion: Conversion, out: Path, options: Options, progress: Progress
+    plan: MeasurementPlan, conversion: Conversion, store: Store, options: Options, progress: Progress
 ) -> tuple[tuple[Measurement, ...], tuple[Effect, ...]]:
-    """The launches of a plan and their effects; only launches that ``out`` does not hold yet are made."""
+    """The launches of a plan and their effects; only launches that the store does not hold yet are made."""
     from regauge.measure.runner import run_plan
     from regauge.measure.statistics import compute_effects
-    from regauge.measure.store import Store
 
     progress.begin("measure")
     measurements = run_plan(
         plan,
         plan.case,
         conversion.folder,
-        Store(out / MEASUREMENTS),
+        store,
         interpreters=options.interpreters,
         progress=progress.advance,
     )

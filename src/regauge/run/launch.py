@@ -8,9 +8,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
-from regauge.errors import RegaugeError, WorkerFailed
+from regauge.errors import MissingFramework, RegaugeError, WorkerFailed
 from regauge.run.protocol import read_json, write_json
 
 Framework = Literal["torch", "jax"]
@@ -42,6 +42,7 @@ def launch(
         timeout: seconds after which the worker is killed.
 
     Raises:
+        MissingFramework: the interpreter cannot be started, or lacks regauge or the framework.
         WorkerFailed: the worker crashed, was killed or ran out of time; its last output is in the details.
         RegaugeError: whatever error the worker replied with, as its own class.
     """
@@ -53,9 +54,7 @@ def launch(
     command = [python, "-m", f"regauge.run.{framework}_worker", str(out / "job.json")]
     log = out / "log.txt"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
-        )
+        process = _start(framework, command, output, {**os.environ, **(environment or {})})
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -72,14 +71,33 @@ def launch(
             process.wait()
             raise
     if not reply_path.exists():
-        raise _died(framework, code, log)
+        raise _died(framework, python, code, log)
     reply = read_json(reply_path)
     if not reply["ok"]:
         raise RegaugeError.from_json(reply["error"])
     return reply["result"]
 
 
-def _died(framework: Framework, code: int, log: Path) -> WorkerFailed:
+def _start(
+    framework: Framework, command: list[str], output: BinaryIO, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    except OSError as error:
+        raise MissingFramework(
+            f"the Python interpreter of the {framework} side cannot be started: {error.strerror or error}",
+            received=command[0],
+            next=f"name a Python executable with --{framework}-python",
+        ) from error
+
+
+def _died(framework: Framework, python: str, code: int, log: Path) -> RegaugeError:
+    if any("No module named 'regauge'" in line for line in _tail(log)):
+        return MissingFramework(
+            f"regauge is not installed in the Python interpreter of the {framework} side",
+            received=python,
+            next=f"{python} -m pip install regauge",
+        )
     if code == -9:
         what, following = (
             "was killed (signal 9), most likely for memory",
