@@ -23,7 +23,15 @@ class Variant:
 
 @dataclass(frozen=True)
 class MeasurementPlan:
-    """Everything that is fixed before the first launch; its hash is the key of a resumable run."""
+    """Everything that is fixed before the first launch; its hash is the key of a resumable run.
+
+    Attributes:
+        blocks: timing launches of each variant and task.
+        steps: timed steps of one launch.
+        starts: cold and warm starts of each variant and task, and launches that weigh its memory.
+        step_seconds: a launch whose steps take longer than this in total stops early, after five at the least.
+        timeout: seconds after which one launch is stopped.
+    """
 
     case: str
     tasks: tuple[str, ...]  # "infer", "train"
@@ -37,6 +45,11 @@ class MeasurementPlan:
     quick: bool = False
     margin: float = 0.03
     timeout: float = 900.0
+    starts: int = 1
+    step_seconds: float = 10.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)

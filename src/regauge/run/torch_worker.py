@@ -7,6 +7,7 @@ from regauge.run.worker import serve
 JOBS = {
     "capture": "regauge.run.torch_capture:run",
     "evaluate": "regauge.run.torch_evaluate:run",
+    "gate": "regauge.run.torch_gate:run",
     "time": "regauge.run.torch_time:run",
 }
 
