@@ -1,0 +1,120 @@
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+from harness import Sample, check, sample
+
+from regauge.rules.aten_to_jax import average_pooling, max_pooling
+
+
+def normal(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def steps(*shape: int) -> torch.Tensor:
+    """Few different values: most windows hold their maximum more than once."""
+    return torch.randint(0, 3, shape, generator=torch.Generator().manual_seed(sum(shape))).float()
+
+
+IMAGES = {1: (9,), 2: (9, 8), 3: (7, 5, 6)}
+
+
+def windows(rank: int) -> list[Sample]:
+    """kernel, stride, padding, dilation, ceil_mode: rounding up matters in the third and fourth."""
+    x, ties = normal(2, 3, *IMAGES[rank]), steps(2, 3, *IMAGES[rank])
+    threes, twos, ones = (3,) * rank, (2,) * rank, (1,) * rank
+    options = [
+        (twos,),
+        (threes, twos, ones),
+        (threes, twos, ones, ones, True),
+        (twos, threes, ones, ones, True),
+        (threes, ones, ones, twos),
+        (threes, twos, ones, twos, True),
+    ]
+    found = [sample(f"max_pool{rank}d.default", t, *o) for t, o in product((x, ties), options)]
+    found += [sample(f"max_pool{rank}d_with_indices.default", t, *o) for t, o in product((x, ties), options)]
+    found += [sample(f"max_pool{rank}d.default", x[0], threes), sample(f"max_pool{rank}d.default", x[:0], threes)]
+    nothing = torch.full((1, 1, *IMAGES[rank]), -torch.inf)
+    found.append(sample(f"max_pool{rank}d_with_indices.default", nothing, threes, twos, ones))
+    return found
+
+
+def averages(rank: int) -> list[Sample]:
+    x = normal(2, 3, *IMAGES[rank])
+    threes, twos, ones = (3,) * rank, (2,) * rank, (1,) * rank
+    op = f"avg_pool{rank}d.default"
+    found = [
+        sample(op, x, twos),
+        sample(op, x, threes, twos, ones),
+        sample(op, x, threes, twos, ones, False, False),
+        sample(op, x, threes, twos, ones, True),
+        sample(op, x, twos, threes, ones, True, False),
+        sample(op, x[0], threes),
+        sample(op, x[:0], twos),
+    ]
+    if rank > 1:
+        found.append(sample(op, x, threes, twos, ones, True, True, 5))
+    return found
+
+
+def adaptive(rank: int) -> list[Sample]:
+    x, ties = normal(2, 3, *IMAGES[rank]), steps(2, 3, *IMAGES[rank])
+    sizes = [(1,) * rank, (3,) * rank, (5, 4, 3)[:rank], (11,) * rank]
+    found = [sample(f"adaptive_avg_pool{rank}d.default", x, size) for size in sizes]
+    found += [sample(f"adaptive_max_pool{rank}d.default", t, size) for t, size in product((x, ties), sizes)]
+    found += [sample(f"adaptive_{kind}_pool{rank}d.default", x[0], sizes[1]) for kind in ("avg", "max")]
+    return found
+
+
+def indices(*shape: int) -> torch.Tensor:
+    """Positions in an image of 24 elements, no two alike within one channel."""
+    return torch.stack([torch.randperm(24)[: shape[-1] * shape[-2]] for _ in range(shape[0] * shape[1])]).reshape(shape)
+
+
+OVERLAPPING = torch.tensor([[[[1.5, 1.5], [0.5, 2.0]]]]), torch.tensor([[[[5, 5], [2, 7]]]])
+
+SAMPLES = [s for rank in (1, 2, 3) for s in windows(rank) + averages(rank) + adaptive(rank)] + [
+    sample("_adaptive_avg_pool2d.default", normal(2, 3, 9, 8), (4, 3)),
+    sample("_adaptive_avg_pool3d.default", normal(2, 3, 7, 5, 6), (4, 3, 2)),
+    sample("max_unpool2d.default", normal(2, 3, 3, 2), indices(2, 3, 3, 2), (6, 4)),
+    sample("max_unpool2d.default", *OVERLAPPING, (3, 3)),
+    sample("max_unpool3d.default", normal(1, 2, 1, 2, 2), indices(1, 2, 2, 2).unsqueeze(2), (2, 3, 4), (2, 2, 2), (0, 0, 0)),
+    sample("max_pool2d.default", torch.tensor([[[[0.0, torch.nan, 1.0, 2.0]]]]), (1, 2)),
+    sample("max_pool2d.default", torch.arange(16).reshape(1, 1, 4, 4), (2, 2)),
+]
+
+
+@pytest.mark.parametrize("case", SAMPLES, ids=str)
+def test_pooling(case: Sample) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("kind", ["max", "dilated", "avg", "valid", "adaptive", "global"])
+def test_channels_last_is_the_same_function(rank: int, kind: str, padding: int, ceil_mode: bool) -> None:
+    x = jnp.asarray(normal(2, 3, *IMAGES[rank]).numpy())
+    calls = {
+        "max": (getattr(max_pooling, f"max_pool{rank}d"), (3, 2, padding, 1, ceil_mode)),
+        "dilated": (getattr(max_pooling, f"max_pool{rank}d"), (3, 2, padding, 2, ceil_mode)),
+        "avg": (getattr(average_pooling, f"avg_pool{rank}d"), (3, 2, padding, ceil_mode)),
+        "valid": (getattr(average_pooling, f"avg_pool{rank}d"), (3, 2, padding, ceil_mode, False)),
+        "adaptive": (getattr(average_pooling, f"adaptive_avg_pool{rank}d"), (4,)),
+        "global": (getattr(average_pooling, f"adaptive_avg_pool{rank}d"), (1,)),
+    }
+    rule, arguments = calls[kind]
+
+    def first(values: jax.Array) -> jax.Array:
+        return rule(values, *arguments)
+
+    def last(values: jax.Array) -> jax.Array:
+        return jnp.moveaxis(rule(jnp.moveaxis(values, 1, -1), *arguments, channels_last=True), -1, 1)
+
+    expected, pull = jax.vjp(first, x)
+    found, pull_last = jax.vjp(last, x)
+    cotangent = jnp.asarray(normal(*expected.shape).numpy())
+    assert jnp.allclose(found, expected, rtol=1e-6, atol=1e-6)
+    assert jnp.allclose(pull_last(cotangent)[0], pull(cotangent)[0], rtol=1e-6, atol=1e-6)
