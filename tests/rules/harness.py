@@ -127,7 +127,7 @@ def _magnitude(arrays: Sequence[np.ndarray]) -> float:
 
 def _finite_parts(got: Any, wanted: torch.Tensor, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Both as float64, non-finite elements compared by place and sign and then set to zero; and the mask kept."""
-    g, w = np.asarray(got, dtype=np.float64), wanted.detach().double().numpy()
+    g, w = np.asarray(got, dtype=np.float64), wanted.detach().double().numpy(force=True)
     assert g.shape == w.shape, f"{what}: shape {g.shape} instead of {w.shape}"
     finite = np.isfinite(w)
     same = np.array_equal(g[~finite], w[~finite], equal_nan=True) and bool(np.all(np.isfinite(g[finite])))
@@ -166,10 +166,11 @@ def _no_worse(
         g, w, finite = _finite_parts(array, own, "value")
         if not w.size:
             continue
-        t = np.where(finite, exact.detach().double().numpy(), 0.0)
+        t = np.where(finite, exact.detach().double().numpy(force=True), 0.0)
         t = np.where(np.isfinite(t), t, w)
         size = max(np.linalg.norm(t), 1e-3 * scale * np.sqrt(t.size))
-        allowed = ROUNDING_FACTOR * max(np.linalg.norm(w - t) / size, _epsilon(own.dtype))
+        eps = max(_epsilon(own.dtype), float(jnp.finfo(array.dtype).eps))
+        allowed = ROUNDING_FACTOR * max(np.linalg.norm(w - t) / size, eps)
         distance = np.linalg.norm(g - t) / size
         assert distance <= allowed, f"value: {distance:.1e} from float64, allowed {allowed:.1e}: {g} instead of {w}"
 

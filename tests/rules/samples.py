@@ -128,8 +128,8 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     """The tensor's values; bfloat16 keeps its dtype."""
     tensor = tensor.detach()
     if tensor.dtype == torch.bfloat16:
-        return tensor.float().numpy().astype(jnp.bfloat16)
-    return tensor.resolve_conj().resolve_neg().numpy().copy()
+        return tensor.float().numpy(force=True).astype(jnp.bfloat16)
+    return tensor.numpy(force=True).copy()
 
 
 def spec_of(value: Any) -> Any:

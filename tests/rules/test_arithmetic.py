@@ -12,8 +12,10 @@ N, M = integers(3, 4), integers(3, 4, low=1, key="j")
 SIGNED = M * ints(1, -1, 1, -1)
 BF16 = normal(5, dtype=torch.bfloat16)
 KINKS = floats(-2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0)
-EXTREME = floats(-300.0, 300.0, INF, -INF, NAN, 0.0)
+LARGE = floats(-300.0, 300.0, INF, -INF, 0.0)
+EXTREME = floats(*LARGE.tolist(), NAN)
 NO_GRADIENT = "torch has no derivative of it"
+AT_NAN = "torch gives 0 at an element that is NaN, whose value is NaN on both sides"
 
 SAMPLES = [
     # sums and differences
@@ -64,7 +66,7 @@ SAMPLES = [
     ),
     *(sample(f"{op}.Tensor", X * 5, Y) for op in ("remainder", "fmod")),
     *(sample(f"{op}.Scalar", x, y) for op in ("remainder", "fmod") for x, y in ((X * 5, 1.5), (X * 5, -2), (N, -3))),
-    sample("remainder.Scalar_Tensor", 5.5, Y),
+    Sample("aten.remainder.Scalar_Tensor", (5.5, Y), no_gradient=NO_GRADIENT),
     # powers
     *(sample("pow.Tensor_Scalar", x, p) for x in (X, floats(0.0, 1.0, -2.0)) for p in (0, 0.0, 1, 2, 2.0, 3, 3.0)),
     *(sample("pow.Tensor_Scalar", POSITIVE, p) for p in (0.5, -0.5, -1, -2, 1.7, -1.3)),
@@ -86,11 +88,7 @@ SAMPLES = [
     sample("reciprocal.default", M),
     # signs
     *(sample(f"{op}.default", x) for op in ("neg", "negative", "positive") for x in (X, N, normal(0), EXTREME)),
-    *(
-        sample(f"{op}.default", x)
-        for op in ("abs", "absolute", "sign", "sgn")
-        for x in (KINKS, EXTREME, N, scalar(0.0))
-    ),
+    *(sample(f"{op}.default", x) for op in ("abs", "absolute", "sign", "sgn") for x in (KINKS, LARGE, N, scalar(0.0))),
     sample("copysign.Tensor", X, Y),
     sample("copysign.Tensor", floats(1.0, 1.0, 0.0), floats(0.0, -0.0, -1.0)),
     sample("copysign.Scalar", X, -1.0),
@@ -99,7 +97,7 @@ SAMPLES = [
     *(
         sample(f"{op}.default", x, low, high)
         for op in ("clamp", "clip")
-        for x in (KINKS, EXTREME, N)
+        for x in (KINKS, LARGE, N)
         for low, high in ((0, 1), (None, 1), (0, None), (1, -1))
     ),
     sample("clamp.default", N, 0.5, None),
@@ -114,8 +112,16 @@ SAMPLES = [
             (scalar(1.0), scalar(-1.0)),
         )
     ),
-    *(sample(f"{op}.default", x, 1) for op in ("clamp_min", "clamp_max") for x in (KINKS, EXTREME, N)),
+    *(sample(f"{op}.default", x, 1) for op in ("clamp_min", "clamp_max") for x in (KINKS, LARGE, N)),
     *(sample(f"{op}.Tensor", KINKS, scalar(1.0)) for op in ("clamp_min", "clamp_max")),
+    *(
+        Sample(f"aten.{op}.default", (EXTREME, *bounds), no_gradient=AT_NAN)
+        for op, bounds in (
+            *((op, (0, 1)) for op in ("clamp", "clip")),
+            *((op, (1,)) for op in ("clamp_min", "clamp_max")),
+            *((op, ()) for op in ("abs", "absolute", "sign", "sgn")),
+        )
+    ),
     # combinations
     sample("lerp.Scalar", X, Y, 0.3),
     sample("lerp.Tensor", X, Y, POSITIVE),

@@ -4,10 +4,38 @@ Importing this package imports JAX but not torch: operators are named by strings
 """
 
 from regauge.rules.aten_to_jax import (
+    activations,
     arithmetic,
+    attention,
+    average_pooling,
+    comparison,
+    convolution,
+    cumulative,
+    elementwise,
+    max_pooling,
+    normalization,
+    norms,
+    reductions,
+    softmax,
+    special_functions,
 )
 from regauge.rules.table import merge
 
-FAMILIES = (arithmetic,)
+FAMILIES = (
+    activations,
+    arithmetic,
+    attention,
+    average_pooling,
+    comparison,
+    convolution,
+    cumulative,
+    elementwise,
+    max_pooling,
+    normalization,
+    norms,
+    reductions,
+    softmax,
+    special_functions,
+)
 
 TABLE = merge("aten_to_jax", [family.TABLE for family in FAMILIES])

@@ -108,13 +108,18 @@ def floor_divide(self: Array, other: Array | float) -> Array:
     return self // other
 
 
-@TABLE.rule("aten.remainder.Tensor", "aten.remainder.Scalar", "aten.remainder.Scalar_Tensor", promotes=Promotes.DEFAULT)
-def remainder(self: Array | float, other: Array | float) -> Array:
+@TABLE.rule("aten.remainder.Tensor", "aten.remainder.Scalar", promotes=Promotes.DEFAULT)
+def remainder(self: Array, other: Array | float) -> Array:
     """remainder.Tensor(Tensor self, Tensor other) -> Tensor
     remainder.Scalar(Tensor self, Scalar other) -> Tensor
-    remainder.Scalar_Tensor(Scalar self, Tensor other) -> Tensor
     """
     return self % other
+
+
+@TABLE.rule("aten.remainder.Scalar_Tensor", promotes=Promotes.DEFAULT)
+def remainder_of_scalar(self: Array | float, other: Array) -> Array:
+    """remainder.Scalar_Tensor(Scalar self, Tensor other) -> Tensor"""
+    return jnp.remainder(self, other)
 
 
 @TABLE.rule("aten.fmod.Tensor", "aten.fmod.Scalar", promotes=Promotes.DEFAULT)
@@ -128,7 +133,10 @@ def fmod(self: Array, other: Array | float) -> Array:
 @TABLE.rule("aten.pow.Tensor_Tensor", promotes=Promotes.DEFAULT)
 def power_of_arrays(self: Array, exponent: Array) -> Array:
     """pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor"""
-    return jnp.power(self, exponent)
+    if not jnp.issubdtype(self.dtype, jnp.floating):
+        return jnp.power(self, exponent)
+    # 0**0 is a constant in torch; JAX's derivative there is NaN
+    return jnp.power(jnp.where((self == 0) & (exponent == 0), 1, self), exponent)
 
 
 @TABLE.rule("aten.pow.Tensor_Scalar", promotes=Promotes.DEFAULT)
@@ -214,15 +222,15 @@ def clamp(self: Array, min: Array | float | None = None, max: Array | float | No
     clip(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor
     """
     # jnp.clip halves the derivative at the bounds; in torch a value on a bound passes its gradient through
-    if min is None and max is None:
-        return self
-    if max is None:
+    if min is not None and max is not None:
+        if min > max:
+            return lax.stop_gradient(jnp.minimum(jnp.maximum(self, min), max))
+        return jnp.where(self < min, min, jnp.where(self > max, max, self))
+    if min is not None:
         return jnp.where(self < min, min, self)
-    if min is None:
+    if max is not None:
         return jnp.where(self > max, max, self)
-    if min > max:
-        return lax.stop_gradient(jnp.minimum(jnp.maximum(self, min), max))
-    return jnp.where(self < min, min, jnp.where(self > max, max, self))
+    return self
 
 
 @TABLE.rule("aten.clamp.Tensor", "aten.clip.Tensor", promotes=Promotes.DEFAULT)
@@ -230,13 +238,13 @@ def clamp_arrays(self: Array, min: Array | None = None, max: Array | None = None
     """clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor
     clip.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor
     """
-    if min is None and max is None:
-        return self
-    if max is None:
+    if min is not None and max is not None:
+        return jnp.where((self > max) | (max < min), max, jnp.where(self < min, min, self))
+    if min is not None:
         return jnp.where(self < min, min, self)
-    if min is None:
+    if max is not None:
         return jnp.where(self > max, max, self)
-    return jnp.where((self > max) | (max < min), max, jnp.where(self < min, min, self))
+    return self
 
 
 @TABLE.rule("aten.clamp_min.default", "aten.clamp_min.Tensor", promotes=Promotes.DEFAULT)
@@ -284,7 +292,8 @@ def copysign(self: Array, other: Array | float) -> Array:
     """copysign.Tensor(Tensor self, Tensor other) -> Tensor
     copysign.Scalar(Tensor self, Scalar other) -> Tensor
     """
-    return jnp.copysign(self, other)
+    # torch's derivative at 0 is 0
+    return jnp.where(self == 0, lax.stop_gradient(jnp.copysign(self, other)), jnp.copysign(self, other))
 
 
 @TABLE.rule("aten.gcd.default", promotes=Promotes.DEFAULT)
@@ -302,7 +311,7 @@ def lcm(self: Array, other: Array) -> Array:
 @TABLE.rule("aten.ldexp.Tensor", promotes=Promotes.INT_TO_FLOAT)
 def ldexp(self: Array, other: Array) -> Array:
     """ldexp.Tensor(Tensor self, Tensor other) -> Tensor"""
-    return self * jnp.exp2(other)
+    return self * jnp.power(2.0, other)
 
 
 @TABLE.rule("aten.diff.default")

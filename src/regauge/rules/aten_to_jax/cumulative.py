@@ -1,0 +1,71 @@
+"""Cumulative operators along one dimension."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import DTypeLike
+
+from regauge.rules.table import RuleTable
+
+TABLE = RuleTable("cumulative")
+
+
+@TABLE.rule("aten.cumsum.default")
+def cumulative_sum(self: Array, dim: int, dtype: DTypeLike | None = None) -> Array:
+    """cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor"""
+    if self.ndim == 0:
+        return jnp.sum(self, dtype=dtype)
+    if dtype is None and not jnp.issubdtype(self.dtype, jnp.inexact):
+        return jnp.cumsum(self, axis=dim, dtype=int)
+    return jnp.cumsum(self, axis=dim, dtype=dtype)
+
+
+@TABLE.rule("aten.cumprod.default")
+def cumulative_product(self: Array, dim: int, dtype: DTypeLike | None = None) -> Array:
+    """cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor"""
+    if self.ndim == 0:
+        return jnp.prod(self, dtype=dtype)
+    if dtype is None and not jnp.issubdtype(self.dtype, jnp.inexact):
+        return jnp.cumprod(self, axis=dim, dtype=int)
+    return jnp.cumprod(self, axis=dim, dtype=dtype)
+
+
+@TABLE.rule("aten.logcumsumexp.default")
+def cumulative_log_sum_exp(self: Array, dim: int) -> Array:
+    """logcumsumexp(Tensor self, int dim) -> Tensor"""
+    if self.ndim == 0:
+        return self
+    return lax.cumlogsumexp(self, axis=dim % self.ndim)
+
+
+@TABLE.rule("aten.cummax.default")
+def cumulative_maximum(self: Array, dim: int) -> tuple[Array, Array]:
+    """cummax(Tensor self, int dim) -> (Tensor values, Tensor indices)"""
+    if self.ndim == 0:
+        return self, jnp.zeros((), int)
+    indices = running_index(self, dim % self.ndim)
+    return jnp.take_along_axis(self, indices, axis=dim), indices
+
+
+@TABLE.rule("aten.cummin.default")
+def cumulative_minimum(self: Array, dim: int) -> tuple[Array, Array]:
+    """cummin(Tensor self, int dim) -> (Tensor values, Tensor indices)"""
+    if self.ndim == 0:
+        return self, jnp.zeros((), int)
+    indices = running_index(-self, dim % self.ndim)
+    return jnp.take_along_axis(self, indices, axis=dim), indices
+
+
+def running_index(x: Array, axis: int) -> Array:
+    """Where the running maximum along an axis is; the last of equal values, and NaN before all numbers.
+
+    torch's derivative of cummax goes to exactly this element.
+    """
+
+    def later_or_larger(left: tuple[Array, Array], right: tuple[Array, Array]) -> tuple[Array, Array]:
+        takes = (right[0] >= left[0]) | jnp.isnan(right[0])
+        return jnp.where(takes, right[0], left[0]), jnp.where(takes, right[1], left[1])
+
+    positions = lax.broadcasted_iota(int, x.shape, axis)
+    return lax.associative_scan(later_or_larger, (lax.stop_gradient(x), positions), axis=axis)[1]

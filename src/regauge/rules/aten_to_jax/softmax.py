@@ -1,0 +1,56 @@
+"""Softmax and its relatives."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from regauge.rules.table import RuleTable
+
+TABLE = RuleTable("softmax")
+
+
+@TABLE.rule("aten.softmax.int")
+def softmax(self: Array, dim: int, dtype: DTypeLike | None = None) -> Array:
+    """softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor"""
+    if self.ndim == 0:
+        return jax.nn.softmax(self.reshape(1).astype(self.dtype if dtype is None else dtype)).reshape(())
+    if dtype is None or self.dtype == dtype:
+        return jax.nn.softmax(self, axis=dim)
+    return jax.nn.softmax(self.astype(dtype), axis=dim)
+
+
+@TABLE.rule("aten.log_softmax.int")
+def log_softmax(self: Array, dim: int, dtype: DTypeLike | None = None) -> Array:
+    """log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor"""
+    if self.ndim == 0:
+        return jax.nn.log_softmax(self.reshape(1).astype(self.dtype if dtype is None else dtype)).reshape(())
+    if dtype is None or self.dtype == dtype:
+        return jax.nn.log_softmax(self, axis=dim)
+    return jax.nn.log_softmax(self.astype(dtype), axis=dim)
+
+
+@TABLE.rule("aten._softmax.default")
+def softmax_without_dtype(self: Array, dim: int, half_to_float: bool) -> Array:
+    """_softmax(Tensor self, int dim, bool half_to_float) -> Tensor"""
+    if self.ndim == 0:
+        return jax.nn.softmax(self.reshape(1)).reshape(())
+    return jax.nn.softmax(self.astype(jnp.float32) if half_to_float else self, axis=dim)
+
+
+@TABLE.rule("aten._log_softmax.default")
+def log_softmax_without_dtype(self: Array, dim: int, half_to_float: bool) -> Array:
+    """_log_softmax(Tensor self, int dim, bool half_to_float) -> Tensor"""
+    if self.ndim == 0:
+        return jax.nn.log_softmax(self.reshape(1)).reshape(())
+    return jax.nn.log_softmax(self.astype(jnp.float32) if half_to_float else self, axis=dim)
+
+
+@TABLE.rule("aten._safe_softmax.default")
+def safe_softmax(self: Array, dim: int, dtype: DTypeLike | None = None) -> Array:
+    """_safe_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor"""
+    x = self if dtype is None else self.astype(dtype)
+    # a row of -inf gives zeros
+    return jnp.where(jnp.all(x == -jnp.inf, axis=dim, keepdims=True), 0, jax.nn.softmax(x, axis=dim))
