@@ -1,0 +1,227 @@
+"""Bad input gets a clear answer: each message says what is wrong, where, and what to do. Real workers, no stand-ins."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from regauge.cli.main import main
+
+HERE = Path(__file__).parent
+PACKAGE = HERE.parents[1] / "src"
+Captured = pytest.CaptureFixture[str]
+CASES = HERE / "bad_cases.py"
+SOURCE = CASES.read_text(encoding="utf-8").splitlines()
+
+
+def line_of(text: str) -> str:
+    """``bad_cases.py:N`` of the one line of the bad cases that holds `text`."""
+    numbers = [number for number, line in enumerate(SOURCE, 1) if text in line]
+    assert len(numbers) == 1, (text, numbers)
+    return f"bad_cases.py:{numbers[0]}"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A case that must be refused: with which code, and what the message must hold."""
+
+    reference: str
+    code: str
+    exit_code: int
+    says: tuple[str, ...]
+
+
+def bad(name: str, code: str, exit_code: int, *says: str) -> Bad:
+    return Bad(f"{CASES}:{name}", code, exit_code, says)
+
+
+class Usage(NamedTuple):
+    """What shutil.disk_usage returns, in bytes."""
+
+    total: int
+    used: int
+    free: int
+
+
+LOADING = {
+    "no such file": Bad("no_such.py:case", "B100", 2, ("no such file: no_such.py",)),
+    "no such name": bad("nothing", "B100", 2, "has no name 'nothing'", "it defines: "),
+    "no such package": Bad("no_such_package.models:case", "B100", 2, ("no module named 'no_such_package'", "install")),
+    "no name at all": Bad(str(CASES), "B100", 2, ("file.py:name or package.module:name", "digits")),
+    "neither file nor case": Bad("digit", "B100", 2, ("file.py:name or package.module:name", "digits")),
+    "a file that fails": Bad(
+        f"{HERE / 'unfinished.py'}:case", "B100", 2, ("NameError", "unfinished.py:5", "undefined_name  # noqa")
+    ),
+    "a function that fails": bad("raising", "B100", 2, "FileNotFoundError: weights.bin", line_of("raise FileNot")),
+    "a number": bad("NUMBER", "B100", 2, "not a regauge.Case", "received: int"),
+    "a bare model": bad("a_module", "B100", 2, "not a regauge.Case", "Linear", "regauge.Case(model"),
+}
+MODEL = {
+    "inputs of another shape": bad("wrong_width", "B", 2, "mat1 and mat2 shapes cannot be multiplied", "5x3"),
+    "inputs of another name": bad("wrong_name", "B", 2, "unexpected keyword argument 'picture'"),
+    "operators without a rule": bad(
+        "unsupported",
+        "R201",
+        1,
+        "3 of ",
+        "aten.special_airy_ai.default",
+        "2x",
+        "regauge_test.fold.default",
+        line_of("y = torch.special.airy_ai(x)"),
+        line_of("z = fold(x)"),
+        "regauge ops ",
+    ),
+    "control flow on data": bad("branching", "C", 2, line_of("if x.sum() > 0"), "torch.where"),
+    "NaN in weights": bad("nan_weight", "B", 2, "weight", "NaN"),
+    "infinity in outputs": bad("infinite_output", "B", 2, "output", "inf"),
+    "an optimizer without a counterpart": bad("lbfgs", "O100", 1, "LBFGS"),
+    "a loss without a rule": bad("untranslatable_loss", "R201", 1, "regauge_test.fold.default", "loss"),
+    "a loss that is no scalar": bad("vector_loss", "B", 2, "scalar", "5"),
+}
+WORKERS = {
+    "a crash": bad("crashing", "P100", 1, "crashed (signal 11)", "about to crash"),
+    "killed for memory": bad("killed", "P100", 1, "killed (signal 9)", "memory", "allocating 4 TB", "smaller batch"),
+    "leaving without a word": bad("leaving", "P100", 1, "exit code 3", "goodbye"),
+}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in (LOADING | MODEL | WORKERS).items()])
+def test_a_bad_case_is_explained(case: Bad, tmp_path: Path, capsys: Captured) -> None:
+    shown = refused(["check", case.reference, "--out", str(tmp_path / "out")], case.exit_code, capsys)
+    assert re.search(rf"^{case.code}", shown, re.MULTILINE), shown
+    for part in case.says:
+        assert part in shown
+
+
+def test_a_hanging_worker_is_stopped(tmp_path: Path, capsys: Captured) -> None:
+    started = time.monotonic()
+    shown = refused(["check", f"{CASES}:hanging", "--timeout", "15", "--out", str(tmp_path)], 1, capsys)
+    assert time.monotonic() - started < 60
+    assert "P120 the torch worker did not finish within 15 s" in shown
+    assert "waiting for a lock" in shown
+    assert "--timeout" in shown
+
+
+def test_a_conversion_survives_a_later_mistake(tmp_path: Path, capsys: Captured) -> None:
+    """What was converted before stays, whole, when the next version of the case is refused."""
+    folder = tmp_path / "converted"
+    assert main(["convert", f"{CASES}:linear", "--out", str(folder), "--json"]) == 0
+    capsys.readouterr()
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert "model.py" in before
+    refused(["convert", f"{CASES}:unsupported", "--out", str(folder)], 1, capsys)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def refused(arguments: Sequence[str], exit_code: int, capsys: Captured) -> str:
+    """What a command that must fail prints on stderr; it prints nothing on stdout, and no traceback of regauge."""
+    assert main([*arguments, "--lang", "en"]) == exit_code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+def test_a_file_where_the_output_should_go(tmp_path: Path, capsys: Captured) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    shown = refused(["compare", f"{CASES}:linear", "--out", str(taken)], 2, capsys)
+    assert "S200 the output directory cannot be written" in shown
+    assert str(taken) in shown
+    assert "--out" in shown
+    assert taken.read_text() == "mine"
+
+
+def test_a_read_only_place(capsys: Captured) -> None:
+    shown = refused(["compare", f"{CASES}:linear", "--out", "/proc/regauge"], 2, capsys)
+    assert "S200 the output directory cannot be written" in shown
+    assert "/proc/regauge" in shown
+
+
+def test_a_full_disk_before_work_starts(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(10**9, 10**9, 0))
+    shown = refused(["compare", f"{CASES}:linear", "--out", str(tmp_path)], 2, capsys)
+    assert "S210 the disk of the output directory is full" in shown
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_disk_that_fills_up_under_a_worker(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = iter([10**9])  # enough when the run starts, nothing afterwards
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(10**9, 0, next(free, 0)))
+    shown = refused(["check", f"{CASES}:full_disk", "--out", str(tmp_path)], 2, capsys)
+    assert "S210 the disk of the output directory is full" in shown
+    assert "No space left on device" in shown  # the worker's own words
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("run.json", '{"schema": 99}'), ("measurements.jsonl", '{"schema": 99, "measurement": {}}\n')],
+)
+def test_results_of_another_version(file: str, content: str, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / file).write_text(content)
+    shown = refused(["compare", f"{CASES}:linear", "--out", str(tmp_path)], 2, capsys)
+    assert "another version of regauge" in shown
+    assert "99" in shown
+    assert file in shown
+    assert (tmp_path / file).read_text() == content
+
+
+def test_a_report_of_another_version(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "document.json").write_text(json.dumps({"schema_version": 99}))
+    shown = refused(["report", str(tmp_path)], 2, capsys)
+    assert "another version of regauge" in shown
+    assert "schema 99" in shown
+
+
+def test_a_report_of_nothing(tmp_path: Path, capsys: Captured) -> None:
+    shown = refused(["report", str(tmp_path)], 2, capsys)
+    assert "no stored report here" in shown
+    assert "regauge compare" in shown
+
+
+@pytest.fixture
+def bare_python(tmp_path: Path) -> str:
+    """An interpreter that has regauge but no installed package: neither framework."""
+    stub = tmp_path / "bare-python"
+    stub.write_text(f'#!/bin/sh\nPYTHONPATH={PACKAGE} exec {sys.executable} -S "$@"\n')
+    stub.chmod(0o755)
+    return str(stub)
+
+
+def test_no_torch_in_the_interpreter(bare_python: str, tmp_path: Path, capsys: Captured) -> None:
+    arguments = ["check", f"{CASES}:linear", "--torch-python", bare_python, "--out", str(tmp_path / "out")]
+    shown = refused(arguments, 2, capsys)
+    assert "B150 torch is not installed" in shown
+    assert "--torch-python" in shown
+
+
+def test_no_jax_in_the_interpreter(bare_python: str, tmp_path: Path, capsys: Captured) -> None:
+    arguments = ["check", f"{CASES}:linear", "--jax-python", bare_python, "--out", str(tmp_path / "out")]
+    shown = refused(arguments, 2, capsys)
+    assert re.search("B150 (jax|flax) is not installed", shown)
+    assert "--jax-python" in shown
+
+
+def test_no_regauge_in_the_interpreter(tmp_path: Path, capsys: Captured) -> None:
+    stub = tmp_path / "foreign-python"
+    stub.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    stub.chmod(0o755)
+    arguments = ["check", f"{CASES}:linear", "--torch-python", str(stub), "--out", str(tmp_path / "out")]
+    shown = refused(arguments, 2, capsys)
+    assert "B150 regauge is not installed in the Python interpreter of the torch side" in shown
+    assert f"{stub} -m pip install regauge" in shown
+
+
+def test_no_such_interpreter(tmp_path: Path, capsys: Captured) -> None:
+    arguments = ["check", f"{CASES}:linear", "--torch-python", "/no/such/python", "--out", str(tmp_path)]
+    shown = refused(arguments, 2, capsys)
+    assert "B150 the Python interpreter of the torch side cannot be started" in shown
+    assert "/no/such/python" in shown
