@@ -48,6 +48,7 @@ class Tier:
     limit: float | None = None
     why: str = ""  # why it could not run, or what differs
     distances: tuple[Distance, ...] = ()
+    seconds: float = 0.0  # time of the evaluations that the tier rests on; tiers of one pass share it
 
 
 @dataclass(frozen=True)

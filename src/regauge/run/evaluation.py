@@ -1,0 +1,111 @@
+"""What both evaluating workers share: the task loop, array files, and random numbers that do not depend on a framework.
+
+An *evaluate* job holds input sets and a list of tasks; each task writes ``<id>.safetensors`` into the job's `out` and
+returns a JSON-able description. A task that raises is recorded with its error and does not end the others: whether
+that is a rejected input or a defect is for the parent to judge, who sees both sides.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from regauge.errors import RegaugeError
+from regauge.run.protocol import unflatten_tree
+
+Arrays = dict[str, np.ndarray]
+Handler = Callable[[dict[str, Any]], tuple[Arrays, dict[str, Any]]]
+
+
+def run_tasks(job: Mapping[str, Any], handlers: Mapping[str, Handler]) -> dict[str, Any]:
+    """Run every task of a job.
+
+    Returns:
+        By task id: what its handler said, with `seconds` and the `dtypes` of its arrays; or `error` and `traceback`.
+    """
+    out = Path(job["out"])
+    results: dict[str, Any] = {}
+    for task in job["tasks"]:
+        started = time.perf_counter()
+        try:
+            arrays, info = handlers[task["kind"]](task)
+            save_arrays(out / f"{task['id']}.safetensors", arrays)
+        except RegaugeError:
+            raise
+        except Exception as error:
+            lines = traceback.format_exc().strip().splitlines()
+            info = {
+                "error": f"{type(error).__name__}: {error}",
+                "error_type": type(error).__name__,
+                "traceback": lines[-12:],
+            }
+        results[task["id"]] = {**info, "seconds": time.perf_counter() - started}
+    return results
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays of any numpy dtype; safetensors stores memory as it lies, hence the copies."""
+    save_file({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}, path)
+
+
+class InputSets:
+    """The named inputs and targets of a job, as trees of numpy arrays.
+
+    Args:
+        description: ``{"inputs": skeleton, "targets": skeleton or None, "files": {name: path}}``.
+    """
+
+    def __init__(self, description: Mapping[str, Any]) -> None:
+        self.inputs_skeleton = description["inputs"]
+        self.targets_skeleton = description["targets"]
+        self._files = description["files"]
+
+    def leaves(self, name: str) -> Arrays:
+        """The arrays of a set by leaf name (``inputs.*`` and ``targets.*``)."""
+        return load_file(self._files[name])
+
+    def inputs(self, leaves: Mapping[str, Any]) -> Any:
+        return unflatten_tree(self.inputs_skeleton, leaves)
+
+    def targets(self, leaves: Mapping[str, Any]) -> Any:
+        return None if self.targets_skeleton is None else unflatten_tree(self.targets_skeleton, leaves)
+
+
+def seeded(name: str, seed: int = 0) -> np.random.Generator:
+    """A generator that depends on a name alone, so that two processes draw the same numbers."""
+    return np.random.default_rng([zlib.crc32(name.encode()), seed])
+
+
+def probe_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Weights of one output in the probe loss ``sum(weights * output)`` of a case without a loss: float64[shape]."""
+    return seeded(f"probe {name}").standard_normal(shape) / math.sqrt(max(1, math.prod(shape)))
+
+
+def directions(weights: Mapping[str, np.ndarray], draw: int) -> Arrays:
+    """A random direction in the space of all parameters, as long as the parameters themselves.
+
+    Args:
+        weights: parameters by the original's name, in the original's layout.
+        draw: number of the direction.
+    """
+    raw = {name: seeded(f"direction {name}", draw).standard_normal(array.shape) for name, array in weights.items()}
+    scale = length(weights) / length(raw)
+    return {name: array * scale for name, array in raw.items()}
+
+
+def length(arrays: Mapping[str, np.ndarray]) -> float:
+    """The 2-norm of all arrays together."""
+    return math.sqrt(sum(float(np.vdot(array, array).real) for array in arrays.values()))
+
+
+def inner(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> float:
+    """The sum of products over the names that both have."""
+    return sum(float(np.vdot(left[name], right[name])) for name in left if name in right)

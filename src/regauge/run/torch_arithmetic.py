@@ -1,0 +1,138 @@
+"""Control over what torch computes during a check: float64 throughout, and dropout without its own randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from regauge.run.dropout_masks import DropoutCall, keep_mask
+from regauge.run.evaluation import seeded
+
+_WIDER = {
+    torch.float32: torch.float64,
+    torch.float16: torch.float64,
+    torch.bfloat16: torch.float64,
+    torch.complex64: torch.complex128,
+}
+
+
+def widen_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    """A float tensor as float64, a complex one as complex128; others as they are."""
+    return tensor.to(_WIDER[tensor.dtype]) if tensor.dtype in _WIDER else tensor
+
+
+def widen_module(model: nn.Module) -> None:
+    """Make every parameter and buffer of a module wide, in place."""
+    model._apply(widen_tensor)
+
+
+class Widen(TorchDispatchMode):
+    """Reads every low float dtype that an operator is given as float64, and every low constant as a wide one.
+
+    Casts inside a model (rotary tables, softmax in float32) would otherwise round to float32 in the float64 run.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # an operator that writes into its argument must get the argument itself
+        tensors = not func._schema.is_mutable
+
+        def wide(value: Any) -> Any:
+            if isinstance(value, torch.dtype):
+                return _WIDER.get(value, value)
+            if tensors and isinstance(value, torch.Tensor):
+                return widen_tensor(value)
+            return value
+
+        return func(*tree_map(wide, args), **tree_map(wide, kwargs or {}))
+
+
+class DropoutControl(TorchDispatchMode):
+    """Replaces the random part of dropout, wherever it is: modules, functions, attention, recurrent networks.
+
+    Attributes:
+        setting: "off" keeps everything and scales by 1, "masks" takes `keep_mask`, "free" leaves torch's own numbers.
+        calls: what was dropped, in order.
+    """
+
+    def __init__(self, setting: Literal["off", "masks", "free"]) -> None:
+        super().__init__()
+        self.setting = setting
+        self.calls: list[DropoutCall] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.bernoulli_.float:
+            noise = args[0]
+            keep = args[1] if len(args) > 1 else 0.5
+            mask = self._mask(tuple(noise.shape), keep)
+            if mask is not None:
+                return noise.fill_(keep) if self.setting == "off" else noise.copy_(mask.to(noise.device))
+        elif func is torch.ops.aten.native_dropout.default and args[2] is not False:
+            x, rate = args[0], args[1]
+            mask = self._mask(tuple(x.shape), 1 - rate)
+            if mask is not None:
+                mask = mask.to(x.device)
+                return (x.clone(), mask * (1 - rate)) if self.setting == "off" else (x * mask / (1 - rate), mask)
+        return func(*args, **(kwargs or {}))
+
+    def _mask(self, shape: tuple[int, ...], keep: float) -> torch.Tensor | None:
+        call = DropoutCall(shape, keep)
+        self.calls.append(call)
+        if self.setting == "free":
+            return None
+        if self.setting == "off":
+            return torch.ones(shape, dtype=torch.bool)
+        return torch.from_numpy(keep_mask(len(self.calls) - 1, call))
+
+
+@contextmanager
+def controlled(widen: bool, dropout: Literal["off", "masks", "free"]) -> Iterator[DropoutControl]:
+    """Arithmetic of one evaluation: deterministic random numbers, and attention in its formula where it must be exact.
+
+    Fused attention has no float64 kernel on some devices and draws its own dropout, so float64 and masked runs take
+    the formula; a float32 run without dropout takes what torch chooses.
+    """
+    control = DropoutControl(dropout)
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    backends = [SDPBackend.MATH] if widen or dropout == "masks" else [*SDPBackend.__members__.values()]
+    backends = [backend for backend in backends if backend not in (SDPBackend.ERROR, SDPBackend.OVERRIDEABLE)]
+    try:
+        with torch.random.fork_rng(), sdpa_kernel(backends), control:
+            torch.manual_seed(0)
+            if widen:
+                with Widen():
+                    yield control
+            else:
+                yield control
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fastpath)
+
+
+@contextmanager
+def perturbed(model: nn.Module, seed: int | None) -> Iterator[None]:
+    """Within the block every float weight is larger or smaller by one unit in the last place, by chance.
+
+    What changes by that is as far as any other implementation may be away. No seed: as they are.
+    """
+    if seed is None:
+        yield
+        return
+    tensors = {n: p for n, p in model.named_parameters() if p.dtype.is_floating_point}
+    saved = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            signs = torch.from_numpy(seeded(f"noise {name}", seed).choice([-1.0, 1.0], tuple(tensor.shape)))
+            tensor.mul_(1 + torch.finfo(tensor.dtype).eps * signs.to(tensor))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(saved[name])

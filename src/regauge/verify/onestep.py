@@ -1,0 +1,228 @@
+"""Verdicts on one forward and backward pass: outputs, loss, gradients and state, in float64 and in float32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from regauge.verify.evaluations import Arrays, Evaluations, Mode, Outcome, of_kind
+from regauge.verify.result import Distance, Tier
+from regauge.verify.tolerance import LIMITS, Error, rms, rounding_error, same_function
+
+KINDS = {
+    "outputs": "outputs",
+    "loss": "loss",
+    "gradients": "gradients",
+    "input gradients": "input gradients",
+    "state": "state",
+    "after": "outputs with the updated state",
+}
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One task that both sides ran: an input set in a mode, with dropout off or with the same masks."""
+
+    task: str
+    input: str
+    typical: bool
+    noise: str = ""  # task of the original with weights one unit in the last place away
+
+
+def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, suffix: str = "") -> list[Tier]:
+    """Tier 1, one tier for each kind that the passes hold."""
+    failed = [(p.input, error) for p in passes if (error := _error(found.get("C64", p.task)))]
+    if failed:
+        why = f"the converted model raises on {failed[0][0]}: {failed[0][1]}"
+        return [Tier(f"tier 1 outputs{suffix}", "different", mode, len(passes), math.inf, LIMITS.same_norm, why)]
+    worst: dict[str, dict[str, Distance]] = {}
+    unstable: dict[str, list[str]] = {}
+    for step in passes:
+        original = found.original("M64", step.task)
+        converted = found.converted("C64", step.task, original)
+        noisy = found.original("M64", step.noise) if found.get("M64", step.noise) else {}
+        missing = _missing(found.outcomes["M64"][step.task])
+        for kind in KINDS:
+            reference = of_kind(original, kind)
+            candidate = of_kind(converted, kind)
+            distances = list(_kind_distances(reference, candidate, missing.get(kind, frozenset())))
+            moved = _moved(reference, of_kind(noisy, kind))
+            for distance in distances:
+                if moved.get(distance.name, 0.0) > LIMITS.stable and not distance.passed:
+                    unstable.setdefault(kind, []).append(f"{distance.name} on {step.input}")
+                    continue
+                kept = worst.setdefault(kind, {})
+                shown = replace(distance, note=_on(distance, step.input))
+                kept[distance.name] = _worse(kept.get(distance.name), shown)
+    seconds = sum(found.outcomes[side][p.task].seconds for p in passes for side in ("M64", "C64"))  # type: ignore[index]
+    tiers = []
+    for kind in KINDS:
+        if kind in worst or kind in unstable:
+            name = f"tier 1 {KINDS[kind]}{suffix}"
+            tiers.append(_tier(name, mode, len(passes), worst.get(kind, {}), unstable.get(kind, []), seconds))
+    return tiers
+
+
+def _tier(
+    name: str, mode: Mode, inputs: int, worst: Mapping[str, Distance], unstable: list[str], seconds: float
+) -> Tier:
+    why = ""
+    if unstable:
+        shown = ", ".join(unstable[:3]) + (", ..." if len(unstable) > 3 else "")
+        why = f"not judged, because one unit in the last place of the weights moves the original itself: {shown}"
+    if not worst:
+        return Tier(name, "not checked", mode, inputs, why=why, seconds=seconds)
+    failed = [distance for distance in worst.values() if not distance.passed]
+    bound = max(distance.norm for distance in worst.values())
+    if failed:
+        why = describe(failed)
+    verdict = "different" if failed else "equal"
+    distances = tuple(worst.values())
+    return Tier(name, verdict, mode, inputs, bound, LIMITS.same_norm, why, distances, seconds)  # type: ignore[arg-type]
+
+
+def describe(failed: Sequence[Distance]) -> str:
+    """The first few tensors that differ, each with its distance."""
+    texts = [f"{d.name} ({d.note})" if math.isinf(d.norm) and d.note else f"{d.name} {d.norm:.2g}" for d in failed[:5]]
+    more = len(failed) - 5
+    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
+
+
+def _on(distance: Distance, name: str) -> str:
+    where = f"on {name}"
+    return f"{distance.note}, {where}" if distance.note else where
+
+
+def _worse(one: Distance | None, other: Distance) -> Distance:
+    if one is None:
+        return other
+    if one.passed != other.passed:
+        return other if one.passed else one
+    return other if (other.norm, other.largest) > (one.norm, one.largest) else one
+
+
+def _kind_distances(reference: Arrays, candidate: Arrays, missing: Iterable[str]) -> Iterable[Distance]:
+    """Every tensor of a kind once: names of one side only differ, a gradient that torch leaves out must be zero."""
+    scale = rms(array for array in reference.values() if array.dtype.kind in "fc")
+    for name, array in reference.items():
+        if name in candidate:
+            yield same_function(name, candidate[name], array, scale)
+        else:
+            yield Distance(name, math.inf, math.inf, LIMITS.same_norm, False, note="missing in the converted model")
+    for name, array in candidate.items():
+        if name in reference:
+            continue
+        if name in missing:
+            largest = float(np.abs(array).max()) if array.size else 0.0
+            note = "None in the original, zero in the converted model"
+            yield Distance(name, largest, largest, 0.0, largest == 0, null=True, note=note)
+        else:
+            yield Distance(name, math.inf, math.inf, LIMITS.same_norm, False, note="missing in the original")
+
+
+def _missing(outcome: Outcome) -> dict[str, set[str]]:
+    missing: dict[str, set[str]] = {}
+    for name in outcome.info.get("missing", ()):
+        kind, _, rest = name.partition(".")
+        missing.setdefault(kind, set()).add(rest)
+    return missing
+
+
+def _moved(reference: Arrays, noisy: Arrays) -> dict[str, float]:
+    """How far the noise moves each tensor of the original."""
+    scale = rms(array for array in reference.values() if array.dtype.kind in "fc")
+    both = [name for name in reference if name in noisy]
+    distances = [same_function(name, noisy[name], reference[name], scale) for name in both]
+    return {d.name: d.norm if d.passed else max(d.norm, 2 * LIMITS.stable) for d in distances}
+
+
+def no_worse_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, suffix: str = "") -> list[Tier]:
+    """Tier 2, one tier for each kind: both in their own precision against the original in float64."""
+    failed = [(p.input, error) for p in passes if (error := _error(found.get("C32", p.task)))]
+    if failed:
+        why = f"the converted model raises on {failed[0][0]}: {failed[0][1]}"
+        return [Tier(f"tier 2 outputs{suffix}", "different", mode, len(passes), math.inf, why=why)]
+    errors: dict[str, list[tuple[Pass, Error, Error]]] = {}
+    for step in passes:
+        reference = found.original("M64", step.task)
+        original = found.original("M32", step.task)
+        converted = found.converted("C32", step.task, reference)
+        for kind in KINDS:
+            expected = of_kind(reference, kind)
+            if expected:
+                own = rounding_error(of_kind(original, kind), expected)
+                other = rounding_error(of_kind(converted, kind), expected)
+                errors.setdefault(kind, []).append((step, own, other))
+    seconds = sum(found.outcomes[side][p.task].seconds for p in passes for side in ("M32", "C32"))  # type: ignore[index]
+    return [_no_worse(f"tier 2 {KINDS[kind]}{suffix}", mode, kind, errors[kind], seconds) for kind in errors]
+
+
+def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, Error]], seconds: float) -> Tier:
+    """One kind: the typical inputs set the original's error, a special input may have a larger one of its own."""
+    judged = [e for e in errors if e[1].together <= LIMITS.free_pass and not e[1].notes]
+    skipped = [e for e in errors if e not in judged]
+    why = ""
+    if skipped:
+        largest = max(e[1].together for e in skipped)
+        shown = ", ".join(e[0].input for e in skipped)
+        why = f"not judged on {shown}: the original's own rounding is {largest:.1g} there"
+    if not judged:
+        return Tier(name, "not checked", mode, len(errors), why=why, seconds=seconds)
+    worst: dict[str, Distance] = {}
+    for step, own, other in judged:
+        typical = [e[1] for e in judged if e[0].typical] or [own]
+        for distance in _against_rounding(kind, own, other, typical):
+            shown = replace(distance, note=_on(distance, step.input))
+            worst[distance.name] = _excess(worst.get(distance.name), shown)
+    failed = [distance for distance in worst.values() if not distance.passed]
+    together = worst[_TOGETHER]
+    if failed:
+        why = describe(failed)
+    verdict = "different" if failed else "equal"
+    return Tier(
+        name,
+        verdict,
+        mode,
+        len(judged),
+        together.norm,
+        together.limit,
+        why,
+        tuple(worst.values()),
+        seconds,  # type: ignore[arg-type]
+    )
+
+
+_TOGETHER = "all together"
+
+
+def _against_rounding(kind: str, own: Error, other: Error, typical: Sequence[Error]) -> Iterable[Distance]:
+    def allowed(factor: float, errors: Iterable[float]) -> float:
+        return factor * max(*errors, LIMITS.floor)
+
+    own_together = max(own.together, *(e.together for e in typical))
+    limit = min(allowed(LIMITS.together, [own_together]), LIMITS.cap)
+    yield Distance(_TOGETHER, other.together, other.together, limit, other.together <= limit, own_together)
+    for name, norm in other.norms.items():
+        own_norm = max(own.norms[name], *(e.norms.get(name, 0.0) for e in typical))
+        own_largest = max(own.largest[name], *(e.largest.get(name, 0.0) for e in typical))
+        limit = allowed(LIMITS.alone, [own_norm])
+        passed = norm <= limit
+        if kind == "outputs":
+            passed = passed and other.largest[name] <= allowed(LIMITS.element, [own_largest])
+        yield Distance(name, norm, other.largest[name], limit, passed, own_norm, note=other.notes.get(name, ""))
+
+
+def _excess(one: Distance | None, other: Distance) -> Distance:
+    """The one that is further beyond (or nearer to) its own limit."""
+    if one is None:
+        return other
+    if one.passed != other.passed:
+        return other if one.passed else one
+    return other if other.norm / other.limit > one.norm / one.limit else one
+
+
+def _error(outcome: Outcome | None) -> str:
+    return "it was not run" if outcome is None else outcome.error

@@ -1,0 +1,147 @@
+"""Which tasks a check consists of, by side: data that the engine sends to the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from regauge.verify.derivative import DRAWS, STEPS
+from regauge.verify.evaluations import Mode
+from regauge.verify.inputs import InputSet
+
+Task = dict[str, Any]
+
+MODES: tuple[Mode, ...] = ("train", "eval")
+NOISE_COPIES = 3
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """How thorough a check is.
+
+    Attributes:
+        quick: fewer input sets, no other batch size, no float32 pass with dropout masks.
+        steps: optimizer steps in float64.
+        float32_steps: optimizer steps in float32, compared by their losses.
+        timeout: seconds for each worker, None for no limit.
+        optimizer: JSON of an optimizer spec that the folder's train.py implements, in place of the case's own.
+        locate: on a difference, run both models once more and find the first module whose output differs.
+    """
+
+    quick: bool = False
+    steps: int = 20
+    float32_steps: int = 5
+    timeout: float | None = None
+    optimizer: dict[str, Any] | None = None
+    locate: bool = True
+
+
+def step_id(index: int, mode: Mode, dropout: str = "off", noise: bool = False) -> str:
+    return f"step-{index}-{mode}-{dropout}{'-noise' if noise else ''}"
+
+
+def _step(index: int, name: str, mode: Mode, dropout: str = "off") -> Task:
+    after = index == 0 and mode == "train" and dropout == "off"
+    return {
+        "id": step_id(index, mode, dropout),
+        "kind": "step",
+        "mode": mode,
+        "input": name,
+        "dropout": dropout,
+        "after": after,
+    }
+
+
+def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bool) -> list[Task]:
+    """M64: every set in both modes, each once more with noisy weights; masks; derivatives; the trajectory."""
+    tasks: list[Task] = [{"id": "weights", "kind": "weights"}]
+    for index, item in enumerate(sets):
+        for mode in MODES:
+            step = _step(index, item.name, mode)
+            tasks += [step, {**step, "id": step_id(index, mode, noise=True), "noise": 1}]
+        if item.purpose == "typical":
+            tasks.append(_step(index, item.name, "train", "masks"))
+    tasks.append({**_step(0, "reference", "train"), "id": "again"})
+    tasks.append(
+        {
+            "id": "derivative",
+            "kind": "derivative",
+            "mode": "train",
+            "input": "reference",
+            "draws": DRAWS,
+            "steps": STEPS,
+        }
+    )
+    if trains:
+        tasks.append(trajectory("trajectory", options.steps, options))
+    return tasks
+
+
+def original_float32(sets: Sequence[InputSet], options: CheckOptions, trains: bool, calls: Sequence[Any]) -> list[Task]:
+    """M32: the sets of the reference's shape, and the first steps with three noisy copies."""
+    tasks = converted_float32(sets, options, trains, calls)
+    tasks = [task for task in tasks if task["kind"] != "randomness"]
+    if trains:
+        for seed in range(1, NOISE_COPIES + 1):
+            tasks.append({**trajectory(f"trajectory-noise-{seed}", options.float32_steps, options), "noise": seed})
+    return tasks
+
+
+def converted_float64(
+    sets: Sequence[InputSet], options: CheckOptions, trains: bool, calls: Sequence[Any], chosen: Sequence[int]
+) -> list[Task]:
+    """C64.
+
+    Args:
+        sets: those that the original accepts, under their index among all sets.
+        options: of the check.
+        trains: whether the case has an optimizer.
+        calls: dropout calls of the original, by set index.
+        chosen: numbers of the directions that the original's derivative task took.
+    """
+    tasks: list[Task] = [{"id": "weights", "kind": "weights"}]
+    for index, item in enumerate(sets):
+        tasks += [_step(index, item.name, mode) for mode in MODES]
+        if item.purpose == "typical" and calls:
+            tasks.append({**_step(index, item.name, "train", "masks"), "calls": calls})
+    if chosen:
+        tasks.append(
+            {
+                "id": "derivative",
+                "kind": "derivative",
+                "mode": "train",
+                "input": "reference",
+                "chosen": list(chosen),
+                "steps": STEPS,
+            }
+        )
+    if trains:
+        tasks.append(trajectory("trajectory", options.steps, options))
+    return tasks
+
+
+def converted_float32(
+    sets: Sequence[InputSet], options: CheckOptions, trains: bool, calls: Sequence[Any]
+) -> list[Task]:
+    """C32, and dropout's own random numbers."""
+    tasks = [
+        _step(index, item.name, mode) for index, item in enumerate(sets) for mode in MODES if item.purpose != "shape"
+    ]
+    if calls and not options.quick:
+        typical = [(index, item) for index, item in enumerate(sets) if item.purpose == "typical"]
+        tasks += [{**_step(index, item.name, "train", "masks"), "calls": calls} for index, item in typical]
+    tasks.append({"id": "randomness", "kind": "randomness", "input": "reference"})
+    if trains:
+        tasks.append(trajectory("trajectory", options.float32_steps, options))
+    return tasks
+
+
+def trajectory(name: str, steps: int, options: CheckOptions) -> Task:
+    return {
+        "id": name,
+        "kind": "trajectory",
+        "steps": steps,
+        "inputs": ["reference", "random 1"],
+        "optimizer": options.optimizer,
+    }

@@ -1,0 +1,89 @@
+"""Verdict on dropout's own random numbers: rates, scale, independence and repetition of what nnx.Dropout draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from regauge.verify.evaluations import Evaluations
+from regauge.verify.onestep import describe
+from regauge.verify.result import Distance, Tier
+
+_DEVIATIONS = 5.0  # a correct rate is further away once in 1.7 million draws
+
+
+def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
+    """Compare rates with the original's, call by call, and judge what one pass, the next and a repeated one drew."""
+    name = "randomness"
+    outcome = found.outcomes["C32"][task]
+    if outcome.error:
+        return Tier(name, "different", "train", 1, math.inf, why=f"the converted model raises: {outcome.error}")
+    keeps = [call["keep"] for call in found.outcomes["M64"][original_task].info["calls"]]
+    rates = outcome.info["rates"]
+    if not keeps and not rates:
+        return Tier(name, "equal", "train", 1, 0.0, why="the model draws no random numbers", seconds=outcome.seconds)
+    if len(keeps) != len(rates):
+        why = f"the original drops {len(keeps)} times, the converted model {len(rates)} times"
+        return Tier(name, "different", "train", 1, math.inf, why=why, seconds=outcome.seconds)
+    arrays = outcome.arrays()
+    distances = [
+        distance
+        for index, (keep, rate) in enumerate(zip(keeps, rates, strict=True))
+        for distance in _call(index, keep, rate, arrays)
+    ]
+    distances += _independence(len(rates), arrays)
+    failed = [d for d in distances if not d.passed]
+    verdict = "different" if failed else "equal"
+    bound = max(d.norm for d in distances)
+    why = describe(failed)
+    return Tier(name, verdict, "train", 1, bound, None, why, tuple(distances), outcome.seconds)  # type: ignore[arg-type]
+
+
+def _call(index: int, keep: float, rate: float, arrays: Mapping[str, np.ndarray]) -> list[Distance]:
+    first, second, again = (arrays[f"{part}.{index}"] for part in ("first", "second", "again"))
+    label = f"dropout call {index}"
+    off = abs(1 - rate - keep)
+    distances = [Distance(f"{label} rate", off, off, 1e-12, off <= 1e-12, note=f"rate {rate:g}, original {1 - keep:g}")]
+    independent = _independent(first)
+    share = float(np.mean(independent != 0))
+    spread = math.sqrt(keep * (1 - keep) / independent.size)
+    deviation = abs(share - keep) / spread
+    note = f"keeps {share:.4f} of {independent.size}, expected {keep:g}"
+    distances.append(Distance(f"{label} share", deviation, deviation, _DEVIATIONS, deviation <= _DEVIATIONS, note=note))
+    kept = first[first != 0]
+    scale = float(np.abs(kept * keep - 1).max(initial=0.0))
+    distances.append(Distance(f"{label} scale", scale, scale, 1e-6, scale <= 1e-6))
+    repeats = float(np.mean(first != again))
+    distances.append(Distance(f"{label} repeated from the same state", repeats, repeats, 0.0, repeats == 0))
+    distances.append(_unlike(f"{label} in the next step", first, second, keep))
+    return distances
+
+
+def _independent(factors: np.ndarray) -> np.ndarray:
+    """Without the axes along which one draw is broadcast, which would count the same number many times."""
+    for axis in range(factors.ndim):
+        one = np.take(factors, [0], axis)
+        if factors.shape[axis] > 1 and np.array_equal(np.broadcast_to(one, factors.shape), factors):
+            factors = one
+    return factors
+
+
+def _unlike(label: str, one: np.ndarray, other: np.ndarray, keep: float) -> Distance:
+    """Two masks must not repeat each other; so few elements that they may agree by chance cannot tell."""
+    draws = _independent(one).size
+    by_chance = (keep**2 + (1 - keep) ** 2) ** draws
+    same = float(np.array_equal(one, other))
+    return Distance(label, same, same, 0.0, same == 0 or by_chance > 1e-9, note="the same mask again" if same else "")
+
+
+def _independence(calls: int, arrays: Mapping[str, np.ndarray]) -> Sequence[Distance]:
+    """Calls of one shape must not share their mask."""
+    distances = []
+    for later in range(1, calls):
+        one, other = arrays[f"first.{later - 1}"], arrays[f"first.{later}"]
+        if one.shape == other.shape:
+            keep = float(np.mean(other != 0))
+            distances.append(_unlike(f"dropout calls {later - 1} and {later}", one != 0, other != 0, keep))
+    return distances

@@ -1,0 +1,174 @@
+"""Verdicts on training: optimizer steps in float64, and the losses of the first steps in float32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from regauge.verify.evaluations import Arrays, Evaluations, of_kind
+from regauge.verify.onestep import describe
+from regauge.verify.result import Distance, Tier
+from regauge.verify.tolerance import LIMITS, is_null, rms
+
+_TOGETHER = "all together"
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Names of the tasks that a verdict on training reads."""
+
+    task: str
+    gradients: str  # the step task whose gradients tell which parameters are null
+    noisy: Sequence[str] = ()
+
+
+def trajectory_tiers(found: Evaluations, tasks: Trajectory, optimizer: str) -> list[Tier]:
+    """Float64: parameters after the first and the last step, the loss at every step, the state at the end."""
+    ours = found.outcomes["M64"][tasks.task]
+    theirs = found.outcomes["C64"][tasks.task]
+    name = f"trajectory {optimizer}"
+    if theirs.error:
+        return [
+            Tier(
+                name, "different", "train", 1, math.inf, LIMITS.trajectory, f"the converted step raises: {theirs.error}"
+            )
+        ]
+    original = found.original("M64", tasks.task)
+    converted = found.converted("C64", tasks.task, original)
+    null = _null_parameters(found.original("M64", tasks.gradients))
+    seconds = ours.seconds + theirs.seconds
+    distances = [
+        *_parameters(
+            of_kind(original, "start"), of_kind(original, "first"), of_kind(converted, "first"), null, "step 1"
+        ),
+        *_parameters(
+            of_kind(original, "start"), of_kind(original, "last"), of_kind(converted, "last"), null, "last step"
+        ),
+    ]
+    steps = len(ours.info["losses"])
+    bound = max(d.norm for d in distances)
+    note = f"without {', '.join(sorted(null))}, whose gradient is zero in theory" if null else ""
+    tiers = [_judged(name, distances, bound, LIMITS.trajectory, steps, note, seconds)]
+    losses = [*_losses(ours.info["losses"], theirs.info["losses"])]
+    tiers.append(
+        _judged(f"{name} loss", losses, max(d.norm for d in losses), LIMITS.trajectory_loss, steps, "", seconds)
+    )
+    if of_kind(original, "state") and not null:
+        state = [*_state(of_kind(original, "state"), of_kind(converted, "state"))]
+        bound = max(d.norm for d in state)
+        tiers.append(_judged(f"{name} state", state, bound, LIMITS.trajectory, steps, "", seconds))
+    return tiers
+
+
+def _judged(
+    name: str, distances: list[Distance], bound: float, limit: float, steps: int, note: str, seconds: float
+) -> Tier:
+    failed = [d for d in distances if not d.passed]
+    verdict = "different" if failed else "equal"
+    why = describe(failed) if failed else "; ".join(filter(None, [f"{steps} steps", note]))
+    return Tier(name, verdict, "train", 1, bound, limit, why, tuple(distances), seconds)  # type: ignore[arg-type]
+
+
+def _null_parameters(step: Arrays) -> set[str]:
+    """Parameters whose gradient is rounding noise: Adam turns it into steps of full size, so they say nothing."""
+    gradients = of_kind(step, "gradients")
+    scale = rms(gradients.values())
+    return {name for name, gradient in gradients.items() if is_null(gradient, scale)}
+
+
+def _parameters(start: Arrays, end: Arrays, candidate: Arrays, null: set[str], label: str) -> list[Distance]:
+    """Each parameter's distance, over the way that all parameters of the original went."""
+    moved = math.sqrt(sum(float(np.sum((end[n] - start[n]) ** 2)) for n in end if n not in null))
+    distances = []
+    for name, array in end.items():
+        if name in null:
+            continue
+        found = candidate.get(name)
+        if found is None or found.shape != array.shape:
+            note = "missing in the converted model"
+            distances.append(Distance(f"{name} at {label}", math.inf, math.inf, LIMITS.trajectory, False, note=note))
+            continue
+        norm = _share(float(np.linalg.norm(found - array)), moved)
+        largest = _share(float(np.abs(found - array).max(initial=0.0)), moved)
+        passed = norm <= LIMITS.trajectory and found.dtype == np.float64
+        note = "" if found.dtype == np.float64 else f"computed in {found.dtype}"
+        distances.append(Distance(f"{name} at {label}", norm, largest, LIMITS.trajectory, passed, note=note))
+    total = math.sqrt(sum(d.norm**2 for d in distances))
+    extra = [name for name in candidate if name not in end]
+    note = f"trained only in the converted model: {', '.join(extra)}" if extra else ""
+    passed = total <= LIMITS.trajectory and not extra
+    together = Distance(f"{_TOGETHER} at {label}", total, total, LIMITS.trajectory, passed, note=note)
+    return [*distances, together]
+
+
+def _state(original: Arrays, candidate: Arrays) -> list[Distance]:
+    scale = rms(array for array in original.values() if array.dtype.kind == "f")
+    distances = []
+    for name, array in original.items():
+        found = candidate.get(name)
+        if found is None or found.shape != array.shape:
+            distances.append(Distance(name, math.inf, math.inf, LIMITS.trajectory, False, note="missing"))
+            continue
+        size = max(float(np.linalg.norm(array)), LIMITS.smallest_share * scale * math.sqrt(max(1, array.size)))
+        norm = _share(float(np.linalg.norm(found.astype(np.float64) - array)), size)
+        distances.append(Distance(name, norm, norm, LIMITS.trajectory, norm <= LIMITS.trajectory))
+    return distances
+
+
+def _losses(original: Sequence[float], candidate: Sequence[float]) -> list[Distance]:
+    distances = []
+    for step, (ours, theirs) in enumerate(zip(original, candidate, strict=True), start=1):
+        if math.isfinite(ours) and math.isfinite(theirs):
+            norm = abs(theirs - ours) / max(1.0, abs(ours))
+        else:
+            norm = 0.0 if str(ours) == str(theirs) else math.inf
+        limit = LIMITS.trajectory_loss
+        distances.append(Distance(f"loss at step {step}", norm, norm, limit, norm <= limit))
+    return distances
+
+
+def float32_tier(found: Evaluations, tasks: Trajectory, optimizer: str) -> Tier:
+    """Float32 losses of the first steps: within ten times the band of the original and its noisy copies."""
+    name = f"trajectory {optimizer} float32"
+    theirs = found.outcomes["C32"][tasks.task]
+    if theirs.error:
+        return Tier(name, "different", "train", 1, math.inf, why=f"the converted step raises: {theirs.error}")
+    exact = found.outcomes["M64"][tasks.task].info["losses"]
+    copies = [found.outcomes["M32"][task].info["losses"] for task in (tasks.task, *tasks.noisy)]
+    candidate = theirs.info["losses"]
+    steps = _steps_that_agree(exact, copies)
+    seconds = theirs.seconds + found.outcomes["M32"][tasks.task].seconds
+    if steps == 0:
+        why = "copies of the original with one unit in the last place changed already part at the first step"
+        return Tier(name, "not checked", "train", 1, why=why, seconds=seconds)
+    band = max(_farthest(exact, copy, steps) for copy in copies)
+    own = max(band, LIMITS.floor * max(1.0, *map(abs, exact[:steps])))
+    norm = _farthest(exact, candidate, steps)
+    limit = LIMITS.band * own
+    distance = Distance("loss", norm, norm, limit, norm <= limit, band)
+    verdict = "equal" if distance.passed else "different"
+    why = f"{steps} steps" if distance.passed else describe([distance])
+    return Tier(name, verdict, "train", 1, norm, limit, why, (distance,), seconds)  # type: ignore[arg-type]
+
+
+def _steps_that_agree(exact: Sequence[float], copies: Sequence[Sequence[float]]) -> int:
+    """The most steps for which no copy of the original is ten times further away than another."""
+    floor = LIMITS.floor * max(1.0, *map(abs, exact)) if all(map(math.isfinite, exact)) else math.inf
+    for steps in range(len(copies[0]), 0, -1):
+        distances = [max(_farthest(exact, copy, steps), floor) for copy in copies]
+        if all(map(math.isfinite, distances)) and max(distances) <= LIMITS.band * min(distances):
+            return steps
+    return 0
+
+
+def _farthest(exact: Sequence[float], losses: Sequence[float], steps: int) -> float:
+    return max(abs(a - b) for a, b in zip(exact[:steps], losses[:steps], strict=True))
+
+
+def _share(distance: float, scale: float) -> float:
+    if distance == 0:
+        return 0.0
+    return distance / scale if scale > 0 else math.inf
