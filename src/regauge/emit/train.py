@@ -198,14 +198,14 @@ def _chain(parts: Sequence[str]) -> str:
 
 
 def _group_of_text(members: Mapping[str, set[str]]) -> str:
-    """`group_of`: the largest group is what remains after the rules of the others."""
-    rest = max(members, key=lambda label: (len(members[label]), label == _DEFAULT))
-    remaining = set().union(*members.values())
-    rules: dict[str, str] = {}
-    for label in sorted(members, key=lambda label: (len(members[label]), label)):
-        if label != rest:
-            remaining -= members[label]
-            rules[label] = rule_text(members[label], remaining)
+    """`group_of`: rules for all groups but one, which is what remains."""
+    candidates = [_DEFAULT, *(label for label in members if label != _DEFAULT)]
+    ruled = {rest: _rules(members, rest) for rest in candidates if rest in members}
+    lengths = {rest: sum(map(len, rules.values())) for rest, rules in ruled.items()}
+    rest = min(lengths, key=lambda label: lengths[label])
+    if _DEFAULT in members and lengths[_DEFAULT] <= 2 * lengths[rest]:
+        rest = _DEFAULT  # what a reader expects, if it does not cost a long list of names
+    rules = ruled[rest]
     name = [f"        {_NAME}"] if any(rule.startswith("name") for rule in rules.values()) else []
     tests = [f'        if {rule}:\n            return "{label}"' for label, rule in rules.items()]
     lines = [
@@ -220,3 +220,14 @@ def _group_of_text(members: Mapping[str, set[str]]) -> str:
         "    return nnx.map_state(label, params)",
     ]
     return "\n".join(lines)
+
+
+def _rules(members: Mapping[str, set[str]], rest: str) -> dict[str, str]:
+    """The rule of every label but `rest`, each for the parameters that the rules before it leave."""
+    remaining = set().union(*members.values())
+    rules: dict[str, str] = {}
+    for label in sorted(members, key=lambda label: (len(members[label]), label)):
+        if label != rest:
+            remaining -= members[label]
+            rules[label] = rule_text(members[label], remaining)
+    return rules

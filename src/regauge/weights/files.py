@@ -88,13 +88,18 @@ def _read_header(path: Path) -> tuple[dict[str, StoredArray], int]:
             header = json.loads(file.read(length))
         except ValueError as error:
             raise _damaged(path, "is not a safetensors file") from error
+    if not isinstance(header, dict):
+        raise _damaged(path, "is not a safetensors file")
     header.pop("__metadata__", None)
     stored: dict[str, StoredArray] = {}
     for name, entry in header.items():
-        if entry["dtype"] not in _NAMES:
-            raise _damaged(path, f"holds {name} with the dtype {entry['dtype']}, which regauge does not know")
-        begin, end = entry["data_offsets"]
-        found = StoredArray(_NAMES[entry["dtype"]], tuple(entry["shape"]), begin, end)
+        try:
+            dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(path, f"is cut off or damaged at {name}") from error
+        if dtype not in _NAMES:
+            raise _damaged(path, f"holds {name} with the dtype {dtype}, which regauge does not know")
+        found = StoredArray(_NAMES[dtype], shape, begin, end)
         if end - begin != _size(found.dtype, found.shape) or 8 + length + end > size:
             raise _damaged(path, f"is cut off or damaged at {name}")
         stored[name] = found

@@ -29,9 +29,9 @@ def group_of(params):
     """The group of every parameter, by its path in the module."""
 
     def label(path, _):
-        if path[-1] in ("embedding", "kernel"):
-            return "default"
-        return "weight_decay=0.0"
+        if path[-1] in ("bias", "scale"):
+            return "weight_decay=0.0"
+        return "default"
 
     return nnx.map_state(label, params)
 

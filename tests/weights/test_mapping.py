@@ -1,0 +1,108 @@
+"""The weight map: total and one-to-one, every breach named, and the same after JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from regauge.errors import WeightMismatch
+from regauge.weights.mapping import WeightEntry, WeightMap
+
+KERNEL = WeightEntry("fc.weight", "fc.kernel", (("permute", (1, 0)),), (4, 3))
+BIAS = WeightEntry("fc.bias", "fc.bias", (), (4,))
+TABLE = WeightEntry("wte.weight", "wte.embedding", (), (9, 3), trainable=False)
+MAP = WeightMap((KERNEL, BIAS, TABLE), {"head.weight": "wte.weight"}, {"bn.count": "a counter that nothing reads"})
+SOURCES = {"fc.weight": (4, 3), "fc.bias": (4,), "wte.weight": (9, 3), "head.weight": (9, 3), "bn.count": ()}
+TARGETS = {"fc.kernel": (3, 4), "fc.bias": (4,), "wte.embedding": (9, 3)}
+
+
+def test_a_total_map_passes():
+    MAP.validate(SOURCES, TARGETS)
+
+
+def test_the_same_after_json():
+    data = json.loads(json.dumps(MAP.to_json()))
+    assert WeightMap.from_json(data) == MAP
+    assert data["entries"][0] == {
+        "source": "fc.weight",
+        "target": "fc.kernel",
+        "layout": [["permute", [1, 0]]],
+        "shape": [4, 3],
+        "dtype": "float32",
+        "role": "parameter",
+        "trainable": True,
+    }
+
+
+def test_entries_carry_arrays_there_and_back():
+    array = np.arange(12).reshape(4, 3)
+    np.testing.assert_array_equal(KERNEL.to_target(array), array.T)
+    np.testing.assert_array_equal(KERNEL.to_source(KERNEL.to_target(array)), array)
+
+
+def without(names, name):
+    return {key: shape for key, shape in names.items() if key != name}
+
+
+BREACHES = {
+    "source not mapped": (MAP, {**SOURCES, "more": (1,)}, TARGETS, "original more: not mapped"),
+    "source unknown": (MAP, without(SOURCES, "fc.bias"), TARGETS, "original fc.bias: no such weight"),
+    "tied name unknown": (MAP, without(SOURCES, "head.weight"), TARGETS, "original head.weight: no such weight"),
+    "unused name unknown": (MAP, without(SOURCES, "bn.count"), TARGETS, "original bn.count: no such weight"),
+    "source shape": (MAP, {**SOURCES, "fc.bias": (5,)}, TARGETS, "fc.bias: has shape (5,), the map says (4,)"),
+    "target not mapped": (MAP, SOURCES, {**TARGETS, "more": (1,)}, "converted more: not mapped"),
+    "target unknown": (MAP, SOURCES, without(TARGETS, "fc.bias"), "converted fc.bias: no such variable"),
+    "target shape": (
+        MAP,
+        SOURCES,
+        {**TARGETS, "fc.kernel": (4, 3)},
+        "fc.kernel: has shape (4, 3), the map gives (3, 4)",
+    ),
+    "source twice": (
+        replace(MAP, entries=(*MAP.entries, replace(BIAS, target="other"))),
+        SOURCES,
+        {**TARGETS, "other": (4,)},
+        "original fc.bias: mapped 2 times",
+    ),
+    "entry and unused": (
+        replace(MAP, unused={**MAP.unused, "fc.bias": "x"}),
+        SOURCES,
+        TARGETS,
+        "fc.bias: mapped 2 times",
+    ),
+    "target twice": (
+        replace(MAP, entries=(*MAP.entries, replace(BIAS, source="b2"))),
+        {**SOURCES, "b2": (4,)},
+        TARGETS,
+        "converted fc.bias: mapped 2 times",
+    ),
+    "tied to nothing": (
+        replace(MAP, tied={"head.weight": "lost"}),
+        SOURCES,
+        TARGETS,
+        "head.weight: tied to lost, which is not mapped itself",
+    ),
+    "layout does not fit": (
+        replace(MAP, entries=(replace(KERNEL, layout=(("permute", (0,)),)), BIAS, TABLE)),
+        SOURCES,
+        TARGETS,
+        "converted fc.kernel: permute [0] does not fit the shape [4, 3]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_every_breach_is_named(name):
+    weight_map, sources, targets, said = BREACHES[name]
+    with pytest.raises(WeightMismatch, match="not total and one-to-one") as caught:
+        weight_map.validate(sources, targets)
+    assert any(said in line for line in caught.value.details)
+
+
+def test_all_breaches_at_once():
+    with pytest.raises(WeightMismatch, match="6 problems") as caught:
+        MAP.validate({"fc.weight": (4, 3)}, {"fc.kernel": (3, 4)})
+    assert len(caught.value.details) == 6
