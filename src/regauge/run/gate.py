@@ -66,7 +66,7 @@ def pass_gate(directory: Path, task: str, observed: Mapping[str, Any]) -> dict[s
         raise WorkerFailed(
             "the first step does not give what the original gives, so nothing was timed",
             code="M120",
-            received=f"{largest}: {distances[largest]:.3g} from float64, where at most {limits[largest]:.3g} is allowed",
+            received=f"{largest}: {distances[largest]:.3g} from float64; the limit is {limits[largest]:.3g}",
             why="a time is only worth comparing between two models that are the same function",
             next="regauge check finds the first tensor that differs",
         )

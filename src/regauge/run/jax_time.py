@@ -156,8 +156,8 @@ def _environment() -> dict[str, Any]:
     device = jax.devices()[0]
     return {
         "device": {"kind": "cpu" if device.platform == "cpu" else "gpu", "name": device.device_kind},
-        "precision": {"matmul": jax.config.read("jax_default_matmul_precision")},
-        "random_numbers": jax.config.read("jax_default_prng_impl"),
+        "precision": {"matmul": jax.config.values["jax_default_matmul_precision"]},
+        "random_numbers": jax.config.values["jax_default_prng_impl"],
         "versions": {
             "jax": jax.__version__,
             "jaxlib": jax.lib.__version__,
