@@ -1,0 +1,90 @@
+"""Is the emitted model as fast as one written by hand? One process, one framework, both jitted, alternating blocks.
+
+Called by `python -m benchmarks`: ``python -m benchmarks.emitted NAME FOLDER`` prints a JSON line per task.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import nnx
+
+from benchmarks.handwritten import MODELS, OPTIMIZERS, make_train_step
+from regauge.measure.statistics import paired_effect
+from regauge.run.jax_subject import load_jax_subject
+
+BLOCKS, SECONDS = 24, 0.4
+Step = Callable[[], Any]
+
+
+def inference(model: nnx.Module, inputs: tuple[Any, ...]) -> Step:
+    graphdef, state = nnx.split(model)
+    forward = jax.jit(lambda state, *inputs: nnx.merge(graphdef, state)(*inputs))
+    return lambda: forward(state, *inputs)
+
+
+def training(step: Callable[..., Any], params: Any, state: Any, opt_state: Any, batch: tuple[Any, Any]) -> Step:
+    held = [params, state, opt_state]
+
+    def run() -> Any:
+        *held[:], loss = step(*held, *batch)
+        return loss
+
+    return run
+
+
+def seconds_per_step(step: Step, count: int) -> float:
+    started = time.perf_counter()
+    for _ in range(count):
+        result = step()
+    jax.block_until_ready(result)
+    return (time.perf_counter() - started) / count
+
+
+def compare(emitted: Step, handwritten: Step) -> dict[str, Any]:
+    """The effect of emitted over handwritten, from alternating blocks in random order."""
+    steps = {"emitted": emitted, "handwritten": handwritten}
+    for step in steps.values():
+        seconds_per_step(step, 3)
+    count = max(1, round(SECONDS / seconds_per_step(handwritten, 3)))
+    order, differences, times = random.Random(0), [], []
+    for _ in range(BLOCKS):
+        names = sorted(steps, key=lambda _: order.random())
+        block = {name: seconds_per_step(steps[name], count) for name in names}
+        differences.append(math.log(block["emitted"] / block["handwritten"]))
+        times.append(block["handwritten"])
+    return {**asdict(paired_effect(differences, 0.05)), "handwritten_ms": 1e3 * statistics.median(times)}
+
+
+def main(name: str, folder: str) -> None:
+    subject = load_jax_subject(Path(folder))
+    inputs = jax.tree.map(jax.numpy.asarray, subject.inputs)
+    targets = jax.tree.map(jax.numpy.asarray, subject.targets)
+    own = MODELS[name](rngs=nnx.Rngs(0))
+    for model in (subject.model, own):
+        model.eval()
+    effects = {"infer": compare(inference(subject.model, inputs), inference(own, inputs))}
+    for model in (subject.model, own):
+        model.train()
+    graphdef, *held = subject.train.init(subject.model)
+    emitted = training(lambda *a: subject.train.jitted_train_step(graphdef, *a), *held, (inputs, targets))
+    own_graphdef, params, state = nnx.split(own, nnx.Param, ...)
+    step = make_train_step(name, own_graphdef)
+    handwritten = training(step, params, state, OPTIMIZERS[name]().init(params), (inputs, targets))
+    effects["train"] = compare(emitted, handwritten)
+    for task, effect in effects.items():
+        print(json.dumps({"benchmark": "emitted / handwritten", "model": name, "task": task, **effect}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
