@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from regauge.errors import GraphError
@@ -132,7 +132,7 @@ def _operand_from_json(data: Any) -> Operand:
     if kind == "complex":
         real, imaginary = (_operand_from_json(part) for part in value)
         return complex(real, imaginary)  # type: ignore[arg-type]
-    readers = {"ref": Ref, "sym": Sym, "dtype": DType, "float": float}
+    readers: dict[str, Callable[[Any], Operand]] = {"ref": Ref, "sym": Sym, "dtype": DType, "float": float}
     if kind not in readers:
         raise GraphError("no operand is written so", received=repr(data))
     return readers[kind](value)

@@ -1,0 +1,108 @@
+"""Which sizes stay symbolic: what is offered to torch.export, and what it could prove."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch.export import Dim, ShapesCollection
+from torch.utils import _pytree as pytree
+
+from regauge.capture.sizes import symbols_of
+from regauge.findings import Finding
+from regauge.ir.graph import Symbol
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def as_call(inputs: tuple[Any, ...] | dict[str, Any]) -> Arguments:
+    """Positional and keyword arguments of a case's inputs."""
+    return ((), inputs) if isinstance(inputs, dict) else (inputs, {})
+
+
+def tensors_in(tree: Any) -> list[torch.Tensor]:
+    """All tensors of a pytree, in order."""
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def offered(tensor: torch.Tensor) -> list[int]:
+    """The axes that may become symbolic: the batch, and the length of token ids and masks."""
+    if tensor.ndim == 0:
+        return []
+    is_tokens = tensor.ndim >= 2 and not tensor.is_floating_point() and not tensor.is_complex()
+    return [0, 1] if is_tokens else [0]
+
+
+def shapes(model: torch.nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
+    """The `dynamic_shapes` of torch.export for inputs, or None when they hold no tensor with axes."""
+    args, kwargs = as_call(inputs)
+    collection = ShapesCollection()
+    found = False
+    for tensor in {id(t): t for t in tensors_in(inputs)}.values():
+        axes = dict.fromkeys(offered(tensor), Dim.AUTO)
+        if axes:
+            collection[tensor] = axes
+            found = True
+    return collection.dynamic_shapes(model, args, kwargs or None) if found else None
+
+
+def is_single(*trees: Any) -> bool:
+    """Whether the first size of all tensors is 1: export would take the 1 for a constant."""
+    firsts = [tensor.shape[0] for tree in trees for tensor in tensors_in(tree) if tensor.ndim]
+    return bool(firsts) and set(firsts) == {1}
+
+
+def doubled(tree: Any) -> Any:
+    """The tree with every tensor repeated once along its first axis."""
+    return pytree.tree_map_only(torch.Tensor, lambda t: torch.cat([t, t]).detach() if t.ndim else t, tree)
+
+
+def symbol_names(inputs: Iterable[tuple[str, torch.Tensor]], taken: Iterable[str]) -> dict[str, str]:
+    """Names for torch's symbols from the first input axis that each is the size of."""
+    used = set(taken)
+    names: dict[str, str] = {}
+    for name, tensor in inputs:
+        for axis, size in enumerate(tensor.shape):
+            if not isinstance(size, torch.SymInt) or not size.node.expr.is_Symbol:
+                continue
+            symbol = size.node.expr.name
+            if symbol in names:
+                continue
+            wanted = {0: "batch", 1: "sequence"}.get(axis, f"{name}_size_{axis}")
+            candidate, number = wanted, 2
+            while candidate in used:
+                candidate, number = f"{wanted}_{number}", number + 1
+            used.add(candidate)
+            names[symbol] = candidate
+    return names
+
+
+def symbols(inputs: list[torch.Tensor], names: Mapping[str, str], ranges: Mapping[Any, Any]) -> tuple[Symbol, ...]:
+    """The symbolic sizes of the inputs, with the ranges that export proved.
+
+    Args:
+        inputs: the fake tensors of the exported graph.
+        names: torch's symbol -> the graph's.
+        ranges: the exported program's `range_constraints`.
+    """
+    found = []
+    for size in symbols_of(inputs):
+        bounds = ranges.get(size.node.expr)
+        low = int(bounds.lower) if bounds is not None else 0
+        high = None if bounds is None or not bounds.upper.is_Integer else int(bounds.upper)
+        found.append(Symbol(names[size.node.expr.name], int(size.node.hint), low, high))
+    return tuple(found)
+
+
+def fixed_sizes(inputs: Iterable[tuple[str, torch.Tensor]]) -> list[Finding]:
+    """A finding for each size that was offered as symbolic and became a number."""
+    found = []
+    for name, tensor in inputs:
+        for axis in offered(tensor):
+            size = tensor.shape[axis]
+            if isinstance(size, int):
+                reason = "export takes 0 and 1 for constants" if size < 2 else "the model's code needs this number"
+                text = f"Size {axis} of {name} is fixed at {size} in the converted model: {reason}."
+                found.append(Finding("C110", "info", name, text))
+    return found

@@ -1,0 +1,92 @@
+"""What torch says when it cannot run or export a model, as an error with the person's own line and a way out."""
+
+from __future__ import annotations
+
+import re
+import traceback
+
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+from regauge.capture.functionalise import DataDependent
+from regauge.capture.source_lines import own_line, own_source
+from regauge.errors import BadCase, CaptureError
+
+_DATA_DEPENDENT = re.compile(
+    r"data.dependent|Could not (guard|extract specialized integer)|unbacked|Dynamic control flow", re.IGNORECASE
+)
+_REWRITE = (
+    "choose between values with torch.where(condition, a, b), keep conditions on shapes or on Python numbers that do "
+    "not come from tensors, or leave that step out of the model"
+)
+
+
+def rejected(error: Exception, model: str) -> BadCase:
+    """The model's own error when it is called with the case's inputs, before any capture."""
+    return BadCase(
+        f"{model} rejects the inputs of the case: {type(error).__name__}: {_first_line(error)}",
+        code="B110",
+        where=own_line(error),
+        details=[own_source(error)] if own_source(error) else (),
+        next="call model(*inputs), or model(**inputs) for a dict, yourself: it must run before it can be converted",
+    )
+
+
+def is_data_dependent(error: BaseException) -> bool:
+    """Whether export stopped because Python asked for the value of a tensor."""
+    if isinstance(error, GuardOnDataDependentSymNode):
+        return True
+    return "DataDependent" in type(error).__name__ or bool(_DATA_DEPENDENT.search(str(error)))
+
+
+def not_captured(error: Exception, model: str) -> CaptureError:
+    """The error for an export that failed."""
+    functions = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+    where, source = own_line(error), own_source(error)
+    details = [source] if source else []
+    if functions & {"pack_padded_sequence", "pack_sequence", "pad_packed_sequence"}:
+        return CaptureError(
+            f"{model} packs sequences (torch.nn.utils.rnn.pack_padded_sequence)",
+            code="C107",
+            where=where,
+            details=details,
+            why="the shape of a packed sequence depends on the lengths, which are values; export has no form for it",
+            next="run the recurrent layer on the padded batch and select the last steps with torch.gather",
+        )
+    if is_data_dependent(error):
+        return CaptureError(
+            f"{model} decides in Python on the values of a tensor",
+            code="C104",
+            where=where,
+            details=details,
+            why="a captured graph is one sequence of operators for all values",
+            next=_REWRITE,
+        )
+    return CaptureError(
+        f"torch.export cannot capture {model}: {type(error).__name__}: {_first_line(error)}",
+        where=where,
+        details=[*details, *_more_lines(error)],
+        next="change the line that is named so that torch.export.export(model, inputs, strict=False) works",
+    )
+
+
+def depends_on_values(found: list[DataDependent], model: str) -> CaptureError:
+    """The error for a captured graph in which sizes or Python numbers come from the values of tensors."""
+    places = [f"{item.op}  {item.origin.path or 'the model'} ({item.origin.line})" for item in found]
+    return CaptureError(
+        f"{model} computes sizes or Python numbers from the values of tensors",
+        code="C104",
+        where=found[0].origin.line,
+        details=list(dict.fromkeys(places)),
+        why="JAX compiles for fixed shapes: x[mask], nonzero, unique and .item() have no counterpart there",
+        next=_REWRITE,
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else ""
+
+
+def _more_lines(error: BaseException) -> list[str]:
+    lines = [line.strip()[:200] for line in str(error).splitlines() if line.strip()]
+    return lines[1:6]

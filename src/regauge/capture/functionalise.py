@@ -1,0 +1,425 @@
+"""From the exported graph of torch.fx to functional nodes of our own, in one walk.
+
+`torch.export` keeps high-level operators whole, and in-place operations and views as the person wrote them. This
+walk removes both (`memory`), writes what torch spells in several ways in one (`to`, `clone`, `empty`), drops what
+has no meaning without memory, and takes regions without gradients or autocast apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
+
+from regauge.capture.arguments import bind, may_alias, named, op_name, operand, written
+from regauge.capture.inplace import functional, result_dtype
+from regauge.capture.memory import Arguments, Step, View, read, whole, write
+from regauge.capture.sizes import Sizes, dtype_name
+from regauge.capture.source_lines import origin_of
+from regauge.dtypes import kind
+from regauge.errors import CaptureError
+from regauge.ir.graph import DType, Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs
+
+# What a node of torch.fx stands for: a tensor, several, or something that is known or computed from sizes.
+Held = Any
+
+# Same elements, another spelling: no meaning without memory.
+_SAME = frozenset(
+    f"aten.{name}.default" for name in ("contiguous", "clone", "alias", "lift_fresh_copy", "lift_fresh", "detach_")
+)
+_CASTS = frozenset(
+    {"aten.to.dtype", "aten.to.dtype_layout", "aten.to.device", "aten.to.other", "aten._to_copy.default"}
+    | {"aten.type_as.default"}
+)
+_IGNORED = ("aten._assert", "aten.sym_constrain", "aten._functional_assert", "aten._async_assert")
+# Views that may also be copies: only the memory tells.
+_MAYBE_COPIES = frozenset({"aten.reshape.default", "aten.flatten.using_ints", "aten.reshape_as.default"})
+# A tensor of any content: zeros are as good, and reproducible.
+_UNFILLED = {
+    "aten.empty.memory_format": "aten.zeros.default",
+    "aten.empty_like.default": "aten.zeros_like.default",
+    "aten.new_empty.default": "aten.new_zeros.default",
+}
+
+
+@dataclass(frozen=True)
+class DataDependent:
+    """A node whose result, or the shape of it, depends on the values of tensors."""
+
+    op: str
+    origin: Origin
+
+
+@dataclass
+class Functionaliser:
+    """The walk over one exported graph.
+
+    Args:
+        module: the exported graph with its sub-graphs.
+        sizes: names and text of symbolic sizes.
+        trainable: names of placeholders that gradients flow into.
+    """
+
+    module: fx.GraphModule
+    sizes: Sizes
+    trainable: set[str]
+    nodes: list[Node] = field(default_factory=list)
+    data_dependent: list[DataDependent] = field(default_factory=list)
+    _env: dict[fx.Node, Held] = field(default_factory=dict)
+    _names: set[str] = field(default_factory=set)
+    _carries: set[str] = field(default_factory=set)  # values that a gradient flows through
+
+    # what the graph takes and gives ----------------------------------------------------------------------------
+
+    def take(self, node: fx.Node, value: str, owner: str) -> View:
+        """Declare a placeholder: its tensor is the graph value `value`."""
+        view = whole(value, self.sizes.spec(node.meta["val"]), owner)
+        self._names.add(value)
+        if value in self.trainable:
+            self._carries.add(value)
+        self._env[node] = view
+        return view
+
+    def hold(self, node: fx.Node, held: Held) -> None:
+        """Say what a placeholder stands for: the tensor of another one, or a constant."""
+        self._env[node] = held
+
+    def held(self, node: fx.Node) -> Held:
+        """What a placeholder stands for."""
+        return self._env[node]
+
+    def result(self, node: Any) -> Operand:
+        """The operand of an output of the graph, read after all operations."""
+        return operand(node, self._resolve)
+
+    def walk(self, graph: fx.Graph) -> tuple[Any, ...]:
+        """Convert the nodes of a graph; gives the arguments of its output node."""
+        outputs: tuple[Any, ...] = ()
+        for node in graph.nodes:
+            if node.op == "call_function":
+                self._call(node)
+            elif node.op == "get_attr":
+                self._env[node] = _attribute(node)
+            elif node.op == "output":
+                outputs = tuple(node.args[0])  # type: ignore[arg-type]
+        return outputs
+
+    # one node --------------------------------------------------------------------------------------------------
+
+    def _call(self, node: fx.Node) -> None:
+        target: Any = node.target
+        if getattr(target, "__name__", "") == "getitem" and isinstance(node.args[0], fx.Node):
+            self._env[node] = self._env[node.args[0]][node.args[1]]
+            return
+        if isinstance(target, torch._ops.HigherOrderOperator):
+            self._higher_order(node)
+            return
+        if op_name(target).startswith(_IGNORED):
+            return
+        val = node.meta.get("val")
+        if not isinstance(val, torch.Tensor | list | tuple):
+            self._number(node, val)
+            return
+        if not isinstance(target, torch._ops.OpOverload):
+            raise CaptureError(f"{op_name(target)} is not an operator of torch", where=origin_of(node.meta).line)
+        self._operator(node)
+
+    def _number(self, node: fx.Node, val: Any) -> None:
+        """Sizes are expressions, never nodes."""
+        if isinstance(val, torch.SymInt | torch.SymFloat | torch.SymBool):
+            if free_unbacked_symbols(val):
+                self.data_dependent.append(DataDependent(op_name(node.target), origin_of(node.meta)))
+                val = None
+            else:
+                val = None if isinstance(val, torch.SymBool) else self.sizes.scalar(val)
+        self._env[node] = val
+
+    def _operator(self, node: fx.Node) -> None:
+        target: Any = node.target
+        name, raw, origin = str(target), bind(node), origin_of(node.meta)
+        if name in _SAME:
+            self._env[node] = self._same(node, raw["self"], origin)
+        elif name in _CASTS:
+            self._env[node] = self._cast(node, raw["self"], origin)
+        elif name == "aten.batch_norm.default":
+            self._batch_norm(node, raw, origin)
+        elif written(target):
+            self._in_place(node, raw, origin)
+        elif may_alias(target) or name == "aten.dropout.default":
+            self._view(node, raw, origin)
+        else:
+            self._plain(node, _UNFILLED.get(name, name), raw, origin)
+
+    def _plain(self, node: fx.Node, op: str, raw: Mapping[str, Any], origin: Origin) -> None:
+        """An operator that makes new tensors."""
+        if op == "aten.zeros.default":
+            raw = {key: value for key, value in raw.items() if key != "memory_format"}
+        if op == "aten.instance_norm.default" and raw["use_input_stats"] and raw["running_mean"] is not None:
+            raise CaptureError(
+                "instance norm with running statistics in training is not supported",
+                code="C131",
+                where=origin.line or origin.path,
+                next="use track_running_stats=False, or put the layer into eval mode",
+            )
+        specs = self._specs(node, origin)
+        names = self._emit(op, self._arguments(raw), self._wanted(node, specs), origin)
+        views = [whole(value, spec) for value, spec in zip(names, specs, strict=True)]
+        self._env[node] = views[0] if isinstance(node.meta["val"], torch.Tensor) else views
+
+    def _arguments(self, raw: Mapping[str, Any]) -> Arguments:
+        return {name: operand(value, self._resolve) for name, value in raw.items()}
+
+    def _resolve(self, node: fx.Node) -> Operand:
+        return self._operand(self._env[node])
+
+    def _operand(self, held: Held) -> Operand:
+        if isinstance(held, View):
+            return Ref(read(held, self._emit))
+        if isinstance(held, list):
+            return tuple(self._operand(item) for item in held)
+        return held
+
+    def _specs(self, node: fx.Node, origin: Origin) -> list[TensorSpec]:
+        val = node.meta["val"]
+        tensors = [val] if isinstance(val, torch.Tensor) else [item for item in val if item is not None]
+        if any(isinstance(size, torch.SymInt) and free_unbacked_symbols(size) for t in tensors for size in t.shape):
+            self.data_dependent.append(DataDependent(op_name(node.target), origin))
+        return [self.sizes.spec(tensor) for tensor in tensors]
+
+    def _wanted(self, node: fx.Node, specs: list[TensorSpec]) -> list[tuple[str, TensorSpec]]:
+        """Names for the results of a node: its own, or those of the nodes that take the parts."""
+        if isinstance(node.meta["val"], torch.Tensor):
+            return [(node.name, specs[0])]
+        parts = {user.args[1]: user.name for user in node.users if getattr(user.target, "__name__", "") == "getitem"}
+        return [(parts.get(i, f"{node.name}_{i}"), spec) for i, spec in enumerate(specs)]
+
+    def _emit(self, op: str, arguments: Arguments, results: list[tuple[str, TensorSpec]], origin: Origin) -> list[str]:
+        values = tuple(Value(self._unique(name), spec) for name, spec in results)
+        node = Node(op, named(arguments), values, (), origin)
+        self.nodes.append(node)
+        if op != "aten.detach.default" and any(name in self._carries for name in node_inputs(node)):
+            self._carries.update(v.name for v in values if kind(v.spec.dtype) in ("float", "complex"))
+        return [value.name for value in values]
+
+    def _unique(self, name: str) -> str:
+        candidate, number = name, 1
+        while candidate in self._names:
+            candidate, number = f"{name}_{number}", number + 1
+        self._names.add(candidate)
+        return candidate
+
+    # memory ----------------------------------------------------------------------------------------------------
+
+    def _same(self, node: fx.Node, source: fx.Node, origin: Origin) -> View:
+        """An operator that changes no element: the same view, or the same value in other memory."""
+        view: View = self._env[source]
+        name = str(node.target)
+        if name == "aten.detach_.default":
+            write(view, read(self._detached(view, origin), self._emit), self._emit, origin)
+            return view
+        copies = name in ("aten.clone.default", "aten.lift_fresh_copy.default")
+        if not copies and (name != "aten.contiguous.default" or _shares_memory(node, source)):
+            return view
+        return whole(read(view, self._emit), view.spec)
+
+    def _cast(self, node: fx.Node, source: fx.Node, origin: Origin) -> View:
+        """All ways to convert dtypes as `aten.to.dtype`; a cast to the dtype that is there disappears."""
+        view: View = self._env[source]
+        spec = self.sizes.spec(node.meta["val"])
+        if spec.dtype == view.spec.dtype:
+            return view if _shares_memory(node, source) else whole(read(view, self._emit), spec)
+        return whole(self._to(read(view, self._emit), spec, node.name, origin), spec)
+
+    def _to(self, value: str, spec: TensorSpec, name: str, origin: Origin) -> str:
+        arguments: Arguments = {
+            "self": Ref(value),
+            "dtype": DType(spec.dtype),
+            "non_blocking": False,
+            "copy": False,
+            "memory_format": None,
+        }
+        return self._emit("aten.to.dtype", arguments, [(name, spec)], origin)[0]
+
+    def _view(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
+        """An operator whose result looks at the memory of its first argument."""
+        name = str(node.target)
+        data = next(iter(raw))
+        parent = self._env[raw[data]] if isinstance(raw[data], fx.Node) else None
+        aliases = name not in _MAYBE_COPIES or _shares_memory(node, raw[data])
+        if name == "aten.dropout.default":
+            aliases = not raw["train"]
+        if not isinstance(parent, View) or not aliases:
+            if isinstance(parent, View) and self._is_identity(node, raw, parent):
+                self._env[node] = whole(read(parent, self._emit), parent.spec)
+                return
+            self._plain(node, name, raw, origin)
+            return
+        if self._is_identity(node, raw, parent):
+            self._env[node] = parent
+            return
+        specs = self._specs(node, origin)
+        arguments, wanted = self._arguments(raw), self._wanted(node, specs)
+        names = self._emit(name, arguments, wanted, origin)
+        views = [
+            View(parent.memory, spec, parent, Step(name, arguments, wanted, i, origin), value, parent.memory.version)
+            for i, (spec, value) in enumerate(zip(specs, names, strict=True))
+        ]
+        self._env[node] = views[0] if isinstance(node.meta["val"], torch.Tensor) else views
+
+    def _is_identity(self, node: fx.Node, raw: Mapping[str, Any], parent: View) -> bool:
+        name = str(node.target)
+        if name == "aten.slice.Tensor":
+            return raw["start"] in (None, 0) and raw["end"] in (None, 2**63 - 1) and raw["step"] == 1
+        if name == "aten.detach.default":
+            return read(parent, self._emit) not in self._carries
+        if name in ("aten.view.default", "aten.expand.default", *_MAYBE_COPIES):
+            return self.sizes.spec(node.meta["val"]) == parent.spec
+        return False
+
+    def _in_place(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
+        """An operator that writes to its first argument."""
+        target: Any = node.target
+        data = next(iter(raw))
+        if written(target) != (data,) or not isinstance(raw[data], fx.Node):
+            raise CaptureError(
+                f"{target} writes to {', '.join(written(target))}",
+                code="C130",
+                where=origin.line or origin.path,
+                next="write it without out= and without in-place operations",
+            )
+        view: View = self._env[raw[data]]
+        packet = str(target).split(".")[1]
+        name = re.sub(r"_(?=_\d+$)|_$", "", node.name)  # relu__1 -> relu_1
+        if packet in ("copy_", "fill_", "zero_"):
+            new = self._filled(packet, view, raw, name, origin)
+        else:
+            new = self._computed(target, view, raw, name, origin)
+        write(view, new, self._emit, origin)
+        self._env[node] = view
+
+    def _computed(self, target: Any, view: View, raw: dict[str, Any], name: str, origin: Origin) -> str:
+        op = functional(target, origin)
+        tensors = {k: v.meta["val"] for k, v in raw.items() if isinstance(v, fx.Node) and _is_tensor(v)}
+        dtype = dtype_name(result_dtype(op, raw, tensors))
+        spec = TensorSpec(view.spec.shape, dtype)
+        arguments = self._arguments(raw)
+        result = self._emit(str(op), arguments, [(name, spec)], origin)[0]
+        return result if spec == view.spec else self._to(result, view.spec, name, origin)
+
+    def _filled(self, packet: str, view: View, raw: dict[str, Any], name: str, origin: Origin) -> str:
+        """The value after `copy_`, `fill_` or `zero_`."""
+        like: Arguments = {"dtype": None, "layout": None, "device": None, "pin_memory": None, "memory_format": None}
+        if packet == "zero_":
+            now = Ref(read(view, self._emit))
+            return self._emit("aten.zeros_like.default", {"self": now, **like}, [(name, view.spec)], origin)[0]
+        given = raw["src" if packet == "copy_" else "value"]
+        source = self._env[given] if isinstance(given, fx.Node) else given
+        if not isinstance(source, View):
+            now = Ref(read(view, self._emit))
+            arguments = {"self": now, "fill_value": operand(source, self._resolve), **like}
+            return self._emit("aten.full_like.default", arguments, [(name, view.spec)], origin)[0]
+        value, spec = read(source, self._emit), source.spec
+        if spec.dtype != view.spec.dtype:
+            spec = TensorSpec(spec.shape, view.spec.dtype)
+            value = self._to(value, spec, name, origin)
+        if spec.shape != view.spec.shape:
+            expand: Arguments = {"self": Ref(value), "size": view.spec.shape, "implicit": False}
+            value = self._emit("aten.expand.default", expand, [(name, view.spec)], origin)[0]
+        return value
+
+    # operators with state or regions -----------------------------------------------------------------------------
+
+    def _batch_norm(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
+        """In training it has three results: the output and the new running mean and variance."""
+        if not raw["training"] or raw["running_mean"] is None or raw["running_var"] is None:
+            self._plain(node, str(node.target), raw, origin)
+            return
+        mean: View = self._env[raw["running_mean"]]
+        var: View = self._env[raw["running_var"]]
+        spec = self._specs(node, origin)[0]
+        wanted = [(node.name, spec), (f"{node.name}_mean", mean.spec), (f"{node.name}_var", var.spec)]
+        result, *new = self._emit(str(node.target), self._arguments(raw), wanted, origin)
+        self._carries.difference_update(new)
+        for view, value in zip((mean, var), new, strict=True):
+            write(view, value, self._emit, origin)
+        self._env[node] = whole(result, spec)
+
+    def _higher_order(self, node: fx.Node) -> None:
+        name = op_name(node.target)
+        if name == "higher_order.wrap_with_set_grad_enabled":
+            enabled, body, *given = node.args
+            self._inline(node, body, given, stop_gradient=not enabled)
+        elif name == "higher_order.wrap_with_autocast":
+            _, dtype, enabled, _, body, *given = node.args
+            if enabled:
+                raise CaptureError(
+                    f"the model computes inside torch.autocast to {dtype}",
+                    code="C132",
+                    where=origin_of(node.meta).line,
+                    why="autocast chooses dtypes operator by operator, which JAX does not have",
+                    next="convert dtypes where you want them: x.to(torch.bfloat16), or model.to(torch.bfloat16)",
+                )
+            self._inline(node, body, given, stop_gradient=False)
+        else:
+            raw = {f"argument_{i}": value for i, value in enumerate(node.args)}
+            if not isinstance(node.meta.get("val"), torch.Tensor | list | tuple):
+                self._env[node] = None
+                return
+            self._plain(node, name, raw, origin_of(node.meta))
+
+    def _inline(self, node: fx.Node, body: Any, given: list[Any], stop_gradient: bool) -> None:
+        """The nodes of a region in its place; without gradients, what leaves it is detached."""
+        inner: fx.GraphModule = self._env[body]
+        outside = [self._env[item] if isinstance(item, fx.Node) else item for item in given]
+        for placeholder, held in zip(inner.graph.find_nodes(op="placeholder"), outside, strict=True):
+            self._env[placeholder] = held
+        results = []
+        for item in self.walk(inner.graph):
+            held = self._env[item] if isinstance(item, fx.Node) else item
+            passed = any(held is other for other in outside)
+            if stop_gradient and not passed and isinstance(held, View):
+                held = self._detached(held, origin_of(item.meta, origin_of(node.meta)))
+            results.append(held)
+        self._env[node] = results
+
+    def _detached(self, view: View, origin: Origin) -> View:
+        value = read(view, self._emit)
+        if value not in self._carries:
+            return view
+        return whole(
+            self._emit("aten.detach.default", {"self": Ref(value)}, [(f"{value}_detached", view.spec)], origin)[0],
+            view.spec,
+        )
+
+
+def _is_tensor(node: fx.Node) -> bool:
+    return isinstance(node.meta.get("val"), torch.Tensor)
+
+
+def _shares_memory(node: fx.Node, source: fx.Node) -> bool:
+    """Whether two traced tensors are the same memory: fake tensors keep the identity of their storage."""
+    a, b = node.meta["val"], source.meta["val"]
+    return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+def _attribute(node: fx.Node) -> Any:
+    found: Any = node.graph.owning_module
+    for part in str(node.target).split("."):
+        found = getattr(found, part)
+    return found
+
+
+def without_dead(nodes: list[Node], needed: Callable[[], set[str]]) -> tuple[Node, ...]:
+    """The nodes that something needs: outputs and new states, and what they are made from."""
+    wanted = needed()
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if any(value.name in wanted for value in node.outputs):
+            wanted.update(node_inputs(node))
+            kept.append(node)
+    return tuple(reversed(kept))

@@ -1,0 +1,147 @@
+"""Tensors that share memory, without memory: what a write through one name changes for all others.
+
+Traced code may write through views (`z[:, 0] = 0`). Here a piece of memory is a `Memory` that holds a value of the
+graph; a `View` is a way of looking at it, reached from a parent view by one operator. A write makes a new value for
+the memory, by undoing the operators on the way; views that are read later are made again from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from regauge.errors import CaptureError
+from regauge.ir.graph import Operand, Origin, Ref, TensorSpec
+
+Arguments = dict[str, Operand]
+# (operator, arguments, results as (wanted name, spec), origin) -> names of the results
+Emit = Callable[[str, Arguments, list[tuple[str, TensorSpec]], Origin], list[str]]
+
+
+@dataclass(eq=False)
+class Memory:
+    """A piece of memory.
+
+    Attributes:
+        value: the graph value that it holds now.
+        version: how often it has been written to.
+        owner: what it belongs to besides the traced code: ``buffer x``, ``parameter x``, ``input x`` or nothing.
+    """
+
+    value: str
+    version: int = 0
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The operator that makes a view of its parent: its other arguments, and which of its results the view is."""
+
+    op: str
+    arguments: Arguments
+    results: list[tuple[str, TensorSpec]]
+    index: int
+    origin: Origin
+
+    @property
+    def data(self) -> str:
+        """The name of the argument that is the parent."""
+        return next(iter(self.arguments))
+
+
+@dataclass(eq=False)
+class View:
+    """A tensor as the traced code holds it.
+
+    Attributes:
+        memory: what it looks at.
+        spec: its shape and dtype.
+        parent: the view that it was made from; None where it is the whole memory.
+        step: how it was made from the parent.
+        value: the graph value that it was when the memory had version `version`.
+    """
+
+    memory: Memory
+    spec: TensorSpec
+    parent: View | None = None
+    step: Step | None = None
+    value: str = ""
+    version: int = 0
+
+
+def whole(value: str, spec: TensorSpec, owner: str = "") -> View:
+    """A tensor with memory of its own."""
+    return View(Memory(value, owner=owner), spec, value=value)
+
+
+def read(view: View, emit: Emit) -> str:
+    """The graph value of a view now."""
+    if view.parent is None or view.step is None:
+        return view.memory.value
+    if view.version != view.memory.version:
+        source = read(view.parent, emit)
+        arguments = {**view.step.arguments, view.step.data: Ref(source)}
+        view.value = emit(view.step.op, arguments, view.step.results, view.step.origin)[view.step.index]
+        view.version = view.memory.version
+    return view.value
+
+
+def write(view: View, new: str, emit: Emit, origin: Origin) -> None:
+    """Make `new` the value of a view, and with it change what its memory holds.
+
+    Raises:
+        CaptureError: the view cannot be written through (overlapping elements, or an operator without an inverse).
+    """
+    if view.parent is None or view.step is None:
+        view.memory.value = new
+        view.memory.version += 1
+        return
+    before = read(view.parent, emit)
+    write(view.parent, _undo(view.step, view.parent.spec, before, new, emit, origin), emit, origin)
+    view.value, view.version = new, view.memory.version
+
+
+# Operators whose result has all elements of the parent in the same order: undone by giving the shape back.
+_RESHAPES = frozenset(
+    {
+        *(f"aten.{name}.default" for name in ("view", "reshape", "unsqueeze", "squeeze", "view_as", "reshape_as")),
+        "aten._unsafe_view.default",
+        "aten.flatten.using_ints",
+        "aten.unflatten.int",
+        "aten.squeeze.dim",
+        "aten.squeeze.dims",
+    }
+)
+_TRANSPARENT = frozenset({"aten.detach.default", "aten.alias.default", "aten.dropout.default"})
+
+
+def _undo(step: Step, parent: TensorSpec, before: str, new: str, emit: Emit, origin: Origin) -> str:
+    """The parent's value after the view was given the value `new`."""
+    arguments = step.arguments
+
+    def make(op: str, changed: Arguments) -> str:
+        return emit(op, changed, [(op.split(".")[1], parent)], origin)[0]
+
+    if step.op in _TRANSPARENT:
+        return new
+    if step.op in _RESHAPES:
+        return make("aten.view.default", {"self": Ref(new), "size": parent.shape})
+    if step.op in ("aten.select.int", "aten.slice.Tensor"):
+        rest = {name: value for name, value in arguments.items() if name != "self"}
+        scatter = "aten.select_scatter.default" if step.op == "aten.select.int" else "aten.slice_scatter.default"
+        return make(scatter, {"self": Ref(before), "src": Ref(new), **rest})
+    if step.op in ("aten.transpose.int", "aten.t.default"):
+        return make(step.op, {**arguments, "self": Ref(new)})
+    if step.op == "aten.permute.default":
+        axes = [int(axis) % parent.ndim for axis in arguments["dims"]]  # type: ignore[union-attr, arg-type]
+        return make(step.op, {"self": Ref(new), "dims": tuple(axes.index(i) for i in range(parent.ndim))})
+    if step.op == "aten.diagonal.default":
+        rest = {name: value for name, value in arguments.items() if name != "self"}
+        return make("aten.diagonal_scatter.default", {"self": Ref(before), "src": Ref(new), **rest})
+    raise CaptureError(
+        f"an in-place operation writes through a view made by {step.op}",
+        code="C130",
+        where=origin.line or origin.path,
+        why="the write cannot be expressed as a new value of the tensor that the view belongs to",
+        next="write it without the view: y = torch.where(...), torch.cat(...), or index the tensor itself",
+    )

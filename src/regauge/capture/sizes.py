@@ -1,0 +1,138 @@
+"""Sizes of torch's symbolic shapes as text over the graph's own symbol names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy
+import torch
+from torch.utils._sympy import functions as torch_functions
+
+from regauge.errors import CaptureError
+from regauge.ir.graph import Dim, Sym, TensorSpec
+
+_FLOOR_DIVISIONS = (torch_functions.FloorDiv, torch_functions.CleanDiv)
+_MODULOS = (torch_functions.Mod, torch_functions.PythonMod, sympy.Mod)
+_TRUE_DIVISIONS = (torch_functions.IntTrueDiv, torch_functions.FloatTrueDiv)
+_EXTREMA = {"Max": "max", "Min": "min"}
+
+# binding strength of what an expression is printed as
+_SUM, _PRODUCT, _POWER, _ATOM = range(4)
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32`` of ``torch.float32``."""
+    return str(dtype).removeprefix("torch.")
+
+
+@dataclass
+class Sizes:
+    """Names for symbols, and the text of every size expression.
+
+    Attributes:
+        names: torch's symbol (``s77``) -> the graph's (``batch``).
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    _texts: dict[sympy.Expr, Dim | float] = field(default_factory=dict)
+
+    def dim(self, size: Any) -> Dim:
+        """An int or SymInt as an int or a `Sym`."""
+        if type(size) is int:
+            return size
+        found = self.scalar(size)
+        if isinstance(found, float):
+            raise CaptureError(f"the size {size} is not an integer")
+        return found
+
+    def scalar(self, size: Any) -> Dim | float:
+        """A SymInt or SymFloat as a number, or as a `Sym` where it depends on symbols."""
+        if not isinstance(size, torch.SymInt | torch.SymFloat):
+            return size
+        expression = size.node.expr
+        if expression not in self._texts:
+            self._texts[expression] = self._convert(expression)
+        return self._texts[expression]
+
+    def spec(self, tensor: torch.Tensor) -> TensorSpec:
+        """Shape and dtype of a (fake) tensor."""
+        return TensorSpec(tuple(self.dim(size) for size in tensor.shape), dtype_name(tensor.dtype))
+
+    def _convert(self, expression: sympy.Expr) -> Dim | float:
+        if expression.is_Integer:
+            return int(expression)
+        if expression.is_number:
+            return float(expression)
+        return Sym(self._text(expression, _SUM))
+
+    def _text(self, expression: sympy.Expr, around: int) -> str:
+        text, strength = self._print(expression)
+        return f"({text})" if strength < around else text
+
+    def _print(self, expression: sympy.Expr) -> tuple[str, int]:
+        if expression.is_Symbol:
+            return self.names.get(expression.name, expression.name), _ATOM
+        if expression.is_Integer:
+            return str(expression), _ATOM if expression >= 0 else _SUM
+        if expression.is_number:
+            return repr(float(expression)), _ATOM
+        if expression.is_Add:
+            return self._sum(expression), _SUM
+        if expression.is_Mul:
+            factors = sorted(expression.args, key=lambda factor: not factor.is_number)
+            return " * ".join(self._text(factor, _POWER) for factor in factors), _PRODUCT
+        if expression.is_Pow:
+            base, exponent = expression.args
+            return f"{self._text(base, _ATOM)} ** {self._text(exponent, _ATOM)}", _POWER
+        return self._function(expression)
+
+    def _sum(self, expression: sympy.Expr) -> str:
+        text = ""
+        for term in sorted(expression.args, key=lambda term: (term.is_number, _is_negative(term), str(term))):
+            if _is_negative(term):
+                text += f" - {self._text(-term, _PRODUCT)}" if text else self._text(term, _PRODUCT)
+            else:
+                text += f" + {self._text(term, _PRODUCT)}" if text else self._text(term, _PRODUCT)
+        return text
+
+    def _function(self, expression: sympy.Expr) -> tuple[str, int]:
+        name, arguments = type(expression).__name__, expression.args
+        if isinstance(expression, _FLOOR_DIVISIONS):
+            return self._binary("//", arguments), _PRODUCT
+        if isinstance(expression, _MODULOS):
+            return self._binary("%", arguments), _PRODUCT
+        if isinstance(expression, _TRUE_DIVISIONS):
+            return self._binary("/", arguments), _PRODUCT
+        if isinstance(expression, torch_functions.ToFloat):
+            return self._print(arguments[0])
+        if isinstance(expression, torch_functions.PowByNatural | torch_functions.FloatPow):
+            return f"{self._text(arguments[0], _ATOM)} ** {self._text(arguments[1], _ATOM)}", _POWER
+        if name in _EXTREMA:
+            return f"{_EXTREMA[name]}({', '.join(self._text(a, _SUM) for a in arguments)})", _ATOM
+        if name == "OpaqueUnaryFn_sqrt":
+            return f"{self._text(arguments[0], _ATOM)} ** 0.5", _POWER
+        raise CaptureError(
+            f"a size is computed in a way that has no counterpart: {expression}",
+            code="C105",
+            next="compute sizes with +, -, *, //, %, min and max only",
+        )
+
+    def _binary(self, operator: str, arguments: tuple[sympy.Expr, ...]) -> str:
+        left, right = arguments
+        return f"{self._text(left, _PRODUCT)} {operator} {self._text(right, _POWER)}"
+
+
+def _is_negative(term: sympy.Expr) -> bool:
+    return bool(term.could_extract_minus_sign()) and not term.is_Symbol
+
+
+def symbols_of(tensors: list[torch.Tensor]) -> list[torch.SymInt]:
+    """The sizes of tensors that are one free symbol each, in order, without repeats."""
+    found: dict[str, torch.SymInt] = {}
+    for tensor in tensors:
+        for size in tensor.shape:
+            if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
+                found.setdefault(size.node.expr.name, size)
+    return list(found.values())

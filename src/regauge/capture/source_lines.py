@@ -1,0 +1,69 @@
+"""Which of all the lines on a stack are the person's own: neither torch's machinery nor regauge's."""
+
+from __future__ import annotations
+
+import re
+import sysconfig
+import traceback
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import regauge
+from regauge.ir.graph import Frame, ModuleStep, Origin
+
+_TORCH = str(Path(torch.__file__).parent) + "/"
+_REGAUGE = str(Path(regauge.__file__).parent) + "/"
+_PROJECTS = _REGAUGE + "projects/"
+_STANDARD = sysconfig.get_path("stdlib") + "/"
+_UNKNOWN = Origin()
+_FRAME = re.compile(r'^ *File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)', re.MULTILINE)
+
+
+@lru_cache(maxsize=4096)
+def is_own(file: str) -> bool:
+    """Whether a file is the person's, or a library's that builds on torch (transformers, timm)."""
+    if file.startswith("<") or not file.endswith(".py"):
+        return False
+    if file.startswith(_REGAUGE):
+        return file.startswith(_PROJECTS)
+    if file.startswith((_TORCH, "torch/")):
+        return False
+    return "site-packages" in file or not file.startswith(_STANDARD)
+
+
+@lru_cache(maxsize=65536)
+def own_frames(stack_trace: str) -> tuple[Frame, ...]:
+    """The own lines of a printed stack trace, outermost first."""
+    found = (Frame(m["file"], int(m["line"]), m["function"]) for m in _FRAME.finditer(stack_trace))
+    return tuple(frame for frame in found if is_own(frame.file))
+
+
+def origin_of(meta: dict[str, Any], outer: Origin = _UNKNOWN) -> Origin:
+    """The origin of a node of torch.fx from its metadata; what is missing is taken from `outer`."""
+    stack = meta.get("nn_module_stack") or {}
+    steps = tuple(ModuleStep(path, kind, call) for call, (path, kind) in _named(stack))
+    frames = own_frames(meta.get("stack_trace") or "")
+    return Origin(steps or outer.modules, frames or outer.frames)
+
+
+def _named(stack: dict[str, tuple[str, Any]]) -> list[tuple[str, tuple[str, str]]]:
+    return [
+        (call, (path, kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"))
+        for call, (path, kind) in stack.items()
+        if not call.startswith("_empty_nn_module_stack")
+    ]
+
+
+def own_line(error: BaseException) -> str:
+    """``file.py:12`` of the innermost own line in an error's traceback, or an empty string."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if is_own(f.filename)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def own_source(error: BaseException) -> str:
+    """The text of that line."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if is_own(f.filename)]
+    return (frames[-1].line or "") if frames else ""

@@ -1,0 +1,380 @@
+"""Capture of a torch model: `torch.export` in its training form, made functional, as a `Graph`."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.utils import _pytree as pytree
+
+from regauge.capture import dynamic as sizes_of_inputs
+from regauge.capture import failures, training_mode, weights
+from regauge.capture.functionalise import Functionaliser, without_dead
+from regauge.capture.sizes import Sizes
+from regauge.capture.source_lines import own_line
+from regauge.errors import BadCase, CaptureError
+from regauge.findings import Finding
+from regauge.ir.check import check_graph
+from regauge.ir.graph import Graph, Operand, Ref, Sym, Value, node_inputs, references
+from regauge.run.protocol import flatten_tree
+from regauge.run.torch_subject import FunctionModule, TorchSubject
+
+Inputs = tuple[Any, ...] | dict[str, Any]
+Dynamic = Literal["auto"] | dict[str, Any] | tuple[Any, ...] | None
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A captured model.
+
+    Attributes:
+        graph: the model in the mode that was asked for.
+        graph_eval: the model in evaluation, where that is different code; else None.
+        tensors: weights and constants by name, the first of tied ones only; they share memory with the model.
+        outputs: what the model gives for the inputs in evaluation, a pytree of tensors without gradients.
+        findings: what a person should know.
+        seconds: wall time by stage: run, export, functionalise.
+    """
+
+    graph: Graph
+    graph_eval: Graph | None
+    tensors: dict[str, torch.Tensor]
+    outputs: Any
+    findings: tuple[Finding, ...]
+    seconds: dict[str, float]
+
+
+@dataclass
+class _Stages:
+    """Wall time and findings, as they come."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, stage: str, began: float) -> None:
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+def capture_module(
+    model: nn.Module | Callable[..., Any], inputs: Inputs, *, train: bool, dynamic: Dynamic = "auto"
+) -> Captured:
+    """Capture a model on example inputs; the model, its modes, buffers and the random streams stay as they are.
+
+    Args:
+        model: a module, or a function of tensors.
+        inputs: tuple of positional or dict of keyword arguments, any pytree of tensors and constants.
+        train: capture what the model does in training; parts that were left in evaluation stay there.
+        dynamic: ``"auto"`` keeps batch and token lengths symbolic where export can prove it, None fixes all sizes,
+            anything else is passed to torch.export as its `dynamic_shapes`.
+
+    Raises:
+        BadCase: the model rejects the inputs, or weights or outputs are not finite.
+        CaptureError: the model cannot be captured; the message names the person's own line.
+    """
+    module = model if isinstance(model, nn.Module) else FunctionModule(model)
+    name = type(module).__name__ if isinstance(model, nn.Module) else getattr(model, "__name__", "the function")
+    weights.require_usable(module)
+    stages = _Stages()
+    with training_mode.unchanged(module):
+        began = time.perf_counter()
+        outputs = _run(module, inputs, name)
+        stages.add("run", began)
+        training_mode.set_mode(module, False)
+    with training_mode.unchanged(module):
+        training_mode.set_mode(module, train)
+        frozen = training_mode.left_in_evaluation(module) if train else []
+        example = _example(module, inputs, name) if dynamic == "auto" else inputs
+        program, reads = _export(module, example, dynamic, name, stages)
+        graph, tensors = _convert(module, program, name, stages)
+        graph_eval = None
+        if train and reads.that_matter():
+            training_mode.set_mode(module, False)
+            graph_eval = _evaluation(module, example, dynamic, name, graph, stages)
+    if frozen:
+        stages.findings.append(training_mode.evaluation_finding(frozen))
+    if dynamic == "auto":
+        stages.findings += _fixed(program, example)
+    findings = tuple(dict.fromkeys(stages.findings))
+    graph = replace(graph, findings=findings)
+    return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds)
+
+
+def capture_function(function: Callable[..., Any], args: tuple[Any, ...], *, dynamic: Dynamic = "auto") -> Captured:
+    """Capture a function of tensors, or a module used as one (a loss); tensors that it closes over become constants.
+
+    Raises:
+        CaptureError: as `capture_module`; also when it reads a tensor that an optimizer changes.
+    """
+    captured = capture_module(function, args, train=True, dynamic=dynamic)
+    trained = [w.name for w in captured.graph.weights if w.trainable and w.value]
+    if trained:
+        raise CaptureError(
+            f"the function reads trainable tensors of its own: {', '.join(trained)}",
+            code="C108",
+            why="their gradient would be lost, because the function only gets the model's outputs",
+            next="return what it needs from the model, so that it comes with the outputs",
+        )
+    return captured
+
+
+# running and exporting -----------------------------------------------------------------------------------------------
+
+
+def _run(model: nn.Module, inputs: Inputs, name: str) -> Any:
+    """The model's outputs in evaluation, which shows that it accepts its inputs."""
+    try:
+        flatten_tree(inputs, lambda leaf: isinstance(leaf, torch.Tensor), "inputs")
+    except TypeError as error:
+        raise BadCase(
+            f"the inputs of the case are not a tree of tensors: {error}",
+            code="B111",
+            next="give torch tensors in tuples, lists and dicts: torch.from_numpy(array) makes one of a numpy array",
+        ) from error
+    model.eval()
+    try:
+        with torch.no_grad():
+            outputs = TorchSubject.call(model, inputs)
+    except Exception as error:
+        raise failures.rejected(error, name) from error
+    try:
+        _, leaves = flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))
+    except TypeError as error:
+        raise _unknown_container(error, name) from error
+    broken = [f"{key or 'the output'}: {problem}" for key, t in leaves.items() if (problem := weights.not_finite(t))]
+    if broken:
+        raise BadCase(
+            f"{name} gives outputs that are not finite",
+            code="B121",
+            details=broken[:20],
+            why="NaN compares equal to nothing, so the conversion could not be checked",
+            next="give inputs for which the outputs are finite",
+        )
+    if not leaves:
+        raise BadCase(f"{name} returns no tensor", code="B122", received=type(outputs).__name__)
+    return outputs
+
+
+def _unknown_container(error: TypeError, name: str) -> CaptureError:
+    text = str(error)
+    cache = "Cache" in text
+    return CaptureError(
+        f"an output of {name} is not a tree of tensors: {text}",
+        code="C103",
+        why="a converted model returns tuples, lists, dicts and dataclasses of arrays",
+        next="pass use_cache=False in the inputs, or set model.config.use_cache = False"
+        if cache
+        else "wrap the model in a module that returns the tensors you need",
+    )
+
+
+def _example(model: nn.Module, inputs: Inputs, name: str) -> Inputs:
+    """The inputs, with a batch of one doubled where the model takes two: export fixes sizes of 1."""
+    if not sizes_of_inputs.is_single(inputs):
+        return inputs
+    twice = sizes_of_inputs.doubled(inputs)
+    try:
+        with training_mode.unchanged(model), torch.no_grad():
+            training_mode.set_mode(model, False)
+            TorchSubject.call(model, twice)
+    except Exception:  # whatever it says, this model wants a first size of 1
+        return inputs
+    return twice
+
+
+def _export(
+    model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, stages: _Stages
+) -> tuple[ExportedProgram, training_mode.Reads]:
+    args, kwargs = sizes_of_inputs.as_call(inputs)
+    began = time.perf_counter()
+    try:
+        with training_mode.watched() as reads, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shapes = sizes_of_inputs.shapes(model, inputs) if dynamic == "auto" else dynamic
+            try:
+                program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
+            except Exception as error:
+                if shapes is None or dynamic != "auto" or failures.is_data_dependent(error):
+                    raise
+                program = torch.export.export(model, args, kwargs or None, strict=False)
+                reason = str(error).strip().splitlines()[0][:200]
+                text = f"All sizes are fixed: torch.export refuses symbolic ones ({type(error).__name__}: {reason})."
+                stages.findings.append(Finding("C110", "warning", own_line(error), text))
+    except Exception as error:
+        raise failures.not_captured(error, name) from error
+    stages.add("export", began)
+    return program, reads
+
+
+def _evaluation(
+    model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, training: Graph, stages: _Stages
+) -> Graph | None:
+    """The graph in evaluation, if it is different code from the one in training."""
+    program, _ = _export(model, inputs, dynamic, name, stages)
+    graph, _ = _convert(model, program, name, stages)
+    different = training_mode.differences(training, graph)
+    if not different:
+        return None
+    stages.findings.append(training_mode.mode_finding(different))
+    return graph
+
+
+def _fixed(program: ExportedProgram, inputs: Inputs) -> list[Finding]:
+    nodes = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
+    tensors = [
+        (spec.arg.name, nodes[spec.arg.name].meta["val"])
+        for spec in program.graph_signature.input_specs
+        if spec.kind is InputKind.USER_INPUT and isinstance(nodes[spec.arg.name].meta.get("val"), torch.Tensor)
+    ]
+    return sizes_of_inputs.fixed_sizes(tensors)
+
+
+# from the exported program to the graph ------------------------------------------------------------------------------
+
+
+def _convert(
+    model: nn.Module, program: ExportedProgram, name: str, stages: _Stages
+) -> tuple[Graph, dict[str, torch.Tensor]]:
+    began = time.perf_counter()
+    graph, tensors = _Conversion(model, program, name).graph()
+    check_graph(graph)
+    stages.add("functionalise", began)
+    return graph, tensors
+
+
+class _Conversion:
+    """One exported program on its way to a graph."""
+
+    def __init__(self, model: nn.Module, program: ExportedProgram, name: str) -> None:
+        self.program = program
+        self.name = name
+        self.placeholders = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
+        self.owned = weights.collect(model, program.graph_signature, program.constants)
+        self.user = [s.arg.name for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
+        self.arrays = [(n, v) for n in self.user if isinstance(v := self._value(n), torch.Tensor)]
+        self.names = sizes_of_inputs.symbol_names(self.arrays, self.placeholders)
+        self.sizes = Sizes(self.names)
+
+    def _value(self, name: str) -> Any:
+        return self.placeholders[name].meta.get("val") if name in self.placeholders else None
+
+    def graph(self) -> tuple[Graph, dict[str, torch.Tensor]]:
+        specs = {spec.name: spec for spec in self.owned.specs}
+        floats = {name for name, value in self.arrays if value.is_floating_point() or value.is_complex()}
+        trained = {p for p, weight in self.owned.readers.items() if specs[weight].trainable}
+        walk = Functionaliser(self.program.graph_module, self.sizes, floats | trained)
+        held = self._take(walk, {name: spec.role for name, spec in specs.items()})
+        raw = walk.walk(self.program.graph)
+        outputs, out_tree = self._outputs(walk, raw)
+        if walk.data_dependent:
+            raise failures.depends_on_values(walk.data_dependent, self.name)
+        mutations = self._mutations(held)
+        needed = {name for operand in outputs for name in references(operand)} | {value for _, value in mutations}
+        nodes = without_dead(walk.nodes, lambda: set(needed))
+        read = {name for node in nodes for name in node_inputs(node)} | needed
+        values = {weight: view.memory_value for weight, view in held.items() if view.memory_value in read}
+        tensors = [value for _, value in self.arrays]
+        return Graph(
+            dialect="aten",
+            inputs=tuple(Value(name, self.sizes.spec(value)) for name, value in self.arrays),
+            weights=weights.with_values(self.owned.specs, values),
+            nodes=nodes,
+            outputs=outputs,
+            mutations=mutations,
+            symbols=sizes_of_inputs.symbols(tensors, self.names, self.program.range_constraints),
+            in_tree=self._in_tree(),
+            out_tree=out_tree,
+        ), self.owned.tensors
+
+    def _take(self, walk: Functionaliser, roles: dict[str, str]) -> dict[str, _Held]:
+        """Declare all placeholders; gives the view of each weight that has one."""
+        held: dict[str, _Held] = {}
+        for name, node in self.placeholders.items():
+            weight = self.owned.readers.get(name)
+            if weight is not None:
+                if weight in held:
+                    walk.hold(node, held[weight].view)
+                else:
+                    held[weight] = _Held(name, walk.take(node, name, f"{roles[weight]} {weight}"))
+            elif isinstance(node.meta.get("val"), torch.Tensor):
+                walk.take(node, name, f"input {name}")
+            else:
+                walk.hold(node, None)
+        self.inputs = {n: walk.held(self.placeholders[n]) for n, _ in self.arrays}
+        return held
+
+    def _mutations(self, held: dict[str, _Held]) -> tuple[tuple[str, str], ...]:
+        """Buffers with the values that they hold after the call; anything else that was written to is refused."""
+        views = [*(item.view for item in held.values()), *self.inputs.values()]
+        for view in views:
+            if view.memory.version and not view.memory.owner.startswith("buffer "):
+                raise CaptureError(
+                    f"{self.name} changes its {view.memory.owner} in place",
+                    code="C109",
+                    why="a JAX function cannot change what it is given; only buffers are carried along as state",
+                    next="work on a copy (x = x.clone()), or make a tensor attribute a buffer with register_buffer",
+                )
+        return tuple((w, item.view.memory.value) for w, item in held.items() if item.view.memory.version)
+
+    # trees -----------------------------------------------------------------------------------------------------
+
+    def _outputs(self, walk: Functionaliser, raw: tuple[Any, ...]) -> tuple[tuple[Operand, ...], Any]:
+        operands = [walk.result(item) for item in raw]
+        leaves = [_Leaf(op.name) if isinstance(op, Ref) else self._constant(op) for op in operands]
+        tree = pytree.tree_unflatten(leaves, self.program.call_spec.out_spec)
+        return tuple(op for op in operands if isinstance(op, Ref)), _skeleton(tree)
+
+    def _constant(self, operand: Operand) -> Any:
+        if isinstance(operand, Sym):
+            raise CaptureError(
+                f"{self.name} returns the size {operand.text}, which is no array",
+                code="C103",
+                next="return tensors only; the caller can read sizes from their shapes",
+            )
+        return operand
+
+    def _in_tree(self) -> Any:
+        arrays = {name for name, _ in self.arrays}
+        signature = self.program.graph_signature.input_specs
+        constants = {s.arg.name: getattr(s.arg, "value", None) for s in signature if s.kind is InputKind.USER_INPUT}
+        leaves = [_Leaf(name) if name in arrays else constants[name] for name in self.user]
+        args, kwargs = pytree.tree_unflatten(leaves, self.program.call_spec.in_spec)
+        return _skeleton(dict(kwargs) if kwargs else tuple(args))
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A weight that the graph reads: the name of its value before the call, and its view."""
+
+    memory_value: str
+    view: Any
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """Stands for an array in a pytree."""
+
+    name: str
+
+
+def _skeleton(tree: Any) -> Any:
+    """A skeleton whose leaves are the names that the `_Leaf` objects carry."""
+    skeleton, leaves = flatten_tree(tree, lambda item: isinstance(item, _Leaf))
+
+    def named(part: Any) -> Any:
+        if "leaf" in part:
+            return {"leaf": leaves[part["leaf"]].name}
+        if "dict" in part:
+            return {**part, "dict": {key: named(item) for key, item in part["dict"].items()}}
+        for container in ("tuple", "list"):
+            if container in part:
+                return {container: [named(item) for item in part[container]]}
+        return part
+
+    return named(skeleton)

@@ -1,0 +1,253 @@
+"""Training and evaluation: which one is captured, and whether the other is the same code.
+
+A converted module serves both modes, because dropout and batch norm follow a switch of their own. That holds unless
+the person's code asks for `self.training` itself; so reads of it are watched during export, and only where one
+matters is the model exported in the other mode too.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regauge.capture.source_lines import is_own
+from regauge.findings import Finding
+from regauge.ir.graph import Graph, Node, Operand, Ref, node_inputs, references
+
+# Arguments through which a dropout learns the mode or its rate.
+_RATE_NAMES = frozenset({"dropout", "dropout_p", "attn_dropout", "attention_dropout", "p", "training", "train"})
+_DROPOUT_CALL = re.compile(r"(^|_)dropout[123]?d?$")
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Whatever happens inside, the model has its modes and buffers afterwards, and random streams their state."""
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    python = random.getstate()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        for module, mode in modes:
+            module.training = mode
+        with torch.no_grad():
+            for buffer, before in buffers:
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
+
+
+def set_mode(model: nn.Module, train: bool) -> None:
+    """Training mode keeps sub-modules that a person left in evaluation inside a training model."""
+    if not train:
+        model.eval()
+    elif not model.training:
+        model.train()
+
+
+def left_in_evaluation(model: nn.Module) -> list[str]:
+    """Paths of modules whose mode matters and that stay in evaluation while the model trains."""
+    kinds = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)
+    return [path for path, module in model.named_modules() if isinstance(module, kinds) and not module.training]
+
+
+# reads of self.training --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Reads:
+    """Lines of own code that asked for the mode: (file, line)."""
+
+    lines: set[tuple[str, int]] = field(default_factory=set)
+
+    def that_matter(self) -> list[tuple[str, int]]:
+        """Those that are not just the switch of a dropout."""
+        return sorted(line for line in self.lines if not _is_dropout_switch(*line))
+
+
+class _WatchedTraining:
+    """A descriptor in place of the attribute: instances keep the value in their `__dict__`, where it always is."""
+
+    def __init__(self, reads: Reads) -> None:
+        self.reads = reads
+
+    def __get__(self, module: Any, owner: type | None = None) -> Any:
+        if module is None or "training" not in module.__dict__:
+            raise AttributeError("training")
+        caller = sys._getframe(1)
+        if is_own(caller.f_code.co_filename):
+            self.reads.lines.add((caller.f_code.co_filename, caller.f_lineno))
+        return module.__dict__["training"]
+
+    def __set__(self, module: Any, value: bool) -> None:
+        module.__dict__["training"] = value
+
+
+@contextmanager
+def watched() -> Iterator[Reads]:
+    """Record which own lines read `module.training` while the block runs."""
+    reads = Reads()
+    nn.Module.training = _WatchedTraining(reads)  # type: ignore[assignment]
+    try:
+        yield reads
+    finally:
+        del nn.Module.training
+
+
+def _is_dropout_switch(file: str, line: int) -> bool:
+    """Whether every `.training` of a line only switches a dropout or sets its rate."""
+    found = [harmless for first, last, harmless in _reads_in(file) if first <= line <= last]
+    return bool(found) and all(found)
+
+
+@lru_cache(maxsize=256)
+def _reads_in(file: str) -> tuple[tuple[int, int, bool], ...]:
+    """(first line, last line, only switches a dropout) of every `.training` in a file."""
+    try:
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return ()
+    switched: set[ast.Attribute] = set()
+    found: list[ast.Attribute] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            switched.update(_switches(node))
+        if isinstance(node, ast.Attribute) and node.attr == "training":
+            found.append(node)
+    return tuple((node.lineno, node.end_lineno or node.lineno, node in switched) for node in found)
+
+
+def _switches(call: ast.Call) -> Iterator[ast.Attribute]:
+    """The reads of the mode in arguments of a call that are a dropout's switch, or choose its rate."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    is_dropout = _DROPOUT_CALL.search(name.lower()) is not None
+    for argument in [*call.args, *call.keywords]:
+        key = argument.arg if isinstance(argument, ast.keyword) else None
+        value: ast.expr = argument.value if isinstance(argument, ast.keyword) else argument
+        if is_dropout and _is_read(value):
+            yield value  # type: ignore[misc]
+        if isinstance(value, ast.IfExp) and (is_dropout or key in _RATE_NAMES):
+            test: ast.expr = value.test.operand if isinstance(value.test, ast.UnaryOp) else value.test
+            if _is_read(test):
+                yield test  # type: ignore[misc]
+
+
+def _is_read(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "training"
+
+
+# comparing the two modes ---------------------------------------------------------------------------------------------
+
+_DROPS = frozenset({"aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default"})
+_SWITCHES: dict[str, dict[str, Operand]] = {
+    "aten.scaled_dot_product_attention.default": {"dropout_p": 0.0},
+    "aten.batch_norm.default": {"training": False},
+    "aten.instance_norm.default": {"use_input_stats": True},
+    **{f"aten.{kind}.input": {"train": False} for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
+}
+
+
+def differences(a: Graph, b: Graph) -> list[Node]:
+    """Nodes in which two captures of one model differ by more than the switches of dropout and batch norm."""
+    nodes_a, nodes_b = _without_switches(a), _without_switches(b)
+    keys_a, keys_b = _keys(a, nodes_a), _keys(b, nodes_b)
+    if keys_a == keys_b and _stored(a) == _stored(b):
+        return []
+    count_a, count_b = (Counter(_place(node) for node in nodes) for nodes in (nodes_a, nodes_b))
+    only = [n for n in nodes_a if count_a[_place(n)] != count_b[_place(n)]]
+    only += [n for n in nodes_b if _place(n) not in count_a]
+    if only:
+        return only
+    first = next((i for i, (x, y) in enumerate(zip(keys_a, keys_b, strict=False)) if x != y), 0)
+    return nodes_a[first : first + 1] or nodes_b[first : first + 1]
+
+
+def _place(node: Node) -> tuple[str, str, str]:
+    return node.op, node.origin.path, node.origin.line
+
+
+def _without_switches(graph: Graph) -> list[Node]:
+    """The nodes that outputs need, as they are in evaluation."""
+    same: dict[str, Operand] = {}
+
+    def renamed(operand: Operand) -> Operand:
+        if isinstance(operand, Ref):
+            return same.get(operand.name, operand)
+        return tuple(renamed(item) for item in operand) if isinstance(operand, tuple) else operand
+
+    nodes = []
+    for node in graph.nodes:
+        node = replace(node, arguments=tuple((name, renamed(value)) for name, value in node.arguments))
+        if node.op in _DROPS:
+            same[node.outputs[0].name] = node.argument("input")
+            continue
+        if node.op in _SWITCHES:
+            outputs = node.outputs[:1] if "norm" in node.op else node.outputs
+            node = replace(node.with_arguments(**_SWITCHES[node.op]), outputs=outputs)
+        nodes.append(node)
+    wanted = {name for operand in graph.outputs for name in references(renamed(operand))}
+    kept = []
+    for node in reversed(nodes):
+        if any(value.name in wanted for value in node.outputs):
+            wanted.update(node_inputs(node))
+            kept.append(node)
+    return kept[::-1]
+
+
+def _keys(graph: Graph, nodes: list[Node]) -> list[Any]:
+    """The nodes with values named by the order of their making."""
+    numbers: dict[str, str] = {weight.value: weight.name for weight in graph.weights if weight.value}
+
+    def key(operand: Operand) -> Any:
+        if isinstance(operand, Ref):
+            return "value", numbers.get(operand.name, operand.name)
+        if isinstance(operand, tuple):
+            return tuple(key(item) for item in operand)
+        return type(operand).__name__, str(operand)
+
+    found = []
+    for node in nodes:
+        arguments = tuple((name, key(operand)) for name, operand in node.arguments)
+        for value in node.outputs:
+            numbers[value.name] = f"%{len(numbers)}"
+        found.append((node.op, arguments, tuple(str(value.spec) for value in node.outputs)))
+    return [*found, str(graph.out_tree).count("leaf")]
+
+
+def _stored(graph: Graph) -> set[str]:
+    """Buffers that are written, apart from the statistics of normalization."""
+    normalized: set[str] = set()
+    values = {weight.value: weight.name for weight in graph.weights}
+    for node in graph.nodes:
+        if node.op == "aten.batch_norm.default":
+            names = [values.get(name, "") for name in node_inputs(node)]
+            normalized.update(name.rpartition(".")[0] for name in names)
+    return {weight for weight, _ in graph.mutations if weight.rpartition(".")[0] not in normalized}
+
+
+def mode_finding(nodes: list[Node]) -> Finding:
+    """C120: the two modes are different code."""
+    places = dict.fromkeys(f"{node.origin.path or 'the model'} ({node.origin.line or node.op})" for node in nodes)
+    shown = ", ".join(list(places)[:6]) + (", ..." if len(places) > 6 else "")
+    text = f"Training and evaluation run different operators here, not only dropout and batch norm: {shown}."
+    return Finding("C120", "warning", nodes[0].origin.line, text)
+
+
+def evaluation_finding(paths: list[str]) -> Finding:
+    """C121: modules that stay in evaluation while the model trains."""
+    shown = ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")
+    text = f"{len(paths)} modules stay in evaluation while the model trains, as the case left them: {shown}."
+    return Finding("C121", "info", paths[0], text)
