@@ -190,8 +190,8 @@ def check_stage(reference: str, conversion: Conversion, out: Path, options: Opti
         conversion.folder,
         work,
         interpreters=options.interpreters,
-        options=CheckOptions(quick=options.quick),
-        progress=progress.advance,
+        options=CheckOptions(quick=options.quick, timeout=options.timeout),
+        progress=lambda what, done, total: progress.advance(done, total, None, what),
     )
     write_json(stored, check.to_json())
     _remember(out, "check", question)

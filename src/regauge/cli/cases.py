@@ -9,7 +9,7 @@ from rich.table import Table
 from regauge.cases import BUILT_IN
 from regauge.cli import options
 from regauge.cli.terminal import print_json, print_next, stdout
-from regauge.language import _
+from regauge.language import _, translate_message
 
 
 def cases(
@@ -25,7 +25,7 @@ def cases(
         return 0
     table = Table(_("case"), _("what it is"), _("needs"))
     for name, case in BUILT_IN.items():
-        table.add_row(name, _(case.summary), f"pip install 'regauge[{case.extra}]'")
+        table.add_row(name, translate_message(case.summary), f"pip install 'regauge[{case.extra}]'")
     console = stdout()
     console.print(table)
     print_next(console, f"regauge compare {next(iter(BUILT_IN))} --quick")

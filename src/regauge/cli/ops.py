@@ -16,7 +16,7 @@ from rich.table import Table
 from regauge.cli import options
 from regauge.cli.terminal import print_json, print_next, stderr, stdout
 from regauge.errors import RegaugeError
-from regauge.language import N_, _
+from regauge.language import N_, _, translate_message
 from regauge.run.launch import launch
 
 EFFECTS = {"unsupported": N_("not supported"), "approximate": N_("approximate"), "slower": N_("slower")}
@@ -88,7 +88,7 @@ def _show_list(rules: Sequence[dict[str, Any]], console: Console) -> None:
     for rule in rules:
         console.print(rule["schema"] or rule["op"])
         for limit in rule["limits"]:
-            console.print(f"    {_(EFFECTS[limit['effect']])}: {limit['when']}", style="yellow")
+            console.print(f"    {_(EFFECTS[limit['effect']])}: {translate_message(limit['when'])}", style="yellow")
     print_next(stderr(), f"regauge ops {rules[0]['op']}")
 
 
@@ -98,7 +98,10 @@ def _show_rule(rule: dict[str, Any], console: Console) -> None:
     if rule["promotes"] != "none":
         console.print(_("operands are brought to one dtype: {kind}").format(kind=rule["promotes"]))
     for limit in rule["limits"]:
-        console.print(f"{_(EFFECTS[limit['effect']])}: {limit['when']}: {limit['reason']}", style="yellow")
+        console.print(
+            f"{_(EFFECTS[limit['effect']])}: {translate_message(limit['when'])}: {translate_message(limit['reason'])}",
+            style="yellow",
+        )
         if limit["url"]:
             console.print(f"    {limit['url']}")
     if not rule["limits"]:

@@ -50,6 +50,8 @@ class Bar:
     def advance(self, done: float, total: float, left: float | None, label: str) -> None:
         if self._task is None:
             return
+        if left is None and done > 0:  # parts of a stage cost about the same
+            left = (time.monotonic() - self._began) / done * (total - done)
         remaining = "" if left is None else _("about {time} left").format(time=clock(left))
         shown = _(label) if label else ""
         self._bar.update(self._task, completed=done, total=total, left=remaining, label=shown)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from regauge.errors import RegaugeError
 from regauge.findings import Finding
-from regauge.language import N_, _
+from regauge.language import N_, _, translate_message
 
 LABELS = (N_("where"), N_("received"), N_("why"), N_("next"))
 SEVERITIES = {"info": N_("note"), "warning": N_("warning"), "error": N_("error")}
@@ -41,7 +41,7 @@ def print_error(error: RegaugeError, as_json: bool) -> None:
     console = stderr()
     first, *rest = error.lines()
     code, _space, what = first.partition(" ")
-    console.print(Text(f"{code} ", "bold red").append(what, "bold"))
+    console.print(Text(f"{code} ", "bold red").append(translate_message(what), "bold"))
     for line in rest:
         console.print(_labelled(line))
 
@@ -50,7 +50,7 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """One line for each finding."""
     for finding in findings:
         line = Text(f"{finding.code} {_(SEVERITIES[finding.severity])}: ", STYLES[finding.severity])
-        line.append(finding.text)
+        line.append(translate_message(finding.text))
         if finding.where:
             line.append(f" ({finding.where})", "dim")
         console.print(line)
@@ -65,8 +65,8 @@ def print_next(console: Console, *commands: str) -> None:
 def _labelled(line: str) -> Text:
     label, colon, rest = line.strip().partition(": ")
     if colon and label in LABELS:
-        return Text(f"  {_(label)}: ", "dim").append(rest, "bold" if label == "next" else "")
-    return Text(line)
+        return Text(f"  {_(label)}: ", "dim").append(translate_message(rest), "bold" if label == "next" else "")
+    return Text(f"  {translate_message(line.strip())}" if line == f"  {line.strip()}" else line)
 
 
 def _finite(data: Any) -> Any:
