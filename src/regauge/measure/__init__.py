@@ -3,6 +3,7 @@
 from regauge.measure.plan import BadPlan, make_plan, parse_variant, run_key, schedule
 from regauge.measure.result import Effect, Measurement, MeasurementPlan, Variant
 from regauge.measure.runner import Progress, run_plan
+from regauge.measure.self_test import SelfTest, self_test
 from regauge.measure.statistics import compute_effects
 from regauge.measure.store import Store
 
@@ -12,6 +13,7 @@ __all__ = [
     "Measurement",
     "MeasurementPlan",
     "Progress",
+    "SelfTest",
     "Store",
     "Variant",
     "compute_effects",
@@ -20,4 +22,5 @@ __all__ = [
     "run_key",
     "run_plan",
     "schedule",
+    "self_test",
 ]

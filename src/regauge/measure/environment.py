@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def fingerprint() -> dict[str, Any]:
         "memory": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "compiler": shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++"),
         "packages": {name: _version(name) for name in PACKAGES},
     }
 

@@ -28,6 +28,9 @@ from regauge.run.launch import Interpreters, launch
 Progress = Callable[[int, int, float | None, str], None]
 Launcher = Callable[..., dict[str, Any]]
 
+# Errors that another try would meet again: a gate not passed, values that are not finite, a compiler or a framework
+# that is missing (both are part of the machine's fingerprint, so installing them makes another run).
+FINAL_CODES = ("M120", "M121", "M130", "B150")
 # Whatever a person must mend in the case or the conversion ends the run; all else is a result of one launch.
 FATAL = (BadCase, BadResult, OutputError)
 STATUS_OF_CODE: dict[str, Status] = {"P120": "timed out", "M130": "skipped", "B150": "skipped"}
@@ -90,10 +93,34 @@ def run_plan(
         RegaugeError: the gate's reference cannot be computed, the case or the conversion cannot be read, or the
             results cannot be written.
     """
+    return run_launches(
+        plan,
+        schedule(plan),
+        case,
+        folder,
+        store,
+        interpreters=interpreters,
+        progress=progress,
+        launcher=launcher,
+    )
+
+
+def run_launches(
+    plan: MeasurementPlan,
+    launches: Sequence[Launch],
+    case: str,
+    folder: Path,
+    store: Store,
+    *,
+    interpreters: Interpreters | None = None,
+    progress: Progress | None = None,
+    launcher: Launcher = launch,
+) -> list[Measurement]:
+    """`run_plan` for launches that are given; the plan says how each is made."""
     folder = Path(folder).resolve()
     key = run_key(plan, folder, case, environment.fingerprint())
     run = _Run(plan, case, folder, store, key, interpreters, launcher)
-    todo = missing(run.key, schedule(plan), store.load(run.key))
+    todo = missing(run.key, launches, store.load(run.key))
     notify = progress or (lambda done, total, left, label: None)
     with _work_directory(run.work):
         if todo:
@@ -104,13 +131,24 @@ def run_plan(
 
 
 def missing(run: str, launches: Sequence[Launch], stored: Sequence[Measurement]) -> list[Launch]:
-    """The launches of which some result is not stored, or not with status ok."""
-    done = {(m.task, m.variant, m.purpose, m.block) for m in stored if m.run == run and m.status == "ok"}
-    return [
-        item
-        for item in launches
-        if any((task, item.variant.name, p, item.block) not in done for task in item.tasks for p in item.purposes)
-    ]
+    """The launches of which some result is not stored, or failed in a way that another try may not.
+
+    A timed block is paired in time, so it is made again as a whole if one of its launches is missing.
+    """
+    done = {(m.task, m.variant, m.purpose, m.block) for m in stored if m.run == run and _is_final(m)}
+
+    def is_done(item: Launch) -> bool:
+        return all((task, item.variant.name, p, item.block) in done for task in item.tasks for p in item.purposes)
+
+    def paired_block(item: Launch) -> tuple[Any, ...]:
+        return (item.tasks, item.block) if "time" in item.purposes else (item,)
+
+    incomplete = {paired_block(item) for item in launches if not is_done(item)}
+    return [item for item in launches if paired_block(item) in incomplete]
+
+
+def _is_final(measurement: Measurement) -> bool:
+    return measurement.status == "ok" or (measurement.error or {}).get("code") in FINAL_CODES
 
 
 def _launch_all(run: _Run, todo: Sequence[Launch], notify: Progress) -> None:

@@ -25,6 +25,10 @@ PAIRED_T = "paired t (preliminary)"
 # The smallest number of pairs for which a 95 % signed-rank interval exists: 2 * 2**-6 <= 0.05 < 2 * 2**-5.
 FEWEST_FOR_RANKS = 6
 FEWEST_FOR_T = 3
+# Between the sentences of a note.
+NOTE_SEPARATOR = "; "
+# Declared before any launch: a block whose CPU time the host gave to others beyond this share is left out.
+MOST_STEAL = 0.10
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,13 @@ def holm(p_values: Sequence[float], level: float = 0.05) -> list[bool]:
 
 
 def log_median(measurement: Measurement) -> float | None:
-    """The observation of a launch: log of the median step time in seconds; None if it did not end well."""
+    """The observation of a launch: log of the median step time in seconds.
+
+    None if the launch did not end well, or if the host of this virtual machine took more than `MOST_STEAL` of it.
+    """
     times = np.asarray(measurement.samples, dtype=np.float64)
+    if measurement.environment.get("steal", 0.0) > MOST_STEAL:
+        return None
     if measurement.status != "ok" or not len(times) or not bool(np.all(np.isfinite(times) & (times > 0))):
         return None
     return math.log(float(np.median(times)))
@@ -157,7 +166,8 @@ def compute_effects(plan: MeasurementPlan, measurements: Iterable[Measurement]) 
         for name, significant in zip(others, holm(p_values), strict=True):
             effect = paired_effect(differences[name], plan.margin)
             effect = replace(effect, task=task, variant=name, reference=plan.reference.name)
-            effects.append(_with_holm(effect, significant, len(others)))
+            effect = _with_holm(effect, significant, len(others))
+            effects.append(_with_devices(effect, stored))
     return tuple(effects)
 
 
@@ -175,7 +185,7 @@ def paired_effect(differences: Sequence[float], margin: float) -> Effect:
         method, chosen, chosen90 = SIGNED_RANK, ranks, ranks90
     else:
         method, chosen, chosen90 = PAIRED_T, t95, t_interval(differences, 0.90)
-    verdict = _verdict(n, chosen, chosen90, margin)
+    verdict = verdict_of(n, chosen, chosen90, margin)
     return Effect(
         task="",
         metric="step",
@@ -196,7 +206,8 @@ def paired_effect(differences: Sequence[float], margin: float) -> Effect:
     )
 
 
-def _verdict(n: int, interval: Interval, interval90: Interval, margin: float) -> EffectVerdict:
+def verdict_of(n: int, interval: Interval, interval90: Interval, margin: float) -> EffectVerdict:
+    """The verdict of n pairs from their 95 % and 90 % intervals on the log scale; the latter is the equivalence test."""
     if n == 0:
         return "not comparable"
     bound = math.log1p(margin)
@@ -210,30 +221,50 @@ def _verdict(n: int, interval: Interval, interval90: Interval, margin: float) ->
 
 
 def _note(differences: Sequence[float], chosen: Interval, t95: Interval, verdict: EffectVerdict, margin: float) -> str:
+    """Sentences for a reader, joined by `NOTE_SEPARATOR`; each is a message of its own for translation."""
     n = len(differences)
-    if n == 0:
-        return "no block in which both variants ran to the end"
     notes = []
-    if n < FEWEST_FOR_T:
-        notes.append(f"{n} blocks are too few for a verdict: at least {FEWEST_FOR_T} are needed")
+    if n == 0:
+        note = "no block in which both variants ran to the end"
+        notes.append(note)
+    elif n < FEWEST_FOR_T:
+        note = f"{n} blocks are too few for a verdict, at least {FEWEST_FOR_T} are needed"
+        notes.append(note)
     elif n < FEWEST_FOR_RANKS:
-        notes.append(f"preliminary: {n} blocks, and the signed-rank interval needs {FEWEST_FOR_RANKS}")
+        note = f"preliminary: {n} blocks give a wide interval, the signed-rank one needs {FEWEST_FOR_RANKS}"
+        notes.append(note)
     if verdict == "inconclusive" and n >= FEWEST_FOR_T:
-        notes.append(f"about {blocks_needed(differences, margin)} blocks would be needed")
+        note = f"about {blocks_needed(differences, margin)} blocks would be needed for a verdict"
+        notes.append(note)
     widths = chosen.high - chosen.low, t95.high - t95.low
     if n >= FEWEST_FOR_RANKS and max(widths) > 1.5 * min(widths):
-        notes.append("the paired-t interval differs from the signed-rank interval by more than 1.5 times in width")
+        note = "the paired-t interval and the signed-rank interval differ by more than 1.5 times in width"
+        notes.append(note)
     outliers = tukey_outliers(differences)
     if outliers:
-        notes.append(f"{len(outliers)} of {n} blocks lie outside Tukey's fences; they are kept")
-    return "; ".join(notes)
+        note = f"{len(outliers)} of {n} blocks lie outside Tukey's fences and are kept"
+        notes.append(note)
+    return NOTE_SEPARATOR.join(notes)
 
 
 def _with_holm(effect: Effect, significant: bool, family: int) -> Effect:
     if effect.verdict not in ("faster", "slower") or significant:
         return effect
     note = f"{effect.verdict} alone, but not together with the other variants (Holm, {family} comparisons)"
-    return replace(effect, verdict="inconclusive", note="; ".join(filter(None, (effect.note, note))))
+    return replace(effect, verdict="inconclusive", note=NOTE_SEPARATOR.join(filter(None, (effect.note, note))))
+
+
+def _with_devices(effect: Effect, measurements: Iterable[Measurement]) -> Effect:
+    """Not comparable if the two variants ran on devices of different kinds."""
+    kinds: dict[str, set[str]] = {effect.variant: set(), effect.reference: set()}
+    for m in measurements:
+        if m.task == effect.task and m.purpose == "time" and m.status == "ok" and m.variant in kinds:
+            kinds[m.variant].add(str(m.environment.get("device", {}).get("kind", "")))
+    own, other = kinds[effect.variant], kinds[effect.reference]
+    if own == other or not own or not other:
+        return effect
+    note = f"{effect.variant} ran on {'/'.join(sorted(own))}, {effect.reference} on {'/'.join(sorted(other))}"
+    return replace(effect, verdict="not comparable", note=note)
 
 
 def blocks_needed(differences: Sequence[float], margin: float) -> int:
