@@ -30,6 +30,7 @@ PACKAGE = Path(__file__).parents[1]
 KEYWORDS = {"_": None, "N_": None, "both": None, "ngettext": (1, 2)}
 # Where these calls name a text that a person reads: positions and keywords of the arguments.
 TEXTS = {"text", "what", "why", "next", "received", "reason", "note", "details", "fix", "when", "effect"}
+VARIABLES = {"why", "note", "reason", "what"}
 RECORDS = ("Finding", "Limit", "Tier", "Distance", "BuiltIn")
 WIDTH = 120
 HEADER = "# {name}: every text of regauge that a person reads.\n# Licensed as regauge itself, Apache-2.0.\n#"
@@ -133,18 +134,31 @@ def _messages(file: Path, classes: frozenset[str]) -> Iterator[tuple[str | tuple
 
 
 def _patterns(tree: ast.Module, classes: frozenset[str]) -> Iterator[str]:
-    """Patterns of the texts in calls of a message class, or of a function of this file that returns one."""
-    makers = classes | {
-        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and _name(node.returns) in classes
-    }
+    """Patterns of the texts of this file that end in an error, a finding or another record for a person."""
+    for expression in _texts(tree, classes):
+        for alternative in _alternatives(expression):
+            pattern = pattern_of(alternative)
+            if pattern:
+                yield pattern
+
+
+def _texts(tree: ast.Module, classes: frozenset[str]) -> Iterator[ast.expr]:
+    """Arguments of a message class or of a function that returns one; what variables and functions called `why` and
+    the like hold; reasons of unused weights."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    makers = classes | {function.name for function in functions if _name(function.returns) in classes}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _name(node.func) in makers:
-            named = [keyword.value for keyword in node.keywords if keyword.arg in TEXTS]
-            for argument in (*node.args, *named):
-                for expression in _alternatives(argument):
-                    pattern = pattern_of(expression)
-                    if pattern:
-                        yield pattern
+            # What these two are called is a key that the report words itself.
+            yield from () if _name(node.func) in ("Tier", "Distance") else node.args
+            yield from (keyword.value for keyword in node.keywords if keyword.arg in TEXTS)
+        elif isinstance(node, ast.Assign) and any(_name(target) in VARIABLES for target in node.targets):
+            yield node.value
+        elif isinstance(node, ast.keyword) and node.arg == "unused" and isinstance(node.value, ast.Dict):
+            yield from node.value.values
+    for function in functions:
+        if function.name.rpartition("_")[2] in VARIABLES:
+            yield from (node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value)
 
 
 def _message_classes(trees: Iterable[ast.Module]) -> frozenset[str]:

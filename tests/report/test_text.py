@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+from sample import document
+
+from regauge.language import use_language
+from regauge.report.document import Document, build_document
+from regauge.report.text import render_text
+
+
+def _printed(document: Document, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    render_text(document, console)
+    return console.file.getvalue()
+
+
+def test_tables_carry_the_verdict_and_the_figures(tmp_path: Path) -> None:
+    lines = _printed(document(tmp_path)).splitlines()
+    assert lines[0].startswith("SmallNet: the JAX port is the same function (checked on 5 inputs")
+    rows = [line.split("  ") for line in lines]
+    rows = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert ["training step", "jax jit", "0.584", "[0.561, 0.612]", "faster", "10"] in rows
+    assert ["training step", "torch compile", "910 MiB", "570 MiB", "–"] in rows
+    assert ["training step", "torch compile", "first start, empty caches", "33.2 s"] in rows
+    assert any(row[:3] == ["state: same function (float64)", "training mode", "1.0e-16"] for row in rows)
+    assert "failed: torch eager, training step, block 1" in lines
+
+
+def test_difference_lists_the_tensors_beyond_their_limit(tmp_path: Path) -> None:
+    printed = _printed(document(tmp_path, different=True))
+    assert "the first difference is in norm" in printed
+    assert "norm.running_var" in printed.partition("Tensors beyond their limit, worst first")[2]
+
+
+def test_narrow_terminal_loses_no_verdict(tmp_path: Path) -> None:
+    words = _printed(document(tmp_path), width=80).split()
+    for verdict in ("faster", "inconclusive", "equivalent"):
+        assert verdict in words
+
+
+def test_chinese_and_empty_documents() -> None:
+    with use_language("zh"):
+        assert _printed(build_document(case="模型")) == "模型：本次运行没有检验 JAX 版本是否为同一个函数\n"
