@@ -8,6 +8,7 @@ unchanged, a check while the conversion is, a measurement launch by launch.
     OUT/conversion/         the saved folder
     OUT/check.json          the check
     OUT/measurements.jsonl  every launch with every raw sample
+    OUT/self_test.json      how far the intervals of this machine hold, if that was tested
     OUT/document.json       everything that the report shows
     OUT/report.html         the report
     OUT/work/               jobs and logs of the workers
@@ -86,7 +87,7 @@ class Options:
 class Comparison:
     """Everything that `compare` found out, and where it lies.
 
-    `exit_code` is 0 when the two are equal and every launch ended well, else 1.
+    `exit_code` is 0 when the two are equal, every launch ended well and a self-test held, else 1.
     """
 
     case: str
@@ -96,6 +97,7 @@ class Comparison:
     plan: MeasurementPlan | None
     measurements: tuple[Measurement, ...]
     effects: tuple[Effect, ...]
+    self_test: dict[str, Any] | None
     document: Document
     html: Path | None
     seconds: float
@@ -107,7 +109,8 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        return 0 if self.check.equal and not self.failures else 1
+        held = self.self_test is None or self.self_test["passed"]
+        return 0 if self.check.equal and not self.failures and held else 1
 
 
 def compare(reference: str, out: Path, options: Options | None = None, progress: Progress | None = None) -> Comparison:
@@ -118,9 +121,12 @@ def compare(reference: str, out: Path, options: Options | None = None, progress:
     Raises:
         RegaugeError: a stage could not answer; what earlier stages found stays in `out`.
     """
+    from regauge.measure.environment import fingerprint
     from regauge.measure.store import Store
     from regauge.report.document import FILE_NAME, build_document
 
+    measurements: tuple[Measurement, ...]
+    effects: tuple[Effect, ...]
     options, progress = options or Options(), progress or Silence()
     started = time.monotonic()
     out = prepare_output(out)
@@ -131,7 +137,10 @@ def compare(reference: str, out: Path, options: Options | None = None, progress:
         planned = plan_stage(reference, conversion, options)
         check = check_stage(reference, conversion, out, options, progress)
         plan = planned if check.equal else None
-        measurements, effects = measure_stage(plan, conversion, store, options, progress) if plan else ((), ())
+        measurements, effects = (), ()
+        if plan and not options.self_test:
+            measurements, effects = measure_stage(plan, conversion, store, options, progress)
+        self_test = self_test_stage(plan, conversion, store, options, progress) if plan else None
         progress.begin("report")
         document = build_document(
             case=reference,
@@ -140,19 +149,31 @@ def compare(reference: str, out: Path, options: Options | None = None, progress:
             plan=plan,
             measurements=measurements,
             effects=effects,
+            self_test=self_test,
+            environment={"machine": fingerprint()},
             findings=[Finding("M210", "info", str(store.lines), note) for note in store.notes],
         )
         document.write(out / FILE_NAME)
         html = write_html(document, out / REPORT, options.language) if options.report else None
     return Comparison(
-        reference, out, conversion, check, plan, measurements, effects, document, html, time.monotonic() - started
+        case=reference,
+        out=out,
+        conversion=conversion,
+        check=check,
+        plan=plan,
+        measurements=measurements,
+        effects=effects,
+        self_test=self_test,
+        document=document,
+        html=html,
+        seconds=time.monotonic() - started,
     )
 
 
 def convert_stage(reference: str, out: Path, options: Options, progress: Progress) -> Conversion:
     """The conversion in ``out/conversion``, made again only if the case's files or regauge's version changed."""
     folder = out / "conversion"
-    question = {"regauge": __version__, "case": reference, "files": fingerprint(case_files(reference))}
+    question = {"regauge": __version__, "case": reference, "files": digests(case_files(reference))}
     # A case whose file cannot be told without importing it is converted every time.
     if question["files"] and not options.fresh and _answered(out, "conversion", question) and folder.is_dir():
         progress.reuse("convert")
@@ -247,7 +268,31 @@ def measure_stage(
     return tuple(measurements), compute_effects(plan, measurements)
 
 
-def fingerprint(files: Iterable[Path]) -> dict[str, str]:
+def self_test_stage(
+    plan: MeasurementPlan, conversion: Conversion, store: Store, options: Options, progress: Progress
+) -> dict[str, Any] | None:
+    """The self-test, made now if it was asked for; else the one that ``out`` holds of this very machine, or None."""
+    from regauge.measure.environment import fingerprint
+    from regauge.measure.self_test import self_test
+
+    stored = store.directory / "self_test.json"
+    machine = fingerprint()
+    if options.self_test:
+        progress.begin("measure")
+        found = self_test(
+            plan,
+            plan.case,
+            conversion.folder,
+            store,
+            interpreters=options.interpreters,
+            progress=progress.advance,
+        )
+        write_json(stored, {"machine": machine, "result": found.to_json()})
+    kept = read_json(stored) if stored.is_file() else {}
+    return kept["result"] if kept.get("machine") == machine else None
+
+
+def digests(files: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of each file by its path."""
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
 
