@@ -1,8 +1,8 @@
 """The self-test: one variant against itself, so that the interval's claims are tested on the machine in use.
 
 Every launch is a real one of the same variant, so the true ratio of any two is 1. Windows of consecutive launches are
-drawn from the sequence; neighbours are paired as in a block, which of the two is called "variant" is decided by a coin,
-and the interval and the verdict are computed as for a real comparison. Windows overlap: what is tested is the interval on
+drawn from the sequence; neighbours are paired as in a block, a coin decides which of the two is called "variant", and
+the interval and the verdict are computed as for a real comparison. Windows overlap: what is tested is the interval on
 launches of this machine with their drift, not the carry-over between two different variants.
 """
 

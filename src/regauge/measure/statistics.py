@@ -207,7 +207,7 @@ def paired_effect(differences: Sequence[float], margin: float) -> Effect:
 
 
 def verdict_of(n: int, interval: Interval, interval90: Interval, margin: float) -> EffectVerdict:
-    """The verdict of n pairs from their 95 % and 90 % intervals on the log scale; the latter is the equivalence test."""
+    """The verdict of n pairs from their 95 % and 90 % intervals on the log scale; the latter tests equivalence."""
     if n == 0:
         return "not comparable"
     bound = math.log1p(margin)
