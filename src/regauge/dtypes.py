@@ -95,7 +95,10 @@ def scalar_dtype(value: bool | int | float | complex) -> str:
 
 
 def torch_result_type(participants: Iterable[Participant]) -> str:
-    """torch.result_type: arrays decide; 0-d arrays and then scalars only where they are of a higher kind."""
+    """torch.result_type: arrays decide; 0-d arrays and then scalars only where they are of a higher kind.
+
+    Where torch gives complex32, which JAX lacks, the result is complex64.
+    """
     result: str | None = None
     found = list(participants)
     for participation in ("array", "zero-dim", "scalar"):
@@ -108,9 +111,11 @@ def torch_result_type(participants: Iterable[Participant]) -> str:
         if result is None:
             result = group
         elif _KINDS.index(kind(group)) > _KINDS.index(kind(result)):
-            # a Python float beside integers gives the default float; a complex scalar keeps the float's width
-            if kind(group) == "complex" and result == "float64":
-                result = "complex128"
-            else:
-                result = group
+            # a complex one takes over the width of the floats before it
+            widened = kind(group) == "complex" and kind(result) == "float"
+            result = _complex_of(result) if widened else group
     return result or DEFAULT_FLOAT
+
+
+def _complex_of(dtype: str) -> str:
+    return "complex128" if dtype == "float64" else "complex64"

@@ -220,15 +220,19 @@ class Optimizer:
 
     def _check(self) -> None:
         """Raise UnsupportedOptimizer if one of the algorithm's arguments is out of its range."""
-        name = type(self).__name__
-        for key, value in self.options().items():
-            if key == "betas":
+        for item in fields(self):
+            key = item.name
+            value, name = getattr(self, key), f"{type(self).__name__}.{key}"
+            if item.type == "bool":
+                _require(isinstance(value, bool), name, value, "True or False")
+            elif key == "betas":
                 pair = isinstance(value, tuple) and len(value) == 2
-                _require(pair and all(_is_finite(b) and 0 <= b < 1 for b in value), key, value, "in [0, 1)")
-            elif isinstance(value, bool):
-                continue
-            elif key != "dampening":
-                _require(_is_finite(value) and value >= 0, f"{name}.{key}", value, "a number, 0 or more")
+                holds = pair and all(_is_finite(beta) and 0 <= beta < 1 for beta in value)
+                _require(holds, name, value, "two numbers in [0, 1)")
+            elif key == "dampening":
+                _require(_is_finite(value), name, value, "a finite number")
+            elif item.type == "float":
+                _require(_is_finite(value) and value >= 0, name, value, "a number, 0 or more")
 
     def options(self) -> dict[str, Any]:
         """The arguments of the algorithm itself, by torch's names."""
@@ -378,7 +382,16 @@ def _known_fields(data: Mapping[str, Any], classes: Mapping[str, type], kind: st
             received=", ".join(f"{name}={data[name]!r}" for name in unknown),
             next=f"it has: {', '.join(sorted(known))}",
         )
+    missing = [item.name for item in fields(cls) if _is_required(item) and item.name not in data]
+    if missing:
+        raise UnsupportedOptimizer(
+            f"{cls.__name__} needs the argument {missing[0]!r}", code="O110", received=repr(dict(data))
+        )
     return {name: value for name, value in data.items() if name != "type"}
+
+
+def _is_required(item: dataclasses.Field[Any]) -> bool:
+    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
