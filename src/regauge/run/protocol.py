@@ -25,13 +25,15 @@ def flatten_tree(tree: Any, is_leaf: Callable[[Any], bool], prefix: str = "") ->
     """Split a pytree into its skeleton and its leaves by dotted name.
 
     Tuples (named ones become dicts), lists, mappings and dataclasses are containers; numbers, strings, booleans
-    and None are kept in the skeleton; everything for which `is_leaf` holds is a leaf. Anything else raises
-    TypeError with its place.
+    and None are kept in the skeleton; everything for which `is_leaf` holds is a leaf. Anything else, and two
+    leaves of one name, raises TypeError with its place.
     """
     leaves: dict[str, Any] = {}
 
     def visit(node: Any, name: str) -> Skeleton:
         if is_leaf(node):
+            if name in leaves:
+                raise TypeError(f"two arrays have the name {name}: a key of a dict holds a dot")
             leaves[name] = node
             return {"leaf": name}
         if node is None:
@@ -90,11 +92,14 @@ def leaf_names(skeleton: Skeleton) -> list[str]:
 def write_json(path: Path, data: Any) -> None:
     """Write JSON so that a reader sees all of it or none: to a temporary name, fsync, rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(data, file, indent=1, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:

@@ -1,0 +1,133 @@
+"""Cases: what a reference may name, and what every bad one is answered with."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from regauge.case import Case, load_case
+from regauge.errors import BadCase
+
+GOOD = """
+from regauge.case import Case
+
+class Model:
+    def __call__(self, x):
+        return x
+
+model = Model()
+case = Case(model, inputs=(1,))
+def made():
+    return Case(model, inputs={"x": 1}, name="made")
+number = 3
+def broken():
+    return 1 / 0
+def other():
+    return number
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    modules = dict(sys.modules)
+
+    def write(text, name="my_cases.py"):
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    yield write
+    for name in set(sys.modules) - set(modules):
+        del sys.modules[name]
+
+
+def refused(reference):
+    with pytest.raises(BadCase) as caught:
+        load_case(reference)
+    return caught.value
+
+
+def test_a_case_and_a_function_that_returns_one(write):
+    path = write(GOOD)
+    assert load_case(f"{path}:case").name == "Model"
+    assert load_case(f"{path}:made").inputs == {"x": 1}
+
+
+def test_a_module_on_the_path(write, tmp_path, monkeypatch):
+    write(GOOD, "cases_on_the_path.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_case("cases_on_the_path:made").name == "made"
+
+
+@pytest.mark.parametrize("reference", ["nothing", ":case", "file.py:", ""])
+def test_not_a_reference(reference):
+    error = refused(reference)
+    assert "file.py:name or package.module:name" in error.what
+    assert "digits" in error.next
+    assert "minilm" in error.next
+
+
+def test_no_such_file(tmp_path):
+    assert "no such file" in refused(f"{tmp_path}/nowhere.py:case").what
+
+
+def test_no_such_package():
+    error = refused("no_such_package.cases:case")
+    assert error.what == "no module named 'no_such_package'"
+
+
+def test_no_such_name(write):
+    error = refused(f"{write(GOOD)}:cas")
+    assert "has no name 'cas'" in error.what
+    assert "case" in error.next
+
+
+@pytest.mark.parametrize(("name", "kind"), [("number", "int"), ("model", "Case"), ("other", "int")])
+def test_not_a_case(write, name, kind):
+    error = refused(f"{write(GOOD)}:{name}")
+    if name == "model":  # called, since it may be a function that returns a case: its own error is shown
+        assert "raised TypeError" in error.what
+    else:
+        assert "is not a regauge.Case" in error.what
+        assert error.received == kind
+
+
+def test_the_files_own_error_is_shown_with_its_line(write):
+    path = write("import math\n\nvalue = math.sqrt(-1)\n")
+    error = refused(f"{path}:case")
+    assert "raised ValueError" in error.what
+    assert error.where == f"{path}:3"
+    assert error.details == ("value = math.sqrt(-1)",)
+    assert isinstance(error.__cause__, ValueError)
+
+
+def test_a_syntax_error(write):
+    assert "raised SyntaxError" in refused(f"{write('def (')}:case").what
+
+
+def test_the_functions_own_error_is_shown_with_its_line(write):
+    path = write(GOOD)
+    error = refused(f"{path}:broken")
+    assert "raised ZeroDivisionError: division by zero" in error.what
+    assert error.details == ("return 1 / 0",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"inputs": [1]}, "inputs must be a tuple of positional or a dict of keyword arguments"),
+        ({"inputs": (1,), "loss": 3}, "loss must be a function"),
+        ({"inputs": (1,), "optimizer": object()}, "the case has an optimizer but no loss"),
+    ],
+)
+def test_arguments_that_make_no_case(arguments, said):
+    with pytest.raises(BadCase, match="B100") as caught:
+        Case(len, **arguments)
+    assert said in caught.value.what
+
+
+def test_trains_needs_loss_and_optimizer():
+    assert not Case(len, inputs=(1,), loss=len).trains
+    assert Case(len, inputs=(1,), loss=len, optimizer=object()).trains
