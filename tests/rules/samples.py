@@ -27,6 +27,7 @@ class Sample:
         args: positional arguments: tensors, scalars, dtypes, lists.
         kwargs: keyword arguments.
         no_gradient: why torch has no gradient to compare with here, or an empty string.
+        held: arguments for which torch defines no derivative (running statistics).
         extras: keyword arguments of the rule that torch does not have (``channels_last``, ``dropout``, ``rng_key``).
         label: distinguishes samples of one operator in the list of tests.
     """
@@ -35,6 +36,7 @@ class Sample:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     no_gradient: str = ""
+    held: tuple[str, ...] = ()
     extras: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
 
@@ -88,8 +90,14 @@ def arguments_of(op: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dic
         elif argument.name in kwargs:
             found[name] = kwargs[argument.name]
         else:
-            found[name] = argument.default_value
+            found[name] = default_of(argument)
     return found
+
+
+def default_of(argument: Any) -> Any:
+    """An argument's default as rules have it; torch's schemas give dtypes as numbers."""
+    is_dtype = argument.name == "dtype" and isinstance(argument.default_value, int)
+    return torch.int64 if is_dtype else argument.default_value
 
 
 def _brief(value: Any) -> str:

@@ -1,0 +1,174 @@
+"""Reading elements: by position, slice, index arrays and masks. Negative indices count from the end in both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from regauge.rules.table import Limit, RuleTable
+
+TABLE = RuleTable("indexing")
+
+
+def _has_mask(arguments: Mapping[str, Any]) -> bool:
+    return any(index is not None and index.dtype in ("bool", "uint8") for index in arguments["indices"])
+
+
+MASKED_SHAPE = Limit(
+    when="an index is a boolean mask",
+    applies=_has_mask,
+    effect="unsupported",
+    reason="the shape of the result depends on values; write torch.where(mask, x, 0) in its place",
+)
+VALUE_DEPENDENT_SHAPE = Limit(
+    when="always",
+    applies=lambda arguments: True,
+    effect="unsupported",
+    reason="the shape of the result depends on values; write torch.where(mask, x, 0), or a fixed number of results",
+)
+UNKNOWN_CLASSES = Limit(
+    when="num_classes is -1",
+    applies=lambda arguments: arguments.get("num_classes", -1) == -1,
+    effect="unsupported",
+    reason="the number of classes would depend on values; pass num_classes",
+)
+SCALED_BY_FREQUENCY = Limit(
+    when="scale_grad_by_freq is True",
+    applies=lambda arguments: bool(arguments.get("scale_grad_by_freq")),
+    effect="unsupported",
+    reason="gradients divided by the frequency of each index have no counterpart in JAX",
+)
+
+
+@TABLE.rule("aten.select.int")
+def select(self: Array, dim: int, index: int) -> Array:
+    """select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)"""
+    return self[(slice(None),) * (dim % self.ndim) + (index,)]
+
+
+@TABLE.rule("aten.slice.Tensor")
+def slice_along(self: Array, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Array:
+    """slice.Tensor(Tensor(a) self, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor(a)"""
+    return self[(slice(None),) * (dim % self.ndim) + (slice(start, end, step),)]
+
+
+@TABLE.rule("aten.narrow.default")
+def narrow(self: Array, dim: int, start: int, length: int) -> Array:
+    """narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)"""
+    return self[(slice(None),) * (dim % self.ndim) + (slice(start, start + length),)]
+
+
+@TABLE.rule("aten.index.Tensor", "aten._unsafe_index.Tensor", limits=[MASKED_SHAPE])
+def index_by_arrays(self: Array, indices: Sequence[Array | None]) -> Array:
+    """index.Tensor(Tensor self, Tensor?[] indices) -> Tensor
+    _unsafe_index.Tensor(Tensor self, Tensor?[] indices) -> Tensor
+    """
+    return self[tuple(slice(None) if index is None else index for index in indices)]
+
+
+@TABLE.rule("aten.index_select.default")
+def index_select(self: Array, dim: int, index: Array) -> Array:
+    """index_select(Tensor self, int dim, Tensor index) -> Tensor"""
+    return jnp.take(self, index, axis=dim)
+
+
+@TABLE.rule("aten.gather.default")
+def gather(self: Array, dim: int, index: Array, sparse_grad: bool = False) -> Array:
+    """gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor"""
+    if self.ndim == 0:
+        return jnp.broadcast_to(self, index.shape)
+    axis = dim % self.ndim
+    if index.shape[:axis] == self.shape[:axis] and index.shape[axis + 1 :] == self.shape[axis + 1 :]:
+        return jnp.take_along_axis(self, index, axis=dim)
+    # torch reads the leading corner of dimensions in which the index is smaller; JAX would broadcast
+    corner = self[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(index.shape))]
+    return jnp.take_along_axis(corner, index, axis=dim)
+
+
+@TABLE.rule("aten.take_along_dim.default")
+def take_along(self: Array, indices: Array, dim: int | None = None) -> Array:
+    """take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor"""
+    return jnp.take_along_axis(self, indices, axis=dim)
+
+
+@TABLE.rule("aten.take.default")
+def take_flat(self: Array, index: Array) -> Array:
+    """take(Tensor self, Tensor index) -> Tensor"""
+    return jnp.take(self, index)
+
+
+@TABLE.rule("aten.embedding.default", limits=[SCALED_BY_FREQUENCY])
+def embedding(
+    weight: Array, indices: Array, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
+) -> Array:
+    """embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, bool scale_grad_by_freq=False, bool
+    sparse=False) -> Tensor
+    """
+    if padding_idx < 0:
+        return jnp.take(weight, indices, axis=0)
+    # the row of the padding index gets no gradient
+    rows = jnp.take(weight, indices, axis=0)
+    return jnp.where(jnp.expand_dims(indices == padding_idx, -1), lax.stop_gradient(rows), rows)
+
+
+@TABLE.rule("aten.one_hot.default", limits=[UNKNOWN_CLASSES])
+def one_hot(self: Array, num_classes: int = -1) -> Array:
+    """one_hot(Tensor self, int num_classes=-1) -> Tensor"""
+    return jax.nn.one_hot(self, num_classes, dtype=int)
+
+
+@TABLE.rule("aten.bucketize.Tensor")
+def bucketize(self: Array, boundaries: Array, out_int32: bool = False, right: bool = False) -> Array:
+    """bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor"""
+    found = jnp.searchsorted(boundaries, self, side="right" if right else "left")
+    return found.astype(jnp.int32 if out_int32 else int)
+
+
+@TABLE.rule("aten.searchsorted.Tensor")
+def search_sorted(
+    sorted_sequence: Array,
+    self: Array,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Array | None = None,
+) -> Array:
+    """searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False, str?
+    side=None, Tensor? sorter=None) -> Tensor
+    """
+    from_right = right or side == "right"
+    rows = sorted_sequence if sorter is None else jnp.take_along_axis(sorted_sequence, sorter, axis=-1)
+    if rows.ndim == 1:
+        found = jnp.searchsorted(rows, self, side="right" if from_right else "left")
+    else:
+        flat = jnp.reshape(rows, (-1, rows.shape[-1])), jnp.reshape(self, (-1, self.shape[-1]))
+        found = jax.vmap(lambda a, v: jnp.searchsorted(a, v, side="right" if from_right else "left"))(*flat)
+    return jnp.reshape(found, self.shape).astype(jnp.int32 if out_int32 else int)
+
+
+@TABLE.rule("aten.nonzero.default", limits=[VALUE_DEPENDENT_SHAPE])
+def nonzero(self: Array) -> Array:
+    """nonzero(Tensor self) -> Tensor"""
+    return jnp.stack(jnp.nonzero(self), axis=1).astype(int)
+
+
+@TABLE.rule("aten.masked_select.default", limits=[VALUE_DEPENDENT_SHAPE])
+def masked_select(self: Array, mask: Array) -> Array:
+    """masked_select(Tensor self, Tensor mask) -> Tensor"""
+    values, chosen = jnp.broadcast_arrays(self, mask)
+    return values[chosen]
+
+
+@TABLE.rule("aten._unique2.default", limits=[VALUE_DEPENDENT_SHAPE])
+def unique(
+    self: Array, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+) -> tuple[Array, Array, Array]:
+    """_unique2(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> (Tensor,
+    Tensor, Tensor)
+    """
+    values, inverse, counts = jnp.unique(self, return_inverse=True, return_counts=True)
+    return values, inverse.astype(int), counts.astype(int)

@@ -1,0 +1,108 @@
+"""Sorting and order statistics. Equal values keep their order, which torch promises only where it is asked to."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from regauge.rules.table import RuleTable
+
+TABLE = RuleTable("sorting")
+
+
+@TABLE.rule("aten.sort.default")
+def sort(self: Array, dim: int = -1, descending: bool = False) -> tuple[Array, Array]:
+    """sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)"""
+    if self.ndim == 0:
+        return self, jnp.zeros((), int)
+    indices = jnp.argsort(self, axis=dim, descending=descending)
+    return jnp.take_along_axis(self, indices, axis=dim), indices
+
+
+@TABLE.rule("aten.sort.stable")
+def sort_stable(self: Array, stable: bool | None, dim: int = -1, descending: bool = False) -> tuple[Array, Array]:
+    """sort.stable(Tensor self, *, bool? stable, int dim=-1, bool descending=False) -> (Tensor values, Tensor
+    indices)
+    """
+    if self.ndim == 0:
+        return self, jnp.zeros((), int)
+    indices = jnp.argsort(self, axis=dim, descending=descending)
+    return jnp.take_along_axis(self, indices, axis=dim), indices
+
+
+@TABLE.rule("aten.msort.default")
+def sort_first_axis(self: Array) -> Array:
+    """msort(Tensor self) -> Tensor"""
+    return jnp.sort(self, axis=0)
+
+
+@TABLE.rule("aten.argsort.default")
+def argsort(self: Array, dim: int = -1, descending: bool = False) -> Array:
+    """argsort(Tensor self, int dim=-1, bool descending=False) -> Tensor"""
+    if self.ndim == 0:
+        return jnp.zeros((), int)
+    return jnp.argsort(self, axis=dim, descending=descending)
+
+
+@TABLE.rule("aten.argsort.stable")
+def argsort_stable(self: Array, stable: bool, dim: int = -1, descending: bool = False) -> Array:
+    """argsort.stable(Tensor self, *, bool stable, int dim=-1, bool descending=False) -> Tensor"""
+    if self.ndim == 0:
+        return jnp.zeros((), int)
+    return jnp.argsort(self, axis=dim, descending=descending)
+
+
+@TABLE.rule("aten.topk.default")
+def top_k(self: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Array, Array]:
+    """topk(Tensor self, SymInt k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor
+    indices)
+    """
+    if self.ndim == 0:
+        return self, jnp.zeros((), int)
+    indices = lax.slice_in_dim(jnp.argsort(self, axis=dim, descending=largest), 0, k, axis=dim)
+    return jnp.take_along_axis(self, indices, axis=dim), indices
+
+
+@TABLE.rule("aten.kthvalue.default")
+def kth_value(self: Array, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Array, Array]:
+    """kthvalue(Tensor self, SymInt k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)"""
+    if self.ndim == 0:
+        return self, jnp.zeros((), int)
+    indices = lax.slice_in_dim(jnp.argsort(self, axis=dim), k - 1, k, axis=dim)
+    values = jnp.take_along_axis(self, indices, axis=dim)
+    if keepdim:
+        return values, indices
+    return jnp.squeeze(values, axis=dim), jnp.squeeze(indices, axis=dim)
+
+
+@TABLE.rule("aten.median.default")
+def median_all(self: Array) -> Array:
+    """median(Tensor self) -> Tensor"""
+    return shared_by_equals(jnp.reshape(self, (-1,)), (self.size - 1) // 2)
+
+
+@TABLE.rule("aten.median.dim")
+def median_and_index(self: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    """median.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)"""
+    if self.ndim == 0:
+        return self, jnp.zeros((), int)
+    order = jnp.argsort(self, axis=dim)
+    # a NaN sorts last, and is torch's median wherever there is one
+    missing = jnp.isnan(self)
+    middle = lax.slice_in_dim(order, (self.shape[dim] - 1) // 2, (self.shape[dim] - 1) // 2 + 1, axis=dim)
+    indices = jnp.where(jnp.any(missing, axis=dim, keepdims=True), jnp.argmax(missing, axis=dim, keepdims=True), middle)
+    values = jnp.take_along_axis(self, indices, axis=dim)
+    if keepdim:
+        return values, indices
+    return jnp.squeeze(values, axis=dim), jnp.squeeze(indices, axis=dim)
+
+
+def shared_by_equals(x: Array, rank: int) -> Array:
+    """The element of this rank of a vector, NaN if there is one; all equal elements share its derivative."""
+    value = lax.stop_gradient(jnp.sort(x)[rank])
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return value
+    value = jnp.where(jnp.any(jnp.isnan(x)), jnp.nan, value)
+    equal = (x == value) | (jnp.isnan(x) & jnp.isnan(value))
+    share = jnp.sum(jnp.where(equal, x - lax.stop_gradient(x), 0)) / jnp.sum(equal)
+    return value + share
