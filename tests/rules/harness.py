@@ -9,6 +9,7 @@ emission writes for the operator.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -36,6 +37,7 @@ def check(sample: Sample) -> None:
     truth, tensors = _run_torch_for_gradient(sample, wide)
     wide_cotangents = [torch.randn(t.shape, dtype=t.dtype) if t.is_floating_point() else None for t in truth]
     gradients = None if sample.no_gradient else _torch_gradients(truth, tensors, wide_cotangents)
+    places = [place for place, tensor in enumerate(tensors) if tensor.requires_grad]
     scale = _magnitude([*map(to_numpy, wide.tensors), *(to_numpy(t) for t in wide_cotangents if t is not None)])
     with jax.enable_x64(False):
         got = jax.jit(narrow)(*narrow.arrays())
@@ -47,7 +49,7 @@ def check(sample: Sample) -> None:
 
         def everything(arrays: list[jax.Array], cotangents: list[Any]) -> tuple[Any, Any, Any]:
             outputs = wide(*arrays)
-            pulled = _jax_gradients(wide, arrays, cotangents) if gradients is not None else None
+            pulled = _jax_gradients(wide, arrays, cotangents, places) if gradients is not None else None
             return outputs, pulled, emitted(*arrays)
 
         jax_cotangents = [None if c is None else jnp.asarray(to_numpy(c)) for c in wide_cotangents]
@@ -72,11 +74,15 @@ def _run_torch_for_gradient(sample: Sample, bound: BoundRule) -> tuple[list[torc
         return _run_torch(sample.op, bound.arguments), []
     fresh: list[torch.Tensor] = []
 
-    def leaf(tensor: torch.Tensor) -> torch.Tensor:
-        fresh.append(tensor.detach().clone().requires_grad_(tensor.is_floating_point()))
+    def leaf(tensor: torch.Tensor, differentiable: bool) -> torch.Tensor:
+        fresh.append(tensor.detach().clone().requires_grad_(differentiable and tensor.is_floating_point()))
         return fresh[-1]
 
-    return _run_torch(sample.op, map_tensors(bound.arguments, leaf)), fresh
+    arguments = {
+        name: map_tensors(value, partial(leaf, differentiable=name not in sample.held))
+        for name, value in bound.arguments.items()
+    }
+    return _run_torch(sample.op, arguments), fresh
 
 
 def _torch_gradients(
@@ -91,8 +97,10 @@ def _torch_gradients(
     return [torch.zeros_like(t) if g is None else g for t, g in zip(wanted, found, strict=True)]
 
 
-def _jax_gradients(fn: Callable[..., list[jax.Array]], arrays: list[jax.Array], cotangents: list[Any]) -> list[Any]:
-    places = [i for i, a in enumerate(arrays) if jnp.issubdtype(a.dtype, jnp.floating)]
+def _jax_gradients(
+    fn: Callable[..., list[jax.Array]], arrays: list[jax.Array], cotangents: list[Any], places: Sequence[int]
+) -> list[Any]:
+    """Gradients of the arrays at these places."""
     if not places:
         return []
 

@@ -98,6 +98,8 @@ def _single_axis(keyword: ast.keyword) -> ast.expr:
 
 def _infer_one_size(sizes: list[ast.expr]) -> list[ast.expr]:
     """`reshape(batch, 16, 64)` as `reshape(-1, 16, 64)`: the one size that is not a number can be inferred."""
+    if len(sizes) == 1 or any(isinstance(size, ast.Starred | ast.Attribute) for size in sizes):
+        return sizes  # a whole shape may stand there
     unknown = [i for i, size in enumerate(sizes) if not isinstance(size, ast.Constant)]
     if len(unknown) != 1 or any(isinstance(s, ast.Constant) and s.value == 0 for s in sizes):
         return sizes

@@ -1,6 +1,11 @@
-"""Normalizations. Statistics of half-precision arrays are computed in float32, as torch does."""
+"""Normalizations. Statistics of half-precision arrays are computed in float32, as torch does.
+
+The second results of the native forms (mean, reciprocal deviation) carry no derivative in torch's backward formulas.
+"""
 
 from __future__ import annotations
+
+import math
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -13,6 +18,11 @@ TABLE = RuleTable("normalization")
 def is_half(x: Array) -> bool:
     """Whether statistics of the array need a wider dtype."""
     return x.dtype in (jnp.bfloat16, jnp.float16)
+
+
+def machine_epsilon(x: Array) -> float:
+    """The epsilon of the dtype in which the array's statistics are computed."""
+    return float(jnp.finfo(jnp.float32 if is_half(x) else x.dtype).eps)
 
 
 def per_channel(values: Array, ndim: int) -> Array:
@@ -41,7 +51,6 @@ def batch_norm(
     """batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, float momentum, float eps, bool cudnn_enabled) -> Tensor"""  # noqa: E501
     # In training with running statistics the results are (output, new mean, new variance): the buffers that
     # torch's operator overwrites.
-    del cudnn_enabled
     last = channels_last or input.ndim == 2
     axes = tuple(range(input.ndim - 1)) if last else (0, *range(2, input.ndim))
     x = input.astype(jnp.float32) if is_half(input) else input
@@ -57,7 +66,7 @@ def batch_norm(
     result = result.astype(input.dtype)
     if not training or running_mean is None or running_var is None:
         return result
-    count = x.size // mean.size
+    count = math.prod(input.shape[axis] for axis in axes)
     # The batch is normalized with the biased variance; the running one is unbiased.
     unbiased = var * (count / (count - 1))
     new_mean = running_average(running_mean, mean, momentum)
@@ -98,7 +107,8 @@ def native_batch_norm_functional(
     count = input.size // mean.size
     new_mean = running_average(running_mean, mean, momentum)
     new_var = running_average(running_var, var * (count / (count - 1)), momentum)
-    return normalized_batch(input, weight, bias, mean, invstd), mean, invstd, new_mean, new_var
+    result = normalized_batch(input, weight, bias, mean, invstd)
+    return result, lax.stop_gradient(mean), lax.stop_gradient(invstd), new_mean, new_var
 
 
 @TABLE.rule("aten._native_batch_norm_legit_no_training.default")
@@ -123,7 +133,8 @@ def native_batch_norm_no_stats(
     """_native_batch_norm_legit.no_stats(Tensor input, Tensor? weight, Tensor? bias, bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)"""  # noqa: E501
     mean, var = batch_statistics(input)
     invstd = lax.rsqrt(var + eps)
-    return normalized_batch(input, weight, bias, mean, invstd), mean, invstd
+    result = normalized_batch(input, weight, bias, mean, invstd)
+    return result, lax.stop_gradient(mean), lax.stop_gradient(invstd)
 
 
 @TABLE.rule("aten.layer_norm.default")
@@ -156,7 +167,7 @@ def native_layer_norm(
     x = input.astype(jnp.float32) if is_half(input) else input
     mean = jnp.mean(x, axis=axes, keepdims=True)
     rstd = lax.rsqrt(jnp.var(x, axis=axes, keepdims=True) + eps)
-    return layer_norm(input, normalized_shape, weight, bias, eps), mean, rstd
+    return layer_norm(input, normalized_shape, weight, bias, eps), lax.stop_gradient(mean), lax.stop_gradient(rstd)
 
 
 @TABLE.rule("aten.rms_norm.default")
@@ -166,7 +177,7 @@ def rms_norm(
     """rms_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor"""
     axes = tuple(range(-len(normalized_shape), 0))
     x = input.astype(jnp.float32) if is_half(input) else input
-    epsilon = float(jnp.finfo(x.dtype).eps) if eps is None else eps
+    epsilon = machine_epsilon(input) if eps is None else eps
     result = x * lax.rsqrt(jnp.mean(jnp.square(x), axis=axes, keepdims=True) + epsilon)
     if weight is not None:
         result = result * weight
@@ -180,7 +191,7 @@ def fused_rms_norm(
     """_fused_rms_norm(Tensor input, int[] normalized_shape, Tensor? weight, float? eps) -> (Tensor, Tensor)"""
     axes = tuple(range(-len(normalized_shape), 0))
     x = input.astype(jnp.float32) if is_half(input) else input
-    epsilon = float(jnp.finfo(x.dtype).eps) if eps is None else eps
+    epsilon = machine_epsilon(input) if eps is None else eps
     rstd = lax.rsqrt(jnp.mean(jnp.square(x), axis=axes, keepdims=True) + epsilon)
     return rms_norm(input, normalized_shape, weight, eps), rstd
 
@@ -197,15 +208,16 @@ def group_norm(
 ) -> Array:
     """group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1.0000000000000001e-05, bool cudnn_enabled=True) -> Tensor"""  # noqa: E501
     x = input.astype(jnp.float32) if is_half(input) else input
+    channels = input.shape[-1] if channels_last else input.shape[1]
     if channels_last:
-        grouped = x.reshape(*x.shape[:-1], num_groups, x.shape[-1] // num_groups)
-        axes = (*range(1, x.ndim - 1), x.ndim)
+        grouped = x.reshape(*input.shape[:-1], num_groups, channels // num_groups)
+        axes = (*range(1, input.ndim - 1), input.ndim)
     else:
-        grouped = x.reshape(x.shape[0], num_groups, x.shape[1] // num_groups, *x.shape[2:])
-        axes = tuple(range(2, x.ndim + 1))
+        grouped = x.reshape(input.shape[0], num_groups, channels // num_groups, *input.shape[2:])
+        axes = tuple(range(2, input.ndim + 1))
     mean = jnp.mean(grouped, axis=axes, keepdims=True)
     normalized = (grouped - mean) * lax.rsqrt(jnp.var(grouped, axis=axes, keepdims=True) + eps)
-    result = normalized.reshape(x.shape)
+    result = normalized.reshape(input.shape)
     shape = (-1,) if channels_last else (-1, *(1,) * (input.ndim - 2))
     if weight is not None:
         result = result * weight.reshape(shape)
@@ -274,4 +286,4 @@ def weight_norm_interface(v: Array, g: Array, dim: int = 0) -> tuple[Array, Arra
     """_weight_norm_interface(Tensor v, Tensor g, int dim=0) -> (Tensor, Tensor)"""
     axes = tuple(axis for axis in range(v.ndim) if axis != dim % v.ndim)
     norm = jnp.sqrt(jnp.sum(jnp.square(v), axis=axes, keepdims=True))
-    return v * (g / norm), norm
+    return v * (g / norm), lax.stop_gradient(norm)
