@@ -12,6 +12,9 @@ from typing import Any
 from regauge.errors import MissingFramework, RegaugeError, WorkerFailed
 from regauge.run.protocol import read_json, write_json
 
+# What the workers import of other projects; anything else that is missing is a defect or the person's own import.
+NEEDED = ("torch", "jax", "jaxlib", "flax", "optax", "numpy", "safetensors")
+
 
 def serve(jobs: Mapping[str, str], argv: list[str]) -> int:
     """Run the job in the file ``argv[1]`` and write ``reply.json`` into the job's ``out`` directory.
@@ -37,12 +40,13 @@ def _run(reference: str, job: dict[str, Any]) -> dict[str, Any]:
         traceback.print_exc(file=sys.stderr)
         return {"ok": False, "error": error.to_json()}
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("torch", "jax", "jaxlib", "flax", "optax"):
+        package = (error.name or "").partition(".")[0]
+        if package not in NEEDED:
             return _unexpected(error)
         missing = MissingFramework(
-            f"{error.name} is not installed in this interpreter",
+            f"{package} is not installed in this interpreter",
             received=sys.executable,
-            next=f"pip install {error.name}, or name another interpreter with --torch-python or --jax-python",
+            next=f"pip install {package}, or name another interpreter with --torch-python or --jax-python",
         )
         return {"ok": False, "error": missing.to_json()}
     except Exception as error:
