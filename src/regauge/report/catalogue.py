@@ -74,9 +74,9 @@ def untranslated(language: str) -> list[str]:
     for wanted in extract_messages():
         if not wanted.id:
             continue
-        found = current.get(_key(wanted), wanted.context)
+        found = current.get(key_of(wanted), wanted.context)
         if found is None or found.fuzzy or not _complete(found):
-            missing.append(f"{wanted.locations[0][0]}: {_key(wanted)}")
+            missing.append(f"{wanted.locations[0][0]}: {key_of(wanted)}")
     return missing
 
 
@@ -198,7 +198,8 @@ def _alternatives(node: ast.expr) -> Iterator[ast.expr]:
         yield node
 
 
-def _key(message: Message) -> str:
+def key_of(message: Message) -> str:
+    """The English text; the singular of a plural message."""
     return message.id[0] if isinstance(message.id, tuple | list) else message.id
 
 
