@@ -23,7 +23,7 @@ from regauge.run.jax_modules import first_outputs
 from regauge.run.jax_subject import JaxSubject, load_jax_subject, widen_array
 from regauge.run.protocol import flatten_tree
 
-Split = tuple[Any, Any, Any]  # graphdef, params, state
+Split = tuple[Any, ...]  # graphdef, params, state
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class JaxEvaluator:
                 model = nnx.merge(graphdef, params, state, copy=True)
                 self.subject.call(model, self._trees(leaves)[0])
                 rates.value = list(log.rates)
-            return log.factors, nnx.split(model, nnx.Param, ...)[2]
+            return log.factors, _rest(model)
 
         compiled = jax.jit(forward)
         first, following = compiled(params, state, leaves)
@@ -201,7 +201,7 @@ class JaxEvaluator:
         model = nnx.merge(graphdef, params, state, copy=True)
         inputs, targets = self._trees(leaves)
         outputs = self.subject.call(model, inputs)
-        new_state = nnx.split(model, nnx.Param, ...)[2]
+        new_state = _rest(model)
         if self.subject.train is not None:
             return self.subject.train.loss(outputs, targets), (outputs, new_state)
         total: Any = jnp.zeros(())
@@ -289,6 +289,11 @@ def numpy_of(array: Any) -> np.ndarray:
 
 def _numpy(arrays: Mapping[str, Any]) -> Arrays:
     return {name: numpy_of(array) for name, array in arrays.items()}
+
+
+def _rest(model: nnx.Module) -> Any:
+    """Everything that does not train: statistics, buffers, random streams."""
+    return nnx.state(model, nnx.Not(nnx.Param))
 
 
 def _set_mode(model: nnx.Module, mode: str) -> None:

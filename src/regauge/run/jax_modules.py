@@ -36,10 +36,10 @@ def first_outputs(model: nnx.Module, call: Callable[[], Any]) -> dict[str, jax.A
         return replaced
 
     for cls, function in own.items():
-        cls.__call__ = observed(function)  # type: ignore[attr-defined]
+        cls.__call__ = observed(function)  # type: ignore[method-assign]
     try:
         call()
     finally:
         for cls, function in own.items():
-            cls.__call__ = function  # type: ignore[attr-defined]
+            cls.__call__ = function  # type: ignore[method-assign]
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from regauge import optimizers
 from regauge.errors import BadCase
 from regauge.run import torch_optimizers
-from regauge.run.evaluation import Arrays, InputSets, directions, inner, length, probe_weights, run_tasks
+from regauge.run.evaluation import Arrays, InputSets, directions, inner, length, probe_weights, run_tasks, seeded
 from regauge.run.protocol import flatten_tree
 from regauge.run.torch_arithmetic import controlled, perturbed, widen_module, widen_tensor
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
@@ -68,7 +69,8 @@ class TorchEvaluator:
         """
         with self._kept(), controlled(self.widen, task["dropout"]) as control, perturbed(self.model, task.get("noise")):
             self.model.train(task["mode"] == "train")
-            leaves, floats = self._leaves(task["input"], gradients=True)
+            noise = task.get("noise") if task.get("noisy_inputs") else None
+            leaves, floats = self._leaves(task["input"], gradients=True, noise=noise)
             outputs, loss = self._evaluate(leaves)
             calls = list(control.calls)
             found = self._gradients(loss, floats)
@@ -124,6 +126,7 @@ class TorchEvaluator:
         spec = optimizers.from_json(task["optimizer"]) if task.get("optimizer") else self.subject.optimizer
         if spec is None:
             raise BadCase("the case has no optimizer")
+        spec = _at_rate(spec, task.get("rate_factor", 1.0))
         with self._kept(), controlled(self.widen, "off"), perturbed(self.model, task.get("noise")):
             self.model.train()
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
@@ -183,9 +186,18 @@ class TorchEvaluator:
         ]
         return outputs, torch.stack([value.to(probed[0]) for value in probed]).sum() if probed else torch.zeros(())
 
-    def _leaves(self, name: str, gradients: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The tensors of an input set, and those float inputs that gradients are taken of."""
-        leaves = {key: torch.from_numpy(array) for key, array in self.sets.leaves(name).items()}
+    def _leaves(
+        self, name: str, gradients: bool = False, noise: int | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The tensors of an input set, and those float inputs that gradients are taken of.
+
+        With a seed as noise, each float input is moved by one unit in the last place of the reference's magnitude:
+        also a constant or zero one, whose rounding errors nothing else would show.
+        """
+        arrays = self.sets.leaves(name)
+        if noise is not None:
+            arrays = {**arrays, **self._noisy(arrays, noise)}
+        leaves = {key: torch.from_numpy(array) for key, array in arrays.items()}
         if self.widen:
             leaves = {key: widen_tensor(tensor) for key, tensor in leaves.items()}
         floats: dict[str, Tensor] = {}
@@ -195,6 +207,16 @@ class TorchEvaluator:
                     floats[key] = tensor.requires_grad_()
                     leaves[key] = tensor.clone()  # a model may write into its input, but not into a leaf
         return leaves, floats
+
+    def _noisy(self, arrays: Arrays, seed: int) -> Arrays:
+        reference = self.sets.leaves("reference")
+        moved: Arrays = {}
+        for key, array in arrays.items():
+            if key.startswith("inputs") and array.dtype.kind == "f":
+                magnitude = np.finfo(array.dtype).eps * np.sqrt(np.mean(np.square(reference[key], dtype=np.float64)))
+                signs = seeded(f"noise {key}", seed).choice([-1.0, 1.0], array.shape)
+                moved[key] = (array + magnitude * signs).astype(array.dtype)
+        return moved
 
     def _gradients(self, loss: Tensor, floats: Mapping[str, Tensor]) -> tuple[Arrays, list[str]]:
         trained = {f"gradients.{n}": p for n, p in self.model.named_parameters() if p.requires_grad}
@@ -239,6 +261,15 @@ class TorchEvaluator:
                     tensor.grad = None
             for module, mode in modes.items():
                 module.training = mode
+
+
+def _at_rate(spec: optimizers.Optimizer, factor: float) -> optimizers.Optimizer:
+    """The optimizer with every learning rate times a factor."""
+    groups = [
+        replace(g, options={**g.options, "lr": g.options["lr"] * factor}) if "lr" in g.options else g
+        for g in spec.groups
+    ]
+    return replace(spec, lr=spec.options()["lr"] * factor, groups=tuple(groups))  # type: ignore[call-arg]
 
 
 def named_outputs(outputs: Any) -> Arrays:

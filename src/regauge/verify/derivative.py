@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regauge.verify.evaluations import Evaluations, Mode
-from regauge.verify.result import Distance, Tier
+from regauge.verify.result import Distance, Tier, Verdict
 from regauge.verify.tolerance import LIMITS
 
 STEPS = (1e-5, 1e-6, 1e-7)  # a kink that the wide step crosses is out of the narrow one's way
@@ -43,8 +43,8 @@ def derivative_tier(found: Evaluations, task: str, mode: Mode) -> Tier:
     why = "the original's gradient is not the derivative of its loss either, by the same amount" if own else ""
     if failed:
         why = f"the gradient is {bound:.2g} away from the derivative of the loss"
-    verdict = "different" if failed else "equal"
-    return Tier(name, verdict, mode, 1, bound, LIMITS.derivative, why, tuple(distances), seconds)  # type: ignore[arg-type]
+    verdict: Verdict = "different" if failed else "equal"
+    return Tier(name, verdict, mode, 1, bound, LIMITS.derivative, why, tuple(distances), seconds)
 
 
 def _error(direction: Mapping[str, Any]) -> float:

@@ -92,7 +92,8 @@ class _Run:
         (self.work / "check.json").unlink(missing_ok=True)
         self.conversion = read_json(self.folder / "conversion.json")
         self.found = Evaluations(WeightMap.from_json(read_json(self.folder / "weights.json")))
-        self.trains = bool(self.conversion.get("optimizer") or self.options.optimizer)
+        self.spec = self.options.optimizer or self.conversion.get("optimizer")
+        self.trains = self.spec is not None
         self.sets = self._write_inputs()
         self._evaluate()
         tiers = [
@@ -145,7 +146,7 @@ class _Run:
         directions = self.found.outcomes["M64"]["derivative"].info.get("directions", [])
         chosen = [direction["draw"] for direction in directions]
         self._launch("C64", self._kept(plan.converted_float64(self.sets, options, self.trains, calls, chosen)), 1)
-        self._launch("M32", self._kept(plan.original_float32(self.sets, options, self.trains, calls)), 2)
+        self._launch("M32", self._kept(plan.original_float32(self.sets, options, self.spec, calls)), 2)
         self._launch("C32", self._kept(plan.converted_float32(self.sets, options, self.trains, calls)), 3)
 
     def _launch(self, side: Side, tasks: Sequence[plan.Task], done: int) -> None:
@@ -194,13 +195,12 @@ class _Run:
 
     def _passes(self, mode: Mode, dropout: str = "off", shapes: bool = True) -> list[Pass]:
         accepted = {item.name for item in self.accepted}
-        noise = dropout == "off"
         return [
             Pass(
                 step_id(index, mode, dropout),
                 item.name,
                 item.purpose == "typical",
-                step_id(index, mode, noise=True) if noise else "",
+                plan.noisy_ids(index, mode, dropout),
             )
             for index, item in enumerate(self.sets)
             if item.name in accepted
@@ -244,16 +244,16 @@ class _Run:
         return all(np.allclose(one[n], other[n], rtol=1e-9, atol=0, equal_nan=True) for n in names)
 
     def _training_tiers(self) -> list[Tier]:
-        if not self.trains:
+        if self.spec is None:
             why = "the case has no optimizer" if self.conversion.get("has_loss") else "the case has no loss"
             return [Tier("trajectory", "not checked", "train", why=why)]
-        spec = self.options.optimizer or self.conversion["optimizer"]
         error = self.found.outcomes["M64"]["trajectory"].error
         if error:
             return [Tier("trajectory", "not checked", "train", why=f"the original's own step raises: {error}")]
         noisy = [f"trajectory-noise-{seed}" for seed in range(1, plan.NOISE_COPIES + 1)]
-        tasks = Trajectory("trajectory", step_id(0, "train"), noisy)
-        return [*trajectory_tiers(self.found, tasks, spec["type"]), float32_tier(self.found, tasks, spec["type"])]
+        tasks = Trajectory("trajectory", step_id(0, "train"), noisy, plan.ROUNDED)
+        name = self.spec["type"]
+        return [*trajectory_tiers(self.found, tasks, name), float32_tier(self.found, tasks, name)]
 
     def _locate(self, tiers: Sequence[Tier]) -> str:
         return first_difference(self._run_modules, tiers, self.found, self.modules)

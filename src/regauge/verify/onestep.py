@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from regauge.verify.evaluations import Arrays, Evaluations, Mode, Outcome, of_kind
-from regauge.verify.result import Distance, Tier
+from regauge.verify.result import Distance, Tier, Verdict
 from regauge.verify.tolerance import LIMITS, Error, rms, rounding_error, same_function
 
 KINDS = {
@@ -29,7 +29,7 @@ class Pass:
     task: str
     input: str
     typical: bool
-    noise: str = ""  # task of the original with weights one unit in the last place away
+    noise: tuple[str, ...] = ()  # tasks of the original with weights one unit in the last place away
 
 
 def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, suffix: str = "") -> list[Tier]:
@@ -43,13 +43,13 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
     for step in passes:
         original = found.original("M64", step.task)
         converted = found.converted("C64", step.task, original)
-        noisy = found.original("M64", step.noise) if found.get("M64", step.noise) else {}
+        noisy = [found.original("M64", task) for task in step.noise if found.get("M64", task)]
         missing = _missing(found.outcomes["M64"][step.task])
         for kind in KINDS:
             reference = of_kind(original, kind)
             candidate = of_kind(converted, kind)
             distances = list(_kind_distances(reference, candidate, missing.get(kind, frozenset())))
-            moved = _moved(reference, of_kind(noisy, kind))
+            moved = _moved(reference, [of_kind(copy, kind) for copy in noisy])
             for distance in distances:
                 if moved.get(distance.name, 0.0) > LIMITS.stable and not distance.passed:
                     unstable.setdefault(kind, []).append(f"{distance.name} on {step.input}")
@@ -79,9 +79,9 @@ def _tier(
     bound = max(distance.norm for distance in worst.values())
     if failed:
         why = describe(failed)
-    verdict = "different" if failed else "equal"
+    verdict: Verdict = "different" if failed else "equal"
     distances = tuple(worst.values())
-    return Tier(name, verdict, mode, inputs, bound, LIMITS.same_norm, why, distances, seconds)  # type: ignore[arg-type]
+    return Tier(name, verdict, mode, inputs, bound, LIMITS.same_norm, why, distances, seconds)
 
 
 def describe(failed: Sequence[Distance]) -> str:
@@ -131,12 +131,16 @@ def _missing(outcome: Outcome) -> dict[str, set[str]]:
     return missing
 
 
-def _moved(reference: Arrays, noisy: Arrays) -> dict[str, float]:
-    """How far the noise moves each tensor of the original."""
+def _moved(reference: Arrays, copies: Sequence[Arrays]) -> dict[str, float]:
+    """How far noise moves each tensor of the original, at most; a branch that flips counts as far."""
     scale = rms(array for array in reference.values() if array.dtype.kind in "fc")
-    both = [name for name in reference if name in noisy]
-    distances = [same_function(name, noisy[name], reference[name], scale) for name in both]
-    return {d.name: d.norm if d.passed else max(d.norm, 2 * LIMITS.stable) for d in distances}
+    moved: dict[str, float] = {}
+    for copy in copies:
+        for name in [name for name in reference if name in copy]:
+            distance = same_function(name, copy[name], reference[name], scale)
+            norm = distance.norm if distance.passed else math.inf
+            moved[name] = max(norm, moved.get(name, 0.0))
+    return moved
 
 
 def no_worse_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, suffix: str = "") -> list[Tier]:
@@ -148,16 +152,24 @@ def no_worse_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, suffi
     errors: dict[str, list[tuple[Pass, Error, Error]]] = {}
     for step in passes:
         reference = found.original("M64", step.task)
-        original = found.original("M32", step.task)
+        copies = [found.original("M32", task) for task in (step.task, *step.noise) if found.get("M32", task)]
         converted = found.converted("C32", step.task, reference)
         for kind in KINDS:
             expected = of_kind(reference, kind)
             if expected:
-                own = rounding_error(of_kind(original, kind), expected)
+                own = _largest_error([rounding_error(of_kind(copy, kind), expected) for copy in copies])
                 other = rounding_error(of_kind(converted, kind), expected)
                 errors.setdefault(kind, []).append((step, own, other))
     seconds = sum(found.outcomes[side][p.task].seconds for p in passes for side in ("M32", "C32"))  # type: ignore[index]
     return [_no_worse(f"tier 2 {KINDS[kind]}{suffix}", mode, kind, errors[kind], seconds) for kind in errors]
+
+
+def _largest_error(errors: Sequence[Error]) -> Error:
+    """The original's own error: the largest of its run and of the runs with noisy weights."""
+    norms = {name: max(e.norms[name] for e in errors) for name in errors[0].norms}
+    largest = {name: max(e.largest[name] for e in errors) for name in errors[0].largest}
+    notes = {name: note for e in errors for name, note in e.notes.items()}
+    return Error(norms, largest, max(e.together for e in errors), notes)
 
 
 def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, Error]], seconds: float) -> Tier:
@@ -175,13 +187,13 @@ def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, 
     for step, own, other in judged:
         typical = [e[1] for e in judged if e[0].typical] or [own]
         for distance in _against_rounding(kind, own, other, typical):
-            shown = replace(distance, note=_on(distance, step.input))
-            worst[distance.name] = _excess(worst.get(distance.name), shown)
+            placed = replace(distance, note=_on(distance, step.input))
+            worst[distance.name] = _excess(worst.get(distance.name), placed)
     failed = [distance for distance in worst.values() if not distance.passed]
     together = worst[_TOGETHER]
     if failed:
         why = describe(failed)
-    verdict = "different" if failed else "equal"
+    verdict: Verdict = "different" if failed else "equal"
     return Tier(
         name,
         verdict,
@@ -191,7 +203,7 @@ def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, 
         together.limit,
         why,
         tuple(worst.values()),
-        seconds,  # type: ignore[arg-type]
+        seconds,
     )
 
 

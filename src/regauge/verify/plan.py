@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,11 @@ from regauge.verify.inputs import InputSet
 
 Task = dict[str, Any]
 
+ROUNDED = "trajectory-rounded"  # the original with the learning rate that rounded coefficients amount to
+
 MODES: tuple[Mode, ...] = ("train", "eval")
-NOISE_COPIES = 3
+NOISE_STEPS = 2  # noisy copies of one pass
+NOISE_COPIES = 3  # noisy copies of a trajectory
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,13 @@ class CheckOptions:
     locate: bool = True
 
 
-def step_id(index: int, mode: Mode, dropout: str = "off", noise: bool = False) -> str:
-    return f"step-{index}-{mode}-{dropout}{'-noise' if noise else ''}"
+def step_id(index: int, mode: Mode, dropout: str = "off", noise: int = 0) -> str:
+    return f"step-{index}-{mode}-{dropout}" + (f"-noise-{noise}" if noise else "")
+
+
+def noisy_ids(index: int, mode: Mode, dropout: str = "off") -> tuple[str, ...]:
+    """The tasks of the original with noisy weights; with dropout masks they run in float32 only."""
+    return tuple(step_id(index, mode, dropout, copy) for copy in range(1, NOISE_STEPS + 1))
 
 
 def _step(index: int, name: str, mode: Mode, dropout: str = "off") -> Task:
@@ -53,13 +61,17 @@ def _step(index: int, name: str, mode: Mode, dropout: str = "off") -> Task:
     }
 
 
+def _noisy(step: Task) -> list[Task]:
+    return [{**step, "id": f"{step['id']}-noise-{copy}", "noise": copy} for copy in range(1, NOISE_STEPS + 1)]
+
+
 def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bool) -> list[Task]:
     """M64: every set in both modes, each once more with noisy weights; masks; derivatives; the trajectory."""
     tasks: list[Task] = [{"id": "weights", "kind": "weights"}]
     for index, item in enumerate(sets):
         for mode in MODES:
             step = _step(index, item.name, mode)
-            tasks += [step, {**step, "id": step_id(index, mode, noise=True), "noise": 1}]
+            tasks += [step, *_noisy(step)]
         if item.purpose == "typical":
             tasks.append(_step(index, item.name, "train", "masks"))
     tasks.append({**_step(0, "reference", "train"), "id": "again"})
@@ -78,11 +90,25 @@ def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bo
     return tasks
 
 
-def original_float32(sets: Sequence[InputSet], options: CheckOptions, trains: bool, calls: Sequence[Any]) -> list[Task]:
-    """M32: the sets of the reference's shape, and the first steps with three noisy copies."""
-    tasks = converted_float32(sets, options, trains, calls)
+def original_float32(
+    sets: Sequence[InputSet], options: CheckOptions, spec: Mapping[str, Any] | None, calls: Sequence[Any]
+) -> list[Task]:
+    """M32: the sets of the reference's shape, and the first steps with three noisy copies.
+
+    Args:
+        sets: all of them.
+        options: of the check.
+        spec: JSON of the optimizer, None if there is none.
+        calls: dropout calls of the original.
+    """
+    tasks = converted_float32(sets, options, spec is not None, calls)
     tasks = [task for task in tasks if task["kind"] != "randomness"]
-    if trains:
+    special = {item.name for item in sets if item.purpose == "special"}
+    for task in [task for task in tasks if task["kind"] == "step"]:
+        tasks += [{**noisy, "noisy_inputs": task["input"] in special} for noisy in _noisy(task)]
+    if spec is not None:
+        factor = 1 + coefficient_rounding(spec)
+        tasks.append({**trajectory(ROUNDED, options.float32_steps, options), "rate_factor": factor})
         for seed in range(1, NOISE_COPIES + 1):
             tasks.append({**trajectory(f"trajectory-noise-{seed}", options.float32_steps, options), "noise": seed})
     return tasks
@@ -135,6 +161,18 @@ def converted_float32(
     if trains:
         tasks.append(trajectory("trajectory", options.float32_steps, options))
     return tasks
+
+
+def coefficient_rounding(optimizer: Mapping[str, Any]) -> float:
+    """How far a float32 bias correction moves the learning rate of Adam, relatively.
+
+    torch computes ``1 - beta ** t`` in float64, optax in float32. beta is rounded by at most 2^-25 there, which is
+    2^-25 / (1 - beta) of the difference; the second moment enters by its root, hence half of it.
+    """
+    if "betas" not in optimizer:
+        return 0.0
+    first, second = optimizer["betas"]
+    return 2**-25 / (1 - first) + 2**-26 / (1 - second)
 
 
 def trajectory(name: str, steps: int, options: CheckOptions) -> Task:

@@ -9,7 +9,7 @@ import numpy as np
 
 from regauge.verify.evaluations import Evaluations
 from regauge.verify.onestep import describe
-from regauge.verify.result import Distance, Tier
+from regauge.verify.result import Distance, Tier, Verdict
 
 _DEVIATIONS = 5.0  # a correct rate is further away once in 1.7 million draws
 
@@ -35,10 +35,10 @@ def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
     ]
     distances += _independence(len(rates), arrays)
     failed = [d for d in distances if not d.passed]
-    verdict = "different" if failed else "equal"
+    verdict: Verdict = "different" if failed else "equal"
     bound = max(d.norm for d in distances)
     why = describe(failed)
-    return Tier(name, verdict, "train", 1, bound, None, why, tuple(distances), outcome.seconds)  # type: ignore[arg-type]
+    return Tier(name, verdict, "train", 1, bound, None, why, tuple(distances), outcome.seconds)
 
 
 def _call(index: int, keep: float, rate: float, arrays: Mapping[str, np.ndarray]) -> list[Distance]:

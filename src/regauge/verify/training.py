@@ -10,7 +10,7 @@ import numpy as np
 
 from regauge.verify.evaluations import Arrays, Evaluations, of_kind
 from regauge.verify.onestep import describe
-from regauge.verify.result import Distance, Tier
+from regauge.verify.result import Distance, Tier, Verdict
 from regauge.verify.tolerance import LIMITS, is_null, rms
 
 _TOGETHER = "all together"
@@ -23,6 +23,7 @@ class Trajectory:
     task: str
     gradients: str  # the step task whose gradients tell which parameters are null
     noisy: Sequence[str] = ()
+    rounded: str = ""  # the original with the learning rate that coefficients in float32 amount to
 
 
 def trajectory_tiers(found: Evaluations, tasks: Trajectory, optimizer: str) -> list[Tier]:
@@ -67,9 +68,9 @@ def _judged(
     name: str, distances: list[Distance], bound: float, limit: float, steps: int, note: str, seconds: float
 ) -> Tier:
     failed = [d for d in distances if not d.passed]
-    verdict = "different" if failed else "equal"
+    verdict: Verdict = "different" if failed else "equal"
     why = describe(failed) if failed else "; ".join(filter(None, [f"{steps} steps", note]))
-    return Tier(name, verdict, "train", 1, bound, limit, why, tuple(distances), seconds)  # type: ignore[arg-type]
+    return Tier(name, verdict, "train", 1, bound, limit, why, tuple(distances), seconds)
 
 
 def _null_parameters(step: Arrays) -> set[str]:
@@ -131,7 +132,10 @@ def _losses(original: Sequence[float], candidate: Sequence[float]) -> list[Dista
 
 
 def float32_tier(found: Evaluations, tasks: Trajectory, optimizer: str) -> Tier:
-    """Float32 losses of the first steps: within ten times the band of the original and its noisy copies."""
+    """Float32 losses of the first steps: within ten times the band of the original and its noisy copies.
+
+    Coefficients of the optimizer in float32 are no defect either: what they move the original by is allowed once.
+    """
     name = f"trajectory {optimizer} float32"
     theirs = found.outcomes["C32"][tasks.task]
     if theirs.error:
@@ -147,11 +151,12 @@ def float32_tier(found: Evaluations, tasks: Trajectory, optimizer: str) -> Tier:
     band = max(_farthest(exact, copy, steps) for copy in copies)
     own = max(band, LIMITS.floor * max(1.0, *map(abs, exact[:steps])))
     norm = _farthest(exact, candidate, steps)
-    limit = LIMITS.band * own
+    rounded = found.outcomes["M32"][tasks.rounded].info["losses"]
+    limit = max(LIMITS.band * own, _farthest(exact, rounded, steps))
     distance = Distance("loss", norm, norm, limit, norm <= limit, band)
-    verdict = "equal" if distance.passed else "different"
+    verdict: Verdict = "equal" if distance.passed else "different"
     why = f"{steps} steps" if distance.passed else describe([distance])
-    return Tier(name, verdict, "train", 1, norm, limit, why, (distance,), seconds)  # type: ignore[arg-type]
+    return Tier(name, verdict, "train", 1, norm, limit, why, (distance,), seconds)
 
 
 def _steps_that_agree(exact: Sequence[float], copies: Sequence[Sequence[float]]) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from regauge.verify.evaluations import Evaluations
 from regauge.verify.onestep import describe
-from regauge.verify.result import Distance, Tier
+from regauge.verify.result import Distance, Tier, Verdict
 
 
 def weights_tier(found: Evaluations, task: str) -> Tier:
@@ -40,5 +40,5 @@ def weights_tier(found: Evaluations, task: str) -> Tier:
             distances.append(Distance(name, math.inf, math.inf, 0.0, False, note="missing in the original"))
     failed = [distance for distance in distances if not distance.passed]
     bound = max((distance.norm for distance in distances), default=0.0)
-    verdict = "different" if failed else "equal"
-    return Tier("weights", verdict, "", 1, bound, 0.0, describe(failed), tuple(distances))  # type: ignore[arg-type]
+    verdict: Verdict = "different" if failed else "equal"
+    return Tier("weights", verdict, "", 1, bound, 0.0, describe(failed), tuple(distances))
