@@ -47,6 +47,19 @@ def shapes(model: torch.nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> 
     return collection.dynamic_shapes(model, args, kwargs or None) if found else None
 
 
+def distinct(inputs: Any) -> Any:
+    """The tree with a tensor that stands in it twice copied, because export would take both places for one input."""
+    seen: set[int] = set()
+
+    def own(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) in seen:
+            return tensor.detach().clone()
+        seen.add(id(tensor))
+        return tensor
+
+    return pytree.tree_map_only(torch.Tensor, own, inputs)
+
+
 def is_single(*trees: Any) -> bool:
     """Whether the first size of all tensors is 1: export would take the 1 for a constant."""
     firsts = [tensor.shape[0] for tree in trees for tensor in tensors_in(tree) if tensor.ndim]
@@ -95,13 +108,20 @@ def symbols(inputs: list[torch.Tensor], names: Mapping[str, str], ranges: Mappin
     return tuple(found)
 
 
+def constant_size(size: int | torch.SymInt) -> int | None:
+    """The number that a size is, or None where it depends on a symbol."""
+    if isinstance(size, int):
+        return size
+    return int(size.node.expr) if size.node.expr.is_Integer else None
+
+
 def fixed_sizes(inputs: Iterable[tuple[str, torch.Tensor]]) -> list[Finding]:
     """A finding for each size that was offered as symbolic and became a number."""
     found = []
     for name, tensor in inputs:
         for axis in offered(tensor):
-            size = tensor.shape[axis]
-            if isinstance(size, int):
+            size = constant_size(tensor.shape[axis])
+            if size is not None:
                 reason = "export takes 0 and 1 for constants" if size < 2 else "the model's code needs this number"
                 text = f"Size {axis} of {name} is fixed at {size} in the converted model: {reason}."
                 found.append(Finding("C110", "info", name, text))

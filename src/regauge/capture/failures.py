@@ -40,12 +40,15 @@ def is_data_dependent(error: BaseException) -> bool:
 
 def not_captured(error: Exception, model: str) -> CaptureError:
     """The error for an export that failed."""
-    functions = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    packs = any(file.endswith("nn/utils/rnn.py") for file in files) or (
+        any(file.endswith("nn/modules/rnn.py") for file in files) and "FakeTensor" in str(error)
+    )
     where, source = own_line(error), own_source(error)
     details = [source] if source else []
-    if functions & {"pack_padded_sequence", "pack_sequence", "pad_packed_sequence"}:
+    if packs:
         return CaptureError(
-            f"{model} packs sequences (torch.nn.utils.rnn.pack_padded_sequence)",
+            f"{model} runs a recurrent layer on packed sequences",
             code="C107",
             where=where,
             details=details,

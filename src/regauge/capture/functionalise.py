@@ -16,7 +16,7 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from regauge.capture.arguments import bind, may_alias, named, op_name, operand, written
+from regauge.capture.arguments import bind, may_alias, named, op_name, operand, parameters, written
 from regauge.capture.inplace import functional, result_dtype
 from regauge.capture.memory import Arguments, Step, View, read, whole, write
 from regauge.capture.sizes import Sizes, dtype_name
@@ -37,6 +37,8 @@ _CASTS = frozenset(
     | {"aten.type_as.default"}
 )
 _IGNORED = ("aten._assert", "aten.sym_constrain", "aten._functional_assert", "aten._async_assert")
+# Operators that give a Python number of a tensor's value.
+_VALUES = frozenset({"aten.item.default", "aten._local_scalar_dense.default"})
 # Views that may also be copies: only the memory tells.
 _MAYBE_COPIES = frozenset({"aten.reshape.default", "aten.flatten.using_ints", "aten.reshape_as.default"})
 # A tensor of any content: zeros are as good, and reproducible.
@@ -89,10 +91,6 @@ class Functionaliser:
         """Say what a placeholder stands for: the tensor of another one, or a constant."""
         self._env[node] = held
 
-    def held(self, node: fx.Node) -> Held:
-        """What a placeholder stands for."""
-        return self._env[node]
-
     def result(self, node: Any) -> Operand:
         """The operand of an output of the graph, read after all operations."""
         return operand(node, self._resolve)
@@ -133,7 +131,8 @@ class Functionaliser:
         """Sizes are expressions, never nodes."""
         if isinstance(val, torch.SymInt | torch.SymFloat | torch.SymBool):
             if free_unbacked_symbols(val):
-                self.data_dependent.append(DataDependent(op_name(node.target), origin_of(node.meta)))
+                if op_name(node.target) in _VALUES:
+                    self.data_dependent.append(DataDependent(op_name(node.target), origin_of(node.meta)))
                 val = None
             else:
                 val = None if isinstance(val, torch.SymBool) else self.sizes.scalar(val)
@@ -146,6 +145,8 @@ class Functionaliser:
             self._env[node] = self._same(node, raw["self"], origin)
         elif name in _CASTS:
             self._env[node] = self._cast(node, raw["self"], origin)
+        elif name == "aten.broadcast_tensors.default":
+            self._env[node] = [self._broadcast(node, i, origin) for i in range(len(raw["tensors"]))]
         elif name == "aten.batch_norm.default":
             self._batch_norm(node, raw, origin)
         elif written(target):
@@ -220,7 +221,7 @@ class Functionaliser:
         view: View = self._env[source]
         name = str(node.target)
         if name == "aten.detach_.default":
-            write(view, read(self._detached(view, origin), self._emit), self._emit, origin)
+            self._write(view, read(self._detached(view, origin), self._emit), origin)
             return view
         copies = name in ("aten.clone.default", "aten.lift_fresh_copy.default")
         if not copies and (name != "aten.contiguous.default" or _shares_memory(node, source)):
@@ -244,6 +245,18 @@ class Functionaliser:
             "memory_format": None,
         }
         return self._emit("aten.to.dtype", arguments, [(name, spec)], origin)[0]
+
+    def _broadcast(self, node: fx.Node, index: int, origin: Origin) -> View:
+        """One result of `broadcast_tensors`: the tensor itself where it has the common shape already."""
+        view: View = self._env[node.args[0][index]]  # type: ignore[index]
+        spec = self.sizes.spec(node.meta["val"][index])
+        if spec == view.spec:
+            return view
+        return whole(self._expand(read(view, self._emit), spec, f"{node.name}_{index}", origin), spec)
+
+    def _expand(self, value: str, spec: TensorSpec, name: str, origin: Origin) -> str:
+        arguments: Arguments = {"self": Ref(value), "size": spec.shape, "implicit": False}
+        return self._emit("aten.expand.default", arguments, [(name, spec)], origin)[0]
 
     def _view(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
         """An operator whose result looks at the memory of its first argument."""
@@ -299,11 +312,24 @@ class Functionaliser:
             new = self._filled(packet, view, raw, name, origin)
         else:
             new = self._computed(target, view, raw, name, origin)
-        write(view, new, self._emit, origin)
+        self._write(view, new, origin)
         self._env[node] = view
+
+    def _write(self, view: View, new: str, origin: Origin) -> None:
+        owner = view.memory.owner
+        if owner and not owner.startswith("buffer "):
+            raise CaptureError(
+                f"the model changes its {owner} in place",
+                code="C109",
+                where=origin.line or origin.path,
+                why="a JAX function cannot change what it is given; only buffers are carried along as state",
+                next="work on a copy (x = x.clone()), or make a tensor attribute a buffer with register_buffer",
+            )
+        write(view, new, self._emit, origin)
 
     def _computed(self, target: Any, view: View, raw: dict[str, Any], name: str, origin: Origin) -> str:
         op = functional(target, origin)
+        raw = {key: value for (key, _, _), value in zip(parameters(op), raw.values(), strict=True)}
         tensors = {k: v.meta["val"] for k, v in raw.items() if isinstance(v, fx.Node) and _is_tensor(v)}
         dtype = dtype_name(result_dtype(op, raw, tensors))
         spec = TensorSpec(view.spec.shape, dtype)
@@ -328,8 +354,7 @@ class Functionaliser:
             spec = TensorSpec(spec.shape, view.spec.dtype)
             value = self._to(value, spec, name, origin)
         if spec.shape != view.spec.shape:
-            expand: Arguments = {"self": Ref(value), "size": view.spec.shape, "implicit": False}
-            value = self._emit("aten.expand.default", expand, [(name, view.spec)], origin)[0]
+            value = self._expand(value, view.spec, name, origin)
         return value
 
     # operators with state or regions -----------------------------------------------------------------------------
@@ -346,7 +371,7 @@ class Functionaliser:
         result, *new = self._emit(str(node.target), self._arguments(raw), wanted, origin)
         self._carries.difference_update(new)
         for view, value in zip((mean, var), new, strict=True):
-            write(view, value, self._emit, origin)
+            self._write(view, value, origin)
         self._env[node] = whole(result, spec)
 
     def _higher_order(self, node: fx.Node) -> None:
@@ -360,7 +385,7 @@ class Functionaliser:
                 raise CaptureError(
                     f"the model computes inside torch.autocast to {dtype}",
                     code="C132",
-                    where=origin_of(node.meta).line,
+                    where=self._region_line(body),
                     why="autocast chooses dtypes operator by operator, which JAX does not have",
                     next="convert dtypes where you want them: x.to(torch.bfloat16), or model.to(torch.bfloat16)",
                 )
@@ -371,6 +396,11 @@ class Functionaliser:
                 self._env[node] = None
                 return
             self._plain(node, name, raw, origin_of(node.meta))
+
+    def _region_line(self, body: Any) -> str:
+        """The line of the first operator in a region."""
+        nodes = self._env[body].graph.nodes
+        return next((line for node in nodes if (line := origin_of(node.meta).line)), "")
 
     def _inline(self, node: fx.Node, body: Any, given: list[Any], stop_gradient: bool) -> None:
         """The nodes of a region in its place; without gradients, what leaves it is detached."""

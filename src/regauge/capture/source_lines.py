@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import sysconfig
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.fx import proxy
 
 import regauge
 from regauge.ir.graph import Frame, ModuleStep, Origin
@@ -55,6 +59,21 @@ def _named(stack: dict[str, tuple[str, Any]]) -> list[tuple[str, tuple[str, str]
         for call, (path, kind) in stack.items()
         if not call.startswith("_empty_nn_module_stack")
     ]
+
+
+@contextmanager
+def with_own_lines(model: nn.Module) -> Iterator[None]:
+    """Let torch.export record the lines of a plain function too: it keeps those of `forward` methods only."""
+    code = getattr(getattr(model, "function", None), "__code__", None)
+    anchors: set[tuple[str, str]] | None = getattr(proxy, "_STACK_TRACE_ANCHORS", None)
+    if code is None or anchors is None or (code.co_filename, code.co_name) in anchors:
+        yield
+        return
+    anchors.add((code.co_filename, code.co_name))
+    try:
+        yield
+    finally:
+        anchors.discard((code.co_filename, code.co_name))
 
 
 def own_line(error: BaseException) -> str:

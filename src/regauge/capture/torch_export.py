@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -18,7 +20,7 @@ from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import failures, training_mode, weights
 from regauge.capture.functionalise import Functionaliser, without_dead
 from regauge.capture.sizes import Sizes
-from regauge.capture.source_lines import own_line
+from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
@@ -90,6 +92,7 @@ def capture_module(
     with training_mode.unchanged(module):
         training_mode.set_mode(module, train)
         frozen = training_mode.left_in_evaluation(module) if train else []
+        inputs = sizes_of_inputs.distinct(inputs)
         example = _example(module, inputs, name) if dynamic == "auto" else inputs
         program, reads = _export(module, example, dynamic, name, stages)
         graph, tensors = _convert(module, program, name, stages)
@@ -106,14 +109,24 @@ def capture_module(
     return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds)
 
 
-def capture_function(function: Callable[..., Any], args: tuple[Any, ...], *, dynamic: Dynamic = "auto") -> Captured:
+def capture_function(
+    function: Callable[..., Any], args: tuple[Any, ...], *, dynamic: Dynamic = "auto", model: nn.Module | None = None
+) -> Captured:
     """Capture a function of tensors, or a module used as one (a loss); tensors that it closes over become constants.
+
+    Args:
+        function: called as ``function(*args)``.
+        args: example arguments, any pytrees.
+        dynamic: as in `capture_module`.
+        model: the model whose outputs the function gets, if there is one.
 
     Raises:
         CaptureError: as `capture_module`; also when it reads a tensor that an optimizer changes.
     """
     captured = capture_module(function, args, train=True, dynamic=dynamic)
     trained = [w.name for w in captured.graph.weights if w.trainable and w.value]
+    places = {p.data_ptr(): name for name, p in (model.named_parameters() if model is not None else ())}
+    trained += [places[t.data_ptr()] for t in captured.tensors.values() if t.numel() and t.data_ptr() in places]
     if trained:
         raise CaptureError(
             f"the function reads trainable tensors of its own: {', '.join(trained)}",
@@ -194,8 +207,7 @@ def _export(
     args, kwargs = sizes_of_inputs.as_call(inputs)
     began = time.perf_counter()
     try:
-        with training_mode.watched() as reads, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with training_mode.watched() as reads, _quiet(), with_own_lines(model):
             shapes = sizes_of_inputs.shapes(model, inputs) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
@@ -210,6 +222,23 @@ def _export(
         raise failures.not_captured(error, name) from error
     stages.add("export", began)
     return program, reads
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings and logs of torch.export: what matters of them comes as findings and errors."""
+    logger = logging.getLogger("torch")
+    children = [logging.getLogger(name) for name in ("torch.fx", "torch.export", "torch._dynamo", "torch._export")]
+    levels = [(item, item.level) for item in (logger, *children)]
+    try:
+        for item, _ in levels:
+            item.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for item, level in levels:
+            item.setLevel(level)
 
 
 def _evaluation(
@@ -306,20 +335,10 @@ class _Conversion:
                 walk.take(node, name, f"input {name}")
             else:
                 walk.hold(node, None)
-        self.inputs = {n: walk.held(self.placeholders[n]) for n, _ in self.arrays}
         return held
 
     def _mutations(self, held: dict[str, _Held]) -> tuple[tuple[str, str], ...]:
-        """Buffers with the values that they hold after the call; anything else that was written to is refused."""
-        views = [*(item.view for item in held.values()), *self.inputs.values()]
-        for view in views:
-            if view.memory.version and not view.memory.owner.startswith("buffer "):
-                raise CaptureError(
-                    f"{self.name} changes its {view.memory.owner} in place",
-                    code="C109",
-                    why="a JAX function cannot change what it is given; only buffers are carried along as state",
-                    next="work on a copy (x = x.clone()), or make a tensor attribute a buffer with register_buffer",
-                )
+        """Buffers that were written to, with the values that they hold after the call."""
         return tuple((w, item.view.memory.value) for w, item in held.items() if item.view.memory.version)
 
     # trees -----------------------------------------------------------------------------------------------------

@@ -136,17 +136,13 @@ def _switches(call: ast.Call) -> Iterator[ast.Attribute]:
     is_dropout = _DROPOUT_CALL.search(name.lower()) is not None
     for argument in [*call.args, *call.keywords]:
         key = argument.arg if isinstance(argument, ast.keyword) else None
-        value: ast.expr = argument.value if isinstance(argument, ast.keyword) else argument
-        if is_dropout and _is_read(value):
-            yield value  # type: ignore[misc]
+        value = argument.value if isinstance(argument, ast.keyword) else argument
+        if is_dropout and isinstance(value, ast.Attribute) and value.attr == "training":
+            yield value
         if isinstance(value, ast.IfExp) and (is_dropout or key in _RATE_NAMES):
-            test: ast.expr = value.test.operand if isinstance(value.test, ast.UnaryOp) else value.test
-            if _is_read(test):
-                yield test  # type: ignore[misc]
-
-
-def _is_read(node: ast.expr) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr == "training"
+            condition: ast.AST = value.test.operand if isinstance(value.test, ast.UnaryOp) else value.test
+            if isinstance(condition, ast.Attribute) and condition.attr == "training":
+                yield condition
 
 
 # comparing the two modes ---------------------------------------------------------------------------------------------
