@@ -1,7 +1,7 @@
 """Emitted source, executed: the text of model.py, ops.py and train.py as modules of this process.
 
-With `widen` every low float dtype that the text names becomes float64, so that the float64 tier runs the emitted
-file itself.
+With `widen` every low float dtype that the text names becomes float64, and the one library function that narrows its
+inputs by itself gives way to the same formula in float64, so that the float64 tier runs the emitted file itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import sys
 from collections.abc import Mapping
 from types import ModuleType
 
+from regauge.run.jax_attention import dot_product_attention
+
+_WIDE_ATTENTION = "_regauge_float64_attention"  # one underscore: two would be mangled in a class
 _LOW_FLOATS = frozenset({"float32", "bfloat16", "float16"})
 
 
@@ -31,6 +34,8 @@ def load_sources(texts: Mapping[str, str], directory: str = "<regauge>", widen: 
                 tree = ast.fix_missing_locations(_Widen().visit(tree))
             module = ModuleType(name)
             module.__file__ = f"{directory}/{name}.py"
+            if widen:
+                module.__dict__[_WIDE_ATTENTION] = dot_product_attention
             sys.modules[name] = module
             made[name] = module
             exec(compile(tree, module.__file__, "exec"), module.__dict__)
@@ -42,9 +47,11 @@ def load_sources(texts: Mapping[str, str], directory: str = "<regauge>", widen: 
 
 
 class _Widen(ast.NodeTransformer):
-    """`jnp.float32` as `jnp.float64`."""
+    """`jnp.float32` as `jnp.float64`, `jax.nn.dot_product_attention` as the one that keeps float64."""
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.Attribute:
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        if ast.unparse(node) == "jax.nn.dot_product_attention":
+            return ast.Name(_WIDE_ATTENTION, ast.Load())
         self.generic_visit(node)
         if node.attr in _LOW_FLOATS and isinstance(node.value, ast.Name) and node.value.id == "jnp":
             node.attr = "float64"
