@@ -121,13 +121,23 @@ def translate_message(text: str) -> str:
 
     Such texts are made where they arise, with values inside, long before anyone chooses a language. The catalogue
     stores their patterns (``no such file: {0}``); the longest pattern that fits gives the translation and the values
-    are set into it. A text that no pattern fits, such as a framework's own message, stays as it is.
+    are set into it. Several texts may be joined by semicolons. A text that no pattern fits, such as a framework's own
+    message, stays as it is.
     """
+    parts = text.split("; ")
+    found = [_translated(part) for part in parts]
+    if len(parts) > 1 and None not in found:
+        return _("; ").join(part for part in found if part is not None)
+    whole = _translated(text)
+    return text if whole is None else whole
+
+
+def _translated(text: str) -> str | None:
     for pattern, translation in _patterns(_current.get()):
         match = pattern.fullmatch(text)
         if match:
             return translation.format(*match.groups())
-    return text
+    return None
 
 
 @lru_cache(maxsize=len(LANGUAGES))

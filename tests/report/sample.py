@@ -10,6 +10,7 @@ from pathlib import Path
 
 from regauge.findings import Finding
 from regauge.measure.result import Effect, Measurement, MeasurementPlan, Variant
+from regauge.measure.self_test import SelfTest
 from regauge.report.document import Document, build_document
 from regauge.verify.result import Check, Distance, Tier
 
@@ -153,6 +154,13 @@ def _lines() -> dict[str, list[str]]:
             if f"self.{layer} = " in line:
                 links[str(number)] = [layer, f"original.py:{place}"]
     return links
+
+
+def self_test(passed: bool = True) -> dict[str, object]:
+    note = "windows of 20 neighbouring launches out of 60, labels by coin"
+    return SelfTest(
+        "train", "torch eager", 60, 10, 2000, 0.9495 if passed else 0.61, 0.004, 0.021, 1.004, 0.99, 1.017, passed, note
+    ).to_json()
 
 
 def document(directory: Path, *, different: bool = False, blocks: int = 10, quick: bool = False) -> Document:

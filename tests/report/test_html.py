@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from page import elements, texts_in
-from sample import check, document, effects, measurements, plan
+from sample import check, document, effects, measurements, plan, self_test
 
 from regauge.findings import Finding
 from regauge.language import UnknownLanguage
@@ -111,6 +111,18 @@ def test_quick_run_is_called_preliminary(tmp_path: Path) -> None:
     html = render_html(document(tmp_path, blocks=4, quick=True), "en")
     assert "Few launches were made, so the intervals are wide: the figures are preliminary." in texts_in(html, "en")
     assert html.count('<g class="good preliminary"') >= 2
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_self_test_is_told_beside_the_verdict(full: Document, passed: bool) -> None:
+    html = render_html(full.model_copy(update={"self_test": self_test(passed)}), "en")
+    texts = texts_in(html, "en")
+    told = next(text for text in texts if "torch eager against itself held the truth" in text)
+    assert ("95 % of 2\u202f000 trials" in told) == passed
+    assert ("Do not rely on the verdicts on speed" in told) != passed
+    assert texts.index(told) < texts.index("Speed")
+    chinese = texts_in(render_html(full.model_copy(update={"self_test": self_test(passed)}), "zh"), "zh")
+    assert not [text for text in chinese if "neighbouring launches" in text]
 
 
 def test_text_of_the_person_is_escaped(tmp_path: Path) -> None:

@@ -87,4 +87,6 @@ def test_equality_is_never_told_stronger_than_it_ran() -> None:
 def test_tier_labels() -> None:
     assert tier_label("tier 1 input gradients") == "input gradients: same function (float64)"
     assert tier_label("trajectory adamw") == "training trajectory: adamw"
+    assert tier_label("tier 2 state with dropout masks") == "state: no worse arithmetic, with the same dropout masks"
+    assert tier_label("trajectory AdamW float32") == "training trajectory: AdamW float32"
     assert tier_label("something new") == "something new"

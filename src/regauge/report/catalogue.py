@@ -32,6 +32,7 @@ KEYWORDS = {"_": None, "N_": None, "both": None, "ngettext": (1, 2)}
 TEXTS = {"text", "what", "why", "next", "received", "reason", "note", "details", "fix", "when", "effect"}
 VARIABLES = {"why", "note", "reason", "what"}
 RECORDS = ("Finding", "Limit", "Tier", "Distance", "BuiltIn")
+KEYED = {"Tier", "Distance"}  # what these are called is a key that the report words itself
 WIDTH = 120
 HEADER = "# {name}: every text of regauge that a person reads.\n# Licensed as regauge itself, Apache-2.0.\n#"
 
@@ -48,8 +49,8 @@ def extract_messages() -> Catalog:
     return catalogue
 
 
-def update(language: str) -> Catalog:
-    """Bring the .po file of a language up to date with the sources and write it.
+def updated(language: str) -> bytes:
+    """The .po file of a language as it should be for the present sources.
 
     Translations are kept only for messages that are unchanged to the letter: a near match is never guessed.
     """
@@ -63,8 +64,7 @@ def update(language: str) -> Catalog:
     current.fuzzy = False
     buffer = io.BytesIO()
     write_po(buffer, current, width=WIDTH, sort_output=True, include_lineno=False, ignore_obsolete=True)
-    path_of(language).write_bytes(buffer.getvalue())
-    return current
+    return buffer.getvalue()
 
 
 def untranslated(language: str) -> list[str]:
@@ -146,11 +146,10 @@ def _texts(tree: ast.Module, classes: frozenset[str]) -> Iterator[ast.expr]:
     """Arguments of a message class or of a function that returns one; what variables and functions called `why` and
     the like hold; reasons of unused weights."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    makers = classes | {function.name for function in functions if _name(function.returns) in classes}
+    makers = classes | {function.name for function in functions if _name(function.returns) in classes - KEYED}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _name(node.func) in makers:
-            # What these two are called is a key that the report words itself.
-            yield from () if _name(node.func) in ("Tier", "Distance") else node.args
+            yield from () if _name(node.func) in KEYED else node.args
             yield from (keyword.value for keyword in node.keywords if keyword.arg in TEXTS)
         elif isinstance(node, ast.Assign) and any(_name(target) in VARIABLES for target in node.targets):
             yield node.value
@@ -221,7 +220,7 @@ def main(arguments: list[str]) -> int:
         if language == "en":
             continue
         if "--check" not in arguments:
-            update(language)
+            path_of(language).write_bytes(updated(language))
         missing += [f"{language}: {line}" for line in untranslated(language)]
     print("\n".join(missing) or "every message is translated")
     return 1 if missing else 0

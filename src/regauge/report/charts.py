@@ -7,7 +7,7 @@ is kept and mailed, and every mark can carry a text for readers who do not see i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from regauge.measure.result import Effect, MeasurementPlan
@@ -24,7 +24,16 @@ from regauge.report.figures import (
     variants_of,
 )
 from regauge.report.scales import Axis, amount_axis, ratio_axis, spread_axis
-from regauge.report.wording import bytes_text, count_text, is_preliminary, ratio_text, seconds_text
+from regauge.report.wording import (
+    bytes_text,
+    bytes_tick,
+    count_text,
+    is_preliminary,
+    ratio_text,
+    ratio_tick,
+    seconds_text,
+    seconds_tick,
+)
 
 Parts = tuple[tuple[str, float], ...]
 
@@ -140,7 +149,7 @@ def ratio_plot(effects: Sequence[Effect], plan: MeasurementPlan | None) -> Ratio
         return None
     margin = max(effect.margin for effect in shown)
     ends = [end for e in shown for end in (e.low, e.high, e.ratio)]
-    axis = ratio_axis([*ends, 1 / (1 + margin), 1 + margin], ratio_text)
+    axis = ratio_axis([*ends, 1 / (1 + margin), 1 + margin], ratio_tick)
     rows = tuple(
         Interval(
             effect,
@@ -164,7 +173,7 @@ def spread_plots(document: Document) -> tuple[SpreadPlot, ...]:
         shown = launches(document.measurements, task)
         if not shown:
             continue
-        axis = spread_axis([v for x in shown if not x.failed for v in (x.p5, x.p95)], seconds_text)
+        axis = spread_axis([v for x in shown if not x.failed for v in (x.p5, x.p95)], seconds_tick)
         medians = {r.variant: r.median for r in step_times(document.measurements, document.plan) if r.task == task}
         rows = tuple(
             Spread(
@@ -186,7 +195,7 @@ def start_charts(document: Document) -> tuple[BarChart, ...]:
     charts = []
     for task in dict.fromkeys(cost.task for cost in costs):
         own = [cost for cost in costs if cost.task == task]
-        axis = amount_axis([cost.total for cost in own], seconds_text)
+        axis = amount_axis([cost.total for cost in own], seconds_tick)
         bars = tuple(
             Bar(cost.variant, cost.purpose, _stack(cost.phases, axis, seconds_text), seconds_text(cost.total))
             for cost in own
@@ -202,7 +211,7 @@ def memory_charts(document: Document) -> tuple[BarChart, ...]:
     for task in dict.fromkeys(use.task for use in uses):
         own = [use for use in uses if use.task == task]
         peaks = [peak for use in own for peak in (use.host_peak, use.host_above_import, use.device_peak) if peak]
-        axis = amount_axis(peaks, bytes_text, units=_unit(max(peaks, default=1)))
+        axis = amount_axis(peaks, bytes_tick, units=_unit(max(peaks, default=1)))
         bars = []
         for use in own:
             host = _host_parts(use.host_peak, use.host_above_import)
@@ -233,7 +242,7 @@ def break_even_plots(document: Document) -> tuple[BreakEvenPlot, ...]:
             for (owner, variant), start in costs.items()
             if owner == task and times.get((task, variant)) is not None
         }
-        seconds_axis = amount_axis([end for _, end in totals.values()], seconds_text)
+        seconds_axis = amount_axis([end for _, end in totals.values()], seconds_tick, units=_time_unit(totals))
         steps_axis = amount_axis([float(steps)], lambda value: count_text(round(value)))
         lines = tuple(
             CostLine(variant, round(100 - seconds_axis.at(start), 2), round(100 - seconds_axis.at(end), 2), variant)
@@ -273,6 +282,11 @@ def _host_parts(peak: int | None, above: int | None) -> Parts:
     if above is None or above > peak:
         return (("host_peak", float(peak)),)
     return (("host_at_import", float(peak - above)), ("host_above_import", float(above)))
+
+
+def _time_unit(totals: Mapping[str, tuple[float, float]]) -> float:
+    """Ticks fall on whole minutes as soon as the axis is minutes long."""
+    return 60.0 if max((end for _, end in totals.values()), default=0.0) > 300 else 1.0
 
 
 def _unit(peak: float) -> float:

@@ -147,7 +147,15 @@ def _environment() -> Environment:
         "step_facts",
         "nested_facts",
     )
-    shared += ("break_even_sentences", "plan_facts", "readback_facts", "weight_facts", "failure_text", "purpose_label")
+    shared += (
+        "break_even_sentences",
+        "plan_facts",
+        "readback_facts",
+        "weight_facts",
+        "failure_text",
+        "purpose_label",
+        "self_test_facts",
+    )
     environment.globals.update({name: getattr(view, name) for name in shared})
     environment.globals.update(
         _=_,

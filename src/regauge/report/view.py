@@ -26,6 +26,7 @@ from regauge.report.wording import (
     is_preliminary,
     join_words,
     percent,
+    ratio_text,
     seconds_text,
     tier_label,
     word,
@@ -77,6 +78,48 @@ def headline(document: Document) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+def self_test_sentence(document: Document) -> str:
+    """What the interval achieved on this machine where the truth is known, and the smallest effect it can show."""
+    found = document.self_test
+    if not found:
+        return ""
+    text = _(
+        "Self-test on this machine: the 95 % interval of {variant} against itself held the truth in {coverage} of "
+        "{trials} trials; effects of {resolution} and more can be seen."
+    )
+    if not found["passed"]:
+        text = _(
+            "The self-test failed on this machine: the 95 % interval of {variant} against itself held the truth in "
+            "{coverage} of {trials} trials. Do not rely on the verdicts on speed."
+        )
+    return text.format(
+        variant=found["variant"],
+        coverage=percent(found["coverage"]),
+        trials=count_text(found["trials"]),
+        resolution=percent(found["resolution"]),
+    )
+
+
+def self_test_facts(document: Document) -> tuple[Fact, ...]:
+    """The self-test, figure by figure."""
+    found = document.self_test
+    if not found:
+        return ()
+    carried = interval_text(found["carry_over_low"], found["carry_over_high"])
+    return (
+        Fact(_("variant"), found["variant"]),
+        Fact(_("task"), word(TASKS, found["task"])),
+        Fact(_("launches"), count_text(found["launches"])),
+        Fact(_("blocks in a trial"), count_text(found["blocks"])),
+        Fact(_("trials"), count_text(found["trials"])),
+        Fact(_("intervals that hold the truth"), percent(found["coverage"])),
+        Fact(_("wrong verdicts"), percent(found["false_verdicts"])),
+        Fact(_("smallest visible effect"), percent(found["resolution"])),
+        Fact(_("second launch of a pair over the first"), f"{ratio_text(found['carry_over'])} {carried}"),
+        Fact(_("passed"), _value(found["passed"])),
+    )
+
+
 def headline_tone(document: Document) -> Tone:
     return tone(document.check.verdict) if document.check else "open"
 
@@ -103,7 +146,9 @@ def not_covered(document: Document) -> tuple[str, ...]:
         threads = ngettext("{n} thread", "{n} threads", document.plan.threads).format(n=document.plan.threads)
         text = _("Figures hold for this machine, {threads}, precision {precision} and the sizes of the case's inputs.")
         found.append(text.format(threads=threads, precision=document.plan.precision))
-    if document.effects and document.self_test is None:
+    if document.self_test:
+        found.append(self_test_sentence(document))
+    elif document.effects:
         found.append(_("The interval was not calibrated on this machine: run regauge compare --self-test."))
     return tuple(found)
 
@@ -231,7 +276,7 @@ def effect_facts(document: Document) -> tuple[tuple[str, ...], ...]:
                 verdict,
                 str(e.blocks),
                 interval_text(e.t_low, e.t_high),
-                e.note,
+                translate_message(e.note),
             )
         )
     return tuple(rows)

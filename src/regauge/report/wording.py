@@ -62,6 +62,8 @@ TIERS = {
     "gradients": N_("gradients"),
     "input gradients": N_("input gradients"),
     "state": N_("state"),
+    "outputs with the updated state": N_("outputs with the updated state"),
+    "weights": N_("weights"),
     "parameters": N_("parameters"),
     "finite difference": N_("gradients against finite differences"),
     "randomness": N_("randomness"),
@@ -82,12 +84,13 @@ def word(table: Mapping[str, str], key: str) -> str:
 
 
 def tier_label(name: str) -> str:
-    """``tier 1 outputs`` in words; an unknown name stays as it is."""
+    """``tier 1 outputs with dropout masks`` in words; an unknown name stays as it is."""
     if name in TIERS:
         return word(TIERS, name)
-    tier = re.fullmatch(r"(tier [12]) (.+)", name)
+    tier = re.fullmatch(r"(tier [12]) (.+?)( with dropout masks)?", name)
     if tier:
-        return f"{word(TIERS, tier[2])}: {word(TIERS, tier[1])}"
+        label = f"{word(TIERS, tier[2])}: {word(TIERS, tier[1])}"
+        return _("{question}, with the same dropout masks").format(question=label) if tier[3] else label
     head, _space, rest = name.partition(" ")
     return f"{word(TIERS, head)}: {rest}" if head in TIERS and rest else name
 
@@ -125,6 +128,25 @@ def seconds_text(value: float | None) -> str:
         if value >= 0.9995 * scale:
             return f"{value / scale:#.3g}".rstrip(".") + f" {unit}"
     return f"{value / 1e-9:.0f} ns" if value else "0 s"
+
+
+def seconds_tick(value: float) -> str:
+    """A duration on an axis, where only round ones stand: 10 s, 7.5 ms, 5 min."""
+    if value >= 99.95:
+        return seconds_text(value).removesuffix(" 00 s")
+    number, _space, unit = seconds_text(value).partition(" ")
+    return f"{float(number):g} {unit}"
+
+
+def ratio_tick(value: float) -> str:
+    """A ratio on an axis: 0.6, 1, 1.05."""
+    return f"{value:.3g}"
+
+
+def bytes_tick(value: float) -> str:
+    """A size on an axis: 512 MiB."""
+    number, _space, unit = bytes_text(value).partition(" ")
+    return f"{float(number):g} {unit}"
 
 
 def bytes_text(value: float | None) -> str:
