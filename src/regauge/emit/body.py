@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from regauge.emit.expressions import Helpers, cast_expression, draws, write_node
 from regauge.emit.lines import Body, Line
@@ -18,6 +18,7 @@ from regauge.emit.names import RESERVED, identifier, unique
 from regauge.emit.origins import Statement
 from regauge.emit.partial import substitute
 from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
+from regauge.emit.signature import Parameter, accesses, texts
 from regauge.emit.simplify import simplify
 from regauge.emit.statements import declared_parameters, statement_of
 from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, undo_layout
@@ -116,10 +117,18 @@ class BodyWriter:
             candidate, number = f"{name}_{number}", number + 1
         return candidate
 
-    def read_inputs_as(self, expressions: Mapping[str, ast.expr]) -> None:
-        """Inputs that are not parameters of their own but parts of one, such as `outputs["logits"]`."""
-        self.inputs.update(expressions)
-        self.expressions.update(expressions)
+    def read_inputs_as(self, parameters: Sequence[Parameter]) -> None:
+        """Take the signature as given: inputs that nothing reads, and inputs that are parts of one parameter."""
+        found = {value: e for value, e in accesses(parameters).items() if value in self.scope.inputs}
+        self.inputs.update(found)
+        self.expressions.update(found)
+        self.names = {}
+        for parameter in parameters:
+            whole = parameter.leaf if parameter.leaf in self.scope.inputs else None
+            self.names[parameter.name] = whole or f"parameter {parameter.name}"
+            if whole is None and "leaf" not in parameter.tree:
+                self.left[self.names[parameter.name]] = 1  # parts of it are read: the name is not free
+        self.parameters = texts(parameters)
 
     # expressions -----------------------------------------------------------------------------------------------
 
@@ -262,7 +271,7 @@ class BodyWriter:
                 self._keep_swap(item, only, expression, statement)
                 return
             last = following is None and self.scope.outputs == [only]
-            if last and len(ast.unparse(expression)) <= _LONGEST_INLINE:
+            if last and not self._repeats(self._before(item), item):
                 self._keep(only, expression)
                 return
         if len(outputs) == 1 and is_atomic(expression) and pure:
@@ -280,7 +289,11 @@ class BodyWriter:
     def _is_read_by(item: Item, following: Item | None) -> bool:
         return following is not None and any(name in item_inputs(following) for name in item_outputs(item))
 
-    def _repeats(self, item: Item, following: Item | None) -> bool:
+    def _before(self, item: Item) -> Item | None:
+        position = self.scope.items.index(item)
+        return self.scope.items[position - 1] if position else None
+
+    def _repeats(self, item: Item | None, following: Item | None) -> bool:
         """Two calls of one list of modules, one after the other: kept apart, they can become a loop."""
         if not isinstance(item, Scope) or not isinstance(following, Scope):
             return False
@@ -360,12 +373,22 @@ class BodyWriter:
         for symbol in self.structure.graph.symbols:
             if not re.search(rf"\b{re.escape(symbol.name)}\b", text):
                 continue
-            for value in self.scope.inputs:
-                shape = self.specs[value].shape
-                axis = next((i for i, d in enumerate(shape) if d == Sym(symbol.name)), None)
-                if axis is not None:
-                    lines.append(Line(f"{symbol.name} = {ast.unparse(self.inputs[value])}.shape[{axis}]"))
-                    break
-            else:
+            found = self._size_of(symbol.name)
+            if found is None:
                 raise EmitError(f"the size {symbol.name} is in none of the inputs of {self.scope.path or 'the model'}")
+            lines.append(Line(f"{symbol.name} = {found}"))
         return lines
+
+    def _size_of(self, symbol: str) -> str | None:
+        """The expression that gives a symbolic size: `x.shape[0]`, or `x.shape[0] // 4` where the axis is 4 * batch."""
+        partial = None
+        for value in [v for v in self.scope.inputs if v not in self.weights]:
+            for axis, size in enumerate(self.specs[value].shape):
+                if not isinstance(size, Sym):
+                    continue
+                read = f"{ast.unparse(self.inputs[value])}.shape[{axis}]"
+                if size.text == symbol:
+                    return read
+                multiple = re.fullmatch(rf"(\d+) \* {re.escape(symbol)}", size.text)
+                partial = partial or (f"{read} // {multiple[1]}" if multiple else None)
+        return partial

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
-from regauge.emit.literals import literal
 from regauge.emit.members import Structure
 from regauge.emit.nnx import array_text, tree_expression
 from regauge.emit.scopes import Scope, connect
+from regauge.emit.signature import signature
 from regauge.ir.graph import Graph, ModuleStep
 from regauge.lower.lower import check_specs
 from regauge.lower.plan import plan
@@ -46,24 +45,9 @@ def emit_function(
     structure = Structure(graph, scope)
     constants = {w.value: ast.parse(array_text(tensors[w.name]), mode="eval").body for w in graph.weights if w.value}
     writer = BodyWriter(scope, structure, chosen, casts, constants, helpers, {})
-    accesses: dict[str, ast.expr] = {}
-    entries = graph.in_tree["tuple"] if "tuple" in graph.in_tree else list(graph.in_tree["dict"].values())
-    for parameter, tree in zip(parameters, entries, strict=False):
-        _accesses(tree, ast.Name(parameter, ast.Load()), accesses)
-    writer.read_inputs_as({value: e for value, e in accesses.items() if value in scope.inputs})
-    writer.names = dict.fromkeys(parameters, "a parameter")
-    writer.left["a parameter"] = 1
+    entries = signature(graph.in_tree, parameters)
+    writer.read_inputs_as(entries)
     body = writer.write(lambda use: tree_expression(graph.out_tree, use))
-    lines = [f"def {name}({', '.join(parameters)}):"]
+    lines = [f"def {name}({', '.join(body.parameters)}):"]
     lines += [f"    {line.text}" + (f"  # {line.comment}" if line.comment else "") for line in body.lines]
     return "\n".join(lines)
-
-
-def _accesses(tree: Any, expression: ast.expr, found: dict[str, ast.expr]) -> None:
-    """Where each leaf is inside a parameter: `outputs["logits"]`, `targets[0]`."""
-    if "leaf" in tree:
-        found.setdefault(tree["leaf"], expression)
-        return
-    items = tree["dict"].items() if "dict" in tree else enumerate(tree.get("tuple", tree.get("list", ())))
-    for key, item in items:
-        _accesses(item, ast.Subscript(expression, literal(key), ast.Load()), found)

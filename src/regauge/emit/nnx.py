@@ -24,6 +24,8 @@ from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at
 from regauge.emit.scopes import Scope, build_scopes
 from regauge.emit.sequential import function_text, sequential_text
+from regauge.emit.signature import signature
+from regauge.emit.statements import declared_parameters
 from regauge.emit.unify import unify
 from regauge.errors import EmitError
 from regauge.findings import Finding
@@ -263,7 +265,10 @@ class _Maker:
 
 
 def _writer(module: _Module, view: _View, scope: Scope, hints: Mapping[str, str]) -> BodyWriter:
-    return BodyWriter(scope, view.structure, view.plan, view.casts, view.constants, module.helpers, hints)
+    writer = BodyWriter(scope, view.structure, view.plan, view.casts, view.constants, module.helpers, hints)
+    if scope is view.structure.root:
+        writer.read_inputs_as(signature(view.graph.in_tree, declared_parameters(scope)))
+    return writer
 
 
 def _returned(graph: Graph, scope: Scope) -> Callable[[Callable[[Ref], ast.expr]], ast.expr]:

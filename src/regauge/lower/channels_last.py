@@ -100,6 +100,7 @@ class _Walk:
         self.specs = value_specs(graph)
         self.weights = {w.value for w in graph.weights}
         self.twins: dict[str, str] = {}  # value -> its channels-last twin
+        self.sources: dict[str, str] = {}  # value that the person transposed -> what it was in channels-last order
         self.first: set[str] = set()  # values that exist in the original order
         self.first |= {v.name for v in graph.inputs} | self.weights
         self.origins = {v.name: n.origin for n in graph.nodes for v in n.outputs}
@@ -119,6 +120,8 @@ class _Walk:
     # twins -----------------------------------------------------------------------------------------------------
 
     def _twin(self, name: str, consumer: Origin) -> str:
+        if name not in self.twins and name in self.sources:
+            return self.sources[name]
         if name not in self.twins:
             rank = self.specs[name].ndim
             twin = f"{name}_last"
@@ -201,7 +204,9 @@ class _Walk:
             return False
         rank = node.outputs[0].spec.ndim
         arrays = [r.name for _, o in node.arguments if isinstance(o, Ref) for r in [o]]
-        if rank < 3 or not any(name in self.twins for name in arrays):
+        whole = [name for name in arrays if self.specs[name].ndim == rank]
+        has_twins = any(name in self.twins for name in arrays) or all(name in self.sources for name in whole)
+        if rank < 3 or not has_twins:
             return False
         if any(self.specs[name].ndim not in (0, rank) for name in arrays):
             return False
@@ -264,10 +269,14 @@ class _Walk:
     def _permute(self, node: Node) -> bool:
         """A transpose of a value that has a twin starts from the twin, and vanishes where the twin is its result."""
         source = node.arguments[0][1] if node.arguments else None
-        if not isinstance(source, Ref) or source.name not in self.twins or source.name in self.first:
+        if not isinstance(source, Ref):
             return False
         rank = self.specs[source.name].ndim
         axes = _axes(node, rank)
+        if source.name not in self.twins or source.name in self.first:
+            if rank > 2 and axes == to_first(rank):
+                self.sources[node.outputs[0].name] = source.name
+            return False
         if axes is None:
             return False
         composed = tuple(to_last(rank).index(a) for a in axes)
