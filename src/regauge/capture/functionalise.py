@@ -8,7 +8,7 @@ has no meaning without memory, and takes regions without gradients or autocast a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
+from regauge.capture import spelling
 from regauge.capture.arguments import bind, may_alias, named, op_name, operand, parameters, written
 from regauge.capture.inplace import functional, result_dtype
 from regauge.capture.memory import Arguments, Step, View, read, whole, write
@@ -23,30 +24,10 @@ from regauge.capture.sizes import Sizes, dtype_name
 from regauge.capture.source_lines import origin_of
 from regauge.dtypes import kind
 from regauge.errors import CaptureError
-from regauge.ir.graph import DType, Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs
+from regauge.ir.graph import Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs
 
 # What a node of torch.fx stands for: a tensor, several, or something that is known or computed from sizes.
 Held = Any
-
-# Same elements, another spelling: no meaning without memory.
-_SAME = frozenset(
-    f"aten.{name}.default" for name in ("contiguous", "clone", "alias", "lift_fresh_copy", "lift_fresh", "detach_")
-)
-_CASTS = frozenset(
-    {"aten.to.dtype", "aten.to.dtype_layout", "aten.to.device", "aten.to.other", "aten._to_copy.default"}
-    | {"aten.type_as.default"}
-)
-_IGNORED = ("aten._assert", "aten.sym_constrain", "aten._functional_assert", "aten._async_assert")
-# Operators that give a Python number of a tensor's value.
-_VALUES = frozenset({"aten.item.default", "aten._local_scalar_dense.default"})
-# Views that may also be copies: only the memory tells.
-_MAYBE_COPIES = frozenset({"aten.reshape.default", "aten.flatten.using_ints", "aten.reshape_as.default"})
-# A tensor of any content: zeros are as good, and reproducible.
-_UNFILLED = {
-    "aten.empty.memory_format": "aten.zeros.default",
-    "aten.empty_like.default": "aten.zeros_like.default",
-    "aten.new_empty.default": "aten.new_zeros.default",
-}
 
 
 @dataclass(frozen=True)
@@ -117,7 +98,7 @@ class Functionaliser:
         if isinstance(target, torch._ops.HigherOrderOperator):
             self._higher_order(node)
             return
-        if op_name(target).startswith(_IGNORED):
+        if op_name(target).startswith(spelling.IGNORED):
             return
         val = node.meta.get("val")
         if not isinstance(val, torch.Tensor | list | tuple):
@@ -131,7 +112,7 @@ class Functionaliser:
         """Sizes are expressions, never nodes."""
         if isinstance(val, torch.SymInt | torch.SymFloat | torch.SymBool):
             if free_unbacked_symbols(val):
-                if op_name(node.target) in _VALUES:
+                if op_name(node.target) in spelling.VALUES:
                     self.data_dependent.append(DataDependent(op_name(node.target), origin_of(node.meta)))
                 val = None
             else:
@@ -141,9 +122,9 @@ class Functionaliser:
     def _operator(self, node: fx.Node) -> None:
         target: Any = node.target
         name, raw, origin = str(target), bind(node), origin_of(node.meta)
-        if name in _SAME:
+        if name in spelling.SAME:
             self._env[node] = self._same(node, raw["self"], origin)
-        elif name in _CASTS:
+        elif name in spelling.CASTS:
             self._env[node] = self._cast(node, raw["self"], origin)
         elif name == "aten.broadcast_tensors.default":
             self._env[node] = [self._broadcast(node, i, origin) for i in range(len(raw["tensors"]))]
@@ -154,7 +135,7 @@ class Functionaliser:
         elif may_alias(target) or name == "aten.dropout.default":
             self._view(node, raw, origin)
         else:
-            self._plain(node, _UNFILLED.get(name, name), raw, origin)
+            self._plain(node, spelling.UNFILLED.get(name, name), raw, origin)
 
     def _plain(self, node: fx.Node, op: str, raw: Mapping[str, Any], origin: Origin) -> None:
         """An operator that makes new tensors."""
@@ -234,17 +215,7 @@ class Functionaliser:
         spec = self.sizes.spec(node.meta["val"])
         if spec.dtype == view.spec.dtype:
             return view if _shares_memory(node, source) else whole(read(view, self._emit), spec)
-        return whole(self._to(read(view, self._emit), spec, node.name, origin), spec)
-
-    def _to(self, value: str, spec: TensorSpec, name: str, origin: Origin) -> str:
-        arguments: Arguments = {
-            "self": Ref(value),
-            "dtype": DType(spec.dtype),
-            "non_blocking": False,
-            "copy": False,
-            "memory_format": None,
-        }
-        return self._emit("aten.to.dtype", arguments, [(name, spec)], origin)[0]
+        return whole(spelling.to(self._emit, read(view, self._emit), spec, node.name, origin), spec)
 
     def _broadcast(self, node: fx.Node, index: int, origin: Origin) -> View:
         """One result of `broadcast_tensors`: the tensor itself where it has the common shape already."""
@@ -252,18 +223,14 @@ class Functionaliser:
         spec = self.sizes.spec(node.meta["val"][index])
         if spec == view.spec:
             return view
-        return whole(self._expand(read(view, self._emit), spec, f"{node.name}_{index}", origin), spec)
-
-    def _expand(self, value: str, spec: TensorSpec, name: str, origin: Origin) -> str:
-        arguments: Arguments = {"self": Ref(value), "size": spec.shape, "implicit": False}
-        return self._emit("aten.expand.default", arguments, [(name, spec)], origin)[0]
+        return whole(spelling.expand(self._emit, read(view, self._emit), spec, f"{node.name}_{index}", origin), spec)
 
     def _view(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
         """An operator whose result looks at the memory of its first argument."""
         name = str(node.target)
         data = next(iter(raw))
         parent = self._env[raw[data]] if isinstance(raw[data], fx.Node) else None
-        aliases = name not in _MAYBE_COPIES or _shares_memory(node, raw[data])
+        aliases = name not in spelling.MAYBE_COPIES or _shares_memory(node, raw[data])
         if name == "aten.dropout.default":
             aliases = not raw["train"]
         if not isinstance(parent, View) or not aliases:
@@ -290,7 +257,7 @@ class Functionaliser:
             return raw["start"] in (None, 0) and raw["end"] in (None, 2**63 - 1) and raw["step"] == 1
         if name == "aten.detach.default":
             return read(parent, self._emit) not in self._carries
-        if name in ("aten.view.default", "aten.expand.default", *_MAYBE_COPIES):
+        if name in ("aten.view.default", "aten.expand.default", *spelling.MAYBE_COPIES):
             return self.sizes.spec(node.meta["val"]) == parent.spec
         return False
 
@@ -309,7 +276,9 @@ class Functionaliser:
         packet = str(target).split(".")[1]
         name = re.sub(r"_(?=_\d+$)|_$", "", node.name)  # relu__1 -> relu_1
         if packet in ("copy_", "fill_", "zero_"):
-            new = self._filled(packet, view, raw, name, origin)
+            given = raw.get("src", raw.get("value"))
+            source = self._env[given] if isinstance(given, fx.Node) else given
+            new = spelling.filled(self._emit, view, source, name, origin)
         else:
             new = self._computed(target, view, raw, name, origin)
         self._write(view, new, origin)
@@ -335,27 +304,7 @@ class Functionaliser:
         spec = TensorSpec(view.spec.shape, dtype)
         arguments = self._arguments(raw)
         result = self._emit(str(op), arguments, [(name, spec)], origin)[0]
-        return result if spec == view.spec else self._to(result, view.spec, name, origin)
-
-    def _filled(self, packet: str, view: View, raw: dict[str, Any], name: str, origin: Origin) -> str:
-        """The value after `copy_`, `fill_` or `zero_`."""
-        like: Arguments = {"dtype": None, "layout": None, "device": None, "pin_memory": None, "memory_format": None}
-        if packet == "zero_":
-            now = Ref(read(view, self._emit))
-            return self._emit("aten.zeros_like.default", {"self": now, **like}, [(name, view.spec)], origin)[0]
-        given = raw["src" if packet == "copy_" else "value"]
-        source = self._env[given] if isinstance(given, fx.Node) else given
-        if not isinstance(source, View):
-            now = Ref(read(view, self._emit))
-            arguments = {"self": now, "fill_value": operand(source, self._resolve), **like}
-            return self._emit("aten.full_like.default", arguments, [(name, view.spec)], origin)[0]
-        value, spec = read(source, self._emit), source.spec
-        if spec.dtype != view.spec.dtype:
-            spec = TensorSpec(spec.shape, view.spec.dtype)
-            value = self._to(value, spec, name, origin)
-        if spec.shape != view.spec.shape:
-            value = self._expand(value, view.spec, name, origin)
-        return value
+        return result if spec == view.spec else spelling.to(self._emit, result, view.spec, name, origin)
 
     # operators with state or regions -----------------------------------------------------------------------------
 
@@ -442,14 +391,3 @@ def _attribute(node: fx.Node) -> Any:
     for part in str(node.target).split("."):
         found = getattr(found, part)
     return found
-
-
-def without_dead(nodes: list[Node], needed: Callable[[], set[str]]) -> tuple[Node, ...]:
-    """The nodes that something needs: outputs and new states, and what they are made from."""
-    wanted = needed()
-    kept: list[Node] = []
-    for node in reversed(nodes):
-        if any(value.name in wanted for value in node.outputs):
-            wanted.update(node_inputs(node))
-            kept.append(node)
-    return tuple(reversed(kept))

@@ -14,17 +14,15 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
-from torch.utils import _pytree as pytree
 
 from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import failures, training_mode, weights
-from regauge.capture.functionalise import Functionaliser, without_dead
-from regauge.capture.sizes import Sizes
+from regauge.capture.conversion import Conversion
 from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
-from regauge.ir.graph import Graph, Operand, Ref, Sym, Value, node_inputs, references
+from regauge.ir.graph import Graph
 from regauge.run.protocol import flatten_tree
 from regauge.run.torch_subject import FunctionModule, TorchSubject
 
@@ -271,129 +269,7 @@ def _convert(
     model: nn.Module, program: ExportedProgram, name: str, stages: _Stages
 ) -> tuple[Graph, dict[str, torch.Tensor]]:
     began = time.perf_counter()
-    graph, tensors = _Conversion(model, program, name).graph()
+    graph, tensors = Conversion(model, program, name).graph()
     check_graph(graph)
     stages.add("functionalise", began)
     return graph, tensors
-
-
-class _Conversion:
-    """One exported program on its way to a graph."""
-
-    def __init__(self, model: nn.Module, program: ExportedProgram, name: str) -> None:
-        self.program = program
-        self.name = name
-        self.placeholders = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
-        self.owned = weights.collect(model, program.graph_signature, program.constants)
-        self.user = [s.arg.name for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
-        self.arrays = [(n, v) for n in self.user if isinstance(v := self._value(n), torch.Tensor)]
-        self.names = sizes_of_inputs.symbol_names(self.arrays, self.placeholders)
-        self.sizes = Sizes(self.names)
-
-    def _value(self, name: str) -> Any:
-        return self.placeholders[name].meta.get("val") if name in self.placeholders else None
-
-    def graph(self) -> tuple[Graph, dict[str, torch.Tensor]]:
-        specs = {spec.name: spec for spec in self.owned.specs}
-        floats = {name for name, value in self.arrays if value.is_floating_point() or value.is_complex()}
-        trained = {p for p, weight in self.owned.readers.items() if specs[weight].trainable}
-        walk = Functionaliser(self.program.graph_module, self.sizes, floats | trained)
-        held = self._take(walk, {name: spec.role for name, spec in specs.items()})
-        raw = walk.walk(self.program.graph)
-        outputs, out_tree = self._outputs(walk, raw)
-        if walk.data_dependent:
-            raise failures.depends_on_values(walk.data_dependent, self.name)
-        mutations = self._mutations(held)
-        needed = {name for operand in outputs for name in references(operand)} | {value for _, value in mutations}
-        nodes = without_dead(walk.nodes, lambda: set(needed))
-        read = {name for node in nodes for name in node_inputs(node)} | needed
-        values = {weight: view.memory_value for weight, view in held.items() if view.memory_value in read}
-        tensors = [value for _, value in self.arrays]
-        return Graph(
-            dialect="aten",
-            inputs=tuple(Value(name, self.sizes.spec(value)) for name, value in self.arrays),
-            weights=weights.with_values(self.owned.specs, values),
-            nodes=nodes,
-            outputs=outputs,
-            mutations=mutations,
-            symbols=sizes_of_inputs.symbols(tensors, self.names, self.program.range_constraints),
-            in_tree=self._in_tree(),
-            out_tree=out_tree,
-        ), self.owned.tensors
-
-    def _take(self, walk: Functionaliser, roles: dict[str, str]) -> dict[str, _Held]:
-        """Declare all placeholders; gives the view of each weight that has one."""
-        held: dict[str, _Held] = {}
-        for name, node in self.placeholders.items():
-            weight = self.owned.readers.get(name)
-            if weight is not None:
-                if weight in held:
-                    walk.hold(node, held[weight].view)
-                else:
-                    held[weight] = _Held(name, walk.take(node, name, f"{roles[weight]} {weight}"))
-            elif isinstance(node.meta.get("val"), torch.Tensor):
-                walk.take(node, name, f"input {name}")
-            else:
-                walk.hold(node, None)
-        return held
-
-    def _mutations(self, held: dict[str, _Held]) -> tuple[tuple[str, str], ...]:
-        """Buffers that were written to, with the values that they hold after the call."""
-        return tuple((w, item.view.memory.value) for w, item in held.items() if item.view.memory.version)
-
-    # trees -----------------------------------------------------------------------------------------------------
-
-    def _outputs(self, walk: Functionaliser, raw: tuple[Any, ...]) -> tuple[tuple[Operand, ...], Any]:
-        operands = [walk.result(item) for item in raw]
-        leaves = [_Leaf(op.name) if isinstance(op, Ref) else self._constant(op) for op in operands]
-        tree = pytree.tree_unflatten(leaves, self.program.call_spec.out_spec)
-        return tuple(op for op in operands if isinstance(op, Ref)), _skeleton(tree)
-
-    def _constant(self, operand: Operand) -> Any:
-        if isinstance(operand, Sym):
-            raise CaptureError(
-                f"{self.name} returns the size {operand.text}, which is no array",
-                code="C103",
-                next="return tensors only; the caller can read sizes from their shapes",
-            )
-        return operand
-
-    def _in_tree(self) -> Any:
-        arrays = {name for name, _ in self.arrays}
-        signature = self.program.graph_signature.input_specs
-        constants = {s.arg.name: getattr(s.arg, "value", None) for s in signature if s.kind is InputKind.USER_INPUT}
-        leaves = [_Leaf(name) if name in arrays else constants[name] for name in self.user]
-        args, kwargs = pytree.tree_unflatten(leaves, self.program.call_spec.in_spec)
-        return _skeleton(dict(kwargs) if kwargs else tuple(args))
-
-
-@dataclass(frozen=True)
-class _Held:
-    """A weight that the graph reads: the name of its value before the call, and its view."""
-
-    memory_value: str
-    view: Any
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    """Stands for an array in a pytree."""
-
-    name: str
-
-
-def _skeleton(tree: Any) -> Any:
-    """A skeleton whose leaves are the names that the `_Leaf` objects carry."""
-    skeleton, leaves = flatten_tree(tree, lambda item: isinstance(item, _Leaf))
-
-    def named(part: Any) -> Any:
-        if "leaf" in part:
-            return {"leaf": leaves[part["leaf"]].name}
-        if "dict" in part:
-            return {**part, "dict": {key: named(item) for key, item in part["dict"].items()}}
-        for container in ("tuple", "list"):
-            if container in part:
-                return {container: [named(item) for item in part[container]]}
-        return part
-
-    return named(skeleton)
