@@ -1,0 +1,140 @@
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+from harness import Sample, check, sample
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
+
+
+def uniform(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed + sum(shape))) * 0.98 + 0.01
+
+
+NONE, MEAN, SUM = 0, 1, 2
+A, B = normal(4, 5), normal(4, 5, seed=1)
+SIGNS = torch.tensor([1.0, -1.0, -1.0, 1.0])
+# differences at every kink of the losses with default arguments: 0, +-1
+KINKS = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]), torch.zeros(5)
+
+
+def elementwise(op: str, *options: tuple[object, ...]) -> list[Sample]:
+    found = [sample(f"{op}.default", A, B, reduction) for reduction in (NONE, MEAN, SUM)]
+    found += [sample(f"{op}.default", *KINKS, NONE), sample(f"{op}.default", A[:0], B[:0], SUM)]
+    found += [sample(f"{op}.default", *pair, NONE, *o) for pair in ((A, B), KINKS) for o in options]
+    return [*found, sample(f"{op}.default", A[0, 0], B[0, 0])]
+
+
+NUMBERS = [
+    *elementwise("mse_loss"),
+    *elementwise("l1_loss"),
+    *elementwise("smooth_l1_loss", (0.5,), (0.0,)),
+    *elementwise("huber_loss", (2.0,)),
+    *elementwise("soft_margin_loss"),
+    sample("soft_margin_loss.default", torch.tensor([300.0, -300.0]), torch.ones(2), NONE),
+]
+
+CERTAIN = torch.tensor([0.0, 0.0, 1.0, 1.0, 0.5, 1e-20]), torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
+EXTREME = torch.tensor([-300.0, 0.0, 300.0]), torch.tensor([1.0, 0.0, 0.0])
+PROBABILITIES = [
+    *(sample("binary_cross_entropy.default", uniform(4, 5), uniform(4, 5, seed=1), None, r) for r in (0, 1, 2)),
+    sample("binary_cross_entropy.default", uniform(4, 5), uniform(4, 5, seed=1), uniform(5)),
+    sample("binary_cross_entropy.default", *CERTAIN, None, NONE),
+    *(sample("binary_cross_entropy_with_logits.default", A, uniform(4, 5), None, None, r) for r in (0, 1, 2)),
+    sample("binary_cross_entropy_with_logits.default", A, uniform(4, 5), uniform(4, 5), 3 * uniform(5), MEAN),
+    sample("binary_cross_entropy_with_logits.default", *EXTREME, None, None, NONE),
+    *(sample("kl_div.default", -uniform(4, 5), uniform(4, 5, seed=1), r) for r in (0, 1, 2)),
+    sample("kl_div.default", -uniform(4, 5), -uniform(4, 5, seed=1), SUM, log_target=True),
+    sample("poisson_nll_loss.default", A, uniform(4, 5) * 3, True, False, 1e-8, MEAN),
+    sample("poisson_nll_loss.default", uniform(4, 5), uniform(4, 5) * 3, False, True, 1e-8, SUM),
+    sample("poisson_nll_loss.default", A, torch.tensor([0.0, 1.0, 2.0, 3.0, 0.5]), True, True, 1e-8, NONE),
+]
+
+DISTANCES = [
+    *(sample("hinge_embedding_loss.default", normal(4), SIGNS, 1.0, r) for r in (0, 1, 2)),
+    sample("hinge_embedding_loss.default", torch.tensor([1.0, 1.0, 0.0, 2.0]), SIGNS, 1.0, NONE),
+    *(sample("margin_ranking_loss.default", normal(4), normal(4, seed=1), SIGNS, 0.3, r) for r in (0, 1, 2)),
+    sample("margin_ranking_loss.default", torch.ones(4), torch.ones(4), SIGNS, 0.0, NONE),
+    *(sample("cosine_embedding_loss.default", A, B, SIGNS, 0.1, r) for r in (0, 1, 2)),
+    sample("cosine_embedding_loss.default", torch.zeros(4, 5), B, SIGNS, 0.0, NONE),
+    sample("cosine_embedding_loss.default", A[0], B[0], torch.tensor(-1.0)),
+    *(sample("pairwise_distance.default", A, B, p) for p in (2.0, 1.0, 3.0, float("inf"))),
+    sample("pairwise_distance.default", A, A, 2.0, 0.0, True),
+    sample("pairwise_distance.default", A, B[0]),
+    sample("cosine_similarity.default", A, B),
+    sample("cosine_similarity.default", normal(4, 5, 3), normal(5, 3), 1, 1e-3),
+    sample("cosine_similarity.default", torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 1.0]])),
+    sample("cosine_similarity.default", 0.01 * A, B, 1, 0.1),
+    *(sample("triplet_margin_loss.default", A, B, normal(4, 5, seed=2), 1.0, 2.0, 1e-6, False, r) for r in (0, 1, 2)),
+    sample("triplet_margin_loss.default", A, B, normal(4, 5, seed=2), 0.5, 1.0, 1e-6, True),
+]
+
+LABELS = torch.tensor([2, 0, -100, 4])
+IMAGE_LABELS = torch.tensor([[[0, 1, 2], [2, 1, -100]], [[1, 1, 0], [0, 2, 2]]])
+WEIGHT = uniform(5)
+
+
+def classes(op: str, *more: tuple[object, ...]) -> list[Sample]:
+    """reduction x weight, ignored targets, none left; then options of the operator itself."""
+    found = [sample(op, A, LABELS, w, r) for w, r in product((None, WEIGHT), (NONE, MEAN, SUM))]
+    found += [
+        sample(op, A, LABELS.clamp(min=1), None, MEAN, 1),
+        sample(op, A, torch.full((4,), -100)),
+    ]
+    return found + [sample(op, A, LABELS, *m) for m in more]
+
+
+CLASSES = [
+    *classes("cross_entropy_loss.default", *((w, r, -100, 0.1) for w, r in product((None, WEIGHT), (NONE, MEAN, SUM)))),
+    sample("cross_entropy_loss.default", A[0], torch.tensor(3)),
+    sample("cross_entropy_loss.default", normal(2, 3, 2, 3), IMAGE_LABELS),
+    sample("cross_entropy_loss.default", normal(2, 3, 2, 3), IMAGE_LABELS, uniform(3), MEAN, -100, 0.2),
+    *(
+        sample("cross_entropy_loss.default", A, uniform(4, 5), w, r, -100, s)
+        for w, r, s in product((None, WEIGHT), (NONE, MEAN, SUM), (0.0, 0.1))
+    ),
+    sample("cross_entropy_loss.default", normal(2, 3, 4), uniform(2, 3, 4), uniform(3)),
+    sample("cross_entropy_loss.default", A[0], uniform(5)),
+    sample("cross_entropy_loss.default", 300 * A, LABELS),
+    *classes("nll_loss.default"),
+    *classes("nll_loss_nd.default"),
+    sample("nll_loss.default", A[0], torch.tensor(3)),
+    sample("nll_loss_nd.default", normal(2, 3, 2, 3), IMAGE_LABELS),
+    sample("nll_loss2d.default", normal(2, 3, 2, 3), IMAGE_LABELS, uniform(3)),
+    sample("nll_loss_forward.default", A, LABELS, WEIGHT, MEAN, -100),
+    sample("nll_loss_forward.default", A, LABELS, None, NONE, -100),
+    sample("nll_loss2d_forward.default", normal(2, 3, 2, 3), IMAGE_LABELS, uniform(3), SUM, -100),
+    *(
+        sample("multi_margin_loss.default", A, LABELS.clamp(min=0), p, 1, None, r)
+        for p, r in product((1, 2), (0, 1, 2))
+    ),
+    sample("multi_margin_loss.default", A, LABELS.clamp(min=0), 1, 0.5, WEIGHT),
+    sample("multi_margin_loss.default", A[0], torch.tensor(3), 1, 1, None, NONE),
+    sample("multi_margin_loss.default", torch.tensor([[1.0, 0.0, 1.0]]), torch.tensor([0])),
+    *(
+        sample("multilabel_margin_loss.default", A[:2], torch.tensor([[3, 0, -1, 1, 2], [-1, 0, 1, 2, 3]]), r)
+        for r in (0, 1, 2)
+    ),
+    sample("multilabel_margin_loss.default", A[0], torch.tensor([3, 0, 1, -1, 2])),
+]
+
+# Arguments for which torch defines no derivative.
+# (smooth_l1_loss with beta=0 has one for the target at equality that contradicts the one for the prediction: -1 both.)
+HELD = {
+    "smooth_l1_loss": ("target",),
+    "soft_margin_loss": ("target",),
+    "cross_entropy_loss": ("weight",),
+    "multi_margin_loss": ("weight",),
+}
+HELD |= {f"nll_loss{kind}": ("weight",) for kind in ("", "_nd", "2d", "_forward", "2d_forward")}
+HELD |= {f"binary_cross_entropy{kind}": ("weight", "pos_weight") for kind in ("", "_with_logits")}
+
+SAMPLES = [replace(s, held=HELD.get(s.op.split(".")[1], ())) for s in NUMBERS + PROBABILITIES + DISTANCES + CLASSES]
+
+
+@pytest.mark.parametrize("case", SAMPLES, ids=str)
+def test_loss(case: Sample) -> None:
+    check(case)
