@@ -53,6 +53,13 @@ ENTRIES = [
 FIXED = [WeightEntry("embed.weight", "embed.embedding", (), (16, 8), trainable=False), *ENTRIES[1:]]
 NO_DECAY = Group(("*.bias", "norm.*"), {"weight_decay": 0.0})
 
+STEP_CASES = {
+    "damped": SGD(lr=0.1, momentum=0.9, dampening=0.5),
+    "amsgrad": AdamW(lr=0.1, amsgrad=True, schedule=Constant(0.5, 1)),
+    "centered": RMSprop(lr=0.01, centered=True, momentum=0.5, schedule=Exponential(0.9)),
+    "frozen": SGD(lr=0.1, frozen=("embed.*",), groups=(Group("*.bias", {"lr": 0.3}),), clip_norm=0.1),
+}
+
 GOLDEN_CASES = {
     "adamw": (AdamW(lr=3e-4), ENTRIES),
     "sgd_momentum": (SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, schedule=StepLR(30)), ENTRIES),
@@ -113,7 +120,15 @@ def after_steps(train, steps=3):
             graphdef, params, state, opt_state, (tokens,), targets
         )
         losses.append(float(value))
+    assert train.jitted_train_step._cache_size() == 1  # no dtype or weak type changes from step to step
     return before, jax.tree.map(np.array, nnx.to_pure_dict(params)), nnx.to_pure_dict(state), losses
+
+
+@pytest.mark.parametrize("optimizer", STEP_CASES.values(), ids=STEP_CASES)
+def test_every_helper_in_the_jitted_step(optimizer):
+    before, after, _, losses = after_steps(loaded(optimizer))
+    assert losses[-1] < losses[0]
+    assert not np.array_equal(before["head"]["bias"], after["head"]["bias"])
 
 
 @pytest.mark.parametrize("name", [name for name in GOLDEN_CASES if name != "loss_only"])
@@ -187,6 +202,24 @@ def test_mixed_dtypes_keep_their_gradients_narrow():
 def test_refusals(optimizer, entries, said):
     with pytest.raises(UnsupportedOptimizer, match=said):
         emit_train(loss=LOSS, optimizer=optimizer, entries=entries, name="X")
+
+
+def test_complex_parameters_are_refused_with_the_reason():
+    entries = [*ENTRIES, WeightEntry("phase", "phase", (), (2,), "complex64")]
+    with pytest.raises(UnsupportedOptimizer, match="conjugate") as caught:
+        emit_train(loss=LOSS, optimizer=SGD(), entries=entries, name="X")
+    assert caught.value.details == ("phase: complex64",)
+    assert "make_optimizer" not in emit_train(loss=LOSS, optimizer=None, entries=entries, name="X")
+
+
+def test_groups_may_name_parameters_that_do_not_train():
+    optimizer = SGD(groups=(Group("embed.*", {"lr": 1.0}),))
+    assert "partition" not in emit_train(loss=LOSS, optimizer=optimizer, entries=FIXED, name="X")
+
+
+def test_a_rate_of_zero_has_no_share():
+    with pytest.raises(UnsupportedOptimizer, match="needs a learning rate above 0"):
+        schedule_text(WarmupCosine(2, 9, 1e-3), 0.0, {})
 
 
 def test_a_name_that_would_end_the_docstring():

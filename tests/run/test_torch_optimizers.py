@@ -122,7 +122,7 @@ def test_a_compiled_step_is_compiled_once_and_takes_the_same_steps(name):
 def test_groups_frozen_and_fixed():
     model = small_model()
     model[0].bias.requires_grad = False
-    spec = SGD(lr=1.0, groups=(Group("2.*", {"lr": 0.5}),), frozen=("2.bias",), schedule=StepLR(1, 0.5))
+    spec = SGD(lr=1.0, groups=(Group("2.*", {"lr": 0.5}),), frozen=("2.bias", "0.bias"), schedule=StepLR(1, 0.5))
     before = values(model)
     optimizer = build(spec, model.named_parameters())
     assert [float(group["lr"]) for group in optimizer.optimizer.param_groups] == [1.0, 0.5]

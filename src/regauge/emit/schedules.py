@@ -118,6 +118,12 @@ def _linear_warmup(schedule: LinearWarmup, base: float, helpers: dict[str, str])
 
 @_register(WarmupCosine)
 def _warmup_cosine(schedule: WarmupCosine, base: float, helpers: dict[str, str]) -> str:
+    if base == 0 and schedule.eta_min:
+        raise UnsupportedOptimizer(
+            "WarmupCosine with eta_min needs a learning rate above 0",
+            received=f"lr=0.0, eta_min={number(schedule.eta_min)}",
+            why="optax.warmup_cosine_decay_schedule takes eta_min as a share of the rate",
+        )
     low = f", end_value={number(schedule.eta_min)}" if schedule.eta_min else ""
     steps = f"warmup_steps={schedule.warmup_steps}, decay_steps={schedule.total_steps}"
     return f"optax.warmup_cosine_decay_schedule(0.0, {number(base)}, {steps}{low})"

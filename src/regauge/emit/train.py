@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from regauge import dtypes
 from regauge.emit.files import import_lines
 from regauge.emit.optax_text import (
     CLIP_BY_NORM,
@@ -78,18 +79,21 @@ def emit_train(
             are, weight decay included, since their gradient is None and not zero.
 
     Raises:
-        UnsupportedOptimizer: a group names a parameter that does not exist, or nothing is left to train.
+        UnsupportedOptimizer: a group names a parameter that does not exist, nothing is left to train, or a parameter
+            that trains is complex.
     """
     parameters = [entry for entry in entries if entry.role == "parameter"]
-    fixed = {entry.target for entry in parameters if not entry.trainable}
+    fixed = {entry.source: entry.target for entry in parameters if not entry.trainable}
     trained = {entry.source: entry.target for entry in parameters if entry.trainable}
     filtered = "trainable" if fixed else "nnx.Param"
     sections = [loss.strip()]
     if optimizer is not None:
-        dtypes = {entry.dtype for entry in parameters if entry.trainable}
-        sections += _optimizer_sections(optimizer, trained, set(unused), set(without_gradient), len(dtypes) > 1)
+        _refuse_complex(parameters)
+        kinds = {entry.dtype for entry in parameters if entry.trainable}
+        untrained = {*unused, *fixed} - set(trained)
+        sections += _optimizer_sections(optimizer, trained, untrained, set(without_gradient), len(kinds) > 1)
     if fixed:
-        sections.append(_trainable_text(fixed, set(trained.values())))
+        sections.append(_trainable_text(set(fixed.values()), set(trained.values())))
     opt_state = "None" if optimizer is None else "make_optimizer().init(params)"
     sections.append(_INIT.format(params=filtered, opt_state=opt_state))
     sections.append(_LOSS_AND_GRADIENTS.replace("{params}", filtered))
@@ -106,13 +110,26 @@ def _title(name: str, optimizer: Optimizer | None) -> str:
     return f"The training step of {safe}: its loss and {type(optimizer).__name__}, as PyTorch computes them."
 
 
+def _refuse_complex(parameters: Iterable[WeightEntry]) -> None:
+    found = [f"{p.source}: {p.dtype}" for p in parameters if p.trainable and dtypes.kind(p.dtype) == "complex"]
+    if found:
+        raise UnsupportedOptimizer(
+            "complex parameters cannot be trained alike on both sides yet",
+            code="O130",
+            details=found,
+            why="JAX's gradient of a complex number is the conjugate of torch's, and torch's optimizers take its "
+            "real and imaginary parts for two numbers",
+            next="hold the real and imaginary parts as two parameters, or leave out the case's optimizer",
+        )
+
+
 def _trainable_text(fixed: set[str], trained: set[str]) -> str:
     rule = rule_text(fixed, trained)
     return _TRAINABLE.format(name=f"{_NAME}\n    " if rule.startswith("name") else "", rule=rule)
 
 
 def _optimizer_sections(
-    spec: Optimizer, trained: Mapping[str, str], unused: set[str], without_gradient: set[str], many_dtypes: bool
+    spec: Optimizer, trained: Mapping[str, str], untrained: set[str], without_gradient: set[str], many_dtypes: bool
 ) -> list[str]:
     """Helper functions, group_of if there is more than one group, and make_optimizer."""
     if not trained:
@@ -124,7 +141,7 @@ def _optimizer_sections(
     text = OptimizerText()
     if spec.clip_norm is not None:
         text.helpers["clip_by_norm"] = CLIP_BY_NORM_OF_MANY_DTYPES if many_dtypes else CLIP_BY_NORM
-    labels = _labels(spec, trained, unused, without_gradient)
+    labels = _labels(spec, trained, untrained, without_gradient)
     members: dict[str, set[str]] = {}
     for target, label in labels.items():
         members.setdefault(label, set()).add(target)
@@ -143,10 +160,10 @@ def _optimizer_sections(
 
 
 def _labels(
-    spec: Optimizer, trained: Mapping[str, str], unused: set[str], without_gradient: set[str]
+    spec: Optimizer, trained: Mapping[str, str], untrained: set[str], without_gradient: set[str]
 ) -> dict[str, str]:
     """The label of every trained parameter, by its path in the converted module."""
-    assigned = spec.assign([*trained, *sorted(unused - set(trained))])
+    assigned = spec.assign([*trained, *sorted(untrained)])  # groups may name the untrained ones too
     by_group = group_labels(spec)
     labels: dict[str, str] = {}
     for source, target in trained.items():

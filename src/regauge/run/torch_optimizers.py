@@ -86,8 +86,10 @@ def build(spec: Optimizer, named_parameters: Iterable[tuple[str, nn.Parameter]])
     Raises:
         UnsupportedOptimizer: a group names a parameter that does not exist, or no parameter is left to train.
     """
-    named = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
-    groups = _parameter_groups(spec, named)
+    every = dict(named_parameters)
+    assigned = spec.assign(every)
+    named = {name: parameter for name, parameter in every.items() if parameter.requires_grad}
+    groups = _parameter_groups(spec, named, assigned)
     options = spec.options()
     on_accelerator = any(parameter.device.type != "cpu" for parameter in named.values())
     if spec.schedule is not None and on_accelerator and type(spec).__name__ in _CAPTURABLE:
@@ -104,8 +106,9 @@ def build(spec: Optimizer, named_parameters: Iterable[tuple[str, nn.Parameter]])
     return built
 
 
-def _parameter_groups(spec: Optimizer, named: Mapping[str, nn.Parameter]) -> list[dict[str, Any]]:
-    assigned = spec.assign(named)
+def _parameter_groups(
+    spec: Optimizer, named: Mapping[str, nn.Parameter], assigned: Mapping[str, int | None]
+) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = []
     for index in range(-1, len(spec.groups)):
         members = [parameter for name, parameter in named.items() if assigned[name] == index]
