@@ -23,7 +23,8 @@ class Case:
             framework in any pytree.
         targets: what the loss needs besides the outputs, any pytree.
         loss: ``loss(outputs, targets) -> scalar`` in the model's framework.
-        optimizer: a torch.optim.Optimizer, or a spec such as ``regauge.optimizers.AdamW(lr=1e-3)``.
+        optimizer: a torch.optim.Optimizer, a pair of it and its lr_scheduler, which then advances after every step,
+            or a spec such as ``regauge.optimizers.AdamW(lr=1e-3)``.
         name: what reports call the case; the class name of the model when None.
     """
 

@@ -149,6 +149,12 @@ def test_an_argument_that_torch_does_not_read(model):
     assert "momentun=0.9" in refused(optimizer, model)
 
 
+def test_something_else(model):
+    text = refused("adam", model)
+    assert "must be a torch.optim.Optimizer or a spec" in text
+    assert "received: 'adam'" in text
+
+
 def test_nothing_to_train(model):
     model.requires_grad_(False)
     assert "no parameter is left to train" in refused(torch.optim.SGD(model.parameters()), model)

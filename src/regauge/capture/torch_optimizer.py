@@ -60,6 +60,12 @@ def from_torch(
     Raises:
         UnsupportedOptimizer: everything in the two that has no exact counterpart, at once.
     """
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise UnsupportedOptimizer(
+            "the optimizer must be a torch.optim.Optimizer or a spec of regauge.optimizers",
+            received=repr(optimizer),
+            next="write optimizer=regauge.optimizers.AdamW(lr=1e-3), or optimizer=(optimizer, scheduler)",
+        )
     problems: list[str] = []
     kind = _KNOWN.get(type(optimizer))
     if kind is None:
