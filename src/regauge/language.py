@@ -136,7 +136,9 @@ def _translated(text: str) -> str | None:
     for pattern, translation in _patterns(_current.get()):
         match = pattern.fullmatch(text)
         if match:
-            return translation.format(*match.groups())
+            # A value can be a message of its own, such as the reason inside a finding.
+            exact = _translations(_current.get()).pgettext
+            return translation.format(*(exact(MESSAGE_CONTEXT, value) for value in match.groups()))
     return None
 
 

@@ -43,9 +43,9 @@ def test_every_ratio_is_shown_with_its_interval(english: str) -> None:
 
 
 def test_failed_launch_shows_its_error_and_next_step(english: str) -> None:
-    assert "the worker was killed by signal 9" in english
+    assert "the torch worker did not finish within 900 s and was stopped" in english
     assert "last output: step 12" in english
-    assert "close other programs, or measure a smaller batch" in english
+    assert "give more time with --timeout, or smaller inputs" in english
 
 
 def test_every_tensor_of_every_tier_is_listed(full: Document, english: str) -> None:
@@ -76,13 +76,11 @@ def test_anchors_lead_to_lines_that_exist(english: str) -> None:
 def test_chinese_reader_meets_no_english_sentence(full: Document) -> None:
     """Only names and units stay: variants, frameworks, dtypes, the command that repairs something."""
     names = {"torch", "eager", "compile", "jax", "jit", "JAX", "float64", "float32", "SmallNet", "adamw", "strict32"}
+    names |= {"norm", "drop", "zeros", "in", "train", "mode", "NaN"}  # values inside the findings of the sample
     units = {"ms", "s", "min", "MiB", "GiB", "KiB", "µs"}
     commands = {"regauge", "compare", "self", "test"}
     codes = {"C120", "V310"}
-    own = {item.text for item in full.findings} | {tier.why for tier in full.check.tiers if tier.why}
     for text in texts_in(render_html(full, "zh"), "zh"):
-        if text in own:  # texts of the sample itself, which no catalogue knows
-            continue
         left = {w for w in re.findall(r"[A-Za-zµ][A-Za-zµ0-9]*", text) if len(w) > 1 or w in "s"}
         unknown = left - names - units - commands - codes - {"t", "e"}
         assert not unknown, f"{sorted(unknown)} in {text!r}"

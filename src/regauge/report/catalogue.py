@@ -40,13 +40,17 @@ HEADER = "# {name}: every text of regauge that a person reads.\n# Licensed as re
 def extract_messages() -> Catalog:
     """All messages of the package, with the files that they come from, in the order of their text."""
     catalogue = Catalog(project="regauge", charset="utf-8")
+    for place, message, context in _extracted():
+        catalogue.add(message, locations=[(place, 0)], context=context)
+    return catalogue
+
+
+@cache
+def _extracted() -> tuple[tuple[str, str | tuple[str, ...], str | None], ...]:
     files = sorted(file for file in PACKAGE.rglob("*") if file.suffix in (".py", ".j2"))
     classes = _message_classes(_tree(file) for file in files if file.suffix == ".py")
-    for file in files:
-        place = file.relative_to(PACKAGE).as_posix()
-        for message, context in _messages(file, classes):
-            catalogue.add(message, locations=[(place, 0)], context=context)
-    return catalogue
+    places = [(file.relative_to(PACKAGE).as_posix(), file) for file in files]
+    return tuple((place, *found) for place, file in places for found in _messages(file, classes))
 
 
 def updated(language: str) -> bytes:
@@ -143,21 +147,41 @@ def _patterns(tree: ast.Module, classes: frozenset[str]) -> Iterator[str]:
 
 
 def _texts(tree: ast.Module, classes: frozenset[str]) -> Iterator[ast.expr]:
-    """Arguments of a message class or of a function that returns one; what variables and functions called `why` and
-    the like hold; reasons of unused weights."""
+    """Arguments of a message class or of a function that returns one, also by way of a variable; what variables and
+    functions called `why` and the like hold; reasons of unused weights."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     makers = classes | {function.name for function in functions if _name(function.returns) in classes - KEYED}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _name(node.func) in makers:
-            yield from () if _name(node.func) in KEYED else node.args
-            yield from (keyword.value for keyword in node.keywords if keyword.arg in TEXTS)
-        elif isinstance(node, ast.Assign) and any(_name(target) in VARIABLES for target in node.targets):
+            yield from _arguments(node)
+        elif isinstance(node, ast.Assign | ast.AugAssign) and _targets(node) & VARIABLES:
             yield node.value
         elif isinstance(node, ast.keyword) and node.arg == "unused" and isinstance(node.value, ast.Dict):
             yield from node.value.values
     for function in functions:
         if function.name.rpartition("_")[2] in VARIABLES:
             yield from (node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value)
+        yield from _assigned(function, makers)
+
+
+def _arguments(call: ast.Call) -> list[ast.expr]:
+    named = [keyword.value for keyword in call.keywords if keyword.arg in TEXTS]
+    return named if _name(call.func) in KEYED else [*call.args, *named]
+
+
+def _assigned(function: ast.FunctionDef, makers: frozenset[str]) -> Iterator[ast.expr]:
+    """What the variables hold that this function hands to a maker of messages."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and _name(node.func) in makers]
+    handed = {_name(argument) for call in calls for argument in _arguments(call)} - {""}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign | ast.AugAssign) and _targets(node) & handed:
+            yield node.value
+
+
+def _targets(node: ast.Assign | ast.AugAssign) -> set[str]:
+    """The names that an assignment binds; ``self.notes`` counts as ``note``, like a loop over them."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return {_name(target).removesuffix("s") if _name(target) == "notes" else _name(target) for target in targets}
 
 
 def _message_classes(trees: Iterable[ast.Module]) -> frozenset[str]:

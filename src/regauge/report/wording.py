@@ -89,10 +89,10 @@ def tier_label(name: str) -> str:
         return word(TIERS, name)
     tier = re.fullmatch(r"(tier [12]) (.+?)( with dropout masks)?", name)
     if tier:
-        label = f"{word(TIERS, tier[2])}: {word(TIERS, tier[1])}"
+        label = _("{kind}: {tier}").format(kind=word(TIERS, tier[2]), tier=word(TIERS, tier[1]))
         return _("{question}, with the same dropout masks").format(question=label) if tier[3] else label
     head, _space, rest = name.partition(" ")
-    return f"{word(TIERS, head)}: {rest}" if head in TIERS and rest else name
+    return _("{kind}: {tier}").format(kind=word(TIERS, head), tier=rest) if head in TIERS and rest else name
 
 
 def join_words(words: Iterable[str]) -> str:
