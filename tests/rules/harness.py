@@ -17,16 +17,31 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from emitted import emitted_function
-from samples import BoundRule, LimitSample, Sample, dtype_name, map_tensors, results_of, sample, to_numpy, torch_op
+from samples import (
+    BoundRule,
+    LimitSample,
+    Sample,
+    arguments_of,
+    dtype_name,
+    map_tensors,
+    results_of,
+    rule_of,
+    sample,
+    spec_of,
+    to_numpy,
+    torch_op,
+)
 
 from regauge.lower.lower import jax_dtype
 
-__all__ = ["BoundRule", "LimitSample", "Sample", "check", "sample"]
+__all__ = ["BoundRule", "LimitSample", "Sample", "check", "check_limit", "sample"]
 
 # Limits of the equivalence rule: float64 in norm and by element, and the factor on torch's own rounding error.
 SAME_FUNCTION = 1e-10
 SAME_ELEMENT = 1e-8
 ROUNDING_FACTOR = 10.0
+# A sample whose oracle is inexact may ask for a wider bound, up to this one.
+LARGEST_LOOSE = 1e-7
 NULL = 1e-10
 
 
@@ -39,6 +54,8 @@ def check(sample: Sample) -> None:
     gradients = None if sample.no_gradient else _torch_gradients(truth, tensors, wide_cotangents)
     places = [place for place, tensor in enumerate(tensors) if tensor.requires_grad]
     scale = _magnitude([*map(to_numpy, wide.tensors), *(to_numpy(t) for t in wide_cotangents if t is not None)])
+    least = sample.loose[0] if sample.loose else 0.0
+    assert least <= LARGEST_LOOSE, f"a bound of {least} proves nothing"
     with jax.enable_x64(False):
         got = jax.jit(narrow)(*narrow.arrays())
         _same_form(got, expected, canonical=True)
@@ -55,10 +72,19 @@ def check(sample: Sample) -> None:
         jax_cotangents = [None if c is None else jnp.asarray(to_numpy(c)) for c in wide_cotangents]
         outputs, pulled, written = jax.jit(everything)(wide.arrays(), jax_cotangents)
         _same_form(outputs, truth, canonical=False)
-        _same_values("value", outputs, truth, scale)
-        _same_values("emitted expression", written, truth, scale)
+        _same_values("value", outputs, truth, scale, least)
+        _same_values("emitted expression", written, truth, scale, least)
         if gradients is not None:
-            _same_values("gradient", pulled, gradients, scale)
+            _same_values("gradient", pulled, gradients, scale, least)
+
+
+def check_limit(case: LimitSample) -> None:
+    """The call reaches the limit of its rule that has this `when`, which gives a reason."""
+    limits = {limit.when: limit for limit in rule_of(case.op).limits}
+    assert case.when in limits, f"{case.op} has no limit {case.when!r}: {sorted(limits)}"
+    limit = limits[case.when]
+    assert limit.applies(spec_of(arguments_of(case.op, case.args, case.kwargs)))
+    assert limit.reason
 
 
 def _run_torch(op: str, arguments: Mapping[str, Any]) -> list[torch.Tensor]:
@@ -143,8 +169,10 @@ def _finite_parts(got: Any, wanted: torch.Tensor, what: str) -> tuple[np.ndarray
     return np.where(finite, g, 0.0), np.where(finite, w, 0.0), finite
 
 
-def _same_values(what: str, got: Sequence[Any], wanted: Sequence[torch.Tensor], scale: float) -> None:
-    """float64 against float64; integers and booleans exactly."""
+def _same_values(
+    what: str, got: Sequence[Any], wanted: Sequence[torch.Tensor], scale: float, least: float = 0.0
+) -> None:
+    """float64 against float64, at best to `least`; integers and booleans exactly."""
     assert len(got) == len(wanted), f"{what}: {len(got)} instead of {len(wanted)}"
     for array, tensor in zip(got, wanted, strict=True):
         if not tensor.is_floating_point():
@@ -153,8 +181,8 @@ def _same_values(what: str, got: Sequence[Any], wanted: Sequence[torch.Tensor], 
         g, w, _ = _finite_parts(array, tensor, what)
         if not w.size:
             continue
-        eps = _epsilon(tensor.dtype)
-        bound, element_bound = max(SAME_FUNCTION, eps), max(SAME_ELEMENT, eps)
+        rounding = 0.0 if tensor.dtype == torch.float64 else ROUNDING_FACTOR * _epsilon(tensor.dtype)
+        bound, element_bound = max(SAME_FUNCTION, rounding, least), max(SAME_ELEMENT, rounding, least)
         norm, noise = np.linalg.norm(w), scale * np.sqrt(w.size)
         null = norm <= NULL * noise
         distance = np.linalg.norm(g - w) / (noise if null else norm)

@@ -28,6 +28,7 @@ class Sample:
         kwargs: keyword arguments.
         no_gradient: why torch has no gradient to compare with here, or an empty string.
         held: arguments for which torch defines no derivative (running statistics).
+        loose: a wider bound for float64, with its cause: only where the oracle itself is not exact to 1e-10.
         extras: keyword arguments of the rule that torch does not have (``channels_last``, ``dropout``, ``rng_key``).
         label: distinguishes samples of one operator in the list of tests.
     """
@@ -37,6 +38,7 @@ class Sample:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     no_gradient: str = ""
     held: tuple[str, ...] = ()
+    loose: tuple[float, str] | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
 

@@ -111,13 +111,6 @@ def log_sigmoid(self: Array) -> Array:
     return jax.nn.log_sigmoid(self)
 
 
-@TABLE.rule("aten.log_sigmoid_forward.default")
-def log_sigmoid_forward(self: Array) -> tuple[Array, Array]:
-    """log_sigmoid_forward(Tensor self) -> (Tensor output, Tensor buffer)"""
-    # the second result is scratch memory of torch's derivative
-    return jax.nn.log_sigmoid(self), jnp.zeros((0,), self.dtype)
-
-
 @TABLE.rule("aten.softplus.default")
 def softplus(self: Array, beta: float = 1, threshold: float = 20) -> Array:
     """softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor"""

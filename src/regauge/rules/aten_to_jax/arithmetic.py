@@ -311,7 +311,7 @@ def lcm(self: Array, other: Array) -> Array:
 @TABLE.rule("aten.ldexp.Tensor", promotes=Promotes.INT_TO_FLOAT)
 def ldexp(self: Array, other: Array) -> Array:
     """ldexp.Tensor(Tensor self, Tensor other) -> Tensor"""
-    return self * jnp.power(2.0, other)
+    return self * jnp.exp2(other.astype(jnp.result_type(self, other)))
 
 
 @TABLE.rule("aten.diff.default")

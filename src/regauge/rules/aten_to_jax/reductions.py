@@ -42,6 +42,8 @@ def nansum(
     self: Array, dim: Sequence[int] | None = None, keepdim: bool = False, dtype: DTypeLike | None = None
 ) -> Array:
     """nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"""
+    if dtype is None and not jnp.issubdtype(self.dtype, jnp.inexact):
+        return jnp.sum(self, axis=tuple(dim) if dim else None, keepdims=keepdim, dtype=int)
     return jnp.nansum(self, axis=tuple(dim) if dim else None, keepdims=keepdim, dtype=dtype)
 
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
-from regauge.rules.table import Promotes, RuleTable
+from regauge.rules.table import Limit, Promotes, RuleTable
 
 TABLE = RuleTable("special_functions")
+
+ASYMPTOTIC_SERIES = Limit(
+    when="an element is at or below -20",
+    applies=lambda arguments: True,
+    effect="approximate",
+    reason="below -20 JAX takes a series whose derivative has a relative error of 4e-9",
+)
 
 
 @TABLE.rule("aten.erf.default", "aten.special_erf.default", promotes=Promotes.INT_TO_FLOAT)
@@ -69,7 +76,8 @@ def bessel_i0(self: Array) -> Array:
     """i0(Tensor self) -> Tensor
     special_i0(Tensor self) -> Tensor
     """
-    return jax.scipy.special.i0(self)
+    # jax.scipy.special.i0 goes through abs, whose derivative at 0 is 1
+    return jnp.exp(self * lax.stop_gradient(jnp.sign(self))) * jax.scipy.special.i0e(self)
 
 
 @TABLE.rule("aten.special_i0e.default", promotes=Promotes.INT_TO_FLOAT)
@@ -110,7 +118,7 @@ def normal_cdf(self: Array) -> Array:
     return jax.scipy.special.ndtr(self)
 
 
-@TABLE.rule("aten.special_log_ndtr.default", promotes=Promotes.INT_TO_FLOAT)
+@TABLE.rule("aten.special_log_ndtr.default", promotes=Promotes.INT_TO_FLOAT, limits=[ASYMPTOTIC_SERIES])
 def log_normal_cdf(self: Array) -> Array:
     """special_log_ndtr(Tensor self) -> Tensor"""
     return jax.scipy.special.log_ndtr(self)
