@@ -20,7 +20,7 @@ from regauge.emit.partial import substitute
 from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
 from regauge.emit.signature import Parameter, accesses, texts
 from regauge.emit.simplify import simplify
-from regauge.emit.statements import declared_parameters, statement_of
+from regauge.emit.statements import parameter_names, statement_of
 from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, undo_layout
 from regauge.errors import EmitError
 from regauge.ir.graph import Node, Ref, Sym
@@ -91,19 +91,18 @@ class BodyWriter:
         return [(w, v) for w, v in mutations if v in made and owns(self.scope.path, w)]
 
     def _name_parameters(self, hints: Mapping[str, str]) -> list[str]:
-        declared = list(declared_parameters(self.scope))
-        names: dict[str, str] = {}
-        for value in self.scope.inputs:
-            hint = hints.get(value, "")
-            if hint in declared:
-                names[value] = hint
-                declared.remove(hint)
+        names = parameter_names(self.scope, hints)
+        arrays = [value for value in self.scope.inputs if value not in self.weights]
         for value in self.scope.inputs:
             if value in names:
                 continue
-            is_weight = value in self.weights
-            fallback = hints.get(value) or (self.weights[value].name.split(".")[-1] if is_weight else value)
-            names[value] = declared.pop(0) if declared and not is_weight else self._free(identifier(fallback), names)
+            if value in self.weights:
+                fallback = self.weights[value].name.split(".")[-1]
+            elif len(arrays) == 1:
+                fallback = "x"
+            else:
+                fallback = hints.get(value) or re.sub(r"_last$", "", value)
+            names[value] = self._free(identifier(fallback), names)
         for value, name in names.items():
             safe = identifier(name)
             self.expressions[value] = ast.Name(safe, ast.Load())

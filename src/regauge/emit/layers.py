@@ -197,6 +197,47 @@ for _op in ("conv1d", "conv2d", "conv3d"):
         recognises(f"aten.{_op}.{_overload}")(convolution)
 
 
+def transposed_convolution(scope: Scope, node: Node, context: Context) -> Layer | None:
+    """nnx.ConvTranspose on channels-last arrays, with the kernel of the convolution that it transposes."""
+    weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
+    channels_last = dict(node.arguments).get("channels_last") is True
+    if weight is None or not channels_last or (node.argument("bias") is not None and bias is None):
+        return None
+    in_features, out_features, *kernel = _fixed(weight.spec)
+    rank = len(kernel)
+    per_axis = {n: _per_axis(node.argument(n), rank) for n in ("stride", "dilation", "padding", "output_padding")}
+    if node.argument("groups") != 1:
+        return None  # nnx.ConvTranspose has no groups
+    keywords: dict[str, Any] = {"kernel_size": tuple(kernel)}
+    if set(per_axis["stride"]) != {1}:
+        keywords["strides"] = per_axis["stride"]
+    # torch's padding cuts from the full result; JAX's counts from the dilated input
+    reach = [d * (k - 1) for k, d in zip(kernel, per_axis["dilation"], strict=True)]
+    keywords["padding"] = tuple(
+        (r - p, r - p + o) for r, p, o in zip(reach, per_axis["padding"], per_axis["output_padding"], strict=True)
+    )
+    if set(per_axis["dilation"]) != {1}:
+        keywords["kernel_dilation"] = per_axis["dilation"]
+    if bias is None:
+        keywords["use_bias"] = False
+    keywords["transpose_kernel"] = True
+    weights: dict[str, tuple[str, Layout]] = {"weight": ("kernel", (("permute", (*range(2, rank + 2), 1, 0)),))}
+    if bias:
+        weights["bias"] = ("bias", ())
+    return Layer(
+        "nnx.ConvTranspose",
+        (in_features, out_features),
+        keywords | _param_dtype(weight.spec),
+        weights,
+        (_ref(node.argument("input")),),
+        node.outputs[0].name,
+    )
+
+
+for _op, _overload in (("conv_transpose1d", "default"), ("conv_transpose2d", "input"), ("conv_transpose3d", "input")):
+    recognises(f"aten.{_op}.{_overload}")(transposed_convolution)
+
+
 def _scale_and_bias(weight: WeightSpec | None, bias: WeightSpec | None, keywords: dict[str, Any]) -> dict[str, Any]:
     weights: dict[str, tuple[str, Layout]] = {}
     if weight is not None:

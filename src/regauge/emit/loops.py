@@ -19,30 +19,48 @@ def roll_loops(body: Body) -> Body:
             lines.append(body.lines[position])
             position += 1
             continue
-        match = _CALL.match(body.lines[position].text)
-        if match is None:
-            break
-        name = match["list"].rstrip("s") or "layer"
-        name = name if name not in (match["target"], match["list"]) else f"{name}_module"
-        first = body.lines[position]
-        lines.append(Line(f"for {name} in self.{match['list']}:", "", first.origin))
-        same_shape = all(line.comment == first.comment for line in body.lines[position : position + run])
-        comment = first.comment if same_shape else ""
-        lines.append(Line(f"    {match['target']} = {name}({match['arguments']})", comment))
+        lines += _loop(body.lines[position : position + run])
         position += run
     return Body(body.parameters, lines)
 
 
+def _loop(calls: list[Line]) -> list[Line]:
+    first, second = _CALL.match(calls[0].text), _CALL.match(calls[1].text)
+    if first is None or second is None:
+        return calls
+    target, name = second["target"], second["list"].rstrip("s") or "layer"
+    name = name if name not in (target, second["list"]) else f"{name}_module"
+    start = _first_argument(first["arguments"], second["arguments"], target)
+    lines = [] if start in (None, target) else [Line(f"{target} = {start}")]
+    lines.append(Line(f"for {name} in self.{second['list']}:", "", calls[0].origin))
+    comment = calls[0].comment if all(line.comment == calls[0].comment for line in calls) else ""
+    return [*lines, Line(f"    {target} = {name}({second['arguments']})", comment)]
+
+
+def _first_argument(first: str, following: str, target: str) -> str | None:
+    """What the first call takes where the others take the target; None if they differ in anything else."""
+    pairs = list(zip(first.split(", "), following.split(", "), strict=False))
+    if len(first.split(", ")) != len(following.split(", ")):
+        return None
+    found = {a for a, b in pairs if b == target}
+    same = all(a == b for a, b in pairs if b != target)
+    return found.pop() if len(found) == 1 and same else None
+
+
 def _run_length(lines: list[Line], start: int) -> int:
     first = _CALL.match(lines[start].text)
-    if first is None or first["index"] != "0" or first["target"] not in re.findall(r"\w+", first["arguments"]):
+    following = _CALL.match(lines[start + 1].text) if start + 1 < len(lines) else None
+    if first is None or following is None or first["index"] != "0" or first["target"] != following["target"]:
         return 0
-    count = 0
-    for line in lines[start:]:
+    begins_with = _first_argument(first["arguments"], following["arguments"], first["target"])
+    if begins_with is None or not re.fullmatch(r"\w+", begins_with):
+        return 0
+    count = 1
+    for line in lines[start + 1 :]:
         match = _CALL.match(line.text)
-        same = match is not None and all(match[k] == first[k] for k in ("target", "list", "arguments"))
-        if not same or match is None or int(match["index"]) != count:
+        same = match is not None and all(match[k] == following[k] for k in ("target", "list", "arguments"))
+        if not same or match is None or match["list"] != first["list"] or int(match["index"]) != count:
             break
         count += 1
     rest = "\n".join(line.text for line in lines[start + count :])
-    return 0 if f"self.{first['list']}[" in rest else count
+    return 0 if count < 2 or f"self.{first['list']}[" in rest else count

@@ -16,11 +16,11 @@ from regauge.ir.graph import Frame
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of the original: where it begins, and the names that it assigns ('' where not a name)."""
+    """A statement of the original: where it begins, the names that it assigns ('' where not a name) and reads."""
 
     line: int
     targets: tuple[str, ...]
-    returns: bool = False
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,15 @@ def statement_at(file: str, line: int) -> Statement | None:
                     best = (last - node.lineno, node)
     if best is None:
         return None
-    return Statement(best[1].lineno, _targets(best[1]), isinstance(best[1], ast.Return))
+    return Statement(best[1].lineno, _targets(best[1]), _reads(best[1]))
+
+
+def _reads(node: ast.stmt) -> tuple[str, ...]:
+    """Names of values that a statement reads, in order: not self, not the functions that it calls."""
+    called = {id(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)}
+    names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    found = [n for n in names if id(n) not in called and n.id != "self"]
+    return tuple(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))
 
 
 def _targets(node: ast.stmt) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Union
 
-from regauge.ir.graph import Graph, ModuleStep, Node, Ref, node_inputs, references
+from regauge.ir.graph import Graph, ModuleStep, Node, node_inputs, references
 
 Item = Union[Node, "Scope"]
 
@@ -143,12 +143,3 @@ def _connect(scope: Scope, weights: dict[str, str], used_outside: set[str], muta
         item.inputs = [
             n for n in dict.fromkeys(reads) if n not in made and not (n in weights and owns(item.path, weights[n]))
         ]
-
-
-def substitute_operand(operand: object, names: dict[str, str]) -> object:
-    """An operand with the names of values exchanged."""
-    if isinstance(operand, Ref):
-        return Ref(names.get(operand.name, operand.name))
-    if isinstance(operand, tuple):
-        return tuple(substitute_operand(item, names) for item in operand)
-    return operand

@@ -70,7 +70,7 @@ class _Simplifier(ast.NodeTransformer):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         self.generic_visit(node)
-        return node
+        return _merge_new_axes(node)
 
 
 def _as_method(node: ast.Call) -> ast.Call:
@@ -116,3 +116,38 @@ def _cancel(node: ast.Call, func: ast.Attribute) -> ast.expr:
     if func.attr == "reshape" or (func.attr == "astype" and same):
         node.func = ast.Attribute(inner.func.value, func.attr, ast.Load())
     return node
+
+
+def _merge_new_axes(node: ast.Subscript) -> ast.Subscript:
+    """`x[:, None][..., None]` as `x[:, None, ..., None]`: indices that only insert axes become one."""
+    inner = node.value
+    if not isinstance(inner, ast.Subscript):
+        return node
+    outer_parts, inner_parts = _axis_parts(node.slice), _axis_parts(inner.slice)
+    if outer_parts is None or inner_parts is None or (inner_parts[1] and outer_parts[0]):
+        return node
+    front, back = outer_parts
+    merged: list[str] = []
+    left = list(inner_parts[0])
+    for part in front:
+        merged.append(part if part == "None" else left.pop(0) if left else ":")
+    merged += left
+    if any(part == ":" for part in back):
+        return node
+    back = [*inner_parts[1], *back]
+    while merged and not back and merged[-1] == ":":
+        merged.pop()
+    text = ", ".join([*merged, *(["...", *back] if back else [])])
+    return ast.Subscript(inner.value, ast.parse(f"x[{text}]", mode="eval").body.slice, ast.Load())  # type: ignore[attr-defined]
+
+
+def _axis_parts(index: ast.expr) -> tuple[list[str], list[str]] | None:
+    """(before, after) the ellipsis of an index of `:` and None only; None if there is anything else."""
+    items = index.elts if isinstance(index, ast.Tuple) else [index]
+    texts = [ast.unparse(item) for item in items]
+    if any(text not in (":", "None", "...") for text in texts) or texts.count("...") > 1 or "None" not in texts:
+        return None
+    if "..." not in texts:
+        return texts, []
+    middle = texts.index("...")
+    return texts[:middle], texts[middle + 1 :]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from regauge.emit.origins import Statement, function_at, statement_at
-from regauge.emit.scopes import Item, Scope
+from regauge.emit.scopes import Item, Scope, item_inputs
 from regauge.ir.graph import Frame, Node
 
 
@@ -15,6 +17,34 @@ def declared_parameters(scope: Scope) -> tuple[str, ...]:
             function = function_at(frame)
             return function.parameters if function and function.class_name else ()
     return ()
+
+
+def parameter_names(scope: Scope, hints: Mapping[str, str]) -> dict[str, str]:
+    """Names for the values that enter a call, as the original's forward names them.
+
+    A value is named after what the statement that first reads it reads: a parameter of forward if possible, else
+    another name of that statement. What remains takes the caller's name for it.
+
+    Args:
+        scope: the call.
+        hints: the caller's names for the values.
+    """
+    declared = set(declared_parameters(scope))
+    names: dict[str, str] = {}
+    assigned: set[str] = set()
+    for item in scope.items:
+        statement = statement_of(scope, item)
+        if statement is None:
+            continue
+        for value in item_inputs(item):
+            if value not in scope.inputs or value in names:
+                continue
+            free = [n for n in statement.reads if n not in names.values() and (n in declared or n not in assigned)]
+            likely = [n for n in free if n == hints.get(value)] or [n for n in free if n in declared] or free
+            if likely:
+                names[value] = likely[0]
+        assigned.update(statement.targets)
+    return names
 
 
 def frame_of(scope: Scope, node: Node) -> Frame | None:

@@ -6,6 +6,7 @@ primitives would destroy readable output. Operators are functional: state leaves
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -190,3 +191,12 @@ def references(operand: Operand) -> list[str]:
 def node_inputs(node: Node) -> list[str]:
     """Names of all values that a node reads, in order of its arguments, repeats included."""
     return [name for _, operand in node.arguments for name in references(operand)]
+
+
+def renamed(operand: Operand, names: Mapping[str, str]) -> Operand:
+    """An operand that uses values under other names; names that are not in the mapping stay."""
+    if isinstance(operand, Ref):
+        return Ref(names.get(operand.name, operand.name))
+    if isinstance(operand, tuple):
+        return tuple(renamed(item, names) for item in operand)
+    return operand

@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from regauge.ir.graph import Graph, ModuleStep, Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs, references
+from regauge.ir.graph import (
+    Graph,
+    ModuleStep,
+    Node,
+    Operand,
+    Origin,
+    Ref,
+    TensorSpec,
+    Value,
+    node_inputs,
+    references,
+    renamed,
+)
 from regauge.lower.plan import value_specs
 
 # Operators that act on images: data in, data out, with the keyword `channels_last`. True: also worth a transpose
@@ -306,7 +318,7 @@ def _without_dead_nodes(graph: Graph) -> Graph:
     same: dict[str, str] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
-        node = replace(node, arguments=tuple((k, _renamed(o, same)) for k, o in node.arguments))
+        node = replace(node, arguments=tuple((k, renamed(o, same)) for k, o in node.arguments))
         dims = dict(node.arguments).get("dims")
         source = node.arguments[0][1] if node.arguments else None
         is_permute = node.op == "aten.permute.default" and isinstance(dims, tuple) and isinstance(source, Ref)
@@ -314,7 +326,7 @@ def _without_dead_nodes(graph: Graph) -> Graph:
             same[node.outputs[0].name] = source.name
             continue
         nodes.append(node)
-    outputs = tuple(_renamed(o, same) for o in graph.outputs)
+    outputs = tuple(renamed(o, same) for o in graph.outputs)
     needed = {n for o in outputs for n in references(o)} | {same.get(v, v) for _, v in graph.mutations}
     kept: list[Node] = []
     for node in reversed(nodes):
@@ -324,14 +336,6 @@ def _without_dead_nodes(graph: Graph) -> Graph:
     mutations = tuple((w, same.get(v, v)) for w, v in graph.mutations)
     out_tree = _renamed_tree(graph.out_tree, same)
     return replace(graph, nodes=tuple(reversed(kept)), outputs=outputs, mutations=mutations, out_tree=out_tree)
-
-
-def _renamed(operand: Operand, names: dict[str, str]) -> Operand:
-    if isinstance(operand, Ref):
-        return Ref(names.get(operand.name, operand.name))
-    if isinstance(operand, tuple):
-        return tuple(_renamed(item, names) for item in operand)
-    return operand
 
 
 def _renamed_tree(tree: object, names: dict[str, str]) -> object:

@@ -1,0 +1,49 @@
+"""Operators that change nothing: `x * 1.0`, `n + 0`, a cast to the dtype that an array has. They are looked through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from regauge.dtypes import is_float, kind
+from regauge.ir.graph import Graph, Node, Ref, TensorSpec, renamed
+from regauge.lower.plan import value_specs
+
+_ADDS = frozenset({"aten.add.Tensor", "aten.add.Scalar", "aten.sub.Tensor", "aten.sub.Scalar"})
+_SCALES = frozenset({"aten.mul.Tensor", "aten.mul.Scalar", "aten.div.Tensor", "aten.div.Scalar"})
+
+
+def without_identities(graph: Graph) -> Graph:
+    """The graph without operators whose result is their first argument, bit for bit.
+
+    A float plus 0 is kept: it turns -0.0 into 0.0. Results that leave the graph or become state are kept too, so that
+    nothing outside changes its name.
+    """
+    specs = value_specs(graph)
+    kept_names = {operand.name for operand in graph.outputs if isinstance(operand, Ref)}
+    kept_names |= {value for _, value in graph.mutations}
+    same: dict[str, str] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        node = replace(node, arguments=tuple((k, renamed(o, same)) for k, o in node.arguments))
+        source = _unchanged(node, specs)
+        if source is not None and node.outputs[0].name not in kept_names:
+            same[node.outputs[0].name] = source
+        else:
+            nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _unchanged(node: Node, specs: dict[str, TensorSpec]) -> str | None:
+    """The value that a node's result is, or None."""
+    source = node.arguments[0][1] if node.arguments else None
+    if not isinstance(source, Ref) or len(node.outputs) != 1 or specs[source.name] != node.outputs[0].spec:
+        return None
+    other = dict(node.arguments).get("other")
+    if isinstance(other, bool) or not isinstance(other, int | float):
+        return None
+    dtype = specs[source.name].dtype
+    if node.op in _ADDS and other == 0 and kind(dtype) == "integer":
+        return source.name
+    if node.op in _SCALES and other == 1 and (is_float(dtype) or (kind(dtype) == "integer" and ".mul." in node.op)):
+        return source.name
+    return None
