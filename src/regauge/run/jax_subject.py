@@ -90,12 +90,19 @@ def widen_array(array: Any) -> Any:
 
 
 def widen_variables(model: nnx.Module) -> None:
-    """Replace the float variables of a module by float64 ones of the same values."""
+    """Replace the float variables of a module by float64 ones of the same values.
+
+    Modules that keep the dtype of their computation, as nnx.Embed does from its constructor on, keep float64.
+    """
     state = nnx.state(model, nnx.Not(nnx.RngState))
     for _, variable in nnx.to_flat_state(state):
         if jnp.issubdtype(variable.dtype, jnp.floating):
             variable.set_value(jnp.asarray(variable[...], jnp.float64))
     nnx.update(model, state)
+    for _, module in nnx.iter_modules(model):
+        dtype = vars(module).get("dtype")
+        if dtype is not None and jnp.issubdtype(dtype, jnp.floating):
+            module.dtype = jnp.float64  # type: ignore[attr-defined]
 
 
 def _existing(path: Path) -> Path:

@@ -41,6 +41,9 @@ _ENVIRONMENT: dict[Side, dict[str, str]] = {
 }
 
 
+_FLOAT64_ONLY = "the check was asked for float64 alone"
+
+
 def check_folder(
     case: str,
     folder: Path,
@@ -146,6 +149,8 @@ class _Run:
         directions = self.found.outcomes["M64"]["derivative"].info.get("directions", [])
         chosen = [direction["draw"] for direction in directions]
         self._launch("C64", self._kept(plan.converted_float64(self.sets, options, self.trains, calls, chosen)), 1)
+        if not options.float32:
+            return
         self._launch("M32", self._kept(plan.original_float32(self.sets, options, self.spec, calls)), 2)
         self._launch("C32", self._kept(plan.converted_float32(self.sets, options, self.trains, calls)), 3)
 
@@ -215,7 +220,10 @@ class _Run:
         tiers: list[Tier] = []
         for mode in plan.MODES:
             tiers += same_function_tiers(self.found, self._passes(mode), mode)
-            tiers += no_worse_tiers(self.found, self._passes(mode, shapes=False), mode)
+            if self.options.float32:
+                tiers += no_worse_tiers(self.found, self._passes(mode, shapes=False), mode)
+            else:
+                tiers.append(Tier("tier 2 outputs", "not checked", mode, why=_FLOAT64_ONLY))
         tiers += self._masked_tiers()
         if self.found.get("C64", "derivative"):
             tiers.append(derivative_tier(self.found, "derivative", "train"))
@@ -233,7 +241,7 @@ class _Run:
             return [Tier(f"tier 1 outputs{suffix}", "not checked", "train", why=first.error)]
         passes = self._passes("train", "masks")
         tiers = same_function_tiers(self.found, passes, "train", suffix)
-        if not self.options.quick:
+        if self.options.float32 and not self.options.quick:
             tiers += no_worse_tiers(self.found, passes, "train", suffix)
         return tiers
 
@@ -253,6 +261,9 @@ class _Run:
         noisy = [f"trajectory-noise-{seed}" for seed in range(1, plan.NOISE_COPIES + 1)]
         tasks = Trajectory("trajectory", step_id(0, "train"), noisy, plan.ROUNDED)
         name = self.spec["type"]
+        if not self.options.float32:
+            skipped = Tier(f"trajectory {name} float32", "not checked", "train", why=_FLOAT64_ONLY)
+            return [*trajectory_tiers(self.found, tasks, name), skipped]
         return [*trajectory_tiers(self.found, tasks, name), float32_tier(self.found, tasks, name)]
 
     def _locate(self, tiers: Sequence[Tier]) -> str:

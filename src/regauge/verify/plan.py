@@ -15,7 +15,7 @@ Task = dict[str, Any]
 ROUNDED = "trajectory-rounded"  # the original with the learning rate that rounded coefficients amount to
 
 MODES: tuple[Mode, ...] = ("train", "eval")
-NOISE_STEPS = 2  # noisy copies of one pass
+NOISE_STEPS = {"64": 1, "32": 2}  # noisy copies of one pass, by arithmetic
 NOISE_COPIES = 3  # noisy copies of a trajectory
 
 
@@ -25,6 +25,7 @@ class CheckOptions:
 
     Attributes:
         quick: fewer input sets, no other batch size, no float32 pass with dropout masks.
+        float32: also judge the arithmetic in float32; without it tier 2 is *not checked*.
         steps: optimizer steps in float64.
         float32_steps: optimizer steps in float32, compared by their losses.
         timeout: seconds for each worker, None for no limit.
@@ -33,6 +34,7 @@ class CheckOptions:
     """
 
     quick: bool = False
+    float32: bool = True
     steps: int = 20
     float32_steps: int = 5
     timeout: float | None = None
@@ -45,8 +47,8 @@ def step_id(index: int, mode: Mode, dropout: str = "off", noise: int = 0) -> str
 
 
 def noisy_ids(index: int, mode: Mode, dropout: str = "off") -> tuple[str, ...]:
-    """The tasks of the original with noisy weights; with dropout masks they run in float32 only."""
-    return tuple(step_id(index, mode, dropout, copy) for copy in range(1, NOISE_STEPS + 1))
+    """The tasks of the original with noisy weights; not all of them run in float64."""
+    return tuple(step_id(index, mode, dropout, copy) for copy in range(1, max(NOISE_STEPS.values()) + 1))
 
 
 def _step(index: int, name: str, mode: Mode, dropout: str = "off") -> Task:
@@ -61,8 +63,9 @@ def _step(index: int, name: str, mode: Mode, dropout: str = "off") -> Task:
     }
 
 
-def _noisy(step: Task) -> list[Task]:
-    return [{**step, "id": f"{step['id']}-noise-{copy}", "noise": copy} for copy in range(1, NOISE_STEPS + 1)]
+def _noisy(step: Task, arithmetic: str) -> list[Task]:
+    copies = range(1, NOISE_STEPS[arithmetic] + 1)
+    return [{**step, "id": f"{step['id']}-noise-{copy}", "noise": copy} for copy in copies]
 
 
 def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bool) -> list[Task]:
@@ -71,7 +74,7 @@ def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bo
     for index, item in enumerate(sets):
         for mode in MODES:
             step = _step(index, item.name, mode)
-            tasks += [step, *_noisy(step)]
+            tasks += [step, *_noisy(step, "64")]
         if item.purpose == "typical":
             tasks.append(_step(index, item.name, "train", "masks"))
     tasks.append({**_step(0, "reference", "train"), "id": "again"})
@@ -102,10 +105,9 @@ def original_float32(
         calls: dropout calls of the original.
     """
     tasks = converted_float32(sets, options, spec is not None, calls)
-    tasks = [task for task in tasks if task["kind"] != "randomness"]
     special = {item.name for item in sets if item.purpose == "special"}
     for task in [task for task in tasks if task["kind"] == "step"]:
-        tasks += [{**noisy, "noisy_inputs": task["input"] in special} for noisy in _noisy(task)]
+        tasks += [{**noisy, "noisy_inputs": task["input"] in special} for noisy in _noisy(task, "32")]
     if spec is not None:
         factor = 1 + coefficient_rounding(spec)
         tasks.append({**trajectory(ROUNDED, options.float32_steps, options), "rate_factor": factor})
@@ -117,7 +119,7 @@ def original_float32(
 def converted_float64(
     sets: Sequence[InputSet], options: CheckOptions, trains: bool, calls: Sequence[Any], chosen: Sequence[int]
 ) -> list[Task]:
-    """C64.
+    """C64, and dropout's own random numbers.
 
     Args:
         sets: those that the original accepts, under their index among all sets.
@@ -126,7 +128,10 @@ def converted_float64(
         calls: dropout calls of the original, by set index.
         chosen: numbers of the directions that the original's derivative task took.
     """
-    tasks: list[Task] = [{"id": "weights", "kind": "weights"}]
+    tasks: list[Task] = [
+        {"id": "weights", "kind": "weights"},
+        {"id": "randomness", "kind": "randomness", "input": "reference"},
+    ]
     for index, item in enumerate(sets):
         tasks += [_step(index, item.name, mode) for mode in MODES]
         if item.purpose == "typical" and calls:
@@ -150,14 +155,13 @@ def converted_float64(
 def converted_float32(
     sets: Sequence[InputSet], options: CheckOptions, trains: bool, calls: Sequence[Any]
 ) -> list[Task]:
-    """C32, and dropout's own random numbers."""
+    """C32: the sets of the reference's shape, and the first steps of training."""
     tasks = [
         _step(index, item.name, mode) for index, item in enumerate(sets) for mode in MODES if item.purpose != "shape"
     ]
     if calls and not options.quick:
         typical = [(index, item) for index, item in enumerate(sets) if item.purpose == "typical"]
         tasks += [{**_step(index, item.name, "train", "masks"), "calls": calls} for index, item in typical]
-    tasks.append({"id": "randomness", "kind": "randomness", "input": "reference"})
     if trains:
         tasks.append(trajectory("trajectory", options.float32_steps, options))
     return tasks

@@ -17,7 +17,7 @@ _DEVIATIONS = 5.0  # a correct rate is further away once in 1.7 million draws
 def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
     """Compare rates with the original's, call by call, and judge what one pass, the next and a repeated one drew."""
     name = "randomness"
-    outcome = found.outcomes["C32"][task]
+    outcome = found.outcomes["C64"][task]
     if outcome.error:
         return Tier(name, "different", "train", 1, math.inf, why=f"the converted model raises: {outcome.error}")
     keeps = [call["keep"] for call in found.outcomes["M64"][original_task].info["calls"]]

@@ -1,0 +1,112 @@
+"""Correct conversions are judged equal, tier by tier; what cannot be judged is said by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from regauge.errors import BadCase, RegaugeError
+from regauge.verify import Check, CheckOptions, check_folder
+
+from .conftest import Handmade
+
+Get = Callable[[str], Handmade]
+
+
+def tiers(check: Check) -> dict[tuple[str, str], str]:
+    return {(tier.name, tier.mode): tier.verdict for tier in check.tiers}
+
+
+def test_a_correct_conversion_is_equal(handmade: Get, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    subject = handmade("adamw")
+    check = check_folder(
+        subject.case,
+        subject.folder,
+        tmp_path,
+        options=CheckOptions(quick=True),
+        progress=lambda what, done, total: seen.append((what, done, total)),
+    )
+    differing = [(tier.name, tier.why) for tier in check.tiers if tier.verdict == "different"]
+    assert (check.verdict, differing, check.first_difference) == ("equal", [], "")
+    found = tiers(check)
+    for mode in ("train", "eval"):
+        for kind in ("outputs", "loss", "gradients", "input gradients", "state"):
+            assert found[f"tier 1 {kind}", mode] == "equal"
+            assert found[f"tier 2 {kind}", mode] == "equal"
+    assert found["tier 1 outputs with the updated state", "train"] == "equal"
+    assert found["tier 1 gradients with dropout masks", "train"] == "equal"
+    assert found["trajectory AdamW", "train"] == "equal"
+    assert found["trajectory AdamW float32", "train"] == "equal"
+    assert found["finite difference", "train"] == found["randomness", "train"] == "equal"
+    assert check.not_checked == ("trajectory AdamW state",)  # its statistics follow a bias that noise moves
+    gradients = next(t for t in check.tiers if t.name == "tier 1 gradients" and t.mode == "train")
+    assert {d.name for d in gradients.distances} >= {"conv.weight", "conv.bias", "norm.weight", "head.bias"}
+    assert next(d for d in gradients.distances if d.name == "conv.bias").null
+    assert [step[1:] for step in seen] == [(0, 5), (1, 5), (2, 5), (3, 5)]
+    assert Check.from_json(json.loads((tmp_path / "check.json").read_text(encoding="utf-8"))) == check
+
+
+def test_sgd_and_every_input_set(handmade: Get, tmp_path: Path) -> None:
+    check = handmade("sgd").check(tmp_path, float32=False)
+    assert check.verdict == "equal"
+    assert set(check.inputs_tried) == {
+        "reference",
+        "random 1",
+        "random 2",
+        "kinks and ties",
+        "zeros",
+        "large",
+        "small",
+        "offset",
+        "batch of 1",
+        "another batch size",
+    }
+    found = tiers(check)
+    assert found["trajectory SGD", "train"] == "equal"
+    assert found["tier 2 outputs", "train"] == found["trajectory SGD float32", "train"] == "not checked"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adamw", "sgd", "encoder"])
+def test_correct_conversions_are_equal_on_every_input_in_both_arithmetics(
+    name: str, handmade: Get, tmp_path: Path
+) -> None:
+    check = handmade(name).check(tmp_path)
+    assert [(tier.name, tier.why) for tier in check.tiers if tier.verdict == "different"] == []
+    assert check.verdict == "equal"
+
+
+def test_integers_masks_and_a_case_without_loss(handmade: Get, tmp_path: Path) -> None:
+    check = handmade("without loss").check(tmp_path, float32=False)
+    assert check.verdict == "equal"
+    assert {"padding", "fully masked row", "repeated index", "smallest index"} <= set(check.inputs_tried)
+    outputs = next(t for t in check.tiers if t.name == "tier 1 outputs")
+    assert {d.name: d.limit for d in outputs.distances} == {"outputs.logits": 1e-10, "outputs.best": 0.0}
+    trajectory = next(t for t in check.tiers if t.name == "trajectory")
+    assert (trajectory.verdict, trajectory.why) == ("not checked", "the case has no loss")
+    # the padding row of the embedding gets no gradient, so neither side's gradient is the derivative of its loss
+    derivative = next(t for t in check.tiers if t.name == "finite difference")
+    assert derivative.verdict == "equal"
+    assert "by the same amount" in derivative.why
+
+
+def test_a_model_that_rejects_its_inputs_is_a_bad_case(handmade: Get, tmp_path: Path) -> None:
+    subject = handmade("adamw").copy(tmp_path / "folder")
+    original = Path(subject.case.rpartition(":")[0]).read_text(encoding="utf-8")
+    (tmp_path / "broken.py").write_text(original.replace("8 * 4 * 4, 5", "8 * 4 * 3, 5"), encoding="utf-8")
+    with pytest.raises(BadCase) as caught:
+        check_folder(f"{tmp_path / 'broken.py'}:case", subject.folder, tmp_path, options=CheckOptions(float32=False))
+    assert "rejects its own reference inputs" in caught.value.what
+    assert "mat1 and mat2" in caught.value.received
+
+
+def test_a_folder_that_is_not_whole_is_refused(handmade: Get, tmp_path: Path) -> None:
+    subject = handmade("adamw").copy(tmp_path / "folder")
+    (subject.folder / "model.py").unlink()
+    with pytest.raises(RegaugeError, match=r"model\.py is missing"):
+        subject.check(tmp_path, float32=False)
+    assert not (tmp_path / "check.json").exists()
