@@ -59,7 +59,7 @@ def _check(node: Node, rule: Rule, arguments: Mapping[str, Any], hints: Mapping[
 
     def run(*values: jax.Array) -> Any:
         given = {name: _fill(item, values) for name, item in call.items()}
-        return rule.fn(**given, **_extras(rule))
+        return rule.fn(**{**_extras(rule), **given})
 
     try:
         found = jax.eval_shape(run, *arrays)
