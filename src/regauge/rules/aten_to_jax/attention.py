@@ -63,7 +63,7 @@ def attention_by_formula(
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     scores = (query * factor) @ key.swapaxes(-1, -2)
     if is_causal:
-        scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
+        scores = jnp.where(jnp.tri(query.shape[-2], key.shape[-2], dtype=bool), scores, -jnp.inf)
     if mask is not None:
         scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
     # A row without any key gives 0, and its derivative is 0, not NaN.

@@ -18,7 +18,7 @@ def resized(image: Sizes, output_size: Sizes | None, scale_factors: Scales) -> S
     """Sizes after resizing: those asked for, or the product with the factors, rounded down."""
     if output_size is not None:
         return output_size
-    return tuple(int(size * factor) for size, factor in zip(image, scale_factors or (), strict=True))
+    return tuple(int(size * (factor or 1)) for size, factor in zip(image, scale_factors or (), strict=True))
 
 
 def source_step(size: int, windows: int, factor: float | None, align_corners: bool) -> float:

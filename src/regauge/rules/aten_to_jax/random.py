@@ -1,0 +1,286 @@
+"""Randomness. Every rule takes an explicit key: the streams of torch and JAX can never be equal, their laws are;
+without a key jax.random raises.
+
+`dropout` is a function (an nnx.Dropout), so that one mechanism of the model controls it; without it nothing may drop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from regauge.rules.table import Limit, RuleTable
+
+TABLE = RuleTable("random")
+
+# What selu tends to for very negative inputs: -scale * alpha; https://arxiv.org/abs/1706.02515
+SELU_FLOOR = -1.7580993408473766
+
+
+def kept(key: Any, p: float, shape: tuple[int, ...]) -> Array:
+    """True with probability 1 - p."""
+    return jax.random.bernoulli(key, 1 - p, shape)
+
+
+def drop(x: Array, mask: Array, p: float) -> Array:
+    """Zero where the mask is false, scaled elsewhere so that the mean stays; with p = 1 nothing is left."""
+    return jnp.where(mask, x / (1 - p), 0) if p < 1 else x * 0
+
+
+@TABLE.rule("aten.dropout.default")
+def dropout(
+    input: Array,
+    p: float,
+    train: bool,
+    dropout: Callable[[Array], Array] | None = None,
+    rng_key: Any = None,
+) -> Array:
+    """dropout(Tensor input, float p, bool train) -> Tensor"""
+    if not train or p == 0:
+        return input
+    if dropout is not None:
+        return dropout(input)
+    return drop(input, kept(rng_key, p, input.shape), p)
+
+
+@TABLE.rule("aten.native_dropout.default")
+def native_dropout(input: Array, p: float, train: bool | None, rng_key: Any = None) -> tuple[Array, Array]:
+    """native_dropout(Tensor input, float p, bool? train) -> (Tensor, Tensor)"""
+    if train is False or p == 0:
+        return input, jnp.ones(input.shape, bool)
+    mask = kept(rng_key, p, input.shape)
+    return drop(input, mask, p), mask
+
+
+@TABLE.rule("aten.feature_dropout.default")
+def feature_dropout(input: Array, p: float, train: bool, rng_key: Any = None) -> Array:
+    """feature_dropout(Tensor input, float p, bool train) -> Tensor"""
+    if not train or p == 0:
+        return input
+    return drop(input, kept(rng_key, p, (*input.shape[:2], *(1,) * (input.ndim - 2))), p)
+
+
+def alpha_drop(x: Array, mask: Array, p: float) -> Array:
+    """Dropout to the lower limit of selu, then an affine map that keeps mean 0 and variance 1."""
+    if p == 1:
+        return x * 0
+    a = ((1 - p) * (1 + p * SELU_FLOOR**2)) ** -0.5
+    return a * (jnp.where(mask, x, SELU_FLOOR) - p * SELU_FLOOR)
+
+
+@TABLE.rule("aten.alpha_dropout.default")
+def alpha_dropout(input: Array, p: float, train: bool, rng_key: Any = None) -> Array:
+    """alpha_dropout(Tensor input, float p, bool train) -> Tensor"""
+    if not train or p == 0:
+        return input
+    return alpha_drop(input, kept(rng_key, p, input.shape), p)
+
+
+@TABLE.rule("aten.feature_alpha_dropout.default")
+def feature_alpha_dropout(input: Array, p: float, train: bool, rng_key: Any = None) -> Array:
+    """feature_alpha_dropout(Tensor input, float p, bool train) -> Tensor"""
+    if not train or p == 0:
+        return input
+    return alpha_drop(input, kept(rng_key, p, (*input.shape[:2], *(1,) * (input.ndim - 2))), p)
+
+
+@TABLE.rule("aten.bernoulli.default")
+def bernoulli(self: Array, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """bernoulli(Tensor self, *, Generator? generator=None) -> Tensor"""
+    return jax.random.bernoulli(rng_key, jax.lax.stop_gradient(self)).astype(self.dtype)
+
+
+@TABLE.rule("aten.bernoulli.p")
+def bernoulli_p(self: Array, p: float, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor"""
+    return jax.random.bernoulli(rng_key, p, self.shape).astype(self.dtype)
+
+
+@TABLE.rule("aten.rand.default")
+def rand(
+    size: tuple[int, ...],
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    rng_key: Any = None,
+) -> Array:
+    """rand(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor"""  # noqa: E501
+    return jax.random.uniform(rng_key, size, jnp.float32 if dtype is None else dtype)
+
+
+@TABLE.rule("aten.rand_like.default")
+def rand_like(
+    self: Array,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    memory_format: Any = None,
+    rng_key: Any = None,
+) -> Array:
+    """rand_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor"""  # noqa: E501
+    return jax.random.uniform(rng_key, self.shape, self.dtype if dtype is None else dtype)
+
+
+@TABLE.rule("aten.randn.default")
+def randn(
+    size: tuple[int, ...],
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    rng_key: Any = None,
+) -> Array:
+    """randn(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor"""  # noqa: E501
+    return jax.random.normal(rng_key, size, jnp.float32 if dtype is None else dtype)
+
+
+@TABLE.rule("aten.randn_like.default")
+def randn_like(
+    self: Array,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    memory_format: Any = None,
+    rng_key: Any = None,
+) -> Array:
+    """randn_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor"""  # noqa: E501
+    return jax.random.normal(rng_key, self.shape, self.dtype if dtype is None else dtype)
+
+
+@TABLE.rule("aten.normal.Tensor_float")
+def normal_tensor_float(mean: Array, std: float = 1.0, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """normal.Tensor_float(Tensor mean, float std=1., *, Generator? generator=None) -> Tensor"""
+    return jax.lax.stop_gradient(mean) + std * jax.random.normal(rng_key, mean.shape, mean.dtype)
+
+
+@TABLE.rule("aten.normal.float_Tensor")
+def normal_float_tensor(mean: float, std: Array, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """normal.float_Tensor(float mean, Tensor std, *, Generator? generator=None) -> Tensor"""
+    return mean + jax.lax.stop_gradient(std) * jax.random.normal(rng_key, std.shape, std.dtype)
+
+
+@TABLE.rule("aten.normal.Tensor_Tensor")
+def normal_tensor_tensor(mean: Array, std: Array, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """normal.Tensor_Tensor(Tensor mean, Tensor std, *, Generator? generator=None) -> Tensor"""
+    # no derivative by mean and std, as in torch: a reparametrised sample is written mean + std * randn
+    shape = jnp.broadcast_shapes(mean.shape, std.shape)
+    noise = jax.random.normal(rng_key, shape, mean.dtype)
+    return jax.lax.stop_gradient(mean) + jax.lax.stop_gradient(std) * noise
+
+
+@TABLE.rule("aten.normal.float_float")
+def normal_float_float(
+    mean: float,
+    std: float,
+    size: tuple[int, ...],
+    *,
+    generator: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    rng_key: Any = None,
+) -> Array:
+    """normal.float_float(float mean, float std, SymInt[] size, *, Generator? generator=None, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor"""  # noqa: E501
+    return mean + std * jax.random.normal(rng_key, size, jnp.float32 if dtype is None else dtype)
+
+
+@TABLE.rule("aten.normal_functional.default")
+def normal_functional(
+    self: Array, mean: float = 0.0, std: float = 1.0, *, generator: Any = None, rng_key: Any = None
+) -> Array:
+    """normal_functional(Tensor self, float mean=0., float std=1., *, Generator? generator=None) -> Tensor"""
+    return mean + std * jax.random.normal(rng_key, self.shape, self.dtype)
+
+
+@TABLE.rule("aten.uniform.default")
+def uniform(self: Array, from_: float = 0.0, to: float = 1.0, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """uniform(Tensor self, float from=0., float to=1., *, Generator? generator=None) -> Tensor"""
+    return jax.random.uniform(rng_key, self.shape, self.dtype, from_, to)
+
+
+@TABLE.rule("aten.exponential.default")
+def exponential(self: Array, lambd: float = 1.0, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """exponential(Tensor self, float lambd=1., *, Generator? generator=None) -> Tensor"""
+    return jax.random.exponential(rng_key, self.shape, self.dtype) / lambd
+
+
+@TABLE.rule("aten.randint.default")
+def randint(
+    high: int,
+    size: tuple[int, ...],
+    *,
+    dtype: Any = int,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    rng_key: Any = None,
+) -> Array:
+    """randint(SymInt high, SymInt[] size, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor"""  # noqa: E501
+    return jax.random.randint(rng_key, size, 0, high).astype(int if dtype is None else dtype)
+
+
+@TABLE.rule("aten.randint.low")
+def randint_low(
+    low: int,
+    high: int,
+    size: tuple[int, ...],
+    *,
+    dtype: Any = int,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    rng_key: Any = None,
+) -> Array:
+    """randint.low(SymInt low, SymInt high, SymInt[] size, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor"""  # noqa: E501
+    return jax.random.randint(rng_key, size, low, high).astype(int if dtype is None else dtype)
+
+
+@TABLE.rule("aten.randperm.default")
+def randperm(
+    n: int,
+    *,
+    dtype: Any = int,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    rng_key: Any = None,
+) -> Array:
+    """randperm(SymInt n, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor"""  # noqa: E501
+    return jax.random.permutation(rng_key, n).astype(int if dtype is None else dtype)
+
+
+@TABLE.rule(
+    "aten.multinomial.default",
+    limits=[
+        Limit(
+            "fewer non-zero probabilities than samples, without replacement",
+            lambda arguments: not arguments.get("replacement", False) and arguments["num_samples"] != 1,
+            "approximate",
+            "torch raises when a row has fewer non-zero probabilities than samples; a compiled JAX function cannot, "
+            "and gives classes of probability zero",
+        )
+    ],
+)
+def multinomial(
+    self: Array, num_samples: int, replacement: bool = False, *, generator: Any = None, rng_key: Any = None
+) -> Array:
+    """multinomial(Tensor self, SymInt num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor"""
+    logits = jnp.log(self)
+    if replacement or num_samples == 1:
+        shape = (num_samples, *self.shape[:-1])
+        return jnp.moveaxis(jax.random.categorical(rng_key, logits, shape=shape), 0, -1).astype(int)
+    # the largest Gumbel-perturbed logits are a sample without replacement
+    noise = jax.random.gumbel(rng_key, self.shape, self.dtype)
+    return jax.lax.top_k(logits + noise, num_samples)[1].astype(int)
