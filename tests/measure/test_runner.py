@@ -12,7 +12,7 @@ from played import CASE, PlayedWorkers
 
 from regauge.errors import BadCase, OutputError, WorkerFailed
 from regauge.measure.plan import make_plan, schedule
-from regauge.measure.result import Measurement, MeasurementPlan
+from regauge.measure.result import Measurement, MeasurementPlan, launched_seconds
 from regauge.measure.runner import run_plan
 from regauge.measure.statistics import compute_effects
 from regauge.measure.store import Store
@@ -198,3 +198,13 @@ def test_the_parent_costs_little(folder: Path, tmp_path: Path) -> None:
     found = run_plan(plan, CASE, folder, Store(tmp_path / "out"), launcher=PlayedWorkers())
     compute_effects(plan, found)
     assert time.perf_counter() - start < 0.1 * len(schedule(plan))
+
+
+def test_a_launch_for_several_tasks_counts_once(folder: Path, tmp_path: Path) -> None:
+    def take_time(framework: str, job: dict[str, Any]) -> None:
+        time.sleep(0.02)
+
+    plan, workers = plan_of(folder, quick=True, blocks=2), PlayedWorkers(take_time)
+    start = time.monotonic()
+    found = run_plan(plan, CASE, folder, Store(tmp_path / "out"), launcher=workers)
+    assert 0.02 * len(workers.jobs) <= launched_seconds(found) <= time.monotonic() - start

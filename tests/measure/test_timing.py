@@ -122,6 +122,16 @@ def test_warm_up_goes_on_while_programs_are_compiled(settings: Settings) -> None
     assert stepper.calls > 30
 
 
+def test_warm_up_of_what_compiles_at_every_step_ends(settings: Settings) -> None:
+    class AlwaysCompiling(Played):
+        def compilations(self) -> int:
+            return self.calls
+
+    found = measure_task("train", AlwaysCompiling(0.02), replace(settings, step_seconds=0.3), None)
+    assert found["phases"]["warmup"] < 1.0
+    assert found["environment"]["compiled_while_timed"] >= len(found["samples"])
+
+
 def test_slow_steps_stop_at_the_time_that_a_launch_has(settings: Settings) -> None:
     found = measure_task("train", Played(0.02), replace(settings, steps=1000, step_seconds=0.2), None)
     assert 5 <= len(found["samples"]) <= 15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -63,6 +64,7 @@ class Measurement:
         memory: bytes by name: host_peak, host_above_import, device_peak.
         environment: what was read back in the worker (threads, precision, versions, device) and before the
             launch (load, steal, free memory).
+        seconds: of the whole launch, which may have given several measurements: see `launched_seconds`.
         gate: result of the equality gate before the clock: passed, largest ratio, note.
     """
 
@@ -88,6 +90,11 @@ class Measurement:
     @staticmethod
     def from_json(data: dict[str, Any]) -> Measurement:
         return Measurement(**{**data, "samples": tuple(data["samples"])})
+
+
+def launched_seconds(measurements: Iterable[Measurement]) -> float:
+    """Seconds spent in launches; one that served several tasks or purposes counts once."""
+    return sum({(m.run, m.variant, m.started): m.seconds for m in measurements}.values())
 
 
 @dataclass(frozen=True)

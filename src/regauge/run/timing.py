@@ -133,7 +133,7 @@ def measure_task(task: str, stepper: Stepper, settings: Settings, above: int | N
         "environment": {},
     }
     if settings.timed:
-        found["phases"]["warmup"] = _warm_up(stepper)
+        found["phases"]["warmup"] = _warm_up(stepper, settings.step_seconds)
         found |= _sample(stepper, settings)
         result, _ = timed_call(stepper)
         _require_finite(stepper, result)
@@ -165,12 +165,18 @@ def _memory(stepper: Stepper, above: int | None) -> dict[str, int]:
     return memory
 
 
-def _warm_up(stepper: Stepper) -> float:
-    """Step until nothing was compiled for a few steps; the seconds that it took."""
+def _warm_up(stepper: Stepper, most_seconds: float) -> float:
+    """Step until nothing was compiled for a few steps; the seconds that it took.
+
+    What compiles at every step (some of JAX's control flow, op by op) is stopped by number of steps and time; the
+    programs compiled while timed then say so.
+    """
     start = time.perf_counter()
     quiet, compiled = 0, stepper.compilations()
-    for _ in range(MOST_WARM_UP_STEPS):
+    for count in range(MOST_WARM_UP_STEPS):
         timed_call(stepper)
+        if count >= WARM_UP_STEPS and time.perf_counter() - start > most_seconds:
+            break
         now = stepper.compilations()
         quiet, compiled = (quiet + 1 if now == compiled else 0), now
         if quiet >= WARM_UP_STEPS and time.perf_counter() - start >= WARM_UP_SECONDS:
