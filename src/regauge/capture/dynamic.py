@@ -122,7 +122,11 @@ def fixed_sizes(inputs: Iterable[tuple[str, torch.Tensor]]) -> list[Finding]:
         for axis in offered(tensor):
             size = constant_size(tensor.shape[axis])
             if size is not None:
-                reason = "export takes 0 and 1 for constants" if size < 2 else "the model's code needs this number"
+                reason = (
+                    "export takes 0 and 1 for constants"
+                    if size < 2
+                    else "the code, or the size of another input, needs this number"
+                )
                 text = f"Size {axis} of {name} is fixed at {size} in the converted model: {reason}."
                 found.append(Finding("C110", "info", name, text))
     return found

@@ -257,7 +257,7 @@ class Functionaliser:
             return raw["start"] in (None, 0) and raw["end"] in (None, 2**63 - 1) and raw["step"] == 1
         if name == "aten.detach.default":
             return read(parent, self._emit) not in self._carries
-        if name in ("aten.view.default", "aten.expand.default", *spelling.MAYBE_COPIES):
+        if name in spelling.SHAPES:
             return self.sizes.spec(node.meta["val"]) == parent.spec
         return False
 

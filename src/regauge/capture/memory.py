@@ -112,6 +112,8 @@ _RESHAPES = frozenset(
         "aten.squeeze.dims",
     }
 )
+# Operators that cut a tensor into consecutive parts.
+_PARTS = frozenset({"aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default"})
 _TRANSPARENT = frozenset({"aten.detach.default", "aten.alias.default", "aten.dropout.default"})
 
 
@@ -138,6 +140,16 @@ def _undo(step: Step, parent: TensorSpec, before: str, new: str, emit: Emit, ori
     if step.op == "aten.diagonal.default":
         rest = {name: value for name, value in arguments.items() if name != "self"}
         return make("aten.diagonal_scatter.default", {"self": Ref(before), "src": Ref(new), **rest})
+    if step.op in _PARTS:
+        dim = arguments["dim"]
+        sizes = [spec.shape[dim] for _, spec in step.results[: step.index + 1]]  # type: ignore[index]
+        if all(isinstance(size, int) for size in sizes):
+            end: int = sum(sizes)  # type: ignore[arg-type]
+            window: Arguments = {"dim": dim, "start": end - sizes[-1], "end": end, "step": 1}  # type: ignore[operator]
+            return make("aten.slice_scatter.default", {"self": Ref(before), "src": Ref(new), **window})
+    if step.op == "aten.unbind.int":
+        place: Arguments = {"dim": arguments["dim"], "index": step.index}
+        return make("aten.select_scatter.default", {"self": Ref(before), "src": Ref(new), **place})
     raise CaptureError(
         f"an in-place operation writes through a view made by {step.op}",
         code="C130",

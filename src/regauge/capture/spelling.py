@@ -20,6 +20,8 @@ IGNORED = ("aten._assert", "aten.sym_constrain", "aten._functional_assert", "ate
 VALUES = frozenset({"aten.item.default", "aten._local_scalar_dense.default"})
 # Views that may also be copies: only the memory tells.
 MAYBE_COPIES = frozenset({"aten.reshape.default", "aten.flatten.using_ints", "aten.reshape_as.default"})
+# Operators that do nothing when the shape is the one that is there.
+SHAPES = MAYBE_COPIES | {f"aten.{name}.default" for name in ("view", "view_as", "expand", "expand_as")}
 # A tensor of any content: zeros are as good, and reproducible.
 UNFILLED = {
     "aten.empty.memory_format": "aten.zeros.default",

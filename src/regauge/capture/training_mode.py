@@ -214,11 +214,13 @@ def _keys(graph: Graph, nodes: list[Node]) -> list[Any]:
             return tuple(key(item) for item in operand)
         return type(operand).__name__, str(operand)
 
-    found = []
+    found: list[Any] = []
+    made = 0
     for node in nodes:
         arguments = tuple((name, key(operand)) for name, operand in node.arguments)
         for value in node.outputs:
-            numbers[value.name] = f"%{len(numbers)}"
+            numbers[value.name] = f"%{made}"
+            made += 1
         found.append((node.op, arguments, tuple(str(value.spec) for value in node.outputs)))
     return [*found, str(graph.out_tree).count("leaf")]
 

@@ -1,0 +1,66 @@
+"""Cases that the tests of the capture job load by reference."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import regauge
+
+torch.manual_seed(0)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+        self.norm = nn.BatchNorm1d(3)
+        self.head = nn.Linear(3, 3)
+        self.head.weight = nn.Parameter(torch.eye(3).T)  # not contiguous by itself
+        self.register_buffer("halves", torch.ones(3, dtype=torch.bfloat16))
+
+    def forward(self, x):
+        y = self.head(self.norm(self.fc(x)))
+        return {"logits": y + self.halves.float(), "nothing": None}
+
+
+def noisy(x):
+    return x.sin()
+
+
+def weighted(outputs, targets):
+    return F.cross_entropy(outputs["logits"], targets, torch.tensor([1.0, 2.0, 3.0]))
+
+
+INPUTS, TARGETS = (torch.randn(5, 4),), torch.tensor([0, 1, 2, 0, 1])
+
+
+def case():
+    model = Net()
+    return regauge.Case(model, INPUTS, TARGETS, loss=weighted, optimizer=regauge.optimizers.SGD(lr=0.1), name="net")
+
+
+def inference():
+    return regauge.Case(Net().eval(), INPUTS)
+
+
+def function():
+    return regauge.Case(noisy, INPUTS)
+
+
+def vector_loss():
+    return regauge.Case(Net(), INPUTS, TARGETS, loss=lambda outputs, targets: outputs["logits"].sum(1))
+
+
+def loss_with_line():
+    def loss(outputs, targets):
+        if outputs["logits"].sum() > 0:  # line: loss
+            return outputs["logits"].sum()
+        return -outputs["logits"].sum()
+
+    return regauge.Case(Net(), INPUTS, TARGETS, loss=loss)
+
+
+def rejecting_loss():
+    return regauge.Case(Net(), INPUTS, TARGETS, loss=lambda outputs, targets: outputs["scores"].sum())

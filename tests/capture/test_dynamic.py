@@ -1,0 +1,156 @@
+"""Which sizes are symbolic, what is proved about them, and what is said about the others."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from comparing import assert_captures
+from torch import nn
+
+from regauge.capture.torch_export import capture_module
+from regauge.ir.graph import Sym, Symbol
+
+
+def codes(captured):
+    return [(finding.code, finding.where) for finding in captured.graph.findings]
+
+
+class Flatten(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(12, 2)
+
+    def forward(self, x):
+        return self.fc(x.reshape(x.shape[0], -1))
+
+
+def test_the_batch_is_symbolic_and_other_batches_work():
+    x = torch.randn(4, 3, 4)
+    captured = assert_captures(Flatten(), (x,), train=False, others=((torch.randn(9, 3, 4),), (torch.randn(2, 3, 4),)))
+    assert captured.graph.symbols == (Symbol("batch", 4, 2, None),)
+    assert captured.graph.inputs[0].spec.shape == (Sym("batch"), 3, 4)  # the 4 at the end is no batch
+    assert codes(captured) == []
+
+
+def test_a_batch_of_one_is_symbolic_too():
+    captured = assert_captures(Flatten(), (torch.randn(1, 3, 4),), train=False, others=((torch.randn(5, 3, 4),),))
+    assert captured.graph.inputs[0].spec.shape[0] == Sym("batch")
+    assert captured.outputs.shape == (1, 2)  # of the person's own inputs
+
+
+def test_a_model_for_batches_of_one_keeps_its_one():
+    class One(nn.Module):
+        def forward(self, x):
+            return x.reshape(1, 6) * 2
+
+    captured = assert_captures(One(), (torch.randn(1, 6),), train=False)
+    assert captured.graph.symbols == ()
+    assert codes(captured) == [("C110", "x")]
+    assert "0 and 1" in captured.graph.findings[0].text
+
+
+def test_tokens_have_a_length():
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(9, 4)
+
+        def forward(self, ids, mask):
+            x = self.table(ids) * mask.unsqueeze(-1)
+            return x.sum(1) / mask.sum(1, keepdim=True), x.new_ones(ids.shape[1] * 2 - 1)
+
+    def tokens(batch, length):
+        return {"ids": torch.randint(0, 9, (batch, length)), "mask": torch.ones(batch, length, dtype=torch.int64)}
+
+    captured = assert_captures(Mean(), tokens(5, 5), train=False, others=(tokens(2, 7),))
+    assert [s.name for s in captured.graph.symbols] == ["batch", "sequence"]
+    assert captured.graph.inputs[1].spec.shape == (Sym("batch"), Sym("sequence"))
+    ones = [n for n in captured.graph.nodes if n.op == "aten.new_ones.default"]
+    assert ones[0].outputs[0].spec.shape == (Sym("2 * sequence - 1"),)
+
+
+def test_two_inputs_with_two_batches_are_kept_apart():
+    class Pairs(nn.Module):
+        def forward(self, queries, keys):
+            return queries @ keys.T
+
+    captured = assert_captures(
+        Pairs(), (torch.randn(3, 4), torch.randn(3, 4)), train=False, others=((torch.randn(2, 4), torch.randn(6, 4)),)
+    )
+    assert [s.name for s in captured.graph.symbols] == ["batch", "batch_2"]
+
+
+def test_one_tensor_given_twice_is_two_inputs():
+    class Attention(nn.Module):
+        def forward(self, query, key):
+            return query - 2 * key
+
+    x = torch.randn(3, 4)
+    graph = assert_captures(Attention(), (x, x), train=False, others=((x, x + 1),)).graph
+    assert [value.name for value in graph.inputs] == ["query", "key"]
+
+
+def test_a_size_that_the_code_fixes_is_a_finding():
+    class Three(nn.Module):
+        def forward(self, x):
+            return x + torch.ones(3, 4)
+
+    captured = capture_module(Three(), (torch.randn(3, 4),), train=False)
+    assert captured.graph.inputs[0].spec.shape == (3, 4)
+    assert codes(captured) == [("C110", "x")]
+
+
+def test_bounds_that_the_code_sets_are_kept():
+    class Table(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("positions", torch.randn(16, 4))
+
+        def forward(self, ids):
+            return self.positions[: ids.shape[1]] + ids.unsqueeze(-1)
+
+    captured = assert_captures(Table(), (torch.ones(2, 5).long(),), train=False, others=((torch.ones(3, 16).long(),),))
+    bounds = {s.name: (s.low, s.high) for s in captured.graph.symbols}
+    assert bounds == {"batch": (2, None), "sequence": (2, 16)}
+
+
+def test_none_fixes_all_sizes():
+    captured = capture_module(Flatten(), (torch.randn(4, 3, 4),), train=False, dynamic=None)
+    assert captured.graph.symbols == ()
+    assert captured.graph.inputs[0].spec.shape == (4, 3, 4)
+    assert codes(captured) == []
+
+
+def test_torchs_own_notation_is_passed_on():
+    class Sum(nn.Module):
+        def forward(self, x):
+            return x.sum(1)
+
+    dims = {"x": {1: torch.export.Dim("columns", min=3, max=50)}}
+    captured = capture_module(Sum(), (torch.randn(4, 6),), train=False, dynamic=dims)
+    assert captured.graph.inputs[0].spec.shape == (4, Sym("sequence"))
+    assert captured.graph.symbols == (Symbol("sequence", 6, 3, 50),)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (lambda b, s: b * s, "batch * sequence"),
+        (lambda b, s: (b + 1) * 3, "3 * batch + 3"),
+        (lambda b, s: s // 2 + b, "batch + sequence // 2"),
+        (lambda b, s: (s + b) // 2, "(batch + sequence) // 2"),
+        (lambda b, s: s % 3 + 1, "sequence % 3 + 1"),
+        (lambda b, s: b * b - s + 20, "20 - sequence + batch ** 2"),
+        (lambda b, s: torch.sym_max(b, s - 4), "max(batch, sequence - 4)"),
+    ],
+)
+def test_sizes_are_python_expressions(expression, text):
+    class Sized(nn.Module):
+        def forward(self, ids):
+            return ids.new_zeros(expression(ids.shape[0], ids.shape[1])), ids * 2
+
+    captured = assert_captures(Sized(), (torch.ones(3, 8).long(),), train=False, others=((torch.ones(4, 13).long(),),))
+    shape = captured.graph.nodes[0].outputs[0].spec.shape
+    names = {"max": max, "batch": 5, "sequence": 11}
+    assert eval(shape[0].text, names) == eval(text, names)
+    assert set(shape[0].text) == set(text)

@@ -1,0 +1,258 @@
+"""What cannot be captured is refused with the person's own line, the reason and what to write instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from regauge.capture.torch_export import capture_function, capture_module
+from regauge.errors import BadCase, CaptureError
+
+SOURCE = Path(__file__).read_text(encoding="utf-8").splitlines()
+X = torch.randn(3, 4)
+
+
+class Decides(nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:  # line: Decides
+            return x
+        return -x
+
+
+class Asks(nn.Module):
+    def forward(self, x):
+        return x * x.max().item()  # line: Asks
+
+
+class Selects(nn.Module):
+    def forward(self, x):
+        y = x[x > 0]  # line: Selects
+        return y.sum()
+
+
+class Reshapes(nn.Module):
+    def forward(self, x):
+        return x.view(7, 7)  # line: Reshapes
+
+
+class WritesInput(nn.Module):
+    def forward(self, x):
+        return x.add_(1)  # line: WritesInput
+
+
+class WritesInputView(nn.Module):
+    def forward(self, x):
+        x[:, 0] = 0  # line: WritesInputView
+        return x
+
+
+class WritesAttribute(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.total = torch.zeros(())
+
+    def forward(self, x):
+        self.total += x.mean()  # line: WritesAttribute
+        return x + self.total
+
+
+class WritesParameter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(4))
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.scale.clamp_(max=1.0)  # line: WritesParameter
+        return x * self.scale
+
+
+class Autocast(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.fc(x).float()  # line: Autocast
+
+
+class Transposes(nn.Module):
+    def forward(self, x):
+        y = x + 1
+        y.t_()  # line: Transposes
+        return y
+
+
+class Strides(nn.Module):
+    def forward(self, x):
+        y = x + 1
+        y.as_strided((2, 2), (4, 1)).zero_()  # line: Strides
+        return y
+
+
+class GivesOut(nn.Module):
+    def forward(self, x):
+        y = torch.empty(3, 4)
+        torch.add(x, 1, out=y)  # line: GivesOut
+        return y
+
+
+class Packs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(4, 5, batch_first=True)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        y, _ = self.lstm(packed)  # line: Packs
+        return nn.utils.rnn.pad_packed_sequence(y, batch_first=True)[0]
+
+
+CASES = [
+    (Decides(), (X,), CaptureError, "C104", "torch.where"),
+    (Asks(), (X,), CaptureError, "C104", "torch.where"),
+    (Selects(), (X,), CaptureError, "C104", "torch.where"),
+    (Reshapes(), (X,), BadCase, "B110", "model(*inputs)"),
+    (WritesInput(), (X.clone(),), CaptureError, "C109", "x.clone()"),
+    (WritesInputView(), (X.clone(),), CaptureError, "C109", "x.clone()"),
+    (WritesAttribute(), (X,), CaptureError, "C109", "register_buffer"),
+    (WritesParameter(), (X,), CaptureError, "C109", "register_buffer"),
+    (Autocast(), (X,), CaptureError, "C132", ".to("),
+    (Transposes(), (X,), CaptureError, "C130", "y = x.t("),
+    (Strides(), (X,), CaptureError, "C130", "torch.where"),
+    (GivesOut(), (X,), CaptureError, "C130", "without out="),
+    (Packs(), (torch.randn(2, 3, 4), torch.tensor([3, 2])), CaptureError, "C107", "padded batch"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: type(case[0]).__name__)
+def test_the_own_line_and_a_way_out(case):
+    model, inputs, kind, code, following = case
+    with pytest.raises(kind) as caught:
+        capture_module(model, inputs, train=True)
+    error = caught.value
+    name = type(model).__name__
+    line = next(i for i, text in enumerate(SOURCE, start=1) if text.endswith(f"# line: {name}"))
+    assert error.code == code
+    assert error.where.endswith(f"test_errors.py:{line}"), str(error)
+    assert following in error.next
+    assert error.why or kind is BadCase or code == "C130"
+
+
+def test_all_places_that_depend_on_values_are_listed():
+    def several(x):
+        y = torch.nonzero(x)
+        return y.sum() + x.max().item() + torch.unique(x).sum()
+
+    with pytest.raises(CaptureError) as caught:
+        capture_module(several, (X,), train=False)
+    assert [line.split()[0] for line in caught.value.details] == [
+        "aten.nonzero.default",
+        "aten.item.default",
+        "aten._unique2.default",
+    ]
+
+
+def test_weights_that_are_not_finite():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.BatchNorm1d(4))
+    with torch.no_grad():
+        model[1].weight[0] = torch.nan
+        model[1].bias[1] = torch.inf
+        model[2].running_mean[0] = torch.nan
+    with pytest.raises(BadCase) as caught:
+        capture_module(model, (X,), train=False)
+    assert caught.value.code == "B120"
+    assert caught.value.details == (
+        "1.weight: 4 NaN, 0 infinite of 16",
+        "1.bias: 0 NaN, 1 infinite of 4",
+        "2.running_mean: 1 NaN, 0 infinite of 4",
+    )
+
+
+def test_masks_of_minus_infinity_are_no_broken_weights():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mask", torch.full((4, 4), -torch.inf).triu(1))
+
+        def forward(self, x):
+            return (x + self.mask).softmax(-1)
+
+    assert capture_module(Masked(), (torch.randn(2, 4, 4),), train=False).graph.nodes
+
+
+def test_outputs_that_are_not_finite():
+    with pytest.raises(BadCase) as caught:
+        capture_module(lambda x: {"good": x, "bad": x.log()}, (torch.tensor([1.0, 0.0, -1.0]),), train=False)
+    assert caught.value.code == "B121"
+    assert caught.value.details == ("bad: 1 NaN, 1 infinite of 3",)
+
+
+def test_inputs_of_another_framework():
+    with pytest.raises(BadCase, match=r"inputs\.0 holds a ndarray") as caught:
+        capture_module(nn.Linear(2, 2), (np.ones((3, 2)),), train=False)
+    assert "torch.from_numpy" in caught.value.next
+
+
+def test_outputs_of_an_own_class():
+    class Box:
+        pass
+
+    with pytest.raises(CaptureError, match="Box") as caught:
+        capture_module(lambda x: (x, Box()), (X,), train=False)
+    assert caught.value.code == "C103"
+
+
+def test_outputs_without_tensors_and_with_sizes():
+    with pytest.raises(BadCase, match="returns no tensor"):
+        capture_module(lambda x: 3, (X,), train=False)
+    with pytest.raises(CaptureError, match="returns the size batch"):
+        capture_module(lambda x: (x, x.shape[0]), (X,), train=False)
+    assert capture_module(lambda x: (x, x.shape[1]), (X,), train=False).graph.out_tree["tuple"][1] == {"value": 4}
+
+
+def test_weights_without_numbers_and_sparse_ones():
+    with pytest.raises(CaptureError, match="meta device"):
+        capture_module(nn.Linear(2, 2, device="meta"), (torch.ones(1, 2, device="meta"),), train=False)
+    sparse = nn.Module()
+    sparse.register_buffer("table", torch.eye(3).to_sparse())
+    with pytest.raises(CaptureError, match="table is sparse"):
+        capture_module(sparse, (X,), train=False)
+
+
+def test_a_loss_that_reads_the_model():
+    model = nn.Linear(4, 4)
+
+    def decayed(output, target):
+        return (output - target).square().mean() + model.weight.square().sum()
+
+    with pytest.raises(CaptureError) as caught:
+        capture_function(decayed, (X, X), model=model)
+    assert caught.value.code == "C108"
+    assert "weight" in caught.value.what
+
+
+def test_a_loss_with_parameters_of_its_own():
+    with pytest.raises(CaptureError) as caught:
+        capture_function(nn.Bilinear(4, 4, 1), (X, X))
+    assert caught.value.code == "C108"
+
+
+def test_a_plain_tensor_that_wants_a_gradient():
+    class Loose(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.ones(4, requires_grad=True)
+
+        def forward(self, x):
+            return x * self.scale
+
+    with pytest.raises(CaptureError) as caught:
+        capture_module(Loose(), (X,), train=True)
+    assert caught.value.code == "C108"
+    assert "nn.Parameter" in caught.value.next

@@ -1,0 +1,331 @@
+"""Captured graphs are functional and compute what the model does: in-place operations, views, state, regions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from comparing import assert_captures, ops
+from torch import nn
+
+from regauge.capture.torch_export import capture_module
+from regauge.ir.graph import Ref, Sym
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        y = self.relu(self.norm(self.conv(x)))
+        y += x
+        return self.relu(y)
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.blocks = nn.Sequential(Block(), Block())
+        self.dropout = nn.Dropout(0.3)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, images):
+        x = self.blocks(self.stem(images))
+        return self.head(self.dropout(x.mean((2, 3))))
+
+
+def images(batch=3):
+    return (torch.randn(batch, 3, 6, 6),)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_residual_network_in_both_modes(train):
+    captured = assert_captures(Residual(), images(), train=train, others=(images(2), images(7)))
+    graph = captured.graph
+    norms = [node for node in graph.nodes if node.op == "aten.batch_norm.default"]
+    assert [len(node.outputs) for node in norms] == [3, 3] if train else [1, 1]
+    assert len(graph.mutations) == (6 if train else 0)
+    (dropout,) = (node for node in graph.nodes if node.op == "aten.dropout.default")
+    assert dropout.argument("p") == 0.3
+    assert dropout.argument("train") is train
+    assert not [op for op in ops(graph) if op.split(".")[1].endswith("_")]
+    assert captured.graph_eval is None
+
+
+def test_repeated_calls_and_lines_are_told_apart():
+    graph = capture_module(Residual(), images(), train=False).graph
+    relus = [node for node in graph.nodes if node.op == "aten.relu.default"]
+    assert [node.origin.path for node in relus] == ["blocks.0.relu", "blocks.0.relu", "blocks.1.relu", "blocks.1.relu"]
+    assert len({node.origin.modules[-1].call for node in relus}) == 4
+    assert relus[0].origin.modules[0].type.endswith(".Residual")
+    functions = [frame.function for frame in relus[0].origin.frames]
+    assert functions == ["forward", "forward"]  # Residual's and Block's; torch's own are left out
+    assert relus[0].origin.line.startswith("test_functional.py:")
+
+
+def test_all_arguments_of_the_schema_are_there_in_its_order():
+    class Scores(nn.Module):
+        def forward(self, x):
+            return F.scaled_dot_product_attention(x, x, x)
+
+    (node,) = capture_module(Scores(), (torch.randn(2, 3, 4),), train=False).graph.nodes
+    names = ["query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa"]
+    assert [name for name, _ in node.arguments] == names
+    assert node.argument("dropout_p") == 0.0
+
+
+def write_slice(x):
+    y = x * 2
+    y[:, 1] = 0
+    y[:, 2:] = y[:, :2] + 1
+    return y
+
+
+def write_through_view(x):
+    y = x.clone()
+    flat = y.view(-1)
+    flat[3] = 5.0
+    flat.add_(1)
+    return y, flat.sum()
+
+
+def write_base_then_read_view(x):
+    y = x + 0
+    column = y[:, 0]
+    y.mul_(3)
+    return column, y
+
+
+def write_transposed(x):
+    y = x.clone()
+    y.t()[1].copy_(torch.arange(y.shape[0]))
+    y.transpose(0, 1)[0].zero_()
+    y.unsqueeze(0).permute(2, 0, 1)[2].fill_(7)
+    return y
+
+
+def write_masked(x):
+    y = x.clone()
+    y.masked_fill_(y > 0, -1.0)
+    y[y < -0.5] = 4.0
+    y.clamp_(max=3.5)
+    return y
+
+
+def write_index(x):
+    y = x.clone()
+    rows = torch.tensor([0, 1, 1])
+    y.index_put_((rows, torch.tensor([0, 1, 2])), torch.ones(3), accumulate=True)
+    return y.scatter_(1, torch.tensor([[0], [1]]), 9.0)
+
+
+def write_other_dtype(x):
+    y = torch.zeros(x.shape, dtype=torch.float32)
+    y.add_(x.double())
+    y[0] = torch.arange(4)
+    y.gt_(0.5)
+    return y
+
+
+def write_diagonal(x):
+    y = x @ x.T
+    y.diagonal().fill_(-1.0)
+    return y
+
+
+def write_parts(x):
+    y = x.clone()
+    first, second = y.split(2, dim=1)
+    second += 1
+    y.chunk(2, dim=1)[0].mul_(3)
+    y.unbind(1)[3].zero_()
+    return first, second
+
+
+def keep_a_copy(x):
+    y = x + 1
+    before = y.clone()
+    same = y.contiguous()
+    y.add_(1)
+    return before, same
+
+
+def reshape_that_copies(x):
+    y = (x + 1).t()
+    copied = y.reshape(-1)
+    viewed = y.reshape(4, 2)
+    viewed.mul_(2)
+    return copied, y
+
+
+def write_in_a_loop(x):
+    y = torch.empty(x.shape[0], 4)
+    for i in range(4):
+        y[:, i] = x[:, i] * i
+    return y
+
+
+def use_as_out_of_place(x):
+    return F.relu(x + 1, inplace=True) + F.dropout(x * 2, 0.5, True, inplace=True)
+
+
+FUNCTIONS = [
+    write_slice,
+    write_through_view,
+    write_base_then_read_view,
+    write_transposed,
+    write_masked,
+    write_index,
+    write_other_dtype,
+    write_diagonal,
+    write_parts,
+    keep_a_copy,
+    reshape_that_copies,
+    write_in_a_loop,
+    use_as_out_of_place,
+]
+
+
+class Calls(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_writes_become_values(function):
+    captured = assert_captures(Calls(function), (torch.randn(2, 4),), train=True)
+    assert not [op for op in ops(captured.graph) if op.split(".")[1].endswith("_")]
+
+
+def test_unfilled_tensors_are_zeros_in_the_graph():
+    graph = capture_module(Calls(write_in_a_loop), (torch.randn(2, 4),), train=False).graph
+    assert ops(graph)[0] == "aten.zeros.default"
+    assert graph.nodes[0].argument("size") == (Sym("batch"), 4)
+
+
+def test_identities_disappear():
+    def nothing(x):
+        y = x.contiguous().clone().to(torch.float32)[:].view(x.shape).expand_as(x)
+        return torch.broadcast_tensors(y, x)[0] + torch.empty(0).sum()
+
+    graph = capture_module(nothing, (torch.randn(2, 4),), train=False).graph
+    assert "aten.add.Tensor" in ops(graph)
+    assert not {"aten.contiguous.default", "aten.clone.default", "aten.slice.Tensor", "aten.to.dtype"} & set(ops(graph))
+    (add,) = (node for node in graph.nodes if node.op == "aten.add.Tensor")
+    assert add.argument("self") == Ref("args_0")
+
+
+def test_casts_have_one_spelling():
+    def cast(x, like):
+        return x.half(), x.to(like), x.type_as(like), x.to("cpu", torch.bool), x.int().float()
+
+    graph = capture_module(cast, (torch.randn(2), torch.ones(1, dtype=torch.float64)), train=False).graph
+    assert set(ops(graph)) == {"aten.to.dtype"}
+    assert len(graph.nodes) == 6
+
+
+class Smoothed(nn.Module):
+    """Keeps an average of what it sees, and a table that is no state."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("average", torch.zeros(4))
+        self.register_buffer("table", torch.arange(4.0), persistent=False)
+        self.steps = nn.Buffer(torch.tensor(0))
+        self.scale = torch.tensor([1.0, 2.0, 3.0, 4.0])
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.average.mul_(0.9).add_(x.mean(0), alpha=0.1)
+            self.steps += 1
+            self.average[0] = 1.0
+        return x * self.scale - self.average + self.table + torch.tensor(2.0)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_buffers_are_carried_as_state(train):
+    graph = assert_captures(Smoothed(), (torch.randn(3, 4),), train=train).graph
+    assert dict(graph.mutations).keys() == {"average", "steps"}
+    roles = {w.name: (w.role, w.persistent) for w in graph.weights}
+    assert roles == {
+        "average": ("buffer", True),
+        "table": ("buffer", False),
+        "steps": ("buffer", True),
+        "scale": ("constant", False),
+        "constant_0": ("constant", False),
+        "constant_1": ("constant", False),
+    }
+
+
+def test_gradients_stop_where_no_grad_ends():
+    class Stopped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x):
+            with torch.no_grad():
+                positions = torch.arange(4).float().sin()
+                target = self.fc(x)
+            with torch.autocast("cpu", enabled=False):
+                y = self.fc(x) - target
+            return y + positions
+
+    graph = assert_captures(Stopped(), (torch.randn(2, 4),), train=True).graph
+    stopped = [node for node in graph.nodes if node.op == "aten.detach.default"]
+    assert len(stopped) == 1  # of the target; the positions have no gradient anyway
+    (source,) = (node for node in graph.nodes if node.outputs[0].name == stopped[0].argument("self").name)
+    assert source.op == "aten.linear.default"
+
+
+def test_control_flow_operators_are_nodes_for_the_plan_to_report():
+    class Branches(nn.Module):
+        def forward(self, x):
+            return torch.cond(x.sum() > 0, lambda x: x + 1, lambda x: x - 1, (x,))
+
+    graph = capture_module(Branches(), (torch.randn(2, 4),), train=False).graph
+    assert "higher_order.cond" in ops(graph)
+
+
+def test_recurrent_layers_stay_whole():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(4, 5, 2, batch_first=True, bidirectional=True, dropout=0.25)
+            self.gru = nn.GRU(10, 3, batch_first=True)
+            self.cell = nn.GRUCell(3, 3)
+
+        def forward(self, x):
+            y, (hidden, _) = self.lstm(x)
+            z, _ = self.gru(y)
+            return self.cell(z[:, -1]), hidden
+
+    graph = assert_captures(Recurrent(), (torch.randn(3, 6, 4),), train=True).graph
+    assert {"aten.lstm.input", "aten.gru.input", "aten.gru_cell.default"} <= set(ops(graph))
+    (lstm,) = (node for node in graph.nodes if node.op == "aten.lstm.input")
+    assert len(lstm.outputs) == 3
+    assert len(lstm.argument("params")) == 16
+    assert lstm.argument("dropout") == 0.25
+
+
+def test_losses_and_their_constants():
+    from regauge.capture.torch_export import capture_function
+
+    weight = torch.tensor([1.0, 2.0, 3.0])
+    outputs, targets = {"logits": torch.randn(4, 3)}, torch.tensor([0, 1, 2, 0])
+    captured = capture_function(lambda o, t: F.cross_entropy(o["logits"], t, weight), (outputs, targets))
+    assert ops(captured.graph) == ["aten.cross_entropy_loss.default"]
+    assert torch.equal(captured.tensors["constant_0"], weight)
+    assert captured.graph.nodes[0].origin.line.startswith("test_functional.py:")
+    names = [value.name for value in captured.graph.inputs]
+    assert captured.graph.in_tree == {"tuple": [{"dict": {"logits": {"leaf": names[0]}}}, {"leaf": names[1]}]}
+    module = capture_function(nn.CrossEntropyLoss(weight=weight), (outputs["logits"], targets))
+    assert module.tensors.keys() == {"weight"}

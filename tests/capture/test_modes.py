@@ -1,0 +1,144 @@
+"""One graph serves training and evaluation, unless the person's code asks for the mode itself."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from comparing import assert_captures, assert_same, ops, run_graph
+from torch import nn
+
+from regauge.capture import training_mode
+from regauge.capture.torch_export import capture_module
+
+
+class Switches(nn.Module):
+    """Asks for the mode only to switch dropouts."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.norm = nn.BatchNorm1d(4)
+        self.rate = 0.25
+
+    def forward(self, x):
+        x = F.dropout(self.norm(self.fc(x)), p=self.rate, training=self.training)
+        heads = x.reshape(-1, 1, 1, 4)
+        return F.scaled_dot_product_attention(heads, heads, heads, dropout_p=self.rate if self.training else 0.0)
+
+
+class Noise(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.fc(x)
+        if self.training:
+            y = y + torch.randn_like(y)
+        return y
+
+
+class Average(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+
+    def forward(self, x):
+        if self.training:
+            self.mean.mul_(0.9).add_(x.detach().mean(0))
+        return x * 2
+
+
+def test_switches_of_dropout_cost_no_second_export():
+    captured = assert_captures(Switches(), (torch.randn(3, 4),), train=True)
+    assert captured.graph_eval is None
+    assert "C120" not in [f.code for f in captured.findings]
+
+
+def test_other_reads_do(monkeypatch):
+    exports = []
+    original = torch.export.export
+    monkeypatch.setattr(torch.export, "export", lambda *a, **k: exports.append(1) or original(*a, **k))
+    capture_module(Switches(), (torch.randn(3, 4),), train=True)
+    assert len(exports) == 1
+    capture_module(Noise(), (torch.randn(3, 4),), train=True)
+    assert len(exports) == 3
+
+
+def test_different_code_gives_two_graphs():
+    model, inputs = Noise(), (torch.randn(3, 4),)
+    captured = assert_captures(model, inputs, train=True)
+    assert "aten.randn_like.default" in ops(captured.graph)
+    assert captured.graph_eval is not None
+    assert ops(captured.graph_eval) == ["aten.linear.default"]
+    assert_same(run_graph(captured.graph_eval, captured.tensors, inputs).outputs, model.eval()(*inputs))
+    (finding,) = (f for f in captured.findings if f.code == "C120")
+    assert finding.where.startswith("test_modes.py:")
+    assert "randn_like" not in finding.text  # places of the person's code, not operators
+
+
+def test_state_that_only_training_changes_is_different_code():
+    captured = assert_captures(Average(), (torch.randn(3, 4),), train=True)
+    assert captured.graph.mutations
+    assert captured.graph_eval is not None
+    assert captured.graph_eval.mutations == ()
+
+
+def test_same_code_in_both_modes_is_one_graph():
+    class Asks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.1)
+
+        def forward(self, x):
+            rows = x.shape[0] if self.training else x.size(0)
+            return self.drop(x).reshape(rows, -1)
+
+    assert assert_captures(Asks(), (torch.randn(3, 4),), train=True).graph_eval is None
+
+
+def test_parts_left_in_evaluation_stay_there():
+    class Backbone(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(4)
+            self.head = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+
+        def forward(self, x):
+            return self.head(self.norm(x))
+
+    model = Backbone()
+    model.norm.eval()
+    graph = capture_module(model, (torch.randn(3, 4),), train=True).graph
+    training = {n.origin.path: n.argument("training") for n in graph.nodes if n.op == "aten.batch_norm.default"}
+    assert training == {"norm": False, "head.1": True}
+    (finding,) = (f for f in graph.findings if f.code == "C121")
+    assert "norm" in finding.text
+
+
+def test_the_two_modes_of_every_torch_layer_compare_equal():
+    class Layers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, batch_first=True)
+            self.lstm = nn.LSTM(4, 4, 2, dropout=0.2, batch_first=True)
+            self.norm = nn.BatchNorm1d(4)
+            self.drop = nn.Dropout1d(0.3)
+
+        def forward(self, x):
+            y, _ = self.lstm(self.encoder(x))
+            return self.drop(self.norm(y.transpose(1, 2)))
+
+    model = Layers()
+    train, evaluation = (capture_module(model, (torch.randn(3, 5, 4),), train=mode).graph for mode in (True, False))
+    assert training_mode.differences(train, evaluation) == []
+    assert training_mode.differences(train, capture_module(Noise(), (torch.randn(3, 4),), train=False).graph)
+
+
+def test_the_watch_sees_own_lines_only():
+    model = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(4), Noise())
+    with training_mode.watched() as reads:
+        model(torch.randn(3, 4))
+    assert [file.rsplit("/", 1)[-1] for file, _ in reads.lines] == ["test_modes.py"]
+    assert len(reads.that_matter()) == 1
+    assert model.training
