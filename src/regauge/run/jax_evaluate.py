@@ -52,6 +52,7 @@ class JaxEvaluator:
         self.sets = sets
         self.widen = widen
         self.map = subject.weight_map
+        self._trains: Any = getattr(subject.train, "trainable", nnx.Param)
         self._compiled: dict[tuple[str, str, str], Callable[..., Any]] = {}
 
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
@@ -67,7 +68,7 @@ class JaxEvaluator:
             raise MasksDoNotFit(f"the original drops {len(calls)} times, the converted model {len(rates.value)} times")
         arrays = {**outputs, "loss": loss, **{f"input gradients.{name}": g for name, g in by_inputs.items()}}
         arrays |= self._named("gradients.", gradients, trainable=True)
-        arrays |= self._named("state.", new_state)
+        arrays |= self._named("state.", self._buffers(new_state))
         if task["mode"] == "train" and task.get("after"):
             after = self._compile("forward", "eval", "off", lambda: self._forward)
             found = after(self._split("eval")[0], params, new_state, leaves)
@@ -115,7 +116,9 @@ class JaxEvaluator:
                 losses.append(float(loss))
                 if step == 0:
                     arrays |= _numpy(self._named("first.", params, trainable=True))
-        arrays |= _numpy({**self._named("last.", params, trainable=True), **self._named("state.", state)})
+        arrays |= _numpy(
+            {**self._named("last.", params, trainable=True), **self._named("state.", self._buffers(state))}
+        )
         return arrays, {"losses": losses}
 
     def weights(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
@@ -149,7 +152,7 @@ class JaxEvaluator:
                 model = nnx.merge(graphdef, params, state, copy=True)
                 self.subject.call(model, self._trees(leaves)[0])
                 rates.value = list(log.rates)
-            return log.factors, _rest(model)
+            return log.factors, self._rest(model)
 
         compiled = jax.jit(forward)
         first, following = compiled(params, state, leaves)
@@ -163,7 +166,7 @@ class JaxEvaluator:
         _set_mode(self.subject.model, mode)
         if self.subject.train is not None:
             return _copied(self.subject.train.init(self.subject.model))[:3]
-        return _copied(tuple(nnx.split(self.subject.model, nnx.Param, ...)))
+        return _copied(tuple(nnx.split(self.subject.model, self._trains, ...)))
 
     def _compile(
         self, name: str, mode: str, setting: str, make: Callable[[], Callable[..., Any]]
@@ -201,7 +204,7 @@ class JaxEvaluator:
         model = nnx.merge(graphdef, params, state, copy=True)
         inputs, targets = self._trees(leaves)
         outputs = self.subject.call(model, inputs)
-        new_state = _rest(model)
+        new_state = self._rest(model)
         if self.subject.train is not None:
             return self.subject.train.loss(outputs, targets), (outputs, new_state)
         total: Any = jnp.zeros(())
@@ -226,6 +229,10 @@ class JaxEvaluator:
         model = nnx.merge(graphdef, params, state, copy=True)
         return named_outputs(self.subject.call(model, self._trees(leaves)[0]))
 
+    def _rest(self, model: nnx.Module) -> Any:
+        """Everything that does not train: statistics, buffers, fixed parameters, random streams."""
+        return nnx.state(model, nnx.Not(self._trains))
+
     def _leaves(self, name: str) -> dict[str, jax.Array]:
         arrays = self.sets.leaves(name)
         return {key: jnp.asarray(widen_array(array) if self.widen else array) for key, array in arrays.items()}
@@ -247,6 +254,11 @@ class JaxEvaluator:
             elif entry.trainable or not trainable:
                 named[f"{prefix}{entry.source}"] = entry.to_source(value)
         return named
+
+    def _buffers(self, state: Any) -> Any:
+        """The state without the parameters that do not train, which the original does not count as state."""
+        fixed = {entry.target for entry in self.map.entries if entry.role == "parameter"}
+        return nnx.filter_state(state, lambda path, _: ".".join(map(str, path)) not in fixed)
 
     def _sources(self, state: Any, trainable: bool) -> Arrays:
         return {name: np.asarray(array) for name, array in self._named("", state, trainable).items()}
@@ -289,11 +301,6 @@ def numpy_of(array: Any) -> np.ndarray:
 
 def _numpy(arrays: Mapping[str, Any]) -> Arrays:
     return {name: numpy_of(array) for name, array in arrays.items()}
-
-
-def _rest(model: nnx.Module) -> Any:
-    """Everything that does not train: statistics, buffers, random streams."""
-    return nnx.state(model, nnx.Not(nnx.Param))
 
 
 def _set_mode(model: nnx.Module, mode: str) -> None:
