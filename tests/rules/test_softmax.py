@@ -23,8 +23,8 @@ SAMPLES = [
     *(sample(f"{op}.int", scalar(2, torch.int64), 0, torch.float32) for op in ("softmax", "log_softmax")),
     *(sample(f"{op}.default", x, 0, False) for op in ("_softmax", "_log_softmax") for x in (X, scalar(1.0))),
     *(sample("_safe_softmax.default", x, -1) for x in (X, MASKED)),
-    Sample("aten._safe_softmax.default", (FULLY_MASKED, -1), no_gradient="NaN in torch, whose rows of zeros come from NaN"),
-]  # fmt: skip
+    Sample("aten._safe_softmax.default", (FULLY_MASKED, -1), no_gradient="NaN in torch"),
+]
 
 
 @pytest.mark.parametrize("case", SAMPLES, ids=str)

@@ -52,11 +52,12 @@ def log_determinant_of(self: Array) -> tuple[Array, Array]:
 @TABLE.rule("aten.linalg_solve.default")
 def solve(A: Array, B: Array, left: bool = True) -> Array:
     """linalg_solve(Tensor A, Tensor B, *, bool left=True) -> Tensor"""
+    if not left:
+        transposed = jnp.linalg.solve(jnp.swapaxes(A, -1, -2), jnp.swapaxes(B, -1, -2))
+        return jnp.swapaxes(transposed, -1, -2)
     if B.ndim == 1 or B.shape == A.shape[:-1]:
-        solution = jnp.linalg.solve(A, B[..., None])[..., 0]
-    else:
-        solution = jnp.linalg.solve(A, B)
-    return solution if left else jnp.linalg.solve(jnp.swapaxes(A, -1, -2), jnp.swapaxes(B, -1, -2)).swapaxes(-1, -2)
+        return jnp.linalg.solve(A, B[..., None])[..., 0]
+    return jnp.linalg.solve(A, B)
 
 
 @TABLE.rule("aten.linalg_solve_triangular.default")

@@ -134,9 +134,11 @@ def scattered_extremes(x: Array, at: tuple[Array, ...], values: Array, largest: 
     found = start.at[at].max(fixed) if largest else start.at[at].min(fixed)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         return found
-    own, taken = start == found, values == found[at]
+    # torch counts an equal element of x as a sharer even where x is left out
+    own, taken = x == found, values == found[at]
     counts = own.astype(x.dtype).at[at].add(taken.astype(x.dtype))
-    shares = jnp.where(own, x, 0).at[at].add(jnp.where(taken, values, 0)) / counts
+    kept = jnp.where(own, x if include_self else x.at[at].set(0), 0)
+    shares = kept.at[at].add(jnp.where(taken, values, 0)) / counts
     return found + shares - lax.stop_gradient(shares)
 
 

@@ -1,0 +1,144 @@
+"""What holds for every rule: its text equals torch's schema, its name is its own, it has samples, its limits too."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from harness import LimitSample, Sample
+from samples import arguments_of, default_of, spec_of, torch_op
+
+from regauge.rules.aten_to_jax import FAMILIES, TABLE
+from regauge.rules.table import Rule
+
+RULES = sorted(TABLE, key=lambda rule: rule.op)
+FUNCTIONS = {rule.fn.__name__: rule.fn for rule in RULES}
+
+# Keywords that rules have beside torch's, always last.
+EXTRAS = ("channels_last", "dropout", "rng_key")
+
+# Rules without a sample, and why; none may be listed that has one.
+NO_SAMPLE = {
+    "aten.empty.memory_format": "torch leaves the values undefined",
+    "aten.empty_strided.default": "torch leaves the values undefined",
+    "aten.empty_like.default": "torch leaves the values undefined",
+    "aten.new_empty.default": "torch leaves the values undefined",
+    "aten.as_strided.default": "within its limit always",
+    "aten.nonzero.default": "within its limit always",
+    "aten.masked_select.default": "within its limit always",
+    "aten._unique2.default": "within its limit always",
+}
+
+
+def _test_modules() -> list[ModuleType]:
+    here = Path(__file__).parent
+    names = sorted(path.stem for path in here.glob("test_*.py") if path.stem != "test_meta")
+    return [importlib.import_module(name) for name in names]
+
+
+def _samples() -> list[Sample]:
+    return [s for module in _test_modules() for s in getattr(module, "SAMPLES", ()) if isinstance(s, Sample)]
+
+
+def _limit_samples() -> list[LimitSample]:
+    return [s for module in _test_modules() for s in getattr(module, "LIMITS", ()) if isinstance(s, LimitSample)]
+
+
+def _schema(op: str) -> str:
+    return str(torch_op(op)._schema).removeprefix("aten::")
+
+
+def _names(rule: Rule) -> list[str]:
+    """Parameters of the rule without the keywords that torch does not have."""
+    own = {argument.name for argument in torch_op(rule.op)._schema.arguments}
+    return [name for name in inspect.signature(rule.fn).parameters if name in own or name not in EXTRAS]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.op)
+def test_docstring_is_the_schema(rule: Rule) -> None:
+    """The docstring begins with the schema of the first overload, and has the others unless only the name differs."""
+    doc = " ".join((rule.fn.__doc__ or "").split())
+    served = [other.op for other in TABLE if other.fn is rule.fn]
+    assert doc.startswith(_schema(served[0]))
+    for op in served[1:]:
+        same = _schema(op).split("(", 1)[1] == _schema(served[0]).split("(", 1)[1]
+        assert same or _schema(op) in doc
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.op)
+def test_parameters_are_those_of_the_schema(rule: Rule) -> None:
+    arguments = torch_op(rule.op)._schema.arguments
+    expected = [{"from": "from_"}.get(argument.name, argument.name) for argument in arguments]
+    assert _names(rule) == expected
+    parameters = inspect.signature(rule.fn).parameters
+    for name, argument in zip(expected, arguments, strict=True):
+        default = parameters[name].default
+        if not argument.has_default_value():
+            assert default is inspect.Parameter.empty, f"{name} has no default in torch"
+            continue
+        wanted = default_of(argument)
+        if argument.name == "dtype" and wanted is not None:
+            assert default is int
+        else:
+            assert _is_same_default(default, wanted), name
+
+
+def _is_same_default(default: Any, wanted: Any) -> bool:
+    """torch writes one number for a list of equal numbers, as rules may."""
+    if isinstance(wanted, list):
+        return default == tuple(wanted) or (all(default == item for item in wanted) and bool(wanted))
+    return bool(default == wanted)
+
+
+def test_every_rule_has_a_sample() -> None:
+    sampled = {s.op for s in _samples()}
+    missing = {rule.op for rule in RULES} - sampled - set(NO_SAMPLE)
+    assert not missing, sorted(missing)
+    assert not set(NO_SAMPLE) & sampled
+    assert set(NO_SAMPLE) <= {rule.op for rule in RULES}
+
+
+def test_every_limit_is_reached() -> None:
+    limits = {(rule.op, limit.when) for rule in RULES for limit in rule.limits}
+    reached = {(s.op, s.when) for s in _limit_samples()}
+    assert not limits - reached, sorted(limits - reached)
+
+
+def test_no_sample_is_within_an_unsupported_limit() -> None:
+    inside = []
+    for s in _samples():
+        rule = TABLE.get(s.op)
+        specs = spec_of(arguments_of(s.op, s.args, s.kwargs))
+        if rule is not None:
+            inside += [str(s) for limit in rule.limits if limit.effect == "unsupported" and limit.applies(specs)]
+    assert not inside
+
+
+def test_functions_have_names_of_their_own() -> None:
+    """Emitted helpers stand side by side in one file, so names may not repeat across families or hide builtins."""
+    seen: dict[str, str] = {}
+    for family in FAMILIES:
+        tree = ast.parse(inspect.getsource(family))
+        for name in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]:
+            if name.startswith("_"):
+                continue
+            assert name not in seen, f"{name} stands in {seen[name]} and {family.__name__}"
+            assert name not in dir(sys.modules["builtins"]), f"{name} hides a builtin"
+            seen[name] = family.__name__
+
+
+def test_rules_name_only_what_can_travel() -> None:
+    """A rule's text may name array libraries, builtins, its own file's functions and constants."""
+    allowed = {"jax", "jnp", "lax", "np", "math", "nnx"}
+    for rule in RULES:
+        names = set(inspect.unwrap(rule.fn).__code__.co_names) & set(rule.fn.__globals__)
+        for name in names - allowed:
+            value = rule.fn.__globals__[name]
+            own = getattr(value, "__module__", None) == rule.fn.__module__
+            assert own or isinstance(value, int | float | str | tuple | dict | frozenset), f"{rule.op} names {name}"

@@ -1,0 +1,96 @@
+"""Samples of writing: repeated indices where sums are defined, masks, smaller index arrays, ties of extremes."""
+
+import pytest
+import torch
+from harness import LimitSample, Sample, check, check_limit, sample
+from values import INF, bools, floats, integers, ints, normal, scalar
+
+X = normal(4, 3)
+MASK = bools(4, 3)
+INDEX = torch.tensor([[0, 1, 2], [2, 2, 0]])
+DISTINCT = torch.tensor([[0, 1, 2], [1, 2, 0]])
+SRC = normal(2, 3)
+BIG_SRC = normal(5, 4)
+EQUAL = torch.ones(2, 3)
+N = integers(4, 3)
+LARGER_SOURCE = "torch's derivative fails for a source that is larger than the index"
+
+SAMPLES = [
+    sample("index_put.default", X, [ints(0, -1)], normal(2, 3)),
+    sample("_unsafe_index_put.default", X, [ints(0, -1)], normal(2, 3)),
+    sample("index_put.default", X, [ints(0, 2), ints(1, 1)], scalar(5.0)),
+    sample("index_put.default", X, [None, ints(0, 2)], normal(4, 2)),
+    sample("index_put.default", X, [ints(0, 0, 2)], normal(3, 3), True),
+    sample("index_put.default", X, [ints(0, 0, 2), ints(1, 1, 2)], floats(1.0, 2.0, 3.0), True),
+    sample("index_put.default", X, [MASK], scalar(0.5)),
+    sample("index_put.default", X, [MASK[:, 0]], normal(3)),
+    sample("index_put.default", X, [MASK], scalar(0.5), True),
+    sample("index_put.default", N, [MASK], scalar(7, torch.int64)),
+    sample("scatter.src", X, 0, DISTINCT, SRC),
+    Sample("aten.scatter.src", (X, 0, DISTINCT[:1, :2], BIG_SRC), no_gradient=LARGER_SOURCE),
+    sample("scatter.src", X, -1, DISTINCT, SRC),
+    sample("scatter.src", scalar(1.0), 0, ints(0), floats(3.0)),
+    *(sample("scatter.value", X, dim, INDEX, 0.5) for dim in (0, 1)),
+    sample("scatter.value", scalar(1.0), 0, ints(0), 3.0),
+    sample("scatter.value", N, 0, INDEX, 2),
+    Sample("aten.scatter.reduce", (X, 0, INDEX, SRC), {"reduce": "add"}, no_gradient="torch has none"),
+    Sample("aten.scatter.value_reduce", (X, 0, INDEX, 2.0), {"reduce": "add"}, no_gradient="torch has none"),
+    *(sample("scatter_add.default", X, dim, INDEX, SRC) for dim in (0, 1)),
+    Sample("aten.scatter_add.default", (X, 0, INDEX, BIG_SRC), no_gradient=LARGER_SOURCE),
+    sample("scatter_add.default", N, 0, INDEX, integers(2, 3)),
+    *(
+        sample("scatter_reduce.two", x, 0, INDEX, src, reduce, include_self=include)
+        for x, src in ((X, SRC), (torch.ones(4, 3), EQUAL))
+        for reduce in ("sum", "mean", "amax", "amin")
+        for include in (True, False)
+    ),
+    *(sample("scatter_reduce.two", N, 0, INDEX, integers(2, 3), r) for r in ("sum", "mean", "amax", "amin")),
+    sample("index_add.default", X, 0, ints(0, 0, 2), normal(3, 3)),
+    sample("index_add.default", X, 1, ints(0, 2), normal(4, 2), alpha=2),
+    sample("index_copy.default", X, 0, ints(3, 1), normal(2, 3)),
+    sample("index_fill.int_Scalar", X, -1, ints(0, 2), 0.5),
+    sample("index_fill.int_Tensor", X, 0, ints(0, 2), scalar(0.5)),
+    *(sample("masked_fill.Scalar", X, mask, -INF) for mask in (MASK, bools(3))),
+    sample("masked_fill.Scalar", X, MASK, torch.finfo(torch.float32).min),
+    sample("masked_fill.Scalar", N, MASK, 3),
+    sample("masked_fill.Scalar", normal(4, 3, dtype=torch.bfloat16), MASK, 0),
+    sample("masked_fill.Tensor", X, MASK, scalar(2.0)),
+    sample("masked_fill.Tensor", X, MASK, scalar(2, torch.int64)),
+    sample("masked_scatter.default", X, MASK, normal(13)),
+    sample("select_scatter.default", X, normal(3), 0, -1),
+    sample("select_scatter.default", X, normal(4), 1, 2),
+    *(sample("slice_scatter.default", X, *a) for a in ((normal(2, 3), 0, 1, 3), (normal(4, 2), 1, 0, 3, 2))),
+    sample("slice_scatter.default", X, normal(4, 3)),
+    sample("slice_scatter.default", X, normal(2, 3), 0, -2, 2**63 - 1),
+    *(
+        sample("diagonal_scatter.default", X, src, k)
+        for src, k in ((normal(3), 0), (normal(2), 1), (normal(3, key="l"), -1))
+    ),
+]
+
+LIMITS = [
+    *(
+        LimitSample(f"aten.{op}.default", "a boolean mask and a list of values", (X, [MASK], normal(6)))
+        for op in ("index_put", "_unsafe_index_put")
+    ),
+    LimitSample("aten.index_put.default", "a boolean mask and a list of values", (X, [None, MASK[0]], scalar(1.0))),
+    *(
+        LimitSample(f"aten.{op}.default", "accumulate is False", (X, [ints(0, 0)], normal(2, 3)))
+        for op in ("index_put", "_unsafe_index_put")
+    ),
+    LimitSample("aten.scatter.reduce", "reduce is 'prod' or 'multiply'", (X, 0, INDEX, SRC), {"reduce": "multiply"}),
+    LimitSample(
+        "aten.scatter.value_reduce", "reduce is 'prod' or 'multiply'", (X, 0, INDEX, 2.0), {"reduce": "multiply"}
+    ),
+    LimitSample("aten.scatter_reduce.two", "reduce is 'prod' or 'multiply'", (X, 0, INDEX, SRC, "prod")),
+]
+
+
+@pytest.mark.parametrize("case", SAMPLES, ids=str)
+def test_scatter(case: Sample) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("case", LIMITS, ids=str)
+def test_limits(case: LimitSample) -> None:
+    check_limit(case)
