@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from regauge.measure.plan import Launch, make_plan
@@ -118,6 +121,32 @@ def test_torch_compile_without_a_compiler_is_skipped_with_the_next_step(
     assert m.error is not None
     assert m.error["what"] == "torch.compile needs a C++ compiler and finds none"
     assert "install g++ or clang++" in m.error["next"]
+
+
+def test_an_interrupt_stops_the_worker_and_keeps_the_store(conversion: Path, tmp_path: Path) -> None:
+    script = f"""
+from pathlib import Path
+from regauge.measure import Store, make_plan, run_plan
+folder = Path({str(conversion)!r})
+plan = make_plan("SmallNet", folder, tasks=["infer"], variants=["torch eager"], blocks=50, steps=5, threads=1)
+run_plan(plan, {f"{HANDMADE / 'original.py'}:case"!r}, folder, Store(Path({str(tmp_path)!r})))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    lines = tmp_path / "measurements.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (lines.is_file() and lines.read_bytes().count(b"\n") >= 2):
+        time.sleep(0.05)
+    while time.monotonic() < deadline and not (workers := psutil.Process(parent.pid).children()):
+        time.sleep(0.01)
+    parent.send_signal(signal.SIGINT)
+    _, said = parent.communicate(timeout=30)
+    assert parent.returncode != 0
+    assert "KeyboardInterrupt" in said
+    assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
+    kept = Store(tmp_path)
+    assert kept.notes == ()
+    assert len(kept.load()) >= 2
+    assert {m.status for m in kept.load()} == {"ok"}
 
 
 @pytest.mark.slow

@@ -160,6 +160,26 @@ def test_a_gate_that_is_not_passed_is_failed_never_timed_and_not_tried_again(fol
     assert again.jobs == []
 
 
+def test_a_task_that_fails_leaves_the_other_task_of_its_process(folder: Path, tmp_path: Path) -> None:
+    class HalfFailing(PlayedWorkers):
+        def __call__(self, framework: str, job: dict[str, Any], **options: Any) -> dict[str, Any]:
+            result = super().__call__(framework, job, **options)
+            if framework == "jax" and "train" in job["tasks"]:
+                error = WorkerFailed("the first step does not give what the original gives", code="M120")
+                result["tasks"]["train"] = {"error": error.to_json()}
+            return result
+
+    workers, plan = HalfFailing(), plan_of(folder, quick=True, blocks=4)
+    found = run_plan(plan, CASE, folder, Store(tmp_path / "out"), launcher=workers)
+    timed = only(found, variant="jax jit", purpose="time")
+    assert [m.status for m in timed if m.task == "infer"] == ["ok"] * 4
+    assert [m.status for m in timed if m.task == "train"] == ["failed", "failed", "skipped", "skipped"]
+    assert all(job["tasks"] == ["infer"] for job in workers.jobs[-1:] if job["framework"] == "jax")
+    verdicts = {effect.task: effect.verdict for effect in compute_effects(plan, found)}
+    assert verdicts["train"] == "not comparable"
+    assert verdicts["infer"] != "not comparable"
+
+
 def test_what_is_missing_on_this_machine_is_skipped_with_the_next_step(folder: Path, tmp_path: Path) -> None:
     def without_compiler(framework: str, job: dict[str, Any]) -> None:
         if job["mode"] == "compile":

@@ -19,7 +19,7 @@ from regauge.errors import WorkerFailed
 from regauge.run import process_memory
 from regauge.run.jax_subject import JaxSubject, load_jax_subject
 from regauge.run.protocol import flatten_tree
-from regauge.run.timing import Settings, Stepper, measure_task
+from regauge.run.timing import Settings, Stepper, measure_task, measure_tasks
 
 _MATMUL = {"strict32": "highest", "tf32": "tensorfloat32"}
 _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
@@ -40,18 +40,18 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     above = process_memory.resident_bytes()
     jax.config.update("jax_default_matmul_precision", _MATMUL[job["precision"]])
     jax.monitoring.register_event_duration_secs_listener(_count_compilation)
-    jitted = job["mode"] == "jit"
     settings = Settings.of(job)
-    tasks: dict[str, Any] = {}
-    for task in job["tasks"]:
+
+    def measure(task: str) -> dict[str, Any]:
         start = time.perf_counter()
         subject = load_jax_subject(Path(job["folder"]))
         copies = not settings.weighs_memory  # the gate's own copies would weigh too
-        stepper = _STEPPERS[task](subject, jitted, copies)
+        stepper = _STEPPERS[task](subject, settings.compiled, copies)
         built = time.perf_counter() - start
-        tasks[task] = measure_task(task, stepper, settings, above)
-        tasks[task]["phases"] |= {"import": imported, "build": built}
-    return {"tasks": tasks, "environment": _environment()}
+        found = measure_task(task, stepper, settings, above)
+        return found | {"phases": found["phases"] | {"import": imported, "build": built}}
+
+    return {"tasks": measure_tasks(job["tasks"], measure), "environment": _environment()}
 
 
 def _count_compilation(event: str, duration_secs: float, **kwargs: str | int) -> None:

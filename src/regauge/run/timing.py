@@ -9,13 +9,14 @@ import gc
 import math
 import statistics
 import time
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regauge.errors import WorkerFailed
+from regauge.errors import RegaugeError, WorkerFailed
 from regauge.run import process_memory
 from regauge.run.gate import pass_gate
 
@@ -104,6 +105,21 @@ def timed_call(stepper: Stepper) -> tuple[Any, float]:
     result = stepper.step()
     stepper.wait(result)
     return result, (time.perf_counter_ns() - start) * 1e-9
+
+
+def measure_tasks(tasks: Iterable[str], measure: Callable[[str], dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What `measure` finds for each task; where it raises, ``{"error": ...}``, and the other tasks go on."""
+    found: dict[str, dict[str, Any]] = {}
+    for task in tasks:
+        try:
+            found[task] = measure(task)
+        except RegaugeError as error:
+            found[task] = {"error": error.to_json()}
+        except Exception as error:
+            lines = traceback.format_exc().strip().splitlines()
+            failed = WorkerFailed(f"{type(error).__name__}: {error}", details=lines[-12:])
+            found[task] = {"error": failed.to_json()}
+    return found
 
 
 def measure_task(task: str, stepper: Stepper, settings: Settings, above: int | None) -> dict[str, Any]:

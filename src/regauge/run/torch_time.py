@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from regauge.errors import WorkerFailed
 from regauge.run import process_memory
 from regauge.run.protocol import flatten_tree, read_json, unflatten_tree
-from regauge.run.timing import Settings, Stepper, measure_task
+from regauge.run.timing import Settings, Stepper, measure_task, measure_tasks
 from regauge.run.torch_optimizers import TorchOptimizer, build
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
 from regauge.weights.mapping import WeightMap
@@ -45,16 +45,19 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     subject = load_subject(job["case"], Path(job["folder"]), device)
     loaded = time.perf_counter() - start
     settings = Settings.of(job)
-    tasks: dict[str, Any] = {}
-    for task in job["tasks"]:
+
+    def measure(task: str) -> dict[str, Any]:
         start = time.perf_counter()
         copies = not settings.weighs_memory  # the gate's own copies would weigh too
-        stepper = _STEPPERS[task](subject, device, job["mode"] == "compile", copies)
-        built = loaded + time.perf_counter() - start
-        tasks[task] = measure_task(task, stepper, settings, above)
-        tasks[task]["phases"] |= {"import": imported, "build": built}
-        load_weights(subject.model, Path(job["folder"]))
-    return {"tasks": tasks, "environment": _environment(device)}
+        try:
+            stepper = _STEPPERS[task](subject, device, settings.compiled, copies)
+            built = loaded + time.perf_counter() - start
+            found = measure_task(task, stepper, settings, above)
+        finally:
+            load_weights(subject.model, Path(job["folder"]))  # the next task starts from the same weights
+        return found | {"phases": found["phases"] | {"import": imported, "build": built}}
+
+    return {"tasks": measure_tasks(job["tasks"], measure), "environment": _environment(device)}
 
 
 def configure(threads: int, precision: str) -> None:
