@@ -129,7 +129,7 @@ def check(different: bool = False) -> Check:
         tiers,
         first_difference="norm" if different else "",
         findings=findings,
-        inputs_tried=("reference", "batch 1", "zeros", "large", "small"),
+        inputs_tried=("reference", "batch of 1", "zeros", "large", "small"),
         seconds=21.4,
         versions={"torch": "2.13.0", "jax": "0.10.2"},
     )

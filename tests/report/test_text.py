@@ -44,3 +44,11 @@ def test_narrow_terminal_loses_no_verdict(tmp_path: Path) -> None:
 def test_chinese_and_empty_documents() -> None:
     with use_language("zh"):
         assert _printed(build_document(case="模型")) == "模型：本次运行没有检验 JAX 版本是否为同一个函数\n"
+
+
+def test_break_even_is_no_surer_than_the_verdict_on_speed(tmp_path: Path) -> None:
+    lines = [line for line in _printed(document(tmp_path), width=200).splitlines() if "has paid off" in line]
+    rough = [line for line in lines if line.endswith("the difference in speed is not certain.")]
+    assert len(lines) == 4
+    assert [line.partition(":")[0] for line in rough] == ["inference"]
+    assert "torch compile" in rough[0]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 from sample import check, effects, plan
 
@@ -12,11 +13,14 @@ from regauge.report.wording import (
     check_sentence,
     distance_text,
     effect_sentence,
+    input_label,
     is_preliminary,
+    note_text,
     ratio_text,
     seconds_text,
     tier_label,
 )
+from regauge.verify.inputs import make_input_sets
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,26 @@ def test_equality_is_never_told_stronger_than_it_ran() -> None:
     assert "checked on 1 input, largest float64 distance 3.5e-15" in check_sentence("net", one)
     without = dataclasses.replace(check(different=True), first_difference="")
     assert check_sentence("net", without) == "net: the JAX port is not the same function"
+
+
+def test_inputs_of_the_check_have_names_in_every_language() -> None:
+    """Every set that the check makes for a case with data, masks, indices and targets."""
+    leaves = {
+        "inputs.x": np.linspace(0.1, 1, 12, dtype=np.float32).reshape(4, 3),
+        "inputs.attention_mask": np.array([[1, 1, 0]] * 4),
+        "inputs.ids": np.arange(12).reshape(4, 3),
+        "targets": np.array([0, 1, 2, -100]),
+    }
+    symbols = [{"name": "batch", "hint": 4, "low": 1, "high": None}]
+    names = [item.name for item in make_input_sets(leaves, symbols, quick=False)]
+    assert len(names) >= 12
+    with use_language("zh"):
+        for name in names:
+            assert input_label(name) != name, name
+        assert note_text("on random 2") == "在“随机 2”上"
+        assert note_text("missing in the original, on zeros") == "原模型中缺失、在“零”上"
+    assert note_text("on random 2") == "on random 2"
+    assert note_text("missing in the original, on zeros") == "missing in the original, on zeros"
 
 
 def test_tier_labels() -> None:

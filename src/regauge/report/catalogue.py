@@ -158,8 +158,10 @@ def _texts(tree: ast.Module, classes: frozenset[str]) -> Iterator[ast.expr]:
             yield node.value
         elif isinstance(node, ast.keyword) and node.arg == "unused" and isinstance(node.value, ast.Dict):
             yield from node.value.values
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node.func) in makers]
+    called = {_name(argument.func) for call in calls for argument in _arguments(call) if isinstance(argument, ast.Call)}
     for function in functions:
-        if function.name.rpartition("_")[2] in VARIABLES:
+        if function.name.rpartition("_")[2] in VARIABLES or function.name in called:
             yield from (node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value)
         yield from _assigned(function, makers)
 

@@ -56,6 +56,7 @@ class Interval:
 class RatioPlot:
     """Time ratios against the reference on one logarithmic axis; the band is the practical margin."""
 
+    reference: str
     axis: Axis
     one: float
     band: tuple[float, float]
@@ -163,7 +164,8 @@ def ratio_plot(effects: Sequence[Effect], plan: MeasurementPlan | None) -> Ratio
         )
         for effect in shown
     )
-    return RatioPlot(axis, axis.at(1.0), (axis.at(1 / (1 + margin)), axis.at(1 + margin)), rows)
+    reference = ", ".join(dict.fromkeys(effect.reference for effect in shown))
+    return RatioPlot(reference, axis, axis.at(1.0), (axis.at(1 / (1 + margin)), axis.at(1 + margin)), rows)
 
 
 def spread_plots(document: Document) -> tuple[SpreadPlot, ...]:

@@ -81,9 +81,9 @@ def both(message: str) -> Markup:
     return _in_all(lambda: _(message))
 
 
-def message_both(text: str) -> Markup:
-    """A finished message of an error or finding, in every language."""
-    return _in_all(lambda: translate_message(text))
+def note_both(note: str) -> Markup:
+    """The note of a tensor, in every language."""
+    return _in_all(lambda: wording.note_text(note))
 
 
 def tier_both(tier: Tier) -> Markup:
@@ -119,6 +119,12 @@ def _launch_rows(document: Document) -> list[tuple[str, ...]]:
 
 def _entries(table: dict[str, str], names: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(name, wording.word(table, name)) for name in names]
+
+
+def _memory_entries(chart: charts.BarChart) -> list[tuple[str, str]]:
+    """The legend of a memory chart: only the parts that it shows."""
+    shown = dict.fromkeys(part.name for bar in chart.bars for part in bar.segments)
+    return _entries(wording.MEMORY, tuple(shown))
 
 
 def slug(variant: str) -> str:
@@ -162,11 +168,12 @@ def _environment() -> Environment:
         ngettext=ngettext,
         both=both,
         tier_both=tier_both,
-        message_both=message_both,
+        note_both=note_both,
         slug=slug,
         tables=TABLES,
         word=wording.word,
         tier_label=wording.tier_label,
+        input_label=wording.input_label,
         seconds=wording.seconds_text,
         distance=wording.distance_text,
         ratio=wording.ratio_text,
@@ -174,7 +181,7 @@ def _environment() -> Environment:
         unused_rows=_unused_rows,
         launch_rows=_launch_rows,
         phase_entries=lambda: _entries(wording.PHASES, ("import", "build", "compile", "first_step")),
-        memory_entries=lambda: _entries(wording.MEMORY, ("host_at_import", "host_above_import", "device_peak")),
+        memory_entries=_memory_entries,
         translate=translate_message,
     )
     return environment

@@ -178,7 +178,12 @@ def failure_text(measurement: Measurement) -> str:
 
 
 def break_even_sentences(document: Document) -> tuple[str, ...]:
-    """When a slower start has paid off, told for each task and variant."""
+    """When a slower start has paid off, told for each task and variant; no surer than the verdict on speed is."""
+    unsure = {
+        (effect.task, effect.variant)
+        for effect in document.effects
+        if effect.verdict in ("inconclusive", "not comparable") or is_preliminary(effect, document.plan)
+    }
     sentences = []
     for point in break_evens(document.measurements, document.plan):
         if point.never:
@@ -187,14 +192,17 @@ def break_even_sentences(document: Document) -> tuple[str, ...]:
             text = _("{task}: {variant} is ahead of {reference} from the first step on.")
         else:
             text = _("{task}: after {steps} steps the slower start of {variant} has paid off against {reference}.")
-        sentences.append(
-            text.format(
-                task=word(TASKS, point.task),
-                variant=point.variant,
-                reference=point.reference,
-                steps=count_text(point.steps or 0),
-            )
+        sentence = text.format(
+            task=word(TASKS, point.task),
+            variant=point.variant,
+            reference=point.reference,
+            steps=count_text(point.steps or 0),
         )
+        if (point.task, point.variant) in unsure:
+            sentence = _("{sentence} This is a rough figure: the difference in speed is not certain.").format(
+                sentence=sentence
+            )
+        sentences.append(sentence)
     return tuple(sentences)
 
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
-from regauge.language import N_, _, ngettext
+from regauge.language import N_, _, ngettext, translate_message
 from regauge.measure.result import Effect, MeasurementPlan
 from regauge.verify.result import Check
 
@@ -69,6 +69,22 @@ TIERS = {
     "randomness": N_("randomness"),
     "trajectory": N_("training trajectory"),
 }
+INPUTS = {
+    "reference": N_("the case's own input"),
+    "random": N_("random"),
+    "kinks and ties": N_("kinks and ties"),
+    "zeros": N_("zeros"),
+    "large": N_("large"),
+    "small": N_("small"),
+    "padding": N_("padding"),
+    "offset": N_("offset"),
+    "fully masked row": N_("fully masked row"),
+    "repeated index": N_("repeated index"),
+    "smallest index": N_("smallest index"),
+    "all targets ignored": N_("all targets ignored"),
+    "batch of 1": N_("batch of 1"),
+    "another batch size": N_("another batch size"),
+}
 ROLES = {
     "original": N_("original"),
     "model": N_("converted model"),
@@ -93,6 +109,21 @@ def tier_label(name: str) -> str:
         return _("{question}, with the same dropout masks").format(question=label) if tier[3] else label
     head, _space, rest = name.partition(" ")
     return _("{kind}: {tier}").format(kind=word(TIERS, head), tier=rest) if head in TIERS and rest else name
+
+
+def input_label(name: str) -> str:
+    """What an input of the check is called; ``random 2`` is counted, an unknown name stays as it is."""
+    head, _space, number = name.rpartition(" ")
+    return f"{word(INPUTS, head)} {number}" if head in INPUTS and number.isdecimal() else word(INPUTS, name)
+
+
+def note_text(note: str) -> str:
+    """The note of a tensor: what was found, and on which input."""
+    found = re.fullmatch(r"(?:(.+), )?on (.+)", note, re.DOTALL)
+    if not found:
+        return translate_message(note)
+    place = _("on {input}").format(input=input_label(found[2]))
+    return join_words([translate_message(found[1]), place]) if found[1] else place
 
 
 def join_words(words: Iterable[str]) -> str:
@@ -140,7 +171,7 @@ def seconds_tick(value: float) -> str:
 
 def ratio_tick(value: float) -> str:
     """A ratio on an axis: 0.6, 1, 1.05."""
-    return f"{value:.3g}"
+    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def bytes_tick(value: float) -> str:
@@ -164,11 +195,13 @@ def bytes_text(value: float | None) -> str:
 
 
 def distance_text(value: float | None) -> str:
-    """A relative distance: 0, 3.2e-15, NaN."""
+    """A relative distance: 0, 3.2e-15, 0.083, nan."""
     if value is None:
         return "–"
     if value == 0:
         return "0"
+    if 0.01 <= value < 1000:
+        return f"{value:.2g}" if value < 100 else f"{value:.0f}"
     return (
         f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
         if math.isfinite(value)
