@@ -84,4 +84,6 @@ def original_once(tmp_path_factory: pytest.TempPathFactory) -> Launch:
 
 @pytest.fixture
 def shared_original(monkeypatch: pytest.MonkeyPatch, original_once: Launch) -> None:
+    """Cheap checks of many conversions: originals are evaluated once, and XLA does not optimise what it compiles."""
     monkeypatch.setattr(engine, "launch", original_once)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")

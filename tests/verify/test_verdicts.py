@@ -1,0 +1,189 @@
+"""Verdicts on made-up evaluations: what a correct one looks like, and the smallest step beyond each limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regauge.run.evaluation import save_arrays
+from regauge.verify.derivative import derivative_tier
+from regauge.verify.evaluations import Evaluations
+from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
+from regauge.verify.plan import coefficient_rounding
+from regauge.verify.randomness import randomness_tier
+from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers
+from regauge.weights.mapping import WeightMap
+
+Arrays = dict[str, np.ndarray]
+
+
+class Made:
+    """Evaluations written by hand."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.found = Evaluations(WeightMap(()))
+
+    def add(self, side: Any, task: str, arrays: Arrays | None = None, **info: Any) -> None:
+        out = self.directory / side
+        out.mkdir(exist_ok=True)
+        save_arrays(out / f"{task}.safetensors", arrays or {})
+        self.found.add(side, out, {task: {"seconds": 0.0, **info}})
+
+
+def test_a_gradient_that_torch_leaves_out_must_be_zero(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "s", {"gradients.a": np.ones(2)}, missing=["gradients.b"])
+    made.add("C64", "s", {"gradients.a": np.ones(2), "gradients.b": np.zeros(2)})
+    (tier,) = same_function_tiers(made.found, [Pass("s", "reference", True)], "train")
+    assert tier.verdict == "equal"
+    made.add("C64", "s", {"gradients.a": np.ones(2), "gradients.b": np.full(2, 1e-20)})
+    (tier,) = same_function_tiers(made.found, [Pass("s", "reference", True)], "train")
+    assert (tier.verdict, [d.name for d in tier.distances if not d.passed]) == ("different", ["b"])
+
+
+def test_names_of_one_side_only_differ(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "s", {"outputs.a": np.ones(2)})
+    made.add("C64", "s", {"outputs.b": np.ones(2)})
+    (tier,) = same_function_tiers(made.found, [Pass("s", "reference", True)], "eval")
+    assert tier.verdict == "different"
+    assert "missing in the converted model" in tier.why
+    assert "missing in the original" in tier.why
+
+
+def test_where_the_original_itself_is_unstable_nothing_is_judged(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "s", {"outputs": np.ones(2)})
+    made.add("M64", "noise", {"outputs": np.array([1.0, 0.0])})
+    made.add("C64", "s", {"outputs": np.array([0.0, 1.0])})
+    (tier,) = same_function_tiers(made.found, [Pass("s", "zeros", False, ("noise",))], "train")
+    assert tier.verdict == "not checked"
+    assert "outputs on zeros" in tier.why
+
+
+def test_rounding_may_be_four_times_the_originals(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    exact = np.ones(100)
+    made.add("M64", "s", {"outputs": exact})
+    made.add("M32", "s", {"outputs": (exact + 1e-6).astype(np.float32)})
+    for factor, verdict in ((3.5, "equal"), (4.5, "different")):
+        made.add("C32", "s", {"outputs": (exact + factor * 1e-6).astype(np.float32)})
+        (tier,) = no_worse_tiers(made.found, [Pass("s", "reference", True)], "eval")
+        assert tier.verdict == verdict
+
+
+def test_one_wrong_row_shows_in_the_largest_element(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    exact = np.ones(10_000)
+    wrong = exact.copy()
+    wrong[7] += 3e-5  # 3e-7 in the 2-norm
+    made.add("M64", "s", {"outputs": exact})
+    made.add("M32", "s", {"outputs": (exact + 1.2e-7).astype(np.float32)})
+    made.add("C32", "s", {"outputs": wrong.astype(np.float32)})
+    (tier,) = no_worse_tiers(made.found, [Pass("s", "reference", True)], "eval")
+    assert tier.verdict == "different"
+
+
+def test_an_original_far_from_float64_judges_nothing(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "s", {"outputs": np.ones(4)})
+    made.add("M32", "s", {"outputs": np.full(4, 1.01, np.float32)})
+    made.add("C32", "s", {"outputs": np.full(4, 1.0, np.float32)})
+    (tier,) = no_worse_tiers(made.found, [Pass("s", "large", False)], "eval")
+    assert tier.verdict == "not checked"
+    assert "not judged on large" in tier.why
+
+
+def trajectory(last: np.ndarray, losses: list[float]) -> dict[str, Any]:
+    start = np.zeros(4)
+    return {"arrays": {"start.w": start, "first.w": start + 1, "last.w": last}, "losses": losses}
+
+
+def test_a_trajectory_is_measured_by_the_way_it_went(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "g", {"gradients.w": np.ones(4)})
+    made.add("M64", "t", **trajectory(np.full(4, 10.0), [2.0, 1.0]))
+    for away, verdict in ((5e-9, "equal"), (2e-8, "different")):  # the way is 20 long, the limit 2e-8 / 2
+        made.add("C64", "t", **trajectory(np.full(4, 10.0) + away, [2.0, 1.0]))
+        parameters, losses = trajectory_tiers(made.found, Trajectory("t", "g"), "SGD")
+        assert (parameters.verdict, losses.verdict) == (verdict, "equal")
+    made.add("C64", "t", **trajectory(np.full(4, 10.0), [2.0, 1.0 + 2e-10]))
+    assert [t.verdict for t in trajectory_tiers(made.found, Trajectory("t", "g"), "SGD")] == ["equal", "different"]
+
+
+def test_elements_whose_gradient_is_noise_say_nothing(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "g", {"gradients.w": np.array([1.0, 1.0, 1.0, 1e-17])})
+    made.add("M64", "t", **trajectory(np.full(4, 10.0), [1.0]))
+    made.add("C64", "t", **trajectory(np.array([10.0, 10.0, 10.0, 7.0]), [1.0]))
+    parameters, _ = trajectory_tiers(made.found, Trajectory("t", "g"), "Adam")
+    assert (parameters.verdict, "parts of w" in parameters.why) == ("equal", True)
+
+
+def test_float32_losses_stay_within_ten_bands(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "t", losses=[1.0, 1.0])
+    made.add("M32", "t", losses=[1.0, 1.0 + 1e-6])
+    made.add("M32", "n", losses=[1.0, 1.0 + 5e-7])
+    made.add("M32", "r", losses=[1.0, 1.0])
+    tasks = Trajectory("t", "", ("n",), "r")
+    for away, verdict in ((9e-6, "equal"), (1.1e-5, "different")):
+        made.add("C32", "t", losses=[1.0, 1.0 + away])
+        assert float32_tier(made.found, tasks, "SGD").verdict == verdict
+    made.add("M32", "n", losses=[1.5, 1.0])  # a copy that leaves at once
+    assert float32_tier(made.found, tasks, "SGD").verdict == "not checked"
+
+
+def test_rounded_coefficients_of_adam() -> None:
+    # 2^-25 / 0.1 + 2^-26 / 0.001
+    assert abs(coefficient_rounding({"betas": [0.9, 0.999]}) - 1.52e-5) < 1e-7
+    assert coefficient_rounding({"momentum": 0.9}) == 0.0
+
+
+def test_a_gradient_that_is_no_derivative(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    right = {"draw": 0, "slope": 2.0, "numeric": [2.1, 2.0 + 1e-7]}
+    wrong = {"draw": 0, "slope": 2.02, "numeric": [2.1, 2.0]}
+    made.add("M64", "d", directions=[right])
+    made.add("C64", "d", directions=[wrong])
+    assert derivative_tier(made.found, "d", "train").verdict == "different"
+    made.add("C64", "d", directions=[right])
+    assert derivative_tier(made.found, "d", "train").verdict == "equal"
+    made.add("M64", "d", directions=[wrong])
+    made.add("C64", "d", directions=[wrong])
+    shared = derivative_tier(made.found, "d", "train")
+    assert (shared.verdict, "by the same amount" in shared.why) == ("equal", True)
+
+
+def drawn(seed: int, keep: float = 0.75) -> np.ndarray:
+    return (np.random.default_rng(seed).random((50, 60)) < keep) / keep
+
+
+def randomness(made: Made, rate: float = 0.25, **arrays: np.ndarray) -> tuple[str, str]:
+    drawings = {"first.0": drawn(1), "second.0": drawn(2), "again.0": drawn(1)}
+    made.add("M64", "s", calls=[{"shape": [50, 60], "keep": 0.75}])
+    made.add("C64", "r", {**drawings, **arrays}, rates=[rate])
+    tier = randomness_tier(made.found, "r", "s")
+    return tier.verdict, tier.why
+
+
+def test_dropout_that_draws_as_it_should(tmp_path: Path) -> None:
+    assert randomness(Made(tmp_path)) == ("equal", "")
+
+
+def test_dropout_defects_are_named(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    changes = {
+        "rate": {"rate": 0.3},
+        "share": {"first.0": drawn(1, 0.6) * 0.6 / 0.75, "again.0": drawn(1, 0.6) * 0.6 / 0.75},
+        "scale": {"first.0": drawn(1) * 0.75, "again.0": drawn(1) * 0.75},
+        "next step": {"second.0": drawn(1)},
+        "repeated": {"again.0": drawn(3)},
+    }
+    for word, change in changes.items():
+        verdict, why = randomness(made, **change)
+        assert verdict == "different", word
+        assert word in why
