@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from regauge.errors import BadCase
 from regauge.findings import Finding
+from regauge.language import N_
 from regauge.run.evaluation import save_arrays
 from regauge.run.launch import Framework, Interpreters, launch
 from regauge.run.protocol import read_json, write_json
@@ -40,6 +41,16 @@ _ENVIRONMENT: dict[Side, dict[str, str]] = {
     "C32": {"JAX_ENABLE_X64": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"},
 }
 
+
+# what a watcher shows, as msgids
+_LABELS: dict[Side, str] = {
+    "M64": N_("original in float64"),
+    "C64": N_("converted model in float64"),
+    "M32": N_("original in float32"),
+    "C32": N_("converted model in float32"),
+}
+_LOCATING = N_("finding the first module that differs")
+_PARTS = 5
 
 _FLOAT64_ONLY = "the check was asked for float64 alone"
 
@@ -108,7 +119,7 @@ class _Run:
         verdict = _overall(tiers)
         where = ""
         if verdict == "different" and self.options.locate:
-            self.progress("finding the first module that differs", 4, 5)
+            self.progress(_LOCATING, _PARTS - 1, _PARTS)
             where = self._locate(tiers)
         result = Check(
             case=self.case,
@@ -156,8 +167,8 @@ class _Run:
 
     def _launch(self, side: Side, tasks: Sequence[plan.Task], done: int) -> None:
         framework: Framework = "torch" if side.startswith("M") else "jax"
-        what = "original" if framework == "torch" else "converted model"
-        self.progress(f"{what} in float{side[1:]}", done, 5)
+        if done < _PARTS - 1:
+            self.progress(_LABELS[side], done, _PARTS)
         out = self.work / side
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
@@ -271,8 +282,8 @@ class _Run:
 
     def _run_modules(self, task: Mapping[str, Any]) -> tuple[Any, Any]:
         """One pass on both sides that keeps what every module returns: the outcomes in float64."""
-        self._launch("M64", [dict(task)], 4)
-        self._launch("C64", [dict(task)], 4)
+        self._launch("M64", [dict(task)], _PARTS - 1)
+        self._launch("C64", [dict(task)], _PARTS - 1)
         return self.found.outcomes["M64"][task["id"]], self.found.outcomes["C64"][task["id"]]
 
 
