@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from harness import LimitSample, check_limit
 
 from regauge.rules.aten_to_jax import TABLE, random
 
@@ -40,6 +41,15 @@ DRAWS = [
     ("feature_dropout.default", (torch.ones(SIZE), 0.3, True), {}),
     ("feature_alpha_dropout.default", (torch.ones(SIZE), 0.3, True), {}),
     ("multinomial.default", (torch.tensor([0.1, 0.2, 0.7]).expand(50, 3), 800, True), {}),
+]
+
+
+LIMITS = [
+    LimitSample(
+        "aten.multinomial.default",
+        "fewer non-zero probabilities than samples, without replacement",
+        (torch.tensor([0.0, 1.0]), 2),
+    )
 ]
 
 
@@ -139,3 +149,8 @@ def test_a_limit_says_that_too_few_probabilities_are_not_noticed() -> None:
     (limit,) = TABLE.get("aten.multinomial.default").limits
     assert limit.applies({"num_samples": 3, "replacement": False})
     assert not limit.applies({"num_samples": 3, "replacement": True})
+
+
+@pytest.mark.parametrize("case", LIMITS, ids=str)
+def test_limits(case: LimitSample) -> None:
+    check_limit(case)

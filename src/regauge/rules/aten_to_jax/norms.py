@@ -14,7 +14,7 @@ from regauge.rules.table import RuleTable
 TABLE = RuleTable("norms")
 
 
-def vector_norm(x: Array, order: float, axis: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+def p_norm(x: Array, order: float, axis: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
     """The p-norm along axes. Its derivative is 0 where it is 0, as in torch; JAX's plain formulas give NaN."""
     if order == 2:
         squares = jnp.sum(jnp.square(x), axis=axis, keepdims=keepdims)
@@ -41,61 +41,61 @@ def linalg_vector_norm(
     -> Tensor
     """
     x = self if dtype is None else self.astype(dtype)
-    return vector_norm(x, ord, tuple(dim) if dim else None, keepdim)
+    return p_norm(x, ord, tuple(dim) if dim else None, keepdim)
 
 
 @TABLE.rule("aten.norm.Scalar")
 def norm_all(self: Array, p: float = 2) -> Array:
     """norm.Scalar(Tensor self, Scalar p=2) -> Tensor"""
-    return vector_norm(self, p)
+    return p_norm(self, p)
 
 
 @TABLE.rule("aten.norm.ScalarOpt_dim")
 def norm_along(self: Array, p: float | None, dim: Sequence[int], keepdim: bool = False) -> Array:
     """norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor"""
-    return vector_norm(self, 2 if p is None else p, tuple(dim) if dim else None, keepdim)
+    return p_norm(self, 2 if p is None else p, tuple(dim) if dim else None, keepdim)
 
 
 @TABLE.rule("aten.norm.ScalarOpt_dim_dtype")
 def norm_along_as(self: Array, p: float | None, dim: Sequence[int], keepdim: bool, dtype: DTypeLike) -> Array:
     """norm.ScalarOpt_dim_dtype(Tensor self, Scalar? p, int[1] dim, bool keepdim, *, ScalarType dtype) -> Tensor"""
-    return vector_norm(self.astype(dtype), 2 if p is None else p, tuple(dim) if dim else None, keepdim)
+    return p_norm(self.astype(dtype), 2 if p is None else p, tuple(dim) if dim else None, keepdim)
 
 
 @TABLE.rule("aten.norm.ScalarOpt_dtype")
 def norm_as(self: Array, p: float | None, dtype: DTypeLike) -> Array:
     """norm.ScalarOpt_dtype(Tensor self, Scalar? p, *, ScalarType dtype) -> Tensor"""
-    return vector_norm(self.astype(dtype), 2 if p is None else p)
+    return p_norm(self.astype(dtype), 2 if p is None else p)
 
 
 @TABLE.rule("aten.frobenius_norm.dim")
 def frobenius_norm(self: Array, dim: Sequence[int], keepdim: bool = False) -> Array:
     """frobenius_norm.dim(Tensor self, int[1] dim, bool keepdim=False) -> Tensor"""
-    return vector_norm(self, 2, tuple(dim) if dim else None, keepdim)
+    return p_norm(self, 2, tuple(dim) if dim else None, keepdim)
 
 
 @TABLE.rule("aten.dist.default")
 def distance(self: Array, other: Array, p: float = 2) -> Array:
     """dist(Tensor self, Tensor other, Scalar p=2) -> Tensor"""
-    return vector_norm(self - other, p)
+    return p_norm(self - other, p)
 
 
 @TABLE.rule("aten.cdist.default")
 def pairwise_distances(x1: Array, x2: Array, p: float = 2.0, compute_mode: int | None = None) -> Array:
     """cdist(Tensor x1, Tensor x2, float p=2., int? compute_mode=None) -> Tensor"""
-    return vector_norm(x1[..., :, None, :] - x2[..., None, :, :], p, (-1,))
+    return p_norm(x1[..., :, None, :] - x2[..., None, :, :], p, (-1,))
 
 
 @TABLE.rule("aten.pdist.default")
 def distances_within(self: Array, p: float = 2.0) -> Array:
     """pdist(Tensor self, float p=2.) -> Tensor"""
     rows, columns = jnp.triu_indices(self.shape[0], 1)
-    return vector_norm(self[rows] - self[columns], p, (-1,))
+    return p_norm(self[rows] - self[columns], p, (-1,))
 
 
 @TABLE.rule("aten.renorm.default")
 def renormalise(self: Array, p: float, dim: int, maxnorm: float) -> Array:
     """renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor"""
     axes = tuple(axis for axis in range(self.ndim) if axis != dim % self.ndim)
-    norms = vector_norm(self, p, axes, True)
+    norms = p_norm(self, p, axes, True)
     return jnp.where(norms > maxnorm, self * (maxnorm / (norms + 1e-7)), self)
