@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import regauge
 import regauge.conversion
 import regauge.measure.runner
 import regauge.verify
@@ -228,3 +229,9 @@ def test_without_a_report_the_document_is_still_written(stages: Stages, case: st
     assert comparison.html is None
     assert (tmp_path / "out" / "document.json").is_file()
     assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_the_python_functions_do_what_the_commands_do(stages: Stages, case: str, tmp_path: Path) -> None:
+    assert regauge.check(case, tmp_path / "out").equal
+    assert regauge.compare(case, tmp_path / "out", report=False).exit_code == 0
+    assert stages.calls == ALL

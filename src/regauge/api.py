@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regauge.errors import BadCase
 
 if TYPE_CHECKING:
+    from regauge.pipeline import Comparison
     from regauge.run.jax_model import JaxModel
+    from regauge.verify.result import Check
 
 
 def to_jax(
@@ -43,6 +46,43 @@ def to_jax(
     inputs = _inputs(module, args, kwargs)
     captured, weights, arrays, reference = in_memory.capture(module, inputs, train=train, dynamic=dynamic)
     return jax_model.build(captured, jax_model.Original(weights, arrays, reference), train)
+
+
+def check(case: str, out: str | Path = "build", **options: Any) -> Check:
+    """Convert a case and judge it against float64, in worker processes.
+
+    Args:
+        case: ``file.py:name``, ``package.module:name`` or a built-in name: workers load it by its name.
+        out: where results are kept; a later call with the same place resumes them.
+        options: fields of `regauge.pipeline.Options`: quick, fresh, timeout, interpreters.
+
+    Raises:
+        RegaugeError: the case cannot be read, captured or converted, or a worker failed.
+    """
+    from regauge.output import prepare_output, writing
+    from regauge.pipeline import Options, check_stage, convert_stage
+    from regauge.progress import Silence
+
+    place, chosen, silence = prepare_output(Path(out)), Options(**options), Silence()
+    with writing(place):
+        conversion = convert_stage(case, place, chosen, silence)
+        return check_stage(case, conversion, place, chosen, silence)
+
+
+def compare(case: str, out: str | Path = "build", **options: Any) -> Comparison:
+    """Convert a case, check it, measure both sides and write the report: the command ``regauge compare``.
+
+    Args:
+        case: ``file.py:name``, ``package.module:name`` or a built-in name.
+        out: where results are kept; a later call with the same place resumes them.
+        options: fields of `regauge.pipeline.Options`.
+
+    Raises:
+        RegaugeError: as `check`; what earlier stages found stays in `out`.
+    """
+    from regauge import pipeline
+
+    return pipeline.compare(case, Path(out), pipeline.Options(**options))
 
 
 def _inputs(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> tuple[Any, ...] | dict[str, Any]:
