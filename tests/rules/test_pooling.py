@@ -1,5 +1,3 @@
-from itertools import product
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -33,8 +31,11 @@ def windows(rank: int) -> list[Sample]:
         (threes, ones, ones, twos),
         (threes, twos, ones, twos, True),
     ]
-    found = [sample(f"max_pool{rank}d.default", t, *o) for t, o in product((x, ties), options)]
-    found += [sample(f"max_pool{rank}d_with_indices.default", t, *o) for t, o in product((x, ties), options)]
+    options = options if rank == 2 else options[2:5]
+    found = [sample(f"max_pool{rank}d.default", ties, *o) for o in options]
+    found += [sample(f"max_pool{rank}d_with_indices.default", ties, *o) for o in options]
+    if rank != 2:
+        return found
     found += [sample(f"max_pool{rank}d.default", x[0], threes), sample(f"max_pool{rank}d.default", x[:0], threes)]
     nothing = torch.full((1, 1, *IMAGES[rank]), -torch.inf)
     found.append(sample(f"max_pool{rank}d_with_indices.default", nothing, threes, twos, ones))
@@ -56,16 +57,15 @@ def averages(rank: int) -> list[Sample]:
     ]
     if rank > 1:
         found.append(sample(op, x, threes, twos, ones, True, True, 5))
-    return found
+    return found if rank == 2 else found[2:5] + found[7:]
 
 
 def adaptive(rank: int) -> list[Sample]:
     x, ties = normal(2, 3, *IMAGES[rank]), steps(2, 3, *IMAGES[rank])
-    sizes = [(1,) * rank, (3,) * rank, (5, 4, 3)[:rank], (11,) * rank]
-    found = [sample(f"adaptive_avg_pool{rank}d.default", x, size) for size in sizes]
-    found += [sample(f"adaptive_max_pool{rank}d.default", t, size) for t, size in product((x, ties), sizes)]
-    found += [sample(f"adaptive_{kind}_pool{rank}d.default", x[0], sizes[1]) for kind in ("avg", "max")]
-    return found
+    sizes = [(1,) * rank, (5, 4, 3)[:rank], (11,) * rank]
+    found = [sample(f"adaptive_avg_pool{rank}d.default", x, size) for size in sizes[: 4 - rank]]
+    found += [sample(f"adaptive_max_pool{rank}d.default", ties, size) for size in sizes[: 4 - rank]]
+    return [*found, *(sample(f"adaptive_{kind}_pool{rank}d.default", x[0], sizes[1]) for kind in ("avg", "max"))]
 
 
 def indices(*shape: int) -> torch.Tensor:
@@ -80,7 +80,9 @@ SAMPLES = [s for rank in (1, 2, 3) for s in windows(rank) + averages(rank) + ada
     sample("_adaptive_avg_pool3d.default", normal(2, 3, 7, 5, 6), (4, 3, 2)),
     sample("max_unpool2d.default", normal(2, 3, 3, 2), indices(2, 3, 3, 2), (6, 4)),
     sample("max_unpool2d.default", *OVERLAPPING, (3, 3)),
-    sample("max_unpool3d.default", normal(1, 2, 1, 2, 2), indices(1, 2, 2, 2).unsqueeze(2), (2, 3, 4), (2, 2, 2), (0, 0, 0)),
+    sample(
+        "max_unpool3d.default", normal(1, 2, 1, 2, 2), indices(1, 2, 2, 2).unsqueeze(2), (2, 3, 4), (2, 2, 2), (0, 0, 0)
+    ),
     sample("max_pool2d.default", torch.tensor([[[[0.0, torch.nan, 1.0, 2.0]]]]), (1, 2)),
     sample("max_pool2d.default", torch.arange(16).reshape(1, 1, 4, 4), (2, 2)),
 ]
@@ -91,9 +93,8 @@ def test_pooling(case: Sample) -> None:
     check(case)
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("ceil_mode", [False, True])
-@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize(("ceil_mode", "padding"), [(False, 0), (True, 1)])
 @pytest.mark.parametrize("kind", ["max", "dilated", "avg", "valid", "adaptive", "global"])
 def test_channels_last_is_the_same_function(rank: int, kind: str, padding: int, ceil_mode: bool) -> None:
     x = jnp.asarray(normal(2, 3, *IMAGES[rank]).numpy())

@@ -145,12 +145,6 @@ def test_multinomial_without_replacement() -> None:
     np.testing.assert_allclose(first, [0, 1 / 6, 2 / 6, 3 / 6], atol=0.1)
 
 
-def test_a_limit_says_that_too_few_probabilities_are_not_noticed() -> None:
-    (limit,) = TABLE.get("aten.multinomial.default").limits
-    assert limit.applies({"num_samples": 3, "replacement": False})
-    assert not limit.applies({"num_samples": 3, "replacement": True})
-
-
 @pytest.mark.parametrize("case", LIMITS, ids=str)
 def test_limits(case: LimitSample) -> None:
     check_limit(case)

@@ -20,10 +20,12 @@ def nearest(rank: int) -> list[Sample]:
     x = normal(2, 3, *IMAGES[rank])
     found = []
     for op in (f"upsample_nearest{rank}d", f"_upsample_nearest_exact{rank}d"):
-        found += [sample(f"{op}.default", x, size) for size in ((10, 13, 4)[:rank], (3, 2, 4)[:rank])]
-        found += [sample(f"{op}.default", x, (14,) * rank, *(2.1,) * rank)]
-        found += [sample(f"{op}.vec", x, None, [f] * rank) for f in (2.0, 3.0, 1.7, 0.6)]
-        found += [sample(f"{op}.vec", x, (10, 14, 8)[-rank:], None), sample(f"{op}.vec", x[:0], (4,) * rank, None)]
+        found.append(sample(f"{op}.default", x, (10, 13, 4)[:rank]))
+        found.append(sample(f"{op}.vec", x, None, [2.0] * rank))
+        if rank == 2:
+            found.append(sample(f"{op}.default", x, (14, 14), 2.1, 2.1))
+            found += [sample(f"{op}.vec", x, None, [f] * rank) for f in (3.0, 1.7, 0.6)]
+            found += [sample(f"{op}.vec", x, (10, 7), None), sample(f"{op}.vec", x[:0], (4, 4), None)]
     return found
 
 
@@ -31,10 +33,12 @@ def weighted(op: str, rank: int) -> list[Sample]:
     x = normal(2, 3, *IMAGES[rank])
     found = []
     for align in (False, True):
-        found += [sample(f"{op}.default", x, size, align) for size in ((10, 13, 4)[:rank], (3, 2, 1)[:rank])]
-        found += [sample(f"{op}.vec", x, None, align, [f] * rank) for f in (2.0, 1.7, 0.6)]
-        found += [sample(f"{op}.vec", x, (10, 13, 9)[:rank], align, None)]
-    found += [sample(f"{op}.default", x, (14,) * rank, False, *(2.1,) * rank)]
+        found.append(sample(f"{op}.default", x, (10, 2, 4)[:rank], align))
+        found.append(sample(f"{op}.vec", x, None, align, [1.7] * rank))
+    if rank == 2:
+        found += [sample(f"{op}.vec", x, None, align, [f] * rank) for align in (False, True) for f in (2.0, 0.6)]
+        found += [sample(f"{op}.vec", x, (1, 9), align, None) for align in (False, True)]
+        found.append(sample(f"{op}.default", x, (14, 14), False, 2.1, 2.1))
     return found
 
 

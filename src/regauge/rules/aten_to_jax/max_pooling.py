@@ -161,8 +161,8 @@ def max_pool2d(
     self: Array,
     kernel_size: Sizes,
     stride: Sizes = (),
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
+    padding: Sizes = (0, 0),
+    dilation: Sizes = (1, 1),
     ceil_mode: bool = False,
     channels_last: bool = False,
 ) -> Array:
@@ -180,8 +180,8 @@ def max_pool3d(
     self: Array,
     kernel_size: Sizes,
     stride: Sizes = (),
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
+    padding: Sizes = (0, 0, 0),
+    dilation: Sizes = (1, 1, 1),
     ceil_mode: bool = False,
     channels_last: bool = False,
 ) -> Array:
@@ -214,8 +214,8 @@ def max_pool2d_with_indices(
     self: Array,
     kernel_size: Sizes,
     stride: Sizes = (),
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
+    padding: Sizes = (0, 0),
+    dilation: Sizes = (1, 1),
     ceil_mode: bool = False,
 ) -> tuple[Array, Array]:
     """max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)"""  # noqa: E501
@@ -229,8 +229,8 @@ def max_pool3d_with_indices(
     self: Array,
     kernel_size: Sizes,
     stride: Sizes = (),
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
+    padding: Sizes = (0, 0, 0),
+    dilation: Sizes = (1, 1, 1),
     ceil_mode: bool = False,
 ) -> tuple[Array, Array]:
     """max_pool3d_with_indices(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=0, int[3] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)"""  # noqa: E501
