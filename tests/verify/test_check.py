@@ -104,6 +104,19 @@ def test_a_model_that_rejects_its_inputs_is_a_bad_case(handmade: Get, tmp_path: 
     assert "mat1 and mat2" in caught.value.received
 
 
+@pytest.mark.slow
+def test_a_model_that_draws_other_random_numbers_is_not_checked(handmade: Get, tmp_path: Path) -> None:
+    subject = handmade("adamw").copy(tmp_path / "folder")
+    original = Path(subject.case.rpartition(":")[0]).read_text(encoding="utf-8")
+    noisy = original.replace("self.norm(self.conv(images))", "self.norm(self.conv(images + torch.rand_like(images)))")
+    assert noisy != original
+    (tmp_path / "noisy.py").write_text(noisy, encoding="utf-8")
+    check = check_folder(f"{tmp_path / 'noisy.py'}:case", subject.folder, tmp_path, options=CheckOptions(float32=False))
+    outputs = [tier for tier in check.tiers if tier.name.startswith("tier 1")]
+    assert [tier.verdict for tier in outputs] == ["not checked"]
+    assert "two runs of the original differ" in outputs[0].why
+
+
 def test_a_folder_that_is_not_whole_is_refused(handmade: Get, tmp_path: Path) -> None:
     subject = handmade("adamw").copy(tmp_path / "folder")
     (subject.folder / "model.py").unlink()

@@ -116,7 +116,7 @@ MUTATIONS = [
     Mutation("padding SAME at stride 2", "adamw", model("padding=1", 'padding="SAME"'), "tier 1 outputs", "conv"),
     Mutation("bias left out", "adamw", model("padding=1,", "padding=1, use_bias=False,"), "weights", "conv.bias"),
     Mutation("stopped gradient", "adamw", model("mean, var = x.mean(axes), x.var(axes)", "mean, var = "
-             "lax.stop_gradient(x.mean(axes)), x.var(axes)"), "tier 1 gradients", "conv.weight", slow=False),
+             "lax.stop_gradient(x.mean(axes)), x.var(axes)"), "tier 1 gradients", "conv.weight"),
     Mutation("statistics in the wrong mode", "adamw", model("if self.use_running_average:", "if True:"),
              "tier 1 outputs", "norm"),
     Mutation("sign flip", "adamw", model("(x - mean) *", "(mean - x) *"), "tier 1 outputs", "norm"),
@@ -138,7 +138,7 @@ MUTATIONS = [
     Mutation("attention scale left out", "encoder", model(" * 8**-0.5", ""), "tier 1 outputs", "block.proj"),
     Mutation("query and key exchanged", "encoder", model("q, k, v =", "k, q, v ="), "tier 1 outputs", "block"),
     Mutation("mask of -inf", "encoder", model("-1e4, scores", "-jnp.inf, scores"), "tier 1 outputs",
-             "on fully masked row", slow=False),
+             "on fully masked row"),
     Mutation("gradient of the padding row", "encoder", model("lax.stop_gradient(words)", "words"), "tier 1 gradients",
              "words"),
     Mutation("another integer", "encoder", model("jnp.argmax(", "jnp.argmin("), "tier 1 outputs", "outputs.best"),

@@ -92,7 +92,7 @@ class DropoutControl(TorchDispatchMode):
 
 
 @contextmanager
-def controlled(widen: bool, dropout: Literal["off", "masks", "free"]) -> Iterator[DropoutControl]:
+def controlled(widen: bool, dropout: Literal["off", "masks", "free"], seed: int = 0) -> Iterator[DropoutControl]:
     """Arithmetic of one evaluation: deterministic random numbers, and attention in its formula where it must be exact.
 
     Fused attention has no float64 kernel on some devices and draws its own dropout, so float64 and masked runs take
@@ -105,7 +105,7 @@ def controlled(widen: bool, dropout: Literal["off", "masks", "free"]) -> Iterato
     backends = [backend for backend in backends if backend not in (SDPBackend.ERROR, SDPBackend.OVERRIDEABLE)]
     try:
         with torch.random.fork_rng(), sdpa_kernel(backends), control:
-            torch.manual_seed(0)
+            torch.manual_seed(seed)
             if widen:
                 with Widen():
                     yield control

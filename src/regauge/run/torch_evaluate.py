@@ -67,12 +67,13 @@ class TorchEvaluator:
 
         In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state.
         """
-        with self._kept(), controlled(self.widen, task["dropout"]) as control, perturbed(self.model, task.get("noise")):
+        control = controlled(self.widen, task["dropout"], task.get("seed", 0))
+        with self._kept(), control as dropout, perturbed(self.model, task.get("noise")):
             self.model.train(task["mode"] == "train")
             noise = task.get("noise") if task.get("noisy_inputs") else None
             leaves, floats = self._leaves(task["input"], gradients=True, noise=noise)
             outputs, loss = self._evaluate(leaves)
-            calls = list(control.calls)
+            calls = list(dropout.calls)
             found = self._gradients(loss, floats)
             arrays = {**named_outputs(outputs), "loss": numpy_of(loss), **found[0]}
             arrays |= {f"state.{name}": numpy_of(buffer) for name, buffer in self.model.named_buffers()}

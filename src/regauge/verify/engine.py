@@ -110,12 +110,7 @@ class _Run:
         self.trains = self.spec is not None
         self.sets = self._write_inputs()
         self._evaluate()
-        tiers = [
-            weights_tier(self.found, "weights"),
-            *self._step_tiers(),
-            *self._training_tiers(),
-            randomness_tier(self.found, "randomness", step_id(0, "train", "masks")),
-        ]
+        tiers = [weights_tier(self.found, "weights"), *self._function_tiers()]
         verdict = _overall(tiers)
         where = ""
         if verdict == "different" and self.options.locate:
@@ -224,10 +219,15 @@ class _Run:
             and (dropout == "off" or item.purpose == "typical")
         ]
 
-    def _step_tiers(self) -> list[Tier]:
+    def _function_tiers(self) -> list[Tier]:
         if not self._is_repeatable():
             why = "two runs of the original differ: it draws random numbers that the check does not control"
-            return [Tier("tier 1 outputs", "not checked", why=why), Tier("tier 2 outputs", "not checked", why=why)]
+            names = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
+            return [Tier(name, "not checked", why=why) for name in names]
+        randomness = randomness_tier(self.found, "randomness", step_id(0, "train", "masks"))
+        return [*self._step_tiers(), *self._training_tiers(), randomness]
+
+    def _step_tiers(self) -> list[Tier]:
         tiers: list[Tier] = []
         for mode in plan.MODES:
             tiers += same_function_tiers(self.found, self._passes(mode), mode)
