@@ -237,3 +237,11 @@ def test_devices_of_different_kinds_are_not_compared() -> None:
     (effect,) = compute_effects(plan(EAGER, JIT), found)
     assert effect.verdict == "not comparable"
     assert effect.note == "jax jit ran on gpu, torch eager on cpu"
+
+
+@pytest.mark.parametrize(("load", "busy"), [(2.5, False), (13.0, True)])
+def test_a_busy_machine_is_told(load: float, busy: bool) -> None:
+    environment = {"device": {"kind": "cpu"}, "load": load, "cpus": 2}
+    found = [launch(v, b, 1.0 + b / 100, environment=environment) for b in range(7) for v in (EAGER, JIT)]
+    (effect,) = compute_effects(plan(EAGER, JIT), found)
+    assert ("load of 6.5 on each CPU" in effect.note) == busy

@@ -120,9 +120,10 @@ def worker_variables(threads: int, caches: Path, source: random.Random) -> dict[
 
 
 def context() -> dict[str, Any]:
-    """What is recorded before a launch and never gated on: load, stolen time so far, free memory."""
+    """What is recorded before a launch and never gated on: CPUs and load, stolen time so far, free memory."""
     steal = getattr(psutil.cpu_times(), "steal", 0.0)
     return {
+        "cpus": psutil.cpu_count(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "steal_seconds": steal,
         "memory_available": psutil.virtual_memory().available,

@@ -29,6 +29,8 @@ FEWEST_FOR_T = 3
 NOTE_SEPARATOR = "; "
 # Declared before any launch: a block whose CPU time the host gave to others beyond this share is left out.
 MOST_STEAL = 0.10
+# Load on each CPU above which a note says that the machine was busy with something else.
+BUSY_LOAD = 1.5
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def compute_effects(plan: MeasurementPlan, measurements: Iterable[Measurement]) 
             effect = paired_effect(differences[name], plan.margin)
             effect = replace(effect, task=task, variant=name, reference=plan.reference.name)
             effect = _with_holm(effect, significant, len(others))
-            effects.append(_with_devices(effect, stored))
+            effects.append(_with_load(_with_devices(effect, stored), stored))
     return tuple(effects)
 
 
@@ -265,6 +267,16 @@ def _with_devices(effect: Effect, measurements: Iterable[Measurement]) -> Effect
         return effect
     note = f"{effect.variant} ran on {'/'.join(sorted(own))}, {effect.reference} on {'/'.join(sorted(other))}"
     return replace(effect, verdict="not comparable", note=note)
+
+
+def _with_load(effect: Effect, measurements: Iterable[Measurement]) -> Effect:
+    """A note if other programs kept the machine busy: the launches themselves make a load of one a CPU at most."""
+    timed = [m.environment for m in measurements if m.task == effect.task and m.purpose == "time" and m.status == "ok"]
+    shares = [e["load"] / e["cpus"] for e in timed if e.get("load") is not None and e.get("cpus")]
+    if not shares or float(np.median(shares)) <= BUSY_LOAD:
+        return effect
+    note = f"other programs kept the machine busy, with a load of {np.median(shares):.1f} on each CPU"
+    return replace(effect, note=NOTE_SEPARATOR.join(filter(None, (effect.note, note))))
 
 
 def blocks_needed(differences: Sequence[float], margin: float) -> int:
