@@ -114,6 +114,25 @@ def test_bounds_that_the_code_sets_are_kept():
     assert bounds == {"batch": (2, None), "sequence": (2, 16)}
 
 
+def test_inputs_through_double_star_have_fixed_sizes():
+    class Anything(nn.Module):
+        def forward(self, **inputs):
+            return inputs["x"] * 2
+
+    captured = assert_captures(Anything(), {"x": torch.randn(3, 4)}, train=False)
+    assert codes(captured) == [("C110", "x")]
+    assert "**kwargs" in captured.graph.findings[0].text
+
+
+def test_functions_keep_the_names_of_their_parameters():
+    captured = capture_module(
+        lambda left, right: left + right, {"left": torch.ones(3), "right": torch.ones(3)}, train=False
+    )
+    assert [value.name for value in captured.graph.inputs] == ["left", "right"]
+    assert captured.graph.inputs[0].spec.shape == (Sym("batch"),)
+    assert [value.name for value in capture_module(torch.sin, (torch.ones(3),), train=False).graph.inputs] == ["args_0"]
+
+
 def test_none_fixes_all_sizes():
     captured = capture_module(Flatten(), (torch.randn(4, 3, 4),), train=False, dynamic=None)
     assert captured.graph.symbols == ()

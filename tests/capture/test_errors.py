@@ -97,8 +97,16 @@ class Strides(nn.Module):
 
 class GivesOut(nn.Module):
     def forward(self, x):
-        y = torch.empty(3, 4)
-        torch.add(x, 1, out=y)  # line: GivesOut
+        values, places = torch.empty(3), torch.empty(3, dtype=torch.int64)
+        torch.max(x, 1, out=(values, places))  # line: GivesOut
+        return values
+
+
+class WritesWithoutGradient(nn.Module):
+    def forward(self, x):
+        y = x * 2
+        with torch.no_grad():
+            y.mul_(3)  # line: WritesWithoutGradient
         return y
 
 
@@ -125,7 +133,8 @@ CASES = [
     (Autocast(), (X,), CaptureError, "C132", ".to("),
     (Transposes(), (X,), CaptureError, "C130", "y = x.t("),
     (Strides(), (X,), CaptureError, "C130", "torch.where"),
-    (GivesOut(), (X,), CaptureError, "C130", "without out="),
+    (GivesOut(), (X,), CaptureError, "C130", "without in-place"),
+    (WritesWithoutGradient(), (X,), CaptureError, "C133", "new name"),
     (Packs(), (torch.randn(2, 3, 4), torch.tensor([3, 2])), CaptureError, "C107", "padded batch"),
 ]
 
@@ -223,6 +232,11 @@ def test_weights_without_numbers_and_sparse_ones():
     sparse.register_buffer("table", torch.eye(3).to_sparse())
     with pytest.raises(CaptureError, match="table is sparse"):
         capture_module(sparse, (X,), train=False)
+
+
+def test_lazy_weights():
+    with pytest.raises(BadCase, match="has no shape yet"):
+        capture_module(nn.LazyLinear(3), (X,), train=False)
 
 
 def test_a_loss_that_reads_the_model():

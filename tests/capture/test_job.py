@@ -42,7 +42,7 @@ def test_files_of_a_training_case(tmp_path):
     assert about["targets"] == {"leaf": "targets"}
     assert about["outputs"] == {"dict": {"logits": {"leaf": "outputs.logits"}, "nothing": {"none": True}}}
     assert {"load", "run", "export", "functionalise", "loss", "write"} <= about["seconds"].keys()
-    assert not (tmp_path / "eval.json").exists()
+    assert not (tmp_path / "graph_eval.json").exists()
     for name in ("graph.json", "loss.json"):
         check_graph(graph_from_json(read(tmp_path / name)))
 

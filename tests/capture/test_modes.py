@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from comparing import assert_captures, assert_same, ops, run_graph
@@ -123,7 +124,7 @@ def test_the_two_modes_of_every_torch_layer_compare_equal():
             self.encoder = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, batch_first=True)
             self.lstm = nn.LSTM(4, 4, 2, dropout=0.2, batch_first=True)
             self.norm = nn.BatchNorm1d(4)
-            self.drop = nn.Dropout1d(0.3)
+            self.drop = nn.Dropout(0.3)
 
         def forward(self, x):
             y, _ = self.lstm(self.encoder(x))
@@ -133,6 +134,24 @@ def test_the_two_modes_of_every_torch_layer_compare_equal():
     train, evaluation = (capture_module(model, (torch.randn(3, 5, 4),), train=mode).graph for mode in (True, False))
     assert training_mode.differences(train, evaluation) == []
     assert training_mode.differences(train, capture_module(Noise(), (torch.randn(3, 4),), train=False).graph)
+
+
+def test_spectral_norm_is_two_graphs_and_its_vectors_have_no_gradient():
+    model = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4))
+    inputs = (torch.randn(3, 4),)
+    captured = assert_captures(model, inputs, train=True)
+    assert captured.graph_eval is not None
+    assert_same(run_graph(captured.graph_eval, captured.tensors, inputs).outputs, model.eval()(*inputs))
+    detached = {n.outputs[0].name for n in captured.graph.nodes if n.op == "aten.detach.default"}
+    assert {value for _, value in captured.graph.mutations} <= detached
+
+
+@pytest.mark.parametrize("layer", [nn.AlphaDropout(0.3), nn.Dropout1d(0.3), nn.FeatureAlphaDropout(0.3), nn.RReLU()])
+def test_random_layers_without_a_switch_of_their_own_are_two_graphs(layer):
+    inputs = (torch.randn(3, 4, 5),)
+    captured = assert_captures(layer, inputs, train=True)
+    assert captured.graph_eval is not None
+    assert_same(run_graph(captured.graph_eval, captured.tensors, inputs).outputs, layer.eval()(*inputs))
 
 
 def test_the_watch_sees_own_lines_only():

@@ -80,3 +80,22 @@ def op_name(target: Any) -> str:
     if isinstance(target, torch._ops.HigherOrderOperator):
         return f"higher_order.{target.name()}"
     return getattr(target, "__name__", str(target))
+
+
+def is_tensor(node: fx.Node) -> bool:
+    """Whether a traced result is one tensor."""
+    return isinstance(node.meta.get("val"), torch.Tensor)
+
+
+def shares_memory(node: fx.Node, source: fx.Node) -> bool:
+    """Whether two traced tensors are the same memory: fake tensors keep the identity of their storage."""
+    a, b = node.meta["val"], source.meta["val"]
+    return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+def attribute(node: fx.Node) -> Any:
+    """What a `get_attr` node stands for: a sub-graph."""
+    found: Any = node.graph.owning_module
+    for part in str(node.target).split("."):
+        found = getattr(found, part)
+    return found

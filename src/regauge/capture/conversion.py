@@ -40,7 +40,7 @@ class Conversion:
         specs = {spec.name: spec for spec in self.owned.specs}
         floats = {name for name, value in self.arrays if value.is_floating_point() or value.is_complex()}
         trained = {p for p, weight in self.owned.readers.items() if specs[weight].trainable}
-        walk = Functionaliser(self.program.graph_module, self.sizes, floats | trained)
+        walk = Functionaliser(self.sizes, floats | trained)
         held = self._take(walk, {name: spec.role for name, spec in specs.items()})
         raw = walk.walk(self.program.graph)
         outputs, out_tree = self._outputs(walk, raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -32,6 +33,15 @@ def offered(tensor: torch.Tensor) -> list[int]:
         return []
     is_tokens = tensor.ndim >= 2 and not tensor.is_floating_point() and not tensor.is_complex()
     return [0, 1] if is_tokens else [0]
+
+
+def unnamed(model: torch.nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> list[str]:
+    """Keyword inputs that the model's forward takes through ``**kwargs``."""
+    if not isinstance(inputs, dict):
+        return []
+    parameters = inspect.signature(model.forward).parameters
+    named = {name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD}
+    return [name for name in inputs if name not in named]
 
 
 def shapes(model: torch.nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import traceback
+from dataclasses import dataclass
 
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from regauge.capture.functionalise import DataDependent
 from regauge.capture.source_lines import own_line, own_source
 from regauge.errors import BadCase, CaptureError
+from regauge.ir.graph import Origin
 
 _DATA_DEPENDENT = re.compile(
     r"data.dependent|Could not (guard|extract specialized integer)|unbacked|Dynamic control flow", re.IGNORECASE
@@ -18,6 +19,14 @@ _REWRITE = (
     "choose between values with torch.where(condition, a, b), keep conditions on shapes or on Python numbers that do "
     "not come from tensors, or leave that step out of the model"
 )
+
+
+@dataclass(frozen=True)
+class DataDependent:
+    """A node whose result, or the shape of it, depends on the values of tensors."""
+
+    op: str
+    origin: Origin
 
 
 def rejected(error: Exception, model: str) -> BadCase:

@@ -17,8 +17,20 @@ from torch import fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from regauge.capture import spelling
-from regauge.capture.arguments import bind, may_alias, named, op_name, operand, parameters, written
-from regauge.capture.inplace import functional, result_dtype
+from regauge.capture.arguments import (
+    attribute,
+    bind,
+    is_tensor,
+    may_alias,
+    named,
+    op_name,
+    operand,
+    parameters,
+    shares_memory,
+    written,
+)
+from regauge.capture.failures import DataDependent
+from regauge.capture.inplace import functional, functional_of_out, result_dtype
 from regauge.capture.memory import Arguments, Step, View, read, whole, write
 from regauge.capture.sizes import Sizes, dtype_name
 from regauge.capture.source_lines import origin_of
@@ -26,35 +38,23 @@ from regauge.dtypes import kind
 from regauge.errors import CaptureError
 from regauge.ir.graph import Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs
 
-# What a node of torch.fx stands for: a tensor, several, or something that is known or computed from sizes.
-Held = Any
-
-
-@dataclass(frozen=True)
-class DataDependent:
-    """A node whose result, or the shape of it, depends on the values of tensors."""
-
-    op: str
-    origin: Origin
-
 
 @dataclass
 class Functionaliser:
     """The walk over one exported graph.
 
     Args:
-        module: the exported graph with its sub-graphs.
         sizes: names and text of symbolic sizes.
         trainable: names of placeholders that gradients flow into.
     """
 
-    module: fx.GraphModule
     sizes: Sizes
     trainable: set[str]
     nodes: list[Node] = field(default_factory=list)
     data_dependent: list[DataDependent] = field(default_factory=list)
-    _env: dict[fx.Node, Held] = field(default_factory=dict)
+    _env: dict[fx.Node, Any] = field(default_factory=dict)  # a `View`, a list of them, a number, a `Sym`
     _names: set[str] = field(default_factory=set)
+    _inside: set[str] | None = None  # values made in the torch.no_grad region that the walk is in
     _carries: set[str] = field(default_factory=set)  # values that a gradient flows through
 
     # what the graph takes and gives ----------------------------------------------------------------------------
@@ -68,7 +68,7 @@ class Functionaliser:
         self._env[node] = view
         return view
 
-    def hold(self, node: fx.Node, held: Held) -> None:
+    def hold(self, node: fx.Node, held: Any) -> None:
         """Say what a placeholder stands for: the tensor of another one, or a constant."""
         self._env[node] = held
 
@@ -83,7 +83,7 @@ class Functionaliser:
             if node.op == "call_function":
                 self._call(node)
             elif node.op == "get_attr":
-                self._env[node] = _attribute(node)
+                self._env[node] = attribute(node)
             elif node.op == "output":
                 outputs = tuple(node.args[0])  # type: ignore[arg-type]
         return outputs
@@ -159,12 +159,19 @@ class Functionaliser:
     def _resolve(self, node: fx.Node) -> Operand:
         return self._operand(self._env[node])
 
-    def _operand(self, held: Held) -> Operand:
+    def _operand(self, held: Any) -> Operand:
         if isinstance(held, View):
-            return Ref(read(held, self._emit))
+            return Ref(self._read(held))
         if isinstance(held, list):
             return tuple(self._operand(item) for item in held)
         return held
+
+    def _read(self, view: View) -> str:
+        return read(view, self._emit)
+
+    def _detach(self, value: str, spec: TensorSpec, origin: Origin) -> str:
+        results = [(f"{value}_detached", spec)]
+        return self._emit("aten.detach.default", {"self": Ref(value)}, results, origin)[0]
 
     def _specs(self, node: fx.Node, origin: Origin) -> list[TensorSpec]:
         val = node.meta["val"]
@@ -184,6 +191,8 @@ class Functionaliser:
         values = tuple(Value(self._unique(name), spec) for name, spec in results)
         node = Node(op, named(arguments), values, (), origin)
         self.nodes.append(node)
+        if self._inside is not None:
+            self._inside.update(value.name for value in values)
         if op != "aten.detach.default" and any(name in self._carries for name in node_inputs(node)):
             self._carries.update(v.name for v in values if kind(v.spec.dtype) in ("float", "complex"))
         return [value.name for value in values]
@@ -202,20 +211,22 @@ class Functionaliser:
         view: View = self._env[source]
         name = str(node.target)
         if name == "aten.detach_.default":
-            self._write(view, read(self._detached(view, origin), self._emit), origin)
+            value = self._read(view)
+            if value in self._carries:
+                self._write(view, self._detach(value, view.spec, origin), origin)
             return view
         copies = name in ("aten.clone.default", "aten.lift_fresh_copy.default")
-        if not copies and (name != "aten.contiguous.default" or _shares_memory(node, source)):
+        if not copies and (name != "aten.contiguous.default" or shares_memory(node, source)):
             return view
-        return whole(read(view, self._emit), view.spec)
+        return whole(self._read(view), view.spec)
 
     def _cast(self, node: fx.Node, source: fx.Node, origin: Origin) -> View:
         """All ways to convert dtypes as `aten.to.dtype`; a cast to the dtype that is there disappears."""
         view: View = self._env[source]
         spec = self.sizes.spec(node.meta["val"])
         if spec.dtype == view.spec.dtype:
-            return view if _shares_memory(node, source) else whole(read(view, self._emit), spec)
-        return whole(spelling.to(self._emit, read(view, self._emit), spec, node.name, origin), spec)
+            return view if shares_memory(node, source) else whole(self._read(view), spec)
+        return whole(spelling.to(self._emit, self._read(view), spec, node.name, origin), spec)
 
     def _broadcast(self, node: fx.Node, index: int, origin: Origin) -> View:
         """One result of `broadcast_tensors`: the tensor itself where it has the common shape already."""
@@ -223,19 +234,19 @@ class Functionaliser:
         spec = self.sizes.spec(node.meta["val"][index])
         if spec == view.spec:
             return view
-        return whole(spelling.expand(self._emit, read(view, self._emit), spec, f"{node.name}_{index}", origin), spec)
+        return whole(spelling.expand(self._emit, self._read(view), spec, f"{node.name}_{index}", origin), spec)
 
     def _view(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
         """An operator whose result looks at the memory of its first argument."""
         name = str(node.target)
         data = next(iter(raw))
         parent = self._env[raw[data]] if isinstance(raw[data], fx.Node) else None
-        aliases = name not in spelling.MAYBE_COPIES or _shares_memory(node, raw[data])
+        aliases = name not in spelling.MAYBE_COPIES or shares_memory(node, raw[data])
         if name == "aten.dropout.default":
             aliases = not raw["train"]
         if not isinstance(parent, View) or not aliases:
             if isinstance(parent, View) and self._is_identity(node, raw, parent):
-                self._env[node] = whole(read(parent, self._emit), parent.spec)
+                self._env[node] = whole(self._read(parent), parent.spec)
                 return
             self._plain(node, name, raw, origin)
             return
@@ -256,7 +267,7 @@ class Functionaliser:
         if name == "aten.slice.Tensor":
             return raw["start"] in (None, 0) and raw["end"] in (None, 2**63 - 1) and raw["step"] == 1
         if name == "aten.detach.default":
-            return read(parent, self._emit) not in self._carries
+            return self._read(parent) not in self._carries
         if name in spelling.SHAPES:
             return self.sizes.spec(node.meta["val"]) == parent.spec
         return False
@@ -264,13 +275,13 @@ class Functionaliser:
     def _in_place(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
         """An operator that writes to its first argument."""
         target: Any = node.target
-        data = next(iter(raw))
+        data = "out" if written(target) == ("out",) else next(iter(raw))
         if written(target) != (data,) or not isinstance(raw[data], fx.Node):
             raise CaptureError(
                 f"{target} writes to {', '.join(written(target))}",
                 code="C130",
                 where=origin.line or origin.path,
-                next="write it without out= and without in-place operations",
+                next="write it without in-place operations",
             )
         view: View = self._env[raw[data]]
         packet = str(target).split(".")[1]
@@ -278,7 +289,7 @@ class Functionaliser:
         if packet in ("copy_", "fill_", "zero_"):
             given = raw.get("src", raw.get("value"))
             source = self._env[given] if isinstance(given, fx.Node) else given
-            new = spelling.filled(self._emit, view, source, name, origin)
+            new = spelling.filled(self._emit, self._read, view, source, name, origin)
         else:
             new = self._computed(target, view, raw, name, origin)
         self._write(view, new, origin)
@@ -294,12 +305,27 @@ class Functionaliser:
                 why="a JAX function cannot change what it is given; only buffers are carried along as state",
                 next="work on a copy (x = x.clone()), or make a tensor attribute a buffer with register_buffer",
             )
+        if self._inside is not None and view.memory.value not in self._inside:
+            if view.memory.value in self._carries:
+                raise CaptureError(
+                    "the model changes a tensor that has a gradient in place inside torch.no_grad",
+                    code="C133",
+                    where=origin.line or origin.path,
+                    why="its gradient would then be that of another computation than the one that was run",
+                    next="write the result to a new name, or leave torch.no_grad",
+                )
+            if new in self._carries:
+                new = self._detach(new, view.spec, origin)
         write(view, new, self._emit, origin)
 
     def _computed(self, target: Any, view: View, raw: dict[str, Any], name: str, origin: Origin) -> str:
-        op = functional(target, origin)
+        if written(target) == ("out",):
+            op = functional_of_out(target, origin)
+            raw = {key: value for key, value in raw.items() if key != "out"}
+        else:
+            op = functional(target, origin)
         raw = {key: value for (key, _, _), value in zip(parameters(op), raw.values(), strict=True)}
-        tensors = {k: v.meta["val"] for k, v in raw.items() if isinstance(v, fx.Node) and _is_tensor(v)}
+        tensors = {k: v.meta["val"] for k, v in raw.items() if isinstance(v, fx.Node) and is_tensor(v)}
         dtype = dtype_name(result_dtype(op, raw, tensors))
         spec = TensorSpec(view.spec.shape, dtype)
         arguments = self._arguments(raw)
@@ -327,7 +353,7 @@ class Functionaliser:
         name = op_name(node.target)
         if name == "higher_order.wrap_with_set_grad_enabled":
             enabled, body, *given = node.args
-            self._inline(node, body, given, stop_gradient=not enabled)
+            self._inline(node, body, given, without_gradient=not enabled)
         elif name == "higher_order.wrap_with_autocast":
             _, dtype, enabled, _, body, *given = node.args
             if enabled:
@@ -338,7 +364,7 @@ class Functionaliser:
                     why="autocast chooses dtypes operator by operator, which JAX does not have",
                     next="convert dtypes where you want them: x.to(torch.bfloat16), or model.to(torch.bfloat16)",
                 )
-            self._inline(node, body, given, stop_gradient=False)
+            self._inline(node, body, given, without_gradient=self._inside is not None)
         else:
             raw = {f"argument_{i}": value for i, value in enumerate(node.args)}
             if not isinstance(node.meta.get("val"), torch.Tensor | list | tuple):
@@ -351,43 +377,22 @@ class Functionaliser:
         nodes = self._env[body].graph.nodes
         return next((line for node in nodes if (line := origin_of(node.meta).line)), "")
 
-    def _inline(self, node: fx.Node, body: Any, given: list[Any], stop_gradient: bool) -> None:
+    def _inline(self, node: fx.Node, body: Any, given: list[Any], without_gradient: bool) -> None:
         """The nodes of a region in its place; without gradients, what leaves it is detached."""
         inner: fx.GraphModule = self._env[body]
         outside = [self._env[item] if isinstance(item, fx.Node) else item for item in given]
         for placeholder, held in zip(inner.graph.find_nodes(op="placeholder"), outside, strict=True):
             self._env[placeholder] = held
+        outer = self._inside
+        self._inside = (outer if outer is not None else set()) if without_gradient else None
+        left = self.walk(inner.graph)
+        self._inside = outer
         results = []
-        for item in self.walk(inner.graph):
+        for item in left:
             held = self._env[item] if isinstance(item, fx.Node) else item
             passed = any(held is other for other in outside)
-            if stop_gradient and not passed and isinstance(held, View):
-                held = self._detached(held, origin_of(item.meta, origin_of(node.meta)))
+            if without_gradient and not passed and isinstance(held, View) and self._read(held) in self._carries:
+                origin = origin_of(item.meta, origin_of(node.meta))
+                held = whole(self._detach(self._read(held), held.spec, origin), held.spec)
             results.append(held)
         self._env[node] = results
-
-    def _detached(self, view: View, origin: Origin) -> View:
-        value = read(view, self._emit)
-        if value not in self._carries:
-            return view
-        return whole(
-            self._emit("aten.detach.default", {"self": Ref(value)}, [(f"{value}_detached", view.spec)], origin)[0],
-            view.spec,
-        )
-
-
-def _is_tensor(node: fx.Node) -> bool:
-    return isinstance(node.meta.get("val"), torch.Tensor)
-
-
-def _shares_memory(node: fx.Node, source: fx.Node) -> bool:
-    """Whether two traced tensors are the same memory: fake tensors keep the identity of their storage."""
-    a, b = node.meta["val"], source.meta["val"]
-    return a.untyped_storage()._cdata == b.untyped_storage()._cdata
-
-
-def _attribute(node: fx.Node) -> Any:
-    found: Any = node.graph.owning_module
-    for part in str(node.target).split("."):
-        found = getattr(found, part)
-    return found

@@ -51,6 +51,29 @@ def functional(op: Any, origin: Origin) -> Any:
     return found
 
 
+def functional_of_out(op: Any, origin: Origin) -> Any:
+    """The overload that returns what an ``out=`` overload writes: the one with the same other arguments.
+
+    Raises:
+        CaptureError: there is none.
+    """
+    wanted = [name for name, _, _ in parameters(op) if name != "out"]
+    packet = op.overloadpacket
+    for overload in packet.overloads():
+        found = getattr(packet, overload)
+        same_types = [str(a.type) for a in found._schema.arguments] == [
+            str(a.type) for a in op._schema.arguments if a.name != "out"
+        ]
+        if [name for name, _, _ in parameters(found)] == wanted and same_types:
+            return found
+    raise CaptureError(
+        f"{op} has no counterpart that returns its result",
+        code="C130",
+        where=origin.line or origin.path,
+        next="write the computation without out=",
+    )
+
+
 def result_dtype(op: Any, arguments: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> torch.dtype:
     """The dtype that a functional overload gives, which the in-place one casts back to that of its first argument.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from regauge.capture.memory import Arguments, Emit, View, read
+from regauge.capture.memory import Arguments, Emit, View
 from regauge.ir.graph import DType, Origin, Ref, TensorSpec
 
 # Same elements, another spelling: no meaning without memory.
@@ -48,24 +49,25 @@ def expand(emit: Emit, value: str, spec: TensorSpec, name: str, origin: Origin) 
     return emit("aten.expand.default", arguments, [(name, spec)], origin)[0]
 
 
-def filled(emit: Emit, view: View, source: Any, name: str, origin: Origin) -> str:
+def filled(emit: Emit, value_of: Callable[[View], str], view: View, source: Any, name: str, origin: Origin) -> str:
     """What a tensor holds after `copy_`, `fill_` or `zero_`.
 
     Args:
         emit: makes nodes.
+        value_of: gives the graph value of a view.
         view: the tensor that is written to.
         source: a `View`, a number or a `Sym`; None for zeros.
         name: wanted name of the new value.
         origin: of the operation.
     """
     if isinstance(source, View):
-        value, spec = read(source, emit), source.spec
+        value, spec = value_of(source), source.spec
         if spec.dtype != view.spec.dtype:
             spec = TensorSpec(spec.shape, view.spec.dtype)
             value = to(emit, value, spec, name, origin)
         return value if spec.shape == view.spec.shape else expand(emit, value, view.spec, name, origin)
     like: Arguments = {"dtype": None, "layout": None, "device": None, "pin_memory": None, "memory_format": None}
-    now = Ref(read(view, emit))
+    now = Ref(value_of(view))
     if source is None:
         return emit("aten.zeros_like.default", {"self": now, **like}, [(name, view.spec)], origin)[0]
     arguments: Arguments = {"self": now, "fill_value": source, **like}

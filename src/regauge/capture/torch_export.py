@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -78,8 +79,7 @@ def capture_module(
         BadCase: the model rejects the inputs, or weights or outputs are not finite.
         CaptureError: the model cannot be captured; the message names the person's own line.
     """
-    module = model if isinstance(model, nn.Module) else FunctionModule(model)
-    name = type(module).__name__ if isinstance(model, nn.Module) else getattr(model, "__name__", "the function")
+    module, name = _as_module(model)
     weights.require_usable(module)
     stages = _Stages()
     with training_mode.unchanged(module):
@@ -95,13 +95,13 @@ def capture_module(
         program, reads = _export(module, example, dynamic, name, stages)
         graph, tensors = _convert(module, program, name, stages)
         graph_eval = None
-        if train and reads.that_matter():
+        if train and (reads.that_matter() or training_mode.has_switches_of_its_own(graph)):
             training_mode.set_mode(module, False)
             graph_eval = _evaluation(module, example, dynamic, name, graph, stages)
     if frozen:
         stages.findings.append(training_mode.evaluation_finding(frozen))
-    if dynamic == "auto":
-        stages.findings += _fixed(program, example)
+    if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
+        stages.findings += _fixed(program)
     findings = tuple(dict.fromkeys(stages.findings))
     graph = replace(graph, findings=findings)
     return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds)
@@ -133,6 +133,18 @@ def capture_function(
             next="return what it needs from the model, so that it comes with the outputs",
         )
     return captured
+
+
+def _as_module(model: nn.Module | Callable[..., Any]) -> tuple[nn.Module, str]:
+    """The module to export, and what errors call it; a function keeps its own parameter names."""
+    function = model.function if isinstance(model, FunctionModule) else model
+    if isinstance(function, nn.Module):
+        return function, type(function).__name__
+    module = FunctionModule(function)
+    with suppress(ValueError, TypeError):  # builtins have no signature
+        inspect.signature(function)
+        module.forward = function  # type: ignore[method-assign]
+    return module, getattr(function, "__name__", "the function")
 
 
 # running and exporting -----------------------------------------------------------------------------------------------
@@ -206,7 +218,7 @@ def _export(
     began = time.perf_counter()
     try:
         with training_mode.watched() as reads, _quiet(), with_own_lines(model):
-            shapes = sizes_of_inputs.shapes(model, inputs) if dynamic == "auto" else dynamic
+            shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
             except Exception as error:
@@ -220,6 +232,16 @@ def _export(
         raise failures.not_captured(error, name) from error
     stages.add("export", began)
     return program, reads
+
+
+def _offered(model: nn.Module, inputs: Inputs, stages: _Stages) -> Any:
+    """The sizes that may become symbolic, in torch's notation; None where torch cannot take any."""
+    unnamed = sizes_of_inputs.unnamed(model, inputs)
+    if unnamed:
+        text = f"All sizes are fixed: {', '.join(unnamed)} reach forward through **kwargs, where export has no symbols."
+        stages.findings.append(Finding("C110", "warning", unnamed[0], text))
+        return None
+    return sizes_of_inputs.shapes(model, inputs)
 
 
 @contextmanager
@@ -252,7 +274,7 @@ def _evaluation(
     return graph
 
 
-def _fixed(program: ExportedProgram, inputs: Inputs) -> list[Finding]:
+def _fixed(program: ExportedProgram) -> list[Finding]:
     nodes = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
     tensors = [
         (spec.arg.name, nodes[spec.arg.name].meta["val"])

@@ -26,6 +26,8 @@ from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
 from regauge.ir.graph import Graph, Node, Operand, Ref, node_inputs, references
 
+# Code of torch that acts on layers from outside; what layers themselves do with the mode is known.
+_TORCH_NN = "/torch/nn/utils/"
 # Arguments through which a dropout learns the mode or its rate.
 _RATE_NAMES = frozenset({"dropout", "dropout_p", "attn_dropout", "attention_dropout", "p", "training", "train"})
 _DROPOUT_CALL = re.compile(r"(^|_)dropout[123]?d?$")
@@ -88,7 +90,7 @@ class _WatchedTraining:
         if module is None or "training" not in module.__dict__:
             raise AttributeError("training")
         caller = sys._getframe(1)
-        if is_own(caller.f_code.co_filename):
+        if is_own(caller.f_code.co_filename) or _TORCH_NN in caller.f_code.co_filename:
             self.reads.lines.add((caller.f_code.co_filename, caller.f_lineno))
         return module.__dict__["training"]
 
@@ -147,13 +149,21 @@ def _switches(call: ast.Call) -> Iterator[ast.Attribute]:
 
 # comparing the two modes ---------------------------------------------------------------------------------------------
 
-_DROPS = frozenset({"aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default"})
+# Operators with a switch that the converted module has no attribute for: evaluation is a graph of its own.
+_OWN_SWITCHES = frozenset(
+    f"aten.{name}.default" for name in ("feature_dropout", "alpha_dropout", "feature_alpha_dropout", "rrelu")
+)
 _SWITCHES: dict[str, dict[str, Operand]] = {
     "aten.scaled_dot_product_attention.default": {"dropout_p": 0.0},
     "aten.batch_norm.default": {"training": False},
     "aten.instance_norm.default": {"use_input_stats": True},
     **{f"aten.{kind}.input": {"train": False} for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
 }
+
+
+def has_switches_of_its_own(graph: Graph) -> bool:
+    """Whether evaluation differs by operators that no attribute of the converted module switches."""
+    return any(node.op in _OWN_SWITCHES for node in graph.nodes)
 
 
 def differences(a: Graph, b: Graph) -> list[Node]:
@@ -187,7 +197,7 @@ def _without_switches(graph: Graph) -> list[Node]:
     nodes = []
     for node in graph.nodes:
         node = replace(node, arguments=tuple((name, renamed(value)) for name, value in node.arguments))
-        if node.op in _DROPS:
+        if node.op == "aten.dropout.default":
             same[node.outputs[0].name] = node.argument("input")
             continue
         if node.op in _SWITCHES:

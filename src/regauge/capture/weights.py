@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 from torch.export.graph_signature import ExportGraphSignature, InputKind
+from torch.nn.parameter import is_lazy
 
 from regauge.capture.sizes import dtype_name
 from regauge.errors import BadCase, CaptureError
@@ -130,6 +131,8 @@ def require_usable(model: nn.Module) -> None:
     """
     broken: list[str] = []
     for name, tensor, is_parameter, _ in model_tensors(model):
+        if is_lazy(tensor):
+            raise BadCase(f"the weight {name} has no shape yet", code="B123", next="call the model once: it is lazy")
         if tensor.device.type == "meta":
             raise CaptureError(f"the weight {name} is on the meta device: it has no numbers", next="load the weights")
         if tensor.layout != torch.strided or tensor.is_quantized:

@@ -31,8 +31,8 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         name, root, number of nodes and weights, codes of the findings, seconds by stage. The directory holds
-        graph.json, eval.json (only if evaluation is other code than training), loss.json, weights.safetensors (with
-        the constants), loss_weights.safetensors, reference.safetensors and capture.json.
+        graph.json, graph_eval.json (only if evaluation is other code than training), loss.json, weights.safetensors
+        (with the constants), loss_weights.safetensors, reference.safetensors and capture.json.
 
     Raises:
         BadCase: the case cannot be read, the model rejects its inputs, or its loss is no scalar.
@@ -104,7 +104,7 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
             outputs = subject.call(subject.model, subject.inputs)
     if subject.loss is None:
         raise BadCase("the case has no loss")
-    loss = capture_function(subject.loss, (outputs, subject.targets), dynamic=dynamic)
+    loss = capture_function(subject.loss, (outputs, subject.targets), dynamic=dynamic, model=subject.model)
     skeleton, specs = loss.graph.out_tree, {v.name: v.spec for node in loss.graph.nodes for v in node.outputs}
     specs |= {value.name: value.spec for value in loss.graph.inputs}
     spec = specs.get(skeleton.get("leaf", ""))
@@ -123,9 +123,11 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
 
 
 def _write_graphs(captured: Captured, loss: Captured | None, out: Path) -> None:
+    for name in ("graph_eval.json", "loss.json", "loss_weights.safetensors"):
+        (out / name).unlink(missing_ok=True)  # of an earlier capture
     write_json(out / "graph.json", graph_to_json(captured.graph))
     if captured.graph_eval is not None:
-        write_json(out / "eval.json", graph_to_json(captured.graph_eval))
+        write_json(out / "graph_eval.json", graph_to_json(captured.graph_eval))
     save_tensors(captured.tensors, out / "weights.safetensors")
     if loss is not None:
         write_json(out / "loss.json", graph_to_json(loss.graph))
