@@ -53,6 +53,10 @@ SAMPLES = [
     ),
     sample("searchsorted.Tensor", normal(3, 5).sort(-1).values, normal(3, 2)),
     sample("searchsorted.Tensor", floats(2.0, 0.0, 1.0), floats(0.5, 1.5), sorter=ints(1, 2, 0)),
+    *(sample("bucketize.Scalar", 1.0, floats(0.0, 1.0, 2.0), **k) for k in ({}, {"right": True}, {"out_int32": True})),
+    *(sample("searchsorted.Scalar", floats(0.0, 1.0, 2.0), 1.0, **k) for k in ({}, {"side": "right"})),
+    sample("put.default", MATRIX, torch.tensor([[0, -1], [7, 3]]), normal(2, 2)),
+    sample("put.default", MATRIX, ints(0, 0, 7), normal(3), True),
 ]
 
 MASK = bools(5, 4)
@@ -67,6 +71,8 @@ LIMITS = [
     LimitSample("aten.one_hot.default", "num_classes is -1", (IDS,)),
     LimitSample("aten.nonzero.default", "always", (MATRIX,)),
     LimitSample("aten.masked_select.default", "always", (MATRIX, MASK)),
+    LimitSample("aten.nonzero_numpy.default", "always", (MATRIX,)),
+    LimitSample("aten.argwhere.default", "always", (MATRIX,)),
     LimitSample("aten._unique2.default", "always", (IDS,)),
 ]
 

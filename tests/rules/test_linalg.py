@@ -3,7 +3,7 @@
 import pytest
 import torch
 from harness import Sample, check, sample
-from values import normal
+from values import INF, normal
 
 REGULAR = normal(3, 3) + 3 * torch.eye(3)
 BATCH = normal(2, 3, 3) + 3 * torch.eye(3)
@@ -40,6 +40,16 @@ SAMPLES = [
     Sample("aten.linalg_svd.default", (normal(3, 2), False), no_gradient=NO_SIGN),
     *(sample("linalg_qr.default", x) for x in (REGULAR, normal(4, 3), BATCH)),
     *(sample(f"{op}.default", x) for op in ("linalg_matrix_exp", "matrix_exp") for x in (normal(3, 3), SYMMETRIC)),
+    *(sample("logdet.default", x) for x in (POSITIVE, BATCH)),
+    *(sample("linalg_cholesky_ex.default", POSITIVE, upper=upper) for upper in (False, True)),
+    sample("linalg_inv_ex.default", BATCH),
+    *(sample(f"{op}.default", x, 1e-7) for op in ("linalg_pinv", "pinverse") for x in (normal(3, 2), REGULAR)),
+    *(sample("linalg_matrix_norm.default", BATCH, order) for order in (2, 1, -1, INF, -INF)),
+    sample("linalg_matrix_norm.default", BATCH, 1, [0, 2], True),
+    *(sample("linalg_matrix_norm.str_ord", BATCH, order) for order in ("fro", "nuc")),
+    sample("linalg_matrix_norm.str_ord", torch.zeros(2, 2), "fro"),
+    sample("linalg_matrix_norm.str_ord", BATCH.double(), "fro", [0, 1], True, dtype=torch.float64),
+    *(sample("nuclear_norm.default", REGULAR, keep) for keep in (False, True)),
 ]
 
 

@@ -52,6 +52,8 @@ SAMPLES = [
     sample("linalg_cross.default", normal(2, 3), normal(2, 3, key="b")),
     sample("cross.default", normal(3, 2), normal(3, 2, key="b")),
     sample("cross.default", normal(2, 3), normal(2, 3, key="b"), 1),
+    sample("linalg_matmul.default", BATCH, B),
+    *(sample("linalg_vecdot.default", A, normal(3, 4, key="v"), dim=dim) for dim in (-1, 0)),
 ]
 
 

@@ -32,6 +32,8 @@ NO_SAMPLE = {
     "aten.as_strided.default": "within its limit always",
     "aten.nonzero.default": "within its limit always",
     "aten.masked_select.default": "within its limit always",
+    "aten.nonzero_numpy.default": "within its limit always",
+    "aten.argwhere.default": "within its limit always",
     "aten._unique2.default": "within its limit always",
 }
 

@@ -70,6 +70,9 @@ SAMPLES = [
     sample("unfold.default", scalar(1.0), 0, 1, 1),
     *(sample("atleast_1d.default", x) for x in (scalar(1.0), MATRIX)),
     *(sample("atleast_2d.default", x) for x in (scalar(1.0), floats(1.0, 2.0), X)),
+    *(sample(f"{op}.default", MATRIX) for op in ("adjoint", "mH")),
+    *(sample("diagflat.default", MATRIX, k) for k in (0, 1, -1)),
+    *(sample("atleast_3d.default", x) for x in (scalar(1.0), floats(1.0, 2.0), MATRIX, X)),
 ]
 
 LIMITS = [

@@ -24,6 +24,8 @@ SAMPLES = [
     *(sample(f"{op}.default", x, 0, False) for op in ("_softmax", "_log_softmax") for x in (X, scalar(1.0))),
     *(sample("_safe_softmax.default", x, -1) for x in (X, MASKED)),
     Sample("aten._safe_softmax.default", (FULLY_MASKED, -1), no_gradient="NaN in torch"),
+    *(sample(f"special_{op}.default", X, -1) for op in ("softmax", "log_softmax")),
+    *(sample(f"special_{op}.default", integers(4), 0, torch.float32) for op in ("softmax", "log_softmax")),
 ]
 
 

@@ -52,6 +52,11 @@ SAMPLES = [
     sample("xlogy.Scalar_Other", X, 2.0),
     *(sample(f"special_{op}.self_scalar", 2.0, POSITIVE) for op in ("xlogy", "xlog1py")),
     *(sample(f"special_{op}.other_scalar", X, 2.0) for op in ("xlogy", "xlog1py")),
+    Sample("aten.special_zeta.default", (POSITIVE + 1.5, POSITIVE), no_gradient="torch has none"),
+    *(
+        Sample(f"aten.{op}.default", (POSITIVE, FRACTION * 5), no_gradient="torch has none for the first argument")
+        for op in ("igamma", "igammac", "special_gammainc", "special_gammaincc")
+    ),
 ]
 
 

@@ -172,3 +172,46 @@ def unique(
     """
     values, inverse, counts = jnp.unique(self, return_inverse=True, return_counts=True)
     return values, inverse.astype(int), counts.astype(int)
+
+
+@TABLE.rule("aten.bucketize.Scalar")
+def bucketize_number(self: float, boundaries: Array, out_int32: bool = False, right: bool = False) -> Array:
+    """bucketize.Scalar(Scalar self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor"""
+    found = jnp.searchsorted(boundaries, self, side="right" if right else "left")
+    return found.astype(jnp.int32 if out_int32 else int)
+
+
+@TABLE.rule("aten.searchsorted.Scalar")
+def search_number(
+    sorted_sequence: Array,
+    self: float,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Array | None = None,
+) -> Array:
+    """searchsorted.Scalar(Tensor sorted_sequence, Scalar self, *, bool out_int32=False, bool right=False, str?
+    side=None, Tensor? sorter=None) -> Tensor
+    """
+    found = jnp.searchsorted(sorted_sequence, self, side="right" if right or side == "right" else "left")
+    return found.astype(jnp.int32 if out_int32 else int)
+
+
+@TABLE.rule("aten.nonzero_numpy.default", limits=[VALUE_DEPENDENT_SHAPE])
+def indices_where(self: Array) -> list[Array]:
+    """nonzero_numpy(Tensor self) -> Tensor[]"""
+    return [index.astype(int) for index in jnp.nonzero(jnp.atleast_1d(self))]
+
+
+@TABLE.rule("aten.argwhere.default", limits=[VALUE_DEPENDENT_SHAPE])
+def positions_where(self: Array) -> Array:
+    """argwhere(Tensor self) -> Tensor"""
+    return jnp.argwhere(self).astype(int)
+
+
+@TABLE.rule("aten.put.default")
+def put(self: Array, index: Array, source: Array, accumulate: bool = False) -> Array:
+    """put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor"""
+    flat = jnp.reshape(self, (-1,))
+    written = flat.at[index].add(source) if accumulate else flat.at[index].set(source)
+    return jnp.reshape(written, self.shape)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 from regauge.rules.table import RuleTable
 
@@ -128,3 +131,69 @@ def matrix_exponential(self: Array) -> Array:
     matrix_exp(Tensor self) -> Tensor
     """
     return jax.scipy.linalg.expm(self)
+
+
+@TABLE.rule("aten.logdet.default")
+def log_determinant_alone(self: Array) -> Array:
+    """logdet(Tensor self) -> Tensor"""
+    sign, logarithm = jnp.linalg.slogdet(self)
+    return jnp.where(sign < 0, jnp.nan, logarithm)
+
+
+@TABLE.rule("aten.linalg_cholesky_ex.default")
+def cholesky_with_status(self: Array, upper: bool = False, check_errors: bool = False) -> tuple[Array, Array]:
+    """linalg_cholesky_ex(Tensor self, *, bool upper=False, bool check_errors=False) -> (Tensor L, Tensor info)"""
+    factor = jnp.linalg.cholesky(self)
+    failed = jnp.any(jnp.isnan(factor), axis=(-2, -1)).astype(jnp.int32)
+    return (jnp.swapaxes(factor, -1, -2) if upper else factor), failed
+
+
+@TABLE.rule("aten.linalg_inv_ex.default")
+def inverse_with_status(A: Array, check_errors: bool = False) -> tuple[Array, Array]:
+    """linalg_inv_ex(Tensor A, *, bool check_errors=False) -> (Tensor inverse, Tensor info)"""
+    inverted = jnp.linalg.inv(A)
+    return inverted, jnp.any(~jnp.isfinite(inverted), axis=(-2, -1)).astype(jnp.int32)
+
+
+@TABLE.rule("aten.linalg_pinv.default")
+def pseudo_inverse(self: Array, rcond: float, hermitian: bool = False) -> Array:
+    """linalg_pinv(Tensor self, float rcond, bool hermitian=False) -> Tensor"""
+    return jnp.linalg.pinv(self, rtol=rcond, hermitian=hermitian)
+
+
+@TABLE.rule("aten.pinverse.default")
+def pseudo_inverse_of(self: Array, rcond: float = 1e-15) -> Array:
+    """pinverse(Tensor self, float rcond=1.0000000000000001e-15) -> Tensor"""
+    return jnp.linalg.pinv(self, rtol=rcond)
+
+
+@TABLE.rule("aten.linalg_matrix_norm.default")
+def matrix_norm(
+    self: Array, ord: float, dim: Sequence[int] = (-2, -1), keepdim: bool = False, dtype: DTypeLike | None = None
+) -> Array:
+    """linalg_matrix_norm(Tensor self, Scalar ord, int[] dim=[-2, -1], bool keepdim=False, *, ScalarType?
+    dtype=None) -> Tensor
+    """
+    x = self if dtype is None else self.astype(dtype)
+    return jnp.linalg.norm(x, ord, axis=(dim[0], dim[1]), keepdims=keepdim)
+
+
+@TABLE.rule("aten.linalg_matrix_norm.str_ord")
+def matrix_norm_named(
+    self: Array, ord: str = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, dtype: DTypeLike | None = None
+) -> Array:
+    """linalg_matrix_norm.str_ord(Tensor self, str ord="fro", int[] dim=[-2, -1], bool keepdim=False, *,
+    ScalarType? dtype=None) -> Tensor
+    """
+    x = self if dtype is None else self.astype(dtype)
+    if ord == "nuc":
+        return jnp.linalg.norm(x, "nuc", axis=(dim[0], dim[1]), keepdims=keepdim)
+    # the Frobenius norm, with torch's derivative 0 where it is 0
+    squares = jnp.sum(jnp.square(x), axis=tuple(dim), keepdims=keepdim)
+    return jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
+
+
+@TABLE.rule("aten.nuclear_norm.default")
+def nuclear_norm(self: Array, keepdim: bool = False) -> Array:
+    """nuclear_norm(Tensor self, bool keepdim=False) -> Tensor"""
+    return jnp.linalg.norm(self, "nuc", keepdims=keepdim)

@@ -176,3 +176,15 @@ def cross_product_along(self: Array, other: Array, dim: int | None = None) -> Ar
     """cross(Tensor self, Tensor other, int? dim=None) -> Tensor"""
     # without a dimension torch takes the first of size 3
     return jnp.cross(self, other, axis=self.shape.index(3) if dim is None else dim)
+
+
+@TABLE.rule("aten.linalg_matmul.default")
+def matrix_product_of(self: Array, other: Array) -> Array:
+    """linalg_matmul(Tensor self, Tensor other) -> Tensor"""
+    return self @ other
+
+
+@TABLE.rule("aten.linalg_vecdot.default")
+def dot_products_along(x: Array, y: Array, dim: int = -1) -> Array:
+    """linalg_vecdot(Tensor x, Tensor y, *, int dim=-1) -> Tensor"""
+    return jnp.sum(x * y, axis=dim)

@@ -321,3 +321,26 @@ def at_least_1d(self: Array) -> Array:
 def at_least_2d(self: Array) -> Array:
     """atleast_2d(Tensor self) -> Tensor"""
     return jnp.atleast_2d(self)
+
+
+@TABLE.rule("aten.adjoint.default", "aten.mH.default")
+def transpose_adjoint(self: Array) -> Array:
+    """adjoint(Tensor(a) self) -> Tensor(a)
+    mH(Tensor(a) self) -> Tensor(a)
+    """
+    # of real arrays: torch would conjugate complex ones
+    return jnp.swapaxes(self, -2, -1)
+
+
+@TABLE.rule("aten.diagflat.default")
+def diagonal_of_all(self: Array, offset: int = 0) -> Array:
+    """diagflat(Tensor self, int offset=0) -> Tensor"""
+    return jnp.diagflat(self, offset)
+
+
+@TABLE.rule("aten.atleast_3d.default")
+def at_least_3d(self: Array) -> Array:
+    """atleast_3d(Tensor self) -> Tensor"""
+    if self.ndim >= 3:
+        return self
+    return jnp.reshape(self, (*self.shape, 1) if self.ndim == 2 else (1, self.size, 1))

@@ -54,3 +54,19 @@ def safe_softmax(self: Array, dim: int, dtype: DTypeLike | None = None) -> Array
     x = self if dtype is None else self.astype(dtype)
     # a row of -inf gives zeros
     return jnp.where(jnp.all(x == -jnp.inf, axis=dim, keepdims=True), 0, jax.nn.softmax(x, axis=dim))
+
+
+@TABLE.rule("aten.special_softmax.default")
+def special_softmax(self: Array, dim: int, dtype: DTypeLike | None = None) -> Array:
+    """special_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor"""
+    if dtype is None or self.dtype == dtype:
+        return jax.nn.softmax(self, axis=dim)
+    return jax.nn.softmax(self.astype(dtype), axis=dim)
+
+
+@TABLE.rule("aten.special_log_softmax.default")
+def special_log_softmax(self: Array, dim: int, dtype: DTypeLike | None = None) -> Array:
+    """special_log_softmax(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor"""
+    if dtype is None or self.dtype == dtype:
+        return jax.nn.log_softmax(self, axis=dim)
+    return jax.nn.log_softmax(self.astype(dtype), axis=dim)

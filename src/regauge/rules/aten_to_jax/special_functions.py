@@ -184,3 +184,25 @@ def x_log1p_y(self: Array | float, other: Array | float) -> Array:
     special_xlog1py.other_scalar(Tensor self, Scalar other) -> Tensor
     """
     return jax.scipy.special.xlog1py(self, other)
+
+
+@TABLE.rule("aten.special_zeta.default", promotes=Promotes.INT_TO_FLOAT)
+def zeta(self: Array, other: Array) -> Array:
+    """special_zeta(Tensor self, Tensor other) -> Tensor"""
+    return jax.scipy.special.zeta(self, other)
+
+
+@TABLE.rule("aten.igamma.default", "aten.special_gammainc.default", promotes=Promotes.INT_TO_FLOAT)
+def incomplete_gamma(self: Array, other: Array) -> Array:
+    """igamma(Tensor self, Tensor other) -> Tensor
+    special_gammainc(Tensor self, Tensor other) -> Tensor
+    """
+    return jax.scipy.special.gammainc(self, other)
+
+
+@TABLE.rule("aten.igammac.default", "aten.special_gammaincc.default", promotes=Promotes.INT_TO_FLOAT)
+def incomplete_gamma_complement(self: Array, other: Array) -> Array:
+    """igammac(Tensor self, Tensor other) -> Tensor
+    special_gammaincc(Tensor self, Tensor other) -> Tensor
+    """
+    return jax.scipy.special.gammaincc(self, other)
