@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from regauge.cli.main import main
@@ -115,6 +118,23 @@ def test_a_hanging_worker_is_stopped(tmp_path: Path, capsys: Captured) -> None:
     assert "P120 the torch worker did not finish within 20 s" in shown
     assert "waiting for a lock" in shown
     assert "--timeout" in shown
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "regauge.cli.main", "check", f"{CASES}:hanging", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "work" / "capture" / "log.txt"
+    deadline = time.monotonic() + 120
+    while not (log.is_file() and "waiting for a lock" in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    worker = psutil.Process(process.pid).children()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert "the same command goes on from there" in err
+    assert len(worker) == 1
+    assert not worker[0].is_running()
 
 
 def test_a_conversion_survives_a_later_mistake(tmp_path: Path, capsys: Captured) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from regauge.cli import options
 from regauge.cli.progress import Bar
-from regauge.cli.terminal import print_json, print_next, stderr, stdout
+from regauge.cli.terminal import print_json, print_next, resumable, stderr, stdout
 from regauge.errors import RegaugeError
 from regauge.language import _
 from regauge.output import prepare_output, writing
@@ -45,7 +45,7 @@ def check(
         quick=quick, fresh=fresh, timeout=timeout, interpreters=options.interpreters(torch_python, jax_python)
     )
     place = prepare_output(out)
-    with writing(place), Bar() as bar:
+    with resumable(), writing(place), Bar() as bar:
         conversion = convert_stage(case, place, chosen, bar)
         found = check_stage(case, conversion, place, chosen, bar)
     if as_json:

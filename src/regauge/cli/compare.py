@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from regauge.cases import BUILT_IN
 from regauge.cli import options, plan_options
 from regauge.cli.progress import Bar
-from regauge.cli.terminal import print_json, print_next, stderr, stdout
+from regauge.cli.terminal import print_json, print_next, resumable, stderr, stdout
 from regauge.errors import BadCase
 from regauge.language import _
 from regauge.language import language as current_language
@@ -61,12 +61,8 @@ def compare(
 def _run(case: str, out: Path, chosen: Options, as_json: bool) -> int:
     from regauge.report.text import render_text
 
-    try:
-        with Bar() as bar:
-            comparison = compare_case(case, out, chosen, bar)
-    except KeyboardInterrupt:
-        print_next(stderr(), _("what is done is kept; the same command goes on from there"))
-        raise
+    with resumable(), Bar() as bar:
+        comparison = compare_case(case, out, chosen, bar)
     if as_json:
         print_json(_json(comparison))
     else:

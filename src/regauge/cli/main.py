@@ -34,7 +34,6 @@ COMMANDS: tuple[tuple[Callable[..., int], str], ...] = (
     (doctor, N_("Show what is installed and usable.")),
 )
 SUMMARY = N_("Convert a model between PyTorch and JAX, check that both are the same function, measure both.")
-INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for a command that Ctrl-C ended
 
 
 class BadUsage(RegaugeError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -60,6 +61,16 @@ def print_next(console: Console, *commands: str) -> None:
     """What to do next."""
     for command in commands:
         console.print(Text(_("next: "), "dim").append(command))
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Within the block Ctrl-C says how to go on, and still ends the command."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_next(stderr(), _("what is done is kept; the same command goes on from there"))
+        raise
 
 
 def _labelled(line: str) -> Text:
