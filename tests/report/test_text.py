@@ -25,13 +25,16 @@ def test_tables_carry_the_verdict_and_the_figures(tmp_path: Path) -> None:
     assert ["training step", "jax jit", "0.584", "[0.561, 0.612]", "faster", "10"] in rows
     assert ["training step", "torch compile", "910 MiB", "570 MiB", "–"] in rows
     assert ["training step", "torch compile", "first start, empty caches", "33.2 s"] in rows
-    assert any(row[:3] == ["state: same function (float64)", "training mode", "1.0e-16"] for row in rows)
+    assert ["randomness", "training mode", "–", "–", "not checked"] in rows
+    assert "The check: 7 of 8 questions answered with equal" in lines
+    assert not any(row[0].startswith("state") for row in rows if row)
     assert "failed: torch eager, training step, block 1" in lines
 
 
 def test_difference_lists_the_tensors_beyond_their_limit(tmp_path: Path) -> None:
     printed = _printed(document(tmp_path, different=True))
     assert "the first difference is in norm" in printed
+    assert "state: same function (float64)" in printed
     assert "norm.running_var" in printed.partition("Tensors beyond their limit, worst first")[2]
 
 

@@ -86,16 +86,29 @@ def _start_and_memory(document: Document, console: Console) -> None:
 
 
 def _check(document: Document, console: Console) -> None:
+    """One line for all that is equal, which the page lists; a row for each question that is not."""
     if document.check is None:
         return
-    table = _table(
-        _("The check"), (_("question"), _("mode"), _("largest distance"), _("limit"), _("verdict")), (), (2, 3)
+    tiers = document.check.tiers
+    equal = sum(tier.verdict == "equal" for tier in tiers)
+    text = ngettext(
+        "The check: {equal} of {n} question answered with equal",
+        "The check: {equal} of {n} questions answered with equal",
+        len(tiers),
     )
-    for tier in document.check.tiers:
+    console.print()
+    console.print(Text(text.format(equal=equal, n=len(tiers))))
+    heads: tuple[str, ...] = (_("question"), _("mode"), _("largest distance"), _("limit"), _("verdict"))
+    table = _table(_("Different or not checked"), heads, (), numeric=(2, 3))
+    for tier in tiers:
+        if tier.verdict == "equal":
+            continue
         verdict = Text(word(VERDICTS, tier.verdict), style=STYLES[view.tone(tier.verdict)])
         question = tier_label(tier.name) + (f"\n{translate_message(tier.why)}" if tier.why else "")
-        table.add_row(question, word(MODES, tier.mode), distance_text(tier.bound), distance_text(tier.limit), verdict)
-    _print(console, table)
+        mode = word(MODES, tier.mode)
+        table.add_row(Text(question), mode, distance_text(tier.bound), distance_text(tier.limit), verdict)
+    if table.row_count:
+        _print(console, table)
     beyond = [row for row in view.tensor_rows(document.check.tiers) if not row.distance.passed]
     if not beyond:
         return

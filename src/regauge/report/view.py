@@ -279,7 +279,7 @@ def effect_facts(document: Document) -> tuple[tuple[str, ...], ...]:
                 word(TASKS, e.task),
                 e.variant,
                 e.reference,
-                f"{e.ratio:.3f}",
+                ratio_text(e.ratio),
                 interval_text(e.low, e.high),
                 verdict,
                 str(e.blocks),
