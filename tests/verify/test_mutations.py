@@ -121,7 +121,7 @@ MUTATIONS = [
              "tier 1 outputs", "norm"),
     Mutation("sign flip", "adamw", model("(x - mean) *", "(mean - x) *"), "tier 1 outputs", "norm"),
     Mutation("flattened in the other layout", "adamw", model("jnp.moveaxis(x, -1, 1).reshape", "x.reshape"),
-             "tier 1 outputs", "head"),
+             "tier 1 outputs", "drop"),
     # dropout
     Mutation("dropout rate", "adamw", model("nnx.Dropout(0.25", "nnx.Dropout(0.3"), "randomness", "dropout call 0",
              slow=False),
