@@ -145,12 +145,18 @@ def meshgrid_indexed(tensors: Sequence[Array], indexing: str) -> list[Array]:
 @TABLE.rule("aten.constant_pad_nd.default")
 def pad_constant(self: Array, pad: Sequence[int], value: float = 0) -> Array:
     """constant_pad_nd(Tensor self, SymInt[] pad, Scalar value=0) -> Tensor"""
+    if all(width >= 0 for width in pad):
+        return jnp.pad(self, pad_widths(self.ndim, pad), constant_values=value)
     return padded(self, pad, "constant", value)
 
 
 @TABLE.rule("aten.pad.default")
 def pad(self: Array, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Array:
     """pad(Tensor self, SymInt[] pad, str mode="constant", float? value=None) -> Tensor"""
+    if all(width >= 0 for width in pad):
+        if mode == "constant":
+            return jnp.pad(self, pad_widths(self.ndim, pad), constant_values=0 if value is None else value)
+        return jnp.pad(self, pad_widths(self.ndim, pad), mode=PAD_MODES[mode])
     return padded(self, pad, mode, value)
 
 
@@ -172,10 +178,14 @@ def pad_by_replication(self: Array, padding: Sequence[int]) -> Array:
     return padded(self, padding, "replicate", None)
 
 
+def pad_widths(ndim: int, pad: Sequence[int]) -> list[tuple[int, int]]:
+    """torch's list of padding, which begins with the last dimension, as one pair for each dimension."""
+    return [(0, 0)] * (ndim - len(pad) // 2) + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
+
+
 def padded(x: Array, pad: Sequence[int], mode: str, value: float | None) -> Array:
     """`x` with torch's padding: pairs from the last dimension backwards; negative numbers cut off."""
-    untouched = x.ndim - len(pad) // 2
-    pairs = [(0, 0)] * untouched + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
+    pairs = pad_widths(x.ndim, pad)
     cut = x[tuple(slice(max(-low, 0), n - max(-high, 0)) for (low, high), n in zip(pairs, x.shape, strict=True))]
     widths = [(max(low, 0), max(high, 0)) for low, high in pairs]
     if mode == "constant":
