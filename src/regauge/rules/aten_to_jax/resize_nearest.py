@@ -21,11 +21,11 @@ def nearest_sizes(image: Sizes, output_size: Sizes | None, scale_factors: Scales
     return tuple(int(size * (factor or 1)) for size, factor in zip(image, scale_factors or (), strict=True))
 
 
-def nearest_index(size: int, windows: int, factor: float | None, exact: bool) -> np.ndarray:
+def nearest_index(size: int, windows: int, factor: float | None, exact: bool, rank: int) -> np.ndarray:
     """The source element of each element of the result; torch computes it in float32, whatever the data."""
     step = np.float32(1 / factor if factor is not None and factor > 0 else np.float32(size) / np.float32(windows))
     position = np.arange(windows, dtype=np.float32) + np.float32(0.5 if exact else 0)
-    if not exact and windows in (size, 2 * size):  # whatever the factor says
+    if not exact and rank == 2 and windows in (size, 2 * size):  # torch's kernel of two axes ignores the factor
         return np.arange(windows) * size // windows
     return np.minimum((position * step).astype(np.int64), size - 1)
 
@@ -35,7 +35,7 @@ def repetitions(image: Sizes, sizes: Sizes, scales: Scales, exact: bool) -> Size
     factors = []
     for size, windows, factor in zip(image, sizes, scales or (None,) * len(image), strict=True):
         times = windows // size if size else 0
-        index = nearest_index(size, windows, factor, exact)
+        index = nearest_index(size, windows, factor, exact, len(image))
         if times == 0 or windows % size or np.any(index != np.arange(windows) // times):
             return None
         factors.append(times)
@@ -55,7 +55,7 @@ def resize_nearest(
         if repeated is not None:
             x = jnp.repeat(x, repeated[position], axis)
         else:
-            x = jnp.take(x, nearest_index(image[position], sizes[position], scales[position], exact), axis)
+            x = jnp.take(x, nearest_index(image[position], sizes[position], scales[position], exact, len(image)), axis)
     return x
 
 
