@@ -113,4 +113,6 @@ def test_tier_labels() -> None:
     assert tier_label("trajectory adamw") == "training trajectory: adamw"
     assert tier_label("tier 2 state with dropout masks") == "state: no worse arithmetic, with the same dropout masks"
     assert tier_label("trajectory AdamW float32") == "training trajectory: AdamW float32"
+    with use_language("zh"):
+        assert tier_label("trajectory SGD loss") == "训练轨迹：SGD, 损失"
     assert tier_label("something new") == "something new"

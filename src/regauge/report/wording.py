@@ -108,6 +108,9 @@ def tier_label(name: str) -> str:
         label = _("{kind}: {tier}").format(kind=word(TIERS, tier[2]), tier=word(TIERS, tier[1]))
         return _("{question}, with the same dropout masks").format(question=label) if tier[3] else label
     head, _space, rest = name.partition(" ")
+    optimizer, _space, kind = rest.rpartition(" ")
+    if optimizer and kind in TIERS:  # "trajectory SGD loss"
+        rest = f"{optimizer}, {word(TIERS, kind)}"
     return _("{kind}: {tier}").format(kind=word(TIERS, head), tier=rest) if head in TIERS and rest else name
 
 
