@@ -50,10 +50,15 @@ class Text:
 
 @dataclass(frozen=True)
 class Context:
-    """What recognition looks up: weights by value name, specs by value name."""
+    """What recognition looks up: weights by value name, specs by value name.
+
+    `frozen` says that modules were left in evaluation while the model trains (C121): their layers must not follow
+    model.train(), as nnx.Dropout and BatchNorm do.
+    """
 
     weights: dict[str, WeightSpec]
     specs: dict[str, TensorSpec]
+    frozen: bool = False
 
     def weight(self, node: Node, argument: str) -> WeightSpec | None:
         operand = node.argument(argument)
@@ -301,6 +306,8 @@ def batch_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
     weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
     spec = context.specs[_ref(node.argument("input"))]
     last = spec.ndim == 2 or dict(node.arguments).get("channels_last") is True
+    if context.frozen and node.argument("training") is False:
+        return None
     if mean is None or var is None or not last or (weight is None) != (bias is None):
         return None
     keywords: dict[str, Any] = {"epsilon": node.argument("eps"), "momentum": node.argument("momentum")}
@@ -340,4 +347,6 @@ def embedding(scope: Scope, node: Node, context: Context) -> Layer | None:
 
 @recognises("aten.dropout.default")
 def dropout(scope: Scope, node: Node, context: Context) -> Layer | None:
+    if context.frozen and node.argument("train") is False:
+        return None
     return Layer("nnx.Dropout", (node.argument("p"),), {}, {}, (_ref(node.argument("input")),), node.outputs[0].name)

@@ -82,6 +82,7 @@ class Structure:
         self.context = Context(
             {w.value: w for w in graph.weights if w.value},
             value_specs(graph),
+            frozen=any(finding.code == "C121" for finding in graph.findings),
         )
         self.reserved = set(reserved)
         self.kinds: dict[Scope, Kind] = {}
