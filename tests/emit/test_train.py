@@ -217,6 +217,14 @@ def test_groups_may_name_parameters_that_do_not_train():
     assert "partition" not in emit_train(loss=LOSS, optimizer=optimizer, entries=FIXED, name="X")
 
 
+def test_a_buffer_in_the_place_of_a_parameter_does_not_train():
+    held = WeightEntry("embed.weight", "embed.embedding", (), (16, 8), role="buffer", trainable=False)
+    before, after, state, _ = after_steps(loaded(SGD(lr=0.1), [held, *ENTRIES[1:]]))
+    assert "embed" not in after
+    assert state["embed"]["embedding"].shape == (16, 8)
+    assert "embed" not in before
+
+
 def test_a_rate_of_zero_has_no_share():
     with pytest.raises(UnsupportedOptimizer, match="needs a learning rate above 0"):
         schedule_text(WarmupCosine(2, 9, 1e-3), 0.0, {})

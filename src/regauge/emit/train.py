@@ -18,6 +18,9 @@ from regauge.errors import UnsupportedOptimizer
 from regauge.optimizers import Group, Optimizer
 from regauge.weights.mapping import WeightEntry
 
+# Attributes that are nnx.Param in the layers of NNX.
+_LAYER_PARAMETERS = ("kernel", "bias", "scale", "embedding")
+
 # Labels of optax.partition that are not made of a group's options.
 _DEFAULT, _FROZEN, _NO_GRADIENT = "default", "frozen", "no gradient"
 
@@ -83,7 +86,7 @@ def emit_train(
             that trains is complex.
     """
     parameters = [entry for entry in entries if entry.role == "parameter"]
-    fixed = {entry.source: entry.target for entry in parameters if not entry.trainable}
+    fixed = {entry.source: entry.target for entry in entries if not entry.trainable and _may_be_param(entry)}
     trained = {entry.source: entry.target for entry in parameters if entry.trainable}
     filtered = "trainable" if fixed else "nnx.Param"
     sections = [loss.strip()]
@@ -101,6 +104,11 @@ def emit_train(
         sections.append(_TRAIN_STEP)
     body = "\n\n\n".join(sections)
     return f'"""{_title(name, optimizer)}"""\n\n{import_lines(body)}\n\n\n{body}\n'
+
+
+def _may_be_param(entry: WeightEntry) -> bool:
+    # a buffer that stands where a layer of NNX has a parameter is held in an nnx.Param
+    return entry.role == "parameter" or entry.target.rpartition(".")[2] in _LAYER_PARAMETERS
 
 
 def _title(name: str, optimizer: Optimizer | None) -> str:
