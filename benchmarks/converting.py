@@ -64,7 +64,8 @@ def main(mode: str, name: str) -> None:
             model = build(captured, Original(arrays, references, described), case.model.training)
             model.save(Path(folder) / "saved")
     seconds = time.perf_counter() - started
-    print(json.dumps({"mode": mode, "model": name, "seconds": seconds, "peak": _peak(), "loaded": loaded, "weights": weights}))
+    figures = {"seconds": seconds, "peak": _peak(), "loaded": loaded, "weights": weights}
+    print(json.dumps({"mode": mode, "model": name, **figures}))
 
 
 if __name__ == "__main__":
