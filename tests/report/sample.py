@@ -148,7 +148,7 @@ def folder(directory: Path) -> Path:
             "C120",
             "warning",
             "original.py:23",
-            "Modules that the case left in evaluation stay there while the model trains: norm, drop.",
+            "2 modules stay in evaluation while the model trains, as the case left them: norm, drop.",
         ).to_json()
     ]
     (directory / "conversion.json").write_text(json.dumps(conversion), encoding="utf-8")
