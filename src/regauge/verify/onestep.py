@@ -215,7 +215,9 @@ def _against_rounding(kind: str, own: Error, other: Error, typical: Sequence[Err
         return factor * max(*errors, LIMITS.floor)
 
     own_together = max(own.together, *(e.together for e in typical))
-    limit = min(allowed(LIMITS.together, [own_together]), LIMITS.cap)
+    # the loss is one number: three draws of its rounding say little, and nothing averages out
+    factor = LIMITS.alone if kind == "loss" else LIMITS.together
+    limit = min(allowed(factor, [own_together]), LIMITS.cap)
     yield Distance(_TOGETHER, other.together, other.together, limit, other.together <= limit, own_together)
     for name, norm in other.norms.items():
         own_norm = max(own.norms[name], *(e.norms.get(name, 0.0) for e in typical))
