@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from regauge.capture import dynamic as sizes_of_inputs
-from regauge.capture import failures, training_mode, weights
+from regauge.capture import failures, training_mode, value_checks, weights
 from regauge.capture.conversion import Conversion
 from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.errors import BadCase, CaptureError
@@ -217,7 +217,8 @@ def _export(
     args, kwargs = sizes_of_inputs.as_call(inputs)
     began = time.perf_counter()
     try:
-        with training_mode.watched() as reads, _quiet(), with_own_lines(model):
+        looking = value_checks.left_out(stages.findings)
+        with training_mode.watched() as reads, _quiet(), with_own_lines(model), looking:
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)

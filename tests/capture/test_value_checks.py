@@ -1,0 +1,52 @@
+"""Functions of torch that look at values: captured with the same values and derivatives, and said."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from comparing import gradients, leaves, run_graph
+from torch import nn
+
+from regauge.capture.torch_export import capture_function
+from regauge.errors import BadCase
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4,), (4, 1)], ids=str)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("full", [False, True])
+def test_gaussian_nll_loss(shape, reduction, full):
+    """Also where the variance is below eps: torch's gradient is not stopped there."""
+    x, target = torch.randn(4, 5, generator=GENERATOR), torch.randn(4, 5, generator=GENERATOR)
+    variance = torch.rand(shape, generator=GENERATOR)
+    variance[0] = 1e-3
+    loss = nn.GaussianNLLLoss(full=full, eps=1e-2, reduction=reduction)
+    captured = capture_function(lambda mean, target, var: loss(mean, target, var), (x, target, variance))
+    results = []
+    for run in (loss, lambda *args: run_graph(captured.graph, captured.tensors, args, gradient=True).outputs):
+        given = {"mean": x.clone().requires_grad_(), "variance": variance.clone().requires_grad_()}
+        output = run(given["mean"], target, given["variance"])
+        results.append((leaves((output,))["0"], gradients((output,), given)))
+    (expected, expected_gradients), (found, found_gradients) = results
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found_gradients, expected_gradients)
+
+
+def test_it_is_said_once_that_values_are_not_looked_at():
+    def loss(mean, target, var):
+        return F.gaussian_nll_loss(mean, target, var) + F.gaussian_nll_loss(mean, target, 2 * var)
+
+    captured = capture_function(loss, (torch.zeros(3), torch.zeros(3), torch.ones(3)))
+    assert [finding.code for finding in captured.findings] == ["C140"]
+
+
+@pytest.mark.parametrize(
+    ("variance", "options", "message"),
+    [(torch.ones(2, 3), {}, "var is of incorrect size"), (torch.ones(4, 5), {"reduction": "all"}, "all is not valid")],
+)
+def test_other_refusals_stay(variance, options, message):
+    def loss(mean, target):
+        return F.gaussian_nll_loss(mean, target, variance, **options)
+
+    with pytest.raises(BadCase, match=message):
+        capture_function(loss, (torch.zeros(4, 5), torch.zeros(4, 5)))
