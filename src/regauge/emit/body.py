@@ -163,7 +163,12 @@ class BodyWriter:
         result = simplify(returned(self.use))
         lines = [*self._sizes(result), *self.lines, *mutated]
         lines.append(Line(f"return {ast.unparse(result)}"))
-        return Body(self.parameters, lines)
+        return Body(self.parameters, lines, self._shapes())
+
+    def _shapes(self) -> str:
+        """The shape of a call's one array."""
+        arrays = [value for value in self.scope.inputs if value not in self.weights]
+        return shape_comment(self.specs[arrays[0]]) if len(arrays) == 1 == len(self.parameters) else ""
 
     def _write_node(self, position: int, node: Node, following: Item | None) -> None:
         holder = self.structure.holders[self.scope]

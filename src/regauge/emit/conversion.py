@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import Place, ops_text
@@ -14,6 +15,7 @@ from regauge.emit.train import emit_train
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
 from regauge.ir.graph import Graph, Symbol, WeightSpec, node_inputs, references
+from regauge.lower.plan import value_specs
 from regauge.optimizers import Optimizer
 from regauge.rules.aten_to_jax import TABLE
 from regauge.run.protocol import leaf_names
@@ -90,9 +92,26 @@ def convert(captured: CapturedModel) -> Conversion:
 
 
 def _title(captured: CapturedModel) -> str:
+    graph = captured.graph
     origin = f", converted from {captured.source}" if captured.source else ", converted"
-    inputs = ", ".join(f"{value.name}: {value.spec}" for value in captured.graph.inputs)
-    return f"{captured.name} in Flax NNX{origin} (PyTorch).\n\n{inputs}\n"
+    inputs = ", ".join(f"{value.name}: {value.spec}" for value in graph.inputs)
+    return f"{captured.name} in Flax NNX{origin} (PyTorch).\n\n{inputs}  ->  {_described(graph)}\n"
+
+
+def _described(graph: Graph) -> str:
+    """The outputs: `float32[batch, 10]`, `{logits: float32[batch, 10]}`."""
+    specs = value_specs(graph)
+
+    def text(tree: Any) -> str:
+        if "leaf" in tree:
+            return str(specs[tree["leaf"]])
+        if "dict" in tree:
+            return "{" + ", ".join(f"{key}: {text(item)}" for key, item in tree["dict"].items()) + "}"
+        if "none" in tree or "value" in tree:
+            return str(tree.get("value"))
+        return "(" + ", ".join(text(item) for item in tree.get("tuple", tree.get("list"))) + ")"
+
+    return text(graph.out_tree)
 
 
 def _weight_map(weights: tuple[WeightSpec, ...], emitted: Emitted) -> WeightMap:

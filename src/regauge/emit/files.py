@@ -97,12 +97,13 @@ def import_lines(body: str) -> str:
 
 def _class_lines(made: EmittedClass) -> list[tuple[str, Place | None]]:
     comment = f"  # {made.place}" if made.place else ""
+    call_comment = f"  # {made.body.comment}" if made.body.comment else ""
     lines: list[tuple[str, Place | None]] = [
         (f"class {made.name}(nnx.Module):{comment}", (made.path, made.place) if made.place else None),
         (f"    def __init__(self, *, {', '.join([*made.arguments, 'rngs: nnx.Rngs'])}):", None),
         *((f"        {line.text}", None) for line in made.init),
         ("", None),
-        (f"    def __call__({', '.join(['self', *made.body.parameters])}):", None),
+        (f"    def __call__({', '.join(['self', *made.body.parameters])}):{call_comment}", None),
     ]
     for line in made.body.lines:
         place = (made.path, line.origin) if line.origin else None

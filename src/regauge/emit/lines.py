@@ -16,7 +16,8 @@ class Line:
 
 @dataclass
 class Body:
-    """Parameters and statements of one function."""
+    """Parameters and statements of one function; `comment` stands beside its `def`."""
 
     parameters: list[str]
     lines: list[Line] = field(default_factory=list)
+    comment: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from regauge.emit.lines import Body, Line
 
@@ -21,7 +22,7 @@ def roll_loops(body: Body) -> Body:
             continue
         lines += _loop(body.lines[position : position + run])
         position += run
-    return Body(body.parameters, lines)
+    return replace(body, lines=lines)
 
 
 def _loop(calls: list[Line]) -> list[Line]:

@@ -67,4 +67,4 @@ def join_bodies(training: Body, evaluation: Body, where: str) -> tuple[Body, boo
             next="read both in both modes, or convert the two modes as two cases",
         )
     branch = [replace(line, text=f"    {line.text}") for line in evaluation.lines]
-    return Body(training.parameters, [Line("if self.deterministic:"), *branch, *training.lines]), True
+    return replace(training, lines=[Line("if self.deterministic:"), *branch, *training.lines]), True

@@ -30,6 +30,7 @@ from regauge.emit.unify import unify
 from regauge.errors import EmitError
 from regauge.findings import Finding
 from regauge.ir.graph import Graph, Node, Ref
+from regauge.lower.attention_layout import heads_after_time
 from regauge.lower.channels_last import channels_last
 from regauge.lower.identities import without_identities
 from regauge.lower.lower import check_specs
@@ -139,7 +140,7 @@ def emit_module(
 
 def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray]) -> _View:
     plan(graph, table)  # gaps are reported on the graph that was captured, before it is rewritten
-    graph = channels_last(without_identities(graph))
+    graph = heads_after_time(channels_last(without_identities(graph)))
     chosen = plan(graph, table)
     small = {
         w.value: ast.parse(array_text(constants[w.name]), mode="eval").body

@@ -114,7 +114,9 @@ def _join(family: _Family) -> tuple[EmittedClass, dict[str, str]] | None:
         return None
     stored = [Line(f"self.{name} = {name}") for name in family.arguments.values() if name in family.in_body]
     arguments = tuple(family.arguments.values())
-    made = replace(first, init=[*stored, *init], body=Body(first.body.parameters, lines), arguments=arguments)
+    comments = {member.body.comment for member in family.members}
+    body = Body(first.body.parameters, lines, comments.pop() if len(comments) == 1 else "")
+    made = replace(first, init=[*stored, *init], body=body, arguments=arguments)
     calls = {}
     for position, member in enumerate(family.members):
         given = [f"{name}={values[position]}" for values, name in family.arguments.items()]
