@@ -41,6 +41,7 @@ def _peak() -> int:
 def main(mode: str, name: str) -> None:
     import jax  # noqa: F401  both frameworks are loaded in every mode, so that only the work differs
 
+    from regauge.capture.dynamic import shapes
     from regauge.capture.in_memory import capture
     from regauge.run.jax_model import JaxModel, Original, build  # noqa: F401
 
@@ -55,8 +56,7 @@ def main(mode: str, name: str) -> None:
         torch.export.export(module, (torch.ones(2, 2),), strict=False)
     started = time.perf_counter()
     if mode == "export":
-        batch = torch.export.Dim.AUTO
-        dynamic = [{0: batch}] * len(args) or {key: {0: batch} for key in kwargs}
+        dynamic = shapes(case.model, case.inputs)
         torch.export.export(case.model, args, kwargs, dynamic_shapes=dynamic, strict=False)
     elif mode == "convert":
         with TemporaryDirectory() as folder:

@@ -83,7 +83,7 @@ def main(name: str, folder: str) -> None:
     handwritten = training(step, params, state, OPTIMIZERS[name]().init(params), (inputs, targets))
     effects["train"] = compare(emitted, handwritten)
     for task, effect in effects.items():
-        print(json.dumps({"benchmark": "emitted / handwritten", "model": name, "task": task, **effect}))
+        print(json.dumps({**effect, "benchmark": "emitted / handwritten", "model": name, "task": task}))
 
 
 if __name__ == "__main__":

@@ -59,9 +59,10 @@ class Block(nnx.Module):
         self.bn1 = nnx.BatchNorm(outputs, momentum=0.9, epsilon=1e-5, rngs=rngs)
         self.conv2 = nnx.Conv(outputs, outputs, (3, 3), padding=1, use_bias=False, rngs=rngs)
         self.bn2 = nnx.BatchNorm(outputs, momentum=0.9, epsilon=1e-5, rngs=rngs)
-        self.shortcut = None
-        if inputs != outputs:
-            self.shortcut = nnx.Conv(inputs, outputs, (1, 1), strides=strides, use_bias=False, rngs=rngs)
+        project = inputs != outputs
+        self.shortcut = (
+            nnx.Conv(inputs, outputs, (1, 1), strides=strides, use_bias=False, rngs=rngs) if project else None
+        )
 
     def __call__(self, x):
         y = nnx.relu(self.bn1(self.conv1(x)))

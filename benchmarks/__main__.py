@@ -1,0 +1,127 @@
+"""Runs every benchmark in fresh processes and writes docs/benchmarks.md: ``python -m benchmarks`` (``make bench``).
+
+All figures of one table come from one run on one machine; the claims are ratios within it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+REPEATS = 5
+
+
+def run(*command: str) -> list[dict[str, Any]]:
+    """The JSON lines that a benchmark prints."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "")}
+    environment = {key: value for key, value in environment.items() if value}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def emitted() -> list[dict[str, Any]]:
+    """Emitted over handwritten, for both networks and both tasks."""
+    found = []
+    with TemporaryDirectory() as directory:
+        for name in ("encoder", "resnet"):
+            folder = str(Path(directory) / name)
+            case = f"{ROOT / 'benchmarks' / 'originals.py'}:{name}"
+            run("regauge.cli.main", "convert", case, "--out", folder, "--json")
+            found += run("benchmarks.emitted", name, folder)
+    return found
+
+
+def converting() -> list[dict[str, Any]]:
+    """Seconds and peak memory of converting against torch.export alone; the modes alternate."""
+    rows = []
+    for name in ("encoder", "resnet", "bert-base"):
+        runs: dict[str, list[dict[str, Any]]] = {"export": [], "convert": []}
+        for _ in range(REPEATS):
+            for mode, results in runs.items():
+                results += run("benchmarks.converting", mode, name)
+        ratios = [c["seconds"] / e["seconds"] for c, e in zip(runs["convert"], runs["export"], strict=True)]
+        weights = runs["convert"][0]["weights"]
+        extra = statistics.median(c["peak"] - e["peak"] for c, e in zip(runs["convert"], runs["export"], strict=True))
+        rows.append(
+            {
+                "model": name,
+                "export_s": statistics.median(e["seconds"] for e in runs["export"]),
+                "convert_s": statistics.median(c["seconds"] for c in runs["convert"]),
+                "ratio": statistics.median(ratios),
+                "low": min(ratios),
+                "high": max(ratios),
+                "weights_mib": weights / 2**20,
+                "extra_mib": extra / 2**20,
+            }
+        )
+    return rows
+
+
+def page(fast: list[dict[str, Any]], cost: list[dict[str, Any]], own: list[dict[str, Any]]) -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "jax", "flax", "optax"))
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench` (`python -m benchmarks`); every figure is of one run on one machine.",
+        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {packages}.",
+        "",
+        "## Emitted model against one written by hand",
+        "",
+        "Both jitted, in one process, in alternating blocks of random order; the ratio is Hodges-Lehmann over the",
+        "paired blocks with its signed-rank interval. Aim: at or under 1.05. Originals: `benchmarks/originals.py`,",
+        "by hand: `benchmarks/handwritten.py`.",
+        "",
+        "| model | task | emitted / by hand | 95 % interval | by hand, ms | blocks |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {r['model']} | {r['task']} | {r['ratio']:.3f} | {r['low']:.3f} to {r['high']:.3f} | "
+        f"{r['handwritten_ms']:.2f} | {r['blocks']} |"
+        for r in fast
+    ]
+    lines += [
+        "",
+        "## Cost of converting",
+        "",
+        "Capture to saved folder, against `torch.export` alone with the same symbolic sizes; medians of",
+        f"{REPEATS} pairs of fresh processes, range of the pairs' ratios. Aim: at most 2. Extra memory is the",
+        "difference of the peaks; aim: at most 1.2 times the weights.",
+        "",
+        "| model | export, s | convert, s | ratio | range | weights, MiB | extra peak, MiB |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {r['model']} | {r['export_s']:.2f} | {r['convert_s']:.2f} | {r['ratio']:.2f} | "
+        f"{r['low']:.2f} to {r['high']:.2f} | {r['weights_mib']:.1f} | {r['extra_mib']:.1f} |"
+        for r in cost
+    ]
+    lines += [
+        "",
+        "## regauge's own cost while measuring",
+        "",
+        "From the beginning of measuring to the end of the report, less the launches themselves. Aim: under 10 %.",
+        "",
+        "| case | launches, s | all, s | own share |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [f"| {r['model']} | {r['launched_s']:.1f} | {r['wall_s']:.1f} | {100 * r['share']:.1f} % |" for r in own]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(emitted(), converting(), run("benchmarks.overhead")), encoding="utf-8")
+    print(PAGE.read_text(encoding="utf-8"))
