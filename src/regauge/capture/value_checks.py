@@ -54,7 +54,7 @@ def _gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """``(log v + (input - target)^2 / v) / 2`` with ``v = max(var, eps)``, the gradient of which is that of var everywhere.
+    """``(log v + (input - target)^2 / v) / 2`` with ``v = max(var, eps)``, whose gradient goes to `var` everywhere.
 
     Args:
         input: float[*], the expectations.

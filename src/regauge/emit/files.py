@@ -45,12 +45,13 @@ class EmittedClass:
 _LOADER = '''
 def load(directory=Path(__file__).parent):
     """The model with the weights of weights.safetensors, whose names are paths in the module."""
-    model = {root}(rngs=nnx.Rngs(0))
+    model = nnx.eval_shape(lambda: {root}(rngs=nnx.Rngs(0)))  # without values, which the file holds
     weights = load_file(Path(directory) / "weights.safetensors")
     state = nnx.state(model, nnx.Not(nnx.RngState))
     for path, variable in nnx.to_flat_state(state):
-        variable[...] = weights[".".join(map(str, path))]
-    nnx.update(model, state)
+        variable.set_value(weights[".".join(map(str, path))])
+    streams = jax.jit(lambda: nnx.state({root}(rngs=nnx.Rngs(0)), nnx.RngState))()
+    nnx.update(model, state, streams)
     return model
 '''.strip()
 

@@ -59,7 +59,7 @@ class JaxModel:
         self._original = original
         modules = load_sources(conversion.sources)
         check_map(conversion, modules["model"])
-        self.module = _fill(getattr(modules["model"], conversion.root)(rngs=nnx.Rngs(0)), conversion, original.weights)
+        self.module = _filled(getattr(modules["model"], conversion.root), conversion, original.weights)
         self.train = train
         self.module.train() if train else self.module.eval()
         frozen = {e.target for e in conversion.weight_map.entries if not e.trainable}
@@ -137,12 +137,15 @@ def build(captured: CapturedModel, original: Original, train: bool) -> JaxModel:
     return JaxModel(convert(captured), original, train)
 
 
-def _fill(model: nnx.Module, conversion: Conversion, weights: Mapping[str, np.ndarray]) -> nnx.Module:
-    """Put the original's weights into the module, in its layouts."""
+def _filled(root: Any, conversion: Conversion, weights: Mapping[str, np.ndarray]) -> nnx.Module:
+    """The module with the original's weights, in its layouts; made as the emitted `load` does, without drawing any."""
+    model: nnx.Module = nnx.eval_shape(lambda: root(rngs=nnx.Rngs(0)))
     entries = conversion.weight_map.by_target
     state = nnx.state(model, nnx.Not(nnx.RngState))
     for path, variable in nnx.to_flat_state(state):
         entry = entries[".".join(map(str, path))]
-        variable[...] = jnp.asarray(entry.to_target(weights[entry.source]))
-    nnx.update(model, state)
+        # a copy: jnp.asarray may share the memory of the original, which goes on training
+        variable.set_value(jnp.array(entry.to_target(weights[entry.source]), variable.dtype))
+    streams = jax.jit(lambda: nnx.state(root(rngs=nnx.Rngs(0)), nnx.RngState))()
+    nnx.update(model, state, streams)
     return model
