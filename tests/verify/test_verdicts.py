@@ -102,6 +102,30 @@ def trajectory(last: np.ndarray, losses: list[float]) -> dict[str, Any]:
     return {"arrays": {"start.w": start, "first.w": start + 1, "last.w": last}, "losses": losses}
 
 
+def with_statistics(mean: float, variance: float) -> dict[str, Any]:
+    made = trajectory(np.full(4, 10.0), [1.0])
+    made["arrays"] |= {"state.mean": np.full(2, mean), "state.variance": np.full(2, variance)}
+    return made
+
+
+def test_statistics_that_noise_moves_are_left_out_and_no_others(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "g", {"gradients.bias": np.full(4, 1e-20), "gradients.weight": np.ones(4)})
+    made.add("M64", "t", **with_statistics(1.0, 1.0))
+    made.add("M64", "noisy", **with_statistics(1.01, 1.0))
+    made.add("C64", "t", **with_statistics(1.02, 1.0))
+    tasks = Trajectory("t", "g", ["noisy"])
+    state = trajectory_tiers(made.found, tasks, "Adam")[-1]
+    assert (state.verdict, [d.name for d in state.distances]) == ("equal", ["variance"])
+    assert "without mean, which rounding noise moves" in state.why
+    assert "bias" in state.why
+    made.add("C64", "t", **with_statistics(1.02, 1.0 + 1e-8))
+    assert trajectory_tiers(made.found, tasks, "Adam")[-1].verdict == "different"
+    made.add("M64", "g", {"gradients.bias": np.ones(4), "gradients.weight": np.ones(4)})
+    made.add("C64", "t", **with_statistics(1.02, 1.0))
+    assert trajectory_tiers(made.found, tasks, "Adam")[-1].verdict == "different", "no gradient is noise"
+
+
 def test_a_trajectory_is_measured_by_the_way_it_went(tmp_path: Path) -> None:
     made = Made(tmp_path)
     made.add("M64", "g", {"gradients.w": np.ones(4)})

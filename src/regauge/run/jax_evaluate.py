@@ -77,20 +77,23 @@ class JaxEvaluator:
         return arrays, {"rates": rates.value, "dtypes": {name: str(array.dtype) for name, array in arrays.items()}}
 
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Central differences along the directions that the original's task chose."""
+        """Central differences along the directions that the original's task chose.
+
+        The losses come from the compiled pass that the gradients come from: its backward half is cheaper to run in vain
+        than a forward pass is to compile.
+        """
         graphdef, params, state = self._split(task["mode"])
         leaves = self._leaves(task["input"])
         function = self._compile("step", task["mode"], "off", lambda: self._step_function("off"))
         gradient = self._sources(function(graphdef, params, state, leaves, [])[2], trainable=True)
         weights = self._sources(params, trainable=True)
-        evaluate = jax.jit(self._loss_without_dropout, static_argnums=0)
         results = []
         for draw in task["chosen"]:
             direction = directions(weights, draw)
             numeric = []
             for h in task["steps"]:
                 losses = [
-                    float(evaluate(graphdef, self._moved(params, direction, sign * h), state, leaves))
+                    float(function(graphdef, self._moved(params, direction, sign * h), state, leaves, [])[0])
                     for sign in (1, -1)
                 ]
                 numeric.append((losses[0] - losses[1]) / (2 * h))
@@ -155,6 +158,9 @@ class JaxEvaluator:
             return log.factors, self._rest(model)
 
         compiled = jax.jit(forward)
+        compiled.eval_shape(params, state, leaves)
+        if not rates.value:
+            return {}, {"rates": []}
         first, following = compiled(params, state, leaves)
         second, _ = compiled(params, following, leaves)
         again, _ = compiled(params, state, leaves)
@@ -193,9 +199,8 @@ class JaxEvaluator:
                     for name, leaf in leaves.items()
                     if name.startswith("inputs") and jnp.issubdtype(leaf.dtype, jnp.floating)
                 }
-                by_inputs = jax.grad(lambda changed: self._loss(graphdef, params, state, {**leaves, **changed})[0])(
-                    floats
-                )
+                slope = jax.grad(lambda changed: self._loss(graphdef, params, state, {**leaves, **changed})[0])
+                by_inputs = slope(floats) if floats else {}
             return loss, named_outputs(outputs), gradients, new_state, by_inputs, rates
 
         return step
@@ -220,10 +225,6 @@ class JaxEvaluator:
 
         (value, (outputs, new_state)), gradients = jax.value_and_grad(evaluate, has_aux=True)(params)
         return value, outputs, gradients, new_state
-
-    def _loss_without_dropout(self, graphdef: Any, params: Any, state: Any, leaves: Mapping[str, Any]) -> Any:
-        with dropout_control("off"):
-            return self._loss(graphdef, params, state, leaves)[0]
 
     def _forward(self, graphdef: Any, params: Any, state: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:
         model = nnx.merge(graphdef, params, state, copy=True)

@@ -17,6 +17,7 @@ ROUNDED = "trajectory-rounded"  # the original with the learning rate that round
 MODES: tuple[Mode, ...] = ("train", "eval")
 NOISE_STEPS = {"64": 1, "32": 2}  # noisy copies of one pass, by arithmetic
 NOISE_COPIES = 3  # noisy copies of a trajectory
+NOISY = "trajectory-noise-1"  # in float64: which statistics an optimizer moves by rounding noise
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bo
     )
     if trains:
         tasks.append(trajectory("trajectory", options.steps, options))
+        tasks.append({**trajectory(NOISY, options.steps, options), "noise": 1})
     return tasks
 
 

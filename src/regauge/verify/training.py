@@ -59,14 +59,46 @@ def trajectory_tiers(found: Evaluations, tasks: Trajectory, optimizer: str) -> l
     tiers.append(
         _judged(f"{name} loss", losses, max(d.norm for d in losses), LIMITS.trajectory_loss, steps, "", seconds)
     )
-    if of_kind(original, "state") and null:
-        why = f"the statistics follow {', '.join(null)}, which an optimizer moves by rounding noise"
-        tiers.append(Tier(f"{name} state", "not checked", "train", why=why))
-    elif of_kind(original, "state"):
-        state = [*_state(of_kind(original, "state"), of_kind(converted, "state"))]
-        bound = max(d.norm for d in state)
-        tiers.append(_judged(f"{name} state", state, bound, LIMITS.trajectory, steps, "", seconds))
+    if of_kind(original, "state"):
+        copy = found.original("M64", tasks.noisy[0]) if null and tasks.noisy else None
+        tiers.append(_state_tier(f"{name} state", original, converted, copy, null, steps, seconds))
     return tiers
+
+
+def _state_tier(
+    name: str,
+    original: Arrays,
+    converted: Arrays,
+    copy: Arrays | None,
+    null: Sequence[str],
+    steps: int,
+    seconds: float,
+) -> Tier:
+    """The buffers at the end, without those that follow a parameter which the optimizer moves by rounding noise.
+
+    Args:
+        name: of the tier.
+        original: arrays of M64.
+        converted: arrays of C64.
+        copy: the original's from weights one unit in the last place away, if there are parameters of that kind.
+        null: these parameters.
+        steps: of the optimizer.
+        seconds: that the evaluations took.
+    """
+    expected = of_kind(original, "state")
+    moved = {d.name: d.norm for d in _state(expected, of_kind(copy, "state"))} if copy else {}
+    distances = _state(expected, of_kind(converted, "state"))
+    following = [d.name for d in distances if not d.passed and moved.get(d.name, 0.0) > LIMITS.trajectory / 10]
+    judged = [d for d in distances if d.name not in following]
+    note = ""
+    if following:
+        note = (
+            f"without {', '.join(following)}, which rounding noise moves in the original itself: an optimizer makes "
+            f"steps of the noise in the gradients of {', '.join(null)}"
+        )
+    if not judged:
+        return Tier(name, "not checked", "train", why=note, seconds=seconds)
+    return _judged(name, judged, max(d.norm for d in judged), LIMITS.trajectory, steps, note, seconds)
 
 
 def _judged(
