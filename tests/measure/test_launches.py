@@ -124,7 +124,10 @@ def test_torch_compile_without_a_compiler_is_skipped_with_the_next_step(
 
 
 def test_an_interrupt_stops_the_worker_and_keeps_the_store(conversion: Path, tmp_path: Path) -> None:
+    # a runner in the background may have SIGINT ignored, which children inherit
     script = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from regauge.measure import Store, make_plan, run_plan
 folder = Path({str(conversion)!r})
