@@ -25,9 +25,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "coverage" / "networks.md"
 
 _HEADER = """# Networks
 
-Written by `make coverage` on {date}; do not edit. Each network is a small model of its kind with random weights
-(`tests/networks`), converted and judged by {check}. Bounds are the largest distances that
-[the check](../equivalence.md) saw in a tier: float64 (tier 1) and float32 (tier 2), each over all kinds of tensors.
+Written by `{command}` on {date}; do not edit. Each network is a small model of its kind with random weights
+(`tests/networks`), converted and judged by {check}. Bounds are the largest distances
+that [the check](../equivalence.md) saw in a tier: float64 (tier 1) and float32 (tier 2), over all tensors.
 
 Python {python}, {versions}; {cpus} CPU cores, {threads} thread(s) per process.
 
@@ -66,6 +66,7 @@ def page(rows: Iterable[Row], quick: bool) -> str:
     rows = list(rows)
     versions = {k: v for row in rows if row.check for k, v in row.check.versions.items()}
     text = _HEADER.format(
+        command="make coverage QUICK=--quick" if quick else "make coverage",
         date=date.today().isoformat(),
         check="the quick check (`regauge check --quick`)" if quick else "the whole check (`regauge check`)",
         python=platform.python_version(),
