@@ -63,8 +63,8 @@ def _call(node: Node, values: Mapping[str, torch.Tensor], symbols: Mapping[str, 
             return [resolve(item) for item in operand]
         return operand
 
-    _, packet, overload = node.op.split(".")
-    op = getattr(getattr(torch.ops.aten, packet), overload)
+    family, packet, overload = node.op.split(".")
+    op = getattr(getattr(getattr(torch.ops, family), packet), overload)
     arguments = {name: resolve(operand) for name, operand in node.arguments}
     schema = op._schema.arguments
     assert [name.rstrip("_") for name in arguments] == [argument.name for argument in schema], node.op

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+import regauge.capture.padded_ops  # noqa: F401  registers operators that rules serve
 from regauge.ir.graph import TensorSpec
 from regauge.lower.lower import dtype_argument, jax_dtype
 from regauge.lower.promotion import casts
@@ -66,9 +67,9 @@ def sample(op: str, *args: Any, **kwargs: Any) -> Sample:
 
 
 def torch_op(op: str) -> Any:
-    """The overload of torch for `aten.name.overload`."""
-    _, name, overload = op.split(".")
-    return getattr(getattr(torch.ops.aten, name), overload)
+    """The overload of torch for `aten.name.overload`, or of capture for `regauge.name.overload`."""
+    family, name, overload = op.split(".")
+    return getattr(getattr(getattr(torch.ops, family), name), overload)
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -64,7 +64,7 @@ def _drawn() -> set[str]:
 
 
 def _schema(op: str) -> str:
-    return str(torch_op(op)._schema).removeprefix("aten::")
+    return str(torch_op(op)._schema).split("::", 1)[1]
 
 
 def _names(rule: Rule) -> list[str]:

@@ -1,5 +1,6 @@
 from itertools import product
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -38,6 +39,12 @@ def network(kind: str, layers: int, directions: int, biases: bool, batch_first: 
     return sample(f"{kind}.input", x, states, params, biases, layers, 0.0, True, directions == 2, batch_first)
 
 
+def padded(kind: str, *options: int | bool, lengths: tuple[int, ...] = (3, 5)) -> Sample:
+    """The sample of `network` with these options, and with lengths."""
+    x, *rest = network(kind, *options).args
+    return Sample(f"regauge.{kind}_padded.default", (x, torch.tensor(lengths), *rest), {})
+
+
 def cell(kind: str, biases: bool) -> Sample:
     h = normal(BATCH, HIDDEN)
     states = [h, normal(BATCH, HIDDEN, seed=9)] if kind == "lstm" else h
@@ -49,6 +56,10 @@ SAMPLES = [
     *(network(kind, 2, 2, True, False) for kind in GATES),
     *(network(kind, 1, 1, False, False) for kind in GATES),
     network("lstm", 2, 2, True, True, projection=2),
+    *(padded(kind, 1, 1, True, True) for kind in GATES),
+    *(padded(kind, 2, 2, True, False) for kind in GATES),
+    padded("lstm", 2, 2, False, True, 2, lengths=(4, 1)),
+    padded("gru", 1, 2, True, True, lengths=(5, 5)),
     *(cell(kind, biases) for kind, biases in product(GATES, (True, False))),
 ]
 
@@ -75,3 +86,23 @@ def test_dropout_acts_between_layers_only(kind: str) -> None:
     plain = operator(*case.args)[1]
     np.testing.assert_allclose(output, expected.numpy(), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(final[0], plain[0].numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_what_stands_behind_the_end_reaches_nothing() -> None:
+    """Neither outputs nor gradients, even if it is NaN: torch never sees it."""
+    case = padded("lstm", 2, 2, True, True)
+    x, lengths, states, params, *settings = case.args
+    x, states = jnp.asarray(x.numpy()), tuple(jnp.asarray(t.numpy()) for t in states)
+    params = tuple(jnp.asarray(t.numpy()) for t in params)
+    behind = jnp.arange(TIME)[None, :, None] >= jnp.asarray(lengths.numpy())[:, None, None]
+
+    def total(given: jnp.ndarray, weights: tuple[jnp.ndarray, ...]) -> jnp.ndarray:
+        output, h, c = recurrent.lstm_padded(given, jnp.asarray(lengths.numpy()), states, weights, *settings)
+        return (output**2).sum() + h.sum() + (c**3).sum()
+
+    derivative = jax.value_and_grad(total, argnums=(0, 1))
+    (value, found), (wanted, expected) = derivative(jnp.where(behind, jnp.nan, x), params), derivative(x, params)
+    assert value == wanted
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.asarray(found[0])[np.broadcast_to(behind, x.shape)].any()

@@ -48,21 +48,31 @@ def is_data_dependent(error: BaseException) -> bool:
 
 
 def not_captured(error: Exception, model: str) -> CaptureError:
-    """The error for an export that failed."""
+    """The error for an export that failed; one of capture's own gets the line."""
+    if isinstance(error, CaptureError):
+        return CaptureError(
+            error.what,
+            code=error.code,
+            where=error.where or own_line(error),
+            received=error.received,
+            why=error.why,
+            next=error.next,
+            details=error.details or ([source] if (source := own_source(error)) else ()),
+        )
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    packs = any(file.endswith("nn/utils/rnn.py") for file in files) or (
-        any(file.endswith("nn/modules/rnn.py") for file in files) and "FakeTensor" in str(error)
+    packs = any(name in str(error) for name in ("PackedElements", "PaddedBatch")) or any(
+        file.endswith("nn/utils/rnn.py") for file in files
     )
     where, source = own_line(error), own_source(error)
     details = [source] if source else []
     if packs:
         return CaptureError(
-            f"{model} runs a recurrent layer on packed sequences",
+            f"{model} uses the elements of a packed sequence: {_first_line(error)}",
             code="C107",
             where=where,
             details=details,
-            why="the shape of a packed sequence depends on the lengths, which are values; export has no form for it",
-            next="run the recurrent layer on the padded batch and select the last steps with torch.gather",
+            why="how many there are, and in which order, depends on the lengths, which are values",
+            next="unpack first, with pad_packed_sequence, and mask what is behind the end of each sequence",
         )
     if is_data_dependent(error):
         return CaptureError(

@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from regauge.capture import dynamic as sizes_of_inputs
-from regauge.capture import failures, training_mode, value_checks, weights
+from regauge.capture import failures, packed, training_mode, value_checks, weights
 from regauge.capture.conversion import Conversion
 from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.errors import BadCase, CaptureError
@@ -58,6 +58,7 @@ class _Stages:
 
     seconds: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    reached: list[bool] = field(default_factory=list)  # what `packed.observed` finds
 
     def add(self, stage: str, began: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
@@ -84,7 +85,8 @@ def capture_module(
     stages = _Stages()
     with training_mode.unchanged(module):
         began = time.perf_counter()
-        outputs = _run(module, inputs, name)
+        with packed.observed(stages.reached):
+            outputs = _run(module, inputs, name)
         stages.add("run", began)
         training_mode.set_mode(module, False)
     with training_mode.unchanged(module):
@@ -218,7 +220,8 @@ def _export(
     began = time.perf_counter()
     try:
         looking = value_checks.left_out(stages.findings)
-        with training_mode.watched() as reads, _quiet(), with_own_lines(model), looking:
+        packing = packed.replaced(stages.findings, stages.reached)
+        with training_mode.watched() as reads, _quiet(), with_own_lines(model), looking, packing:
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)

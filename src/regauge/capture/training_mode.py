@@ -158,6 +158,7 @@ _SWITCHES: dict[str, dict[str, Operand]] = {
     "aten.batch_norm.default": {"training": False},
     "aten.instance_norm.default": {"use_input_stats": True},
     **{f"aten.{kind}.input": {"train": False} for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
+    **{f"regauge.{kind}_padded.default": {"train": False} for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
 }
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from regauge.ir.graph import Node
 
+_KINDS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+_RECURRENT = frozenset(
+    {f"aten.{kind}.input" for kind in _KINDS} | {f"regauge.{kind}_padded.default" for kind in _KINDS}
+)
+
 
 def dropout_rate(node: Node) -> float | None:
     """The rate of an operator that drops, or None."""
@@ -14,7 +19,7 @@ def dropout_rate(node: Node) -> float | None:
     if node.op == "aten.scaled_dot_product_attention.default":
         rate = arguments.get("dropout_p", 0.0)
         return float(rate) if isinstance(rate, float | int) and rate else None
-    if node.op in ("aten.lstm.input", "aten.gru.input", "aten.rnn_tanh.input", "aten.rnn_relu.input"):
+    if node.op in _RECURRENT:
         rate = arguments.get("dropout", 0.0)
         active = bool(rate) and bool(arguments["train"]) and arguments["num_layers"] != 1
         return float(rate) if isinstance(rate, float | int) and active else None

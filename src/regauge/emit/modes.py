@@ -18,6 +18,7 @@ _MODE_ARGUMENTS = {
     "aten.gru.input": ("train", "dropout"),
     "aten.rnn_tanh.input": ("train", "dropout"),
     "aten.rnn_relu.input": ("train", "dropout"),
+    **{f"regauge.{kind}_padded.default": ("train", "dropout") for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
 }
 
 

@@ -191,6 +191,169 @@ def rnn_relu(
     return recurrent_network("relu", input, (hx,), params, has_biases, num_layers, dropout, bidirectional, batch_first)
 
 
+# padded batches with lengths: what packed sequences are in a captured graph
+
+
+def padded_layer(
+    kind: str, x: Array, valid: Array, state: State, weights: State, has_biases: bool, reverse: bool
+) -> tuple[Array, State]:
+    """One direction of one layer over sequences of different length.
+
+    Args:
+        kind: "lstm", "gru", "tanh" or "relu".
+        x: [time, batch, features].
+        valid: bool[time, batch, 1], whether a step is before the end of its sequence.
+        state: initial state, each [batch, hidden].
+        weights: of this direction.
+        has_biases: whether the biases are among them.
+        reverse: from the last step of each sequence to the first.
+
+    Returns:
+        The outputs [time, batch, hidden], zero behind the end, and the states at the end of each sequence.
+    """
+    w_ih, w_hh, *rest = weights
+    b_ih, b_hh = (rest.pop(0), rest.pop(0)) if has_biases else (None, None)
+    w_hr = rest[0] if rest else None
+    gates = x @ w_ih.T if b_ih is None else x @ w_ih.T + b_ih
+
+    def advance(carry: State, step: tuple[Array, Array]) -> tuple[State, Array]:
+        gate, inside = step
+        new = cell_step(kind, w_hh, b_hh, w_hr, gate, carry)
+        kept = tuple(jnp.where(inside, n, c) for n, c in zip(new, carry, strict=True))
+        return kept, jnp.where(inside, new[0], 0)
+
+    state, outputs = lax.scan(advance, state, (gates, valid), reverse=reverse)
+    return outputs, state
+
+
+def padded_network(
+    kind: str,
+    input: Array,
+    lengths: Array,
+    states: State,
+    params: State,
+    has_biases: bool,
+    num_layers: int,
+    dropout: Dropout,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Array, ...]:
+    """All layers and directions over sequences of different length, as torch computes them packed.
+
+    Args:
+        kind: "lstm", "gru", "tanh" or "relu".
+        input: [time, batch, features], or [batch, time, features] with `batch_first`.
+        lengths: integers [batch].
+        states: initial states, each [layers * directions, batch, hidden].
+        params: weights as in the description of this file.
+        has_biases: whether the biases are among them.
+        num_layers: number of layers.
+        dropout: a number (nothing is dropped) or a function that acts between layers.
+        bidirectional: two directions in each layer, their outputs side by side.
+        batch_first: the order of `input` and of the output.
+
+    Returns:
+        The output of the last layer, zero behind the end of each sequence, and the states there.
+    """
+    x = input.swapaxes(0, 1) if batch_first else input
+    valid = (jnp.arange(x.shape[0])[:, None] < lengths)[..., None]
+    # What stands behind the end, even NaN, must not reach the gradients of the weights.
+    x = jnp.where(valid, x, 0)
+    directions = 2 if bidirectional else 1
+    count = len(params) // (num_layers * directions)
+    finals = []
+    for layer in range(num_layers):
+        outputs = []
+        for direction in range(directions):
+            position = layer * directions + direction
+            weights = params[position * count : (position + 1) * count]
+            state = tuple(s[position] for s in states)
+            output, final = padded_layer(kind, x, valid, state, weights, has_biases, reverse=direction == 1)
+            outputs.append(output)
+            finals.append(final)
+        x = jnp.concatenate(outputs, axis=-1) if bidirectional else outputs[0]
+        if callable(dropout) and layer < num_layers - 1:
+            x = dropout(x)
+    last = tuple(jnp.stack(parts) for parts in zip(*finals, strict=True))
+    return (x.swapaxes(0, 1) if batch_first else x, *last)
+
+
+@TABLE.rule("regauge.lstm_padded.default")
+def lstm_padded(
+    input: Array,
+    lengths: Array,
+    hx: tuple[Array, ...],
+    params: tuple[Array, ...],
+    has_biases: bool,
+    num_layers: int,
+    dropout: Dropout,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Array, ...]:
+    """lstm_padded(Tensor input, Tensor lengths, Tensor[] hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor, Tensor, Tensor)"""  # noqa: E501
+    return padded_network(
+        "lstm", input, lengths, hx, params, has_biases, num_layers, dropout, bidirectional, batch_first
+    )
+
+
+@TABLE.rule("regauge.gru_padded.default")
+def gru_padded(
+    input: Array,
+    lengths: Array,
+    hx: Array,
+    params: tuple[Array, ...],
+    has_biases: bool,
+    num_layers: int,
+    dropout: Dropout,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Array, ...]:
+    """gru_padded(Tensor input, Tensor lengths, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor, Tensor)"""  # noqa: E501
+    return padded_network(
+        "gru", input, lengths, (hx,), params, has_biases, num_layers, dropout, bidirectional, batch_first
+    )
+
+
+@TABLE.rule("regauge.rnn_tanh_padded.default")
+def rnn_tanh_padded(
+    input: Array,
+    lengths: Array,
+    hx: Array,
+    params: tuple[Array, ...],
+    has_biases: bool,
+    num_layers: int,
+    dropout: Dropout,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Array, ...]:
+    """rnn_tanh_padded(Tensor input, Tensor lengths, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor, Tensor)"""  # noqa: E501
+    return padded_network(
+        "tanh", input, lengths, (hx,), params, has_biases, num_layers, dropout, bidirectional, batch_first
+    )
+
+
+@TABLE.rule("regauge.rnn_relu_padded.default")
+def rnn_relu_padded(
+    input: Array,
+    lengths: Array,
+    hx: Array,
+    params: tuple[Array, ...],
+    has_biases: bool,
+    num_layers: int,
+    dropout: Dropout,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Array, ...]:
+    """rnn_relu_padded(Tensor input, Tensor lengths, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor, Tensor)"""  # noqa: E501
+    return padded_network(
+        "relu", input, lengths, (hx,), params, has_biases, num_layers, dropout, bidirectional, batch_first
+    )
+
+
 def input_gates(input: Array, w_ih: Array, b_ih: Array | None) -> Array:
     """What the input adds to the gates of a cell."""
     return input @ w_ih.T if b_ih is None else input @ w_ih.T + b_ih
