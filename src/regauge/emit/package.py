@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,16 +20,18 @@ from regauge.ir.captured import Reference
 from regauge.optimizers import to_json
 from regauge.run.jax_source import load_sources
 from regauge.run.protocol import SCHEMA_VERSION, write_json
-from regauge.weights.files import save_converted
+from regauge.weights.files import save_arrays, save_converted
+
+Arrays = Mapping[str, np.ndarray]
 
 
-def write_folder(conversion: Conversion, weights: Path, arrays: Path, reference: Reference, folder: Path) -> None:
+def write_folder(conversion: Conversion, weights: Arrays, arrays: Arrays, reference: Reference, folder: Path) -> None:
     """Write the saved folder.
 
     Args:
         conversion: the sources and the weight map.
-        weights: safetensors with the original's weights under their own names.
-        arrays: safetensors with the reference inputs, targets and outputs.
+        weights: the original's weights under their own names, in memory or a `WeightFile`.
+        arrays: the reference inputs, targets and outputs, by the names that `reference` uses.
         reference: describes them.
         folder: is made if it is not there.
 
@@ -47,7 +50,7 @@ def write_folder(conversion: Conversion, weights: Path, arrays: Path, reference:
             else:
                 path.unlink(missing_ok=True)
         save_converted(weights, conversion.weight_map, folder / "weights.safetensors")
-        (folder / "reference.safetensors").write_bytes(arrays.read_bytes())
+        save_arrays(folder / "reference.safetensors", arrays)
         write_json(folder / "weights.json", conversion.weight_map.to_json())
         write_json(folder / "conversion.json", _conversion_json(conversion, reference))
         (folder / "README.md").write_text(readme_text(conversion), encoding="utf-8")

@@ -18,6 +18,7 @@ from regauge.ir.captured import CapturedModel, Reference
 from regauge.ir.graph import Graph
 from regauge.ir.serial import graph_from_json
 from regauge.run.protocol import read_json
+from regauge.weights.files import WeightFile
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -37,8 +38,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     emitted = time.perf_counter()
     write_folder(
         conversion,
-        directory / "weights.safetensors",
-        directory / "reference.safetensors",
+        WeightFile(directory / "weights.safetensors"),
+        WeightFile(directory / "reference.safetensors"),
         Reference(about.get("case"), about["inputs"], about["targets"], about["outputs"], about["versions"]),
         folder,
     )

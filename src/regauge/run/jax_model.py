@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from safetensors.numpy import save_file
 
 from regauge.emit.conversion import Conversion, convert
 from regauge.emit.package import check_map, write_folder
@@ -119,13 +117,9 @@ class JaxModel:
 
         Weights are those of the original; arrays that training changed since are in `params` and `state`.
         """
-        folder = Path(directory)
-        with TemporaryDirectory() as temporary:
-            weights, arrays = Path(temporary) / "weights.safetensors", Path(temporary) / "reference.safetensors"
-            save_file({name: np.ascontiguousarray(array) for name, array in self._original.weights.items()}, weights)
-            save_file({name: np.ascontiguousarray(array) for name, array in self._original.arrays.items()}, arrays)
-            write_folder(self._conversion, weights, arrays, self._original.reference, folder)
-        return folder
+        original = self._original
+        write_folder(self._conversion, original.weights, original.arrays, original.reference, Path(directory))
+        return Path(directory)
 
     def __repr__(self) -> str:
         mode = "training" if self.train else "evaluation"

@@ -203,22 +203,22 @@ def restore_weights(arrays: Mapping[str, np.ndarray], weight_map: WeightMap) -> 
     return tensors | {name: tensors[kept] for name, kept in weight_map.tied.items() if kept in tensors}
 
 
-def save_converted(source: Path, weight_map: WeightMap, target: Path) -> None:
-    """Write the converted module's weights, and the unused ones, from a file of the original's.
+def save_converted(source: Path | Mapping[str, np.ndarray], weight_map: WeightMap, target: Path) -> None:
+    """Write the converted module's weights, and the unused ones, from those of the original.
 
-    One tensor at a time is in memory.
+    At most one tensor is copied at a time.
 
     Args:
-        source: safetensors with the original's weights under their own names.
-        weight_map: every name of the file must be in it.
+        source: the original's weights under their own names, as a safetensors file or in memory.
+        weight_map: every name of the source must be in it.
         target: the file to write.
 
     Raises:
         WeightMismatch: names, shapes or dtypes that differ from the map, all at once.
         OSError: the target cannot be written.
     """
-    tensors = WeightFile(source)
-    kinds = {name: (found.dtype, found.shape) for name, found in tensors.stored.items()}
+    tensors = WeightFile(source) if isinstance(source, Path) else source
+    kinds: dict[str, tuple[str, Shape]] = {n: (dtype_name(array), tuple(array.shape)) for n, array in tensors.items()}
     check_sources(kinds, weight_map)
     by_target = weight_map.by_target
     written = {entry.target: (entry.dtype, entry.target_shape) for entry in weight_map.entries}
