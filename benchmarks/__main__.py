@@ -101,7 +101,7 @@ def page(fast: list[dict[str, Any]], cost: list[dict[str, Any]], own: list[dict[
         "## Cost of converting",
         "",
         "Capture to saved folder, against `torch.export` alone with the same symbolic sizes; medians of",
-        f"{REPEATS} pairs of fresh processes. The ratio is (convert - copy) / export, where copy is writing the weights",
+        f"{REPEATS} pairs of fresh processes. The ratio is (convert - copy) / export; copy is writing the weights",
         "once; aim: at most 2. Extra memory is the difference of the peaks; aim: at most 1.2 times the weights.",
         "",
         "| model | export, s | convert, s | copy, s | ratio | range | weights, MiB | extra peak, MiB |",
