@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -69,7 +70,7 @@ def _in_layout(candidate: np.ndarray, reference: np.ndarray) -> np.ndarray | Non
 
 def _module_of_tensor(failed: Tier, modules: Sequence[str]) -> str:
     """The earliest module that owns a differing tensor of the tier."""
-    names = [distance.name for distance in failed.distances if not distance.passed]
+    names = [d.name for d in failed.distances if not d.passed and not d.name.startswith("all together")]
     owners = [name.rpartition(".")[0] for name in names]
     known = [path for path in modules if path and path in owners]
-    return known[0] if known else (names[0] if names else failed.name)
+    return known[0] if known else (names[0] if names else re.sub(r"^tier \d ", "", failed.name))
