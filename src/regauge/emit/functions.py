@@ -38,7 +38,7 @@ def emit_function(
         parameters: its parameters, in the order of the tree.
         helpers: receives the functions that `ops.py` must hold.
     """
-    chosen = plan(graph, table)
+    chosen = plan(graph, table, f"the {name}")
     casts = check_specs(graph, chosen)
     scope = Scope(ModuleStep("", name, ""), list(graph.nodes))
     connect(scope, graph)

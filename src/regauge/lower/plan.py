@@ -50,8 +50,8 @@ def value_specs(graph: Graph) -> dict[str, TensorSpec]:
     return specs
 
 
-def plan(graph: Graph, table: RuleTable) -> Plan:
-    """Choose rules for all nodes.
+def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
+    """Choose rules for all nodes; `owner` is what messages call a graph without modules.
 
     Raises:
         UnsupportedOps: some operators have no rule, or lie in a limit of theirs; all of them are listed, each with
@@ -77,7 +77,7 @@ def plan(graph: Graph, table: RuleTable) -> Plan:
                 where = node.origin.line or node.origin.path
                 findings.append(Finding("R110", "warning", where, f"{node.op} is {limit.effect}: {limit.reason}"))
     if gaps:
-        raise _unsupported(list(gaps.values()), len(graph.nodes))
+        raise _unsupported(list(gaps.values()), len(graph.nodes), owner)
     return Plan(rules, tuple(dict.fromkeys(findings)))
 
 
@@ -87,13 +87,13 @@ def _add(gaps: dict[tuple[str, str], Gap], node: Node, limit: Limit | None) -> N
     gaps[key] = Gap(node.op, (*known.nodes, node) if known else (node,), limit)
 
 
-def _unsupported(gaps: list[Gap], total: int) -> UnsupportedOps:
+def _unsupported(gaps: list[Gap], total: int, owner: str) -> UnsupportedOps:
     count = sum(len(gap.nodes) for gap in gaps)
     width = max(len(gap.op) for gap in gaps)
     details = []
     for gap in gaps:
         first = gap.nodes[0].origin
-        place = f"{first.path or 'the model'} ({first.line})" if first.line else first.path or "the model"
+        place = f"{first.path or owner} ({first.line})" if first.line else first.path or owner
         reason = f"limit: {gap.limit.when}: {gap.limit.reason}" if gap.limit else "no rule"
         details.append(f"{gap.op:<{width}}  {len(gap.nodes)}x  {place}  {reason}")
     return UnsupportedOps(
