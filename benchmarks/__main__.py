@@ -30,7 +30,7 @@ def run(*command: str) -> list[dict[str, Any]]:
     )
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
 
 
 def emitted() -> list[dict[str, Any]]:
