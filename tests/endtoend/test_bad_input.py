@@ -120,9 +120,16 @@ def test_a_hanging_worker_is_stopped(tmp_path: Path, capsys: Captured) -> None:
     assert "--timeout" in shown
 
 
+def _with_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "regauge.cli.main", "check", f"{CASES}:hanging", "--out", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # a runner in the background may have SIGINT ignored, which children inherit
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_with_interrupts
+    )
     log = tmp_path / "work" / "capture" / "log.txt"
     deadline = time.monotonic() + 120
     while not (log.is_file() and "waiting for a lock" in log.read_text()) and time.monotonic() < deadline:
