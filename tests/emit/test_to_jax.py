@@ -161,3 +161,31 @@ def test_saved_folder_runs_without_torch_and_regauge(tmp_path: Path):
     done = subprocess.run([sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "equal" in done.stdout
+
+
+def test_names_of_sizes_are_not_names_of_arrays():
+    """A person may call an array `batch`, and their object something other than `self`."""
+
+    class Inner(nn.Module):
+        def __init__(this) -> None:
+            super().__init__()
+            this.linear = nn.Linear(4, 4)
+
+        def forward(this, batch: torch.Tensor) -> torch.Tensor:
+            return this.linear(batch) + torch.ones(batch.shape[0], 4)
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            batch = self.inner(x * 2)
+            other = batch * 2
+            return torch.ones(x.shape[0], 4) + batch + other
+
+    torch.manual_seed(0)
+    model, x = Outer(), torch.randn(3, 4)
+    converted = regauge.to_jax(model, (x,))
+    assert distance(converted(x.numpy()), model(x)) < 1e-6
+    assert "this" not in converted.source

@@ -21,9 +21,9 @@ from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
 from regauge.emit.signature import Parameter, accesses, texts
 from regauge.emit.simplify import simplify
 from regauge.emit.statements import parameter_names, statement_of
-from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, undo_layout
+from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, size_text, undo_layout
 from regauge.errors import EmitError
-from regauge.ir.graph import Node, Ref, Sym
+from regauge.ir.graph import Node, Ref
 from regauge.lower.plan import Plan
 
 _LONGEST_INLINE = 88  # characters of an expression that is still written inside another
@@ -60,6 +60,7 @@ class BodyWriter:
         self.result_casts = result_casts
         self.constants = constants
         self.helpers = helpers
+        self.sizes = {symbol.name for symbol in structure.graph.symbols}  # names of sizes are no names of arrays
         self.expressions: dict[str, ast.expr] = {}
         self.names: dict[str, str] = {}  # local name -> value that it holds now
         self.statement: dict[str, Statement | None] = {}
@@ -105,12 +106,14 @@ class BodyWriter:
             names[value] = self._free(identifier(fallback), names)
         for value, name in names.items():
             safe = identifier(name)
+            if safe in self.sizes:
+                safe = names[value] = self._free(f"{safe}_input", names)
             self.expressions[value] = ast.Name(safe, ast.Load())
             self.names[safe] = value
         return [identifier(names[value]) for value in self.scope.inputs]
 
     def _free(self, name: str, taken: Mapping[str, str]) -> str:
-        used = set(taken.values()) | set(self.names) | RESERVED
+        used = set(taken.values()) | set(self.names) | self.sizes | RESERVED
         candidate, number = name, 2
         while candidate in used:
             candidate, number = f"{name}_{number}", number + 1
@@ -351,6 +354,8 @@ class BodyWriter:
         for candidate in candidates:
             name = identifier(candidate)
             holder = self.names.get(name)
+            if name in self.sizes:
+                continue
             if (holder is None or self.left[holder] <= 0) and not self.pinned[name]:
                 return name
         return self._free(identifier(candidates[-1] if candidates[-1] else "x"), {})
@@ -377,22 +382,9 @@ class BodyWriter:
         for symbol in self.structure.graph.symbols:
             if not re.search(rf"\b{re.escape(symbol.name)}\b", text):
                 continue
-            found = self._size_of(symbol.name)
+            arrays = [(self.inputs[v], self.specs[v]) for v in self.scope.inputs if v not in self.weights]
+            found = size_text(symbol.name, arrays)
             if found is None:
                 raise EmitError(f"the size {symbol.name} is in none of the inputs of {self.scope.path or 'the model'}")
             lines.append(Line(f"{symbol.name} = {found}"))
         return lines
-
-    def _size_of(self, symbol: str) -> str | None:
-        """The expression that gives a symbolic size: `x.shape[0]`, or `x.shape[0] // 4` where the axis is 4 * batch."""
-        partial = None
-        for value in [v for v in self.scope.inputs if v not in self.weights]:
-            for axis, size in enumerate(self.specs[value].shape):
-                if not isinstance(size, Sym):
-                    continue
-                read = f"{ast.unparse(self.inputs[value])}.shape[{axis}]"
-                if size.text == symbol:
-                    return read
-                multiple = re.fullmatch(rf"(\d+) \* {re.escape(symbol)}", size.text)
-                partial = partial or (f"{read} // {multiple[1]}" if multiple else None)
-        return partial

@@ -53,7 +53,8 @@ def _functions(file: str) -> tuple[tuple[int, int, Function, ast.FunctionDef], .
             elif isinstance(child, ast.FunctionDef):
                 a = child.args
                 names = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
-                function = Function(tuple(n for n in names if n != "self"), child.lineno, class_name, class_line)
+                own = _own_name(child) if class_name else ""
+                function = Function(tuple(n for n in names if n != own), child.lineno, class_name, class_line)
                 found.append((child.lineno, child.end_lineno or child.lineno, function, child))
                 visit(child, class_name, class_line)
             else:
@@ -62,6 +63,12 @@ def _functions(file: str) -> tuple[tuple[int, int, Function, ast.FunctionDef], .
     if tree is not None:
         visit(tree, "", 0)
     return tuple(found)
+
+
+def _own_name(method: ast.FunctionDef) -> str:
+    """What a method calls its object: its first parameter, `self` by custom."""
+    positional = [*method.args.posonlyargs, *method.args.args]
+    return positional[0].arg if positional else ""
 
 
 def function_at(frame: Frame) -> Function | None:
@@ -76,9 +83,12 @@ def function_at(frame: Frame) -> Function | None:
 def statement_at(file: str, line: int) -> Statement | None:
     """The innermost statement around a line, with what it assigns."""
     best: tuple[int, ast.stmt] | None = None
-    for start, end, _, tree in _functions(file):
+    own: set[str] = set()
+    for start, end, function, tree in _functions(file):
         if not start <= line <= end:
             continue
+        if function.class_name:
+            own.add(_own_name(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.ClassDef):
                 last = node.end_lineno or node.lineno
@@ -86,14 +96,14 @@ def statement_at(file: str, line: int) -> Statement | None:
                     best = (last - node.lineno, node)
     if best is None:
         return None
-    return Statement(best[1].lineno, _targets(best[1]), _reads(best[1]))
+    return Statement(best[1].lineno, _targets(best[1]), _reads(best[1], own))
 
 
-def _reads(node: ast.stmt) -> tuple[str, ...]:
-    """Names of values that a statement reads, in order: not self, not the functions that it calls."""
+def _reads(node: ast.stmt, own: set[str]) -> tuple[str, ...]:
+    """Names of values that a statement reads, in order: not `own` (self), not the functions that it calls."""
     called = {id(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)}
     names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
-    found = [n for n in names if id(n) not in called and n.id != "self"]
+    found = [n for n in names if id(n) not in called and n.id not in own]
     return tuple(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterable
 
 from regauge.emit.layers import Layout
 from regauge.emit.literals import literal
@@ -48,3 +50,18 @@ def refs(operand: Operand) -> list[Ref]:
 
 def shape_comment(spec: TensorSpec) -> str:
     return "[" + ", ".join(d.text if isinstance(d, Sym) else str(d) for d in spec.shape) + "]"
+
+
+def size_text(symbol: str, arrays: Iterable[tuple[ast.expr, TensorSpec]]) -> str | None:
+    """The expression that gives a symbolic size: `x.shape[0]`, or `x.shape[0] // 4` where the axis is 4 * batch."""
+    partial = None
+    for expression, spec in arrays:
+        for axis, size in enumerate(spec.shape):
+            if not isinstance(size, Sym):
+                continue
+            read = f"{ast.unparse(expression)}.shape[{axis}]"
+            if size.text == symbol:
+                return read
+            multiple = re.fullmatch(rf"(\d+) \* {re.escape(symbol)}", size.text)
+            partial = partial or (f"{read} // {multiple[1]}" if multiple else None)
+    return partial
