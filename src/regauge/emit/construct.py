@@ -18,10 +18,11 @@ from regauge.rules.modules import nnx_modules
 class Emission(Protocol):
     """What construction needs of the emission under way: its graph, and the library classes that it copies."""
 
-    library: dict[str, type]
-
     @property
     def graph(self) -> Graph: ...
+
+    def library_class(self, cls: type) -> str:
+        """The name under which the file gets a copy of this class."""
 
 
 def init_lines(emission: Emission, holder: Holder, constructors: Mapping[str, str]) -> list[Line]:
@@ -61,13 +62,14 @@ def _list_text(items: list[tuple[int, str]]) -> str:
 
 def layer_text(emission: Emission, layer: Layer) -> str:
     """The constructor call of a recognised layer."""
-    if not layer.constructor.startswith("nnx."):
-        emission.library[layer.constructor] = getattr(nnx_modules, layer.constructor)
+    constructor = layer.constructor
+    if not constructor.startswith("nnx."):
+        constructor = emission.library_class(getattr(nnx_modules, constructor))
     parts = [_value_text(v) for v in layer.arguments]
     parts += [f"{k}={_value_text(v)}" for k, v in layer.keywords.items()]
     if layer.rngs:
         parts.append("rngs=rngs")
-    return f"{layer.constructor}({', '.join(parts)})"
+    return f"{constructor}({', '.join(parts)})"
 
 
 def _value_text(value: Any) -> str:
@@ -82,5 +84,4 @@ def _variable(emission: Emission, spec: TensorSpec, role: str, trainable: bool, 
         return f"nnx.Param({zeros})"
     if any(name == weight for weight, _ in emission.graph.mutations):
         return f"nnx.BatchStat({zeros})"
-    emission.library["Buffer"] = nnx_modules.Buffer
-    return f"Buffer({zeros})"
+    return f"{emission.library_class(nnx_modules.Buffer)}({zeros})"

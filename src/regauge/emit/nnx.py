@@ -98,6 +98,14 @@ class _Module:
     def graph(self) -> Graph:
         return self.main.graph
 
+    def library_class(self, cls: type) -> str:
+        """The name of a copied class: its own, or ``TorchBatchNorm`` where the person's model has a BatchNorm."""
+        views = (self.main,) if self.evaluation is None else (self.main, self.evaluation)
+        own = {_class_name(scope) for view in views for scope in view.structure.holders}
+        name = f"Torch{cls.__name__}" if cls.__name__ in own else cls.__name__
+        self.library[name] = cls
+        return name
+
 
 def emit_module(
     graph: Graph,
@@ -126,7 +134,7 @@ def emit_module(
     module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
     root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)
     placed = _place_all(module)
-    text, places = model_text(unify(module.classes.values()), module.library.values(), root.name, title)
+    text, places = model_text(unify(module.classes.values()), module.library, root.name, title)
     used = {p.source for p in placed}
     literals = {w.name for w in graph.weights if w.value in main.constants}
     unused = tuple(
@@ -215,8 +223,7 @@ def _emit_class(
     key = (_key(view, scope), None if evaluated is None or other is None else _key(other, evaluated))
     if key in module.classes:
         return module.classes[key]
-    simple = scope.step.type.rsplit(".", 1)[-1].split("[")[0]
-    name = unique(camel(simple), module.names)
+    name = unique(_class_name(scope), module.names)
     module.names.add(name)
     writer = _writer(module, view, scope, hints)
     body, asks = writer.write(_returned(view.graph, scope)), False
@@ -234,6 +241,10 @@ def _emit_class(
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
     module.classes[key] = made
     return made
+
+
+def _class_name(scope: Scope) -> str:
+    return camel(scope.step.type.rsplit(".", 1)[-1].split("[")[0])
 
 
 @dataclass
