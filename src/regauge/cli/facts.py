@@ -31,10 +31,14 @@ def facts(
         str | None, typer.Option("--framework", metavar="NAME", help=_("only the facts about this framework"))
     ] = None,
     area: Annotated[str | None, typer.Option("--area", metavar="NAME", help=_("only the facts of this area"))] = None,
-    out: Annotated[Path, options.out_option()] = Path(options.DEFAULT_OUT),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help=_("where the results of the checks are kept"))
+    ] = Path(options.DEFAULT_OUT),
     torch_python: Annotated[str | None, options.torch_python_option()] = None,
     jax_python: Annotated[str | None, options.jax_python_option()] = None,
-    timeout: Annotated[float, options.timeout_option()] = SECONDS,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=1, help=_("give up a single check after this time"))
+    ] = SECONDS,
     as_json: Annotated[bool, options.json_option()] = False,
     lang: Annotated[str | None, options.lang_option()] = None,
 ) -> int:
@@ -63,9 +67,13 @@ def facts(
 def _selected(base: FactBase, name: str | None, framework: str | None, area: str | None) -> list[Fact]:
     """The facts that the arguments ask for, at least one."""
     if framework is not None and framework not in base.frameworks():
-        raise _unknown("framework", framework, base.frameworks())
+        raise UnknownFact(
+            f"no fact is about a framework called {framework}",
+            received=framework,
+            next=_offer(framework, base.frameworks()),
+        )
     if area is not None and area not in AREAS:
-        raise _unknown("area", area, AREAS)
+        raise UnknownFact(f"there is no area called {area}", received=area, next=_offer(area, AREAS))
     named = base.facts if name is None else _named(base, name)
     found = [
         fact
@@ -95,13 +103,9 @@ def _named(base: FactBase, name: str) -> Sequence[Fact]:
     return found
 
 
-def _unknown(what: str, name: str, known: Sequence[str]) -> UnknownFact:
+def _offer(name: str, known: Sequence[str]) -> str:
     close = near(name, known)
-    return UnknownFact(
-        f"the facts know no {what} called {name}",
-        received=name,
-        next=f"close names: {', '.join(close)}" if close else f"one of {', '.join(known)}",
-    )
+    return f"close names: {', '.join(close)}" if close else f"one of {', '.join(known)}"
 
 
 def _json(base: FactBase, fact: Fact, results: Mapping[str, CheckResult]) -> dict[str, Any]:
