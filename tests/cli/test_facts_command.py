@@ -87,6 +87,7 @@ def test_filters(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(shown(capsys, "--framework", "jax", "--area", "deployment", "--json"))
     assert found["count"] == len(found["facts"]) > 5
     assert {(fact["framework"], fact["area"]) for fact in found["facts"]} == {("jax", "deployment")}
+    assert json.loads(shown(capsys, "deployment", "--framework", "jax", "--json")) == found
     found = json.loads(shown(capsys, "onnx", "--framework", "pytorch", "--json"))
     assert [fact["id"] for fact in found["facts"]] == ["pt-onnx"]
 
@@ -117,9 +118,9 @@ def test_chinese(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "what", "following"),
     [
-        (["onxx"], "no fact, question or framework is called onxx", "close names: pt-onnx, jx-onnx, onnx_export"),
-        (["tehano"], "no fact, question or framework is called tehano", "close names: theano"),
-        (["qqqqqq"], "no fact, question or framework is called qqqqqq", "regauge facts lists all of them"),
+        (["onxx"], "no fact, question, framework or area is called onxx", "close names: pt-onnx, jx-onnx, onnx_export"),
+        (["tehano"], "no fact, question, framework or area is called tehano", "close names: theano"),
+        (["qqqqqq"], "no fact, question, framework or area is called qqqqqq", "regauge facts lists all of them"),
         (["--framework", "pytroch"], "no fact is about a framework called pytroch", "close names: pytorch"),
         (["--framework", "qq"], "no fact is about a framework called qq", "one of pytorch, jax"),
         (["--area", "deploy"], "there is no area called deploy", "close names: deployment"),

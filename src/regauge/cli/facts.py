@@ -22,7 +22,7 @@ from regauge.output import prepare_output, writing
 def facts(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help=_("a fact, a question, a framework, or a part of such a name")),
+        typer.Argument(metavar="NAME", help=_("a fact, a question, a framework, an area, or a part of such a name")),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", metavar="", help=_("evaluate the machine checks against what is installed"))
@@ -89,14 +89,15 @@ def _selected(base: FactBase, name: str | None, framework: str | None, area: str
 
 
 def _named(base: FactBase, name: str) -> Sequence[Fact]:
-    """A fact, all answers to a question, all facts of a framework, or everything that has `name` in its names."""
+    """A fact, all answers to a question, all facts of a framework or area, or all that have `name` in their names."""
     exact = [fact for fact in base.facts if fact.id == name] or base.about(name) or base.of(name)
+    exact = exact or [fact for fact in base.facts if fact.area == name]
     found = exact or [fact for fact in base.facts if name in fact.id or name in fact.dimension]
     if not found:
-        known = [*(fact.id for fact in base.facts), *base.frameworks(), *base.dimensions()]
+        known = [*(fact.id for fact in base.facts), *base.frameworks(), *AREAS, *base.dimensions()]
         close = near(name, known)
         raise UnknownFact(
-            f"no fact, question or framework is called {name}",
+            f"no fact, question, framework or area is called {name}",
             received=name,
             next=f"close names: {', '.join(close)}" if close else "regauge facts lists all of them",
         )
