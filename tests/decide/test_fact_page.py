@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,3 +54,13 @@ def test_rewriting_needs_the_markers(tmp_path: Path) -> None:
     assert f"{len(BASE.facts)} facts" in text
     with pytest.raises(ValueError, match="no section between"):
         fact_page.replaced("nothing", "contents", "")
+
+
+def test_the_example_in_python_runs() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    for line in ('base.near_dimensions("onnx-exprot")', 'facts.retired("theano").successor'):
+        promised = re.search(rf"{re.escape(line)} +# ([^,\n]+)", block)
+        assert promised is not None
+        assert eval(line, names) == ast.literal_eval(promised[1])

@@ -3,7 +3,8 @@
     results = check_facts(load().facts)
     store(results, Path("build"))       # regauge.decide.fact_results
 
-A fact whose check is false on what is installed has changed since it was written down: it is *stale*.
+A fact whose check is false does not hold for what is installed, whether that is newer or older than what the fact is
+about: it is *stale*.
 """
 
 from __future__ import annotations
