@@ -33,6 +33,21 @@ class DropoutCall:
         return DropoutCall(tuple(data["shape"]), data["keep"])
 
 
+class MasksDoNotFit(ValueError):
+    """The converted model drops in other places, or arrays of other shapes, than the original."""
+
+
+def too_many_calls(calls: int) -> str:
+    return f"the converted model drops more often than the original, which does {calls} times"
+
+
+def unlike_shapes(index: int, shape: Shape, original: Shape) -> str:
+    return (
+        f"dropout call {index} has shape {shape}, the original's has {original}, "
+        "and no exchange or splitting of axes turns one into the other"
+    )
+
+
 def _permutations(rank: int) -> list[tuple[int, ...]]:
     """The layouts that a converted model may use for an array of this rank, the original's own first."""
     found = [tuple(range(rank))]

@@ -22,6 +22,8 @@ from regauge.errors import RegaugeError
 from regauge.run.protocol import unflatten_tree
 
 Arrays = dict[str, np.ndarray]
+_SMALLEST_SHARE = 0.1  # of ||g|| ||u|| / sqrt(dimension): a direction nearly at right angles says little
+
 Handler = Callable[[dict[str, Any]], tuple[Arrays, dict[str, Any]]]
 
 
@@ -72,6 +74,20 @@ class InputSets:
         """The arrays of a set by leaf name (``inputs.*`` and ``targets.*``)."""
         return load_file(self._files[name])
 
+    def noisy(self, arrays: Arrays, seed: int) -> Arrays:
+        """Each float input moved by one unit in the last place of the reference's magnitude.
+
+        Also a constant or zero one, whose rounding errors nothing else would show.
+        """
+        reference = self.leaves("reference")
+        moved: Arrays = {}
+        for key, array in arrays.items():
+            if key.startswith("inputs") and array.dtype.kind == "f":
+                magnitude = np.finfo(array.dtype).eps * np.sqrt(np.mean(np.square(reference[key], dtype=np.float64)))
+                signs = seeded(f"noise {key}", seed).choice([-1.0, 1.0], array.shape)
+                moved[key] = (array + magnitude * signs).astype(array.dtype)
+        return moved
+
     def inputs(self, leaves: Mapping[str, Any]) -> Any:
         return unflatten_tree(self.inputs_skeleton, leaves)
 
@@ -97,8 +113,41 @@ def directions(weights: Mapping[str, np.ndarray], draw: int) -> Arrays:
         draw: number of the direction.
     """
     raw = {name: seeded(f"direction {name}", draw).standard_normal(array.shape) for name, array in weights.items()}
-    scale = length(weights) / length(raw)
+    scale = length(weights) / (length(raw) or 1.0)
     return {name: array * scale for name, array in raw.items()}
+
+
+def derivative_results(
+    task: Mapping[str, Any],
+    weights: Mapping[str, np.ndarray],
+    gradient: Mapping[str, np.ndarray],
+    difference: Callable[[Arrays, float], float],
+) -> dict[str, Any]:
+    """Central differences along random directions against the gradient: the result of a *derivative* task.
+
+    The original draws: directions nearly at right angles to the gradient, which say little, are drawn again. The
+    converted side takes the directions that were `chosen`.
+
+    Args:
+        task: ``draws`` or ``chosen``, and ``steps``.
+        weights: parameters by the original's name, in its layout.
+        gradient: of the loss, alike.
+        difference: the central difference of the loss along a direction, with a step.
+    """
+    results: list[dict[str, Any]] = []
+    chosen = task.get("chosen")
+    size = max(1, sum(array.size for array in weights.values()))
+    least = _SMALLEST_SHARE * length(gradient) * length(weights) / math.sqrt(size)
+    for draw in range(8 * task["draws"]) if chosen is None else chosen:
+        direction = directions(weights, draw)
+        slope = inner(gradient, direction)
+        if chosen is None and abs(slope) < least:
+            continue
+        numeric = [difference(direction, step) for step in task["steps"]]
+        results.append({"draw": draw, "slope": slope, "numeric": numeric})
+        if chosen is None and len(results) == task["draws"]:
+            break
+    return {"directions": results}
 
 
 def length(arrays: Mapping[str, np.ndarray]) -> float:

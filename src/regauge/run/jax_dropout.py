@@ -1,27 +1,25 @@
-"""Control over nnx.Dropout during a check: off, with given masks, or observed while it draws its own."""
+"""Control over dropout in JAX libraries during a check: off, with given masks, or observed while it draws its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+from flax import linen, nnx
 
-from regauge.run.dropout_masks import align
-
-
-class MasksDoNotFit(ValueError):
-    """The converted model drops in other places, or arrays of other shapes, than the original."""
+from regauge.run.dropout_masks import MasksDoNotFit, align, too_many_calls, unlike_shapes
 
 
 class DropoutLog:
-    """What nnx.Dropout was asked for: input shapes, rates, and, if it drew itself, its factors.
+    """What dropout was asked for: input shapes, rates, and, if it drew itself, its factors.
 
     Attributes:
-        shapes: of the arrays that were dropped, in order of the calls.
+        shapes: of the masks, in order of the calls.
         rates: of the modules.
         factors: what each element was multiplied by, with "observe" only.
     """
@@ -32,53 +30,123 @@ class DropoutLog:
         self.factors: list[jax.Array] = []
 
 
+# draws dropout's own numbers for an array
+Own = Callable[[Any], Any]
+
+
+class _Control:
+    """What an active dropout does instead of drawing, whichever library it belongs to."""
+
+    def __init__(self, setting: str, masks: Sequence[Any]) -> None:
+        self.setting = setting
+        self.masks = masks
+        self.log = DropoutLog()
+
+    def drop(self, inputs: Any, rate: float, broadcast: Sequence[int], own: Own) -> Any:
+        """`inputs` after dropout.
+
+        Args:
+            inputs: array.
+            rate: probability to drop an element.
+            broadcast: axes along which one draw is repeated.
+            own: the library's own dropout of an array.
+        """
+        shape = list(inputs.shape)
+        for axis in broadcast:
+            shape[axis] = 1
+        self.log.shapes.append(tuple(shape))
+        self.log.rates.append(float(rate))
+        if self.setting == "off":
+            return inputs
+        if self.setting == "observe":
+            factors = own(jnp.ones_like(inputs))
+            self.log.factors.append(factors)
+            return inputs * factors
+        mask = self._mask(tuple(shape), len(self.log.shapes) - 1)
+        return jnp.where(mask, inputs / (1.0 - rate), jnp.zeros_like(inputs))
+
+    def _mask(self, wanted: tuple[int, ...], index: int) -> Any:
+        if index >= len(self.masks):
+            raise MasksDoNotFit(too_many_calls(len(self.masks)))
+        mask = align(self.masks[index], wanted)
+        if mask is None:
+            raise MasksDoNotFit(unlike_shapes(index, wanted, tuple(self.masks[index].shape)))
+        return mask
+
+
 @contextmanager
 def dropout_control(setting: str, masks: Sequence[Any] = ()) -> Iterator[DropoutLog]:
-    """Within the block every nnx.Dropout that is active behaves as the setting says.
+    """Within the block every active dropout of nnx, Linen, Equinox and Haiku behaves as the setting says.
 
     Args:
-        setting: "off" returns the input, "masks" applies `masks` in order of the calls, "observe" lets the module
+        setting: "off" returns the input, "masks" applies `masks` in order of the calls, "observe" lets the library
             draw and keeps the factors.
         masks: bool arrays in the original's layout.
 
     Raises:
         MasksDoNotFit: there are fewer masks than calls, or a shape fits no layout.
     """
-    log = DropoutLog()
+    control = _Control(setting, masks)
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(nnx.Dropout, "__call__", _nnx(control)))
+        stack.enter_context(mock.patch.object(linen.Dropout, "__call__", _linen(control)))
+        if "equinox" in sys.modules:
+            dropout = sys.modules["equinox"].nn.Dropout
+            stack.enter_context(mock.patch.object(dropout, "__call__", _equinox(control, dropout)))
+        if "haiku" in sys.modules:
+            haiku = sys.modules["haiku"]
+            stack.enter_context(mock.patch.object(haiku, "dropout", _haiku(control, haiku)))
+        yield control.log
+
+
+def _draws(rate: Any) -> bool:
+    return isinstance(rate, int | float) and 0.0 < rate < 1.0
+
+
+def _nnx(control: _Control) -> Callable[..., Any]:
     own = nnx.Dropout.__call__
 
     def replaced(self: nnx.Dropout, inputs: Any, *, deterministic: bool | None = None, rngs: Any = None) -> Any:
         still = self.deterministic if deterministic is None else deterministic
-        if still or self.rate == 0.0 or self.rate == 1.0:
+        if still or not _draws(self.rate):
             return own(self, inputs, deterministic=deterministic, rngs=rngs)
-        log.shapes.append(tuple(inputs.shape))
-        log.rates.append(float(self.rate))
-        if setting == "off":
-            return inputs
-        if setting == "observe":
-            factors = own(self, jnp.ones_like(inputs), deterministic=deterministic, rngs=rngs)
-            log.factors.append(factors)
-            return inputs * factors
-        mask = _mask_for(self, inputs, masks, len(log.shapes) - 1)
-        return jnp.where(mask, inputs / (1.0 - self.rate), jnp.zeros_like(inputs))
-
-    nnx.Dropout.__call__ = replaced  # type: ignore[method-assign]
-    try:
-        yield log
-    finally:
-        nnx.Dropout.__call__ = own  # type: ignore[method-assign]
-
-
-def _mask_for(dropout: nnx.Dropout, inputs: Any, masks: Sequence[Any], index: int) -> Any:
-    if index >= len(masks):
-        raise MasksDoNotFit(f"the converted model drops more often than the original, which does {len(masks)} times")
-    wanted = list(inputs.shape)
-    for axis in dropout.broadcast_dims:
-        wanted[axis] = 1
-    mask = align(masks[index], tuple(wanted))
-    if mask is None:
-        raise MasksDoNotFit(
-            f"dropout call {index} has shape {tuple(wanted)}, the original's has {tuple(masks[index].shape)}, "
-            "and no exchange or splitting of axes turns one into the other"
+        return control.drop(
+            inputs, self.rate, self.broadcast_dims, lambda x: own(self, x, deterministic=deterministic, rngs=rngs)
         )
-    return mask
+
+    return replaced
+
+
+def _linen(control: _Control) -> Callable[..., Any]:
+    own = linen.Dropout.__call__
+
+    def replaced(self: linen.Dropout, inputs: Any, deterministic: bool | None = None, rng: Any = None) -> Any:
+        still = self.deterministic if deterministic is None else deterministic
+        if still or not _draws(self.rate):
+            return own(self, inputs, deterministic, rng)
+        return control.drop(inputs, self.rate, self.broadcast_dims, lambda x: own(self, x, deterministic, rng))
+
+    return replaced
+
+
+def _equinox(control: _Control, dropout: Any) -> Callable[..., Any]:
+    own = dropout.__call__
+
+    def replaced(self: Any, x: Any, *, key: Any = None, inference: bool | None = None, **rest: Any) -> Any:
+        still = self.inference if inference is None else inference
+        if still or not _draws(self.p):
+            return own(self, x, key=key, inference=inference, **rest)
+        return control.drop(x, self.p, (), lambda ones: own(self, ones, key=key, inference=inference, **rest))
+
+    return replaced
+
+
+def _haiku(control: _Control, haiku: Any) -> Callable[..., Any]:
+    own = haiku.dropout
+
+    def replaced(rng: Any, rate: Any, x: Any, broadcast_dims: Sequence[int] = ()) -> Any:
+        if not _draws(rate):
+            return own(rng, rate, x, broadcast_dims)
+        return control.drop(x, rate, broadcast_dims, lambda ones: own(rng, rate, ones, broadcast_dims))
+
+    return replaced

@@ -1,37 +1,55 @@
-"""The converted model, evaluated for the check from its saved folder: the counterpart of torch_evaluate.
+"""A JAX side, evaluated for the check: the counterpart of torch_evaluate.
 
-Job: ``{"job": "evaluate", "out", "folder", "widen": bool, "sets": description of InputSets, "tasks": [...]}``. Arrays
-carry the original's names and layouts, through the weight map, so that the parent compares like with like.
+Job: ``{"job": "evaluate", "out", "folder" or "case", "widen": bool, "names": description of Names or None,
+"transplant": file or None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Arrays carry the
+original's names and layouts, so that the parent compares like with like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
+from safetensors.numpy import load_file
 
-from regauge.run.dropout_masks import DropoutCall, keep_mask
-from regauge.run.evaluation import Arrays, InputSets, directions, inner, probe_weights, run_tasks
-from regauge.run.jax_dropout import MasksDoNotFit, dropout_control
-from regauge.run.jax_modules import first_outputs
-from regauge.run.jax_subject import JaxSubject, load_jax_subject, widen_array
+from regauge.capture.jaxpr_casts import low_precision
+from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, keep_mask
+from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks, seeded
+from regauge.run.jax_dropout import dropout_control
+from regauge.run.jax_precision import wide_names, widen_array
+from regauge.run.jax_side import JaxSide, copies, load_side
+from regauge.run.jax_trees import Leaves, Mode
+from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
-
-Split = tuple[Any, ...]  # graphdef, params, state
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run the tasks of a job; the reply has the form of torch_evaluate's."""
     if job["widen"]:
         jax.config.update("jax_enable_x64", True)
-    subject = load_jax_subject(Path(job["folder"]), widen=job["widen"])
-    evaluator = JaxEvaluator(subject, InputSets(job["sets"]), job["widen"])
+    side = load_side(job)
+    # a folder's source text is widened itself
+    with wide_names() if job["widen"] and "case" in job else _nothing():
+        return evaluate(side, job)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The tasks of a job on a side that is loaded; x64 is on if the job widens."""
+    evaluator = JaxEvaluator(
+        side, InputSets(job["sets"]), job["widen"], Names(job.get("names")), job.get("use_loss", True)
+    )
+    if job.get("transplant"):
+        evaluator.transplant(load_file(Path(job["transplant"])))
     handlers = {
         "step": evaluator.step,
         "derivative": evaluator.derivative,
@@ -39,239 +57,235 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         "weights": evaluator.weights,
         "modules": evaluator.modules,
         "randomness": evaluator.randomness,
+        "casts": evaluator.casts,
     }
-    tasks = run_tasks(job, handlers)
-    return {"tasks": tasks, "versions": {"jax": jax.__version__, "flax": flax.__version__}}
+    return {"tasks": run_tasks(job, handlers), "modules": evaluator.module_paths(), "versions": side.versions}
 
 
 class JaxEvaluator:
-    """Runs tasks on one saved conversion, compiled as it is when it is timed."""
+    """Runs tasks on one model, compiled as it is when it is timed."""
 
-    def __init__(self, subject: JaxSubject, sets: InputSets, widen: bool) -> None:
-        self.subject = subject
+    def __init__(self, side: JaxSide, sets: InputSets, widen: bool, names: Names, use_loss: bool = True) -> None:
+        self.side = side
+        self.program = side.program
         self.sets = sets
         self.widen = widen
-        self.map = subject.weight_map
-        self._trains: Any = getattr(subject.train, "trainable", nnx.Param)
+        self.names = names
+        self.loss = side.loss if use_loss else None
+        self.params = copies(self.program.params)
+        self.state = copies(self.program.state)
         self._compiled: dict[tuple[str, str, str], Callable[..., Any]] = {}
 
+    def transplant(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Put the original's weights, by its names, in the places of this side's own."""
+        for name, array in self.names.to_side(arrays).items():
+            place = self.params if name in self.params else self.state
+            place[name] = jnp.asarray(array, place[name].dtype)
+
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """One forward and backward pass, through train.py's `loss_and_gradients` if there is a loss."""
-        graphdef, params, state = self._split(task["mode"])
-        calls = [DropoutCall.from_json(call) for call in task.get("calls", ())]
-        masks = [jnp.asarray(keep_mask(index, call)) for index, call in enumerate(calls)]
-        setting = task["dropout"]
-        function = self._compile("step", task["mode"], setting, lambda: self._step_function(setting))
-        leaves = self._leaves(task["input"])
-        loss, outputs, gradients, new_state, by_inputs, rates = function(graphdef, params, state, leaves, masks)
-        if setting == "masks" and len(rates.value) != len(calls):
-            raise MasksDoNotFit(f"the original drops {len(calls)} times, the converted model {len(rates.value)} times")
-        arrays = {**outputs, "loss": loss, **{f"input gradients.{name}": g for name, g in by_inputs.items()}}
-        arrays |= self._named("gradients.", gradients, trainable=True)
-        arrays |= self._named("state.", self._buffers(new_state))
-        if task["mode"] == "train" and task.get("after"):
+        """One forward and backward pass, through the side's own `gradients` if it brings a loss and this function."""
+        mode, setting = task["mode"], task["dropout"]
+        masks = self._masks(task)
+        function = self._compile("step", mode, setting, lambda: self._step_function(mode, setting))
+        leaves = self._leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
+        params, key = self._perturbed(task.get("noise")), jax.random.key(task.get("seed", 0))
+        loss, outputs, gradients, state, by_inputs, log = function(params, self.state, leaves, masks, key)
+        calls = task.get("calls", ())
+        if setting == "masks" and calls and len(log.value[0]) != len(calls):
+            raise MasksDoNotFit(f"the original drops {len(calls)} times, the converted model {len(log.value[0])} times")
+        arrays = {**self.names.outputs(_numpy(outputs)), "loss": numpy_of(loss)}
+        arrays |= {f"input gradients.{n}": g for n, g in self.names.inputs(_numpy(by_inputs)).items()}
+        arrays |= self.names.weights("gradients.", _numpy(gradients), trainable=True)
+        arrays |= self._buffers(state)
+        if mode == "train" and task.get("after"):
             after = self._compile("forward", "eval", "off", lambda: self._forward)
-            found = after(self._split("eval")[0], params, new_state, leaves)
+            found = self.names.outputs(_numpy(after(params, state, leaves)))
             arrays |= {f"after.{name}": array for name, array in found.items()}
-        arrays = {name: numpy_of(array) for name, array in arrays.items()}
-        return arrays, {"rates": rates.value, "dtypes": {name: str(array.dtype) for name, array in arrays.items()}}
+        rates, shapes = log.value
+        return arrays, {
+            "rates": rates,
+            "calls": [DropoutCall(s, 1 - rate).to_json() for s, rate in zip(shapes, rates, strict=True)],
+            "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
+        }
 
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Central differences along the directions that the original's task chose.
+        """Central differences of the loss along random directions against the gradient.
 
         The losses come from the compiled pass that the gradients come from: its backward half is cheaper to run in vain
         than a forward pass is to compile.
         """
-        graphdef, params, state = self._split(task["mode"])
+        mode, key = task["mode"], jax.random.key(0)
+        function = self._compile("step", mode, "off", lambda: self._step_function(mode, "off"))
         leaves = self._leaves(task["input"])
-        function = self._compile("step", task["mode"], "off", lambda: self._step_function("off"))
-        gradient = self._sources(function(graphdef, params, state, leaves, [])[2], trainable=True)
-        weights = self._sources(params, trainable=True)
-        results = []
-        for draw in task["chosen"]:
-            direction = directions(weights, draw)
-            numeric = []
-            for h in task["steps"]:
-                losses = [
-                    float(function(graphdef, self._moved(params, direction, sign * h), state, leaves, [])[0])
-                    for sign in (1, -1)
-                ]
-                numeric.append((losses[0] - losses[1]) / (2 * h))
-            results.append({"draw": draw, "slope": inner(gradient, direction), "numeric": numeric})
-        return {}, {"directions": results}
+
+        def loss(params: Leaves) -> float:
+            return float(function(params, self.state, leaves, [], key)[0])
+
+        def difference(direction: Arrays, step: float) -> float:
+            moves = self.names.to_side(direction)
+            moved = [
+                {n: a + sign * step * jnp.asarray(moves[n], a.dtype) if n in moves else a for n, a in self.params.items()}
+                for sign in (1, -1)
+            ]
+            return (loss(moved[0]) - loss(moved[1])) / (2 * step)
+
+        gradient = _numpy(function(self.params, self.state, leaves, [], key)[2])
+        weights = self.names.weights("", _numpy(self.params), trainable=True)
+        return {}, derivative_results(task, weights, self.names.weights("", gradient, trainable=True), difference)
 
     def trajectory(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Optimizer steps through train.py's `init` and `jitted_train_step`, dropout off."""
-        train = self.subject.train
-        if train is None:
-            raise FileNotFoundError("the folder has no train.py")
-        self.subject.model.train()
-        graphdef, params, state, opt_state = _copied(train.init(self.subject.model))
+        """Optimizer steps in training mode, dropout off: ``start.*``, ``first.*``, ``last.*``, ``state.*``, `losses`."""
+        trainer = self.side.trainer
+        if trainer is None:
+            raise FileNotFoundError("the folder has no train.py with an optimizer, the case has no optimizer")
         batches = [self._trees(self._leaves(name)) for name in task["inputs"]]
-        arrays = _numpy(self._named("start.", params, trainable=True))
+        carry = trainer.start(copies(self._perturbed(task.get("noise"))), copies(self.state))
+        start = _numpy(trainer.arrays(carry)[0])
+        arrays = self._trained("start", start, start)
         losses: list[float] = []
         with dropout_control("off"):
             for step in range(task["steps"]):
-                inputs, targets = batches[step % len(batches)]
-                params, state, opt_state, loss = train.jitted_train_step(
-                    graphdef, params, state, opt_state, inputs, targets
-                )
+                carry, loss = trainer.step(carry, *batches[step % len(batches)])
                 losses.append(float(loss))
                 if step == 0:
-                    arrays |= _numpy(self._named("first.", params, trainable=True))
-        arrays |= _numpy(
-            {**self._named("last.", params, trainable=True), **self._named("state.", self._buffers(state))}
-        )
-        return arrays, {"losses": losses}
+                    arrays |= self._trained("first", _numpy(trainer.arrays(carry)[0]), start)
+        params, state = trainer.arrays(carry)
+        return {**arrays, **self._trained("last", _numpy(params), start), **self._buffers(state)}, {"losses": losses}
+
+    def _trained(self, label: str, arrays: Arrays, start: Arrays) -> Arrays:
+        """Parameters of a trajectory; one that the original does not train appears only if this side moved it."""
+        shown = {n: a for n, a in arrays.items() if not self.names.is_fixed(n) or not np.array_equal(a, start[n])}
+        return self.names.weights(f"{label}.", shown)
 
     def weights(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Every weight of the module under its name in the original."""
-        variables = nnx.state(self.subject.model, nnx.Not(nnx.RngState))
-        return _numpy(self._named("", variables)), {}
+        """Every weight as it was loaded, under its name in the original."""
+        state = {n: array for n, array in self.program.state.items() if n not in self.program.random}
+        return self.names.weights("", _numpy({**self.program.params, **state})), {}
 
     def modules(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The first array that each module returns on its first call, by path."""
-        _set_mode(self.subject.model, task["mode"])
-        masks = [
-            jnp.asarray(keep_mask(index, DropoutCall.from_json(call)))
-            for index, call in enumerate(task.get("calls", ()))
-        ]
         inputs, _ = self._trees(self._leaves(task["input"]))
-        with dropout_control(task["dropout"], masks):
-            found = first_outputs(self.subject.model, lambda: self.subject.call(self.subject.model, inputs))
+        with dropout_control(task["dropout"], self._masks(task)):
+            found = self.program.modules(self.params, self.state, inputs, task["mode"], jax.random.key(0))
         return _numpy(found), {"order": list(found)}
+
+    def module_paths(self) -> list[str]:
+        """Paths of the modules that own weights: every prefix of a weight's name, in order."""
+        names = [name for name in (*self.params, *self.state) if name not in self.program.random]
+        return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+
+    def casts(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """Where the code narrows although every array that it is given is float64."""
+        inputs, _ = self._trees(self._leaves(task["input"]))
+
+        def call(params: Any, state: Any, inputs: Any) -> Any:
+            with dropout_control("off"):
+                return self.program.call(params, state, inputs, task["mode"], jax.random.key(0))
+
+        return {}, {"casts": low_precision(call, self.params, self.state, inputs)}
 
     def randomness(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """What dropout multiplies by when it draws itself: ``first.i``, ``second.i``, ``again.i`` for call i.
 
-        `second` follows `first` with the streams where `first` left them; `again` repeats `first` from the start.
+        `second` follows `first` with the streams where `first` left them and another key; `again` repeats `first`.
         """
-        graphdef, params, state = self._split("train")
-        leaves = self._leaves(task["input"])
+        leaves, one, other = self._leaves(task["input"]), jax.random.key(0), jax.random.key(1)
         rates = _Static()
 
-        def forward(params: Any, state: Any, leaves: Any) -> Any:
+        def forward(state: Any, leaves: Any, key: Any) -> Any:
             with dropout_control("observe") as log:
-                model = nnx.merge(graphdef, params, state, copy=True)
-                self.subject.call(model, self._trees(leaves)[0])
+                _, following = self.program.call(self.params, state, self._trees(leaves)[0], "train", key)
                 rates.value = list(log.rates)
-            return log.factors, self._rest(model)
+            return log.factors, following
 
         compiled = jax.jit(forward)
-        compiled.eval_shape(params, state, leaves)
+        compiled.eval_shape(self.state, leaves, one)
         if not rates.value:
             return {}, {"rates": []}
-        first, following = compiled(params, state, leaves)
-        second, _ = compiled(params, following, leaves)
-        again, _ = compiled(params, state, leaves)
+        first, following = compiled(self.state, leaves, one)
+        second, _ = compiled(following, leaves, other)
+        again, _ = compiled(self.state, leaves, one)
         named = {"first": first, "second": second, "again": again}
         arrays = {f"{name}.{i}": numpy_of(factor) for name, found in named.items() for i, factor in enumerate(found)}
         return arrays, {"rates": rates.value}
 
-    def _split(self, mode: str) -> Split:
-        _set_mode(self.subject.model, mode)
-        if self.subject.train is not None:
-            return _copied(self.subject.train.init(self.subject.model))[:3]
-        return _copied(tuple(nnx.split(self.subject.model, self._trains, ...)))
+    def _masks(self, task: Mapping[str, Any]) -> list[Any]:
+        """Masks of the original's calls; the original itself draws them as it meets its own calls."""
+        calls = [DropoutCall.from_json(call) for call in task.get("calls", ())]
+        return [jnp.asarray(keep_mask(index, call)) for index, call in enumerate(calls)]
 
     def _compile(
         self, name: str, mode: str, setting: str, make: Callable[[], Callable[..., Any]]
     ) -> Callable[..., Any]:
         key = (name, mode, setting)
         if key not in self._compiled:
-            self._compiled[key] = jax.jit(make(), static_argnums=0)
+            self._compiled[key] = jax.jit(make())
         return self._compiled[key]
 
-    def _step_function(self, setting: str) -> Callable[..., Any]:
-        def step(graphdef: Any, params: Any, state: Any, leaves: Any, masks: Any) -> Any:
-            inputs, targets = self._trees(leaves)
+    def _step_function(self, mode: Mode, setting: str) -> Callable[..., Any]:
+        def step(params: Any, state: Any, leaves: Any, masks: Any, key: Any) -> Any:
             with dropout_control(setting, masks) as log:
-                if self.subject.train is not None:
-                    loss, outputs, gradients, new_state = self.subject.train.loss_and_gradients(
-                        graphdef, params, state, inputs, targets
-                    )
-                else:
-                    loss, outputs, gradients, new_state = self._probe_gradients(graphdef, params, state, leaves)
-                rates = _Static(list(log.rates))
+                loss, outputs, gradients, new_state = self._gradients(params, state, leaves, mode, key)
+                seen = _Static((list(log.rates), list(log.shapes)))
             with dropout_control(setting, masks):
                 floats = {
                     name: leaf
                     for name, leaf in leaves.items()
                     if name.startswith("inputs") and jnp.issubdtype(leaf.dtype, jnp.floating)
                 }
-                slope = jax.grad(lambda changed: self._loss(graphdef, params, state, {**leaves, **changed})[0])
-                by_inputs = slope(floats) if floats else {}
-            return loss, named_outputs(outputs), gradients, new_state, by_inputs, rates
+
+                def changed(new: Any) -> Any:
+                    return self._loss(params, state, {**leaves, **new}, mode, key)[0]
+
+                by_inputs = jax.grad(changed)(floats) if floats else {}
+            return loss, named_outputs(outputs), gradients, new_state, by_inputs, seen
 
         return step
 
-    def _loss(self, graphdef: Any, params: Any, state: Any, leaves: Mapping[str, Any]) -> tuple[Any, tuple[Any, Any]]:
-        model = nnx.merge(graphdef, params, state, copy=True)
+    def _gradients(self, params: Any, state: Any, leaves: Any, mode: Mode, key: Any) -> tuple[Any, Any, Leaves, Leaves]:
+        if self.side.gradients is not None and self.loss is not None:
+            return self.side.gradients(params, state, *self._trees(leaves), mode, key)
+        slope = jax.value_and_grad(lambda changed: self._loss(changed, state, leaves, mode, key), has_aux=True)
+        (value, (outputs, new_state)), gradients = slope(params)
+        return value, outputs, gradients, new_state
+
+    def _loss(self, params: Any, state: Any, leaves: Mapping[str, Any], mode: Mode, key: Any) -> tuple[Any, Any]:
         inputs, targets = self._trees(leaves)
-        outputs = self.subject.call(model, inputs)
-        new_state = self._rest(model)
-        if self.subject.train is not None:
-            return self.subject.train.loss(outputs, targets), (outputs, new_state)
+        outputs, new_state = self.program.call(params, state, inputs, mode, key)
+        if self.loss is not None:
+            return self.loss(outputs, targets), (outputs, new_state)
         total: Any = jnp.zeros(())
         for name, output in named_outputs(outputs).items():
             if jnp.issubdtype(output.dtype, jnp.floating):
-                weights = jnp.asarray(probe_weights(name, output.shape), output.dtype)
-                total = total + (output * weights).sum()
+                total = total + (output * jnp.asarray(self.names.probe(name, output.shape), output.dtype)).sum()
         return total, (outputs, new_state)
 
-    def _probe_gradients(self, graphdef: Any, params: Any, state: Any, leaves: Mapping[str, Any]) -> tuple[Any, ...]:
-        def evaluate(params: Any) -> Any:
-            return self._loss(graphdef, params, state, leaves)
+    def _forward(self, params: Any, state: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:
+        return named_outputs(self.program.call(params, state, self._trees(leaves)[0], "eval", jax.random.key(0))[0])
 
-        (value, (outputs, new_state)), gradients = jax.value_and_grad(evaluate, has_aux=True)(params)
-        return value, outputs, gradients, new_state
-
-    def _forward(self, graphdef: Any, params: Any, state: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:
-        model = nnx.merge(graphdef, params, state, copy=True)
-        return named_outputs(self.subject.call(model, self._trees(leaves)[0]))
-
-    def _rest(self, model: nnx.Module) -> Any:
-        """Everything that does not train: statistics, buffers, fixed parameters, random streams."""
-        return nnx.state(model, nnx.Not(self._trains))
-
-    def _leaves(self, name: str) -> dict[str, jax.Array]:
+    def _leaves(self, name: str, noise: int | None = None) -> dict[str, jax.Array]:
         arrays = self.sets.leaves(name)
+        if noise is not None:
+            arrays = {**arrays, **self.sets.noisy(arrays, noise)}
+        arrays = self.names.leaves(arrays)
         return {key: jnp.asarray(widen_array(array) if self.widen else array) for key, array in arrays.items()}
 
     def _trees(self, leaves: Mapping[str, Any]) -> tuple[Any, Any]:
         return self.sets.inputs(leaves), self.sets.targets(leaves)
 
-    def _named(self, prefix: str, state: Any, trainable: bool = False) -> dict[str, Any]:
-        """Variables under their name in the original, in its layout; unmapped ones as ``converted:path``."""
-        named: dict[str, Any] = {}
-        for path, variable in nnx.to_flat_state(state):
-            if isinstance(variable, nnx.RngState):
-                continue
-            target = ".".join(map(str, path))
-            entry = self.map.by_target.get(target)
-            value = numpy_of(variable[...])
-            if entry is None:
-                named[f"{prefix}converted:{target}"] = value
-            elif entry.trainable or not trainable:
-                named[f"{prefix}{entry.source}"] = entry.to_source(value)
-        return named
+    def _buffers(self, state: Mapping[str, Any]) -> Arrays:
+        """The state without random streams and parameters that do not train, which the original counts elsewhere."""
+        kept = {n: a for n, a in state.items() if n not in self.program.random and not self.names.is_fixed(n)}
+        return self.names.weights("state.", _numpy(kept))
 
-    def _buffers(self, state: Any) -> Any:
-        """The state without the parameters that do not train, which the original does not count as state."""
-        fixed = {entry.target for entry in self.map.entries if entry.role == "parameter"}
-        return nnx.filter_state(state, lambda path, _: ".".join(map(str, path)) not in fixed)
-
-    def _sources(self, state: Any, trainable: bool) -> Arrays:
-        return {name: np.asarray(array) for name, array in self._named("", state, trainable).items()}
-
-    def _moved(self, params: Any, direction: Arrays, step: float) -> Any:
-        """The parameters, `step` along a direction that is given in the original's names and layouts."""
-        moved = jax.tree.map(lambda leaf: leaf, params)
-        for path, variable in nnx.to_flat_state(moved):
-            entry = self.map.by_target.get(".".join(map(str, path)))
-            if entry is not None and entry.source in direction:
-                change = entry.to_target(direction[entry.source])
-                variable.set_value(variable[...] + step * jnp.asarray(change, variable.dtype))
+    def _perturbed(self, seed: int | None) -> Leaves:
+        """The parameters, each larger or smaller by one unit in the last place, by chance; as they are without a seed."""
+        if seed is None:
+            return self.params
+        moved = {}
+        for name, array in self.params.items():
+            signs = seeded(f"noise {name}", seed).choice([-1.0, 1.0], array.shape)
+            moved[name] = array * (1 + jnp.finfo(array.dtype).eps * jnp.asarray(signs, array.dtype))
         return moved
 
 
@@ -302,16 +316,3 @@ def numpy_of(array: Any) -> np.ndarray:
 
 def _numpy(arrays: Mapping[str, Any]) -> Arrays:
     return {name: numpy_of(array) for name, array in arrays.items()}
-
-
-def _set_mode(model: nnx.Module, mode: str) -> None:
-    if mode == "train":
-        model.train()
-    else:
-        model.eval()
-
-
-def _copied(split: Any) -> Any:
-    """The same with arrays of its own: a step that donates its arguments must not take the module's."""
-    graphdef, *rest = split
-    return (graphdef, *(jax.tree.map(jnp.copy, part) for part in rest))

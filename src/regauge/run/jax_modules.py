@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from flax import nnx
+from flax import linen, nnx
 
 
 def first_outputs(model: nnx.Module, call: Callable[[], Any]) -> dict[str, jax.Array]:
@@ -42,4 +42,21 @@ def first_outputs(model: nnx.Module, call: Callable[[], Any]) -> dict[str, jax.A
     finally:
         for cls, function in own.items():
             cls.__call__ = function  # type: ignore[method-assign]
+    return found
+
+
+def linen_outputs(call: Callable[[], Any]) -> dict[str, jax.Array]:
+    """Run `call` and keep the first array of every Linen module's first result, by path."""
+    found: dict[str, jax.Array] = {}
+
+    def observe(following: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        output = following(*args, **kwargs)
+        path = ".".join(context.module.path)
+        arrays = [leaf for leaf in jax.tree.leaves(output) if isinstance(leaf, jax.Array)]
+        if context.method_name == "__call__" and path and path not in found and arrays:
+            found[path] = arrays[0]
+        return output
+
+    with linen.intercept_methods(observe):
+        call()
     return found

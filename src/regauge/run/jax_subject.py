@@ -8,11 +8,11 @@ from types import ModuleType
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
-from flax import nnx
+from flax import linen, nnx
 from safetensors.numpy import load_file
 
 from regauge.errors import BadResult
+from regauge.run.jax_precision import widen_array
 from regauge.run.jax_source import load_sources
 from regauge.run.protocol import read_json, unflatten_tree
 from regauge.weights.mapping import WeightMap
@@ -82,27 +82,40 @@ def load_jax_subject(folder: Path, widen: bool = False) -> JaxSubject:
     )
 
 
-def widen_array(array: Any) -> Any:
-    """A numpy array with a float dtype as float64, a complex one as complex128; others as they are."""
-    if jnp.issubdtype(array.dtype, jnp.floating):
-        return array.astype(np.float64)
-    return array.astype(np.complex128) if jnp.issubdtype(array.dtype, jnp.complexfloating) else array
-
-
 def widen_variables(model: nnx.Module) -> None:
-    """Replace the float variables of a module by float64 ones of the same values.
-
-    Modules that keep the dtype of their computation, as nnx.Embed does from its constructor on, keep float64.
-    """
+    """Replace the float variables of a module by float64 ones of the same values, and widen its dtypes."""
     state = nnx.state(model, nnx.Not(nnx.RngState))
     for _, variable in nnx.to_flat_state(state):
         if jnp.issubdtype(variable.dtype, jnp.floating):
             variable.set_value(jnp.asarray(variable[...], jnp.float64))
     nnx.update(model, state)
+    _widen_attributes(model)
+
+
+def widen_dtypes(model: Any) -> Any:
+    """A model whose modules compute in float64 where their `dtype` says another float: a copy, where there is one.
+
+    Modules that keep the dtype of their computation, as nnx.Embed does from its constructor on, would round. Linen
+    modules are configurations: the outermost is cloned, those inside are made by its code when it runs.
+    """
+    if isinstance(model, nnx.Module):
+        widened = nnx.clone(model)
+        _widen_attributes(widened)
+        return widened
+    if isinstance(model, tuple) and model and isinstance(model[0], linen.Module):
+        changes = {n: jnp.float64 for n in ("dtype", "param_dtype") if _is_float(getattr(model[0], n, None))}
+        return (model[0].clone(**changes), *model[1:])
+    return model
+
+
+def _widen_attributes(model: nnx.Module) -> None:
     for _, module in nnx.iter_modules(model):
-        dtype = vars(module).get("dtype")
-        if dtype is not None and jnp.issubdtype(dtype, jnp.floating):
+        if _is_float(vars(module).get("dtype")):
             module.dtype = jnp.float64  # type: ignore[attr-defined]
+
+
+def _is_float(dtype: Any) -> bool:
+    return dtype is not None and jnp.issubdtype(dtype, jnp.floating)
 
 
 def _existing(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -12,7 +12,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from regauge.run.dropout_masks import DropoutCall, keep_mask
+from regauge.run.dropout_masks import (
+    DropoutCall,
+    MasksDoNotFit,
+    align,
+    keep_mask,
+    too_many_calls,
+    unlike_shapes,
+)
 from regauge.run.evaluation import seeded
 
 _WIDER = {
@@ -59,12 +66,20 @@ class DropoutControl(TorchDispatchMode):
     Attributes:
         setting: "off" keeps everything and scales by 1, "masks" takes `keep_mask`, "free" leaves torch's own numbers.
         calls: what was dropped, in order.
+        factors: what each element was multiplied by, with "free" only.
+
+    Args:
+        setting: see above.
+        given: the original's calls, whose masks are taken by number and aligned by shape; None where this side is the
+            original, which draws the masks of its own calls.
     """
 
-    def __init__(self, setting: Literal["off", "masks", "free"]) -> None:
+    def __init__(self, setting: Literal["off", "masks", "free"], given: Sequence[DropoutCall] | None = None) -> None:
         super().__init__()
         self.setting = setting
+        self.given = given
         self.calls: list[DropoutCall] = []
+        self.factors: list[torch.Tensor] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.bernoulli_.float:
@@ -73,12 +88,18 @@ class DropoutControl(TorchDispatchMode):
             mask = self._mask(tuple(noise.shape), keep)
             if mask is not None:
                 return noise.fill_(keep) if self.setting == "off" else noise.copy_(mask.to(noise.device))
+            drawn = func(*args, **(kwargs or {}))
+            self.factors.append(drawn.clone() / keep)
+            return drawn
         elif func is torch.ops.aten.native_dropout.default and args[2] is not False:
             x, rate = args[0], args[1]
             mask = self._mask(tuple(x.shape), 1 - rate)
             if mask is not None:
                 mask = mask.to(x.device)
                 return (x.clone(), mask * (1 - rate)) if self.setting == "off" else (x * mask / (1 - rate), mask)
+            dropped, mask = func(*args, **(kwargs or {}))
+            self.factors.append(mask / (1 - rate))
+            return dropped, mask
         return func(*args, **(kwargs or {}))
 
     def _mask(self, shape: tuple[int, ...], keep: float) -> torch.Tensor | None:
@@ -88,20 +109,34 @@ class DropoutControl(TorchDispatchMode):
             return None
         if self.setting == "off":
             return torch.ones(shape, dtype=torch.bool)
-        return torch.from_numpy(keep_mask(len(self.calls) - 1, call))
+        index = len(self.calls) - 1
+        if self.given is None:
+            return torch.from_numpy(keep_mask(index, call))
+        if index >= len(self.given):
+            raise MasksDoNotFit(too_many_calls(len(self.given)))
+        original = self.given[index]
+        aligned = align(keep_mask(index, original), shape)
+        if aligned is None:
+            raise MasksDoNotFit(unlike_shapes(index, shape, original.shape))
+        return torch.from_numpy(aligned.copy())
 
 
 @contextmanager
-def controlled(widen: bool, dropout: Literal["off", "masks", "free"], seed: int = 0) -> Iterator[DropoutControl]:
+def controlled(
+    widen: bool,
+    dropout: Literal["off", "masks", "free"],
+    seed: int = 0,
+    given: Sequence[DropoutCall] | None = None,
+) -> Iterator[DropoutControl]:
     """Arithmetic of one evaluation: deterministic random numbers, and attention in its formula where it must be exact.
 
     Fused attention has no float64 kernel on some devices and draws its own dropout, so float64 and masked runs take
     the formula; a float32 run without dropout takes what torch chooses.
     """
-    control = DropoutControl(dropout)
+    control = DropoutControl(dropout, given)
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    backends = [SDPBackend.MATH] if widen or dropout == "masks" else [*SDPBackend.__members__.values()]
+    backends = [SDPBackend.MATH] if widen or dropout != "off" else [*SDPBackend.__members__.values()]
     backends = [backend for backend in backends if backend not in (SDPBackend.ERROR, SDPBackend.OVERRIDEABLE)]
     try:
         with torch.random.fork_rng(), sdpa_kernel(backends), control:

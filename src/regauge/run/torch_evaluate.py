@@ -1,7 +1,8 @@
-"""The original, evaluated for the check: outputs, loss, gradients, state and trajectories as arrays in files.
+"""A torch side, evaluated for the check: outputs, loss, gradients, state and trajectories as arrays in files.
 
-Job: ``{"job": "evaluate", "out", "case", "widen": bool, "sets": description of InputSets, "tasks": [...]}``. Tasks have
-an `id` and a `kind`: ``step``, ``derivative``, ``trajectory``, ``weights``, ``modules``.
+Job: ``{"job": "evaluate", "out", "case", "widen": bool, "names": description of Names or None, "transplant": file or
+None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Tasks have an `id` and a `kind`: ``step``,
+``derivative``, ``trajectory``, ``weights``, ``modules``, ``randomness``. Arrays carry the original's names and layouts.
 """
 
 from __future__ import annotations
@@ -9,65 +10,115 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from regauge import optimizers
 from regauge.errors import BadCase
 from regauge.run import torch_optimizers
-from regauge.run.evaluation import Arrays, InputSets, directions, inner, length, probe_weights, run_tasks, seeded
+from regauge.run.dropout_masks import DropoutCall
+from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks
+from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
 from regauge.run.torch_arithmetic import controlled, perturbed, widen_module, widen_tensor
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
-
-_SMALLEST_SHARE = 0.1  # of ||g|| ||u|| / sqrt(dimension): a direction nearly at right angles says little
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run the tasks of a job.
 
     Returns:
-        ``{"tasks": {id: description}, "parameters": names that train, "modules": paths in order, "versions"}``.
+        ``{"tasks": {id: description}, "modules": paths in order, "dtypes": of the parameters, "versions"}``.
     """
     subject = load_torch_subject(job["case"])
     if job["widen"]:
         torch.set_default_dtype(torch.float64)
+    return evaluate(subject, job)
+
+
+def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The tasks of a job on a subject that is loaded; its model is widened in place if the job widens."""
+    dtypes = sorted({str(t.dtype).removeprefix("torch.") for t in subject.model.parameters()})
+    names = Names(job.get("names"))
+    own = {name: numpy_of(tensor) for name, tensor in _named_tensors(subject.model)}
+    if job["widen"]:
         widen_module(subject.model)
-    evaluator = TorchEvaluator(subject, InputSets(job["sets"]), job["widen"])
+    if job.get("transplant"):
+        transplant(subject.model, names.to_side(load_file(Path(job["transplant"]))))
+    evaluator = TorchEvaluator(
+        subject, InputSets(job["sets"]), job["widen"], names, use_loss=job.get("use_loss", True), own=own
+    )
     handlers = {
         "step": evaluator.step,
         "derivative": evaluator.derivative,
         "trajectory": evaluator.trajectory,
         "weights": evaluator.weights,
         "modules": evaluator.modules,
+        "randomness": evaluator.randomness,
     }
     return {
         "tasks": run_tasks(job, handlers),
         "has_optimizer": subject.optimizer is not None,
-        "dtypes": sorted({str(t.dtype).removeprefix("torch.") for t in subject.model.parameters()}),
+        "dtypes": dtypes,
         "modules": [name for name, _ in subject.model.named_modules()],
         "versions": {"torch": torch.__version__},
     }
 
 
-class TorchEvaluator:
-    """Runs tasks on one model; every task leaves the weights and buffers as it found them."""
+def _named_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*model.named_parameters(), *model.named_buffers()]
 
-    def __init__(self, subject: TorchSubject, sets: InputSets, widen: bool) -> None:
+
+@torch.no_grad()
+def transplant(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put arrays, by this model's own names, in the places of its weights."""
+    tensors = dict(_named_tensors(model))
+    for name, array in arrays.items():
+        tensors[name].copy_(torch.from_numpy(np.array(array)).reshape(tensors[name].shape))
+
+
+class TorchEvaluator:
+    """Runs tasks on one model; every task leaves the weights and buffers as it found them.
+
+    Args:
+        subject: the model with its loss and optimizer.
+        sets: inputs and targets.
+        widen: whether everything is float64.
+        names: what the tensors are called in the original; their own names by default.
+        use_loss: without it the loss is the probe, also where the subject has one.
+        own: the weights as they were loaded, before any others were put in their places.
+    """
+
+    def __init__(
+        self,
+        subject: TorchSubject,
+        sets: InputSets,
+        widen: bool,
+        names: Names | None = None,
+        *,
+        use_loss: bool = True,
+        own: Arrays | None = None,
+    ) -> None:
         self.subject = subject
         self.model = subject.model
         self.sets = sets
         self.widen = widen
+        self.names = names or Names()
+        self.loss = subject.loss if use_loss else None
+        self._own = own
 
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass: ``outputs.*``, ``loss``, ``gradients.*``, ``input gradients.*``, ``state.*``.
 
         In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state.
         """
-        control = controlled(self.widen, task["dropout"], task.get("seed", 0))
+        given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
+        control = controlled(self.widen, task["dropout"], task.get("seed", 0), given)
         with self._kept(), control as dropout, perturbed(self.model, task.get("noise")):
             self.model.train(task["mode"] == "train")
             noise = task.get("noise") if task.get("noisy_inputs") else None
@@ -75,52 +126,37 @@ class TorchEvaluator:
             outputs, loss = self._evaluate(leaves)
             calls = list(dropout.calls)
             found = self._gradients(loss, floats)
-            arrays = {**named_outputs(outputs), "loss": numpy_of(loss), **found[0]}
-            arrays |= {f"state.{name}": numpy_of(buffer) for name, buffer in self.model.named_buffers()}
+            arrays = {**self.names.outputs(named_outputs(outputs)), "loss": numpy_of(loss), **found[0]}
+            arrays |= self._buffers()
             if task["mode"] == "train" and task.get("after"):
                 self.model.eval()
                 with torch.no_grad():
                     after, _ = self._evaluate(self._leaves(task["input"])[0])
-                arrays |= {f"after.{name}": array for name, array in named_outputs(after).items()}
+                arrays |= {f"after.{name}": array for name, array in self.names.outputs(named_outputs(after)).items()}
         return arrays, {
             "missing": found[1],
             "calls": [call.to_json() for call in calls],
+            "rates": [1 - call.keep for call in calls],
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
 
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Central differences of the loss along random directions against the gradient, in training mode.
-
-        Directions nearly at right angles to the gradient are drawn again.
-        """
-        results: list[dict[str, Any]] = []
+        """Central differences of the loss along random directions against the gradient."""
         with self._kept(), controlled(self.widen, "off"):
             self.model.train(task["mode"] == "train")
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             leaves, _ = self._leaves(task["input"])
             _, loss = self._evaluate(leaves)
-            gradient = {
-                name: numpy_of(g)
-                for name, g in zip(
-                    trained, torch.autograd.grad(loss, list(trained.values()), allow_unused=True), strict=True
-                )
-                if g is not None
-            }
+            found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+            pairs = zip(trained, found, strict=True)
+            gradient = {name: numpy_of(g) for name, g in pairs if g is not None}
             start = {name: parameter.detach().clone() for name, parameter in trained.items()}
-            weights = {name: numpy_of(parameter) for name, parameter in start.items()}
-            least = (
-                _SMALLEST_SHARE * length(gradient) * length(weights) / np.sqrt(sum(a.size for a in weights.values()))
-            )
-            for draw in range(8 * task["draws"]):
-                direction = directions(weights, draw)
-                slope = inner(gradient, direction)
-                if abs(slope) < least:
-                    continue
-                numeric = [self._difference(leaves, trained, start, direction, h) for h in task["steps"]]
-                results.append({"draw": draw, "slope": slope, "numeric": numeric})
-                if len(results) == task["draws"]:
-                    break
-        return {}, {"directions": results}
+
+            def difference(direction: Arrays, step: float) -> float:
+                return self._difference(leaves, trained, start, self.names.to_side(direction), step)
+
+            weights = self._named("", {name: numpy_of(parameter) for name, parameter in start.items()})
+            return {}, derivative_results(task, weights, self._named("", gradient), difference)
 
     def trajectory(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Optimizer steps in training mode: ``start.*``, ``first.*``, ``last.*`` parameters, ``state.*``, `losses`."""
@@ -133,7 +169,7 @@ class TorchEvaluator:
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             optimizer = torch_optimizers.build(spec, self.model.named_parameters())
             batches = [self._leaves(name)[0] for name in task["inputs"]]
-            arrays = {f"start.{name}": numpy_of(p) for name, p in trained.items()}
+            arrays = self._trained("start", trained)
             losses: list[float] = []
             for step in range(task["steps"]):
                 optimizer.zero_grad()
@@ -142,16 +178,44 @@ class TorchEvaluator:
                 optimizer.step()
                 losses.append(float(loss))
                 if step == 0:
-                    arrays |= {f"first.{name}": numpy_of(p) for name, p in trained.items()}
-            arrays |= {f"last.{name}": numpy_of(p) for name, p in trained.items()}
-            arrays |= {f"state.{name}": numpy_of(b) for name, b in self.model.named_buffers()}
+                    arrays |= self._trained("first", trained)
+            arrays |= {**self._trained("last", trained), **self._buffers()}
         return arrays, {"losses": losses}
 
+    def _trained(self, label: str, trained: Mapping[str, Tensor]) -> Arrays:
+        return self.names.weights(f"{label}.", {name: numpy_of(p) for name, p in trained.items()})
+
+    def _buffers(self) -> Arrays:
+        return self.names.weights("state.", {name: numpy_of(buffer) for name, buffer in self.model.named_buffers()})
+
+    def _named(self, prefix: str, arrays: Arrays) -> Arrays:
+        return self.names.weights(prefix, arrays, trainable=True)
+
     def weights(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Every parameter and buffer by name, tied ones under their first name."""
-        named = [*self.model.named_parameters(), *self.model.named_buffers()]
+        """Every parameter and buffer as it was loaded, tied ones under their first name."""
         trainable = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
-        return {name: numpy_of(tensor) for name, tensor in named}, {"trainable": trainable}
+        own = self._own or {name: numpy_of(tensor) for name, tensor in _named_tensors(self.model)}
+        return self.names.weights("", own), {"trainable": trainable}
+
+    def randomness(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """What dropout multiplies by when it draws itself: ``first.i``, ``second.i``, ``again.i`` for call i.
+
+        `second` goes on where the generator stands after `first`; `again` starts from the seed of `first`.
+        """
+        arrays: Arrays = {}
+        rates: list[float] = []
+        leaves = self._leaves(task["input"])[0]
+        passes = ({"first": 0, "second": 1}, {"again": 0})
+        for named in passes:
+            with self._kept(), controlled(self.widen, "free") as dropout, torch.no_grad():
+                self.model.train()
+                for label in named:
+                    dropout.calls.clear()
+                    dropout.factors.clear()
+                    self.subject.call(self.model, self.sets.inputs(leaves))
+                    rates = [1 - call.keep for call in dropout.calls]
+                    arrays |= {f"{label}.{i}": numpy_of(factor) for i, factor in enumerate(dropout.factors)}
+        return arrays, {"rates": rates}
 
     def modules(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The first tensor that each module returns on its first call, by path; `order` is the order of returning."""
@@ -177,11 +241,11 @@ class TorchEvaluator:
 
     def _evaluate(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
         outputs = self.subject.call(self.model, self.sets.inputs(leaves))
-        if self.subject.loss is not None:
-            return outputs, self.subject.loss(outputs, self.sets.targets(leaves))
+        if self.loss is not None:
+            return outputs, self.loss(outputs, self.sets.targets(leaves))
         _, tensors = flatten_tree(outputs, _is_tensor, "outputs")
         probed = [
-            (tensor * torch.from_numpy(probe_weights(name, tuple(tensor.shape))).to(tensor)).sum()
+            (tensor * torch.from_numpy(np.array(self.names.probe(name, tuple(tensor.shape)))).to(tensor)).sum()
             for name, tensor in tensors.items()
             if tensor.dtype.is_floating_point
         ]
@@ -197,8 +261,9 @@ class TorchEvaluator:
         """
         arrays = self.sets.leaves(name)
         if noise is not None:
-            arrays = {**arrays, **self._noisy(arrays, noise)}
-        leaves = {key: torch.from_numpy(array) for key, array in arrays.items()}
+            arrays = {**arrays, **self.sets.noisy(arrays, noise)}
+        arrays = self.names.leaves(arrays)
+        leaves = {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in arrays.items()}
         if self.widen:
             leaves = {key: widen_tensor(tensor) for key, tensor in leaves.items()}
         floats: dict[str, Tensor] = {}
@@ -209,25 +274,21 @@ class TorchEvaluator:
                     leaves[key] = tensor.clone()  # a model may write into its input, but not into a leaf
         return leaves, floats
 
-    def _noisy(self, arrays: Arrays, seed: int) -> Arrays:
-        reference = self.sets.leaves("reference")
-        moved: Arrays = {}
-        for key, array in arrays.items():
-            if key.startswith("inputs") and array.dtype.kind == "f":
-                magnitude = np.finfo(array.dtype).eps * np.sqrt(np.mean(np.square(reference[key], dtype=np.float64)))
-                signs = seeded(f"noise {key}", seed).choice([-1.0, 1.0], array.shape)
-                moved[key] = (array + magnitude * signs).astype(array.dtype)
-        return moved
-
     def _gradients(self, loss: Tensor, floats: Mapping[str, Tensor]) -> tuple[Arrays, list[str]]:
-        trained = {f"gradients.{n}": p for n, p in self.model.named_parameters() if p.requires_grad}
-        wanted = {**trained, **{f"input gradients.{name}": tensor for name, tensor in floats.items()}}
-        if not wanted or not loss.requires_grad:
-            return {}, list(wanted)
-        found = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
-        pairs = dict(zip(wanted, found, strict=True))
-        arrays = {name: numpy_of(gradient) for name, gradient in pairs.items() if gradient is not None}
-        return arrays, [name for name, gradient in pairs.items() if gradient is None]
+        trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        wanted = [*trained.values(), *floats.values()]
+        found: list[Tensor | None] = [None] * len(wanted)
+        if wanted and loss.requires_grad:
+            found = list(torch.autograd.grad(loss, wanted, allow_unused=True))
+        by_weight = dict(zip(trained, found, strict=False))
+        by_input = dict(zip(floats, found[len(trained) :], strict=True))
+        arrays = self._named("gradients.", {n: numpy_of(g) for n, g in by_weight.items() if g is not None})
+        inputs = self.names.inputs({n: numpy_of(g) for n, g in by_input.items() if g is not None})
+        arrays |= {f"input gradients.{name}": array for name, array in inputs.items()}
+        none = {name: np.zeros(tuple(p.shape)) for name, p in trained.items() if by_weight[name] is None}
+        missing = [*self._named("gradients.", none)]
+        unused = {name: np.zeros(tuple(floats[name].shape)) for name, g in by_input.items() if g is None}
+        return arrays, [*missing, *(f"input gradients.{name}" for name in self.names.inputs(unused))]
 
     @torch.no_grad()
     def _difference(
@@ -241,7 +302,9 @@ class TorchEvaluator:
         values = []
         for sign in (1, -1):
             for name, parameter in trained.items():
-                parameter.copy_(start[name] + sign * step * torch.from_numpy(direction[name]).to(parameter))
+                if name in direction:
+                    moved = torch.from_numpy(np.ascontiguousarray(direction[name])).to(parameter)
+                    parameter.copy_(start[name] + sign * step * moved)
             values.append(float(self._evaluate(leaves)[1]))
         for name, parameter in trained.items():
             parameter.copy_(start[name])

@@ -1,0 +1,47 @@
+"""Float64 throughout a JAX model during a check: its arrays, and the float32 that its code names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from regauge.run.jax_attention import dot_product_attention
+
+
+def widen_array(array: Any) -> Any:
+    """An array with a float dtype as float64, a complex one as complex128; others as they are."""
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        return array.astype(np.float64)
+    return array.astype(np.complex128) if jnp.issubdtype(array.dtype, jnp.complexfloating) else array
+
+
+def widen_arrays(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: widen_array(array) for name, array in arrays.items()}
+
+
+def widen_counts(tree: Any) -> Any:
+    """int32 leaves of an optimizer's state as int64.
+
+    With x64 on, an expression on an int32 count (``(count + 1) / 10``) is still float32: schedules would round.
+    """
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.int64) if getattr(leaf, "dtype", None) == jnp.int32 else leaf, tree)
+
+
+@contextmanager
+def wide_names() -> Iterator[None]:
+    """Within the block `jnp.float32`, `jnp.bfloat16` and `jnp.float16` are float64, and attention keeps float64.
+
+    Casts inside a model would otherwise round in the float64 run. Names bound at import, and dtypes written as
+    strings, are not reached: `capture.jaxpr_casts` finds what they leave.
+    """
+    with ExitStack() as stack:
+        for name in ("float32", "bfloat16", "float16"):
+            stack.enter_context(mock.patch.object(jnp, name, jnp.float64))
+        stack.enter_context(mock.patch.object(jax.nn, "dot_product_attention", dot_product_attention))
+        yield

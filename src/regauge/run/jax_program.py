@@ -1,0 +1,328 @@
+"""One uniform view of a person's JAX model, whichever library it was written with.
+
+    program = program_of(model)
+    outputs, new_state = program.call(program.params, program.state, inputs, "train", key)
+
+Parameters and state are flat dicts; names are key paths joined by dots. Accepted: an nnx.Module, a bound Linen module or
+``(module, variables)``, an equinox.Module, Haiku's ``(transformed, params)`` and ``(transformed, params, state)``,
+``(function, params)`` and ``(function, params, state)``, and a plain function without weights.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen, nnx
+
+from regauge.errors import BadCase
+from regauge.run.jax_modules import first_outputs, linen_outputs
+from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, signature_of
+
+_ACCEPTED = "an nnx.Module, (Linen module, variables), an equinox.Module, (Haiku transform, params), (function, params)"
+
+
+class JaxProgram(ABC):
+    """A model as a function of its parameters and state.
+
+    Attributes:
+        params: arrays that train, by name.
+        state: every other array, by name: statistics, buffers, random streams.
+        random: names in `state` that belong to random streams, which no two frameworks share.
+        knows_mode: whether training and evaluation can differ.
+        name: what to call the model.
+    """
+
+    params: Leaves
+    state: Leaves
+    random: frozenset[str] = frozenset()
+    knows_mode: bool = False
+    name: str = ""
+
+    @abstractmethod
+    def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
+        """``(outputs, new_state)``; pure, so it works under jit and grad.
+
+        Args:
+            params: as `self.params`.
+            state: as `self.state`.
+            inputs: tuple of positional or dict of keyword arguments.
+            mode: training or evaluation; a model that knows no mode ignores it.
+            key: of jax.random, for models that take one.
+        """
+
+    def modules(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode, key: Any) -> Leaves:
+        """The first array that each module returns, by path, where the library lets modules be observed."""
+        return {}
+
+
+def program_of(model: Any) -> JaxProgram:
+    """The program of a model.
+
+    Raises:
+        BadCase: what was given is none of the accepted forms; the text says which part is missing.
+    """
+    if isinstance(model, nnx.Module):
+        return NnxProgram(model)
+    if isinstance(model, linen.Module):
+        if model.scope is None:
+            raise BadCase(
+                "a Linen module has no weights of its own",
+                received=type(model).__name__,
+                next="give model=(module, variables), with the variables of module.init",
+            )
+        return LinenProgram(*model.unbind())
+    if _is_haiku(model):
+        raise BadCase(
+            "a Haiku transform has no weights of its own",
+            received=type(model).__name__,
+            next="give model=(transformed, params) or (transformed, params, state)",
+        )
+    if isinstance(model, tuple) and 2 <= len(model) <= 3:
+        head, *rest = model
+        if isinstance(head, linen.Module) and len(rest) == 1:
+            return LinenProgram(head, rest[0])
+        if _is_haiku(head):
+            return HaikuProgram(head, *rest)
+        if callable(head):
+            return FunctionProgram(head, *rest)
+    if _is_equinox(model):
+        return FunctionProgram(_call_module, model, name=type(model).__name__, signature=inspect.signature(model))
+    if callable(model):
+        return FunctionProgram(model)
+    raise BadCase("the case's model is no JAX model", received=type(model).__name__, next=f"give {_ACCEPTED}")
+
+
+def _is_haiku(model: Any) -> bool:
+    return hasattr(model, "init") and hasattr(model, "apply") and type(model).__name__.startswith("Transformed")
+
+
+def _is_equinox(model: Any) -> bool:
+    equinox = sys.modules.get("equinox")
+    return equinox is not None and isinstance(model, equinox.Module)
+
+
+def _call_module(module: Any, *args: Any, **kwargs: Any) -> Any:
+    return module(*args, **kwargs)
+
+
+class FunctionProgram(JaxProgram):
+    """A function of its parameters, of its parameters and state, or of its inputs alone.
+
+    With state it returns ``(outputs, new_state)``. Equinox modules among the parameters are set to training or inference.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *trees: Any,
+        name: str = "",
+        signature: inspect.Signature | None = None,
+    ) -> None:
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self._function = function
+        self._trees = [TreeNames(tree) for tree in trees]
+        found = self._trees[0].arrays if trees else {}
+        self.params = {n: array for n, array in found.items() if jnp.issubdtype(array.dtype, jnp.inexact)}
+        self._constants = {n: array for n, array in found.items() if n not in self.params}
+        own = self._trees[1].arrays if len(trees) == 2 else {}
+        self._prefix = "state." if set(own) & set(found) else ""
+        self.state = {**self._constants, **{f"{self._prefix}{n}": array for n, array in own.items()}}
+        self._skip = 0 if signature else len(trees)
+        self._switches = Switches(signature or signature_of(function))
+        equinox = any(_has_equinox(tree) for tree in trees)
+        self.knows_mode = bool(self._switches.modes) or equinox
+        self._inference = sys.modules["equinox"].nn.inference_mode if equinox else None
+
+    def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
+        first = []
+        if self._trees:
+            constants = {name: state[name] for name in self._constants}
+            first = [self._in_mode(self._trees[0].tree({**params, **constants}), mode)]
+        if len(self._trees) == 2:
+            arrays = {name.removeprefix(self._prefix): array for name, array in state.items()}
+            first.append(self._trees[1].tree(arrays))
+        switches = self._switches.chosen(inputs, mode, key, self._skip)
+        found = apply(self._function, tuple(first), inputs, switches)
+        if len(self._trees) < 2:
+            return found, dict(state)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise TypeError("a function with state must return (outputs, new_state)")
+        updated = {f"{self._prefix}{name}": array for name, array in TreeNames(found[1]).arrays.items()}
+        return found[0], {**state, **updated}
+
+    def _in_mode(self, tree: Any, mode: Mode) -> Any:
+        return self._inference(tree, value=mode == "eval") if self._inference else tree
+
+
+def _has_equinox(tree: Any) -> bool:
+    if "equinox" not in sys.modules:
+        return False
+    return any(_is_equinox(leaf) for leaf in jax.tree.leaves(tree, is_leaf=_is_equinox))
+
+
+class LinenProgram(JaxProgram):
+    """A Linen module with its variables: ``params`` trains, every other collection is state."""
+
+    def __init__(self, module: linen.Module, variables: Any) -> None:
+        self.name = type(module).__name__
+        self._module = module
+        found = linen.meta.unbox(dict(variables))
+        self._collections = {name: TreeNames(tree) for name, tree in found.items()}
+        self.params = self._collections["params"].arrays if "params" in found else {}
+        every = [n for c, names in self._collections.items() if c != "params" for n in names.arrays]
+        clash = len(set(every)) < len(every) or set(every) & set(self.params)
+        self._prefix = {name: f"{name}." if clash else "" for name in found}
+        self.state = {
+            f"{self._prefix[collection]}{name}": array
+            for collection, names in self._collections.items()
+            if collection != "params"
+            for name, array in names.arrays.items()
+        }
+        self._switches = Switches(signature_of(module))
+        self.knows_mode = bool(self._switches.modes)
+
+    def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
+        variables = self._variables(params, state)
+        mutable = [name for name in variables if name != "params"] if mode == "train" else []
+        switches = self._switches.chosen(inputs, mode, key)
+        rngs = {"dropout": key} if key is not None else None
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return self._module.apply(variables, *args, rngs=rngs, mutable=mutable or False, **kwargs)
+
+        found = apply(run, (), inputs, switches)
+        if not mutable:
+            return found, dict(state)
+        updated = {
+            f"{self._prefix[collection]}{name}": array
+            for collection, tree in linen.meta.unbox(dict(found[1])).items()
+            if collection in self._collections
+            for name, array in TreeNames(tree).arrays.items()
+        }
+        return found[0], {**state, **updated}
+
+    def _variables(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+        variables = {}
+        for collection, names in self._collections.items():
+            prefix = self._prefix[collection]
+            source = params if collection == "params" else {n.removeprefix(prefix): a for n, a in state.items()}
+            variables[collection] = names.tree(source)
+        return variables
+
+    def modules(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode, key: Any) -> Leaves:
+        return linen_outputs(lambda: self.call(params, state, inputs, mode, key))
+
+
+class HaikuProgram(JaxProgram):
+    """A Haiku transform with its parameters, and its state if it has one."""
+
+    def __init__(self, transformed: Any, params: Any, state: Any = None) -> None:
+        self.name = "Haiku model"
+        self._apply = transformed.apply
+        self._params = TreeNames(dict(params))
+        self._state = None if state is None else TreeNames(dict(state))
+        self.params = self._params.arrays
+        own = {} if self._state is None else self._state.arrays
+        self._prefix = "state." if set(own) & set(self.params) else ""
+        self.state = {f"{self._prefix}{name}": array for name, array in own.items()}
+        wrapped = inspect.unwrap(transformed.apply)
+        self._takes_key = "rng" in signature_of(wrapped).parameters
+        self._switches = Switches(_haiku_signature(wrapped))
+        self.knows_mode = bool(self._switches.modes)
+
+    def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
+        first = [self._params.tree(params)]
+        if self._state is not None:
+            first.append(self._state.tree({n.removeprefix(self._prefix): a for n, a in state.items()}))
+        if self._takes_key:
+            first.append(key)
+        switches = self._switches.chosen(inputs, mode, None)
+        found = apply(self._apply, tuple(first), inputs, {n: v for n, v in switches.items() if v is not None})
+        if self._state is None:
+            return found, dict(state)
+        updated = {f"{self._prefix}{name}": array for name, array in TreeNames(dict(found[1])).arrays.items()}
+        return found[0], {**state, **updated}
+
+
+def _haiku_signature(apply: Any) -> inspect.Signature:
+    """The signature of the function that was transformed: Haiku keeps it in the closures of its own."""
+    seen: list[Any] = [apply]
+    for function in seen:
+        for cell in getattr(function, "__closure__", None) or ():
+            content = cell.cell_contents
+            if _is_haiku(content):
+                seen.append(content.apply)
+            elif inspect.isfunction(content) and content not in seen:
+                if not content.__module__.startswith("haiku."):
+                    return inspect.signature(content)
+                seen.append(content)
+    return inspect.Signature()
+
+
+class NnxProgram(JaxProgram):
+    """An nnx.Module: nnx.Param trains, every other variable is state."""
+
+    def __init__(self, module: nnx.Module, trains: Any = nnx.Param) -> None:
+        self.name = type(module).__name__
+        self.module = module
+        self.trains = trains
+        self._graphdefs: dict[Mode, Any] = {}
+        self._templates: tuple[Any, Any] = self.split("eval")[1:]
+        self.params, self.state = (self.flat(part) for part in self._templates)
+        flat = nnx.to_flat_state(self._templates[1])
+        self.random = frozenset(_dotted(path) for path, variable in flat if isinstance(variable, nnx.RngState))
+        self._switches = Switches(signature_of(type(module).__call__))
+        self.knows_mode = True
+
+    def split(self, mode: Mode) -> tuple[Any, Any, Any]:
+        """The module in a mode as nnx has it: (graphdef, params, state)."""
+        set_mode(self.module, mode)
+        split: Any = nnx.split
+        graphdef, params, state = split(self.module, self.trains, ...)
+        return graphdef, params, state
+
+    @staticmethod
+    def flat(state: Any) -> Leaves:
+        """The arrays of an nnx.State by dotted name."""
+        return {_dotted(path): variable[...] for path, variable in nnx.to_flat_state(state)}
+
+    def nested(self, arrays: Mapping[str, Any], trainable: bool) -> Any:
+        """The nnx.State of parameters, or of the rest, with these arrays."""
+        template = self._templates[0 if trainable else 1]
+        flat = [(path, variable.replace(arrays[_dotted(path)])) for path, variable in nnx.to_flat_state(template)]
+        return nnx.from_flat_state(flat)
+
+    def graphdef(self, mode: Mode) -> Any:
+        if mode not in self._graphdefs:
+            self._graphdefs[mode] = self.split(mode)[0]
+        return self._graphdefs[mode]
+
+    def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
+        nested = self.nested(params, True), self.nested(state, False)
+        model = nnx.merge(self.graphdef(mode), *nested, copy=True)
+        switches = self._switches.chosen(inputs, mode, key, skip=1)
+        outputs = apply(model, (), inputs, switches)  # type: ignore[arg-type]
+        return outputs, self.flat(nnx.state(model, nnx.Not(self.trains)))
+
+    def modules(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode, key: Any) -> Leaves:
+        nested = self.nested(params, True), self.nested(state, False)
+        model = nnx.merge(self.graphdef(mode), *nested, copy=True)
+        switches = self._switches.chosen(inputs, mode, key, skip=1)
+        return first_outputs(model, lambda: apply(model, (), inputs, switches))  # type: ignore[arg-type]
+
+
+def set_mode(module: nnx.Module, mode: Mode) -> None:
+    if mode == "train":
+        module.train()
+    else:
+        module.eval()
+
+
+def _dotted(path: tuple[Any, ...]) -> str:
+    return ".".join(map(str, path))

@@ -1,0 +1,178 @@
+"""One JAX side of a check: a program with its loss and its way to train, from a saved folder or from a person's case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import flax
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from regauge.case import Case, load_case
+from regauge.errors import BadCase
+from regauge.run.jax_precision import widen_array, widen_arrays, widen_counts
+from regauge.run.jax_program import JaxProgram, NnxProgram, program_of
+from regauge.run.jax_subject import load_jax_subject, widen_dtypes
+from regauge.run.jax_trees import Leaves, Mode
+
+# (loss, outputs, gradients of the parameters, new state)
+Gradients = Callable[[Mapping[str, Any], Mapping[str, Any], Any, Any, Mode, Any], tuple[Any, Any, Leaves, Leaves]]
+
+
+class Trainer(Protocol):
+    """Optimizer steps; a carry holds everything that changes."""
+
+    def start(self, params: Leaves, state: Leaves) -> Any:
+        """The carry before the first step; arrays are copies."""
+
+    def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """The carry after one step in training mode, and the loss before it."""
+
+    def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
+        """Parameters and state of a carry."""
+
+
+@dataclass
+class JaxSide:
+    """What the evaluator works on.
+
+    Attributes:
+        program: the model.
+        loss: ``loss(outputs, targets) -> scalar``, or None.
+        gradients: the side's own loss and gradients, where it brings a function for them, or None.
+        trainer: None without an optimizer.
+        optimizer: what to call the optimizer, or an empty string.
+        inputs: of the case, None for a folder.
+        targets: of the case.
+        versions: of the libraries.
+    """
+
+    program: JaxProgram
+    loss: Callable[[Any, Any], Any] | None = None
+    gradients: Gradients | None = None
+    trainer: Trainer | None = None
+    optimizer: str = ""
+    inputs: Any = None
+    targets: Any = None
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {"jax": jax.__version__, "flax": flax.__version__}
+
+
+def side_of_folder(folder: Path, widen: bool) -> JaxSide:
+    """A saved conversion: loss, gradients and steps are those of its train.py."""
+    subject = load_jax_subject(folder, widen=widen)
+    train = subject.train
+    program = NnxProgram(subject.model, getattr(train, "trainable", nnx.Param))
+    if train is None:
+        return JaxSide(program)
+
+    def gradients(params: Any, state: Any, inputs: Any, targets: Any, mode: Mode, key: Any) -> Any:
+        nested = program.nested(params, True), program.nested(state, False)
+        found = train.loss_and_gradients(program.graphdef(mode), *nested, inputs, targets)
+        return found[0], found[1], program.flat(found[2]), program.flat(found[3])
+
+    trainer = _FolderTrainer(program, train) if hasattr(train, "jitted_train_step") else None
+    return JaxSide(program, train.loss, gradients, trainer)
+
+
+def side_of_case(case: Case, widen: bool) -> JaxSide:
+    """A person's JAX case.
+
+    Raises:
+        BadCase: its model is no JAX model, or its optimizer is not optax's.
+    """
+    model = case.model
+    if widen:
+        model = widen_dtypes(model)
+    program = program_of(model)
+    if widen:
+        program.params, program.state = widen_arrays(program.params), _widen_state(program)
+    trainer, name = None, ""
+    if case.optimizer is not None:
+        if not (hasattr(case.optimizer, "init") and hasattr(case.optimizer, "update")):
+            raise BadCase(
+                "the optimizer of a JAX case must be an optax.GradientTransformation",
+                received=type(case.optimizer).__name__,
+                next="optimizer=optax.adamw(1e-3)",
+            )
+        trainer, name = OptaxTrainer(program, case.loss, case.optimizer, widen), "optax"
+    return JaxSide(program, case.loss, None, trainer, name, case.inputs, case.targets)
+
+
+def load_side(job: Mapping[str, Any]) -> JaxSide:
+    """The side that a job names: ``folder`` or ``case``."""
+    if "folder" in job:
+        return side_of_folder(Path(job["folder"]), job["widen"])
+    return side_of_case(load_case(job["case"]), job["widen"])
+
+
+def _widen_state(program: JaxProgram) -> Leaves:
+    return {n: array if n in program.random else widen_array(array) for n, array in program.state.items()}
+
+
+def copies(arrays: Mapping[str, Any]) -> Leaves:
+    """Arrays of their own: a step that donates its arguments must not take the model's."""
+    return {name: jnp.copy(array) for name, array in arrays.items()}
+
+
+class OptaxTrainer:
+    """Steps of an optax.GradientTransformation on a person's loss, jitted."""
+
+    def __init__(self, program: JaxProgram, loss: Callable[[Any, Any], Any] | None, optimizer: Any, widen: bool):
+        self._optimizer = optimizer
+        self._widen = widen
+
+        def evaluate(params: Any, state: Any, inputs: Any, targets: Any) -> Any:
+            outputs, new_state = program.call(params, state, inputs, "train", jax.random.key(0))
+            if loss is None:
+                raise BadCase("the case has an optimizer but no loss")
+            return loss(outputs, targets), new_state
+
+        def step(params: Any, state: Any, slots: Any, inputs: Any, targets: Any) -> Any:
+            slope = jax.value_and_grad(evaluate, has_aux=True)
+            (value, new_state), gradients = slope(params, state, inputs, targets)
+            updates, slots = optimizer.update(gradients, slots, params)
+            params = {name: array + updates[name] for name, array in params.items()}
+            return params, new_state, slots, value
+
+        self._step = jax.jit(step)
+
+    def start(self, params: Leaves, state: Leaves) -> Any:
+        slots = self._optimizer.init(params)
+        return params, state, widen_counts(slots) if self._widen else slots
+
+    def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        *following, loss = self._step(*carry, inputs, targets)
+        return tuple(following), loss
+
+    def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
+        return carry[0], carry[1]
+
+
+class _FolderTrainer:
+    """Steps of a saved conversion: train.py's `init` and `jitted_train_step`."""
+
+    def __init__(self, program: NnxProgram, train: Any) -> None:
+        self._program = program
+        self._train = train
+
+    def start(self, params: Leaves, state: Leaves) -> Any:
+        program = self._program
+        program.split("train")
+        graphdef, *_, slots = self._train.init(program.module)
+        nested = program.nested(copies(params), True), program.nested(copies(state), False)
+        return graphdef, *nested, jax.tree.map(jnp.copy, slots)
+
+    def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        graphdef, *rest = carry
+        *following, loss = self._train.jitted_train_step(graphdef, *rest, inputs, targets)
+        return (graphdef, *following), loss
+
+    def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
+        return self._program.flat(carry[1]), self._program.flat(carry[2])

@@ -1,0 +1,92 @@
+"""What the programs of all JAX libraries share: arrays of a pytree by name, and a model's own switches."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Mode = Literal["train", "eval"]
+Leaves = dict[str, Any]
+
+# names of arguments by which models are told their mode, and their value in training
+MODE_ARGUMENTS = {
+    "train": True,
+    "training": True,
+    "is_training": True,
+    "is_train": True,
+    "deterministic": False,
+    "use_running_average": False,
+    "inference": False,
+}
+KEY_ARGUMENTS = ("key", "rng", "rng_key")
+
+
+class Switches:
+    """Which arguments of its own a model is called with beside its inputs: mode and key."""
+
+    def __init__(self, signature: inspect.Signature) -> None:
+        found = signature.parameters
+        keyword = [n for n, p in found.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self._positions = [n for n, p in found.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.modes = [name for name in keyword if name in MODE_ARGUMENTS]
+        self.keys = [name for name in keyword if name in KEY_ARGUMENTS]
+
+    def given(self, inputs: Any, skip: int = 0) -> set[str]:
+        """Names that the person's own inputs fill; the first `skip` parameters are not theirs."""
+        return set(inputs) if isinstance(inputs, dict) else set(self._positions[skip : skip + len(inputs)])
+
+    def chosen(self, inputs: Any, mode: Mode, key: Any, skip: int = 0) -> dict[str, Any]:
+        taken = self.given(inputs, skip)
+        chosen = {n: MODE_ARGUMENTS[n] == (mode == "train") for n in self.modes if n not in taken}
+        return chosen | {name: key for name in self.keys if name not in taken}
+
+
+def apply(function: Callable[..., Any], first: tuple[Any, ...], inputs: Any, switches: Mapping[str, Any]) -> Any:
+    if isinstance(inputs, dict):
+        return function(*first, **inputs, **switches)
+    return function(*first, *inputs, **switches)
+
+
+def signature_of(function: Any) -> inspect.Signature:
+    """The signature of a callable, an empty one where Python cannot tell."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return inspect.Signature()
+
+
+def is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic)
+
+
+class TreeNames:
+    """A pytree whose arrays have names; what is no array stays in its place."""
+
+    def __init__(self, tree: Any) -> None:
+        paths, self._structure = jax.tree_util.tree_flatten_with_path(tree)
+        names = [path_name(path) for path, _ in paths]
+        if len(set(names)) < len(names):  # "a/b" beside {"a": {"b": ...}}
+            names = [jax.tree_util.keystr(path) for path, _ in paths]
+        self._leaves = [leaf for _, leaf in paths]
+        self._names = [name if is_array(leaf) else "" for name, (_, leaf) in zip(names, paths, strict=True)]
+
+    @property
+    def arrays(self) -> Leaves:
+        pairs = zip(self._names, self._leaves, strict=True)
+        return {name: jnp.asarray(leaf) for name, leaf in pairs if name}
+
+    def tree(self, arrays: Mapping[str, Any]) -> Any:
+        """The pytree with other arrays in the places of its own."""
+        pairs = zip(self._names, self._leaves, strict=True)
+        return jax.tree.unflatten(self._structure, [arrays[name] if name else leaf for name, leaf in pairs])
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """``layers.0.weight`` of a key path; Haiku's ``a/~/b`` counts as two steps."""
+    parts = [str(getattr(step, "key", getattr(step, "idx", getattr(step, "name", step)))) for step in path]
+    return ".".join(part.replace("/~/", ".").replace("/", ".") for part in parts)
