@@ -16,7 +16,7 @@ JAX = {"jax", "jaxlib", "flax", "optax"}
 
 # Where a framework may be imported; every other module is core.
 TORCH_ROOMS = ("capture/", "run/torch_", "projects/")
-JAX_ROOMS = ("rules/aten_to_jax/", "rules/modules/", "emit/", "lower/", "run/jax_", "projects/")
+JAX_ROOMS = ("capture/jaxpr_", "rules/aten_to_jax/", "rules/modules/", "emit/", "lower/", "run/jax_", "projects/")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

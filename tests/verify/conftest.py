@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from regauge.run import launch as launching
-from regauge.verify import Check, CheckOptions, check_folder, engine
+from regauge.verify import Check, CheckOptions, check_folder, subjects
 
 TESTS = Path(__file__).parents[1]
 SMALL_NET = TESTS / "fixtures" / "handmade"
@@ -85,5 +85,5 @@ def original_once(tmp_path_factory: pytest.TempPathFactory) -> Launch:
 @pytest.fixture
 def shared_original(monkeypatch: pytest.MonkeyPatch, original_once: Launch) -> None:
     """Cheap checks of many conversions: originals are evaluated once, and XLA does not optimise what it compiles."""
-    monkeypatch.setattr(engine, "launch", original_once)
+    monkeypatch.setattr(subjects, "launch", original_once)
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")

@@ -272,7 +272,8 @@ class NnxProgram(JaxProgram):
         self.name = type(module).__name__
         self.module = module
         self.trains = trains
-        self._graphdefs: dict[Mode, Any] = {}
+        # made now: inside a trace the module must not be changed
+        self._graphdefs: dict[Mode, Any] = {"train": self.split("train")[0], "eval": self.split("eval")[0]}
         self._templates: tuple[Any, Any] = self.split("eval")[1:]
         self.params, self.state = (self.flat(part) for part in self._templates)
         flat = nnx.to_flat_state(self._templates[1])
@@ -299,8 +300,6 @@ class NnxProgram(JaxProgram):
         return nnx.from_flat_state(flat)
 
     def graphdef(self, mode: Mode) -> Any:
-        if mode not in self._graphdefs:
-            self._graphdefs[mode] = self.split(mode)[0]
         return self._graphdefs[mode]
 
     def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:

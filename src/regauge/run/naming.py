@@ -16,7 +16,7 @@ from regauge.errors import WeightMismatch
 from regauge.run.evaluation import probe_weights
 from regauge.weights import layout as layouts
 from regauge.weights.layout import Layout, Shape
-from regauge.weights.mapping import WeightMap
+from regauge.weights.pair_map import PairMap, merged_groups
 
 Arrays = dict[str, np.ndarray]
 
@@ -76,13 +76,14 @@ class Names:
     """The names of one side; without a description they are the original's own.
 
     Args:
-        description: ``{"weights": weight map or None, "inputs": [links], "outputs": [links]}``, or None.
+        description: ``{"map": a PairMap or None, "fixed": parameters of the original that do not train,
+            "inputs": [links], "outputs": [links]}``, or None.
     """
 
     def __init__(self, description: Mapping[str, Any] | None = None) -> None:
-        self.own = description is None
         found = description or {}
-        self.map = WeightMap.from_json(found["weights"]) if found.get("weights") else None
+        self.map = PairMap.from_json(found["map"]) if found.get("map") else None
+        self._fixed = frozenset(found.get("fixed") or ())
         self._inputs = [Link.from_json(item) for item in found.get("inputs") or ()]
         self._outputs = {item["target"]: Link.from_json(item) for item in found.get("outputs") or ()}
         self._by_input = {link.target: link for link in self._inputs}
@@ -92,31 +93,36 @@ class Names:
 
         Args:
             prefix: of every name.
-            arrays: by this side's own names.
+            arrays: by this side's own names; a source of which a part is missing is left out.
             trainable: without what the original does not train.
         """
         if self.map is None:
             return {f"{prefix}{name}": array for name, array in arrays.items()}
-        named: Arrays = {}
-        for name, array in arrays.items():
-            entry = self.map.by_target.get(name)
-            if entry is None:
-                named[f"{prefix}converted:{name}"] = array
-            elif entry.trainable or not trainable:
-                named[f"{prefix}{entry.source}"] = entry.to_source(array)
+        known = {*self.map.by_target, *self.map.tied_targets, *self.map.absent_targets}
+        named = {f"{prefix}converted:{name}": array for name, array in arrays.items() if name not in known}
+        merged = set(self.map.merged_sources)
+        for name, parts in self.map.by_source.items():
+            whole = all(part.target in arrays for part in parts) and not (trainable and name in self._fixed)
+            if whole and name not in merged:
+                named[f"{prefix}{name}"] = self.map.to_source(name, arrays)
+        for name, sources in merged_groups(self.map).items():
+            target = self.map.by_source[sources[0]][0].target
+            if target in arrays:
+                named[f"{prefix}{name}"] = self.map.by_source[sources[0]][0].region_of(arrays[target])
         return named
 
     def to_side(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
         """Arrays of the original, by name, as this side names and lays them out; those without a place are left out."""
         if self.map is None:
             return dict(arrays)
-        entries = self.map.by_source
-        return {entries[n].target: entries[n].to_target(array) for n, array in arrays.items() if n in entries}
+        by_target = self.map.by_target
+        whole = [n for n, parts in by_target.items() if all(part.source in arrays for part in parts)]
+        return {name: self.map.to_target(name, arrays) for name in whole}
 
     def is_fixed(self, name: str) -> bool:
         """Whether a weight of this side is a parameter that the original does not train."""
-        entry = self.map.by_target.get(name) if self.map else None
-        return entry is not None and not entry.trainable and entry.role == "parameter"
+        parts = self.map.by_target.get(name, ()) if self.map else ()
+        return bool(parts) and all(part.source in self._fixed for part in parts)
 
     def leaves(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
         """Inputs and targets of the original by this side's leaf names, in its layout."""

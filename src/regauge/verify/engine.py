@@ -5,19 +5,18 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
-from regauge.errors import BadCase
+from regauge.errors import BadCase, RegaugeError, WorkerFailed
 from regauge.findings import Finding
 from regauge.language import N_
 from regauge.run.evaluation import save_arrays
-from regauge.run.launch import Framework, Interpreters, launch
-from regauge.run.protocol import read_json, write_json
+from regauge.run.launch import Interpreters
+from regauge.run.protocol import write_json
 from regauge.verify import plan
 from regauge.verify.derivative import derivative_tier
 from regauge.verify.evaluations import Evaluations, Mode, Side
@@ -25,25 +24,17 @@ from regauge.verify.inputs import InputSet, make_input_sets
 from regauge.verify.locate import first_difference
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
+from regauge.verify.precision import after_precision, pair_findings
 from regauge.verify.randomness import randomness_tier
 from regauge.verify.result import Check, Tier, Verdict
+from regauge.verify.subjects import Subject, role_of, subject_of_folder
 from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers
 from regauge.verify.weights import weights_tier
-from regauge.weights.mapping import WeightMap
 
 Progress = Callable[[str, int, int], None]
 
-# float64 in JAX is a setting of the process; in float32 every device must really compute in float32
-_ENVIRONMENT: dict[Side, dict[str, str]] = {
-    "M64": {},
-    "C64": {"JAX_ENABLE_X64": "1"},
-    "M32": {},
-    "C32": {"JAX_ENABLE_X64": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"},
-}
-
-
 # what a watcher shows, as msgids
-_LABELS: dict[Side, str] = {
+LABELS: dict[Side, str] = {
     "M64": N_("original in float64"),
     "C64": N_("converted model in float64"),
     "M32": N_("original in float32"),
@@ -79,12 +70,16 @@ def check_folder(
         WorkerFailed: a worker crashed, was killed or ran out of time.
         BadResult: the folder is not a whole conversion.
     """
-    options = options or CheckOptions()
-    run = _Run(case, Path(folder), Path(work), interpreters or Interpreters(), options, progress or _silent)
-    return run.check()
+    subject = subject_of_folder(case, Path(folder), interpreters or Interpreters())
+    return judge(subject, Path(work), options or CheckOptions(), progress or silent)
 
 
-def _silent(_what: str, _done: int, _total: int) -> None:
+def judge(subject: Subject, work: Path, options: CheckOptions, progress: Progress) -> Check:
+    """Judge any two sides; the result is written to ``work/check.json`` as well."""
+    return _Run(subject, work, replace(options, modes=subject.modes, casts=subject.own_weights), progress).check()
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
     """No progress is shown."""
 
 
@@ -92,100 +87,117 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 class _Run:
     """One check in progress."""
 
-    case: str
-    folder: Path
+    subject: Subject
     work: Path
-    interpreters: Interpreters
     options: CheckOptions
     progress: Progress
     findings: list[Finding] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    failures: dict[Side, RegaugeError] = field(default_factory=dict)
 
     def check(self) -> Check:
-        started = time.monotonic()
+        self.started = time.monotonic()
         (self.work / "check.json").unlink(missing_ok=True)
-        self.conversion = read_json(self.folder / "conversion.json")
-        self.found = Evaluations(WeightMap.from_json(read_json(self.folder / "weights.json")))
-        self.spec = self.options.optimizer or self.conversion.get("optimizer")
-        self.trains = self.spec is not None
+        self.found = Evaluations(self.subject.map, self.subject.constants)
+        self.findings += self.subject.findings
+        self.spec = self.options.optimizer or self.subject.spec
+        self.trains = bool(self.spec or self.subject.optimizer)
         self.sets = self._write_inputs()
+        self.accepted: list[InputSet] = []
         self._evaluate()
+        if self.failures.keys() & {"M64", "C64"}:
+            return self._result([self._crashed(side) for side in self.failures])
         tiers = [weights_tier(self.found, "weights"), *self._function_tiers()]
-        verdict = _overall(tiers)
+        if self.subject.own_weights:
+            tiers = after_precision(tiers, self._casts())
+            self.findings += pair_findings(tiers, self.found, self._numbered())
         where = ""
-        if verdict == "different" and self.options.locate:
+        if overall(tiers, self.subject.modes) == "different" and self.options.locate:
             self.progress(_LOCATING, _PARTS - 1, _PARTS)
             where = self._locate(tiers)
+        return self._result(tiers, where)
+
+    def _result(self, tiers: Sequence[Tier], where: str = "") -> Check:
         result = Check(
-            case=self.case,
-            verdict=verdict,
+            case=self.subject.case,
+            verdict=overall(tiers, self.subject.modes),
             tiers=tuple(tiers),
             first_difference=where,
             findings=tuple(self.findings),
             inputs_tried=tuple(item.name for item in self.accepted),
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - self.started,
             versions=self.versions,
         )
         write_json(self.work / "check.json", result.to_json())
         return result
 
+    def _crashed(self, side: Side) -> Tier:
+        """A side that crashed, hung or ran out of memory: what the others computed stays in the work directory."""
+        error = self.failures[side]
+        self.findings.append(Finding("V140", "error", str(self.work / side), "; ".join([error.what, *error.details])))
+        question = "tier 1 outputs" if side.endswith("64") else "tier 2 outputs"
+        return Tier(question, "not checked", why=f"{LABELS[side]}: {error.what}")
+
+    def _casts(self) -> dict[Side, list[dict[str, str]]]:
+        sides: tuple[Side, ...] = ("M64", "C64")
+        found = {side: self.found.outcomes[side]["casts"] for side in sides}
+        return {side: list(outcome.info.get("casts", ())) for side, outcome in found.items()}
+
     def _write_inputs(self) -> list[InputSet]:
-        """Make the input sets and write each into a file that every worker reads."""
+        """Make the input sets and write each into a file that every side reads."""
         directory = self.work / "inputs"
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        reference = load_file(self.folder / "reference.safetensors")
-        sets = make_input_sets(reference, self.conversion.get("symbols", []), self.options.quick)
-        files = {}
+        sets = make_input_sets(self.subject.reference, self.subject.symbols, self.options.quick)
+        self.files = {}
         for index, item in enumerate(sets):
-            files[item.name] = str(directory / f"{index}.safetensors")
-            save_arrays(Path(files[item.name]), item.arrays)
-        self.description = {
-            "inputs": self.conversion["inputs"],
-            "targets": self.conversion.get("targets"),
-            "files": files,
-        }
+            self.files[item.name] = str(directory / f"{index}.safetensors")
+            save_arrays(Path(self.files[item.name]), item.arrays)
         return sets
 
     def _evaluate(self) -> None:
         options = self.options
-        self._launch("M64", plan.original_float64(self.sets, options, self.trains), 0)
+        if not self._launch("M64", plan.original_float64(self.sets, options, self.trains), 0):
+            return
         self.accepted = self._accepted()
         calls = self.found.outcomes["M64"][step_id(0, "train", "masks")].info.get("calls", [])
         directions = self.found.outcomes["M64"]["derivative"].info.get("directions", [])
         chosen = [direction["draw"] for direction in directions]
-        self._launch("C64", self._kept(plan.converted_float64(self.sets, options, self.trains, calls, chosen)), 1)
-        if not options.float32:
+        tasks = self._kept(plan.converted_float64(self.sets, options, self.trains, calls, chosen))
+        if not self._launch("C64", tasks, 1) or not options.float32:
             return
-        self._launch("M32", self._kept(plan.original_float32(self.sets, options, self.spec, calls)), 2)
+        spec = self.spec or ({} if self.trains else None)
+        self._launch("M32", self._kept(plan.original_float32(self.sets, options, spec, calls)), 2)
         self._launch("C32", self._kept(plan.converted_float32(self.sets, options, self.trains, calls)), 3)
 
-    def _launch(self, side: Side, tasks: Sequence[plan.Task], done: int) -> None:
-        framework: Framework = "torch" if side.startswith("M") else "jax"
+    def _launch(self, side: Side, tasks: Sequence[plan.Task], done: int) -> bool:
+        """Evaluate a side; False if it failed and the check goes on without it."""
         if done < _PARTS - 1:
-            self.progress(_LABELS[side], done, _PARTS)
+            self.progress(LABELS[side], done, _PARTS)
         out = self.work / side
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        subject = {"case": self.case} if framework == "torch" else {"folder": str(self.folder.resolve())}
-        job = {"job": "evaluate", "out": str(out), **subject, "widen": side.endswith("64"), "sets": self.description}
-        reply = launch(
-            framework,
-            {**job, "tasks": list(tasks)},
-            interpreters=self.interpreters,
-            environment=_ENVIRONMENT[side],
-            timeout=self.options.timeout,
-        )
+        role = role_of(side)
+        sets = {**self.subject.trees[role], "files": self.files}
+        job = {"job": "evaluate", **self.subject.jobs[role], "widen": side.endswith("64"), "sets": sets}
+        try:
+            reply = self.subject.execute(side, {**job, "tasks": list(tasks)}, out, self.options.timeout)
+        except WorkerFailed as error:
+            if not self.subject.keeps_failures:
+                raise
+            self.failures[side] = error
+            return False
         self.found.add(side, out, reply["tasks"])
         self.versions |= reply["versions"]
         if side == "M64":
             self.modules = reply["modules"]
+        return True
 
     def _accepted(self) -> list[InputSet]:
         """The sets that the original takes in both modes; what it rejects is no difference, but is said."""
         accepted = []
         for index, item in enumerate(self.sets):
-            errors = {mode: self.found.outcomes["M64"][step_id(index, mode)].error for mode in plan.MODES}
+            errors = {mode: self.found.outcomes["M64"][step_id(index, mode)].error for mode in self.options.modes}
             if item.name == "reference" and any(errors.values()):
                 raise BadCase(
                     "the model rejects its own reference inputs in float64",
@@ -220,8 +232,10 @@ class _Run:
         ]
 
     def _function_tiers(self) -> list[Tier]:
-        if not self._is_repeatable():
-            why = "two runs of the original differ: it draws random numbers that the check does not control"
+        sides: tuple[tuple[Side, str], ...] = (("M64", "the original"), ("C64", "the converted model"))
+        unrepeatable = next((name for side, name in sides if not self._is_repeatable(side)), "")
+        if unrepeatable:
+            why = f"two runs of {unrepeatable} differ: it draws random numbers that the check does not control"
             names = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
             return [Tier(name, "not checked", why=why) for name in names]
         randomness = randomness_tier(self.found, "randomness", step_id(0, "train", "masks"))
@@ -229,12 +243,12 @@ class _Run:
 
     def _step_tiers(self) -> list[Tier]:
         tiers: list[Tier] = []
-        for mode in plan.MODES:
+        for mode in self.options.modes:
             tiers += same_function_tiers(self.found, self._passes(mode), mode)
-            if self.options.float32:
-                tiers += no_worse_tiers(self.found, self._passes(mode, shapes=False), mode)
+            if self._without_float32():
+                tiers.append(Tier("tier 2 outputs", "not checked", mode, why=self._without_float32()))
             else:
-                tiers.append(Tier("tier 2 outputs", "not checked", mode, why=_FLOAT64_ONLY))
+                tiers += no_worse_tiers(self.found, self._passes(mode, shapes=False), mode)
         tiers += self._masked_tiers()
         if self.found.get("C64", "derivative"):
             tiers.append(derivative_tier(self.found, "derivative", "train"))
@@ -252,28 +266,37 @@ class _Run:
             return [Tier(f"tier 1 outputs{suffix}", "not checked", "train", why=first.error)]
         passes = self._passes("train", "masks")
         tiers = same_function_tiers(self.found, passes, "train", suffix)
-        if self.options.float32 and not self.options.quick:
+        if not self._without_float32() and not self.options.quick:
             tiers += no_worse_tiers(self.found, passes, "train", suffix)
         return tiers
 
-    def _is_repeatable(self) -> bool:
-        one = self.found.outcomes["M64"][step_id(0, "train")].arrays()
-        other = self.found.outcomes["M64"]["again"].arrays()
+    def _without_float32(self) -> str:
+        """Why there is no float32 evaluation, or an empty string."""
+        if not self.options.float32:
+            return _FLOAT64_ONLY
+        failed = next((side for side in self.failures if side.endswith("32")), None)
+        return f"{LABELS[failed]}: {self.failures[failed].what}" if failed else ""
+
+    def _numbered(self) -> dict[int, str]:
+        return {index: item.name for index, item in enumerate(self.sets) if item.name in {found.name for found in self.accepted}}
+
+    def _is_repeatable(self, side: Side) -> bool:
+        one = self.found.outcomes[side][step_id(0, "train")].arrays()
+        other = self.found.outcomes[side]["again"].arrays()
         names = [name for name in one if name.startswith(("outputs", "loss"))]
-        return all(np.allclose(one[n], other[n], rtol=1e-9, atol=0, equal_nan=True) for n in names)
+        return all(np.allclose(one[n], other[n], rtol=1e-9, atol=0, equal_nan=True) for n in names if n in other)
 
     def _training_tiers(self) -> list[Tier]:
-        if self.spec is None:
-            why = "the case has no optimizer" if self.conversion.get("has_loss") else "the case has no loss"
-            return [Tier("trajectory", "not checked", "train", why=why)]
+        if not self.trains:
+            return [Tier("trajectory", "not checked", "train", why=self.subject.untrained)]
         error = self.found.outcomes["M64"]["trajectory"].error
         if error:
             return [Tier("trajectory", "not checked", "train", why=f"the original's own step raises: {error}")]
         noisy = [f"trajectory-noise-{seed}" for seed in range(1, plan.NOISE_COPIES + 1)]
         tasks = Trajectory("trajectory", step_id(0, "train"), noisy, plan.ROUNDED)
-        name = self.spec["type"]
-        if not self.options.float32:
-            skipped = Tier(f"trajectory {name} float32", "not checked", "train", why=_FLOAT64_ONLY)
+        name = self.spec["type"] if self.spec else self.subject.optimizer
+        if self._without_float32():
+            skipped = Tier(f"trajectory {name} float32", "not checked", "train", why=self._without_float32())
             return [*trajectory_tiers(self.found, tasks, name), skipped]
         return [*trajectory_tiers(self.found, tasks, name), float32_tier(self.found, tasks, name)]
 
@@ -287,9 +310,9 @@ class _Run:
         return self.found.outcomes["M64"][task["id"]], self.found.outcomes["C64"][task["id"]]
 
 
-def _overall(tiers: Sequence[Tier]) -> Verdict:
-    """Different if any tier is; equal only if the float64 tier of the outputs ran in both modes."""
+def overall(tiers: Sequence[Tier], judged: Sequence[Mode]) -> Verdict:
+    """Different if any tier is; equal only if the float64 tier of the outputs ran in all modes."""
     if any(tier.verdict == "different" for tier in tiers):
         return "different"
     modes = {tier.mode for tier in tiers if tier.name == "tier 1 outputs" and tier.verdict == "equal"}
-    return "equal" if modes >= set(plan.MODES) else "not checked"
+    return "equal" if modes >= set(judged) else "not checked"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.numpy import load_file
 
-from regauge.weights.mapping import WeightMap
+from regauge.weights.pair_map import PairMap, merged_groups
 
 Mode = Literal["train", "eval"]
 Side = Literal["M64", "C64", "M32", "C32"]
@@ -42,14 +42,14 @@ class Evaluations:
     """All outcomes so far.
 
     Attributes:
+        map: the weights of both sides.
+        constants: names of the map that are no buffers of the original.
         outcomes: by side and task id.
-        names: the weight map, which says what the tensors of both sides are called.
-        dtypes: float dtypes of the original's parameters.
     """
 
-    names: WeightMap
+    map: PairMap
+    constants: frozenset[str] = frozenset()
     outcomes: dict[Side, dict[str, Outcome]] = field(default_factory=dict)
-    dtypes: tuple[str, ...] = ()
 
     def add(self, side: Side, out: Path, tasks: Mapping[str, Any]) -> None:
         found = {task: Outcome(info, out / f"{task}.safetensors") for task, info in tasks.items()}
@@ -59,23 +59,44 @@ class Evaluations:
         return self.outcomes.get(side, {}).get(task)
 
     def original(self, side: Side, task: str) -> Arrays:
-        """The original's arrays without those that the conversion has no place for: unused and tied weights."""
-        outcome = self.outcomes[side][task]
-        return {name: array for name, array in outcome.arrays().items() if self._is_mapped(name)}
+        """The original's arrays, as far as the converted side can have them.
+
+        Without weights that it has no place for (unused and tied ones); those that it holds the sum of are summed.
+        """
+        arrays = self.outcomes[side][task].arrays()
+        kept = {name: array for name, array in arrays.items() if self._is_mapped(name)}
+        for group, sources in merged_groups(self.map).items():
+            for kind in _WEIGHTS:
+                found = [kept.pop(f"{kind}{name}") for name in sources if f"{kind}{name}" in kept]
+                if len(found) == len(sources):
+                    # the derivative by a sum is the derivative by each of its terms
+                    kept[f"{kind}{group}"] = found[0] if kind == "gradients." else self.summed(sources, found)
+        return kept
+
+    def summed(self, sources: Sequence[str], arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """What the converted side holds of weights that it adds, in its layout."""
+        parts = [self.map.by_source[name][0] for name in sources]
+        pieces = [part.in_target_layout(array) for part, array in zip(parts, arrays, strict=True)]
+        return np.sum(pieces, axis=0, dtype=pieces[0].dtype)
 
     def converted(self, side: Side, task: str, original: Mapping[str, np.ndarray]) -> Arrays:
         """The converted model's arrays without constants, which are no buffers of the original."""
-        constants = {entry.source for entry in self.names.entries if entry.role == "constant"}
         found = self.outcomes[side][task].arrays()
         return {
-            name: array for name, array in found.items() if name in original or name.partition(".")[2] not in constants
+            name: array
+            for name, array in found.items()
+            if name in original or name.partition(".")[2] not in self.constants
         }
 
     def _is_mapped(self, name: str) -> bool:
         kind, _, rest = name.partition(".")
         if kind not in ("gradients", "state", "start", "first", "last"):
             return True
-        return rest not in self.names.unused and rest not in self.names.tied
+        return rest not in self.map.absent_sources and rest not in self.map.tied_sources
+
+
+# prefixes of arrays that are weights or belong to weights
+_WEIGHTS = ("gradients.", "start.", "first.", "last.")
 
 
 def kind_of(name: str) -> str:

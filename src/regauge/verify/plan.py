@@ -32,6 +32,8 @@ class CheckOptions:
         timeout: seconds for each worker, None for no limit.
         optimizer: JSON of an optimizer spec that the folder's train.py implements, in place of the case's own.
         locate: on a difference, run both models once more and find the first module whose output differs.
+        modes: training and evaluation, or training alone where neither side knows the difference.
+        casts: look through JAX sides for casts to lower precision.
     """
 
     quick: bool = False
@@ -41,6 +43,8 @@ class CheckOptions:
     timeout: float | None = None
     optimizer: dict[str, Any] | None = None
     locate: bool = True
+    modes: tuple[Mode, ...] = MODES
+    casts: bool = False
 
 
 def step_id(index: int, mode: Mode, dropout: str = "off", noise: int = 0) -> str:
@@ -71,9 +75,9 @@ def _noisy(step: Task, arithmetic: str) -> list[Task]:
 
 def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bool) -> list[Task]:
     """M64: every set in both modes, each once more with noisy weights; masks; derivatives; the trajectory."""
-    tasks: list[Task] = [{"id": "weights", "kind": "weights"}]
+    tasks: list[Task] = [{"id": "weights", "kind": "weights"}, *_casts(options)]
     for index, item in enumerate(sets):
-        for mode in MODES:
+        for mode in options.modes:
             step = _step(index, item.name, mode)
             tasks += [step, *_noisy(step, "64")]
         if item.purpose == "typical":
@@ -133,9 +137,11 @@ def converted_float64(
     tasks: list[Task] = [
         {"id": "weights", "kind": "weights"},
         {"id": "randomness", "kind": "randomness", "input": "reference"},
+        {**_step(0, "reference", "train"), "id": "again", "seed": 1},
+        *_casts(options),
     ]
     for index, item in enumerate(sets):
-        tasks += [_step(index, item.name, mode) for mode in MODES]
+        tasks += [_step(index, item.name, mode) for mode in options.modes]
         if item.purpose == "typical" and calls:
             tasks.append({**_step(index, item.name, "train", "masks"), "calls": calls})
     if chosen:
@@ -159,7 +165,7 @@ def converted_float32(
 ) -> list[Task]:
     """C32: the sets of the reference's shape, and the first steps of training."""
     tasks = [
-        _step(index, item.name, mode) for index, item in enumerate(sets) for mode in MODES if item.purpose != "shape"
+        _step(index, item.name, mode) for index, item in enumerate(sets) for mode in options.modes if item.purpose != "shape"
     ]
     if calls and not options.quick:
         typical = [(index, item) for index, item in enumerate(sets) if item.purpose == "typical"]
@@ -179,6 +185,12 @@ def coefficient_rounding(optimizer: Mapping[str, Any]) -> float:
         return 0.0
     first, second = optimizer["betas"]
     return 2**-25 / (1 - first) + 2**-26 / (1 - second)
+
+
+def _casts(options: CheckOptions) -> list[Task]:
+    if not options.casts:
+        return []
+    return [{"id": "casts", "kind": "casts", "mode": "train", "input": "reference"}]
 
 
 def trajectory(name: str, steps: int, options: CheckOptions) -> Task:

@@ -6,24 +6,21 @@ import math
 
 import numpy as np
 
-from regauge.verify.evaluations import Evaluations
+from regauge.verify.evaluations import Arrays, Evaluations
 from regauge.verify.onestep import describe
 from regauge.verify.result import Distance, Tier, Verdict
+from regauge.weights.pair_map import merged_groups
 
 
 def weights_tier(found: Evaluations, task: str) -> Tier:
     """Whether the converted model holds the original's weights, each in its own place."""
-    names = found.names
     theirs = found.outcomes["C64"][task]
     if theirs.error:
         return Tier("weights", "different", inputs=1, bound=math.inf, why=theirs.error)
-    original = found.outcomes["M64"][task].arrays()
+    original = _expected(found, found.outcomes["M64"][task].arrays())
     converted = theirs.arrays()
-    constants = {entry.source for entry in names.entries if entry.role == "constant"}
     distances = []
     for name, array in original.items():
-        if name in names.unused or name in names.tied:
-            continue
         candidate = converted.get(name)
         if candidate is None:
             distances.append(Distance(name, math.inf, math.inf, 0.0, False, note="missing in the converted model"))
@@ -36,9 +33,18 @@ def weights_tier(found: Evaluations, task: str) -> Tier:
         away = 0.0 if same else float(np.abs(candidate.astype(np.float64) - array).max())
         distances.append(Distance(name, away, away, 0.0, same))
     for name in converted:
-        if name not in original and name not in constants:
+        if name not in original and name not in found.constants:
             distances.append(Distance(name, math.inf, math.inf, 0.0, False, note="missing in the original"))
     failed = [distance for distance in distances if not distance.passed]
     bound = max((distance.norm for distance in distances), default=0.0)
     verdict: Verdict = "different" if failed else "equal"
     return Tier("weights", verdict, "", 1, bound, 0.0, describe(failed), tuple(distances))
+
+
+def _expected(found: Evaluations, arrays: Arrays) -> Arrays:
+    """What the converted side must hold, by name: sums where it holds sums, nothing for what it has no place for."""
+    gone = {*found.map.absent_sources, *found.map.tied_sources}
+    expected = {name: array for name, array in arrays.items() if name not in gone}
+    for group, sources in merged_groups(found.map).items():
+        expected[group] = found.summed(sources, [expected.pop(name) for name in sources])
+    return expected

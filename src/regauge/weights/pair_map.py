@@ -69,6 +69,10 @@ class Part:
         """The piece of the source's array, in the layout of the target."""
         return moves.apply(self.taken_from(array), self.layout)
 
+    def region_of(self, target: np.ndarray) -> np.ndarray:
+        """The piece of the target's array, in the layout of the target."""
+        return _region(target, self.put_view, self.put)
+
     def in_source_layout(self, target: np.ndarray, source_shape: Shape) -> np.ndarray:
         """The piece of the target's array, in the layout of the source of this shape."""
         taken = box_shape(self.view or source_shape, self.take)
@@ -240,6 +244,15 @@ def _array(arrays: Mapping[str, np.ndarray], name: str, shape: Shape) -> np.ndar
     if tuple(found.shape) != shape:
         raise WeightMismatch(f"{name}: has shape {tuple(found.shape)}, the map says {shape}", code="W140")
     return found
+
+
+def merged_groups(pair_map: PairMap) -> dict[str, tuple[str, ...]]:
+    """The sources that are added on their way, by a common name, ``bias_ih + bias_hh``: what comes back is their sum."""
+    groups: dict[tuple[str, Shape | None, Ranges], list[str]] = {}
+    for part in pair_map.parts:
+        if part.merged:
+            groups.setdefault((part.target, part.put_view, part.put), []).append(part.source)
+    return {" + ".join(sources): tuple(sources) for sources in groups.values()}
 
 
 def from_weight_map(weight_map: WeightMap, kinds: Mapping[str, Kind] | None = None) -> PairMap:

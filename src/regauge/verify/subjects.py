@@ -1,0 +1,127 @@
+"""What a check judges: two sides, what links them, and how each is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from regauge.findings import Finding
+from regauge.run.launch import Framework, Interpreters, launch
+from regauge.run.protocol import read_json
+from regauge.verify.evaluations import Mode, Side
+from regauge.weights.mapping import WeightMap
+from regauge.weights.pair_map import PairMap, from_weight_map
+
+Role = Literal["original", "converted"]
+ROLES: tuple[Role, Role] = ("original", "converted")
+
+
+def role_of(side: Side) -> Role:
+    return "original" if side.startswith("M") else "converted"
+
+
+class Execute(Protocol):
+    """Evaluates one side: takes a job without its place, returns the reply of the evaluator."""
+
+    def __call__(self, side: Side, job: Mapping[str, Any], out: Path, timeout: float | None) -> dict[str, Any]:
+        """Run the tasks of `job`; arrays go to `out`."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Two sides to be judged.
+
+    Attributes:
+        case: what the result calls them.
+        reference: ``inputs.*`` and ``targets.*`` of the original.
+        symbols: symbolic sizes, as conversion.json has them.
+        trees: skeletons of inputs and targets, by role.
+        map: the weights of both sides.
+        execute: evaluates a side.
+        jobs: what else each side's jobs hold (names, weights to put in), by role.
+        spec: JSON of the original's optimizer, where it has a spec.
+        optimizer: what to call it; empty where there is no trajectory to compare.
+        untrained: why there is none.
+        modes: training and evaluation, or training alone where neither side knows the difference.
+        constants: names of the map that are no buffers of the original.
+        casts: whether the JAX side is looked through for casts to lower precision.
+        own_weights: whether the converted side had weights of its own, beside which the original's were put in.
+        keeps_failures: a side that crashes is a result, not an error.
+        findings: what was noticed while the sides were linked.
+    """
+
+    case: str
+    reference: Mapping[str, np.ndarray]
+    symbols: list[dict[str, Any]]
+    trees: Mapping[Role, Mapping[str, Any]]
+    map: PairMap
+    execute: Execute
+    jobs: Mapping[Role, Mapping[str, Any]]
+    frameworks: Mapping[Role, Framework]
+    spec: dict[str, Any] | None = None
+    optimizer: str = ""
+    untrained: str = ""
+    modes: tuple[Mode, ...] = ("train", "eval")
+    constants: frozenset[str] = frozenset()
+    own_weights: bool = False
+    keeps_failures: bool = False
+    findings: tuple[Finding, ...] = field(default=())
+
+
+def environment_of(framework: Framework, side: Side) -> dict[str, str]:
+    """Variables of a worker: float64 in JAX is a setting of the process; float32 must really be float32 everywhere."""
+    if framework == "torch":
+        return {}
+    if side.endswith("64"):
+        return {"JAX_ENABLE_X64": "1"}
+    return {"JAX_ENABLE_X64": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+
+
+def subject_of_folder(case: str, folder: Path, interpreters: Interpreters) -> Subject:
+    """A case and the saved conversion that was made of it.
+
+    Raises:
+        BadResult: the folder is not a whole conversion.
+    """
+    conversion = read_json(folder / "conversion.json")
+    weights = WeightMap.from_json(read_json(folder / "weights.json"))
+    frameworks: dict[Role, Framework] = {"original": "torch", "converted": "jax"}
+    pair_map = from_weight_map(weights)
+    fixed = [entry.source for entry in weights.entries if entry.role == "parameter" and not entry.trainable]
+    names = {"map": pair_map.to_json(), "fixed": fixed}
+    jobs: dict[Role, dict[str, Any]] = {
+        "original": {"case": case},
+        "converted": {"folder": str(folder.resolve()), "names": names},
+    }
+
+    def execute(side: Side, job: Mapping[str, Any], out: Path, timeout: float | None) -> dict[str, Any]:
+        framework = frameworks[role_of(side)]
+        return launch(
+            framework,
+            {**job, "out": str(out)},
+            interpreters=interpreters,
+            environment=environment_of(framework, side),
+            timeout=timeout,
+        )
+
+    tree = {"inputs": conversion["inputs"], "targets": conversion.get("targets")}
+    spec = conversion.get("optimizer")
+    return Subject(
+        case=case,
+        reference=load_file(folder / "reference.safetensors"),
+        symbols=conversion.get("symbols", []),
+        trees={"original": tree, "converted": tree},
+        map=pair_map,
+        execute=execute,
+        jobs=jobs,
+        frameworks=frameworks,
+        spec=spec,
+        optimizer=spec["type"] if spec else "",
+        untrained="the case has no optimizer" if conversion.get("has_loss") else "the case has no loss",
+        constants=frozenset(entry.source for entry in weights.entries if entry.role == "constant"),
+    )
