@@ -19,6 +19,7 @@ NUMBERS = 0.8
 MODULES = 2.0
 KIND = 0.3
 ROLE = 0.3
+AXES = 0.3  # one axis that becomes several, or the other way round
 ABBREVIATED = 0.6  # "emb" for "embed": a word that begins with the other one
 SHORTEST = 3  # letters of a word that may abbreviate another one
 TIED = 0.5  # share of the settled tensors under two prefixes that must agree
@@ -101,6 +102,9 @@ class Affinity:
         kinds = self.kinds(mine, theirs)
         score = WORDS * self.words(mine, theirs) + NUMBERS * self.numbers(mine, theirs) + KIND * kinds
         score = score - ROLE * (roles[0][:, None] != roles[1][None, :])
+        axes = [np.array([min(len(units[n].shape), 2) for n in found]) for units, found in
+                ((self.sources, mine), (self.targets, theirs))]  # fmt: skip
+        score = score - AXES * (axes[0][:, None] != axes[1][None, :])
         return np.where(kinds < 0, -np.inf, score)
 
 

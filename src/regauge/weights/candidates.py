@@ -45,13 +45,13 @@ def _regrouped(source: Shape, target: Shape) -> Iterator[Steps]:
     """Attention kernels with heads as an axis, convolutions of size one, axes of length one."""
     if _grouped(source, target):
         yield (("reshape", target),)
-    if len(source) == 2:
+    if len(source) == 2 and len(target) > 2:
         yield (("permute", (1, 0)), ("reshape", target))
-    if len(target) == 2:
+    if len(target) == 2 and len(source) > 2:
         yield (("reshape", (target[1], target[0])), ("permute", (1, 0)))
-    if len(source) in _CONVOLUTIONS and len(target) == 2:
+    if len(source) in _CONVOLUTIONS and len(target) == 2 and math.prod(source[2:]) == 1:
         yield (("permute", _CONVOLUTIONS[len(source)][0]), ("reshape", target))
-    if len(target) in _CONVOLUTIONS and len(source) == 2:
+    if len(target) in _CONVOLUTIONS and len(source) == 2 and math.prod(target[:-2]) == 1:
         axes = _CONVOLUTIONS[len(target)][0]
         before = tuple(target[axes.index(axis)] for axis in range(len(target)))
         yield (("reshape", before), ("permute", axes))
@@ -148,12 +148,13 @@ def different(found: list[Steps], shape: Shape) -> list[Steps]:
 
 
 def distance(source: Unit, target: Unit, steps: Steps) -> float:
-    """Norm of the difference over the norm of the source, in float64."""
+    """Norm of the difference over the larger norm, in float64."""
     if source.values is None or target.values is None:
         return math.nan
     mine = moves.apply(casting.as_float64(source.values, source.info.dtype), steps)
     other = casting.as_float64(target.values, target.info.dtype)
-    return float(np.linalg.norm(mine - other) / max(float(np.linalg.norm(mine)), 1e-300))
+    scale = max(float(np.linalg.norm(mine)), float(np.linalg.norm(other)))
+    return float(np.linalg.norm(mine - other)) / scale if scale else 0.0
 
 
 def reordered(source: Unit, target: Unit) -> tuple[Steps, int, tuple[int, ...]] | None:

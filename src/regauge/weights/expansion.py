@@ -12,7 +12,7 @@ from regauge.weights.casting import narrower
 from regauge.weights.layout import Shape
 from regauge.weights.names import Name
 from regauge.weights.pair_map import Ranges
-from regauge.weights.settling import State, order
+from regauge.weights.settling import State
 from regauge.weights.units import Unit
 
 MAX_STACK = 512
@@ -224,7 +224,7 @@ def by_example(state: State) -> bool:
         others = state.targets if side == "source" else state.sources
         settled = [pair.source if side == "source" else pair.target for pair in state.pairs]
         for unit in list(units):
-            if unit.layer >= 0 or unit.piece >= 0 or any(state.possible(*_ordered(side, unit, o)) for o in others):
+            if unit.layer >= 0 or unit.piece >= 0 or (unit.distinct and state.values_count):
                 continue
             pieces = _as_neighbours(unit, settled, {other.size for other in others})
             if pieces:
@@ -233,17 +233,17 @@ def by_example(state: State) -> bool:
     return changed
 
 
-def _ordered(side: str, unit: Unit, other: Unit) -> tuple[Unit, Unit]:
-    return (unit, other) if side == "source" else (other, unit)
-
-
 def _as_neighbours(unit: Unit, settled: Sequence[Unit], sizes: set[int]) -> Pieces | None:
     """The pieces of a unit if tensors of its module, or of the modules around it, were cut in a way that fits it."""
-    prefixes = set(unit.name.prefixes)
-    cut_ones = [other for other in settled if other.layer >= 0 or other.piece >= 0]
-    near = [other for other in cut_ones if prefixes & set(other.name.prefixes)]
+    near: list[Unit] = []
+    for prefix in reversed(unit.name.prefixes):
+        near = [other for other in settled if prefix in other.name.prefixes]
+        if near:
+            break
+    if not all(other.layer >= 0 or other.piece >= 0 for other in near):
+        return None
     same = [other for other in near if other.name.module == unit.name.module]
-    for other in sorted(same, key=order) + sorted(near, key=order):
+    for other in [*same, *near]:
         members = [o for o in near if o.info is other.info]
         depth = 1 + max(o.layer for o in members)
         parts = 1 + max(o.piece for o in members)
@@ -297,19 +297,23 @@ def by_name(state: State) -> bool:
 
 
 def _named_stack(unit: Unit, others: Sequence[Unit]) -> Pieces | None:
-    """Members of one family whose path says the same but for the number."""
-    if len(unit.shape) < 1 or not 2 <= unit.shape[0] <= MAX_STACK or unit.name.numbers:
+    """Members of one family whose path says the same but for one number more."""
+    if len(unit.shape) < 1 or not 2 <= unit.shape[0] <= MAX_STACK:
         return None
     depth = unit.shape[0]
-    families: dict[str, list[Unit]] = {}
+    mine = {word for word in unit.name.words if word != "layer"}
+    numbers = [number for number, _ in unit.name.numbers]
+    families: Counter[tuple[str, int, int]] = Counter()
     for other in others:
-        if other.size * depth == unit.size and other.name.numbers and other.name.kind == unit.name.kind:
-            families.setdefault(other.name.pattern, []).append(other)
-    mine = set(unit.name.words) - {"layer"}
-    for family in families.values():
-        if len(family) == depth and set(family[0].name.words) - {"layer"} == mine:
-            return stacked(unit, 0)
-    return None
+        if other.size * depth != unit.size or other.name.kind != unit.name.kind:
+            continue
+        if {word for word in other.name.words if word != "layer"} != mine:
+            continue
+        theirs = [number for number, _ in other.name.numbers]
+        for place in range(len(theirs)):
+            if theirs[:place] + theirs[place + 1 :] == numbers:
+                families[other.name.pattern, other.piece, place] += 1
+    return stacked(unit, 0) if depth in families.values() else None
 
 
 def _named_parts(unit: Unit, others: Sequence[Unit]) -> Pieces | None:
@@ -328,6 +332,9 @@ def _named_parts(unit: Unit, others: Sequence[Unit]) -> Pieces | None:
                 groups.setdefault(around, {})[word] = other
         for group in groups.values():
             sizes = [group[part].size for part in parts if part in group]
+            depth = sum(sizes) // unit.size
+            if depth > 1 and all(group[part].shape[:1] == (depth,) for part in parts if part in group):
+                sizes = [size // depth for size in sizes]  # the other side is stacked besides
             if len(sizes) == len(parts) and sum(sizes) == unit.size:
                 axis = _fused_axis(unit, sizes)
                 if axis is not None:

@@ -107,6 +107,9 @@ def _settle(state: State, loose: Loose) -> None:
     leftovers.settle_tied_groups(state)
     if merging.merge(state):
         _settle_by_value(state)
+    # cut before names settle anything: a stack of four biases has as many elements as one that is four times as long
+    while expansion.by_example(state) or expansion.by_name(state):
+        _settle_by_value(state)
     _settle_by_name(state)
     while expansion.by_example(state) or expansion.by_name(state):
         _settle_by_name(state)
