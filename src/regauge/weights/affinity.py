@@ -24,6 +24,10 @@ ABBREVIATED = 0.6  # "emb" for "embed": a word that begins with the other one
 SHORTEST = 3  # letters of a word that may abbreviate another one
 TIED = 0.5  # share of the settled tensors under two prefixes that must agree
 
+# words before a number that stand for a group of layers; a stack inside such a group is counted behind it
+CONTAINERS = {"stage", "stages", "layer", "layers", "group", "groups", "block", "blocks", "h", "level", "levels",
+              "encoder", "decoder", "down", "up"}  # fmt: skip
+
 
 class Affinity:
     """Scores between all units of two sides, by their places in the two sequences."""
@@ -122,12 +126,21 @@ def _alike(words: Sequence[str]) -> sparse.csr_matrix:
     return found.tocsr()
 
 
+def _with_layer(unit: Unit, path: tuple[int, ...]) -> tuple[int, ...]:
+    """The numbers of a path with that of the member of a stack, which stands behind those of other containers."""
+    if unit.layer < 0:
+        return path
+    words = unit.name.module.split(".")
+    place = sum(words[at - 1].isalpha() and words[at - 1] in CONTAINERS for _, at in unit.name.numbers if at)
+    return (*path[:place], unit.layer, *path[place:])
+
+
 class _Numbers:
     """Positions as arrays: the path's numbers as places, the size of each unit's family, its place in the family."""
 
     def __init__(self, units: Sequence[Unit]) -> None:
         places = positions(unit.name for unit in units)
-        paths = [places[unit.name.raw] + ((unit.layer,) if unit.layer >= 0 else ()) for unit in units]
+        paths = [_with_layer(unit, places[unit.name.raw]) for unit in units]
         longest = max((len(path) for path in paths), default=0)
         self.path = np.full((len(units), max(longest, 1)), -1)
         self.depth = np.array([len(path) for path in paths], int)
@@ -139,7 +152,7 @@ class _Numbers:
             key = (unit.name.pattern, unit.size, unit.piece, unit.layer >= 0)
             families.setdefault(key, []).append(row)
         for rows in families.values():
-            rows.sort(key=lambda row: (natural(units[row].name.raw), units[row].layer))
+            rows.sort(key=lambda row: (paths[row], natural(units[row].name.raw)))
             self.family[rows], self.rank[rows] = len(rows), range(len(rows))
 
     def of(self, rows: Sequence[int], width: int = 8) -> _Numbers:

@@ -70,7 +70,25 @@ def arrange(state: State, decided: dict[str, str]) -> Arranged:
         order = choice.order or (None if choice.by_value else _neighbours_order(choice.pair, steps, orders))
         result.parts += parts_of(source, target, steps, order)
         result.findings += _remarkable(choice, steps, customs)
+    result.ambiguities += _assumed(choices, decided)
     return result
+
+
+IN_A_ROW, BY_HEAD = "one part after the other", "all parts of one head after those of another"
+
+
+def _assumed(choices: Sequence[_Choice], decided: dict[str, str]) -> list[Ambiguity]:
+    """Fused tensors whose parts only their name tells: libraries differ in how they stand in it."""
+    found: dict[str, str] = {}
+    for choice in choices:
+        if choice.by_value or choice.pair.evidence == "given":
+            continue
+        for unit, other in ((choice.pair.source, choice.pair.target), (choice.pair.target, choice.pair.source)):
+            if unit.assumed and decided.get(unit.info.name) != IN_A_ROW:
+                parts = found.get(unit.info.name)
+                found[unit.info.name] = f"{parts}, {other.info.name}" if parts else other.info.name
+    what = "values of both sides, an activation, or a map given by a person would decide"
+    return [Ambiguity(name, (IN_A_ROW, BY_HEAD), what, "layout", target=parts) for name, parts in found.items()]
 
 
 def _choice(pair: Pair, state: State) -> _Choice:
@@ -98,9 +116,11 @@ NEAR = 0.1  # distance of values below which a layout is recognised although the
 
 def _flippable(source: Unit, target: Unit) -> bool:
     """Whether the kernel of a transposed convolution may be flipped: nothing but values can tell."""
-    named = any("convtranspose" in unit.name.words or "ConvTranspose" in unit.info.module_type
-                for unit in (source, target))  # fmt: skip
-    return named and len(source.shape) == len(target.shape) >= 3
+    return (_transposed(source) or _transposed(target)) and len(source.shape) == len(target.shape) >= 3
+
+
+def _transposed(unit: Unit) -> bool:
+    return "convtranspose" in unit.name.words or "ConvTranspose" in unit.info.module_type
 
 
 def _space(unit: Unit) -> tuple[int, ...]:
@@ -111,7 +131,8 @@ def _space(unit: Unit) -> tuple[int, ...]:
 def _family(pair: Pair) -> tuple[object, ...]:
     source, target = pair.source, pair.target
     table = "embed" in source.name.words or "embedding" in (source.name.leaf, target.name.leaf)
-    return source.name.leaf, target.name.leaf, len(source.shape), len(target.shape), table
+    transposed = _transposed(source) or _transposed(target)
+    return source.name.leaf, target.name.leaf, len(source.shape), len(target.shape), transposed, table
 
 
 def _form(steps: Steps) -> Form:
@@ -172,8 +193,9 @@ def parts_of(source: Unit, target: Unit, steps: Steps, order: tuple[int, tuple[i
         mine = sizes[mine] if kind == "permute" else mine
     length = target.shape[axis] // len(chunks)
     return [
-        _part(_chunk(source, mine, taken, length), _chunk(target, axis, n, length), steps, 0)
-        for n, taken in enumerate(chunks)
+        _part(_chunk(source, mine, taken, length), _chunk(target, axis, place, length), steps, n)
+        for place, taken in enumerate(chunks)
+        for n in range(len(source.tensors))
     ]
 
 
@@ -207,9 +229,10 @@ def _remarkable(
     custom = customs.get(_family(choice.pair), Counter())
     share = custom[_form(steps)] / max(custom.total(), 1)
     source, target = choice.pair.source, choice.pair.target
-    if not choice.by_value or share > FEW or len(set(source.shape)) == len(source.shape):
+    usual = custom.most_common(1)[0][0] if custom else ()
+    fitting = candidates.usual(source.shape, target.shape)
+    if not choice.by_value or share > FEW or not any(_form(other) == usual for other in fitting):
         return ()
-    usual = custom.most_common(1)[0][0]
     text = (
         f"{target.label} holds {source.label} in another layout than its like: {in_words(steps)}, "
         f"not {in_words(usual)}"

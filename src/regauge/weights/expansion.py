@@ -33,11 +33,14 @@ def stacked(unit: Unit, axis: int) -> Pieces:
 
 def cut(unit: Unit, axis: int, sizes: Sequence[int], words: Sequence[str] = ()) -> Pieces:
     """The parts along an axis, with what each is if its place says it."""
+    written = unit.info.name.replace(".", "_")
+    assumed = bool(words) and not any(order in written for order in synonyms.DOCUMENTED_ORDERS)
     pieces = []
     for n, (start, stop) in enumerate(itertools.pairwise([0, *itertools.accumulate(sizes)])):
         shape = unit.shape[:axis] + (stop - start,) + unit.shape[axis + 1 :]
         name = _renamed(unit.name, words[n]) if words else unit.name
-        pieces.append(replace(unit, shape=shape, box=narrowed(unit, axis, start, stop), piece=n, name=name))
+        box = narrowed(unit, axis, start, stop)
+        pieces.append(replace(unit, shape=shape, box=box, piece=n, name=name, assumed=assumed))
     return pieces
 
 
@@ -150,7 +153,7 @@ def splits(unit: Unit, table: _Table) -> Iterator[Pieces]:
     for axis, length in enumerate(unit.shape):
         row = unit.size // length if length else 0
         for count in PARTS:
-            if length % count == 0 and unit.size // count in table.sizes:
+            if length % count == 0 and unit.size // count in table.sizes and not _rows(unit, length // count):
                 yield cut(unit, axis, [length // count] * count)
         for sizes in _uneven(length, row, table):
             yield cut(unit, axis, sizes)
@@ -163,6 +166,11 @@ def splits(unit: Unit, table: _Table) -> Iterator[Pieces]:
             for heads in range(2, min(length // count, MAX_HEADS + 1)):
                 if (length // count) % heads == 0:
                     yield interleaved(unit, axis, heads, count)
+
+
+def _rows(unit: Unit, length: int) -> bool:
+    """Whether parts of this length are the members of a stack."""
+    return length == 1 and len(unit.shape) > 1
 
 
 def _uneven(length: int, row: int, table: _Table) -> list[tuple[int, ...]]:
@@ -210,7 +218,7 @@ def _plain_ways(unit: Unit) -> Iterator[Pieces]:
         return
     for axis, length in enumerate(unit.shape):
         for count in PARTS:
-            if length % count == 0 and length > count:
+            if length % count == 0 and not _rows(unit, length // count):
                 yield cut(unit, axis, [length // count] * count)
         if 2 <= length <= MAX_STACK and len(unit.shape) > 1 and axis == 0:
             yield stacked(unit, axis)

@@ -58,7 +58,7 @@ def _fits(way: list[Unit], inputs: Unit, hidden: Unit, state: State) -> bool:
         alone = any(same_elements(unit, other) for unit in (inputs, hidden) if unit.distinct for other in biases)
         return not alone and all(any(same_elements(piece, other) for other in biases) for piece in way)
     if len(way) == 1:
-        return sum(unit.size == inputs.size for unit in biases) < _alike(inputs, state)
+        return 0 < sum(unit.size == inputs.size for unit in biases) < _alike(inputs, state)
     named = [{word for word in other.name.words} for other in biases if other.size == way[0].size]
     return all(any(piece.name.words[-2:] and set(piece.name.words) & words & _GATE_WORDS for words in named)
                for piece in way)  # fmt: skip

@@ -23,7 +23,7 @@ class Name:
         leaf: the last word as it was written, lower case.
         words: the canonical words of the module, without numbers.
         numbers: the numbers in the path that no phrase has swallowed, each with its place in it.
-        pattern: the words as written with `#` for each number: equal for the members of one family.
+        pattern: the words as written with `#` for each such number: equal for the members of one family.
         prefixes: every beginning of the module's path, from the shortest to the whole.
     """
 
@@ -53,7 +53,8 @@ def read(raw: str) -> Name:
     written = [word for part in [*module, *rest] for word in _split(part)]
     canonical = _canonical(written)
     prefixes = tuple(".".join(written[: n + 1]) for n in range(len(written)))
-    pattern = ".".join("#" if word.isdigit() else word for word in [*written, kind or leaf])
+    kept = {place for word, place in canonical if word.isdigit()}
+    pattern = ".".join(["#" if place in kept else word for place, word in enumerate(written)] + [kind or leaf])
     words = tuple(word for word, _ in canonical if not word.isdigit())
     numbers = tuple((int(word), place) for word, place in canonical if word.isdigit())
     return Name(raw, kind, leaf, words, numbers, pattern, prefixes)

@@ -76,7 +76,8 @@ PHRASES: dict[str, tuple[str, ...]] = {
 FUSED: dict[str, tuple[str, ...]] = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "gateup": ("gate", "up")}
 
 # fused tensors whose order of parts the library documents, by a piece of the original spelling
-DOCUMENTED_ORDERS = ("in_proj_weight", "in_proj_bias", "c_attn", "gate_up_proj", "weight_ih", "weight_hh")
+DOCUMENTED_ORDERS = ("in_proj_weight", "in_proj_bias", "c_attn", "gate_up_proj", "weight_ih", "weight_hh", "bias_ih",
+                     "bias_hh")  # fmt: skip
 
 # gates of recurrent layers as torch.nn.LSTM and torch.nn.GRU document them, from the first rows to the last
 GATES: dict[int, tuple[str, ...]] = {4: ("i", "f", "g", "o"), 3: ("r", "z", "n")}

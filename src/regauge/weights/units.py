@@ -54,6 +54,7 @@ class Unit:
         box: the ranges of the piece; empty for a whole tensor.
         piece: which part of a fused tensor, counted along the axis; -1 for a whole one.
         layer: which member of a stack; -1 if it is not one.
+        assumed: whether only custom says that the parts stand one after the other, and in which order.
     """
 
     tensors: tuple[TensorInfo, ...]
@@ -63,6 +64,7 @@ class Unit:
     box: Ranges = ()
     piece: int = -1
     layer: int = -1
+    assumed: bool = False
 
     @property
     def info(self) -> TensorInfo:
