@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,25 +49,79 @@ def to_jax(
     return jax_model.build(captured, jax_model.Original(weights, arrays, reference), train)
 
 
-def check(case: str, out: str | Path = "build", **options: Any) -> Check:
-    """Convert a case and judge it against float64, in worker processes.
+def check(
+    original: Any,
+    converted: Any = None,
+    args: tuple[Any, ...] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    weight_map: Any = None,
+    converted_args: tuple[Any, ...] | None = None,
+    frameworks: tuple[str, str] | None = None,
+    out: str | Path = "build",
+    **options: Any,
+) -> Check:
+    """Judge whether two models are the same function, whoever wrote them; each may be of PyTorch or of JAX.
+
+    ``check(torch_module, nnx_module, (x,))`` judges models and functions in this process, which stay as they are.
+    ``check("a.py:case", "b.py:case")`` judges two cases in worker processes. ``check("a.py:case")`` converts one case
+    and judges the conversion.
 
     Args:
-        case: ``file.py:name``, ``package.module:name`` or a built-in name: workers load it by its name.
-        out: where results are kept; a later call with the same place resumes them.
-        options: fields of `regauge.pipeline.Options`: quick, fresh, timeout, interpreters.
+        original: a model as `Case` takes it, a function, a `Case`, or the reference of one.
+        converted: the same; None to judge regauge's own conversion of a reference.
+        args: positional arguments of both models, arrays of any framework.
+        kwargs: keyword arguments in place of `args`.
+        weight_map: names of the original to names of the converted model: a dict, a function of a name, a PairMap or
+            the path of a saved map; what it leaves open is inferred.
+        converted_args: positional arguments of the converted model, where it takes another layout.
+        frameworks: ``("torch", "jax")``, for functions that do not tell.
+        out: where results are kept when workers are used.
+        options: quick and fresh; for pairs also float32, steps; for workers also timeout, interpreters.
 
     Raises:
-        RegaugeError: the case cannot be read, captured or converted, or a worker failed.
+        BadCase: a case cannot be read, or a model rejects its own inputs.
+        WeightMismatch: the weights cannot be paired.
+        RegaugeError: the case cannot be captured or converted, or a worker failed.
     """
+    if isinstance(original, str) != isinstance(converted, str | None) or not isinstance(original, str):
+        return _check_live(original, converted, args, kwargs, weight_map, converted_args, frameworks, options)
     from regauge.output import prepare_output, writing
-    from regauge.pipeline import Options, check_stage, convert_stage
+    from regauge.pipeline import Options, check_stage, convert_stage, pair_stage
     from regauge.progress import Silence
 
-    place, chosen, silence = prepare_output(Path(out)), Options(**options), Silence()
+    place, silence = prepare_output(Path(out)), Silence()
     with writing(place):
-        conversion = convert_stage(case, place, chosen, silence)
-        return check_stage(case, conversion, place, chosen, silence)
+        if converted is not None:
+            return pair_stage(original, converted, place, Options(**options), silence, weight_map=weight_map)
+        chosen = Options(**options)
+        conversion = convert_stage(original, place, chosen, silence)
+        return check_stage(original, conversion, place, chosen, silence)
+
+
+def _check_live(
+    original: Any,
+    converted: Any,
+    args: tuple[Any, ...] | None,
+    kwargs: Mapping[str, Any] | None,
+    weight_map: Any,
+    converted_args: tuple[Any, ...] | None,
+    frameworks: tuple[str, str] | None,
+    options: Mapping[str, Any],
+) -> Check:
+    from regauge.verify.live import sides_of_models
+    from regauge.verify.pair import check_pair, read_map
+    from regauge.verify.plan import CheckOptions
+
+    if converted is None or isinstance(original, str) or isinstance(converted, str):
+        raise BadCase(
+            "give two models of this process, or two case references",
+            received=f"{type(original).__name__} and {type(converted).__name__}",
+            next="regauge.check(original, converted, (x,))",
+        )
+    sides = sides_of_models(original, converted, args, kwargs, converted_args, frameworks)
+    with tempfile.TemporaryDirectory(prefix="regauge-") as work:
+        return check_pair(sides, Path(work), weight_map=read_map(weight_map), options=CheckOptions(**options))
 
 
 def compare(case: str, out: str | Path = "build", **options: Any) -> Comparison:

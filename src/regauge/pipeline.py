@@ -7,6 +7,7 @@ unchanged, a check while the conversion is, a measurement launch by launch.
     OUT/run.json            what the results below belong to
     OUT/conversion/         the saved folder
     OUT/check.json          the check
+    OUT/weight_map.json     which weight of one model is which of the other, if two models were judged
     OUT/measurements.jsonl  every launch with every raw sample
     OUT/self_test.json      how far the intervals of this machine hold, if that was tested
     OUT/document.json       everything that the report shows
@@ -17,6 +18,7 @@ unchanged, a check while the conversion is, a measurement launch by launch.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -216,6 +218,50 @@ def check_stage(reference: str, conversion: Conversion, out: Path, options: Opti
     )
     write_json(stored, check.to_json())
     _remember(out, "check", question)
+    return check
+
+
+def pair_stage(
+    original: str,
+    converted: str,
+    out: Path,
+    options: Options,
+    progress: Progress,
+    *,
+    weight_map: Any = None,
+    pythons: Mapping[Any, str | None] | None = None,
+) -> Check:
+    """The check of two cases that the person brought: ``out/check.json`` and ``out/weight_map.json``.
+
+    Args:
+        original: reference of the original.
+        converted: reference of the converted side.
+        out: where results are kept.
+        options: quick, timeout and interpreters count.
+        progress: who watches.
+        weight_map: as `verify.pair.check_pair` takes it, or the path of one.
+        pythons: executables by role (``original``, ``converted``), where a side has one of its own.
+    """
+    from regauge.verify.pair import MAP_FILE, check_pair, read_map
+    from regauge.verify.plan import CheckOptions
+    from regauge.verify.workers import sides_of_cases
+
+    progress.begin("check")
+    _forget(out, "check")
+    given = read_map(weight_map)
+    for stale in (out / "check.json", out / MAP_FILE):
+        stale.unlink(missing_ok=True)
+    work = empty_directory(out / "work" / "pair")
+    check = check_pair(
+        sides_of_cases(original, converted, work, options.interpreters, pythons),
+        work,
+        weight_map=given,
+        options=CheckOptions(quick=options.quick, timeout=options.timeout),
+        progress=lambda what, done, total: progress.advance(done, total, None, what),
+    )
+    write_json(out / "check.json", check.to_json())
+    if (work / MAP_FILE).is_file():
+        shutil.copyfile(work / MAP_FILE, out / MAP_FILE)
     return check
 
 

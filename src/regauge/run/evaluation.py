@@ -141,7 +141,7 @@ def derivative_results(
     for draw in range(8 * task["draws"]) if chosen is None else chosen:
         direction = directions(weights, draw)
         slope = inner(gradient, direction)
-        if chosen is None and abs(slope) < least:
+        if chosen is None and (abs(slope) < least or slope == 0):
             continue
         numeric = [difference(direction, step) for step in task["steps"]]
         results.append({"draw": draw, "slope": slope, "numeric": numeric})

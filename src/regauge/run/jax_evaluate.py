@@ -311,7 +311,7 @@ def named_outputs(outputs: Any) -> dict[str, Any]:
 def numpy_of(array: Any) -> np.ndarray:
     """A copy as numpy; floats that numpy does not know become float32, which holds them exactly."""
     found = np.array(array)
-    return found.astype(np.float32) if array.dtype in (jnp.bfloat16, jnp.float16) else found
+    return found.astype(np.float32) if str(array.dtype) in ("bfloat16", "float16") else found
 
 
 def _numpy(arrays: Mapping[str, Any]) -> Arrays:

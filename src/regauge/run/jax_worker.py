@@ -5,6 +5,8 @@ import sys
 from regauge.run.worker import serve
 
 JOBS = {
+    "framework": "regauge.run.frameworks:run",
+    "describe": "regauge.run.jax_describe:run",
     "facts": "regauge.run.fact_checks:run",
     "emit": "regauge.run.jax_emit:run",
     "rules": "regauge.run.jax_rules:run",

@@ -58,7 +58,11 @@ def load_torch_subject(case: str) -> TorchSubject:
         BadCase: the case cannot be read, or its model is not torch's.
         UnsupportedOptimizer: its optimizer has no spec.
     """
-    found = load_case(case)
+    return subject_of(load_case(case))
+
+
+def subject_of(found: Case) -> TorchSubject:
+    """The subject of a case that is loaded; errors as of `load_torch_subject`."""
     model = found.model
     if not isinstance(model, nn.Module):
         if not callable(model) or hasattr(model, "parameters"):

@@ -5,6 +5,8 @@ import sys
 from regauge.run.worker import serve
 
 JOBS = {
+    "framework": "regauge.run.frameworks:run",
+    "describe": "regauge.run.torch_describe:run",
     "facts": "regauge.run.fact_checks:run",
     "capture": "regauge.run.torch_capture:run",
     "evaluate": "regauge.run.torch_evaluate:run",

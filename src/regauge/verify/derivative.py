@@ -48,7 +48,8 @@ def derivative_tier(found: Evaluations, task: str, mode: Mode) -> Tier:
 
 
 def _error(direction: Mapping[str, Any]) -> float:
-    return abs(_numeric(direction) - direction["slope"]) / abs(direction["slope"])
+    difference = abs(_numeric(direction) - direction["slope"])
+    return difference / abs(direction["slope"]) if direction["slope"] else (math.inf if difference else 0.0)
 
 
 def _numeric(direction: Mapping[str, Any]) -> float:

@@ -301,6 +301,9 @@ class _Run:
         return [*trajectory_tiers(self.found, tasks, name), float32_tier(self.found, tasks, name)]
 
     def _locate(self, tiers: Sequence[Tier]) -> str:
+        functions = [tier for tier in tiers if tier.name != "weights"]
+        if self.subject.own_weights and any(tier.verdict == "different" for tier in functions):
+            tiers = functions  # they were run with the original's weights on both sides
         return first_difference(self._run_modules, tiers, self.found, self.modules)
 
     def _run_modules(self, task: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -1,0 +1,254 @@
+"""The judge of any two models: each side is described, the two are linked, and the one engine judges them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from safetensors.numpy import load_file
+
+from regauge.errors import RegaugeError, WeightMismatch, WorkerFailed
+from regauge.findings import Finding
+from regauge.language import N_
+from regauge.run.describing import REFERENCE, WEIGHTS
+from regauge.run.launch import Framework
+from regauge.run.naming import Link
+from regauge.run.protocol import read_json, write_json
+from regauge.verify.engine import Progress, judge, silent
+from regauge.verify.evaluations import Mode, Side
+from regauge.verify.plan import MODES, CheckOptions
+from regauge.verify.result import Check, Tier
+from regauge.verify.structure import link_given, link_outputs
+from regauge.verify.subjects import ROLES, Role, Subject
+from regauge.weights.pair_map import PairMap
+from regauge.weights.pairing import TensorInfo, infer
+
+MAP_FILE = "weight_map.json"
+
+_DESCRIBING = N_("loading both models")
+_WORDS: dict[Role, str] = {"original": "original", "converted": "converted model"}
+
+WeightMapGiven = Mapping[str, Any] | Callable[[str], Any] | PairMap | None
+
+
+class Sides(Protocol):
+    """Two models, in workers or in this process.
+
+    Attributes:
+        label: what the result calls them.
+        frameworks: by role.
+        jobs: what names each side in its jobs, by role.
+    """
+
+    label: str
+    frameworks: Mapping[Role, Framework]
+    jobs: Mapping[Role, Mapping[str, Any]]
+
+    def describe(self, role: Role, out: Path, timeout: float | None) -> dict[str, Any]:
+        """What `run/describing.py` says of a side; its arrays go to `out`."""
+
+    def execute(self, side: Side, job: Mapping[str, Any], out: Path, timeout: float | None) -> dict[str, Any]:
+        """Run the tasks of a job."""
+
+
+@dataclass(frozen=True)
+class _Described:
+    """One side as it described itself."""
+
+    info: Mapping[str, Any]
+    out: Path
+
+    def tensors(self) -> list[TensorInfo]:
+        values = load_file(self.out / WEIGHTS)
+        return [
+            TensorInfo(
+                name,
+                tuple(item["shape"]),
+                item["dtype"],
+                "buffer" if item["role"] == "buffer" else "parameter",
+                item["role"] == "parameter",
+                values[name],
+            )
+            for name, item in self.info["weights"].items()
+        ]
+
+    @property
+    def fixed(self) -> list[str]:
+        return [name for name, item in self.info["weights"].items() if item["role"] == "frozen"]
+
+
+def check_pair(
+    sides: Sides,
+    work: Path,
+    *,
+    weight_map: WeightMapGiven = None,
+    options: CheckOptions | None = None,
+    progress: Progress | None = None,
+) -> Check:
+    """Judge whether two models are the same function, with the original's weights in both.
+
+    Args:
+        sides: the two models.
+        work: directory for arrays and logs; ``check.json`` and ``weight_map.json`` are written there.
+        weight_map: names of the original to names of the converted model, a function of a name, or a whole map;
+            what it leaves open is inferred.
+        options: how thorough.
+        progress: called with what runs now, how many of the parts are done, and how many there are.
+
+    Raises:
+        BadCase: a side rejects its own inputs, or the inputs of the two cannot be brought together.
+        WeightMismatch: the weights cannot be paired; the text says what is missing or open.
+    """
+    options, progress = options or CheckOptions(), progress or silent
+    started = time.monotonic()
+    progress(_DESCRIBING, 0, 5)
+    described: dict[Role, _Described] = {}
+    failures: dict[Role, RegaugeError] = {}
+    for role in ROLES:
+        out = work / f"describe_{role}"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        try:
+            described[role] = _Described(sides.describe(role, out, options.timeout), out)
+        except WorkerFailed as error:
+            failures[role] = error
+        except RegaugeError as error:
+            error.where = error.where or f"the {_WORDS[role]}, {sides.jobs[role].get('case', sides.label)}"
+            raise
+    if failures:
+        return _failed(sides, work, described, failures, time.monotonic() - started)
+    return judge(_subject(sides, described, weight_map, work), work, options, progress)
+
+
+def read_map(given: Any) -> WeightMapGiven:
+    """A weight map as a person gives it: the path of a saved one or of a JSON object of names, or the map itself.
+
+    Raises:
+        WeightMismatch: the file is no map.
+    """
+    if not isinstance(given, str | Path):
+        return given
+    try:
+        data = read_json(Path(given))
+    except (OSError, ValueError) as error:
+        raise WeightMismatch(
+            f"the weight map cannot be read: {error}",
+            where=str(given),
+            next="give a file that --save-map wrote, or a JSON object of names",
+        ) from error
+    return PairMap.from_json(data) if isinstance(data, dict) and "entries" in data else data
+
+
+def _failed(
+    sides: Sides,
+    work: Path,
+    described: Mapping[Role, _Described],
+    failures: Mapping[Role, RegaugeError],
+    seconds: float,
+) -> Check:
+    """A side could not even be loaded: nothing is judged, and what the other one gave is kept."""
+    findings = []
+    for role, error in failures.items():
+        text = "; ".join([f"The {_WORDS[role]} failed: {error.what}", *error.details])
+        findings.append(Finding("V140", "error", str(work / f"describe_{role}"), text))
+    for side in described.values():
+        text = f"{side.info['name']} ran: its inputs, outputs and weights are kept"
+        findings.append(Finding("V141", "info", str(side.out), text))
+    why = "; ".join(f"the {_WORDS[role]}: {error.what}" for role, error in failures.items())
+    tier = Tier("tier 1 outputs", "not checked", why=why)
+    check = Check(sides.label, "not checked", (tier,), findings=tuple(findings), seconds=seconds)
+    write_json(work / "check.json", check.to_json())
+    return check
+
+
+def _subject(sides: Sides, described: Mapping[Role, _Described], weight_map: WeightMapGiven, work: Path) -> Subject:
+    ours, theirs = described["original"], described["converted"]
+    one, other = ours.info, theirs.info
+    reference, candidate = load_file(ours.out / REFERENCE), load_file(theirs.out / REFERENCE)
+    inputs, findings = link_given("inputs", one["inputs"], other["inputs"], reference, candidate)
+    use_loss = one["has_loss"] and other["has_loss"]
+    if use_loss:
+        targets, more = link_given("targets", one["targets"], other["targets"], reference, candidate)
+        inputs, findings = [*inputs, *targets], [*findings, *more]
+    outputs, more = link_outputs(one["outputs"], other["outputs"], reference, candidate)
+    pairing = infer(ours.tensors(), theirs.tensors(), given=weight_map)
+    pair_map = pairing.require()
+    write_json(work / MAP_FILE, pair_map.to_json())
+    modes, about_modes = _modes(one, other)
+    names = {
+        "map": pair_map.to_json(),
+        "fixed": ours.fixed,
+        "inputs": [link.to_json() for link in inputs],
+        "outputs": [link.to_json() for link in outputs],
+    }
+    trains = use_loss and bool(one["optimizer"] and other["optimizer"])
+    common = {"use_loss": use_loss}
+    return Subject(
+        case=sides.label,
+        reference=_given(reference, inputs),
+        symbols=_batch(one["inputs"], reference),
+        trees={role: _trees(described[role].info, use_loss) for role in ROLES},
+        map=pair_map,
+        execute=sides.execute,
+        jobs={
+            "original": {**sides.jobs["original"], **common},
+            "converted": {
+                **sides.jobs["converted"],
+                **common,
+                "names": names,
+                "transplant": str((ours.out / WEIGHTS).resolve()),
+            },
+        },
+        frameworks=sides.frameworks,
+        spec=one["spec"] if trains else None,
+        optimizer=one["optimizer"] if trains else "",
+        untrained=_untrained(one, other),
+        modes=modes,
+        own_weights=True,
+        keeps_failures=True,
+        findings=(*findings, *more, *about_modes, *_about_losses(one, other), *pairing.findings),
+    )
+
+
+def _given(reference: Mapping[str, Any], links: list[Link]) -> dict[str, Any]:
+    return {link.source: reference[link.source] for link in links}
+
+
+def _trees(info: Mapping[str, Any], use_loss: bool) -> dict[str, Any]:
+    return {"inputs": info["inputs"], "targets": info["targets"] if use_loss else None}
+
+
+def _batch(inputs: Any, reference: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """No size of a model that was not captured is known to be free: the sets keep the sizes that were given."""
+    return []
+
+
+def _modes(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[tuple[Mode, ...], list[Finding]]:
+    if not one["knows_mode"] and not other["knows_mode"]:
+        text = "Neither side knows training from evaluation: they are judged once, as in training"
+        return ("train",), [Finding("V124", "info", "", text)]
+    if one["knows_mode"] != other["knows_mode"]:
+        lacking = "converted model" if one["knows_mode"] else "original"
+        text = f"The {lacking} does not know training from evaluation: it is the same function in both"
+        return MODES, [Finding("V125", "info", "", text)]
+    return MODES, []
+
+
+def _about_losses(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Finding]:
+    if one["has_loss"] == other["has_loss"]:
+        return []
+    having = "original" if one["has_loss"] else "converted model"
+    text = f"Only the {having} has a loss: it is left out, and gradients are those of a probe of the outputs"
+    return [Finding("V126", "warning", "", text)]
+
+
+def _untrained(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    for what, key in (("loss", "has_loss"), ("optimizer", "optimizer")):
+        lacking = [_WORDS[role] for role, info in zip(ROLES, (one, other), strict=True) if not info[key]]
+        if lacking:
+            return f"no {what}: {' and '.join(lacking)}"
+    return ""
