@@ -1,7 +1,8 @@
-"""``regauge check CASE``: convert, then judge against float64; nothing is measured."""
+"""``regauge check``: judge two models that somebody wrote, or convert one case and judge that; nothing is measured."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -13,48 +14,91 @@ from regauge.cli.terminal import print_json, print_next, resumable, stderr, stdo
 from regauge.errors import RegaugeError
 from regauge.language import _
 from regauge.output import prepare_output, writing
-from regauge.pipeline import Options, check_stage, convert_stage
+from regauge.pipeline import Options, check_stage, convert_stage, pair_stage
+from regauge.verify.result import Check
+
+FAIL_ON = ("different", "not-checked")
 
 
-class NoSuchPair(RegaugeError):
-    """A pair of models was given where this version judges a case."""
+class BadChoice(RegaugeError):
+    """Options that do not go together, or a value that is none of the choices."""
 
     default_code = "U120"
 
 
 def check(
-    case: Annotated[str, options.case_argument()],
-    converted: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    original: Annotated[str, options.case_argument("ORIGINAL")],
+    converted: Annotated[str | None, options.converted_argument()] = None,
+    weight_map: Annotated[Path | None, options.map_option()] = None,
+    save_map: Annotated[Path | None, options.save_map_option()] = None,
+    fail_on: Annotated[str | None, options.fail_on_option()] = None,
     out: Annotated[Path, options.out_option()] = Path(options.DEFAULT_OUT),
     quick: Annotated[bool, typer.Option("--quick", metavar="", help=_("fewer inputs and steps"))] = False,
     fresh: Annotated[bool, options.fresh_option()] = False,
     timeout: Annotated[float | None, options.timeout_option()] = None,
     torch_python: Annotated[str | None, options.torch_python_option()] = None,
     jax_python: Annotated[str | None, options.jax_python_option()] = None,
+    original_python: Annotated[str | None, options.original_python_option()] = None,
+    converted_python: Annotated[str | None, options.converted_python_option()] = None,
     as_json: Annotated[bool, options.json_option()] = False,
     lang: Annotated[str | None, options.lang_option()] = None,
 ) -> int:
-    if converted is not None:
-        raise NoSuchPair(
-            "regauge check takes one case, which it converts itself",
-            received=f"{case} {converted}",
-            why="this version judges its own conversions, not pairs that were written by hand",
-            next=f"regauge check {case}",
-        )
+    _refuse(converted, weight_map, save_map, fail_on)
     chosen = Options(
         quick=quick, fresh=fresh, timeout=timeout, interpreters=options.interpreters(torch_python, jax_python)
     )
     place = prepare_output(out)
+    if converted is not None:
+        with resumable(), writing(place), Bar() as bar:
+            pythons = {"original": original_python, "converted": converted_python}
+            found = pair_stage(original, converted, place, chosen, bar, weight_map=weight_map, pythons=pythons)
+        if save_map is not None and (place / "weight_map.json").is_file():
+            shutil.copyfile(place / "weight_map.json", save_map)
+        _show(found, as_json, place)
+        return exit_code(found, fail_on)
     with resumable(), writing(place), Bar() as bar:
-        conversion = convert_stage(case, place, chosen, bar)
-        found = check_stage(case, conversion, place, chosen, bar)
+        conversion = convert_stage(original, place, chosen, bar)
+        found = check_stage(original, conversion, place, chosen, bar)
     if as_json:
         print_json({"ok": found.equal, "check": found.to_json(), "conversion": conversion.to_json()})
-        return 0 if found.equal else 1
+        return exit_code(found, fail_on)
     from regauge.report.document import build_document
     from regauge.report.text import render_text
 
-    render_text(build_document(case=case, folder=conversion.folder, check=found), stdout())
+    render_text(build_document(case=original, folder=conversion.folder, check=found), stdout())
     if found.equal:
-        print_next(stderr(), f"regauge compare {case} --out {out}")
+        print_next(stderr(), f"regauge compare {original} --out {out}")
+    return exit_code(found, fail_on)
+
+
+def exit_code(found: Check, fail_on: str | None) -> int:
+    """0 when the models are equal; ``different`` forgives what was not checked, ``not-checked`` forgives nothing."""
+    if fail_on == "different":
+        return int(found.verdict == "different")
+    if fail_on == "not-checked":
+        return int(not found.equal or bool(found.not_checked))
     return 0 if found.equal else 1
+
+
+def _show(found: Check, as_json: bool, place: Path) -> None:
+    if as_json:
+        print_json({"ok": found.equal, "check": found.to_json()})
+        return
+    from regauge.report.document import build_document
+    from regauge.report.text import render_text
+
+    render_text(build_document(case=found.case, check=found), stdout())
+    stderr().print(_("every distance: {file}").format(file=place / "check.json"), style="dim")
+
+
+def _refuse(converted: str | None, weight_map: Path | None, save_map: Path | None, fail_on: str | None) -> None:
+    if fail_on is not None and fail_on not in FAIL_ON:
+        raise BadChoice(
+            "unknown value of --fail-on", received=fail_on, next=f"choose from: {', '.join(FAIL_ON)}"
+        )
+    if converted is None and (weight_map is not None or save_map is not None):
+        raise BadChoice(
+            "--map and --save-map are for two models",
+            why="the map of a conversion that regauge makes is known",
+            next="regauge check ORIGINAL CONVERTED --map FILE",
+        )

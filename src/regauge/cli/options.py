@@ -17,9 +17,9 @@ from regauge.run.launch import Interpreters
 DEFAULT_OUT = "build"
 
 
-def case_argument() -> Any:
+def case_argument(name: str = "CASE") -> Any:
     return typer.Argument(
-        metavar="CASE", help=_("file.py:name, package.module:name, or a built-in case (regauge cases)")
+        metavar=name, help=_("file.py:name, package.module:name, or a built-in case (regauge cases)")
     )
 
 
@@ -51,6 +51,39 @@ def jax_python_option() -> Any:
 
 def timeout_option() -> Any:
     return typer.Option("--timeout", metavar="SECONDS", min=1, help=_("stop a worker process after this time"))
+
+
+def converted_argument() -> Any:
+    return typer.Argument(
+        metavar="[CONVERTED]",
+        help=_("the case to be judged against ORIGINAL; without it ORIGINAL is converted and that is judged"),
+    )
+
+
+def map_option() -> Any:
+    return typer.Option(
+        "--map", metavar="FILE", help=_("JSON: names of the original's weights to names of the converted model's")
+    )
+
+
+def save_map_option() -> Any:
+    return typer.Option("--save-map", metavar="FILE", help=_("write the weight map that was used; --map reads it"))
+
+
+def fail_on_option() -> Any:
+    return typer.Option(
+        "--fail-on",
+        metavar="different|not-checked",
+        help=_("exit with 1 only on a difference, or also where anything was not checked"),
+    )
+
+
+def original_python_option() -> Any:
+    return typer.Option("--original-python", metavar="PATH", help=_("Python interpreter of the original alone"))
+
+
+def converted_python_option() -> Any:
+    return typer.Option("--converted-python", metavar="PATH", help=_("Python interpreter of the converted side alone"))
 
 
 def interpreters(torch_python: str | None, jax_python: str | None) -> Interpreters:

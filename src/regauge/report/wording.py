@@ -233,6 +233,8 @@ def check_sentence(name: str, check: Check | None) -> str:
     """The verdict on equality, never stronger than what ran."""
     if check is None:
         return _("{name}: whether the JAX port is the same function was not checked in this run").format(name=name)
+    if check.sides:
+        return _pair_sentence(check)
     if check.verdict == "equal":
         tried = len(check.inputs_tried) or max((tier.inputs for tier in check.tiers), default=0)
         sentence = ngettext(
@@ -247,6 +249,36 @@ def check_sentence(name: str, check: Check | None) -> str:
             return sentence.format(name=name, place=check.first_difference)
         return _("{name}: the JAX port is not the same function").format(name=name)
     return _("{name}: equality could not be checked").format(name=name)
+
+
+def _pair_sentence(check: Check) -> str:
+    """The verdict on two models that somebody else wrote."""
+    original, converted = check.sides
+    tried = len(check.inputs_tried)
+    if check.verdict == "equal":
+        sentence = ngettext(
+            "{original} and {converted} are the same function (checked on {n} input, largest float64 distance {bound})",
+            "{original} and {converted} are the same function (checked on {n} inputs, largest float64 distance {bound})",
+            tried,
+        )
+    elif check.verdict == "not checked":
+        sentence = _("{original} and {converted}: equality could not be checked")
+    elif [tier.name for tier in check.tiers if tier.verdict == "different"] == ["weights"]:
+        sentence = ngettext(
+            "{original} and {converted} have different weights; with the same weights they are the same function "
+            "(checked on {n} input, largest float64 distance {bound})",
+            "{original} and {converted} have different weights; with the same weights they are the same function "
+            "(checked on {n} inputs, largest float64 distance {bound})",
+            tried,
+        )
+    elif check.first_difference:
+        sentence = _("{original} and {converted} are not the same function; the first difference is in {place}")
+    else:
+        sentence = _("{original} and {converted} are not the same function")
+    bound = distance_text(largest_distance(check))
+    return sentence.format(
+        original=original, converted=converted, n=tried, bound=bound, place=check.first_difference
+    )
 
 
 def effect_sentence(effect: Effect, plan: MeasurementPlan | None) -> str:

@@ -148,6 +148,8 @@ class TorchEvaluator:
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             leaves, _ = self._leaves(task["input"])
             _, loss = self._evaluate(leaves)
+            if not trained or not loss.requires_grad:
+                return {}, {"directions": []}
             found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
             pairs = zip(trained, found, strict=True)
             gradient = {name: numpy_of(g) for name, g in pairs if g is not None}

@@ -43,6 +43,7 @@ LABELS: dict[Side, str] = {
 _LOCATING = N_("finding the first module that differs")
 _PARTS = 5
 
+_NO_PARAMETER = "the loss depends on no parameter"
 _FLOAT64_ONLY = "the check was asked for float64 alone"
 
 
@@ -107,7 +108,8 @@ class _Run:
         self._evaluate()
         if self.failures.keys() & {"M64", "C64"}:
             return self._result([self._crashed(side) for side in self.failures])
-        tiers = [weights_tier(self.found, "weights"), *self._function_tiers()]
+        weights = [weights_tier(self.found, "weights")] if self.subject.map.sources else []
+        tiers = [*weights, *self._function_tiers()]
         if self.subject.own_weights:
             tiers = after_precision(tiers, self._casts())
             self.findings += pair_findings(tiers, self.found, self._numbered())
@@ -127,6 +129,7 @@ class _Run:
             inputs_tried=tuple(item.name for item in self.accepted),
             seconds=time.monotonic() - self.started,
             versions=self.versions,
+            sides=self.subject.sides,
         )
         write_json(self.work / "check.json", result.to_json())
         return result
@@ -253,7 +256,7 @@ class _Run:
         if self.found.get("C64", "derivative"):
             tiers.append(derivative_tier(self.found, "derivative", "train"))
         else:
-            why = self.found.outcomes["M64"]["derivative"].error or "the loss depends on no parameter"
+            why = self.found.outcomes["M64"]["derivative"].error or _NO_PARAMETER
             tiers.append(Tier("finite difference", "not checked", "train", why=why))
         return tiers
 

@@ -36,6 +36,7 @@ class LiveSides:
     """Two models of this process."""
 
     label: str
+    names: tuple[str, str]
     frameworks: Mapping[Role, Framework]
     models: Mapping[Role, Live]
     jobs: Mapping[Role, Mapping[str, Any]]
@@ -87,7 +88,8 @@ def sides_of_models(
         case = model if isinstance(model, Case) else Case(inner, _inputs(given, kwargs, loaded))
         models[role], found[role] = getattr(loaded, name)(case), chosen
         names.append(case.name or role)
-    return LiveSides(" ".join(names), found, models, {role: {"case": name} for role, name in zip(ROLES, names, strict=True)})
+    jobs = {role: {"case": name} for role, name in zip(ROLES, names, strict=True)}
+    return LiveSides(" ".join(names), (names[0], names[1]), found, models, jobs)
 
 
 def _inputs(args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, module: Any) -> Any:

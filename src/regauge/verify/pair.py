@@ -40,11 +40,13 @@ class Sides(Protocol):
 
     Attributes:
         label: what the result calls them.
+        names: of the original and of the converted model.
         frameworks: by role.
         jobs: what names each side in its jobs, by role.
     """
 
     label: str
+    names: tuple[str, str]
     frameworks: Mapping[Role, Framework]
     jobs: Mapping[Role, Mapping[str, Any]]
 
@@ -160,7 +162,9 @@ def _failed(
         findings.append(Finding("V141", "info", str(side.out), text))
     why = "; ".join(f"the {_WORDS[role]}: {error.what}" for role, error in failures.items())
     tier = Tier("tier 1 outputs", "not checked", why=why)
-    check = Check(sides.label, "not checked", (tier,), findings=tuple(findings), seconds=seconds)
+    check = Check(
+        sides.label, "not checked", (tier,), findings=tuple(findings), seconds=seconds, sides=sides.names
+    )
     write_json(work / "check.json", check.to_json())
     return check
 
@@ -189,8 +193,9 @@ def _subject(sides: Sides, described: Mapping[Role, _Described], weight_map: Wei
     common = {"use_loss": use_loss}
     return Subject(
         case=sides.label,
+        sides=sides.names,
         reference=_given(reference, inputs),
-        symbols=_batch(one["inputs"], reference),
+        symbols=[],  # no size of a model that was not captured is known to be free: the sets keep those that were given
         trees={role: _trees(described[role].info, use_loss) for role in ROLES},
         map=pair_map,
         execute=sides.execute,
@@ -220,11 +225,6 @@ def _given(reference: Mapping[str, Any], links: list[Link]) -> dict[str, Any]:
 
 def _trees(info: Mapping[str, Any], use_loss: bool) -> dict[str, Any]:
     return {"inputs": info["inputs"], "targets": info["targets"] if use_loss else None}
-
-
-def _batch(inputs: Any, reference: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """No size of a model that was not captured is known to be free: the sets keep the sizes that were given."""
-    return []
 
 
 def _modes(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[tuple[Mode, ...], list[Finding]]:

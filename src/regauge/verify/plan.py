@@ -56,8 +56,8 @@ def noisy_ids(index: int, mode: Mode, dropout: str = "off") -> tuple[str, ...]:
     return tuple(step_id(index, mode, dropout, copy) for copy in range(1, max(NOISE_STEPS.values()) + 1))
 
 
-def _step(index: int, name: str, mode: Mode, dropout: str = "off") -> Task:
-    after = index == 0 and mode == "train" and dropout == "off"
+def _step(index: int, name: str, mode: Mode, dropout: str = "off", modes: Sequence[Mode] = MODES) -> Task:
+    after = index == 0 and mode == "train" and dropout == "off" and "eval" in modes
     return {
         "id": step_id(index, mode, dropout),
         "kind": "step",
@@ -78,7 +78,7 @@ def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bo
     tasks: list[Task] = [{"id": "weights", "kind": "weights"}, *_casts(options)]
     for index, item in enumerate(sets):
         for mode in options.modes:
-            step = _step(index, item.name, mode)
+            step = _step(index, item.name, mode, modes=options.modes)
             tasks += [step, *_noisy(step, "64")]
         if item.purpose == "typical":
             tasks.append(_step(index, item.name, "train", "masks"))
@@ -141,7 +141,7 @@ def converted_float64(
         *_casts(options),
     ]
     for index, item in enumerate(sets):
-        tasks += [_step(index, item.name, mode) for mode in options.modes]
+        tasks += [_step(index, item.name, mode, modes=options.modes) for mode in options.modes]
         if item.purpose == "typical" and calls:
             tasks.append({**_step(index, item.name, "train", "masks"), "calls": calls})
     if chosen:
@@ -165,7 +165,10 @@ def converted_float32(
 ) -> list[Task]:
     """C32: the sets of the reference's shape, and the first steps of training."""
     tasks = [
-        _step(index, item.name, mode) for index, item in enumerate(sets) for mode in options.modes if item.purpose != "shape"
+        _step(index, item.name, mode, modes=options.modes)
+        for index, item in enumerate(sets)
+        for mode in options.modes
+        if item.purpose != "shape"
     ]
     if calls and not options.quick:
         typical = [(index, item) for index, item in enumerate(sets) if item.purpose == "typical"]

@@ -57,16 +57,29 @@ class Check:
 
     `verdict` is ``equal`` only when no tier differs and the float64 tiers ran; what did not run is listed by
     name in `not_checked`.
+
+    Attributes:
+        case: the case, or both sides of a pair.
+        tiers: every question with its answer.
+        first_difference: module path of the first tensor beyond its limit, in order of the forward pass.
+        findings: what a person should know.
+        inputs_tried: names of the input sets.
+        sides: what the two models of a pair are called; empty for a conversion that regauge made.
+        causes: probable causes that were tried and made the difference vanish; none are tried yet.
+        reproduce: path of a file that fails alone; none is written yet.
     """
 
     case: str
     verdict: Verdict
     tiers: tuple[Tier, ...]
-    first_difference: str = ""  # module path of the first tensor beyond its limit, in order of the forward pass
+    first_difference: str = ""
     findings: tuple[Finding, ...] = field(default=())
     inputs_tried: tuple[str, ...] = ()
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+    sides: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    reproduce: str | None = None
 
     @property
     def equal(self) -> bool:
@@ -85,5 +98,5 @@ class Check:
             Tier(**{**tier, "distances": tuple(Distance(**d) for d in tier["distances"])}) for tier in data["tiers"]
         )
         findings = tuple(Finding.from_json(f) for f in data["findings"])
-        rest = {**data, "tiers": tiers, "findings": findings, "inputs_tried": tuple(data["inputs_tried"])}
-        return Check(**rest)
+        names = {key: tuple(data.get(key, ())) for key in ("inputs_tried", "sides", "causes")}
+        return Check(**{**data, "tiers": tiers, "findings": findings, **names})

@@ -38,6 +38,7 @@ class Subject:
 
     Attributes:
         case: what the result calls them.
+        sides: what the two models of a pair are called; empty for a conversion.
         reference: ``inputs.*`` and ``targets.*`` of the original.
         symbols: symbolic sizes, as conversion.json has them.
         trees: skeletons of inputs and targets, by role.
@@ -56,6 +57,7 @@ class Subject:
     """
 
     case: str
+    sides: tuple[str, ...]
     reference: Mapping[str, np.ndarray]
     symbols: list[dict[str, Any]]
     trees: Mapping[Role, Mapping[str, Any]]
@@ -113,6 +115,7 @@ def subject_of_folder(case: str, folder: Path, interpreters: Interpreters) -> Su
     spec = conversion.get("optimizer")
     return Subject(
         case=case,
+        sides=(),
         reference=load_file(folder / "reference.safetensors"),
         symbols=conversion.get("symbols", []),
         trees={"original": tree, "converted": tree},

@@ -32,6 +32,7 @@ class WorkerSides:
     """Two cases, ``file.py:name`` and so on, evaluated in workers."""
 
     label: str
+    names: tuple[str, str]
     jobs: Mapping[Role, Mapping[str, Any]]
     frameworks: Mapping[Role, Framework]
     interpreters: Mapping[Role, Interpreters]
@@ -86,7 +87,7 @@ def sides_of_cases(
         chosen[role] = Interpreters(python, python) if python else interpreters
         frameworks[role] = framework_of(reference, work / f"framework_{role}", chosen[role])
     jobs = {role: {"case": reference} for role, reference in references.items()}
-    return WorkerSides(f"{original} {converted}", jobs, frameworks, chosen)
+    return WorkerSides(f"{original} {converted}", (original, converted), jobs, frameworks, chosen)
 
 
 def framework_of(reference: str, work: Path, interpreters: Interpreters) -> Framework:
