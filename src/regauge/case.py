@@ -47,12 +47,20 @@ class Case:
         if self.optimizer is not None and self.loss is None:
             raise BadCase("the case has an optimizer but no loss", next="give loss=, a function of (outputs, targets)")
         if self.name is None:
-            self.name = type(self.model).__name__
+            self.name = _name_of(self.model)
 
     @property
     def trains(self) -> bool:
         """Whether the case says how to take a training step."""
         return self.loss is not None and self.optimizer is not None
+
+
+def _name_of(model: Any) -> str:
+    """The class of a model, the name of a function, and of ``(module, variables)`` that of the module."""
+    if isinstance(model, tuple) and model and not hasattr(model, "_fields"):
+        return _name_of(model[0])
+    is_function = callable(model) and not isinstance(model, type) and hasattr(model, "__name__")
+    return model.__name__ if is_function else type(model).__name__
 
 
 def load_case(reference: str) -> Case:

@@ -32,7 +32,9 @@ def low_precision(function: Callable[..., Any], *arguments: Any) -> list[dict[st
             begins = wide or not any(str(getattr(v.aval, "dtype", "")) in LOW for v in equation.invars)
             if begins and not _has_bodies(equation):
                 where = _where(equation)
-                found.setdefault((where, str(dtype)), {"dtype": str(dtype), "where": where, "op": str(equation.primitive)})
+                found.setdefault(
+                    (where, str(dtype)), {"dtype": str(dtype), "where": where, "op": str(equation.primitive)}
+                )
     return list(found.values())
 
 

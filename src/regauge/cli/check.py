@@ -93,9 +93,7 @@ def _show(found: Check, as_json: bool, place: Path) -> None:
 
 def _refuse(converted: str | None, weight_map: Path | None, save_map: Path | None, fail_on: str | None) -> None:
     if fail_on is not None and fail_on not in FAIL_ON:
-        raise BadChoice(
-            "unknown value of --fail-on", received=fail_on, next=f"choose from: {', '.join(FAIL_ON)}"
-        )
+        raise BadChoice("unknown value of --fail-on", received=fail_on, next=f"choose from: {', '.join(FAIL_ON)}")
     if converted is None and (weight_map is not None or save_map is not None):
         raise BadChoice(
             "--map and --save-map are for two models",

@@ -18,9 +18,7 @@ DEFAULT_OUT = "build"
 
 
 def case_argument(name: str = "CASE") -> Any:
-    return typer.Argument(
-        metavar=name, help=_("file.py:name, package.module:name, or a built-in case (regauge cases)")
-    )
+    return typer.Argument(metavar=name, help=_("file.py:name, package.module:name, or a built-in case (regauge cases)"))
 
 
 def version_option() -> Any:

@@ -276,9 +276,7 @@ def _pair_sentence(check: Check) -> str:
     else:
         sentence = _("{original} and {converted} are not the same function")
     bound = distance_text(largest_distance(check))
-    return sentence.format(
-        original=original, converted=converted, n=tried, bound=bound, place=check.first_difference
-    )
+    return sentence.format(original=original, converted=converted, n=tried, bound=bound, place=check.first_difference)
 
 
 def effect_sentence(effect: Effect, plan: MeasurementPlan | None) -> str:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from regauge.run.dropout_masks import MasksDoNotFit, align, too_many_calls, unlike_shapes
+from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, align, keep_mask, too_many_calls, unlike_shapes
 
 
 class DropoutLog:
@@ -37,7 +37,7 @@ Own = Callable[[Any], Any]
 class _Control:
     """What an active dropout does instead of drawing, whichever library it belongs to."""
 
-    def __init__(self, setting: str, masks: Sequence[Any]) -> None:
+    def __init__(self, setting: str, masks: Sequence[Any] | None) -> None:
         self.setting = setting
         self.masks = masks
         self.log = DropoutLog()
@@ -62,26 +62,31 @@ class _Control:
             factors = own(jnp.ones_like(inputs))
             self.log.factors.append(factors)
             return inputs * factors
-        mask = self._mask(tuple(shape), len(self.log.shapes) - 1)
+        index = len(self.log.shapes) - 1
+        if self.masks is None:
+            mask = jnp.asarray(keep_mask(index, DropoutCall(tuple(shape), 1 - float(rate))))
+        else:
+            mask = self._aligned(self.masks, tuple(shape), index)
         return jnp.where(mask, inputs / (1.0 - rate), jnp.zeros_like(inputs))
 
-    def _mask(self, wanted: tuple[int, ...], index: int) -> Any:
-        if index >= len(self.masks):
-            raise MasksDoNotFit(too_many_calls(len(self.masks)))
-        mask = align(self.masks[index], wanted)
+    @staticmethod
+    def _aligned(masks: Sequence[Any], wanted: tuple[int, ...], index: int) -> Any:
+        if index >= len(masks):
+            raise MasksDoNotFit(too_many_calls(len(masks)))
+        mask = align(masks[index], wanted)
         if mask is None:
-            raise MasksDoNotFit(unlike_shapes(index, wanted, tuple(self.masks[index].shape)))
+            raise MasksDoNotFit(unlike_shapes(index, wanted, tuple(masks[index].shape)))
         return mask
 
 
 @contextmanager
-def dropout_control(setting: str, masks: Sequence[Any] = ()) -> Iterator[DropoutLog]:
+def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[DropoutLog]:
     """Within the block every active dropout of nnx, Linen, Equinox and Haiku behaves as the setting says.
 
     Args:
         setting: "off" returns the input, "masks" applies `masks` in order of the calls, "observe" lets the library
             draw and keeps the factors.
-        masks: bool arrays in the original's layout.
+        masks: bool arrays in the original's layout; None where this side is the original, whose calls decide.
 
     Raises:
         MasksDoNotFit: there are fewer masks than calls, or a shape fits no layout.

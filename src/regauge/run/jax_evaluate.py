@@ -124,7 +124,10 @@ class JaxEvaluator:
         def difference(direction: Arrays, step: float) -> float:
             moves = self.names.to_side(direction)
             moved = [
-                {n: a + sign * step * jnp.asarray(moves[n], a.dtype) if n in moves else a for n, a in self.params.items()}
+                {
+                    n: a + sign * step * jnp.asarray(moves[n], a.dtype) if n in moves else a
+                    for n, a in self.params.items()
+                }
                 for sign in (1, -1)
             ]
             return (loss(moved[0]) - loss(moved[1])) / (2 * step)
@@ -209,9 +212,11 @@ class JaxEvaluator:
         arrays = {f"{name}.{i}": numpy_of(factor) for name, found in named.items() for i, factor in enumerate(found)}
         return arrays, {"rates": rates.value}
 
-    def _masks(self, task: Mapping[str, Any]) -> list[Any]:
-        """Masks of the original's calls; the original itself draws them as it meets its own calls."""
-        calls = [DropoutCall.from_json(call) for call in task.get("calls", ())]
+    def _masks(self, task: Mapping[str, Any]) -> list[Any] | None:
+        """Masks of the original's calls; None where this side is the original and draws them as it meets its own."""
+        if "calls" not in task:
+            return None
+        calls = [DropoutCall.from_json(call) for call in task["calls"]]
         return [jnp.asarray(keep_mask(index, call)) for index, call in enumerate(calls)]
 
     def _compile(

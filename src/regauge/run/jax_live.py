@@ -28,7 +28,7 @@ class LiveJax:
 
     def evaluate(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """The tasks of a job, in float64 or in full float32."""
-        own = jax.config.jax_enable_x64
+        own = jax.enable_x64.value
         if not job["widen"]:
             with jax.enable_x64(False), jax.default_matmul_precision("highest"):
                 return evaluate(side_of_case(self._case, widen=False), job)

@@ -30,7 +30,9 @@ def widen_counts(tree: Any) -> Any:
 
     With x64 on, an expression on an int32 count (``(count + 1) / 10``) is still float32: schedules would round.
     """
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.int64) if getattr(leaf, "dtype", None) == jnp.int32 else leaf, tree)
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.int64) if getattr(leaf, "dtype", None) == jnp.int32 else leaf, tree
+    )
 
 
 @contextmanager

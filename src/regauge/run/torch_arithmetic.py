@@ -91,7 +91,7 @@ class DropoutControl(TorchDispatchMode):
             drawn = func(*args, **(kwargs or {}))
             self.factors.append(drawn.clone() / keep)
             return drawn
-        elif func is torch.ops.aten.native_dropout.default and args[2] is not False:
+        if func is torch.ops.aten.native_dropout.default and args[2] is not False:
             x, rate = args[0], args[1]
             mask = self._mask(tuple(x.shape), 1 - rate)
             if mask is not None:

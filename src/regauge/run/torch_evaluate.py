@@ -179,7 +179,7 @@ class TorchEvaluator:
                 _, loss = self._evaluate(batches[step % len(batches)])
                 loss.backward()
                 optimizer.step()
-                losses.append(float(loss))
+                losses.append(float(loss.detach()))
                 if step == 0:
                     arrays |= self._trained("first", trained)
             arrays |= {**self._trained("last", trained), **self._buffers()}

@@ -281,7 +281,11 @@ class _Run:
         return f"{LABELS[failed]}: {self.failures[failed].what}" if failed else ""
 
     def _numbered(self) -> dict[int, str]:
-        return {index: item.name for index, item in enumerate(self.sets) if item.name in {found.name for found in self.accepted}}
+        return {
+            index: item.name
+            for index, item in enumerate(self.sets)
+            if item.name in {found.name for found in self.accepted}
+        }
 
     def _is_repeatable(self, side: Side) -> bool:
         one = self.found.outcomes[side][step_id(0, "train")].arrays()

@@ -112,4 +112,4 @@ def _is_array(leaf: Any) -> bool:
 
 
 def _numpy(leaf: Any) -> np.ndarray:
-    return np.array(leaf.detach().cpu() if hasattr(leaf, "detach") else leaf)
+    return leaf.detach().cpu().numpy().copy() if hasattr(leaf, "detach") else np.array(leaf)

@@ -45,10 +45,17 @@ class Sides(Protocol):
         jobs: what names each side in its jobs, by role.
     """
 
-    label: str
-    names: tuple[str, str]
-    frameworks: Mapping[Role, Framework]
-    jobs: Mapping[Role, Mapping[str, Any]]
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def names(self) -> tuple[str, str]: ...
+
+    @property
+    def frameworks(self) -> Mapping[Role, Framework]: ...
+
+    @property
+    def jobs(self) -> Mapping[Role, Mapping[str, Any]]: ...
 
     def describe(self, role: Role, out: Path, timeout: float | None) -> dict[str, Any]:
         """What `run/describing.py` says of a side; its arrays go to `out`."""
@@ -162,9 +169,7 @@ def _failed(
         findings.append(Finding("V141", "info", str(side.out), text))
     why = "; ".join(f"the {_WORDS[role]}: {error.what}" for role, error in failures.items())
     tier = Tier("tier 1 outputs", "not checked", why=why)
-    check = Check(
-        sides.label, "not checked", (tier,), findings=tuple(findings), seconds=seconds, sides=sides.names
-    )
+    check = Check(sides.label, "not checked", (tier,), findings=tuple(findings), seconds=seconds, sides=sides.names)
     write_json(work / "check.json", check.to_json())
     return check
 

@@ -16,6 +16,7 @@ from regauge.verify.result import Tier
 # relative spacing of the dtypes that code may narrow to
 _EPS = {"float32": 2.0**-23, "complex64": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 _ROUNDINGS = 100  # this many roundings may add up before a distance can no longer be rounding alone
+_QUOTIENT = 0.5  # a difference quotient of rounded losses may be this far from the slope
 
 _WIDE_TIERS = ("tier 1", "trajectory", "finite difference")
 
@@ -47,6 +48,8 @@ def _may_be_rounding(tier: Tier, bound: float) -> bool:
     judged_wide = tier.name.startswith(_WIDE_TIERS) and not tier.name.endswith("float32")
     if tier.verdict != "different" or not judged_wide:
         return False
+    if tier.name == "finite difference":  # a quotient: rounding is divided by the step
+        bound = _QUOTIENT
     failed = [distance for distance in tier.distances if not distance.passed]
     return bool(failed) and all(math.isfinite(d.norm) and d.norm <= bound for d in failed)
 
@@ -66,11 +69,15 @@ def pair_findings(tiers: Sequence[Tier], found: Evaluations, inputs: Mapping[int
             outputs = of_kind(outcome.arrays(), "outputs") if outcome else {}
             count = sum(int(np.isnan(a).sum()) for a in outputs.values() if a.dtype.kind in "fc")
             if count:
-                text = f"The original's outputs hold {count} NaN on {name!r} in {mode} mode; equal places count as equal"
+                text = (
+                    f"The original's outputs hold {count} NaN on {name!r} in {mode} mode; equal places count as equal"
+                )
                 findings.append(Finding("V150", "warning", "", text))
     weights = next((tier for tier in tiers if tier.name == "weights"), None)
     functions = [tier for tier in tiers if tier.name != "weights"]
     if weights and weights.verdict == "different" and not any(t.verdict == "different" for t in functions):
-        text = "Only the weights differ: with the original's weights in their places the converted model computes the same"
+        text = (
+            "Only the weights differ: with the original's weights in their places the converted model computes the same"
+        )
         findings.append(Finding("V160", "info", "", text))
     return findings

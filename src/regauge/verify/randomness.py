@@ -20,7 +20,10 @@ def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
     outcome = found.outcomes["C64"][task]
     if outcome.error:
         return Tier(name, "different", "train", 1, math.inf, why=f"the converted model raises: {outcome.error}")
-    keeps = [call["keep"] for call in found.outcomes["M64"][original_task].info["calls"]]
+    original = found.outcomes["M64"][original_task]
+    if original.error:
+        return Tier(name, "not checked", "train", 1, why=f"the original raises: {original.error}")
+    keeps = [call["keep"] for call in original.info["calls"]]
     rates = outcome.info["rates"]
     if not keeps and not rates:
         return Tier(name, "equal", "train", 1, 0.0, why="the model draws no random numbers", seconds=outcome.seconds)
