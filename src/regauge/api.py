@@ -87,13 +87,15 @@ def check(
     if isinstance(original, str) != isinstance(converted, str | None) or not isinstance(original, str):
         return _check_live(original, converted, args, kwargs, weight_map, converted_args, frameworks, options)
     from regauge.output import prepare_output, writing
-    from regauge.pipeline import Options, check_stage, convert_stage, pair_stage
+    from regauge.pipeline import Options, check_stage, convert_stage
     from regauge.progress import Silence
 
     place, silence = prepare_output(Path(out)), Silence()
     with writing(place):
         if converted is not None:
-            return pair_stage(original, converted, place, Options(**options), silence, weight_map=weight_map)
+            from regauge.judging import judge_cases
+
+            return judge_cases(original, converted, place, Options(**options), silence, weight_map=weight_map)
         chosen = Options(**options)
         conversion = convert_stage(original, place, chosen, silence)
         return check_stage(original, conversion, place, chosen, silence)

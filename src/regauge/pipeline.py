@@ -18,7 +18,6 @@ unchanged, a check while the conversion is, a measurement launch by launch.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -181,7 +180,7 @@ def convert_stage(reference: str, out: Path, options: Options, progress: Progres
         progress.reuse("convert")
         return read_conversion(folder, reused=True)
     progress.begin("convert")
-    _forget(out, "conversion", "check")
+    forget(out, "conversion", "check")
     work = out / "work"
     work.mkdir(exist_ok=True)
     conversion = convert(
@@ -206,7 +205,7 @@ def check_stage(reference: str, conversion: Conversion, out: Path, options: Opti
         progress.reuse("check")
         return Check.from_json(read_json(stored))
     progress.begin("check")
-    _forget(out, "check")
+    forget(out, "check")
     work = empty_directory(out / "work" / "check")
     check = check_folder(
         reference,
@@ -218,50 +217,6 @@ def check_stage(reference: str, conversion: Conversion, out: Path, options: Opti
     )
     write_json(stored, check.to_json())
     _remember(out, "check", question)
-    return check
-
-
-def pair_stage(
-    original: str,
-    converted: str,
-    out: Path,
-    options: Options,
-    progress: Progress,
-    *,
-    weight_map: Any = None,
-    pythons: Mapping[Any, str | None] | None = None,
-) -> Check:
-    """The check of two cases that the person brought: ``out/check.json`` and ``out/weight_map.json``.
-
-    Args:
-        original: reference of the original.
-        converted: reference of the converted side.
-        out: where results are kept.
-        options: quick, timeout and interpreters count.
-        progress: who watches.
-        weight_map: as `verify.pair.check_pair` takes it, or the path of one.
-        pythons: executables by role (``original``, ``converted``), where a side has one of its own.
-    """
-    from regauge.verify.pair import MAP_FILE, check_pair, read_map
-    from regauge.verify.plan import CheckOptions
-    from regauge.verify.workers import sides_of_cases
-
-    progress.begin("check")
-    _forget(out, "check")
-    given = read_map(weight_map)
-    for stale in (out / "check.json", out / MAP_FILE):
-        stale.unlink(missing_ok=True)
-    work = empty_directory(out / "work" / "pair")
-    check = check_pair(
-        sides_of_cases(original, converted, work, options.interpreters, pythons),
-        work,
-        weight_map=given,
-        options=CheckOptions(quick=options.quick, timeout=options.timeout),
-        progress=lambda what, done, total: progress.advance(done, total, None, what),
-    )
-    write_json(out / "check.json", check.to_json())
-    if (work / MAP_FILE).is_file():
-        shutil.copyfile(work / MAP_FILE, out / MAP_FILE)
     return check
 
 
@@ -367,7 +322,7 @@ def _remember(out: Path, stage: str, question: Mapping[str, Any]) -> None:
     write_json(out / "run.json", {**_run(out), "schema": RUN_SCHEMA, stage: question})
 
 
-def _forget(out: Path, *stages: str) -> None:
+def forget(out: Path, *stages: str) -> None:
     """Before a stage runs again, so that a result which an interrupted run left half done is never taken for whole."""
     kept = {key: value for key, value in _run(out).items() if key not in stages}
     write_json(out / "run.json", {**kept, "schema": RUN_SCHEMA})

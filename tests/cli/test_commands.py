@@ -10,7 +10,9 @@ import pytest
 
 from regauge import __version__
 from regauge.cases import BUILT_IN
+from regauge.cli.check import exit_code
 from regauge.cli.main import COMMANDS, main
+from regauge.verify import Check, Tier
 
 NAMES = [command.__name__ for command, _summary in COMMANDS]
 Captured = pytest.CaptureFixture[str]
@@ -64,12 +66,22 @@ def test_bad_usage_is_an_error_like_any_other(arguments: list[str], message: str
 
 
 def test_an_error_with_json_is_json(capsys: Captured) -> None:
-    assert main(["check", "one.py:case", "two.py:case", "--json"]) == 2
+    assert main(["check", "one.py:case", "--map", "map.json", "--json"]) == 2
     captured = capsys.readouterr()
     assert captured.err == ""
     error = json.loads(captured.out)["error"]
     assert error["code"] == "U120"
-    assert error["next"] == "regauge check one.py:case"
+    assert error["next"] == "regauge check ORIGINAL CONVERTED --map FILE"
+
+
+def test_what_check_fails_on() -> None:
+    equal, open_ = Tier("tier 1 outputs", "equal"), Tier("trajectory", "not checked")
+    checks = [Check("pair", "equal", (equal,)), Check("pair", "equal", (equal, open_))]
+    checks += [Check("pair", "not checked", (open_,)), Check("pair", "different", ())]
+    assert [exit_code(check, None) for check in checks] == [0, 0, 1, 1]
+    assert [exit_code(check, "different") for check in checks] == [0, 0, 0, 1]
+    assert [exit_code(check, "not-checked") for check in checks] == [0, 1, 1, 1]
+    assert main(["check", "one.py:case", "two.py:case", "--fail-on", "often"]) == 2
 
 
 def test_labels_of_errors_are_translated(capsys: Captured) -> None:

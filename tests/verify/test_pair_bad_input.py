@@ -183,9 +183,7 @@ def pair_of(directory: Path, mark: str, action: str, timeout: float | None = Non
     (directory / "crashes.py").write_text(text, encoding="utf-8")
     references = [f"{directory / name}.py:case" for name in ("fine", "crashes")]
     sides = sides_of_cases(references[0], references[1], directory / "work", Interpreters())
-    return check_pair(
-        sides, directory / "work", options=CheckOptions(quick=True, float32=False, timeout=timeout)
-    )
+    return check_pair(sides, directory / "work", options=CheckOptions(quick=True, float32=False, timeout=timeout))
 
 
 def test_a_side_that_crashes_keeps_the_results_of_the_other(tmp_path: Path) -> None:

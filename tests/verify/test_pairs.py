@@ -124,8 +124,7 @@ def test_float32_inside_a_jax_model_is_not_checked_with_its_line() -> None:
     source = Path(transformer.__file__).read_text(encoding="utf-8").splitlines()
     line = next(number for number, text in enumerate(source, start=1) if "astype(np.float32)" in text)
     assert outputs.why == (
-        f"the code of the converted model computes in float32 at {transformer.__file__}:{line}: "
-        "float64 cannot judge it"
+        f"the code of the converted model computes in float32 at {transformer.__file__}:{line}: float64 cannot judge it"
     )
 
 

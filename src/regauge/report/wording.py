@@ -257,8 +257,8 @@ def _pair_sentence(check: Check) -> str:
     tried = len(check.inputs_tried)
     if check.verdict == "equal":
         sentence = ngettext(
-            "{original} and {converted} are the same function (checked on {n} input, largest float64 distance {bound})",
-            "{original} and {converted} are the same function (checked on {n} inputs, largest float64 distance {bound})",
+            "{original} and {converted} are the same function (on {n} input, largest float64 distance {bound})",
+            "{original} and {converted} are the same function (on {n} inputs, largest float64 distance {bound})",
             tried,
         )
     elif check.verdict == "not checked":
@@ -266,9 +266,9 @@ def _pair_sentence(check: Check) -> str:
     elif [tier.name for tier in check.tiers if tier.verdict == "different"] == ["weights"]:
         sentence = ngettext(
             "{original} and {converted} have different weights; with the same weights they are the same function "
-            "(checked on {n} input, largest float64 distance {bound})",
+            "(on {n} input, largest float64 distance {bound})",
             "{original} and {converted} have different weights; with the same weights they are the same function "
-            "(checked on {n} inputs, largest float64 distance {bound})",
+            "(on {n} inputs, largest float64 distance {bound})",
             tried,
         )
     elif check.first_difference:

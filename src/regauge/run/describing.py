@@ -1,7 +1,7 @@
-"""What both describing workers share: inputs, targets and outputs of a side with their trees, written beside its weights.
+"""What both describing workers share: inputs, targets and outputs of a side, written beside its weights.
 
-A *describe* job says what a side is before it is judged: ``{"job": "describe", "out", "case"}``. Its files:
-``reference.safetensors`` (``inputs.*``, ``targets.*``, and ``outputs.*`` in evaluation mode) and ``weights.safetensors``.
+A *describe* job says what a side is before it is judged: ``{"job": "describe", "out", "case"}``. Its files are
+``reference.safetensors`` (``inputs.*``, ``targets.*``, ``outputs.*`` in evaluation mode) and ``weights.safetensors``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def flatten(tree: Any, prefix: str, is_array: Callable[[Any], bool]) -> tuple[Sk
         raise BadCase(
             f"the {prefix} hold something that is no array",
             received=str(error),
-            next="give arrays in tuples, lists and dicts; a random key is passed by regauge to an argument named key or rng",
+            next="give arrays in tuples, lists and dicts; an argument named key or rng is given a random key",
         ) from error
 
 

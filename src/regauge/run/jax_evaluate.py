@@ -137,7 +137,7 @@ class JaxEvaluator:
         return {}, derivative_results(task, weights, self.names.weights("", gradient, trainable=True), difference)
 
     def trajectory(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Optimizer steps in training mode, dropout off: ``start.*``, ``first.*``, ``last.*``, ``state.*``, `losses`."""
+        """Optimizer steps, training mode, dropout off: ``start.*``, ``first.*``, ``last.*``, ``state.*``, `losses`."""
         trainer = self.side.trainer
         if trainer is None:
             raise FileNotFoundError("the folder has no train.py with an optimizer, the case has no optimizer")
@@ -284,7 +284,7 @@ class JaxEvaluator:
         return self.names.weights("state.", _numpy(kept))
 
     def _perturbed(self, seed: int | None) -> Leaves:
-        """The parameters, each larger or smaller by one unit in the last place, by chance; as they are without a seed."""
+        """The parameters, each one unit in the last place larger or smaller by chance; as they are without a seed."""
         if seed is None:
             return self.params
         moved = {}

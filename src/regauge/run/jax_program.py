@@ -3,8 +3,8 @@
     program = program_of(model)
     outputs, new_state = program.call(program.params, program.state, inputs, "train", key)
 
-Parameters and state are flat dicts; names are key paths joined by dots. Accepted: an nnx.Module, a bound Linen module or
-``(module, variables)``, an equinox.Module, Haiku's ``(transformed, params)`` and ``(transformed, params, state)``,
+Parameters and state are flat dicts; names are key paths joined by dots. Accepted: an nnx.Module, a bound Linen module
+or ``(module, variables)``, an equinox.Module, Haiku's ``(transformed, params)`` and ``(transformed, params, state)``,
 ``(function, params)`` and ``(function, params, state)``, and a plain function without weights.
 """
 
@@ -114,7 +114,7 @@ def _call_module(module: Any, *args: Any, **kwargs: Any) -> Any:
 class FunctionProgram(JaxProgram):
     """A function of its parameters, of its parameters and state, or of its inputs alone.
 
-    With state it returns ``(outputs, new_state)``. Equinox modules among the parameters are set to training or inference.
+    With state it returns ``(outputs, new_state)``. Equinox modules among the parameters are put into the mode.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One JAX side of a check: a program with its loss and its way to train, from a saved folder or from a person's case."""
+"""One JAX side of a check: a program with its loss and its way to train, of a saved folder or of a case."""
 
 from __future__ import annotations
 

@@ -56,7 +56,11 @@ class Link:
             ValueError: a value does not survive the cast to the dtype that the converted side takes.
         """
         moved = layouts.apply(array, self.layout)
-        if not self.dtype or moved.dtype == np.dtype(self.dtype) or (moved.dtype.kind in "fc" and self.dtype[0] in "fc"):
+        if (
+            not self.dtype
+            or moved.dtype == np.dtype(self.dtype)
+            or (moved.dtype.kind in "fc" and self.dtype[0] in "fc")
+        ):
             return moved
         cast = moved.astype(self.dtype)
         if not np.array_equal(cast, moved):

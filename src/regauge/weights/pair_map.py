@@ -247,7 +247,7 @@ def _array(arrays: Mapping[str, np.ndarray], name: str, shape: Shape) -> np.ndar
 
 
 def merged_groups(pair_map: PairMap) -> dict[str, tuple[str, ...]]:
-    """The sources that are added on their way, by a common name, ``bias_ih + bias_hh``: what comes back is their sum."""
+    """The sources that are added on their way, by a common name, ``bias_ih + bias_hh``."""
     groups: dict[tuple[str, Shape | None, Ranges], list[str]] = {}
     for part in pair_map.parts:
         if part.merged:
