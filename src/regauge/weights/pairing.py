@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from regauge.errors import WeightMismatch
 from regauge.findings import Finding
 from regauge.weights import arranging, candidates, expansion, leftovers, merging
@@ -152,9 +154,8 @@ def _settle_in_spite(state: State) -> None:
     def accept(source: Unit, target: Unit) -> bool:
         if source.size != target.size or same_elements(source, target) is not False:
             return False
-        usual = candidates.usual(source.shape, target.shape)
-        near = any(candidates.distance(source, target, steps) < CLOSE for steps in usual)
-        return near or (bool(usual) and same_path(source, target))
+        fits = bool(candidates.usual(source.shape, target.shape))
+        return fits and (same_path(source, target) or candidates.close(source, target, CLOSE))
 
     rounds(state, accept, "name", LITTLE)
 
@@ -184,17 +185,12 @@ def _unrelated(state: State) -> list[Finding]:
     if len(mine) < 2 or len(theirs) < 2 or state.pairs:
         return []
     _settle_by_value(state)
-    close = not state.pairs and any(_close(a, b) for a in mine for b in theirs if a.size == b.size)
+    close = not state.pairs and any(candidates.close(a, b, CLOSE) for a in mine for b in theirs)
     if state.pairs or close:
         return []
     state.values_count = False
     text = "no tensor of one model holds the values of one of the other: names and shapes alone decide"
     return [Finding("W153", "warning", "", text)]
-
-
-def _close(source: Unit, target: Unit) -> bool:
-    return any(candidates.distance(source, target, steps) < CLOSE
-               for steps in candidates.usual(source.shape, target.shape))  # fmt: skip
 
 
 def _answer(decide: Decide, questions: Sequence[Ambiguity], state: State, decided: dict[str, str]) -> bool:
@@ -239,7 +235,7 @@ def _crossed(state: State) -> list[Finding]:
     for n, pair in enumerate(pairs):
         by_size.setdefault(pair.source.size, []).append(n)
     for rows in by_size.values():
-        score = affinity.names(rows, rows)
+        score = np.maximum(affinity.names(rows, rows), -2.0)  # another kind counts as a poor name, not as none
         for place, row in enumerate(rows):
             best = int(score[place].argmax())
             if best != place and score[place, best] - score[place, place] > 2 * LITTLE:

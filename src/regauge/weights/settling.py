@@ -11,7 +11,6 @@ import numpy as np
 from regauge.weights import candidates
 from regauge.weights.affinity import MODULES, Affinity
 from regauge.weights.names import natural
-from regauge.weights.steps import Steps
 from regauge.weights.units import Unit, same_elements
 
 Evidence = Literal["given", "name", "value", "only shape that fits"]
@@ -70,11 +69,7 @@ class State:
             return bool(candidates.usual(source.shape, target.shape))
         if not same:
             return False
-        return self.by_value(source, target) if source.distinct else bool(self._shapes(source, target))
-
-    @staticmethod
-    def _shapes(source: Unit, target: Unit) -> list[Steps]:
-        return candidates.usual(source.shape, target.shape) or list(candidates.every(source.shape, target.shape))
+        return self.by_value(source, target) if source.distinct else candidates.possible(source.shape, target.shape)
 
 
 def layouts(source: Unit, target: Unit) -> bool:

@@ -76,7 +76,7 @@ class Unit:
         names = " + ".join(tensor.name for tensor in self.tensors)
         return names + "".join(f"[{n}]" for n in (self.layer, self.piece) if n >= 0)
 
-    @property
+    @cached_property
     def size(self) -> int:
         return math.prod(self.shape)
 
@@ -151,11 +151,12 @@ def same_elements(a: Unit, b: Unit) -> bool | None:
     """Whether two units hold the same elements in any order; None if one of them has no values."""
     if a.size != b.size:
         return False
-    dtype = casting.narrower(a.info.dtype, b.info.dtype)
+    mine, other = a.info.dtype, b.info.dtype
+    dtype = mine if mine == other else casting.narrower(mine, other)
     if dtype is None:
         return None if a.values is None or b.values is None else False
-    mine, other = a.signature(dtype), b.signature(dtype)
-    return None if mine is None or other is None else mine == other
+    left, right = a.signature(dtype), b.signature(dtype)
+    return None if left is None or right is None else left == right
 
 
 def module_sizes(units: Sequence[Unit]) -> Counter[str]:
