@@ -125,7 +125,7 @@ def gpt2(layers: int = 3, d: int = 12, tied: bool = True) -> Twin:
             shapes |= {f"{prefix}{name}.weight": shape, f"{prefix}{name}.bias": shape[1:]}
         shapes |= layer_shapes(prefix, {"ln_1": (d,), "ln_2": (d,)})
     shapes |= layer_shapes("", {"transformer.ln_f": (d,)})
-    buffers = {name for name in shapes if name.endswith(("attn.bias", "masked_bias"))}
+    buffers = {name for name in shapes if name.endswith((".attn.bias", "masked_bias"))}
 
     def recipe(arrays: Arrays) -> Arrays:
         kept = {name: a for name, a in arrays.items() if name not in buffers and name != "lm_head.weight"}

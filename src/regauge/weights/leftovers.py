@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -89,7 +90,8 @@ def _copies(unit: Unit, kept: Unit) -> list[Finding]:
 def _reason(unit: Unit, settled: Sequence[Unit]) -> str | None:
     name = unit.info.name.lower()
     if unit.info.role == "buffer" or unit.name.kind == "count":
-        found = next((reason for part, reason in synonyms.OPTIONAL.items() if part in name), None)
+        path = "." + ".".join(re.findall(r"[^./\[\]'\"]+", name))
+        found = next((reason for part, reason in synonyms.OPTIONAL.items() if part in path), None)
         if found:
             return found
     partner = name.replace("bias_hh", "bias_ih") if "bias_hh" in name else name.replace("bias_ih", "bias_hh")
@@ -100,12 +102,17 @@ def _reason(unit: Unit, settled: Sequence[Unit]) -> str | None:
 
 
 def ambiguities(state: State) -> list[Ambiguity]:
-    """Tensors of the original that several of the converted model may be, or that compete for one."""
+    """Tensors of the original that several of the converted model may be, or that compete for one; likeliest first."""
+    if not (state.sources and state.targets):
+        return []
     found = []
-    for source in state.sources:
-        possible = [target for target in state.targets if state.possible(source, target)]
-        if not possible:
+    affinity = Affinity(state.sources, state.targets, [(pair.source, pair.target) for pair in state.pairs])
+    for row, source in enumerate(state.sources):
+        columns = [n for n, target in enumerate(state.targets) if state.possible(source, target)]
+        if not columns:
             continue
+        score = (affinity.names([row], columns) + affinity.modules([row], columns))[0]
+        possible = [state.targets[columns[n]] for n in np.argsort(-score, kind="stable")]
         alike = tuple(u.label for u in state.sources if u is not source and state.possible(u, possible[0]))
         found.append(Ambiguity(source.label, tuple(t.label for t in possible), _decides(source), alike=alike))
     return found

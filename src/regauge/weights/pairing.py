@@ -65,11 +65,12 @@ def infer(
     findings = [*_unrelated(state)]
     _settle(state, loose)
     decided: dict[str, str] = {}
+    asked: set[Ambiguity] = set()
     arranged = arranging.arrange(state, decided)
     open_names = leftovers.ambiguities(state)
     while decide is not None:
-        answer = _answer(decide, [*open_names, *arranged.ambiguities], state, decided)
-        if not answer:
+        questions = [question for question in (*open_names, *arranged.ambiguities) if question not in asked]
+        if not _answer(decide, questions, asked, state, decided):
             break
         _settle(state, loose)
         arranged = arranging.arrange(state, decided)
@@ -137,13 +138,16 @@ def _settle_by_name(state: State) -> None:
 
 
 def _only_one(state: State) -> Callable[[Unit, Unit], bool]:
-    """Pairs that have no rival on either side, of the same role."""
+    """Pairs that have no rival of their kind on either side."""
+
+    def fits(source: Unit, target: Unit) -> bool:
+        kinds = {source.name.kind, target.name.kind} - {""}
+        return len(kinds) < 2 and source.info.role == target.info.role and state.possible(source, target)
 
     def accept(source: Unit, target: Unit) -> bool:
-        if not state.possible(source, target) or source.info.role != target.info.role:
+        if not fits(source, target) or sum(fits(source, other) for other in state.targets) > 1:
             return False
-        rivals = sum(state.possible(source, other) for other in state.targets)
-        return rivals == 1 and sum(state.possible(other, target) for other in state.sources) == 1
+        return sum(fits(other, target) for other in state.sources) == 1
 
     return accept
 
@@ -193,9 +197,12 @@ def _unrelated(state: State) -> list[Finding]:
     return [Finding("W153", "warning", "", text)]
 
 
-def _answer(decide: Decide, questions: Sequence[Ambiguity], state: State, decided: dict[str, str]) -> bool:
+def _answer(
+    decide: Decide, questions: Sequence[Ambiguity], asked: set[Ambiguity], state: State, decided: dict[str, str]
+) -> bool:
     """Ask about each question until one is answered; whether one was."""
     for question in questions:
+        asked.add(question)
         answer = decide(question)
         if answer is None:
             continue

@@ -84,26 +84,27 @@ def order(unit: Unit) -> tuple[object, ...]:
 Accept = Callable[[Unit, Unit], bool]
 
 
-def rounds(state: State, accept: Accept, evidence: Evidence, least: float = -np.inf) -> None:
+def rounds(state: State, accept: Accept, evidence: Evidence, least: float = 0.0) -> None:
     """Settle pairs until nothing more follows.
 
     Args:
         state: changed in place.
         accept: which pairs may be settled at all.
         evidence: what they are said to rest on.
-        least: what the names and the modules together must say for a pair.
+        least: what words, numbers and modules together must say for a pair; without rivals they need say nothing.
     """
     while True:
         blocks = _blocks(state, accept)
         if not blocks:
             return
-        affinity = Affinity(state.sources, state.targets)
-        affinity.learn([(pair.source, pair.target) for pair in state.pairs])
+        affinity = Affinity(state.sources, state.targets, [(pair.source, pair.target) for pair in state.pairs])
         found: list[tuple[Unit, Unit]] = []
         for mine, theirs, allowed in blocks:
             score = scores(affinity, mine, theirs, evidence)
+            if least > 0:
+                allowed = allowed & (affinity.speaks(mine, theirs) >= least)
             score = np.where(allowed, score, -np.inf)
-            found += [(state.sources[mine[i]], state.targets[theirs[j]]) for i, j in _sure(score, least)]
+            found += [(state.sources[mine[i]], state.targets[theirs[j]]) for i, j in _sure(score)]
         for source, target in found:
             state.settle(source, target, evidence)
         if not found:
@@ -134,13 +135,13 @@ def _blocks(state: State, accept: Accept) -> list[tuple[list[int], list[int], np
     return blocks
 
 
-def _sure(score: np.ndarray, least: float) -> list[tuple[int, int]]:
+def _sure(score: np.ndarray) -> list[tuple[int, int]]:
     """Cells that beat all others of their row and of their column by the margin."""
     found = []
     for row, values in enumerate(score):
         column = int(values.argmax())
         best = values[column]
-        if best < least or np.isneginf(best):
+        if np.isneginf(best):
             continue
         rivals = max(np.delete(values, column).max(initial=-np.inf), np.delete(score[:, column], row).max(initial=-np.inf))
         if best - rivals >= MARGIN:
