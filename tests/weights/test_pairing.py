@@ -8,8 +8,8 @@ import time
 import ml_dtypes
 import numpy as np
 import pytest
+from named_networks import TWINS, bert, gpt2, interleaved, last, layer_shapes, mixer, scanned
 
-from pairs import TWINS, bert, gpt2, interleaved, last, layer_shapes, mixer, scanned
 from regauge.errors import WeightMismatch
 from regauge.weights.pair_map import PairMap
 from regauge.weights.pairing import TensorInfo, infer
@@ -143,7 +143,12 @@ def test_a_cast_on_one_side_does_not_hide_the_values(dtype):
     arrays = {f"layers.{n}.weight": normal(6, 6, seed=n) for n in range(4)}
     cast = {f"x{n}.kernel": arrays[f"layers.{3 - n}.weight"].T.astype(dtype) for n in range(4)}
     pairing = infer(infos(arrays), infos(cast))
-    assert {part.source[7]: part.target[1] for part in pairing.require().parts} == {"0": "3", "1": "2", "2": "1", "3": "0"}
+    assert {part.source[7]: part.target[1] for part in pairing.require().parts} == {
+        "0": "3",
+        "1": "2",
+        "2": "1",
+        "3": "0",
+    }
     assert {finding.code for finding in pairing.findings} == {"W150", "W155"}, "the dtype, and that the numbers lie"
 
 
@@ -254,7 +259,9 @@ ZEROS = np.zeros(5, np.float32)
     ids=["dict", "function"],
 )
 def test_what_is_given_is_believed_and_settles_the_rest(given):
-    pairing = infer(infos({"a.scale": ZEROS, "b.scale": ZEROS}), infos({"p.scale": ZEROS, "q.scale": ZEROS}), given=given)
+    pairing = infer(
+        infos({"a.scale": ZEROS, "b.scale": ZEROS}), infos({"p.scale": ZEROS, "q.scale": ZEROS}), given=given
+    )
     assert {p.source: p.target for p in pairing.require().parts} == {"a.scale": "q.scale", "b.scale": "p.scale"}
     assert pairing.evidence["q.scale"] == "given"
 
@@ -331,7 +338,9 @@ def test_numbers_that_begin_at_one_are_places():
     original = [TensorInfo(f"layers.{n}.weight", (4, 3)) for n in range(3)]
     converted = [TensorInfo(f"layer_{n}.kernel", (3, 4)) for n in range(1, 4)]
     found = infer(original, converted).require()
-    assert [found.by_source[f"layers.{n}.weight"][0].target for n in range(3)] == [f"layer_{n}.kernel" for n in (1, 2, 3)]
+    assert [found.by_source[f"layers.{n}.weight"][0].target for n in range(3)] == [
+        f"layer_{n}.kernel" for n in (1, 2, 3)
+    ]
 
 
 def test_a_square_kernel_follows_its_like_or_stays_open():

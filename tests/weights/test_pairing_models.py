@@ -126,5 +126,7 @@ def test_a_transposed_convolution_is_recognised_by_its_values():
     assert ("flip", (0, 1)) in found.by_target["kernel"][0].layout
     np.testing.assert_array_equal(found.to_targets({n: t.numpy() for n, t in ours.state_dict().items()})["kernel"],
                                   state["kernel"])  # fmt: skip
-    bare = infer(torch_infos(ours, False), [TensorInfo(c.name, c.shape, module_type="ConvTranspose") for c in converted])
+    bare = infer(
+        torch_infos(ours, False), [TensorInfo(c.name, c.shape, module_type="ConvTranspose") for c in converted]
+    )
     assert [a.name for a in bare.ambiguities] == ["weight"], "without values the flip is open"

@@ -130,7 +130,9 @@ class Affinity:
 
     def speaks(self, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
         """What speaks for a pair, and not only against its rivals: words, numbers that are there, modules."""
-        numbered = (self._numbers[0].depth[list(mine)] > 0)[:, None] & (self._numbers[1].depth[list(theirs)] > 0)[None, :]
+        numbered = (self._numbers[0].depth[list(mine)] > 0)[:, None] & (self._numbers[1].depth[list(theirs)] > 0)[
+            None, :
+        ]
         numbers = np.where(numbered, self.numbers(mine, theirs), 0.0)
         return self.words(mine, theirs) + numbers + self.modules(mine, theirs)
 

@@ -223,9 +223,7 @@ def in_words(steps: Steps) -> str:
     return ", then ".join(f"{kind} {list(sizes)}" for kind, sizes in steps) or "as it is"
 
 
-def _remarkable(
-    choice: _Choice, steps: Steps, customs: dict[tuple[object, ...], Counter[Form]]
-) -> Sequence[Finding]:
+def _remarkable(choice: _Choice, steps: Steps, customs: dict[tuple[object, ...], Counter[Form]]) -> Sequence[Finding]:
     custom = customs.get(_family(choice.pair), Counter())
     share = custom[_form(steps)] / max(custom.total(), 1)
     source, target = choice.pair.source, choice.pair.target
@@ -234,7 +232,6 @@ def _remarkable(
     if not choice.by_value or share > FEW or not any(_form(other) == usual for other in fitting):
         return ()
     text = (
-        f"{target.label} holds {source.label} in another layout than its like: {in_words(steps)}, "
-        f"not {in_words(usual)}"
+        f"{target.label} holds {source.label} in another layout than its like: {in_words(steps)}, not {in_words(usual)}"
     )
     return (Finding("W151", "warning", target.label, text),)

@@ -148,7 +148,7 @@ def _different(found: Sequence[Steps], shape: Shape) -> list[Steps]:
 
 
 def different(found: Sequence[Steps], shape: Shape) -> list[Steps]:
-    """Of usual layouts that move every element alike, the first; judged on a small array of the same pattern of ones."""
+    """Of usual layouts that move every element alike, the first; judged on a small array."""
     small = {size: n + 2 for n, size in enumerate(sorted(set(shape) - {1}))} | {1: 1}
     if len(found) < 2 or any(kind == "reshape" for steps in found for kind, _ in steps):
         return _different(found, shape)

@@ -48,7 +48,7 @@ def set_aside(state: State, loose: Loose) -> None:
     """Take out of `state` what is tied to something settled, and what the other side does not need."""
     for side in ("source", "target"):
         units = state.sources if side == "source" else state.targets
-        settled = [pair.source if side == "source" else pair.target for pair in state.pairs]
+        settled = [source if side == "source" else target for source, target in state.together]
         tied = loose.tied_sources if side == "source" else loose.tied_targets
         absent = loose.absent_sources if side == "source" else loose.absent_targets
         for unit in [unit for unit in units if unit.layer < 0 and unit.piece < 0 and len(unit.tensors) == 1]:
@@ -106,7 +106,7 @@ def ambiguities(state: State) -> list[Ambiguity]:
     if not (state.sources and state.targets):
         return []
     found = []
-    affinity = Affinity(state.sources, state.targets, [(pair.source, pair.target) for pair in state.pairs])
+    affinity = Affinity(state.sources, state.targets, state.together)
     for row, source in enumerate(state.sources):
         columns = [n for n, target in enumerate(state.targets) if state.possible(source, target)]
         if not columns:
@@ -133,8 +133,8 @@ def missing(state: State, sources: Sequence[TensorInfo], targets: Sequence[Tenso
     if not lost_sources and not lost_targets:
         return []
     mine, theirs = [whole(info) for info in sources], [whole(info) for info in targets]
-    partners = {(pair.source.info.name, "original"): pair.target.label for pair in state.pairs}
-    partners |= {(pair.target.info.name, "converted"): pair.source.label for pair in state.pairs}
+    partners = {(source.info.name, "original"): target.label for source, target in state.together}
+    partners |= {(target.info.name, "converted"): source.label for source, target in state.together}
     affinity = Affinity(mine, theirs)
     near = affinity.words(range(len(mine)), range(len(theirs))) + affinity.numbers(range(len(mine)), range(len(theirs)))
     rows = {unit.info.name: n for n, unit in enumerate(mine)}

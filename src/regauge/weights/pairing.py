@@ -77,7 +77,7 @@ def infer(
         open_names = leftovers.ambiguities(state)
     findings += [*loose.findings, *arranged.findings, *_crossed(state), *_differences(state)]
     partial = PairMap(
-        tuple([*told.parts, *arranged.parts]),
+        (*told.parts, *arranged.parts),
         {info.name: Kind(tuple(info.shape), info.dtype) for info in original},
         {info.name: Kind(tuple(info.shape), info.dtype) for info in converted},
         loose.tied_sources,

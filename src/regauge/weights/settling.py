@@ -30,7 +30,17 @@ class Pair:
 
 @dataclass
 class State:
-    """What is settled and what is left, in an order that does not depend on that of the lists that came in."""
+    """What is settled and what is left, in an order that does not depend on that of the lists that came in.
+
+    Attributes:
+        sources: what is left of the original.
+        targets: what is left of the converted model.
+        pairs: what was settled here.
+        rejected: pairs that must not be settled.
+        confirmed: answers of `by_value`, kept.
+        values_count: False where the two models do not share values.
+        known: whole tensors that a given map pairs; they need no more parts, but others may be tied to them.
+    """
 
     sources: list[Unit]
     targets: list[Unit]
@@ -38,6 +48,12 @@ class State:
     rejected: set[tuple[Unit, Unit]] = field(default_factory=set)
     confirmed: dict[tuple[Unit, Unit], bool] = field(default_factory=dict)
     values_count: bool = True
+    known: list[tuple[Unit, Unit]] = field(default_factory=list)
+
+    @property
+    def together(self) -> list[tuple[Unit, Unit]]:
+        """All that is known to belong together."""
+        return [*self.known, *((pair.source, pair.target) for pair in self.pairs)]
 
     def settle(self, source: Unit, target: Unit, evidence: Evidence) -> None:
         self.pairs.append(Pair(source, target, evidence))
@@ -97,7 +113,7 @@ def rounds(state: State, accept: Accept, evidence: Evidence, least: float = 0.0)
         blocks = _blocks(state, accept)
         if not blocks:
             return
-        affinity = Affinity(state.sources, state.targets, [(pair.source, pair.target) for pair in state.pairs])
+        affinity = Affinity(state.sources, state.targets, state.together)
         found: list[tuple[Unit, Unit]] = []
         for mine, theirs, allowed in blocks:
             score = scores(affinity, mine, theirs, evidence)
@@ -143,7 +159,8 @@ def _sure(score: np.ndarray) -> list[tuple[int, int]]:
         best = values[column]
         if np.isneginf(best):
             continue
-        rivals = max(np.delete(values, column).max(initial=-np.inf), np.delete(score[:, column], row).max(initial=-np.inf))
+        others = np.append(np.delete(values, column), np.delete(score[:, column], row))
+        rivals = others.max(initial=-np.inf)
         if best - rivals >= MARGIN:
             found.append((row, column))
     return found
