@@ -114,11 +114,11 @@ def ambiguities(state: State) -> list[Ambiguity]:
         score = (affinity.names([row], columns) + affinity.modules([row], columns))[0]
         possible = [state.targets[columns[n]] for n in np.argsort(-score, kind="stable")]
         alike = tuple(u.label for u in state.sources if u is not source and state.possible(u, possible[0]))
-        found.append(Ambiguity(source.label, tuple(t.label for t in possible), _decides(source), alike=alike))
+        found.append(Ambiguity(source.label, tuple(t.label for t in possible), _decision_note(source), alike=alike))
     return found
 
 
-def _decides(source: Unit) -> str:
+def _decision_note(source: Unit) -> str:
     if source.values is None:
         return "values of both sides, an activation, or the name given by a person would decide"
     if source.distinct:

@@ -263,7 +263,7 @@ def _differences(state: State) -> list[Finding]:
             text = f"{target.label} holds other values than {source.label}{far}"
             findings.append(Finding("W154", "warning", target.label, text))
         if source.info.dtype != target.info.dtype:
-            text = f"{target.label} is {target.info.dtype}, {source.label} is {source.info.dtype}"
+            text = f"{target.label} is of dtype {target.info.dtype}, {source.label} of dtype {source.info.dtype}"
             findings.append(Finding("W155", "info", target.label, text))
     return findings
 
