@@ -370,3 +370,16 @@ def test_a_zero_bias_beside_reordered_gates_is_reordered_too():
 
 def test_the_helper_gives_outputs_last():
     assert last(np.empty((4, 3, 2, 1))).shape == (2, 1, 3, 4)
+
+
+def test_the_order_of_gates_is_open_without_values():
+    shapes = {"cell.weight_ih": (28, 5), "cell.weight_hh": (28, 7)}
+    original = [TensorInfo(name, shape) for name, shape in shapes.items()]
+    converted = [TensorInfo("cell.dense_i.kernel", (5, 28)), TensorInfo("cell.dense_h.kernel", (7, 28))]
+    pairing = infer(original, converted)
+    assert [(a.name, a.target) for a in pairing.ambiguities] == [
+        ("cell.weight_hh", "cell.dense_h.kernel"),
+        ("cell.weight_ih", "cell.dense_i.kernel"),
+    ]
+    infer(original, converted, decide=lambda question: "gates in the same order").require()
+    infer(original, [TensorInfo(name, shape) for name, shape in shapes.items()]).require()

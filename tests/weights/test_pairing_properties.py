@@ -162,3 +162,40 @@ def test_a_missing_tensor_is_never_replaced_by_another(twin, data):
     pairing = infer(infos(arrays), infos(rest))
     assert pairing.map is None
     assert "other/kernel" in {found.name.partition("[")[0] for found in pairing.missing}
+
+
+@st.composite
+def networks(draw):
+    """(original, converted, fresh original, fresh converted): layers renamed module by module, their biases zero."""
+    names = draw(st.lists(WORDS, min_size=2, max_size=6, unique=True))
+    others = draw(st.lists(WORDS, min_size=len(names), max_size=len(names), unique=True))
+    fused = draw(st.booleans())
+    sizes = draw(st.lists(st.sampled_from([4, 6]), min_size=len(names), max_size=len(names)))
+    transposed = draw(st.booleans())
+
+    def sides(seed, zero):
+        random = np.random.default_rng(seed)
+        original, converted = {}, {}
+        for name, other, size in zip(names, others, sizes, strict=True):
+            weight = random.standard_normal((size, size)).astype(np.float32)
+            bias = np.zeros(size, np.float32) if zero else random.standard_normal(size).astype(np.float32)
+            original |= {f"{name}.weight": weight, f"{name}.bias": bias}
+            kernel = weight.T if transposed else weight
+            if fused and size == 4:
+                for n, (w, b) in enumerate(zip(np.split(weight, 2), np.split(bias, 2), strict=True)):
+                    part = f"part_{other}_{'ab'[n]}"
+                    converted |= {f"{part}.kernel": w.T if transposed else w, f"{part}.bias": b}
+            else:
+                converted |= {f"{other}.kernel": kernel, f"{other}.bias": bias}
+        return original, converted
+
+    return sides(0, True), sides(1, False)
+
+
+@EASY
+@given(networks())
+def test_zero_biases_go_with_the_kernels_of_their_modules(network):
+    (original, converted), (fresh, expected) = network
+    pairing = infer(infos(original), infos(converted))
+    assert pairing.problems == ()
+    assert_same(pairing.require().to_targets(fresh), expected)

@@ -1,7 +1,7 @@
 """What different libraries call the same thing, as data: `docs/weight-maps.md` shows these tables.
 
 A row of `PHRASES` maps a run of words of a path to the words that regauge compares. Longer runs win, and `#` stands
-for any number, which stays in the path. The names were read in the public sources of the libraries named in the page.
+for any number, which stays in the path. A row only proposes: values outweigh it.
 """
 
 from __future__ import annotations
