@@ -383,3 +383,49 @@ def test_the_order_of_gates_is_open_without_values():
     ]
     infer(original, converted, decide=lambda question: "gates in the same order").require()
     infer(original, [TensorInfo(name, shape) for name, shape in shapes.items()]).require()
+
+
+def test_values_of_another_shape_are_refused():
+    with pytest.raises(WeightMismatch, match=r"original a: is said to be \(2, 3\), its values are \(3,\)"):
+        infer([TensorInfo("a", (2, 3), values=normal(3))], [])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((0, 4), np.float32),
+        np.array(2.5, np.float32),
+        np.array(True),
+        np.tri(5, dtype=bool),
+        np.arange(7),
+        np.array([1 + 2j, 3 - 1j], np.complex64),
+        np.array([1 + 2j, 3 - 1j], np.complex128),
+        np.array([np.nan, -0.0, np.inf], np.float32),
+        normal(2, 1, 3, 1, 2, 2),
+        np.asfortranarray(normal(4, 5)),
+    ],
+    ids=lambda array: f"{array.dtype}{list(array.shape)}",
+)
+def test_arrays_of_every_kind(array):
+    original = {"a.table": array, "b.weight": normal(3, 5), "c.weight": normal(6, 7)}
+    converted = {"x/table": array, "y/kernel": original["b.weight"].T, "z/kernel": original["c.weight"].T}
+    found = infer(infos(original), infos(converted)).require()
+    assert found.by_target["x/table"][0].source == "a.table"
+    assert np.ascontiguousarray(found.to_target("x/table", original)).tobytes() == array.tobytes()
+
+
+def test_layers_with_the_same_table_are_told_apart_by_name():
+    mask = np.tri(4, dtype=np.float32)
+    original = {f"layers.{n}.{name}": mask if name == "mask" else normal(4, 5, seed=n)
+                for n in range(3) for name in ("mask", "weight")}  # fmt: skip
+    converted = {f"block_{n}.{name}": mask if name == "mask" else normal(4, 5, seed=n).T
+                 for n in range(3) for name in ("mask", "kernel")}  # fmt: skip
+    found = infer(infos(original), infos(converted)).require()
+    assert [found.by_target[f"block_{n}.mask"][0].source for n in range(3)] == [f"layers.{n}.mask" for n in range(3)]
+
+
+def test_one_table_for_all_layers_is_tied():
+    mask = np.tri(4, dtype=np.float32)
+    original = {f"layers.{n}.mask": mask for n in range(3)} | {"head.weight": normal(4, 5)}
+    found = infer(infos(original), infos({"mask": mask, "head.kernel": normal(4, 5).T})).require()
+    assert len(found.tied_sources) == 2

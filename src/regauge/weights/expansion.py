@@ -190,7 +190,11 @@ def _uneven(length: int, row: int, table: _Table) -> list[tuple[int, ...]]:
 
 def _both_sides(state: State) -> bool:
     """Fused on one side and stacked on the other: both fall into pieces that are found among each other's."""
-    sides = [[u for u in units if u.distinct] for units in (state.sources, state.targets)]
+    whole = (_Table(state.targets), _Table(state.sources))
+    sides = [
+        [unit for unit in units if unit.distinct and not others.holds([unit])]
+        for units, others in zip((state.sources, state.targets), whole, strict=True)
+    ]
     ways = [{unit: list(_plain_ways(unit)) for unit in units} for units in sides]
     if not all(ways):
         return False

@@ -84,7 +84,7 @@ def _copies(unit: Unit, kept: Unit) -> list[Finding]:
     if unit.info.values is None or kept.info.values is None or np.shares_memory(unit.info.values, kept.info.values):
         return []
     text = f"{unit.info.name} is taken as tied to {kept.info.name}: the values are equal, the memory is not shared"
-    return [Finding("W152", "info", unit.info.name, text)]
+    return [Finding("W152", "warning", unit.info.name, text)]
 
 
 def _reason(unit: Unit, settled: Sequence[Unit]) -> str | None:

@@ -52,9 +52,10 @@ def infer(
         The map, or the ambiguities and missing tensors in its place; `Pairing.require` turns these into an error.
 
     Raises:
-        WeightMismatch: two tensors of one side have the same name.
+        WeightMismatch: two tensors of one side have the same name, values do not have the shape of their tensor, or
+            `decide` answers what was not offered.
     """
-    _refuse_doubles(original, converted)
+    _refuse_unfit(original, converted)
     original = sorted(original, key=lambda info: natural(info.name))
     converted = sorted(converted, key=lambda info: natural(info.name))
     state = State([whole(info) for info in original], [whole(info) for info in converted])
@@ -93,7 +94,7 @@ def infer(
     return pairing
 
 
-def _refuse_doubles(original: Sequence[TensorInfo], converted: Sequence[TensorInfo]) -> None:
+def _refuse_unfit(original: Sequence[TensorInfo], converted: Sequence[TensorInfo]) -> None:
     doubles = [
         f"{side} {name}: {count} times"
         for side, infos in (("original", original), ("converted", converted))
@@ -102,6 +103,14 @@ def _refuse_doubles(original: Sequence[TensorInfo], converted: Sequence[TensorIn
     ]
     if doubles:
         raise WeightMismatch("two tensors of one model have the same name", code="W144", details=doubles)
+    unfit = [
+        f"{side} {info.name}: is said to be {tuple(info.shape)}, its values are {info.values.shape}"
+        for side, infos in (("original", original), ("converted", converted))
+        for info in infos
+        if info.values is not None and tuple(info.values.shape) != tuple(info.shape)
+    ]
+    if unfit:
+        raise WeightMismatch("values have another shape than their tensor", code="W146", details=unfit)
 
 
 def _settle(state: State, loose: Loose) -> None:
