@@ -121,6 +121,16 @@ class Affinity:
         a, b = self._prefixes[0].incidence[list(mine)], self._prefixes[1].incidence[list(theirs)]
         return (a @ self._tied @ b.T).toarray()
 
+    def one_module(self, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
+        """Whether settled pairs tie the innermost modules themselves."""
+        if self._tied is None:
+            return np.zeros((len(mine), len(theirs)), bool)
+        places = [[side.place.get(_module(units[n]), -1) for n in rows] for side, units, rows in
+                  zip(self._prefixes, (self.sources, self.targets), (mine, theirs), strict=True)]  # fmt: skip
+        rows, columns = (np.array(found) for found in places)
+        tied = self._tied[np.maximum(rows, 0)][:, np.maximum(columns, 0)].toarray() > 0
+        return tied & (rows >= 0)[:, None] & (columns >= 0)[None, :]
+
     def kinds(self, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
         """1 the same kind, 0 unknown, -1 another one."""
         a = np.array([self.sources[n].name.kind for n in mine])
@@ -214,7 +224,7 @@ class _Contents:
 
 
 def _module(unit: Unit) -> str:
-    return unit.prefixes[-1] if unit.prefixes else ""
+    return unit.prefixes[-1]
 
 
 class _Prefixes:

@@ -251,8 +251,8 @@ def by_example(state: State) -> bool:
 def _as_neighbours(unit: Unit, settled: Sequence[Unit], sizes: set[int]) -> Pieces | None:
     """The pieces of a unit if tensors of its module, or of the modules around it, were cut in a way that fits it."""
     near: list[Unit] = []
-    for prefix in reversed(unit.name.prefixes):
-        near = [other for other in settled if prefix in other.name.prefixes]
+    for prefix in reversed(unit.name.around):
+        near = [other for other in settled if prefix in other.name.around]
         if near:
             break
     if not all(other.layer >= 0 or other.piece >= 0 for other in near):

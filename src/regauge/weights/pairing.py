@@ -22,7 +22,7 @@ from regauge.weights.leftovers import Loose
 from regauge.weights.names import natural
 from regauge.weights.pair_map import Kind, PairMap
 from regauge.weights.pairing_result import Ambiguity, Missing, Pairing
-from regauge.weights.settling import LITTLE, Pair, State, order, rounds
+from regauge.weights.settling import LITTLE, Pair, State, order, rounds, try_names
 from regauge.weights.units import TensorInfo, Unit, same_elements, whole
 
 __all__ = ["Ambiguity", "Missing", "Pairing", "TensorInfo", "infer"]
@@ -119,6 +119,7 @@ def _settle(state: State, loose: Loose) -> None:
     leftovers.settle_tied_groups(state)
     if merging.merge(state):
         _settle_by_value(state)
+    try_names(state)
     # cut before names settle anything: a stack of four biases has as many elements as one that is four times as long
     while expansion.by_example(state) or expansion.by_name(state):
         _settle_by_value(state)

@@ -16,6 +16,7 @@ from regauge.weights.units import Unit, same_elements
 Evidence = Literal["given", "name", "value", "only shape that fits"]
 
 MARGIN = 0.1  # by which a candidate must beat each other one, on the scale of `affinity`
+TRUSTED = 0.9  # share of the pairs settled by values that names must find too, to be believed for the others
 LITTLE = 0.35  # below this the names say nothing for a pair
 
 
@@ -39,6 +40,7 @@ class State:
         rejected: pairs that must not be settled.
         confirmed: answers of `by_value`, kept.
         values_count: False where the two models do not share values.
+        names_count: False where names often point elsewhere than the values do: then only modules tell.
         known: whole tensors that a given map pairs; they need no more parts, but others may be tied to them.
     """
 
@@ -49,6 +51,7 @@ class State:
     confirmed: dict[tuple[Unit, Unit], bool] = field(default_factory=dict)
     values_count: bool = True
     known: list[tuple[Unit, Unit]] = field(default_factory=list)
+    names_count: bool = True
 
     @property
     def together(self) -> list[tuple[Unit, Unit]]:
@@ -117,6 +120,8 @@ def rounds(state: State, accept: Accept, evidence: Evidence, least: float = 0.0)
         found: list[tuple[Unit, Unit]] = []
         for mine, theirs, allowed in blocks:
             score = scores(affinity, mine, theirs, evidence)
+            if least > 0 and not state.names_count:
+                allowed = allowed & affinity.one_module(mine, theirs)
             if least > 0:
                 allowed = allowed & (affinity.speaks(mine, theirs) >= least)
             score = np.where(allowed, score, -np.inf)
@@ -125,6 +130,23 @@ def rounds(state: State, accept: Accept, evidence: Evidence, least: float = 0.0)
             state.settle(source, target, evidence)
         if not found:
             return
+
+
+def try_names(state: State) -> None:
+    """Judge the names by the pairs that values have settled: what fails there is not believed elsewhere."""
+    pairs = [p for p in state.pairs if p.evidence == "value" and p.source.piece < 0 > p.target.piece]
+    affinity = Affinity([pair.source for pair in pairs], [pair.target for pair in pairs])
+    by_size: dict[int, list[int]] = {}
+    for n, pair in enumerate(pairs):
+        by_size.setdefault(pair.source.size, []).append(n)
+    right = tried = 0
+    for rows in by_size.values():
+        if len(rows) > 1:
+            score = affinity.names(rows, rows)
+            own = np.diagonal(score)
+            right += int(((own >= score.max(0)) & (own >= score.max(1))).sum())
+            tried += len(rows)
+    state.names_count = right >= TRUSTED * tried
 
 
 def scores(affinity: Affinity, mine: Sequence[int], theirs: Sequence[int], evidence: Evidence) -> np.ndarray:

@@ -84,7 +84,7 @@ class Unit:
     def prefixes(self) -> tuple[str, ...]:
         """The beginnings of its path: a member of a stack has its own, a part of a fused tensor its own last one."""
         modules = [self.name.module, *(read(tensor.name).module for tensor in self.tensors[1:])]
-        found = [*self.name.prefixes, *modules[1:]]
+        found = [*self.name.around, *modules[1:]]
         if self.layer >= 0:
             found = [f"{path}[{self.layer}]" for path in found]
             modules = [f"{path}[{self.layer}]" for path in modules]
