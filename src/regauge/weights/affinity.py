@@ -19,6 +19,7 @@ NUMBERS = 0.8
 MODULES = 2.0
 KIND = 0.3
 ROLE = 0.3
+MODULE_CONTENT = 0.5  # what else the two modules hold: a bias of a convolution is not that of a normalisation
 AXES = 0.3  # one axis that becomes several, or the other way round
 ABBREVIATED = 0.6  # "emb" for "embed": a word that begins with the other one
 SHORTEST = 3  # letters of a word that may abbreviate another one
@@ -32,16 +33,27 @@ CONTAINERS = {"stage", "stages", "layer", "layers", "group", "groups", "block", 
 class Affinity:
     """Scores between all units of two sides, by their places in the two sequences."""
 
-    def __init__(self, sources: Sequence[Unit], targets: Sequence[Unit]) -> None:
+    def __init__(
+        self, sources: Sequence[Unit], targets: Sequence[Unit], settled: Sequence[tuple[Unit, Unit]] = ()
+    ) -> None:
         self.sources, self.targets = list(sources), list(targets)
+        self._contents = (
+            _Contents(self.sources, [a for a, _ in settled]),
+            _Contents(self.targets, [b for _, b in settled]),
+        )
         words = sorted({word for unit in (*sources, *targets) for word in unit.name.words})
         self._place = {word: n for n, word in enumerate(words)}
         self._weights = self._word_weights()
         self._alike = _alike(words)
         self._mine, self._theirs = self._incidence(self.sources), self._incidence(self.targets)
-        self._numbers = (_Numbers(self.sources), _Numbers(self.targets))
+        self._numbers = tuple(
+            _Numbers(units, contents.of_unit)
+            for units, contents in zip((self.sources, self.targets), self._contents, strict=True)
+        )
         self._prefixes = (_Prefixes(self.sources), _Prefixes(self.targets))
         self._tied: sparse.csr_matrix | None = None
+        if settled:
+            self._learn(settled)
 
     def _word_weights(self) -> np.ndarray:
         """Rare words say more: log(1 + units / units with the word)."""
@@ -67,16 +79,33 @@ class Affinity:
         return np.minimum(2 * common / np.maximum(total, 1e-9), 1.0)
 
     def numbers(self, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
-        """1 where both have the same place in families of one size; else the share of equal positions in the path."""
+        """1 where both have the same place in families of one size; else the share of equal positions in the path.
+
+        A family is what has the same pattern in modules of the same content: the third convolution of a sequence may
+        be its seventh layer.
+        """
         a, b = self._numbers[0].of(mine), self._numbers[1].of(theirs)
-        same_family = (a.family[:, None] == b.family[None, :]) & (a.family[:, None] > 1)
+        content = self.contents(mine, theirs)
+        same_family = (a.family[:, None] == b.family[None, :]) & (content == 1)
         in_place = a.rank[:, None] == b.rank[None, :]
         depth = np.maximum(a.depth[:, None], b.depth[None, :])
         equal = ((a.path[:, None, :] == b.path[None, :, :]) & (a.path[:, None, :] >= 0)).sum(-1)
         alike = np.where(depth > 0, equal / np.maximum(depth, 1), 1.0)
         return np.where(same_family, np.where(in_place, 1.0, alike / 4), alike)
 
-    def learn(self, settled: Sequence[tuple[Unit, Unit]]) -> None:
+    def contents(self, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
+        """The share of kinds and sizes that both modules hold, 0 to 1."""
+        a, b = ([side.of_unit[n] for n in rows] for side, rows in zip(self._contents, (mine, theirs), strict=True))
+        known: dict[tuple[frozenset[tuple[str, int]], frozenset[tuple[str, int]]], float] = {}
+        result = np.zeros((len(a), len(b)))
+        for row, left in enumerate(a):
+            for column, right in enumerate(b):
+                if (left, right) not in known:
+                    known[left, right] = len(left & right) / max(len(left | right), 1)
+                result[row, column] = known[left, right]
+        return result
+
+    def _learn(self, settled: Sequence[tuple[Unit, Unit]]) -> None:
         """Note which prefixes the settled pairs tie to which."""
         mine, theirs = _Prefixes.of_pairs(self._prefixes, settled)
         together = (mine.T @ theirs).tocoo()
@@ -92,6 +121,16 @@ class Affinity:
         a, b = self._prefixes[0].incidence[list(mine)], self._prefixes[1].incidence[list(theirs)]
         return (a @ self._tied @ b.T).toarray()
 
+    def one_module(self, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
+        """Whether settled pairs tie the innermost modules themselves."""
+        if self._tied is None:
+            return np.zeros((len(mine), len(theirs)), bool)
+        places = [[side.place.get(_module(units[n]), -1) for n in rows] for side, units, rows in
+                  zip(self._prefixes, (self.sources, self.targets), (mine, theirs), strict=True)]  # fmt: skip
+        rows, columns = (np.array(found) for found in places)
+        tied = self._tied[np.maximum(rows, 0)][:, np.maximum(columns, 0)].toarray() > 0
+        return tied & (rows >= 0)[:, None] & (columns >= 0)[None, :]
+
     def kinds(self, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
         """1 the same kind, 0 unknown, -1 another one."""
         a = np.array([self.sources[n].name.kind for n in mine])
@@ -99,12 +138,21 @@ class Affinity:
         known = (a != "")[:, None] & (b != "")[None, :]
         return np.where(known, np.where(a[:, None] == b[None, :], 1, -1), 0)
 
+    def speaks(self, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
+        """What speaks for a pair, and not only against its rivals: words, numbers that are there, modules."""
+        numbered = (self._numbers[0].depth[list(mine)] > 0)[:, None] & (self._numbers[1].depth[list(theirs)] > 0)[
+            None, :
+        ]
+        numbers = np.where(numbered, self.numbers(mine, theirs), 0.0)
+        return self.words(mine, theirs) + numbers + self.modules(mine, theirs)
+
     def names(self, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
         """What the names alone say; -inf where they name another kind of tensor."""
         roles = [np.array([units[n].info.role for n in found]) for units, found in
                  ((self.sources, mine), (self.targets, theirs))]  # fmt: skip
         kinds = self.kinds(mine, theirs)
         score = WORDS * self.words(mine, theirs) + NUMBERS * self.numbers(mine, theirs) + KIND * kinds
+        score = score + MODULE_CONTENT * self.contents(mine, theirs)
         score = score - ROLE * (roles[0][:, None] != roles[1][None, :])
         axes = [np.array([min(len(units[n].shape), 2) for n in found]) for units, found in
                 ((self.sources, mine), (self.targets, theirs))]  # fmt: skip
@@ -138,7 +186,7 @@ def _with_layer(unit: Unit, path: tuple[int, ...]) -> tuple[int, ...]:
 class _Numbers:
     """Positions as arrays: the path's numbers as places, the size of each unit's family, its place in the family."""
 
-    def __init__(self, units: Sequence[Unit]) -> None:
+    def __init__(self, units: Sequence[Unit], contents: Sequence[frozenset[tuple[str, int]]]) -> None:
         places = positions(unit.name for unit in units)
         paths = [_with_layer(unit, places[unit.name.raw]) for unit in units]
         longest = max((len(path) for path in paths), default=0)
@@ -147,9 +195,9 @@ class _Numbers:
         for row, path in enumerate(paths):
             self.path[row, : len(path)] = path
         self.family, self.rank = np.zeros(len(units), int), np.zeros(len(units), int)
-        families: dict[tuple[str, int, int, bool], list[int]] = {}
+        families: dict[tuple[object, ...], list[int]] = {}
         for row, unit in enumerate(units):
-            key = (unit.name.pattern, unit.size, unit.piece, unit.layer >= 0)
+            key = (unit.name.pattern, unit.size, unit.piece, unit.layer >= 0, contents[row])
             families.setdefault(key, []).append(row)
         for rows in families.values():
             rows.sort(key=lambda row: (paths[row], natural(units[row].name.raw)))
@@ -162,6 +210,21 @@ class _Numbers:
         kept = min(width, self.path.shape[1])
         chosen.path[:, :kept] = self.path[list(rows), :kept]
         return chosen
+
+
+class _Contents:
+    """What the module of each unit holds: kinds and sizes, settled ones among them."""
+
+    def __init__(self, units: Sequence[Unit], settled: Sequence[Unit]) -> None:
+        modules: dict[str, set[tuple[str, int]]] = {}
+        for unit in (*units, *settled):
+            if unit.name.kind != "count":
+                modules.setdefault(_module(unit), set()).add((unit.name.kind, unit.size))
+        self.of_unit = [frozenset(modules.get(_module(unit), ())) for unit in units]
+
+
+def _module(unit: Unit) -> str:
+    return unit.prefixes[-1]
 
 
 class _Prefixes:

@@ -75,11 +75,13 @@ def arrange(state: State, decided: dict[str, str]) -> Arranged:
 
 
 IN_A_ROW, BY_HEAD = "one part after the other", "all parts of one head after those of another"
+SAME_GATES, OTHER_GATES = "gates in the same order", "gates in another order"
 
 
 def _assumed(choices: Sequence[_Choice], decided: dict[str, str]) -> list[Ambiguity]:
-    """Fused tensors whose parts only their name tells: libraries differ in how they stand in it."""
+    """Fused tensors of which only custom tells how parts and gates stand in them, in which libraries differ."""
     found: dict[str, str] = {}
+    open_gates: dict[str, str] = {}
     for choice in choices:
         if choice.by_value or choice.pair.evidence == "given":
             continue
@@ -87,8 +89,18 @@ def _assumed(choices: Sequence[_Choice], decided: dict[str, str]) -> list[Ambigu
             if unit.assumed and decided.get(unit.info.name) != IN_A_ROW:
                 parts = found.get(unit.info.name)
                 found[unit.info.name] = f"{parts}, {other.info.name}" if parts else other.info.name
+        gates = [bool({"ih", "hh"} & set(unit.name.words)) for unit in (choice.pair.source, choice.pair.target)]
+        name = choice.pair.source.label
+        if gates[0] != gates[1] and choice.pair.source.piece < 0 > choice.pair.target.piece and not choice.order:
+            open_gates[name] = choice.pair.target.label
     what = "values of both sides, an activation, or a map given by a person would decide"
-    return [Ambiguity(name, (IN_A_ROW, BY_HEAD), what, "layout", target=parts) for name, parts in found.items()]
+    fused = [Ambiguity(name, (IN_A_ROW, BY_HEAD), what, "layout", target=parts) for name, parts in found.items()]
+    recurrent = [
+        Ambiguity(name, (SAME_GATES, OTHER_GATES), what, "layout", target=target)
+        for name, target in open_gates.items()
+        if decided.get(name) != SAME_GATES
+    ]
+    return [*fused, *recurrent]
 
 
 def _choice(pair: Pair, state: State) -> _Choice:
@@ -223,9 +235,7 @@ def in_words(steps: Steps) -> str:
     return ", then ".join(f"{kind} {list(sizes)}" for kind, sizes in steps) or "as it is"
 
 
-def _remarkable(
-    choice: _Choice, steps: Steps, customs: dict[tuple[object, ...], Counter[Form]]
-) -> Sequence[Finding]:
+def _remarkable(choice: _Choice, steps: Steps, customs: dict[tuple[object, ...], Counter[Form]]) -> Sequence[Finding]:
     custom = customs.get(_family(choice.pair), Counter())
     share = custom[_form(steps)] / max(custom.total(), 1)
     source, target = choice.pair.source, choice.pair.target
@@ -234,7 +244,6 @@ def _remarkable(
     if not choice.by_value or share > FEW or not any(_form(other) == usual for other in fitting):
         return ()
     text = (
-        f"{target.label} holds {source.label} in another layout than its like: {in_words(steps)}, "
-        f"not {in_words(usual)}"
+        f"{target.label} holds {source.label} in another layout than its like: {in_words(steps)}, not {in_words(usual)}"
     )
     return (Finding("W151", "warning", target.label, text),)

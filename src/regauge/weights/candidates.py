@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,7 +27,8 @@ _CONVOLUTIONS = {
 }
 
 
-def usual(source: Shape, target: Shape) -> list[Steps]:
+@lru_cache(maxsize=65536)
+def usual(source: Shape, target: Shape) -> tuple[Steps, ...]:
     """The layouts between two shapes that libraries use, each once, the plainest first."""
     found: list[Steps] = []
     if source == target:
@@ -38,7 +40,13 @@ def usual(source: Shape, target: Shape) -> list[Steps]:
     if len(source) != len(target):
         found += _regrouped(source, target)
     fitting = (steps for steps in found if _gives(steps, source, target))
-    return list(dict.fromkeys(moves.simplified(steps, source) for steps in fitting))
+    return tuple(dict.fromkeys(moves.simplified(steps, source) for steps in fitting))
+
+
+@lru_cache(maxsize=65536)
+def possible(source: Shape, target: Shape) -> bool:
+    """Whether any layout leads from one shape to the other."""
+    return bool(usual(source, target)) or next(every(source, target), None) is not None
 
 
 def _regrouped(source: Shape, target: Shape) -> Iterator[Steps]:
@@ -126,10 +134,10 @@ def equal_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.array_equal(a, b))
 
 
-def _different(found: list[Steps], shape: Shape) -> list[Steps]:
+def _different(found: Sequence[Steps], shape: Shape) -> list[Steps]:
     """Of layouts that move every element alike, the first."""
     if len(found) < 2:
-        return found
+        return list(found)
     places = np.arange(math.prod(shape)).reshape(shape)
     kept: list[tuple[Steps, np.ndarray]] = []
     for steps in found:
@@ -139,8 +147,8 @@ def _different(found: list[Steps], shape: Shape) -> list[Steps]:
     return [steps for steps, _ in kept]
 
 
-def different(found: list[Steps], shape: Shape) -> list[Steps]:
-    """Of usual layouts that move every element alike, the first; judged on a small array of the same pattern of ones."""
+def different(found: Sequence[Steps], shape: Shape) -> list[Steps]:
+    """Of usual layouts that move every element alike, the first; judged on a small array."""
     small = {size: n + 2 for n, size in enumerate(sorted(set(shape) - {1}))} | {1: 1}
     if len(found) < 2 or any(kind == "reshape" for steps in found for kind, _ in steps):
         return _different(found, shape)
@@ -155,6 +163,21 @@ def distance(source: Unit, target: Unit, steps: Steps) -> float:
     other = casting.as_float64(target.values, target.info.dtype)
     scale = max(float(np.linalg.norm(mine)), float(np.linalg.norm(other)))
     return float(np.linalg.norm(mine - other)) / scale if scale else 0.0
+
+
+def close(source: Unit, target: Unit, limit: float) -> bool:
+    """Whether the values are within a distance under a usual layout; a few elements are looked at first."""
+    if source.size != target.size or source.values is None or target.values is None:
+        return False
+    places = np.random.default_rng(0).integers(0, max(source.size, 1), min(source.size, 4 * _SAMPLE))
+    other = target.values[np.unravel_index(places, target.shape)]
+    for steps in usual(source.shape, target.shape):
+        mine = moves.apply(source.values, steps)[np.unravel_index(places, target.shape)]
+        a, b = casting.as_float64(mine, source.info.dtype), casting.as_float64(other, target.info.dtype)
+        near = np.linalg.norm(a - b) <= 3 * limit * max(np.linalg.norm(a), np.linalg.norm(b))
+        if near and distance(source, target, steps) < limit:
+            return True
+    return False
 
 
 def reordered(source: Unit, target: Unit) -> tuple[Steps, int, tuple[int, ...]] | None:

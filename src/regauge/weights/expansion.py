@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from regauge.weights import synonyms
 from regauge.weights.casting import narrower
@@ -17,6 +18,7 @@ from regauge.weights.units import Unit
 
 MAX_STACK = 512
 PARTS = (2, 3, 4)
+SIDES: tuple[Literal["source"], Literal["target"]] = ("source", "target")
 MAX_HEADS = 128
 
 Pieces = list[Unit]
@@ -37,7 +39,7 @@ def cut(unit: Unit, axis: int, sizes: Sequence[int], words: Sequence[str] = ()) 
     assumed = bool(words) and not any(order in written for order in synonyms.DOCUMENTED_ORDERS)
     pieces = []
     for n, (start, stop) in enumerate(itertools.pairwise([0, *itertools.accumulate(sizes)])):
-        shape = unit.shape[:axis] + (stop - start,) + unit.shape[axis + 1 :]
+        shape = (*unit.shape[:axis], stop - start, *unit.shape[axis + 1 :])
         name = _renamed(unit.name, words[n]) if words else unit.name
         box = narrowed(unit, axis, start, stop)
         pieces.append(replace(unit, shape=shape, box=box, piece=n, name=name, assumed=assumed))
@@ -71,7 +73,7 @@ def _renamed(name: Name, word: str) -> Name:
 def by_value(state: State) -> bool:
     """Replace units whose pieces are tensors of the other side, as the values say; whether there were any."""
     changed = False
-    for side in ("source", "target"):
+    for side in SIDES:
         others = state.targets if side == "source" else state.sources
         for unit in [u for u in (state.sources if side == "source" else state.targets) if u.distinct]:
             table = _Table(others)
@@ -178,7 +180,7 @@ def _uneven(length: int, row: int, table: _Table) -> list[tuple[int, ...]]:
     if row < 2 and length < 2:
         return []
     lengths = sorted({size // row for size in table.sizes if row and size % row == 0 and size // row < length})
-    found = [(a, length - a) for a in lengths if length - a in lengths and 2 * a != length]
+    found: list[tuple[int, ...]] = [(a, length - a) for a in lengths if length - a in lengths and 2 * a != length]
     for a, b in itertools.product(lengths, lengths):
         c = length - a - b
         if c in lengths and not a == b == c and c > 0:
@@ -188,7 +190,11 @@ def _uneven(length: int, row: int, table: _Table) -> list[tuple[int, ...]]:
 
 def _both_sides(state: State) -> bool:
     """Fused on one side and stacked on the other: both fall into pieces that are found among each other's."""
-    sides = [[u for u in units if u.distinct] for units in (state.sources, state.targets)]
+    whole = (_Table(state.targets), _Table(state.sources))
+    sides = [
+        [unit for unit in units if unit.distinct and not others.holds([unit])]
+        for units, others in zip((state.sources, state.targets), whole, strict=True)
+    ]
     ways = [{unit: list(_plain_ways(unit)) for unit in units} for units in sides]
     if not all(ways):
         return False
@@ -205,10 +211,11 @@ def _both_sides(state: State) -> bool:
             break
         ways = kept
     changed = False
-    for side, way in zip(("source", "target"), ways, strict=True):
+    for side, way in ((SIDES[0], ways[0]), (SIDES[1], ways[1])):
         for unit, found in way.items():
             if found:
-                state.replace(side, unit, min(found, key=len))  # type: ignore[arg-type]
+                fewest: Pieces = min(found, key=len)
+                state.replace(side, unit, fewest)
                 changed = True
     return changed
 
@@ -227,7 +234,7 @@ def _plain_ways(unit: Unit) -> Iterator[Pieces]:
 def by_example(state: State) -> bool:
     """Cut what the values cannot tell (zeros, ones) as its neighbours were cut; whether there was any."""
     changed = False
-    for side in ("source", "target"):
+    for side in SIDES:
         units = state.sources if side == "source" else state.targets
         others = state.targets if side == "source" else state.sources
         settled = [pair.source if side == "source" else pair.target for pair in state.pairs]
@@ -236,7 +243,7 @@ def by_example(state: State) -> bool:
                 continue
             pieces = _as_neighbours(unit, settled, {other.size for other in others})
             if pieces:
-                state.replace(side, unit, pieces)  # type: ignore[arg-type]
+                state.replace(side, unit, pieces)
                 changed = True
     return changed
 
@@ -244,8 +251,8 @@ def by_example(state: State) -> bool:
 def _as_neighbours(unit: Unit, settled: Sequence[Unit], sizes: set[int]) -> Pieces | None:
     """The pieces of a unit if tensors of its module, or of the modules around it, were cut in a way that fits it."""
     near: list[Unit] = []
-    for prefix in reversed(unit.name.prefixes):
-        near = [other for other in settled if prefix in other.name.prefixes]
+    for prefix in reversed(unit.name.around):
+        near = [other for other in settled if prefix in other.name.around]
         if near:
             break
     if not all(other.layer >= 0 or other.piece >= 0 for other in near):
@@ -291,7 +298,7 @@ def _cut_as(unit: Unit, shares: Sequence[int], view: Shape | None) -> Pieces:
 def by_name(state: State) -> bool:
     """Replace units without telling values whose names say what they are made of; whether there were any."""
     changed = False
-    for side in ("source", "target"):
+    for side in SIDES:
         units = state.sources if side == "source" else state.targets
         others = state.targets if side == "source" else state.sources
         for unit in list(units):
@@ -299,7 +306,7 @@ def by_name(state: State) -> bool:
                 continue
             found = _named_stack(unit, others) or _named_parts(unit, others)
             if found:
-                state.replace(side, unit, found)  # type: ignore[arg-type]
+                state.replace(side, unit, found)
                 changed = True
     return changed
 

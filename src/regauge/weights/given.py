@@ -54,6 +54,8 @@ def _take_map(given: PairMap, state: State, loose: Loose, told: Told) -> None:
     kept = [p for p in given.parts if p.source in kinds[0] and p.target in kinds[1]]
     told.parts += kept
     told.evidence |= {part.target: given.evidence.get(part.target, "given") for part in kept}
+    units = [{unit.info.name: unit for unit in side} for side in (state.sources, state.targets)]
+    state.known += [(units[0][p.source], units[1][p.target]) for p in kept if p.whole]
     loose.tied_sources |= given.tied_sources
     loose.tied_targets |= given.tied_targets
     loose.absent_sources |= given.absent_sources

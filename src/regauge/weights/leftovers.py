@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -47,7 +48,7 @@ def set_aside(state: State, loose: Loose) -> None:
     """Take out of `state` what is tied to something settled, and what the other side does not need."""
     for side in ("source", "target"):
         units = state.sources if side == "source" else state.targets
-        settled = [pair.source if side == "source" else pair.target for pair in state.pairs]
+        settled = [source if side == "source" else target for source, target in state.together]
         tied = loose.tied_sources if side == "source" else loose.tied_targets
         absent = loose.absent_sources if side == "source" else loose.absent_targets
         for unit in [unit for unit in units if unit.layer < 0 and unit.piece < 0 and len(unit.tensors) == 1]:
@@ -83,13 +84,14 @@ def _copies(unit: Unit, kept: Unit) -> list[Finding]:
     if unit.info.values is None or kept.info.values is None or np.shares_memory(unit.info.values, kept.info.values):
         return []
     text = f"{unit.info.name} is taken as tied to {kept.info.name}: the values are equal, the memory is not shared"
-    return [Finding("W152", "info", unit.info.name, text)]
+    return [Finding("W152", "warning", unit.info.name, text)]
 
 
 def _reason(unit: Unit, settled: Sequence[Unit]) -> str | None:
     name = unit.info.name.lower()
     if unit.info.role == "buffer" or unit.name.kind == "count":
-        found = next((reason for part, reason in synonyms.OPTIONAL.items() if part in name), None)
+        path = "." + ".".join(re.findall(r"[^./\[\]'\"]+", name))
+        found = next((reason for part, reason in synonyms.OPTIONAL.items() if part in path), None)
         if found:
             return found
     partner = name.replace("bias_hh", "bias_ih") if "bias_hh" in name else name.replace("bias_ih", "bias_hh")
@@ -100,18 +102,23 @@ def _reason(unit: Unit, settled: Sequence[Unit]) -> str | None:
 
 
 def ambiguities(state: State) -> list[Ambiguity]:
-    """Tensors of the original that several of the converted model may be, or that compete for one."""
+    """Tensors of the original that several of the converted model may be, or that compete for one; likeliest first."""
+    if not (state.sources and state.targets):
+        return []
     found = []
-    for source in state.sources:
-        possible = [target for target in state.targets if state.possible(source, target)]
-        if not possible:
+    affinity = Affinity(state.sources, state.targets, state.together)
+    for row, source in enumerate(state.sources):
+        columns = [n for n, target in enumerate(state.targets) if state.possible(source, target)]
+        if not columns:
             continue
+        score = (affinity.names([row], columns) + affinity.modules([row], columns))[0]
+        possible = [state.targets[columns[n]] for n in np.argsort(-score, kind="stable")]
         alike = tuple(u.label for u in state.sources if u is not source and state.possible(u, possible[0]))
-        found.append(Ambiguity(source.label, tuple(t.label for t in possible), _decides(source), alike=alike))
+        found.append(Ambiguity(source.label, tuple(t.label for t in possible), _decision_note(source), alike=alike))
     return found
 
 
-def _decides(source: Unit) -> str:
+def _decision_note(source: Unit) -> str:
     if source.values is None:
         return "values of both sides, an activation, or the name given by a person would decide"
     if source.distinct:
@@ -126,8 +133,8 @@ def missing(state: State, sources: Sequence[TensorInfo], targets: Sequence[Tenso
     if not lost_sources and not lost_targets:
         return []
     mine, theirs = [whole(info) for info in sources], [whole(info) for info in targets]
-    partners = {(pair.source.info.name, "original"): pair.target.label for pair in state.pairs}
-    partners |= {(pair.target.info.name, "converted"): pair.source.label for pair in state.pairs}
+    partners = {(source.info.name, "original"): target.label for source, target in state.together}
+    partners |= {(target.info.name, "converted"): source.label for source, target in state.together}
     affinity = Affinity(mine, theirs)
     near = affinity.words(range(len(mine)), range(len(theirs))) + affinity.numbers(range(len(mine)), range(len(theirs)))
     rows = {unit.info.name: n for n, unit in enumerate(mine)}

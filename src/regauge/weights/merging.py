@@ -59,8 +59,8 @@ def _fits(way: list[Unit], inputs: Unit, hidden: Unit, state: State) -> bool:
         return not alone and all(any(same_elements(piece, other) for other in biases) for piece in way)
     if len(way) == 1:
         return 0 < sum(unit.size == inputs.size for unit in biases) < _alike(inputs, state)
-    named = [{word for word in other.name.words} for other in biases if other.size == way[0].size]
-    return all(any(piece.name.words[-2:] and set(piece.name.words) & words & _GATE_WORDS for words in named)
+    named = [set(other.name.words) for other in biases if other.size == way[0].size]
+    return all(any(set(piece.name.words) & words & _GATE_WORDS for words in named)
                for piece in way)  # fmt: skip
 
 

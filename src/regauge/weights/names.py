@@ -13,6 +13,9 @@ _LEAF_AFFIX = re.compile(r"^(weight|bias)_(.+)$|^(.+)_(weight|bias|kernel|scale)
 _NUMBERED_LEAF = re.compile(r"^(weight|bias|kernel|w|b)_?(\d+)$")
 
 
+ROOT = "."  # the module of a path that has none
+
+
 @dataclass(frozen=True)
 class Name:
     """A path, read.
@@ -36,8 +39,13 @@ class Name:
     prefixes: tuple[str, ...]
 
     @property
+    def around(self) -> tuple[str, ...]:
+        """The prefixes; a tensor of the root has the root."""
+        return self.prefixes or (ROOT,)
+
+    @property
     def module(self) -> str:
-        return self.prefixes[-1] if self.prefixes else ""
+        return self.around[-1]
 
 
 @lru_cache(maxsize=65536)

@@ -291,7 +291,7 @@ def reversed_map(pair_map: PairMap) -> PairMap:
         taken = box_shape(part.view or pair_map.sources[part.source].shape, part.take)
         back = replace(part, source=part.target, target=part.source, view=part.put_view, put_view=part.view)
         parts.append(replace(back, take=part.put, put=part.take, layout=moves.inverse(part.layout, taken)))
-    by_source = {part.source: pair_map.evidence.get(part.target, "") for part in pair_map.parts}
+    known = (part for part in pair_map.parts if part.target in pair_map.evidence)
     return PairMap(
         tuple(parts),
         pair_map.targets,
@@ -300,5 +300,5 @@ def reversed_map(pair_map: PairMap) -> PairMap:
         pair_map.tied_sources,
         pair_map.absent_targets,
         pair_map.absent_sources,
-        {name: evidence for name, evidence in by_source.items() if evidence},
+        {part.source: pair_map.evidence[part.target] for part in known},
     )

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from regauge.errors import WeightMismatch
 from regauge.findings import Finding
 from regauge.weights import arranging, candidates, expansion, leftovers, merging
@@ -20,7 +22,7 @@ from regauge.weights.leftovers import Loose
 from regauge.weights.names import natural
 from regauge.weights.pair_map import Kind, PairMap
 from regauge.weights.pairing_result import Ambiguity, Missing, Pairing
-from regauge.weights.settling import LITTLE, Pair, State, order, rounds
+from regauge.weights.settling import LITTLE, Pair, State, order, rounds, try_names
 from regauge.weights.units import TensorInfo, Unit, same_elements, whole
 
 __all__ = ["Ambiguity", "Missing", "Pairing", "TensorInfo", "infer"]
@@ -50,9 +52,10 @@ def infer(
         The map, or the ambiguities and missing tensors in its place; `Pairing.require` turns these into an error.
 
     Raises:
-        WeightMismatch: two tensors of one side have the same name.
+        WeightMismatch: two tensors of one side have the same name, values do not have the shape of their tensor, or
+            `decide` answers what was not offered.
     """
-    _refuse_doubles(original, converted)
+    _refuse_unfit(original, converted)
     original = sorted(original, key=lambda info: natural(info.name))
     converted = sorted(converted, key=lambda info: natural(info.name))
     state = State([whole(info) for info in original], [whole(info) for info in converted])
@@ -63,18 +66,19 @@ def infer(
     findings = [*_unrelated(state)]
     _settle(state, loose)
     decided: dict[str, str] = {}
+    asked: set[Ambiguity] = set()
     arranged = arranging.arrange(state, decided)
     open_names = leftovers.ambiguities(state)
     while decide is not None:
-        answer = _answer(decide, [*open_names, *arranged.ambiguities], state, decided)
-        if not answer:
+        questions = [question for question in (*open_names, *arranged.ambiguities) if question not in asked]
+        if not _answer(decide, questions, asked, state, decided):
             break
         _settle(state, loose)
         arranged = arranging.arrange(state, decided)
         open_names = leftovers.ambiguities(state)
     findings += [*loose.findings, *arranged.findings, *_crossed(state), *_differences(state)]
     partial = PairMap(
-        tuple([*told.parts, *arranged.parts]),
+        (*told.parts, *arranged.parts),
         {info.name: Kind(tuple(info.shape), info.dtype) for info in original},
         {info.name: Kind(tuple(info.shape), info.dtype) for info in converted},
         loose.tied_sources,
@@ -90,7 +94,7 @@ def infer(
     return pairing
 
 
-def _refuse_doubles(original: Sequence[TensorInfo], converted: Sequence[TensorInfo]) -> None:
+def _refuse_unfit(original: Sequence[TensorInfo], converted: Sequence[TensorInfo]) -> None:
     doubles = [
         f"{side} {name}: {count} times"
         for side, infos in (("original", original), ("converted", converted))
@@ -99,6 +103,14 @@ def _refuse_doubles(original: Sequence[TensorInfo], converted: Sequence[TensorIn
     ]
     if doubles:
         raise WeightMismatch("two tensors of one model have the same name", code="W144", details=doubles)
+    unfit = [
+        f"{side} {info.name}: is said to be {tuple(info.shape)}, its values are {info.values.shape}"
+        for side, infos in (("original", original), ("converted", converted))
+        for info in infos
+        if info.values is not None and tuple(info.values.shape) != tuple(info.shape)
+    ]
+    if unfit:
+        raise WeightMismatch("values have another shape than their tensor", code="W146", details=unfit)
 
 
 def _settle(state: State, loose: Loose) -> None:
@@ -107,6 +119,7 @@ def _settle(state: State, loose: Loose) -> None:
     leftovers.settle_tied_groups(state)
     if merging.merge(state):
         _settle_by_value(state)
+    try_names(state)
     # cut before names settle anything: a stack of four biases has as many elements as one that is four times as long
     while expansion.by_example(state) or expansion.by_name(state):
         _settle_by_value(state)
@@ -135,13 +148,16 @@ def _settle_by_name(state: State) -> None:
 
 
 def _only_one(state: State) -> Callable[[Unit, Unit], bool]:
-    """Pairs that have no rival on either side, of the same role."""
+    """Pairs that have no rival of their kind on either side."""
+
+    def fits(source: Unit, target: Unit) -> bool:
+        kinds = {source.name.kind, target.name.kind} - {""}
+        return len(kinds) < 2 and source.info.role == target.info.role and state.possible(source, target)
 
     def accept(source: Unit, target: Unit) -> bool:
-        if not state.possible(source, target) or source.info.role != target.info.role:
+        if not fits(source, target) or sum(fits(source, other) for other in state.targets) > 1:
             return False
-        rivals = sum(state.possible(source, other) for other in state.targets)
-        return rivals == 1 and sum(state.possible(other, target) for other in state.sources) == 1
+        return sum(fits(other, target) for other in state.sources) == 1
 
     return accept
 
@@ -152,9 +168,8 @@ def _settle_in_spite(state: State) -> None:
     def accept(source: Unit, target: Unit) -> bool:
         if source.size != target.size or same_elements(source, target) is not False:
             return False
-        usual = candidates.usual(source.shape, target.shape)
-        near = any(candidates.distance(source, target, steps) < CLOSE for steps in usual)
-        return near or (bool(usual) and same_path(source, target))
+        fits = bool(candidates.usual(source.shape, target.shape))
+        return fits and (same_path(source, target) or candidates.close(source, target, CLOSE))
 
     rounds(state, accept, "name", LITTLE)
 
@@ -184,7 +199,7 @@ def _unrelated(state: State) -> list[Finding]:
     if len(mine) < 2 or len(theirs) < 2 or state.pairs:
         return []
     _settle_by_value(state)
-    close = not state.pairs and any(_close(a, b) for a in mine for b in theirs if a.size == b.size)
+    close = not state.pairs and any(candidates.close(a, b, CLOSE) for a in mine for b in theirs)
     if state.pairs or close:
         return []
     state.values_count = False
@@ -192,14 +207,12 @@ def _unrelated(state: State) -> list[Finding]:
     return [Finding("W153", "warning", "", text)]
 
 
-def _close(source: Unit, target: Unit) -> bool:
-    return any(candidates.distance(source, target, steps) < CLOSE
-               for steps in candidates.usual(source.shape, target.shape))  # fmt: skip
-
-
-def _answer(decide: Decide, questions: Sequence[Ambiguity], state: State, decided: dict[str, str]) -> bool:
+def _answer(
+    decide: Decide, questions: Sequence[Ambiguity], asked: set[Ambiguity], state: State, decided: dict[str, str]
+) -> bool:
     """Ask about each question until one is answered; whether one was."""
     for question in questions:
+        asked.add(question)
         answer = decide(question)
         if answer is None:
             continue
@@ -239,7 +252,7 @@ def _crossed(state: State) -> list[Finding]:
     for n, pair in enumerate(pairs):
         by_size.setdefault(pair.source.size, []).append(n)
     for rows in by_size.values():
-        score = affinity.names(rows, rows)
+        score = np.maximum(affinity.names(rows, rows), -2.0)  # another kind counts as a poor name, not as none
         for place, row in enumerate(rows):
             best = int(score[place].argmax())
             if best != place and score[place, best] - score[place, place] > 2 * LITTLE:
@@ -260,7 +273,7 @@ def _differences(state: State) -> list[Finding]:
             text = f"{target.label} holds other values than {source.label}{far}"
             findings.append(Finding("W154", "warning", target.label, text))
         if source.info.dtype != target.info.dtype:
-            text = f"{target.label} is {target.info.dtype}, {source.label} is {source.info.dtype}"
+            text = f"{target.label} is of dtype {target.info.dtype}, {source.label} of dtype {source.info.dtype}"
             findings.append(Finding("W155", "info", target.label, text))
     return findings
 

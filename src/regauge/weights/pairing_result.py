@@ -35,8 +35,10 @@ class Ambiguity:
     target: str = ""
 
     def __str__(self) -> str:
-        what = "may be" if self.kind == "name" else f"is {self.target}, in a layout that may be"
-        return f"original {self.name}: {what} {' or '.join(self.candidates)}; {self.decides}"
+        candidates = " or ".join(self.candidates)
+        if self.kind == "name":
+            return f"original {self.name}: may be {candidates}; {self.decides}"
+        return f"original {self.name}: is {self.target}, in a layout that may be {candidates}; {self.decides}"
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import numpy as np
 from regauge.weights import candidates
 from regauge.weights.affinity import MODULES, Affinity
 from regauge.weights.names import natural
-from regauge.weights.steps import Steps
 from regauge.weights.units import Unit, same_elements
 
 Evidence = Literal["given", "name", "value", "only shape that fits"]
 
 MARGIN = 0.1  # by which a candidate must beat each other one, on the scale of `affinity`
+TRUSTED = 0.9  # share of the pairs settled by values that names must find too, to be believed for the others
 LITTLE = 0.35  # below this the names say nothing for a pair
 
 
@@ -31,7 +31,18 @@ class Pair:
 
 @dataclass
 class State:
-    """What is settled and what is left, in an order that does not depend on that of the lists that came in."""
+    """What is settled and what is left, in an order that does not depend on that of the lists that came in.
+
+    Attributes:
+        sources: what is left of the original.
+        targets: what is left of the converted model.
+        pairs: what was settled here.
+        rejected: pairs that must not be settled.
+        confirmed: answers of `by_value`, kept.
+        values_count: False where the two models do not share values.
+        names_count: False where names often point elsewhere than the values do: then only modules tell.
+        known: whole tensors that a given map pairs; they need no more parts, but others may be tied to them.
+    """
 
     sources: list[Unit]
     targets: list[Unit]
@@ -39,6 +50,13 @@ class State:
     rejected: set[tuple[Unit, Unit]] = field(default_factory=set)
     confirmed: dict[tuple[Unit, Unit], bool] = field(default_factory=dict)
     values_count: bool = True
+    known: list[tuple[Unit, Unit]] = field(default_factory=list)
+    names_count: bool = True
+
+    @property
+    def together(self) -> list[tuple[Unit, Unit]]:
+        """All that is known to belong together."""
+        return [*self.known, *((pair.source, pair.target) for pair in self.pairs)]
 
     def settle(self, source: Unit, target: Unit, evidence: Evidence) -> None:
         self.pairs.append(Pair(source, target, evidence))
@@ -70,11 +88,7 @@ class State:
             return bool(candidates.usual(source.shape, target.shape))
         if not same:
             return False
-        return self.by_value(source, target) if source.distinct else bool(self._shapes(source, target))
-
-    @staticmethod
-    def _shapes(source: Unit, target: Unit) -> list[Steps]:
-        return candidates.usual(source.shape, target.shape) or list(candidates.every(source.shape, target.shape))
+        return self.by_value(source, target) if source.distinct else candidates.possible(source.shape, target.shape)
 
 
 def layouts(source: Unit, target: Unit) -> bool:
@@ -89,30 +103,50 @@ def order(unit: Unit) -> tuple[object, ...]:
 Accept = Callable[[Unit, Unit], bool]
 
 
-def rounds(state: State, accept: Accept, evidence: Evidence, least: float = -np.inf) -> None:
+def rounds(state: State, accept: Accept, evidence: Evidence, least: float = 0.0) -> None:
     """Settle pairs until nothing more follows.
 
     Args:
         state: changed in place.
         accept: which pairs may be settled at all.
         evidence: what they are said to rest on.
-        least: what the names and the modules together must say for a pair.
+        least: what words, numbers and modules together must say for a pair; without rivals they need say nothing.
     """
     while True:
         blocks = _blocks(state, accept)
         if not blocks:
             return
-        affinity = Affinity(state.sources, state.targets)
-        affinity.learn([(pair.source, pair.target) for pair in state.pairs])
+        affinity = Affinity(state.sources, state.targets, state.together)
         found: list[tuple[Unit, Unit]] = []
         for mine, theirs, allowed in blocks:
             score = scores(affinity, mine, theirs, evidence)
+            if least > 0 and not state.names_count:
+                allowed = allowed & affinity.one_module(mine, theirs)
+            if least > 0:
+                allowed = allowed & (affinity.speaks(mine, theirs) >= least)
             score = np.where(allowed, score, -np.inf)
-            found += [(state.sources[mine[i]], state.targets[theirs[j]]) for i, j in _sure(score, least)]
+            found += [(state.sources[mine[i]], state.targets[theirs[j]]) for i, j in _sure(score)]
         for source, target in found:
             state.settle(source, target, evidence)
         if not found:
             return
+
+
+def try_names(state: State) -> None:
+    """Judge the names by the pairs that values have settled: what fails there is not believed elsewhere."""
+    pairs = [p for p in state.pairs if p.evidence == "value" and p.source.piece < 0 > p.target.piece]
+    affinity = Affinity([pair.source for pair in pairs], [pair.target for pair in pairs])
+    by_size: dict[int, list[int]] = {}
+    for n, pair in enumerate(pairs):
+        by_size.setdefault(pair.source.size, []).append(n)
+    right = tried = 0
+    for rows in by_size.values():
+        if len(rows) > 1:
+            score = affinity.names(rows, rows)
+            own = np.diagonal(score)
+            right += int(((own >= score.max(0)) & (own >= score.max(1))).sum())
+            tried += len(rows)
+    state.names_count = right >= TRUSTED * tried
 
 
 def scores(affinity: Affinity, mine: Sequence[int], theirs: Sequence[int], evidence: Evidence) -> np.ndarray:
@@ -139,15 +173,16 @@ def _blocks(state: State, accept: Accept) -> list[tuple[list[int], list[int], np
     return blocks
 
 
-def _sure(score: np.ndarray, least: float) -> list[tuple[int, int]]:
+def _sure(score: np.ndarray) -> list[tuple[int, int]]:
     """Cells that beat all others of their row and of their column by the margin."""
     found = []
     for row, values in enumerate(score):
         column = int(values.argmax())
         best = values[column]
-        if best < least or np.isneginf(best):
+        if np.isneginf(best):
             continue
-        rivals = max(np.delete(values, column).max(initial=-np.inf), np.delete(score[:, column], row).max(initial=-np.inf))
+        others = np.append(np.delete(values, column), np.delete(score[:, column], row))
+        rivals = others.max(initial=-np.inf)
         if best - rivals >= MARGIN:
             found.append((row, column))
     return found

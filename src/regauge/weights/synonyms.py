@@ -1,7 +1,7 @@
 """What different libraries call the same thing, as data: `docs/weight-maps.md` shows these tables.
 
 A row of `PHRASES` maps a run of words of a path to the words that regauge compares. Longer runs win, and `#` stands
-for any number, which stays in the path. The names were read in the public sources of the libraries named in the page.
+for any number, which stays in the path. A row only proposes: values outweigh it.
 """
 
 from __future__ import annotations
@@ -40,9 +40,15 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "mlp": ("feed forward", "feedforward", "ffn", "ff", "mlp block"),
     "mlp up": ("intermediate dense", "fc 1", "mlp fc 1", "c fc", "mlp c fc", "up proj", "mlp up proj", "w 3", "wi",
                "lin 1", "ffn lin 1", "linear 1", "feed forward w 3", "dense h to 4 h"),
-    "mlp down": ("fc 2", "output dense", "mlp fc 2", "mlp c proj", "down proj", "mlp down proj", "lin 2", "ffn lin 2", "linear 2",
-                 "feed forward w 2", "dense 4 h to h"),
+    "mlp down": ("fc 2", "output dense", "mlp fc 2", "mlp c proj", "down proj", "mlp down proj", "lin 2", "ffn lin 2",
+                 "linear 2", "feed forward w 2", "dense 4 h to h"),
     "mlp gate": ("gate proj", "mlp gate proj", "feed forward w 1", "wi 0"),
+    "token mlp": ("token mixing", "mlp tokens", "tokens mlp"),
+    "token mlp up": ("token mixing dense 0", "mlp tokens fc 1", "token mixing fc 1"),
+    "token mlp down": ("token mixing dense 1", "mlp tokens fc 2", "token mixing fc 2"),
+    "channel mlp": ("channel mixing", "mlp channels", "channels mlp"),
+    "channel mlp up": ("channel mixing dense 0", "mlp channels fc 1", "channel mixing fc 1"),
+    "channel mlp down": ("channel mixing dense 1", "mlp channels fc 2", "channel mixing fc 2"),
     "mlp norm": ("output layer norm", "ffn norm", "post attention layernorm"),
     "norm": ("layer norm", "layernorm", "ln", "rms norm", "rmsnorm", "batch norm", "batchnorm", "bn", "group norm",
              "groupnorm", "gn"),
@@ -82,7 +88,7 @@ DOCUMENTED_ORDERS = ("in_proj_weight", "in_proj_bias", "c_attn", "gate_up_proj",
 # gates of recurrent layers as torch.nn.LSTM and torch.nn.GRU document them, from the first rows to the last
 GATES: dict[int, tuple[str, ...]] = {4: ("i", "f", "g", "o"), 3: ("r", "z", "n")}
 
-# tensors that the other side may lack: part of the name, what it is
+# buffers that the other side may lack: part of the path (which begins with a dot), what it is
 OPTIONAL: dict[str, str] = {
     "num_batches_tracked": "a counter that only momentum=None reads",
     "position_ids": "positions that the other side computes",
@@ -93,7 +99,7 @@ OPTIONAL: dict[str, str] = {
     "cos_cached": "a rotary table that the other side computes",
     "sin_cached": "a rotary table that the other side computes",
     "masked_bias": "a mask value that the other side computes",
-    "attn.bias": "a causal mask that the other side computes",
+    ".attn.bias": "a causal mask that the other side computes",
     "mask": "a mask that the other side computes",
     "relative_position_index": "an index table that the other side computes",
     "rngs": "the state of a random stream",

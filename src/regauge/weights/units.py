@@ -76,7 +76,7 @@ class Unit:
         names = " + ".join(tensor.name for tensor in self.tensors)
         return names + "".join(f"[{n}]" for n in (self.layer, self.piece) if n >= 0)
 
-    @property
+    @cached_property
     def size(self) -> int:
         return math.prod(self.shape)
 
@@ -84,7 +84,7 @@ class Unit:
     def prefixes(self) -> tuple[str, ...]:
         """The beginnings of its path: a member of a stack has its own, a part of a fused tensor its own last one."""
         modules = [self.name.module, *(read(tensor.name).module for tensor in self.tensors[1:])]
-        found = [*self.name.prefixes, *modules[1:]]
+        found = [*self.name.around, *modules[1:]]
         if self.layer >= 0:
             found = [f"{path}[{self.layer}]" for path in found]
             modules = [f"{path}[{self.layer}]" for path in modules]
@@ -151,11 +151,12 @@ def same_elements(a: Unit, b: Unit) -> bool | None:
     """Whether two units hold the same elements in any order; None if one of them has no values."""
     if a.size != b.size:
         return False
-    dtype = casting.narrower(a.info.dtype, b.info.dtype)
+    mine, other = a.info.dtype, b.info.dtype
+    dtype = mine if mine == other else casting.narrower(mine, other)
     if dtype is None:
         return None if a.values is None or b.values is None else False
-    mine, other = a.signature(dtype), b.signature(dtype)
-    return None if mine is None or other is None else mine == other
+    left, right = a.signature(dtype), b.signature(dtype)
+    return None if left is None or right is None else left == right
 
 
 def module_sizes(units: Sequence[Unit]) -> Counter[str]:

@@ -125,7 +125,7 @@ def gpt2(layers: int = 3, d: int = 12, tied: bool = True) -> Twin:
             shapes |= {f"{prefix}{name}.weight": shape, f"{prefix}{name}.bias": shape[1:]}
         shapes |= layer_shapes(prefix, {"ln_1": (d,), "ln_2": (d,)})
     shapes |= layer_shapes("", {"transformer.ln_f": (d,)})
-    buffers = {name for name in shapes if name.endswith(("attn.bias", "masked_bias"))}
+    buffers = {name for name in shapes if name.endswith((".attn.bias", "masked_bias"))}
 
     def recipe(arrays: Arrays) -> Arrays:
         kept = {name: a for name, a in arrays.items() if name not in buffers and name != "lm_head.weight"}
@@ -160,8 +160,8 @@ def llama(layers: int = 3, d: int = 16, f: int = 40) -> Twin:
              ("mlp.gate_proj.weight", "feed_forward.w1.kernel"), ("mlp.up_proj.weight", "feed_forward.w3.kernel"),
              ("mlp.down_proj.weight", "feed_forward.w2.kernel"), ("input_layernorm.weight", "attention_norm.kernel"),
              ("post_attention_layernorm.weight", "ffn_norm.kernel"), ("model.layers.", "transformer.h."),
-             ("model.embed_tokens.weight", "transformer.wte.embedding"), ("model.norm.weight", "transformer.ln_f.kernel"),
-             ("lm_head.weight", "lm_head.kernel"))  # fmt: skip
+             ("model.embed_tokens.weight", "transformer.wte.embedding"),
+             ("model.norm.weight", "transformer.ln_f.kernel"), ("lm_head.weight", "lm_head.kernel"))  # fmt: skip
 
     def recipe(arrays: Arrays) -> Arrays:
         made = {}
@@ -216,7 +216,10 @@ def vit(layers: int = 3, d: int = 12, heads: int = 3) -> Twin:
     shapes |= layer_shapes("", {"encoder.ln": (d,), "heads.head": (7, d)})
 
     def recipe(arrays: Arrays) -> Arrays:
-        made = {"cls": arrays["class_token"], "Transformer.posembed_input.pos_embedding": arrays["encoder.pos_embedding"]}
+        made = {
+            "cls": arrays["class_token"],
+            "Transformer.posembed_input.pos_embedding": arrays["encoder.pos_embedding"],
+        }
         made |= {"embedding.kernel": last(arrays["conv_proj.weight"]), "embedding.bias": arrays["conv_proj.bias"]}
         for n in range(layers):
             p, q = f"encoder.layers.encoder_layer_{n}.", f"Transformer.encoderblock_{n}."
