@@ -84,6 +84,12 @@ def test_a_given_map_decides() -> None:
     assert judged(model, right).verdict == "equal"
 
 
+def test_constant_inputs_are_said_to_try_little() -> None:
+    check = judged(torch.sin, jnp.sin, (torch.zeros(2, 3),))
+    assert check.verdict == "equal"
+    assert "V127" in codes(check)
+
+
 def test_a_map_that_is_no_map(tmp_path: Path) -> None:
     (tmp_path / "map.json").write_text("{", encoding="utf-8")
     with pytest.raises(WeightMismatch, match="the weight map cannot be read"):

@@ -40,7 +40,7 @@ MUTATIONS = [
     Mutation(cnn, "flatten channels last", "tier 1 outputs", "drop"),
     Mutation(cnn, "dropout rate", "randomness", "dropout call 0"),
     Mutation(cnn, "sum for mean", "tier 1 loss", "loss"),
-    Mutation(cnn, "plain momentum", "trajectory SGD", "step 1"),
+    Mutation(cnn, "plain momentum", "trajectory SGD", "they part at step 1"),
     Mutation(transformer, "layer norm eps", "tier 1 outputs", "block.norm1", slow=False),
     Mutation(transformer, "tanh GELU", "tier 1 outputs", "block.down"),
     Mutation(transformer, "attention scale left out", "tier 1 outputs", "block.o"),
@@ -52,7 +52,7 @@ MUTATIONS = [
     Mutation(transformer, "weights exchanged", "tier 1 outputs", "block.norm1"),
     Mutation(transformer, "weight rounded to bfloat16", "weights", "head.weight"),
     Mutation(transformer, "weight decay of optax", "trajectory AdamW", "last step"),
-    Mutation(transformer, "L2 for decoupled decay", "trajectory AdamW", "step 1"),
+    Mutation(transformer, "L2 for decoupled decay", "trajectory AdamW", "they part at step 1"),
     Mutation(transformer, "optimizer eps", "trajectory AdamW", "last step"),
     Mutation(gru, "gates exchanged", "tier 1 outputs", "outputs.scores", slow=False),
     Mutation(gru, "update gate inverted", "tier 1 outputs", "outputs.last"),
@@ -70,5 +70,6 @@ def test_the_mistake_is_caught_and_placed(mutation: Mutation) -> None:
     assert check.verdict == "different"
     assert mutation.tier in differing, [(tier.name, tier.why) for tier in check.tiers]
     named = [d.name for d in differing[mutation.tier].distances if not d.passed]
-    assert mutation.place in " ".join([check.first_difference, *named]), [check.first_difference, *named]
+    shown = " ".join([check.first_difference, differing[mutation.tier].why, *named])
+    assert mutation.place in shown, shown
     assert check.first_difference

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from safetensors.numpy import load_file
 
 from regauge.errors import RegaugeError, WeightMismatch, WorkerFailed
@@ -220,7 +221,14 @@ def _subject(sides: Sides, described: Mapping[Role, _Described], weight_map: Wei
         modes=modes,
         own_weights=True,
         keeps_failures=True,
-        findings=(*findings, *more, *about_modes, *_about_losses(one, other), *pairing.findings),
+        findings=(
+            *_about_inputs(reference),
+            *findings,
+            *more,
+            *about_modes,
+            *_about_losses(one, other),
+            *pairing.findings,
+        ),
     )
 
 
@@ -241,6 +249,19 @@ def _modes(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[tuple[Mode
         text = f"The {lacking} does not know training from evaluation: it is the same function in both"
         return MODES, [Finding("V125", "info", "", text)]
     return MODES, []
+
+
+def _about_inputs(reference: Mapping[str, np.ndarray]) -> list[Finding]:
+    """Constant inputs: the sets that are made of them hold little else."""
+    constant = [
+        name
+        for name, array in reference.items()
+        if name.startswith("inputs") and array.dtype.kind == "f" and array.size > 1 and len(np.unique(array)) == 1
+    ]
+    if not constant:
+        return []
+    text = f"The values of {', '.join(constant)} are all the same, so little is tried: give typical ones"
+    return [Finding("V127", "warning", "", text)]
 
 
 def _about_losses(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,8 +54,10 @@ def trajectory_tiers(found: Evaluations, tasks: Trajectory, optimizer: str) -> l
     bound = max(d.norm for d in distances)
     left_out = [*null, *(f"parts of {name}" for name, places in noise.items() if places.any() and name not in null)]
     note = f"without {', '.join(left_out)}, whose gradient is zero in theory" if left_out else ""
-    tiers = [_judged(name, distances, bound, LIMITS.trajectory, steps, note, seconds)]
     losses = [*_losses(ours.info["losses"], theirs.info["losses"])]
+    tiers = [_judged(name, distances, bound, LIMITS.trajectory, steps, note, seconds)]
+    if tiers[0].verdict == "different":
+        tiers[0] = replace(tiers[0], why=f"{_first_step(distances, losses)}; {tiers[0].why}")
     tiers.append(
         _judged(f"{name} loss", losses, max(d.norm for d in losses), LIMITS.trajectory_loss, steps, "", seconds)
     )
@@ -63,6 +65,14 @@ def trajectory_tiers(found: Evaluations, tasks: Trajectory, optimizer: str) -> l
         copy = found.original("M64", tasks.noisy[0]) if null and tasks.noisy else None
         tiers.append(_state_tier(f"{name} state", original, converted, copy, null, steps, seconds))
     return tiers
+
+
+def _first_step(parameters: Sequence[Distance], losses: Sequence[Distance]) -> str:
+    """Where the two part: after the first step, or at the first step whose loss tells."""
+    if any(d.name.endswith(" at step 1") and not d.passed for d in parameters):
+        return "they part at step 1"
+    later = next((d.name.rpartition(" ")[2] for d in losses if not d.passed), "")
+    return f"they part before the loss of step {later}" if later else "they part after step 1"
 
 
 def _state_tier(

@@ -19,9 +19,10 @@ class Scorer(nnx.Module):
 
 
 def made(eps):
+    inputs = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
     return regauge.Case(
         Scorer(eps, nnx.Rngs(0)),
-        inputs=(np.zeros((6, 4), np.float32),),
+        inputs=(inputs,),
         targets=np.zeros((6, 3), np.float32),
         loss=lambda outputs, targets: ((outputs - targets) ** 2).mean(),
         optimizer=optax.adamw(1e-2, weight_decay=1e-2),
