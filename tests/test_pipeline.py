@@ -232,6 +232,6 @@ def test_without_a_report_the_document_is_still_written(stages: Stages, case: st
 
 
 def test_the_python_functions_do_what_the_commands_do(stages: Stages, case: str, tmp_path: Path) -> None:
-    assert regauge.check(case, tmp_path / "out").equal
+    assert regauge.check(case, out=tmp_path / "out").equal
     assert regauge.compare(case, tmp_path / "out", report=False).exit_code == 0
     assert stages.calls == ALL

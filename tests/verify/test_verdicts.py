@@ -14,7 +14,7 @@ from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import coefficient_rounding
 from regauge.verify.randomness import randomness_tier
 from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers
-from regauge.weights.mapping import WeightMap
+from regauge.weights.pair_map import PairMap
 
 Arrays = dict[str, np.ndarray]
 
@@ -24,7 +24,7 @@ class Made:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.found = Evaluations(WeightMap(()))
+        self.found = Evaluations(PairMap((), {}, {}))
 
     def add(self, side: Any, task: str, arrays: Arrays | None = None, **info: Any) -> None:
         out = self.directory / side
