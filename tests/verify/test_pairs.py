@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import equinox as eqx
+import flax.linen as linen
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -150,3 +151,56 @@ def test_the_models_and_the_process_stay_as_they_are() -> None:
     assert jax.tree.map(lambda leaf: str(leaf.dtype), nnx.state(converted.model)) == dtypes
     assert (torch.get_default_dtype(), jnp.ones(1).dtype, case.model.training) == (torch.float32, jnp.float32, True)
     assert jnp.float32 is not jnp.float64
+
+
+class LinenNet(linen.Module):
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = linen.BatchNorm(use_running_average=not train, name="norm", use_fast_variance=False)(x)
+        return linen.Dense(2, name="head")(x)
+
+
+class NnxNet(nnx.Module):
+    def __init__(self) -> None:
+        rngs = nnx.Rngs(0)
+        self.norm = nnx.BatchNorm(3, use_fast_variance=False, rngs=rngs)
+        self.head = nnx.Linear(3, 2, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.head(self.norm(x))
+
+
+def test_state_of_linen_is_that_of_nnx() -> None:
+    x = torch.randn(6, 3)
+    module = LinenNet()
+    variables = module.init(jax.random.key(0), jnp.asarray(x.numpy()), train=True)
+    port = NnxNet()
+    port.head.kernel.set_value(variables["params"]["head"]["kernel"])
+    check = judged((module, variables), port, (x,))
+    assert (check.verdict, differing(check)) == ("equal", [])
+    state = next(tier for tier in check.tiers if tier.name == "tier 1 state" and tier.mode == "train")
+    assert {distance.name for distance in state.distances} == {"norm.mean", "norm.var"}
+    port.norm.momentum = 0.9
+    check = judged((module, variables), port, (x,))
+    assert "tier 1 state" in [name for name, _ in differing(check)]
+
+
+class Dropping(eqx.Module):
+    drop: eqx.nn.Dropout
+    head: eqx.nn.Linear
+
+    def __call__(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        return jax.vmap(self.head)(self.drop(x, key=key))
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.4])
+def test_dropout_of_equinox(rate: float) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Dropout(0.3), nn.Linear(8, 2))
+    linear = eqx.nn.Linear(8, 2, key=jax.random.key(0))
+    arrays = [jnp.asarray(p.detach().numpy()) for p in model[1].parameters()]
+    linear = eqx.tree_at(lambda m: [m.weight, m.bias], linear, arrays)
+    check = judged(model, Dropping(eqx.nn.Dropout(rate), linear), (torch.randn(16, 8),))
+    assert answers(check)["tier 1 gradients", "eval"] == "equal"
+    assert answers(check)["randomness", "train"] == ("equal" if rate == 0.3 else "different")
+    assert answers(check)["tier 1 outputs with dropout masks", "train"] == ("equal" if rate == 0.3 else "different")

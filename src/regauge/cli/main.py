@@ -28,7 +28,7 @@ from regauge.output import REFUSED, output_error
 COMMANDS: tuple[tuple[Callable[..., int], str], ...] = (
     (compare, N_("Convert, check, measure, report: the main job.")),
     (convert, N_("Convert a case to readable source and weights.")),
-    (check, N_("Convert a case and check that both are the same function.")),
+    (check, N_("Check that two models, or a case and its conversion, are the same function.")),
     (report, N_("Show stored results again, as tables and as an HTML page.")),
     (cases, N_("List the built-in cases.")),
     (ops, N_("Show which operators convert, and how.")),

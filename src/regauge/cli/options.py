@@ -53,7 +53,7 @@ def timeout_option() -> Any:
 
 def converted_argument() -> Any:
     return typer.Argument(
-        metavar="[CONVERTED]",
+        metavar="CONVERTED",
         help=_("the case to be judged against ORIGINAL; without it ORIGINAL is converted and that is judged"),
     )
 
