@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 from torch import nn
 
 import regauge
@@ -123,6 +124,20 @@ def test_random_numbers_that_nothing_controls() -> None:
         return x + jax.random.uniform(key, x.shape, x.dtype)
 
     check = judged(lambda x: torch.sin(x), port)
+    assert check.verdict == "not checked"
+    assert "two runs of the converted model differ" in tier(check, "tier 1 outputs").why
+
+
+class Noisy(nnx.Module):
+    def __init__(self) -> None:
+        self.rngs = nnx.Rngs(0)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jnp.sin(x) + jax.random.normal(self.rngs.noise(), x.shape, x.dtype)
+
+
+def test_random_streams_that_a_module_keeps() -> None:
+    check = judged(torch.sin, Noisy())
     assert check.verdict == "not checked"
     assert "two runs of the converted model differ" in tier(check, "tier 1 outputs").why
 

@@ -204,3 +204,24 @@ def test_dropout_of_equinox(rate: float) -> None:
     assert answers(check)["tier 1 gradients", "eval"] == "equal"
     assert answers(check)["randomness", "train"] == ("equal" if rate == 0.3 else "different")
     assert answers(check)["tier 1 outputs with dropout masks", "train"] == ("equal" if rate == 0.3 else "different")
+
+
+def test_two_biases_of_torch_that_the_port_holds_the_sum_of() -> None:
+    torch.manual_seed(0)
+    model = nn.RNN(3, 4, batch_first=True)
+    weights = {name: jnp.asarray(p.detach().numpy()) for name, p in model.named_parameters()}
+    params = {"w_ih": weights["weight_ih_l0"], "w_hh": weights["weight_hh_l0"]}
+    params["bias"] = weights["bias_ih_l0"] + weights["bias_hh_l0"]
+
+    def port(params: Any, x: jax.Array) -> Any:
+        def step(h: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            h = jnp.tanh(x @ params["w_ih"].T + h @ params["w_hh"].T + params["bias"])
+            return h, h
+
+        last, states = jax.lax.scan(step, jnp.zeros((len(x), 4), x.dtype), x.swapaxes(0, 1))
+        return states.swapaxes(0, 1), last[None]
+
+    check = judged(model, (port, params), (torch.randn(2, 5, 3),))
+    assert (check.verdict, differing(check)) == ("equal", [])
+    gradients = next(tier for tier in check.tiers if tier.name == "tier 1 gradients")
+    assert "bias_hh_l0 + bias_ih_l0" in {distance.name for distance in gradients.distances}

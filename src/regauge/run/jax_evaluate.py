@@ -89,7 +89,8 @@ class JaxEvaluator:
         function = self._compile("step", mode, setting, lambda: self._step_function(mode, setting))
         leaves = self._leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
         params, key = self._perturbed(task.get("noise")), jax.random.key(task.get("seed", 0))
-        loss, outputs, gradients, state, by_inputs, log = function(params, self.state, leaves, masks, key)
+        given = self._reseeded(task.get("seed", 0))
+        loss, outputs, gradients, state, by_inputs, log = function(params, given, leaves, masks, key)
         calls = task.get("calls", ())
         if setting == "masks" and calls and len(log.value[0]) != len(calls):
             raise MasksDoNotFit(f"the original drops {len(calls)} times, the converted model {len(log.value[0])} times")
@@ -114,7 +115,7 @@ class JaxEvaluator:
         The losses come from the compiled pass that the gradients come from: its backward half is cheaper to run in vain
         than a forward pass is to compile.
         """
-        mode, key = task["mode"], jax.random.key(0)
+        mode, key, names = task["mode"], jax.random.key(0), self.names.of_directions
         function = self._compile("step", mode, "off", lambda: self._step_function(mode, "off"))
         leaves = self._leaves(task["input"])
 
@@ -122,7 +123,7 @@ class JaxEvaluator:
             return float(function(params, self.state, leaves, [], key)[0])
 
         def difference(direction: Arrays, step: float) -> float:
-            moves = self.names.to_side(direction)
+            moves = names.to_side(direction)
             moved = [
                 {
                     n: a + sign * step * jnp.asarray(moves[n], a.dtype) if n in moves else a
@@ -133,8 +134,8 @@ class JaxEvaluator:
             return (loss(moved[0]) - loss(moved[1])) / (2 * step)
 
         gradient = _numpy(function(self.params, self.state, leaves, [], key)[2])
-        weights = self.names.weights("", _numpy(self.params), trainable=True)
-        return {}, derivative_results(task, weights, self.names.weights("", gradient, trainable=True), difference)
+        weights = names.weights("", _numpy(self.params), trainable=True)
+        return {}, derivative_results(task, weights, names.weights("", gradient, trainable=True), difference)
 
     def trajectory(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Optimizer steps, training mode, dropout off: ``start.*``, ``first.*``, ``last.*``, ``state.*``, `losses`."""
@@ -282,6 +283,13 @@ class JaxEvaluator:
         """The state without random streams and parameters that do not train, which the original counts elsewhere."""
         kept = {n: a for n, a in state.items() if n not in self.program.random and not self.names.is_fixed(n)}
         return self.names.weights("state.", _numpy(kept))
+
+    def _reseeded(self, seed: int) -> Leaves:
+        """The state with other random streams, where the model keeps its own: what still draws from them shows."""
+        if not seed:
+            return self.state
+        keys = [n for n in self.program.random if jnp.issubdtype(self.state[n].dtype, jax.dtypes.prng_key)]
+        return {**self.state, **{name: jax.random.fold_in(self.state[name], seed) for name in keys}}
 
     def _perturbed(self, seed: int | None) -> Leaves:
         """The parameters, each one unit in the last place larger or smaller by chance; as they are without a seed."""

@@ -121,7 +121,16 @@ class Names:
             return dict(arrays)
         by_target = self.map.by_target
         whole = [n for n, parts in by_target.items() if all(part.source in arrays for part in parts)]
-        return {name: self.map.to_target(name, arrays) for name in whole}
+        made = {name: self.map.to_target(name, arrays) for name in whole}
+        return made | {name: made[kept] for name, kept in self.map.tied_targets.items() if kept in made}
+
+    @property
+    def of_directions(self) -> Names:
+        """The names that directions are drawn in: the original's, or this side's own where it holds sums.
+
+        A direction of the original moves the terms of a sum one by one, which this side cannot.
+        """
+        return Names() if self.map is not None and self.map.merged_sources else self
 
     def is_fixed(self, name: str) -> bool:
         """Whether a weight of this side is a parameter that the original does not train."""

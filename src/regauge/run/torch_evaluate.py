@@ -155,11 +155,16 @@ class TorchEvaluator:
             gradient = {name: numpy_of(g) for name, g in pairs if g is not None}
             start = {name: parameter.detach().clone() for name, parameter in trained.items()}
 
-            def difference(direction: Arrays, step: float) -> float:
-                return self._difference(leaves, trained, start, self.names.to_side(direction), step)
+            names = self.names.of_directions
 
-            weights = self._named("", {name: numpy_of(parameter) for name, parameter in start.items()})
-            return {}, derivative_results(task, weights, self._named("", gradient), difference)
+            def difference(direction: Arrays, step: float) -> float:
+                return self._difference(leaves, trained, start, names.to_side(direction), step)
+
+            weights = names.weights(
+                "", {name: numpy_of(parameter) for name, parameter in start.items()}, trainable=True
+            )
+            by_name = names.weights("", gradient, trainable=True)
+            return {}, derivative_results(task, weights, by_name, difference)
 
     def trajectory(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Optimizer steps in training mode: ``start.*``, ``first.*``, ``last.*`` parameters, ``state.*``, `losses`."""

@@ -163,7 +163,8 @@ def _failed(
     """A side could not even be loaded: nothing is judged, and what the other one gave is kept."""
     findings = []
     for role, error in failures.items():
-        text = "; ".join([f"The {_WORDS[role]} failed: {error.what}", *error.details])
+        said = "; ".join([error.what, *error.details])
+        text = f"The original failed: {said}" if role == "original" else f"The converted model failed: {said}"
         findings.append(Finding("V140", "error", str(work / f"describe_{role}"), text))
     for side in described.values():
         text = f"{side.info['name']} ran: its inputs, outputs and weights are kept"
@@ -245,8 +246,11 @@ def _modes(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[tuple[Mode
         text = "Neither side knows training from evaluation: they are judged once, as in training"
         return ("train",), [Finding("V124", "info", "", text)]
     if one["knows_mode"] != other["knows_mode"]:
-        lacking = "converted model" if one["knows_mode"] else "original"
-        text = f"The {lacking} does not know training from evaluation: it is the same function in both"
+        text = (
+            "The converted model does not know training from evaluation: it is the same function in both"
+            if one["knows_mode"]
+            else "The original does not know training from evaluation: it is the same function in both"
+        )
         return MODES, [Finding("V125", "info", "", text)]
     return MODES, []
 
@@ -267,8 +271,11 @@ def _about_inputs(reference: Mapping[str, np.ndarray]) -> list[Finding]:
 def _about_losses(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Finding]:
     if one["has_loss"] == other["has_loss"]:
         return []
-    having = "original" if one["has_loss"] else "converted model"
-    text = f"Only the {having} has a loss: it is left out, and gradients are those of a probe of the outputs"
+    text = (
+        "Only the original has a loss: it is left out, and gradients are those of a probe of the outputs"
+        if one["has_loss"]
+        else "Only the converted model has a loss: it is left out, and gradients are those of a probe of the outputs"
+    )
     return [Finding("V126", "warning", "", text)]
 
 

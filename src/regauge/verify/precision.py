@@ -36,8 +36,11 @@ def after_precision(tiers: Sequence[Tier], casts: Mapping[Side, Sequence[Mapping
         return list(tiers)
     side, first = found[0]
     largest = max(_EPS.get(cast["dtype"], 1.0) for _, cast in found)
-    model = "original" if side.startswith("M") else "converted model"
-    why = f"the code of the {model} computes in {first['dtype']} at {first['where']}: float64 cannot judge it"
+    dtype, where = first["dtype"], first["where"]
+    if side.startswith("M"):
+        why = f"the code of the original computes in {dtype} at {where}: float64 cannot judge it"
+    else:
+        why = f"the code of the converted model computes in {dtype} at {where}: float64 cannot judge it"
     return [
         replace(tier, verdict="not checked", why=why) if _may_be_rounding(tier, _ROUNDINGS * largest) else tier
         for tier in tiers

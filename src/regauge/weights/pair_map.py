@@ -252,7 +252,7 @@ def merged_groups(pair_map: PairMap) -> dict[str, tuple[str, ...]]:
     for part in pair_map.parts:
         if part.merged:
             groups.setdefault((part.target, part.put_view, part.put), []).append(part.source)
-    return {" + ".join(sources): tuple(sources) for sources in groups.values()}
+    return {" + ".join(names): tuple(names) for names in map(sorted, groups.values())}
 
 
 def from_weight_map(weight_map: WeightMap, kinds: Mapping[str, Kind] | None = None) -> PairMap:
