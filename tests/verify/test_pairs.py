@@ -35,7 +35,9 @@ def judged(original: Any, converted: Any, *args: Any, **options: Any) -> Check:
     return regauge.check(original, converted, *args, **{"quick": True, "float32": False, **options})
 
 
-@pytest.mark.parametrize("module", [cnn, transformer, gru], ids=lambda module: module.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "module", [cnn, gru, pytest.param(transformer, marks=pytest.mark.slow)], ids=["cnn", "gru", "transformer"]
+)
 def test_a_correct_port_is_equal_in_both_arithmetics(module: ModuleType) -> None:
     case = module.original()
     check = judged(case, module.port(case), float32=True)
