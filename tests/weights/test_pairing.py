@@ -8,7 +8,7 @@ import time
 import ml_dtypes
 import numpy as np
 import pytest
-from named_networks import TWINS, bert, gpt2, interleaved, last, layer_shapes, mixer, scanned
+from named_networks import TWINS, bert, gpt2, interleaved, layer_shapes, mixer, scanned
 
 from regauge.errors import WeightMismatch
 from regauge.weights.pair_map import PairMap
@@ -312,7 +312,7 @@ def test_a_map_is_saved_edited_and_given_back():
     assert again.require().by_target[entry["target"]][0].layout == (("permute", (1, 0)),)
 
 
-def test_a_thousand_tensors_and_bert_base_within_seconds():
+def test_a_thousand_tensors_within_seconds():
     twin = bert(60, 48, 96)
     original, converted = twin.infos(twin.arrays(initial=True))
     assert len(original) > 950
@@ -366,10 +366,6 @@ def test_a_zero_bias_beside_reordered_gates_is_reordered_too():
     found = infer(infos(original), infos(converted)).require()
     bias = found.to_target("cell.bias", original | {"cell.bias": np.arange(8, dtype=np.float32)})
     assert bias.tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
-
-
-def test_the_helper_gives_outputs_last():
-    assert last(np.empty((4, 3, 2, 1))).shape == (2, 1, 3, 4)
 
 
 def test_the_order_of_gates_is_open_without_values():

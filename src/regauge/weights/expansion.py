@@ -10,7 +10,6 @@ from typing import Literal
 
 from regauge.weights import synonyms
 from regauge.weights.casting import narrower
-from regauge.weights.layout import Shape
 from regauge.weights.names import Name
 from regauge.weights.pair_map import Ranges
 from regauge.weights.settling import State
@@ -269,7 +268,8 @@ def _as_neighbours(unit: Unit, settled: Sequence[Unit], sizes: set[int]) -> Piec
             continue
         if parts > 1 and other.name.module == unit.name.module:
             lengths = [_length_of(part, members) for part in range(parts)]
-            found = [piece for member in found for piece in _cut_as(member, lengths, other.view)]
+            heads = other.view[other.box[-1][0] - 1] if other.view is not None else 0
+            found = [piece for member in found for piece in _cut_as(member, lengths, heads)]
         if len(found) > 1 and all(piece.size in sizes for piece in found):
             return found
     return None
@@ -280,17 +280,14 @@ def _length_of(part: int, members: Sequence[Unit]) -> int:
     return next(member.size for member in members if member.piece == part)
 
 
-def _cut_as(unit: Unit, shares: Sequence[int], view: Shape | None) -> Pieces:
+def _cut_as(unit: Unit, shares: Sequence[int], heads: int) -> Pieces:
     if not unit.shape:
         return [unit]
     axis = len(unit.shape) - 1
     total = sum(shares)
     if any(unit.shape[axis] * share % total for share in shares):
         return [unit]
-    if view is not None and len(unit.shape) == 1:
-        heads = next((n for n in view if 1 < n <= MAX_HEADS), 1)
-        place = view.index(len(shares), 1) if len(shares) in view[1:] else 1
-        heads = view[place - 1]
+    if heads and len(unit.shape) == 1:
         return interleaved(unit, 0, heads, len(shares))
     return cut(unit, axis, [unit.shape[axis] * share // total for share in shares])
 

@@ -37,7 +37,6 @@ class State:
         sources: what is left of the original.
         targets: what is left of the converted model.
         pairs: what was settled here.
-        rejected: pairs that must not be settled.
         confirmed: answers of `by_value`, kept.
         values_count: False where the two models do not share values.
         names_count: False where names often point elsewhere than the values do: then only modules tell.
@@ -47,7 +46,6 @@ class State:
     sources: list[Unit]
     targets: list[Unit]
     pairs: list[Pair] = field(default_factory=list)
-    rejected: set[tuple[Unit, Unit]] = field(default_factory=set)
     confirmed: dict[tuple[Unit, Unit], bool] = field(default_factory=dict)
     values_count: bool = True
     known: list[tuple[Unit, Unit]] = field(default_factory=list)
@@ -80,8 +78,8 @@ class State:
         return self.confirmed[key]
 
     def possible(self, source: Unit, target: Unit) -> bool:
-        """Whether nothing that is known speaks against the pair: sizes, values, a former refusal."""
-        if source.size != target.size or (source, target) in self.rejected:
+        """Whether nothing that is known speaks against the pair: sizes and values."""
+        if source.size != target.size:
             return False
         same = same_elements(source, target) if self.values_count else None
         if same is None:
