@@ -191,8 +191,7 @@ def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, 
     worst: dict[str, Distance] = {}
     for step, own, other in judged:
         typical = [e[1] for e in judged if e[0].typical] or [own]
-        alone = LIMITS.coherent if kind == "state" and step.is_constant else LIMITS.alone
-        for distance in _against_rounding(kind, own, other, typical, alone):
+        for distance in _against_rounding(kind, step, own, other, typical):
             placed = replace(distance, note=_on(distance, step.input))
             worst[distance.name] = _excess(worst.get(distance.name), placed)
     failed = [distance for distance in worst.values() if not distance.passed]
@@ -216,15 +215,15 @@ def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, 
 _TOGETHER = "all together"
 
 
-def _against_rounding(
-    kind: str, own: Error, other: Error, typical: Sequence[Error], alone: float
-) -> Iterable[Distance]:
+def _against_rounding(kind: str, step: Pass, own: Error, other: Error, typical: Sequence[Error]) -> Iterable[Distance]:
     def allowed(factor: float, errors: Iterable[float]) -> float:
         return factor * max(*errors, LIMITS.floor)
 
     own_together = max(own.together, *(e.together for e in typical))
-    # the loss is one number: three draws of its rounding say little, and nothing averages out
-    factor = LIMITS.alone if kind == "loss" else LIMITS.together
+    # the loss is one number, and a special input lets few elements decide (saturated units, cancellation): three draws
+    # of their rounding say little, and nothing averages out
+    factor = LIMITS.together if step.typical and kind != "loss" else LIMITS.alone
+    alone = LIMITS.coherent if kind == "state" and step.is_constant else LIMITS.alone
     limit = min(allowed(factor, [own_together]), LIMITS.cap)
     yield Distance(_TOGETHER, other.together, other.together, limit, other.together <= limit, own_together)
     for name, norm in other.norms.items():
