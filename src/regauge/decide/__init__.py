@@ -1,1 +1,1 @@
-"""From needs to a recommendation: facts, libraries, stacks, the cost of a switch."""
+"""From needs and evidence to a recommendation: facts with their sources, and what builds on them."""

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
-from regauge.decide.sources import Source
+from regauge.decide.facts import Source
+from regauge.decide.sources import source_json
 from regauge.decide.text import Text
 
 Framework = Literal["pytorch", "jax", "keras", "tensorflow", "any"]
@@ -104,7 +105,7 @@ class Library:
             "license": self.license,
             "status": self.status,
             "statement": self.statement.to_json(),
-            "source": [source.to_json() for source in self.source],
+            "source": [source_json(source) for source in self.source],
             "read": self.read,
         }
 
@@ -137,7 +138,7 @@ class Counterpart:
             "counterparts": list(self.counterparts),
             "degree": self.degree,
             "why": self.why.to_json(),
-            "source": [source.to_json() for source in self.source],
+            "source": [source_json(source) for source in self.source],
         }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regauge.decide.sources import Source
+from regauge.decide.facts import Source
 from regauge.decide.tables import as_plain
 from regauge.decide.text import Text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from regauge.decide.sources import Source
+from regauge.decide.facts import Source
 from regauge.decide.tables import as_plain
 from regauge.decide.text import Text
 
