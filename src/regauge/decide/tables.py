@@ -44,7 +44,7 @@ class SourceRow(Strict):
 
 class LibraryRow(Strict):
     name: str
-    imports: tuple[str, ...] = Field(min_length=1, alias="import")
+    imports: tuple[str, ...] = Field(default=(), alias="import")
     framework: Framework
     role: Role
     kinds: tuple[str, ...] = Field(min_length=1)
@@ -131,7 +131,7 @@ def _library(row: LibraryRow, versions: Versions) -> Library:
         package=package,
         version=version.version if version else "",
         version_date=version.date if version else "",
-        url=row.url or (version.url if version else ""),
+        url=row.url or (version.url if version else "") or f"https://pypi.org/project/{package}/",
         license=row.license or (version.license if version else ""),
         source=tuple(sources),
         status=row.status,
