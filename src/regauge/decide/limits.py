@@ -61,7 +61,7 @@ def needed_roles(kind: str) -> tuple[str, ...]:
 
 
 def open_roles(framework: str, kind: str, libraries: Mapping[str, Sequence[Library]]) -> tuple[str, ...]:
-    """The roles of such a project that these libraries do not fill, or fill only with libraries of another framework."""
+    """The roles of such a project that no active library of the framework (a neutral role: of any) fills."""
     return tuple(
         role
         for role in needed_roles(kind)

@@ -18,6 +18,8 @@ from regauge.decide.text import Text
 # Kinds of project whose models often do not fit on one device, and from how many devices on that is assumed.
 LARGE_MODELS = ("language", "generative")
 MANY_DEVICES = 8
+# Width of the sketches, in characters.
+WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,16 @@ def _key(framework: str, kind: str, train: Sequence[str], devices: int, nodes: i
 
 
 def _code(row: _Row, comments: Sequence[str], numbers: dict[str, int]) -> str:
-    commented = re.sub(r"#(\d)$", lambda place: f"# {comments[int(place[1]) - 1]}", row.code, flags=re.MULTILINE)
-    return string.Template(commented).substitute(numbers)
+    """The sketch with its comments: behind their line where there is room, else above it."""
+    lines: list[str] = []
+    for line in row.code.splitlines():
+        code, mark, number = line.partition("  #") if re.search(r"  #\d$", line) else (line, "", "")
+        comment = f"# {comments[int(number) - 1]}" if mark else ""
+        if mark and len(code) + len(comment) > WIDTH:
+            lines.append(code[: len(code) - len(code.lstrip())] + comment)
+            comment = ""
+        lines.append(f"{code}  {comment}" if comment else code)
+    return string.Template("\n".join([*lines, ""] if lines else lines)).substitute(numbers)
 
 
 @lru_cache(maxsize=1)
