@@ -148,7 +148,7 @@ def notebook(stack: Stack) -> str:
             "metadata": {},
             "source": string.Template(text.rstrip("\n")).substitute(backend).splitlines(keepends=True),
         }
-        code = {"cell_type": "code", "execution_count": None, "outputs": []}
+        code: dict[str, Any] = {"cell_type": "code", "execution_count": None, "outputs": []}
         cells.append({**code, **common} if cell.code else {"cell_type": "markdown", **common})
     content = {
         "cells": cells,

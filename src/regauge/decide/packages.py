@@ -19,6 +19,8 @@ JAX_EXTRAS = {"nvidia-gpu": "cuda13", "tpu": "tpu", "amd-gpu": "rocm7-local", "i
 # Roles from which the first library of the framework itself is installed, and those where any framework's will do.
 OWN_ROLES = ("layers", "data", "models", "training", "metrics", "rl", "graphs", "scientific", "probabilistic")
 SHARED_ROLES = ("checkpoints", "tracking")
+# A jitted step in a plain loop needs no trainer, and pip finds no set of wheels for kauldron 1.4.4 on Python 3.12.
+LEFT_OUT = {"jax": ("training",)}
 KIND_ROLES = {"graphs": ("science",), "scientific": ("science",), "probabilistic": ("science",)}
 # What the starter notebook and its test import besides.
 STARTER = ("safetensors", "numpy", "pytest")
@@ -45,7 +47,7 @@ def requirements(stack: Stack, hardware: str | None = None) -> Requirements:
     )
     have = {name.partition("[")[0].partition(">")[0] for name in names}
     rest = [name for name in STARTER if name not in have]
-    return Requirements(tuple(_options(stack, chosen)), tuple([*names, *sorted(rest)]), tuple(_remarks(stack, chosen)))
+    return Requirements(tuple(_options(stack, chosen)), (*names, *sorted(rest)), tuple(_remarks(stack, chosen)))
 
 
 def accelerator(stack: Stack) -> str:
@@ -90,7 +92,7 @@ def _jax(library: Library, stack: Stack, hardware: str) -> str:
 
 def _chosen(stack: Stack) -> Iterator[Library]:
     for role in OWN_ROLES:
-        if stack.kind in KIND_ROLES.get(role, (stack.kind,)):
+        if stack.kind in KIND_ROLES.get(role, (stack.kind,)) and role not in LEFT_OUT.get(stack.framework, ()):
             own = [
                 library
                 for library in stack.libraries.get(role, ())
