@@ -1,4 +1,4 @@
-"""What a stack installs: its packages with lower bounds, for the hardware that it trains on."""
+"""What a stack installs on the hardware that it trains on: the lines of its requirements files."""
 
 from __future__ import annotations
 
