@@ -7,6 +7,7 @@ The document is composed, not constructed: nodes keep their place, no tag makes 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,10 @@ Path_ = tuple[str | int, ...]
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
 # A date or a base64 text is taken as the text that was written; the models then say what they want instead.
 _AS_WRITTEN = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "binary")}
+
+
+# YAML 1.1 takes 1e3 for text; whoever writes it means a number.
+_SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d{1,3}")
 
 
 @dataclass(frozen=True)
@@ -224,6 +229,8 @@ class _Reader:
     def _scalar(self, node: yaml.Node, place: Path_) -> Any:
         if node.tag in _AS_WRITTEN:
             return node.value
+        if node.style is None and _SCIENTIFIC.fullmatch(node.value):
+            return float(node.value)
         if node.tag not in _SCALARS:
             self._problem("a tag that NEEDS.yaml does not have", place, node.tag, "plain values", node)
             return None
@@ -255,5 +262,5 @@ def dotted(place: Path_) -> str:
 
 def shortened(text: str, width: int = 60) -> str:
     """On one line and not longer than `width` characters."""
-    line = " ".join(text.split())
+    line = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
     return line if len(line) <= width else f"{line[: width - 3]}..."
