@@ -41,7 +41,7 @@ class Acceptability:
     """Result of one analysis.
 
     Attributes:
-        ranks: (m, m); row i, column r is the share of draws in which candidate i has rank r. Candidates that tie share
+        ranks: (m, m) unless only the first was asked for; row i, column r is the share of draws in which candidate i has rank r. Candidates that tie share
             their ranks equally, so that rows and columns each sum to 1.
         central: (m, n); mean of the weights with which candidate i ranks first, NaN where it never does.
         confidence: (m,); share of the draws of the criteria values in which candidate i ranks first with its central
@@ -61,16 +61,17 @@ class Acceptability:
         return first
 
 
-def analyse(values: Floats, weights: Floats) -> Acceptability:
+def analyse(values: Floats, weights: Floats, full: bool = True) -> Acceptability:
     """SMAA-2 of given draws.
 
     Args:
         values: (N, m, n), greater is better on every criterion.
         weights: (N, n), non-negative, each row sums to 1.
+        full: all ranks; otherwise only the first, which is much faster, with `ranks` of one column.
     """
     totals = np.einsum("ijk,ik->ij", values, weights)
-    ranks = _rank_shares(totals)
     first = first_shares(totals)
+    ranks = _rank_shares(totals) if full else first.mean(axis=0)[:, None]
     mass = first.sum(axis=0)
     known = mass > 0
     central = np.full((values.shape[1], values.shape[2]), np.nan)

@@ -87,6 +87,10 @@ class Assessment:
             return 0.0
         return float(self.result.first[self.contenders.index(candidate)])
 
+    def values_of(self) -> tuple[str, ...]:
+        """The candidates that have values: those that are not eliminated."""
+        return tuple(dict.fromkeys(name for name, _criterion in self.values))
+
     @property
     def leaders(self) -> tuple[str, ...]:
         """The contenders, most often first before all others."""
@@ -122,7 +126,7 @@ def assess(
         if candidate in left:
             values[candidate, "performance"] = Value(candidate, "performance", low, high, ())
     stated = _weights(inputs, assumed)
-    result = _analyse(contenders, values, stated, bool(needs.weights.stated()), seed, count) if contenders else None
+    result = _analyse(contenders, values, stated, bool(needs.weights.stated()), seed, count, full) if contenders else None
     mean = stated / stated.sum()
     found = Assessment(
         choice="not_enough_evidence",
@@ -168,6 +172,7 @@ def _analyse(
     stated: bool,
     seed: int,
     count: int,
+    full: bool,
 ) -> Acceptability:
     # Points belong to a framework, not to a place in a list: who else is a candidate does not change its draws.
     rows = [CANDIDATES.index(name) for name in contenders]
@@ -175,7 +180,7 @@ def _analyse(
     low = np.array([[values[name, criterion].low for criterion in CRITERIA] for name in contenders])
     high = np.array([[values[name, criterion].high for criterion in CRITERIA] for name in contenders])
     drawn = low[None] + points.value_points[:, rows] * (high - low)[None]
-    return analyse(drawn, points.weights(weights, STATED_SHAPE if stated else UNKNOWN_SHAPE))
+    return analyse(drawn, points.weights(weights, STATED_SHAPE if stated else UNKNOWN_SHAPE), full)
 
 
 def _grounds(inputs: Inputs, found: Assessment) -> bool:
