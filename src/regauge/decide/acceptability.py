@@ -41,8 +41,8 @@ class Acceptability:
     """Result of one analysis.
 
     Attributes:
-        ranks: (m, m) unless only the first was asked for; row i, column r is the share of draws in which candidate i has rank r. Candidates that tie share
-            their ranks equally, so that rows and columns each sum to 1.
+        ranks: (m, m), or only its first column; row i, column r is the share of draws in which candidate i has rank r.
+            Candidates that tie share their ranks equally, so that rows and columns each sum to 1.
         central: (m, n); mean of the weights with which candidate i ranks first, NaN where it never does.
         confidence: (m,); share of the draws of the criteria values in which candidate i ranks first with its central
             weights, NaN where it has none.
@@ -93,7 +93,9 @@ def _rank_shares(totals: Floats) -> Floats:
     """(m, m) mean rank shares; a group of g equal candidates takes g ranks, each with 1/g of each."""
     m = totals.shape[1]
     shares = np.zeros((m, m))
-    above = np.stack([(totals > totals[:, [i]]) & ~_equal(totals, totals[:, [i]]) for i in range(m)], axis=1).sum(axis=2)
+    above = np.stack([(totals > totals[:, [i]]) & ~_equal(totals, totals[:, [i]]) for i in range(m)], axis=1).sum(
+        axis=2
+    )
     level = np.stack([_equal(totals, totals[:, [i]]) for i in range(m)], axis=1).sum(axis=2)
     for rank in range(m):
         covers = (above <= rank) & (rank < above + level)

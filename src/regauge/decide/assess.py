@@ -31,8 +31,13 @@ FIRM = 0.75
 # the values are too uncertain for a decision, whatever the weights are: the use of the confidence factor in SMAA-2.
 CONFIDENT = 0.75
 
-# Share of all weight that must lie on known values before "either" is said. Below it nobody can tell a tie from ignorance.
+# Share of all weight that must lie on known values before "either" is said: below it a tie cannot be told from
+# ignorance.
 KNOWN = 0.6
+
+# A difference on the scale of a criterion that can connect an answer to a project: a quarter of a level of experience,
+# or 15 % of step time. Smaller ones move the shares, and decide nothing by themselves.
+AHEAD = 0.05
 
 # Who ranks first at least half as often as the leader belongs to an "either".
 NEAR = 0.5
@@ -116,9 +121,7 @@ def assess(
     )
     eliminated = _by_candidate(judgements, ("no",))
     left = tuple(name for name in needs.candidates if name not in eliminated)
-    open_ = {
-        name: found for name, found in _by_candidate(judgements, ("partial", "unknown")).items() if name in left
-    }
+    open_ = {name: found for name, found in _by_candidate(judgements, ("partial", "unknown")).items() if name in left}
     confirmed = tuple(name for name in left if name not in open_)
     contenders = confirmed or left
     values = dict(evaluate(inputs, left))
@@ -126,7 +129,9 @@ def assess(
         if candidate in left:
             values[candidate, "performance"] = Value(candidate, "performance", low, high, ())
     stated = _weights(inputs, assumed)
-    result = _analyse(contenders, values, stated, bool(needs.weights.stated()), seed, count, full) if contenders else None
+    result = (
+        _analyse(contenders, values, stated, bool(needs.weights.stated()), seed, count, full) if contenders else None
+    )
     mean = stated / stated.sum()
     found = Assessment(
         choice="not_enough_evidence",
@@ -204,9 +209,9 @@ def _grounds(inputs: Inputs, found: Assessment) -> bool:
 
 
 def _ahead(found: Assessment, leader: str, rival: str, criterion: Criterion) -> bool:
-    """Whether the leader's value is never below and somewhere above the rival's."""
+    """Whether the leader's value is never below the rival's, and by `AHEAD` above it in the middle."""
     own, other = found.values[leader, criterion], found.values[rival, criterion]
-    return own.low >= other.high and own.low > other.low
+    return own.low >= other.high and own.middle - other.middle >= AHEAD
 
 
 def _answered(inputs: Inputs, found: Assessment, confirmed: bool) -> Assessment:

@@ -46,13 +46,13 @@ RELEVANT: Mapping[str, tuple[str, ...]] = {
 }
 SEVERAL_NODES = ("fault_tolerance", "sharded_checkpointing")
 
-# Community: the first dimension of each group that has an answer.
+# The questions about the people behind a framework.
 COMMUNITY = (
-    (DEVELOPED, "latest_version_released"),
-    ("pypi_download_rank",),
-    ("official_forum",),
-    ("stated_deprecation_policy",),
-    ("vendor_neutral_foundation",),
+    DEVELOPED,
+    "pypi_download_rank",
+    "official_forum",
+    "stated_deprecation_policy",
+    "vendor_neutral_foundation",
 )
 
 
@@ -161,23 +161,22 @@ def functions(inputs: Inputs, candidate: str) -> list[Part]:
     """The dimensions that the person wants, and those that matter for the kind of project and several nodes."""
     needs = inputs.needs
     relevant = RELEVANT[needs.kind] + (SEVERAL_NODES if (needs.hardware.nodes or 1) > 1 else ())
-    parts = [_fact_part(inputs, candidate, (name,), NICE_COUNTS) for name in needs.nice]
+    parts = [_fact_part(inputs, candidate, name, NICE_COUNTS) for name in needs.nice]
     rest = [name for name in dict.fromkeys(relevant) if name not in needs.nice]
-    return parts + [_fact_part(inputs, candidate, (name,), 1.0) for name in rest]
+    return parts + [_fact_part(inputs, candidate, name, 1.0) for name in rest]
 
 
 def community(inputs: Inputs, candidate: str) -> list[Part]:
     """Dated facts about the people behind a framework; never mixed with a measured figure."""
-    return [_fact_part(inputs, candidate, names, 1.0) for names in COMMUNITY]
+    return [_fact_part(inputs, candidate, name, 1.0) for name in COMMUNITY]
 
 
-def _fact_part(inputs: Inputs, candidate: str, dimensions: Sequence[str], weight: float) -> Part:
-    known = (answer_of(inputs.base, candidate, name) for name in dimensions)
-    fact = next((fact for fact in known if fact is not None), None)
+def _fact_part(inputs: Inputs, candidate: str, dimension: str, weight: float) -> Part:
+    fact = answer_of(inputs.base, candidate, dimension)
     if fact is None:
-        return Part(dimensions[0], *UNKNOWN, "", weight)
+        return Part(dimension, *UNKNOWN, "", weight)
     low, high = fact_value(fact, inputs.stale)
-    return Part(fact.dimension, low, high, fact.id, weight)
+    return Part(dimension, low, high, fact.id, weight)
 
 
 def fact_value(fact: Fact, stale: Collection[str] = ()) -> tuple[float, float]:

@@ -42,7 +42,7 @@ def migration_of(needs: Needs) -> tuple[Mapping[str, tuple[float, float, str]], 
 
 
 def _shares(path: Path, target: str) -> tuple[float, float] | None:
-    """Shares of the framework's lines that are automatic, and that have an equivalent; None if there are no such lines."""
+    """Shares of the framework's lines that are automatic, and that have an equivalent; None if there are no lines."""
     from regauge.decide.audit import audit_tree
 
     totals = audit_tree(path, target).totals

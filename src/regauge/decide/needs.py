@@ -315,7 +315,12 @@ def _fields_near(place: Path_) -> str:
     """The fields of the group that a wrong one stands in; only the near ones if there are some."""
     model: type[BaseModel] = Needs
     for part in place[:-1]:
-        kinds = {"hardware": Hardware, "team": Team, "existing_code": ExistingCode, "weights": Weights}
+        kinds: dict[str, type[BaseModel]] = {
+            "hardware": Hardware,
+            "team": Team,
+            "existing_code": ExistingCode,
+            "weights": Weights,
+        }
         model = kinds.get(str(part), model)
     names = list(model.model_fields)
     return ", ".join(difflib.get_close_matches(str(place[-1]), names, 3) or names)

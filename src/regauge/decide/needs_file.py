@@ -167,7 +167,7 @@ def _refuse_depth(text: str, file: str) -> None:
         if depth > DEEPEST or count > MOST_VALUES:
             raise BadNeeds(
                 "the needs are nested too deeply" if depth > DEEPEST else "the needs hold too many values",
-                where=f"{file}:{event.start_mark.line + 1}:{event.start_mark.column + 1}",
+                where=f"{file}:{mark.line + 1}:{mark.column + 1}" if (mark := event.start_mark) else file,
                 received=f"more than {DEEPEST} levels" if depth > DEEPEST else f"more than {MOST_VALUES} values",
                 why=_SHORT,
             )
@@ -229,7 +229,7 @@ class _Reader:
     def _scalar(self, node: yaml.Node, place: Path_) -> Any:
         if node.tag in _AS_WRITTEN:
             return node.value
-        if node.style is None and _SCIENTIFIC.fullmatch(node.value):
+        if isinstance(node, yaml.ScalarNode) and node.style is None and _SCIENTIFIC.fullmatch(node.value):
             return float(node.value)
         if node.tag not in _SCALARS:
             self._problem("a tag that NEEDS.yaml does not have", place, node.tag, "plain values", node)

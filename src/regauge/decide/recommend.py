@@ -1,7 +1,7 @@
 """From needs to a recommendation: collects the evidence, assesses, and says why, what against, and what is not known.
 
-    recommendation = recommend(read_needs(Path("NEEDS.yaml")), results=[Path("build")])
-    recommendation.choice, recommendation.reasons, recommendation.flips_if
+recommendation = recommend(read_needs(Path("NEEDS.yaml")), results=[Path("build")])
+recommendation.choice, recommendation.reasons, recommendation.flips_if
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ def _ranking(found: Assessment) -> tuple[Ranked, ...]:
 
 
 def _ranked(found: Assessment, name: str) -> Ranked:
-    values = {criterion: (found.values[name, criterion].low, found.values[name, criterion].high) for criterion in CRITERIA}
+    values = {
+        criterion: (found.values[name, criterion].low, found.values[name, criterion].high) for criterion in CRITERIA
+    }
     open_ = tuple(judgement.requirement.need for judgement in found.open.get(name, ()))
     if found.result is None or name not in found.contenders:
         return Ranked(name, 0.0, None, None, {}, (), values, open_)

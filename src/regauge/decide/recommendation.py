@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from regauge.decide.assess import Choice
 from regauge.decide.evidence import Evidence
-from regauge.decide.needs import Needs
+from regauge.decide.needs import Criterion, Needs
 from regauge.decide.stack import Stack
 
 FlipKind = Literal["weight", "measurement", "need", "fact"]
@@ -78,9 +78,9 @@ class Ranked:
     acceptability: float
     score: float | None
     confidence: float | None
-    central: Mapping[str, float]
+    central: Mapping[Criterion, float]
     ranks: tuple[float, ...]
-    values: Mapping[str, tuple[float, float]]
+    values: Mapping[Criterion, tuple[float, float]]
     open: tuple[str, ...] = ()
 
 
@@ -106,7 +106,7 @@ class Shift:
         shares: by candidate, one share for each factor.
     """
 
-    criterion: str
+    criterion: Criterion
     factors: tuple[float, ...]
     shares: Mapping[str, tuple[float, ...]]
 
@@ -141,7 +141,7 @@ class Recommendation:
     evidence: tuple[Evidence, ...]
     needs: Needs
     seed: int
-    weights: Mapping[str, float]
+    weights: Mapping[Criterion, float]
     weighted: bool
     known: float
     shifts: tuple[Shift, ...] = ()

@@ -1,10 +1,10 @@
 """Needs as questions to the fact base: which dimension each need asks for, and what the facts answer.
 
-    yes                      the candidate meets the need
-    no                       it is eliminated, with this fact
-    partial                  open: neither met nor refused, and a reason against
-    no fact, a fact of low confidence, a stale fact      open
-    'no' to actively_developed                           eliminated, whatever the needs are
+yes                      the candidate meets the need
+no                       it is eliminated, with this fact
+partial                  open: neither met nor refused, and a reason against
+no fact, a fact of low confidence, a stale fact      open
+'no' to actively_developed                           eliminated, whatever the needs are
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ SEVERAL_DEVICES = "parameter_sharding_in_core"
 # papers, a function that exists nowhere) are not an answer of one framework.
 COMMON_ANSWERS = ("safetensors_support", "zero_copy_exchange", "quantisation_library", "probabilistic_programming")
 COMMON_FRAMEWORKS = ("pytorch", "jax")
+
+# A question that a framework's facts may answer under another name: who has just released is developed.
+ALSO_ANSWERED_BY = {DEVELOPED: "latest_version_released"}
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,10 @@ def _device_dimension(device: str, system: str | None) -> str | None:
 
 
 def answer_of(base: FactBase, candidate: str, dimension: str) -> Fact | None:
-    """The fact that answers for a candidate: its own, or one about PyTorch and JAX together."""
+    """The fact that answers for a candidate: its own, one under another name, or one about PyTorch and JAX together."""
     own = base.get(candidate, dimension)
+    if own is None and dimension in ALSO_ANSWERED_BY:
+        own = base.get(candidate, ALSO_ANSWERED_BY[dimension])
     if own is None and candidate in COMMON_FRAMEWORKS and dimension in COMMON_ANSWERS:
         return base.get(COMMON, dimension)
     return own
@@ -117,7 +122,7 @@ def judge_all(
     found: list[Judgement] = []
     for candidate in candidates:
         ended = base.retired(candidate)
-        if ended is not None and ended.fact_id not in stale:
+        if ended is not None:
             found.append(Judgement(candidate, alive, "no", base.by_id(ended.fact_id)))
         else:
             found += [judge(base, candidate, requirement, stale) for requirement in asked]

@@ -17,13 +17,23 @@ from regauge.decide.criteria import FULL_FACTOR, Inputs, ratio_at, speed_value
 from regauge.decide.needs import CRITERIA, Criterion, Hardware, Needs, Team
 from regauge.decide.recommendation import Flip, Shift
 
-# Weights are followed over this many doublings, either way: a factor of 64, beyond which one criterion is all or nothing.
+# Weights are followed over this many doublings, either way: beyond a factor of 64 one criterion is all or nothing.
 DOUBLINGS = 6.0
 # First every half doubling is looked at, so that an answer that changes twice is not missed; then halved to this width.
 STEP = 0.5
 WIDTH = 0.01
 # Ratios of step times are followed to the ends of the scale of the performance criterion.
 RATIO_DOUBLINGS = math.log2(FULL_FACTOR)
+
+# What no project asks for as such: habits of a framework, and facts about the people behind it.
+NO_FEATURE_AREAS = ("community", "governance", "status")
+NO_FEATURES = (
+    "arrays_mutable_in_place",
+    "gradients_stored_on_parameters",
+    "implicit_global_rng",
+    "tf32_float32_matmul_by_default_on_nvidia",
+    "zero_dim_array_raises_float_width",
+)
 
 SHIFT_FACTORS = tuple(2.0 ** (power / 2) for power in range(-8, 9))
 
@@ -109,9 +119,7 @@ def _weighted(inputs: Inputs, criterion: Criterion, sign: int, seed: int, count:
     return answer
 
 
-def _weight_flip(
-    criterion: Criterion, before: float, after: float, change: tuple[float, Choice], stated: bool
-) -> Flip:
+def _weight_flip(criterion: Criterion, before: float, after: float, change: tuple[float, Choice], stated: bool) -> Flip:
     low, high = _figure(before), _figure(after)
     text = f"the weight of {criterion} goes from {low} to {high}"
     if not stated:
@@ -120,7 +128,7 @@ def _weight_flip(
 
 
 def _measurements(inputs: Inputs, found: Assessment, seed: int, count: int) -> Iterator[Flip]:
-    """Another ratio of step times: of JAX over PyTorch, from the measured one or, if there is none, from equal times."""
+    """Another ratio of step times, JAX over PyTorch: from the measured one or, if there is none, from equal times."""
     sides = [name for name in ev.MEASURED.values() if name in found.contenders]
     if len(sides) < 2 or found.weights["performance"] == 0:
         return
@@ -162,14 +170,28 @@ def _facts(inputs: Inputs, found: Assessment, seed: int, count: int) -> Iterator
 
 
 def _needs(inputs: Inputs, found: Assessment, seed: int, count: int) -> Iterator[Flip]:
-    for subject, text, changed in (*_removals(inputs.needs), *_additions(inputs, found)):
-        tried = assess(replace(inputs, needs=changed), seed, None, count, full=False)
-        if tried.contenders and tried.choice != found.choice:
-            before, after = ("stated", "dropped") if text.endswith("is dropped") else ("not stated", "needed")
-            yield Flip("need", text, subject, before, after, 1.0, tried.choice)
+    for subject, changed in _removals(inputs.needs):
+        choice = _answer(inputs, changed, seed, count)
+        if choice not in (None, found.choice):
+            yield Flip("need", f"{subject} is dropped", subject, "stated", "dropped", 1.0, choice)
+    added: dict[Choice, list[str]] = {}
+    for name, changed in _additions(inputs, found):
+        choice = _answer(inputs, changed, seed, count)
+        if choice not in (None, found.choice):
+            added.setdefault(choice, []).append(name)
+    for choice, names in added.items():
+        listed = ", ".join(names)
+        text = f"one more need, any of: {listed}"
+        yield Flip("need", text, f"must: {names[0]}", "not stated", "needed", 1.0, choice)
 
 
-def _removals(needs: Needs) -> Iterator[tuple[str, str, Needs]]:
+def _answer(inputs: Inputs, needs: Needs, seed: int, count: int) -> Choice | None:
+    """The answer to other needs; None if they leave no candidate."""
+    tried = assess(replace(inputs, needs=needs), seed, None, count, full=False)
+    return tried.choice if tried.contenders else None
+
+
+def _removals(needs: Needs) -> Iterator[tuple[str, Needs]]:
     hardware, team = needs.hardware, needs.team
     for name in needs.must:
         left = tuple(other for other in needs.must if other != name)
@@ -198,19 +220,20 @@ def _hardware(hardware: Hardware, **changes: object) -> Hardware:
     return hardware.model_copy(update=changes)
 
 
-def _dropped(subject: str, needs: Needs, **changes: object) -> tuple[str, str, Needs]:
-    return subject, f"{subject} is dropped", needs.model_copy(update=changes)
+def _dropped(subject: str, needs: Needs, **changes: object) -> tuple[str, Needs]:
+    return subject, needs.model_copy(update=changes)
 
 
-def _additions(inputs: Inputs, found: Assessment) -> Iterator[tuple[str, str, Needs]]:
-    """A need more, of the dimensions that tell the candidates apart: some have it, some do not."""
+def _additions(inputs: Inputs, found: Assessment) -> Iterator[tuple[str, Needs]]:
+    """A need more, of the features that tell the candidates apart: some have it, some do not."""
     base, needs = inputs.base, inputs.needs
     for name in base.dimensions():
         facts = [fact for candidate in found.values_of() if (fact := base.get(candidate, name)) is not None]
         answers = {fact.value for fact in facts if fact.confidence != "low"}
         if name in needs.must or "yes" not in answers or not answers & {"no", "partial"}:
             continue
-        yield f"must: {name}", f"must: {name} is needed", needs.model_copy(update={"must": (*needs.must, name)})
+        if name not in NO_FEATURES and not any(fact.area in NO_FEATURE_AREAS for fact in facts):
+            yield name, needs.model_copy(update={"must": (*needs.must, name)})
 
 
 def _figure(value: float) -> str:
