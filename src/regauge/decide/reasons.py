@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from regauge.decide.assess import Assessment
 from regauge.decide.criteria import Inputs, Part, Value
+from regauge.decide.fact_words import FRAMEWORKS
 from regauge.decide.needs import CRITERIA, Criterion
 from regauge.decide.recommendation import Reason
 
@@ -37,16 +38,16 @@ def reasons_of(inputs: Inputs, found: Assessment) -> tuple[tuple[Reason, ...], t
 def _met(found: Assessment, leader: str) -> Iterator[Reason]:
     for judgement in found.judgements:
         if judgement.candidate == leader and judgement.answer == "yes" and judgement.fact is not None:
-            text = f"{leader} is shown to meet {judgement.requirement.need}"
+            text = f"{FRAMEWORKS[leader]} is shown to meet {judgement.requirement.need}"
             yield Reason(text, leader, (judgement.fact.id,))
 
 
 def _open(found: Assessment, leader: str) -> Iterator[Reason]:
     for judgement in found.open.get(leader, ()):
         if judgement.fact is not None:
-            text = f"{leader} meets {judgement.requirement.need} in part only"
+            text = f"{FRAMEWORKS[leader]} meets {judgement.requirement.need} in part only"
             if judgement.note:
-                text = f"a doubtful fact about {leader} leaves {judgement.requirement.need} open"
+                text = f"a doubtful fact about {FRAMEWORKS[leader]} leaves {judgement.requirement.need} open"
             yield Reason(text, leader, (judgement.fact.id,))
 
 
@@ -68,8 +69,10 @@ def _criterion(found: Assessment, leader: str, rival: str, criterion: Criterion)
     ahead = own.middle > other.middle
     values = f"{_bounds(own)} against {_bounds(other)}"
     if ahead:
-        return Reason(f"{leader} is ahead of {rival} in {criterion}: {values}", leader, evidence)
-    return Reason(f"{leader} is behind {rival} in {criterion}: {values}", leader, evidence)
+        return Reason(
+            f"{FRAMEWORKS[leader]} is ahead of {FRAMEWORKS[rival]} in {criterion}: {values}", leader, evidence
+        )
+    return Reason(f"{FRAMEWORKS[leader]} is behind {FRAMEWORKS[rival]} in {criterion}: {values}", leader, evidence)
 
 
 def _rests(value: Value) -> bool:
@@ -99,7 +102,7 @@ def _missing(inputs: Inputs, found: Assessment, leader: str) -> Iterator[Reason]
         if part.evidence and part.high < 1:
             lacks = "lacks" if part.high == 0 else "has only in part"
             why = "which was wanted" if part.what in stated else "which matters for this kind of project"
-            yield Reason(f"{leader} {lacks} {part.what}, {why}", leader, (part.evidence,))
+            yield Reason(f"{FRAMEWORKS[leader]} {lacks} {part.what}, {why}", leader, (part.evidence,))
 
 
 def _ended(inputs: Inputs) -> Iterator[Reason]:
@@ -111,4 +114,4 @@ def _ended(inputs: Inputs) -> Iterator[Reason]:
         if ended is None:
             continue
         successor = ended.successor or "none was named"
-        yield Reason(f"{name} has ended ({ended.date}), successor: {successor}", name, (ended.fact_id,))
+        yield Reason(f"{FRAMEWORKS[name]} has ended ({ended.date}), successor: {successor}", name, (ended.fact_id,))

@@ -17,6 +17,7 @@ from regauge.decide import facts
 from regauge.decide.acceptability import DRAWS
 from regauge.decide.assess import Assessment, assess
 from regauge.decide.criteria import Inputs
+from regauge.decide.fact_words import FRAMEWORKS
 from regauge.decide.facts import FactBase
 from regauge.decide.migration import migration_of
 from regauge.decide.needs import CRITERIA, Needs
@@ -194,11 +195,11 @@ def _stated(needs: Needs) -> list[ev.Evidence]:
     rows = []
     for name in needs.candidates:
         level = needs.team.experience.get(name)
-        claim = f"the team's experience with {name}: {level} of 5"
+        claim = f"the team's experience with {FRAMEWORKS[name]}: {level} of 5"
         if level is None:
-            claim = f"experience with {name} is not among what was named, and counts as none"
+            claim = f"experience with {FRAMEWORKS[name]} is not among what was named, and counts as none"
         rows.append(ev.stated(f"team.experience.{name}", claim, float(level or 0), "of 5"))
     if needs.existing_code is not None:
         framework = needs.existing_code.framework
-        rows.append(ev.stated("existing_code.framework", f"the existing code uses {framework}", framework))
+        rows.append(ev.stated("existing_code.framework", f"the existing code uses {FRAMEWORKS[framework]}", framework))
     return rows

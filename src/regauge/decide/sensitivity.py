@@ -14,6 +14,7 @@ from dataclasses import replace
 from regauge.decide import evidence as ev
 from regauge.decide.assess import Assessment, Assumptions, Choice, assess
 from regauge.decide.criteria import FULL_FACTOR, Inputs, ratio_at, speed_value
+from regauge.decide.fact_words import FRAMEWORKS
 from regauge.decide.needs import CRITERIA, Criterion, Hardware, Needs, Team
 from regauge.decide.recommendation import Flip, Shift
 
@@ -166,7 +167,9 @@ def _facts(inputs: Inputs, found: Assessment, seed: int, count: int) -> Iterator
         choice = assess(inputs, seed, Assumptions(met=met), count, full=False).choice
         if choice != found.choice:
             needs = ", ".join(judgement.requirement.need for judgement in judgements)
-            yield Flip("fact", f"{name} is shown to meet {needs}", name, "open", "met", float(len(met)), choice)
+            yield Flip(
+                "fact", f"{FRAMEWORKS[name]} is shown to meet {needs}", name, "open", "met", float(len(met)), choice
+            )
 
 
 def _needs(inputs: Inputs, found: Assessment, seed: int, count: int) -> Iterator[Flip]:

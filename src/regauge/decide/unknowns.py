@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from regauge.decide import evidence as ev
 from regauge.decide.assess import Assessment
 from regauge.decide.criteria import Inputs
+from regauge.decide.fact_words import FRAMEWORKS
 from regauge.decide.recommendation import Unknown
 
 
@@ -31,10 +32,15 @@ def _measurements(inputs: Inputs, found: Assessment) -> Iterator[Unknown]:
         answered = {t.framework for t in inputs.timings if ev.in_scope(t, question)}
         if measured and not answered.issuperset(measured):
             where = f"on a machine with {question.device}"
-            yield Unknown(f"how fast {question.task} is on {question.device}", ev.command_for(question), where)
+            text = f"how fast inference is on {question.device}"
+            if question.task == "train":
+                text = f"how fast a training step is on {question.device}"
+            yield Unknown(text, ev.command_for(question), where)
     for name in found.values_of():
         if questions and name not in ev.MEASURED.values():
-            yield Unknown(f"how fast {name} is", "regauge measures PyTorch and JAX; measure it by other means")
+            yield Unknown(
+                f"how fast {FRAMEWORKS[name]} is", "regauge measures PyTorch and JAX; measure it by other means"
+            )
 
 
 def _needs(inputs: Inputs, found: Assessment) -> Iterator[Unknown]:
@@ -48,11 +54,11 @@ def _facts(found: Assessment) -> Iterator[Unknown]:
         for judgement in judgements:
             need, fact = judgement.requirement.need, judgement.fact
             if fact is None:
-                text = f"whether {name} meets {need}: no fact says so"
+                text = f"whether {FRAMEWORKS[name]} meets {need}: no fact says so"
             elif judgement.note:
-                text = f"whether {name} meets {need}: {fact.id} does not decide it, {judgement.note}"
+                text = f"whether {FRAMEWORKS[name]} meets {need}: {fact.id} does not decide it, {judgement.note}"
             else:
-                text = f"whether {name} meets {need} well enough: {fact.id} says in part"
+                text = f"whether {FRAMEWORKS[name]} meets {need} well enough: {fact.id} says in part"
             yield Unknown(text, f"regauge facts {judgement.requirement.dimension}")
 
 
@@ -65,6 +71,6 @@ def _stated(inputs: Inputs, found: Assessment) -> Iterator[Unknown]:
         for name in found.values_of():
             if name != code.framework and name not in inputs.migration:
                 settle = "name existing_code.path" if code.path is None else f"regauge audit {code.path}"
-                yield Unknown(f"what moving the existing code to {name} costs", settle)
+                yield Unknown(f"what moving the existing code to {FRAMEWORKS[name]} costs", settle)
     if not needs.weights.stated():
         yield Unknown("what counts how much: every weighting was taken as equally likely", "name weights")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from regauge.decide.assess import FIRM
 from regauge.decide.evidence import Evidence
 from regauge.decide.fact_words import translated
 from regauge.decide.needs import Criterion
@@ -65,7 +66,7 @@ ROLES = {
     "testing": N_("testing"),
 }
 # By plain text, as it is found inside a sentence.
-_LABELS: dict[str, str] = {**CRITERIA}
+_LABELS: dict[str, str] = dict(CRITERIA.items())
 _WORDS = re.compile(rf"(?<![\w.])({'|'.join(CRITERIA)})(?![\w.])")
 
 
@@ -102,6 +103,9 @@ def _answer(recommendation: Recommendation) -> str:
         "known": percent(recommendation.known),
         "names": _(", ").join(name_of(row.candidate) for row in rows),
     }
+    if recommendation.choice == "either" and leader.acceptability >= FIRM:
+        text = _("Either fits ({names}): {name} leads, but only by facts about frameworks in general")
+        return text.format(**values)
     if recommendation.choice == "either":
         return _("Either fits ({names}): what is known does not set one apart for this project").format(**values)
     if not recommendation.firm and len(rows) == 1:
