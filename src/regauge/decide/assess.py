@@ -71,8 +71,8 @@ class Assessment:
         values: by candidate and criterion.
         result: SMAA-2 over the contenders, in their order.
         weights: the mean weight of each criterion, sum 1.
-        known: share of all weight on known values, of the two contenders that rank first most often.
-        grounds: whether something connects the leader to this project (`_grounds`).
+        known: share of all weight on known values, of the two contenders that rank first most often: the lower one.
+        ahead_of: contenders from whom something of this project sets the leader apart.
     """
 
     choice: Choice
@@ -84,7 +84,15 @@ class Assessment:
     result: Acceptability | None
     weights: Mapping[Criterion, float]
     known: float
-    grounds: bool
+    ahead_of: tuple[str, ...]
+
+    @property
+    def grounds(self) -> bool:
+        """Whether something connects the leader to this project, against every rival (`_ahead_of`)."""
+        leader, *rivals = self.leaders
+        if not rivals:  # it has met what the others were not shown to meet
+            return any(judgement.candidate == leader and judgement.answer == "yes" for judgement in self.judgements)
+        return set(rivals) <= set(self.ahead_of)
 
     def share(self, candidate: str) -> float:
         """First-rank acceptability of a candidate; 0 for one that cannot be chosen."""
@@ -102,10 +110,13 @@ class Assessment:
         return tuple(sorted(self.contenders, key=lambda name: (-round(self.share(name), 6), name)))
 
     @property
-    def front(self) -> tuple[str, ...]:
-        """The leader and who ranks first at least `NEAR` times as often."""
-        best = self.share(self.leaders[0]) if self.contenders else 0.0
-        return tuple(name for name in self.leaders if self.share(name) >= NEAR * best)
+    def between(self) -> tuple[str, ...]:
+        """Whom an open answer is about: the leader, who is near to it, and from whom nothing sets it apart."""
+        if not self.contenders:
+            return ()
+        leader, *rivals = self.leaders
+        near = NEAR * self.share(leader)
+        return (leader, *(name for name in rivals if self.share(name) >= near or name not in self.ahead_of))
 
 
 def assess(
@@ -143,7 +154,7 @@ def assess(
         result=result,
         weights=dict(zip(CRITERIA, mean.tolist(), strict=True)),
         known=0.0,
-        grounds=False,
+        ahead_of=(),
     )
     return _answered(inputs, found, bool(confirmed))
 
@@ -188,24 +199,21 @@ def _analyse(
     return analyse(drawn, points.weights(weights, STATED_SHAPE if stated else UNKNOWN_SHAPE), full)
 
 
-def _grounds(inputs: Inputs, found: Assessment) -> bool:
-    """Whether something connects the leader to this project, so that it is not facts about frameworks in general that
-    decide alone.
+def _ahead_of(inputs: Inputs, found: Assessment) -> tuple[str, ...]:
+    """The rivals from whom something of this project sets the leader apart, so that it is not facts about frameworks in
+    general that decide alone.
 
-    Against every other contender that is a stated or measured value that sets the leader ahead for certain, a wanted
-    dimension, or, once the person has said what counts, any known difference. A leader without rivals has met what the
-    others were not shown to meet.
+    That is a stated or measured value that puts the leader ahead for certain, a wanted dimension, or, once the person
+    has said what counts, any known difference.
     """
     leader, *rivals = found.leaders
-    if not rivals:
-        return any(judgement.candidate == leader and judgement.answer == "yes" for judgement in found.judgements)
     own: tuple[Criterion, ...] = ("performance", "migration", "learning")
     if inputs.needs.nice:
         own = (*own, "functions")
     if inputs.needs.weights.stated():
         own = CRITERIA
     own = tuple(criterion for criterion in own if found.weights[criterion] > 0)
-    return all(any(_ahead(found, leader, rival, criterion) for criterion in own) for rival in rivals)
+    return tuple(name for name in rivals if any(_ahead(found, leader, name, criterion) for criterion in own))
 
 
 def _ahead(found: Assessment, leader: str, rival: str, criterion: Criterion) -> bool:
@@ -222,23 +230,23 @@ def _answered(inputs: Inputs, found: Assessment, confirmed: bool) -> Assessment:
     best = found.contenders.index(leaders[0])
     firm = found.share(leaders[0]) >= FIRM and float(found.result.confidence[best]) >= CONFIDENT
     choice: Choice
-    grounds = _grounds(inputs, found)
-    if firm and grounds:
+    found = replace(found, known=known, ahead_of=_ahead_of(inputs, found))
+    if firm and found.grounds:
         choice = _as_choice(leaders[0])
     elif len(leaders) > 1 and known >= KNOWN:
         choice = "either"
     else:
         choice = "not_enough_evidence"
-    return replace(found, choice=choice, known=known, grounds=grounds)
+    return replace(found, choice=choice)
 
 
 def _known(found: Assessment, pair: tuple[str, ...]) -> float:
-    """Weight on what is known of these candidates: a value of width w is known to the share 1 - w."""
+    """Weight on what is known of a candidate, the lower of the two: a value of width w is known to the share 1 - w."""
     shares = [
-        weight * (1 - sum(found.values[name, criterion].width for name in pair) / len(pair))
-        for criterion, weight in found.weights.items()
+        sum(weight * (1 - found.values[name, criterion].width) for criterion, weight in found.weights.items())
+        for name in pair
     ]
-    return float(sum(shares))
+    return float(min(shares))
 
 
 def _as_choice(candidate: str) -> Choice:

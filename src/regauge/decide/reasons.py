@@ -10,8 +10,8 @@ from regauge.decide.fact_words import FRAMEWORKS
 from regauge.decide.needs import CRITERIA, Criterion
 from regauge.decide.recommendation import Reason
 
-# A difference of weight times value below this moves no share that is shown; it is not worth a sentence.
-WORTH_SAYING = 0.005
+# A difference of weight times value below this hardly moves a share: it is not worth a sentence.
+WORTH_SAYING = 0.02
 
 
 def reasons_of(inputs: Inputs, found: Assessment) -> tuple[tuple[Reason, ...], tuple[Reason, ...]]:
@@ -22,7 +22,7 @@ def reasons_of(inputs: Inputs, found: Assessment) -> tuple[tuple[Reason, ...], t
     """
     leader, *rivals = found.leaders
     for_, against = [*_met(found, leader)], [*_open(found, leader)]
-    for rival in rivals[:1] or _open_rivals(found):
+    for rival in rivals or _open_rivals(found):
         for criterion in CRITERIA:
             difference = found.weights[criterion] * _gap(found, leader, rival, criterion)
             if abs(difference) < WORTH_SAYING:

@@ -79,6 +79,7 @@ def recommend(
         weights=found.weights,
         weighted=bool(needs.weights.stated()),
         known=round(found.known, 4),
+        between=found.between,
         shifts=shifts_of(inputs, found, seed, count) if sensitivity else (),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )

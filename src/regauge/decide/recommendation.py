@@ -126,7 +126,8 @@ class Recommendation:
         evidence: everything that was used, and measurements that were out of scope (`Evidence.counts` is false).
         needs: what was asked; `seed` of the draws.
         weights: mean weight of each criterion, sum 1; `weighted` says whether the person gave them.
-        known: share of all weight that lies on known values of the two leaders.
+        known: share of all weight that lies on known values, of the less known of the two leaders.
+        between: whom an answer that is not firm is about, the leader first.
         shifts: the sensitivity chart.
     """
 
@@ -144,6 +145,7 @@ class Recommendation:
     weights: Mapping[Criterion, float]
     weighted: bool
     known: float
+    between: tuple[str, ...] = ()
     shifts: tuple[Shift, ...] = ()
     created: str = ""
 

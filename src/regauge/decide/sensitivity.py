@@ -136,16 +136,18 @@ def _measurements(inputs: Inputs, found: Assessment, seed: int, count: int) -> I
     torch, jax = found.values["pytorch", "performance"], found.values["jax", "performance"]
     measured = torch.width < 1 and jax.width < 1
     start = ratio_at(jax.middle) / ratio_at(torch.middle) if measured else 1.0
+    present = found.choice
+    if not measured:
+        present = _with_ratio(inputs, found, 1.0, seed, count)
+        if present != found.choice:
+            text = "both take the same time once they are measured"
+            yield Flip("measurement", text, "jax/pytorch", "not measured", "1", 0.0, present)
     for sign in (1, -1):
 
         def answer(doublings: float, sign: int = sign) -> Choice:
-            return _with_ratio(inputs, start * 2.0 ** (sign * doublings), seed, count)
+            return _with_ratio(inputs, found, start * 2.0 ** (sign * doublings), seed, count)
 
-        equal = answer(0.0)
-        if not measured and equal != found.choice:
-            text = "both take the same time once they are measured"
-            yield Flip("measurement", text, "jax/pytorch", "not measured", "1", 0.0, equal)
-        change = first_change(answer, equal if not measured else found.choice, RATIO_DOUBLINGS)
+        change = first_change(answer, present, RATIO_DOUBLINGS)
         if change is not None and change[1] != found.choice:
             after = _figure(start * 2.0 ** (sign * change[0]))
             before = _figure(start) if measured else "not measured"
@@ -153,11 +155,16 @@ def _measurements(inputs: Inputs, found: Assessment, seed: int, count: int) -> I
             yield Flip("measurement", text, "jax/pytorch", before, after, round(change[0], 1), change[1])
 
 
-def _with_ratio(inputs: Inputs, ratio: float, seed: int, count: int) -> Choice:
-    # Both stand equally far from the middle of the scale, so that neither runs out of it first.
-    half = math.sqrt(ratio)
-    bounds = {"pytorch": (speed_value(1 / half),) * 2, "jax": (speed_value(half),) * 2}
-    return assess(inputs, seed, Assumptions(performance=bounds), count, full=False).choice
+def _with_ratio(inputs: Inputs, found: Assessment, ratio: float, seed: int, count: int) -> Choice:
+    """The answer if JAX took `ratio` times as long; PyTorch and the width of JAX's interval stay, if they are known."""
+    torch, jax = found.values["pytorch", "performance"], found.values["jax", "performance"]
+    known = torch.width < 1 and jax.width < 1
+    low, high = (torch.low, torch.high) if known else (0.5, 0.5)
+    middle = speed_value(ratio * ratio_at((low + high) / 2))
+    half = jax.width / 2 if known else 0.0
+    moved = (max(0.0, middle - half), min(1.0, middle + half))
+    assumed = Assumptions(performance={"pytorch": (low, high), "jax": moved})
+    return assess(inputs, seed, assumed, count, full=False).choice
 
 
 def _facts(inputs: Inputs, found: Assessment, seed: int, count: int) -> Iterator[Flip]:
@@ -176,7 +183,8 @@ def _needs(inputs: Inputs, found: Assessment, seed: int, count: int) -> Iterator
     for subject, changed in _removals(inputs.needs):
         choice = _answer(inputs, changed, seed, count)
         if choice not in (None, found.choice):
-            yield Flip("need", f"{subject} is dropped", subject, "stated", "dropped", 1.0, choice)
+            size = float(len(inputs.needs.candidates) - len(changed.candidates)) or 1.0
+            yield Flip("need", f"{subject} is dropped", subject, "stated", "dropped", size, choice)
     added: dict[Choice, list[str]] = {}
     for name, changed in _additions(inputs, found):
         choice = _answer(inputs, changed, seed, count)
@@ -217,6 +225,12 @@ def _removals(needs: Needs) -> Iterator[tuple[str, Needs]]:
         yield _dropped("existing_code", needs, existing_code=None)
     if needs.timeline_weeks is not None:
         yield _dropped("timeline_weeks", needs, timeline_weeks=None)
+
+    others = tuple(name for name in needs.candidates if name not in ev.MEASURED.values())
+    for names in dict.fromkeys([*((name,) for name in needs.candidates), others]):
+        remaining = tuple(name for name in needs.candidates if name not in names)
+        if names and remaining:
+            yield _dropped(f"candidates: {', '.join(names)}", needs, candidates=remaining)
 
 
 def _hardware(hardware: Hardware, **changes: object) -> Hardware:

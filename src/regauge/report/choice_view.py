@@ -101,7 +101,7 @@ def _answer(recommendation: Recommendation) -> str:
         "name": name_of(leader.candidate),
         "share": percent(leader.acceptability),
         "known": percent(recommendation.known),
-        "names": _(", ").join(name_of(row.candidate) for row in rows),
+        "names": _(", ").join(name_of(name) for name in recommendation.between),
     }
     if recommendation.choice == "either" and leader.acceptability >= FIRM:
         text = _("Either fits ({names}): {name} leads, but only by facts about frameworks in general")
