@@ -26,8 +26,8 @@ from scipy.stats import qmc
 
 Floats = NDArray[np.float64]
 
-# Draws of one analysis, a power of two as Sobol points need it. Scrambled Sobol points of this number give shares
-# that differ by less than 0.005 between seeds (measured: docs/choosing.md), well below every threshold that is read.
+# Draws of one analysis, a power of two as Sobol points need it. Between seeds shares differ by less than 0.01
+# (`tests/decide/test_acceptability.py`): far less than separates the thresholds that are read.
 DRAWS = 8192
 
 # Shape of the gamma variables that weights are made of. 1 gives the uniform distribution on the simplex. 16 spreads a

@@ -131,7 +131,7 @@ def assess(
         for judgement in judge_all(inputs.base, needs.candidates, requirements, inputs.stale)
     )
     eliminated = _by_candidate(judgements, ("no",))
-    left = tuple(name for name in needs.candidates if name not in eliminated)
+    left = tuple(name for name in needs.candidates if name in CANDIDATES and name not in eliminated)
     open_ = {name: found for name, found in _by_candidate(judgements, ("partial", "unknown")).items() if name in left}
     confirmed = tuple(name for name in left if name not in open_)
     contenders = confirmed or left

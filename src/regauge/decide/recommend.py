@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from regauge.decide import evidence as ev
 from regauge.decide import facts
 from regauge.decide.acceptability import DRAWS
 from regauge.decide.assess import Assessment, assess
+from regauge.decide.community import CLAIMS
 from regauge.decide.criteria import Inputs
 from regauge.decide.fact_words import FRAMEWORKS
-from regauge.decide.facts import FactBase
+from regauge.decide.facts import Fact, FactBase
 from regauge.decide.migration import migration_of
 from regauge.decide.needs import CRITERIA, Needs
 from regauge.decide.reasons import reasons_of
@@ -85,12 +87,16 @@ def recommend(
     )
 
 
+# A claim about reinforcement learning means nothing to other projects.
+RL_CLAIM = "vendor_claim_rl_speedup"
+
+
+@dataclass(frozen=True)
 class _Checked:
     """Which facts the stored checks confirm and contradict."""
 
-    def __init__(self, confirmed: frozenset[str], stale: frozenset[str]) -> None:
-        self.confirmed = confirmed
-        self.stale = stale
+    confirmed: frozenset[str]
+    stale: frozenset[str]
 
 
 def _checked_facts(results: Iterable[Path]) -> _Checked:
@@ -185,10 +191,23 @@ def _evidence(
     rows = [ev.of_fact(by_id[id], known.confirmed, inputs.stale) for id in sorted(ids) if id in by_id]
     rows += [item for item in _stated(inputs.needs) if item.id in ids]
     rows += [item for item in audits if item.id in ids]
+    rows += [_claim(fact, known) for fact in _claims(inputs, found)]
     questions = ev.questions_of(inputs.needs)
     for timing in inputs.timings:
         rows.append(ev.of_timing(timing, any(ev.in_scope(timing, question) for question in questions)))
     return tuple(rows)
+
+
+def _claims(inputs: Inputs, found: Assessment) -> list[Fact]:
+    """What vendors say about speed: shown, because a reader will have met it, and never used."""
+    dimensions = [name for name in CLAIMS if name != RL_CLAIM or inputs.needs.kind == "control"]
+    known = (inputs.base.get(name, dimension) for name in found.values_of() for dimension in dimensions)
+    return [fact for fact in known if fact is not None]
+
+
+def _claim(fact: Fact, known: _Checked) -> ev.Evidence:
+    limits = "a claim, not a measurement: it counts for nothing here"
+    return replace(ev.of_fact(fact, known.confirmed, known.stale), counts=False, limits=limits)
 
 
 def _stated(needs: Needs) -> list[ev.Evidence]:

@@ -72,12 +72,12 @@ def shifts_of(inputs: Inputs, found: Assessment, seed: int, count: int) -> tuple
     return tuple(rows)
 
 
-def first_change(answer: Answer, present: Choice, limit: float) -> tuple[float, Choice] | None:
-    """The smallest x in (0, limit] at which ``answer(x)`` is not `present`, to `WIDTH`, and what it is there.
+def first_change(answer: Answer, present: Choice, limit: float, start: float = 0.0) -> tuple[float, Choice] | None:
+    """The smallest x in (start, limit] at which ``answer(x)`` is not `present`, to `WIDTH`, and what it is there.
 
     Looked for in steps, then by bisection between the last step that holds and the first that does not.
     """
-    held, x = 0.0, 0.0
+    held, x = start, start
     while x < limit:
         x = min(x + STEP, limit)
         if answer(x) != present:
@@ -93,6 +93,14 @@ def first_change(answer: Answer, present: Choice, limit: float) -> tuple[float, 
         else:
             changed = middle
     return changed, answer(changed)
+
+
+def changes(answer: Answer, present: Choice, limit: float) -> Iterator[tuple[float, Choice]]:
+    """Every change from 0 to `limit`, one after the other."""
+    change = first_change(answer, present, limit)
+    while change is not None:
+        yield change
+        change = first_change(answer, change[1], limit, change[0])
 
 
 def _weights(inputs: Inputs, found: Assessment, seed: int, count: int) -> Iterator[Flip]:
@@ -147,12 +155,12 @@ def _measurements(inputs: Inputs, found: Assessment, seed: int, count: int) -> I
         def answer(doublings: float, sign: int = sign) -> Choice:
             return _with_ratio(inputs, found, start * 2.0 ** (sign * doublings), seed, count)
 
-        change = first_change(answer, present, RATIO_DOUBLINGS)
-        if change is not None and change[1] != found.choice:
-            after = _figure(start * 2.0 ** (sign * change[0]))
-            before = _figure(start) if measured else "not measured"
-            text = f"JAX is measured to take {after} times as long as PyTorch"
-            yield Flip("measurement", text, "jax/pytorch", before, after, round(change[0], 1), change[1])
+        for doublings, choice in changes(answer, present, RATIO_DOUBLINGS):
+            if choice != found.choice:
+                after = _figure(start * 2.0 ** (sign * doublings))
+                before = _figure(start) if measured else "not measured"
+                text = f"JAX is measured to take {after} times as long as PyTorch"
+                yield Flip("measurement", text, "jax/pytorch", before, after, round(doublings, 1), choice)
 
 
 def _with_ratio(inputs: Inputs, found: Assessment, ratio: float, seed: int, count: int) -> Choice:
@@ -180,11 +188,11 @@ def _facts(inputs: Inputs, found: Assessment, seed: int, count: int) -> Iterator
 
 
 def _needs(inputs: Inputs, found: Assessment, seed: int, count: int) -> Iterator[Flip]:
-    for subject, changed in _removals(inputs.needs):
+    for subject, changed in _removals(inputs.needs, found.choice):
         choice = _answer(inputs, changed, seed, count)
         if choice not in (None, found.choice):
             size = float(len(inputs.needs.candidates) - len(changed.candidates)) or 1.0
-            yield Flip("need", f"{subject} is dropped", subject, "stated", "dropped", size, choice)
+            yield Flip("need", f"without {subject}", subject, "stated", "dropped", size, choice)
     added: dict[Choice, list[str]] = {}
     for name, changed in _additions(inputs, found):
         choice = _answer(inputs, changed, seed, count)
@@ -202,7 +210,7 @@ def _answer(inputs: Inputs, needs: Needs, seed: int, count: int) -> Choice | Non
     return tried.choice if tried.contenders else None
 
 
-def _removals(needs: Needs) -> Iterator[tuple[str, Needs]]:
+def _removals(needs: Needs, choice: Choice) -> Iterator[tuple[str, Needs]]:
     hardware, team = needs.hardware, needs.team
     for name in needs.must:
         left = tuple(other for other in needs.must if other != name)
@@ -226,8 +234,9 @@ def _removals(needs: Needs) -> Iterator[tuple[str, Needs]]:
     if needs.timeline_weeks is not None:
         yield _dropped("timeline_weeks", needs, timeline_weeks=None)
 
-    others = tuple(name for name in needs.candidates if name not in ev.MEASURED.values())
-    for names in dict.fromkeys([*((name,) for name in needs.candidates), others]):
+    # Candidates that nobody can measure here keep an answer open; without the choice itself the answer is another anyway.
+    others = tuple(name for name in needs.candidates if name not in (choice, *ev.MEASURED.values()))
+    for names in dict.fromkeys([*((name,) for name in others), others]):
         remaining = tuple(name for name in needs.candidates if name not in names)
         if names and remaining:
             yield _dropped(f"candidates: {', '.join(names)}", needs, candidates=remaining)
