@@ -41,7 +41,7 @@ def test_three_specialists_share_the_simplex() -> None:
 
 @pytest.mark.parametrize(("low", "high", "share"), [(0.25, 0.25, 0.75), (0.0, 0.5, 0.75), (0.0, 1.0, 0.5)])
 def test_uncertain_values(low: float, high: float, share: float) -> None:
-    """One criterion: a value uniform in [0, 1] exceeds 1/4 with 3/4, one uniform in [0, 1/2] with 3/4, its like with 1/2."""
+    """One criterion: a value uniform in [0, 1] exceeds 1/4, or one uniform in [0, 1/2], with probability 3/4."""
     points = draw(1, 2, 1, DRAWS)
     values = points.values(np.array([[0.0], [low]]), np.array([[1.0], [high]]))
     found = analyse(values, points.weights(np.ones(1), UNKNOWN_SHAPE))

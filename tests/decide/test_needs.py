@@ -58,8 +58,8 @@ def test_one_problem_names_line_field_what_was_read_and_what_is_allowed() -> Non
     error = refusal("name: x\nkind: vison\n")
     assert error.where == "NEEDS.yaml:2"
     assert error.details == (
-        "NEEDS.yaml:2:1 kind: not one of the allowed values; read: vison; allowed: vision, language, speech, control, "
-        "science, generative, recommendation, other",
+        "NEEDS.yaml:2:1, field kind: not one of the allowed values; read: vison; "
+        "allowed: vision, language, speech, control, science, generative, recommendation, other",
     )
 
 
@@ -67,60 +67,66 @@ def test_one_problem_names_line_field_what_was_read_and_what_is_allowed() -> Non
 WRONG: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "unknown fields with near ones": (
         "kinds: vision\nhardware: {trian: [cpu]}",
-        [("1:1 kinds:", "allowed: kind"), ("2:12 hardware.trian:", "allowed: train")],
+        [("1:1, field kinds:", "allowed: kind"), ("2:12, field hardware.trian:", "allowed: train")],
     ),
     "wrong types": (
         "name: [a]\nhardware: {devices: 8.5, train: cpu}\nteam: {people: true}\nweights: 3\nmust: onnx_export",
         [
-            ("1:1 name:", "not text; read: [a]"),
-            ("2:12 hardware.devices:", "not a whole number; read: 8.5"),
-            ("2:26 hardware.train:", "not a list"),
-            ("3:8 team.people:", "not a whole number; read: true"),
-            ("4:1 weights:", "not a group of fields"),
-            ("5:1 must:", "not a list"),
+            ("1:1, field name:", "this is not text; read: [a]"),
+            ("2:12, field hardware.devices:", "not a whole number; read: 8.5"),
+            ("2:26, field hardware.train:", "not a list"),
+            ("3:8, field team.people:", "not a whole number; read: true"),
+            ("4:1, field weights:", "not a group of fields"),
+            ("5:1, field must:", "not a list"),
         ],
     ),
     "absurd weights": (
         "weights: {performance: -1, functions: 0, community: .nan, migration: .inf, learning: 1e30}",
         [
-            ("1:11 weights.performance:", "read: -1"),
-            ("1:28 weights.functions:", "read: 0"),
-            ("1:53 weights.community:", "not a finite number; read: .nan"),
-            ("1:70 weights.migration:", "not a finite number; read: .inf"),
-            ("1:76 weights.learning:", "allowed: <= 1e+06"),
+            ("1:11, field weights.performance:", "read: -1"),
+            ("1:28, field weights.functions:", "read: 0"),
+            ("1:53, field weights.community:", "not a finite number; read: .nan"),
+            ("1:70, field weights.migration:", "not a finite number; read: .inf"),
+            ("1:76, field weights.learning:", "allowed: <= 1e+06"),
         ],
     ),
     "numbers out of range": (
         "hardware: {devices: 0, nodes: -2}\nteam: {experience: {pytorch: 9, jax: -1}}\ntimeline_weeks: 0",
         [
-            ("1:12 hardware.devices:", "allowed: >= 1"),
-            ("1:24 hardware.nodes:", "read: -2"),
-            ("2:21 team.experience.pytorch:", "allowed: <= 5"),
-            ("2:33 team.experience.jax:", "allowed: >= 0"),
-            ("3:1 timeline_weeks:", "allowed: > 0"),
+            ("1:12, field hardware.devices:", "allowed: >= 1"),
+            ("1:24, field hardware.nodes:", "read: -2"),
+            ("2:21, field team.experience.pytorch:", "allowed: <= 5"),
+            ("2:33, field team.experience.jax:", "allowed: >= 0"),
+            ("3:1, field timeline_weeks:", "allowed: > 0"),
         ],
     ),
     "dimensions that no fact knows": (
         "must: [onnx_exprt]\nnice: [dynamic_shapes]",
-        [("1:8 must[0]:", "allowed: onnx_export"), ("2:8 nice[0]:", "dynamic_shapes_in_compiled_code")],
+        [("1:8, field must[0]:", "allowed: onnx_export"), ("2:8, field nice[0]:", "dynamic_shapes_in_compiled_code")],
     ),
-    "a dimension of numbers": ("must: [pypi_download_rank]", [("1:8 must[0]:", "numbers, which no need can decide")]),
+    "a dimension of numbers": (
+        "must: [pypi_download_rank]",
+        [("1:8, field must[0]:", "numbers, which no need can decide")],
+    ),
     "unknown frameworks": (
         "candidates: [torch, jax]\nteam: {experience: {jaxx: 3}}\nexisting_code: {framework: chainer}",
         [
-            ("1:14 candidates[0]:", "read: torch; allowed: pytorch"),
-            ("2:21 team.experience.jaxx:", "not a framework that is known"),
-            ("3:17 existing_code.framework:", "read: chainer"),
+            ("1:14, field candidates[0]:", "read: torch; allowed: pytorch"),
+            ("2:21, field team.experience.jaxx:", "not a framework that is known"),
+            ("3:17, field existing_code.framework:", "read: chainer"),
         ],
     ),
-    "duplicate fields": ("kind: vision\nname: a\nkind: science", [("3:1 kind:", "the field stands here twice")]),
-    "fields without names": ("1: a\n[x]: b", [("1:1 -:", "must be text"), ("2:1 -:", "must be text")]),
-    "tags": ("name: !!python/object/apply:os.system [ls]", [("1:1 name:", "not text")]),
-    "a tag on a text": ("name: !secret x", [("1:7 name:", "a tag that NEEDS.yaml does not have")]),
-    "no candidates": ("candidates: []", [("1:1 candidates:", "an empty list")]),
+    "duplicate fields": ("kind: vision\nname: a\nkind: science", [("3:1, field kind:", "the field stands here twice")]),
+    "fields without names": (
+        "1: a\n[x]: b",
+        [("1:1, the whole:", "must be text"), ("2:1, the whole:", "must be text")],
+    ),
+    "tags": ("name: !!python/object/apply:os.system [ls]", [("1:1, field name:", "not text")]),
+    "a tag on a text": ("name: !secret x", [("1:7, field name:", "a tag that NEEDS.yaml does not have")]),
+    "no candidates": ("candidates: []", [("1:1, field candidates:", "an empty list")]),
     "a path that is not there": (
         "existing_code: {framework: pytorch, path: no/such}",
-        [("1:37 existing_code.path:", "no such file or directory; read: no/such")],
+        [("1:37, field existing_code.path:", "no such file or directory; read: no/such")],
     ),
 }
 
@@ -238,7 +244,7 @@ def test_a_byte_order_mark_and_scientific_numbers() -> None:
 
 def test_plain_values_are_checked_alike() -> None:
     assert needs_of({"kind": "vision", "must": ["onnx_export"]}).must == ("onnx_export",)
-    with pytest.raises(BadNeeds, match="needs must\\[0\\]: no fact has this dimension"):
+    with pytest.raises(BadNeeds, match="needs, field must\\[0\\]: no fact has this dimension"):
         needs_of({"must": ["onnx_exprt"]})
 
 

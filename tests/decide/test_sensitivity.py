@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ def test_weights_flip_at_the_value_that_is_named_and_not_before() -> None:
 
 def test_the_smallest_comes_first() -> None:
     sizes = [flip.size for flip in recommend(needs_of(VISION)).flips_if]
-    assert len(sizes) > 2
+    assert len(sizes) >= 2
     assert sizes == sorted(sizes)
 
 

@@ -126,15 +126,17 @@ def of_timing(timing: Timing, counts: bool) -> Evidence:
     """A measured ratio as evidence."""
     scope = timing.scope
     limits = f"holds for {scope.case}, {scope.task}, on {scope.device} with {scope.precision}"
+    if not counts:
+        limits = f"out of scope: {scope.case}, {scope.task}, on {scope.device} with {scope.precision}"
     return Evidence(
         id=timing.id,
         claim=f"{timing.variant} took {timing.ratio:.3g} times the step time of torch eager",
         value=timing.ratio,
-        unit=f"ratio [{timing.low:.3g}, {timing.high:.3g}]",
+        unit=f"[{timing.low:.3g}, {timing.high:.3g}]",
         kind="measured",
         source=timing.file,
         date=timing.date,
-        limits=limits if counts else f"out of scope: {limits}",
+        limits=limits,
         counts=counts,
     )
 

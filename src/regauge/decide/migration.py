@@ -55,7 +55,7 @@ def _evidence(path: str, candidate: str, automatic: float, equivalent: float) ->
         id=f"audit:{candidate}",
         claim=f"{automatic:.0%} of the lines are converted, {equivalent:.0%} have an equivalent",
         value=automatic,
-        unit="share of the framework's lines",
+        unit="",
         kind="checked",
         source=f"regauge audit {path}",
         limits="read, not run; counts lines, not hours",

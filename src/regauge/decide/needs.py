@@ -19,6 +19,7 @@ from regauge.decide import facts
 from regauge.decide.facts import FactBase
 from regauge.decide.libraries import Kind
 from regauge.decide.needs_file import Document, Path_, Problem, dotted, parse, read_file, refuse, shortened
+from regauge.language import N_
 
 Device = Literal["cpu", "nvidia-gpu", "amd-gpu", "intel-gpu", "tpu", "apple-gpu"]
 Target = Literal["cpu", "nvidia-gpu", "amd-gpu", "intel-gpu", "tpu", "apple-gpu", "mobile"]
@@ -26,6 +27,15 @@ System = Literal["linux", "macos", "windows"]
 Precision = Literal["strict32", "tf32"]
 Criterion = Literal["performance", "functions", "community", "migration", "learning"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+
+# What a reader sees of a criterion.
+CRITERIA_WORDS: dict[Criterion, str] = {
+    "performance": N_("performance"),
+    "functions": N_("functions"),
+    "community": N_("community"),
+    "migration": N_("migration"),
+    "learning": N_("learning"),
+}
 
 # What may be recommended, in the order that everything is shown in.
 CANDIDATES = ("pytorch", "jax", "keras", "tensorflow")
@@ -245,46 +255,61 @@ def _missing_path(document: Document, needs: Needs, directory: Path) -> list[Pro
     return [_unknown("no such file or directory", place, code.path, "a path that exists", document)]
 
 
-# The kinds of errors of pydantic that a reader can meet, each as a sentence.
-_SENTENCES = {
-    "missing": "the field is missing",
-    "extra_forbidden": "there is no such field",
-    "literal_error": "not one of the allowed values",
-    "string_type": "not text",
-    "string_unicode": "not text",
-    "string_too_short": "empty",
-    "string_too_long": "too long",
-    "int_type": "not a whole number",
-    "int_from_float": "not a whole number",
-    "float_type": "not a number",
-    "finite_number": "not a finite number",
-    "dict_type": "not a group of fields",
-    "model_type": "not a group of fields",
-    "tuple_type": "not a list",
-    "too_short": "an empty list",
-    "greater_than": "out of range",
-    "greater_than_equal": "out of range",
-    "less_than_equal": "out of range",
-}
-_WANTED = {
-    "string_type": "text",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a number",
-    "dict_type": "fields with values",
-    "model_type": "fields with values",
-    "tuple_type": "a list, such as [a, b]",
-    "too_short": "at least one entry",
-    "string_too_short": "text",
-}
+def _mistake_what(kind: str) -> str:
+    """A kind of error of pydantic that a reader can meet, as a sentence; empty for others."""
+    match kind:
+        case "missing":
+            return "the field is missing"
+        case "extra_forbidden":
+            return "there is no such field"
+        case "literal_error":
+            return "not one of the allowed values"
+        case "string_type" | "string_unicode":
+            return "this is not text"
+        case "string_too_short":
+            return "an empty text"
+        case "string_too_long":
+            return "this is too long"
+        case "int_type" | "int_from_float":
+            return "not a whole number"
+        case "float_type":
+            return "not a number"
+        case "finite_number":
+            return "not a finite number"
+        case "dict_type" | "model_type":
+            return "not a group of fields"
+        case "tuple_type":
+            return "not a list"
+        case "too_short":
+            return "an empty list"
+        case "greater_than" | "greater_than_equal" | "less_than_equal":
+            return "out of range"
+    return ""
+
+
+def _wanted_what(kind: str) -> str:
+    """What could stand there, where the kind of error alone says it."""
+    match kind:
+        case "int_type" | "int_from_float":
+            return "a whole number"
+        case "float_type" | "finite_number":
+            return "a number"
+        case "dict_type" | "model_type":
+            return "fields with values"
+        case "tuple_type":
+            return "a list, such as [a, b]"
+        case "too_short":
+            return "at least one entry"
+        case "string_type" | "string_too_short":
+            return "some text"
+    return ""
 
 
 def _problem(document: Document, error: Any) -> Problem:
     kind, context = error["type"], error.get("ctx", {})
     place: Path_ = tuple(part for part in error["loc"] if part != "[key]")
     read = "" if kind == "missing" else shortened(_as_yaml(error["input"]))
-    allowed = _WANTED.get(kind, "")
+    allowed = _wanted_what(kind)
     if kind == "literal_error":
         allowed = context["expected"].replace("'", "").replace(" or ", ", ")
     elif kind == "extra_forbidden":
@@ -292,8 +317,7 @@ def _problem(document: Document, error: Any) -> Problem:
     elif kind in ("greater_than", "greater_than_equal", "less_than_equal"):
         bound = next(iter(context.values()))
         allowed = f"{_COMPARED[kind]} {bound:g}"
-    what = _SENTENCES.get(kind, error["msg"])
-    return Problem(what, dotted(place), read, allowed, document.mark(place))
+    return Problem(_mistake_what(kind) or error["msg"], dotted(place), read, allowed, document.mark(place))
 
 
 _COMPARED = {"greater_than": ">", "greater_than_equal": ">=", "less_than_equal": "<="}

@@ -62,9 +62,14 @@ class Problem:
     def line(self, file: str) -> str:
         """One line for the reader: place, field, what is wrong, what was read, what is allowed."""
         place = f"{file}:{self.mark.line}:{self.mark.column}" if self.mark else file
-        parts = [f"{place} {self.field or '-'}: {self.what}"]
-        parts += [f"read: {self.read}"] if self.read else []
-        parts += [f"allowed: {self.allowed}"] if self.allowed else []
+        what = f"{place}, field {self.field}: {self.what}" if self.field else f"{place}, the whole: {self.what}"
+        parts = [what]
+        if self.read:
+            note = f"read: {self.read}"
+            parts.append(note)
+        if self.allowed:
+            note = f"allowed: {self.allowed}"
+            parts.append(note)
         return "; ".join(parts)
 
 

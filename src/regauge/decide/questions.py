@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from regauge.decide import facts
+from regauge.decide.fact_words import FRAMEWORKS
 from regauge.decide.libraries import KINDS
-from regauge.decide.needs import CANDIDATES, CRITERIA, Device, Needs, System, Target, needs_of
+from regauge.decide.needs import CANDIDATES, CRITERIA, CRITERIA_WORDS, Device, Needs, System, Target, needs_of
 from regauge.errors import BadNeeds
 from regauge.language import N_, _
 
@@ -42,53 +43,56 @@ class Question:
     options: tuple[str, ...] = ()
 
 
-_SETTLES = N_("without it nothing can be said about this criterion")
-
-
 def questions() -> tuple[Question, ...]:
     """All questions in order, in the current language."""
+    return (*_project(), *_team(), *_code_and_features(), *_weights())
+
+
+def _project() -> tuple[Question, ...]:
     devices, targets, systems = (get_args(kind) for kind in (Device, Target, System))
-    found = [
+    support = _("a framework without support for it is eliminated, and only figures from it count")
+    return (
         Question("name", _("What is the project called?"), _("it heads the report"), "text"),
         Question("kind", _("What kind of project is it?"), _("it decides which features matter"), "select", KINDS),
-        Question(
-            "hardware.train",
-            _("What does it train on?"),
-            _("a framework without support for it is eliminated, and only figures from it count"),
-            "checkbox",
-            devices,
-        ),
+        Question("hardware.train", _("What does it train on?"), support, "checkbox", devices),
         Question("hardware.devices", _("On how many devices in all?"), _("several need sharding"), "number"),
         Question("hardware.nodes", _("On how many machines?"), _("several can fail one by one"), "number"),
         Question(
             "hardware.serve", _("What does it serve on?"), _("it decides the deployment path"), "checkbox", targets
         ),
         Question("hardware.os", _("Which operating system?"), _("GPU support differs between them"), "select", systems),
+    )
+
+
+def _team() -> tuple[Question, ...]:
+    levels = tuple(_(level) for level in LEVELS)
+    known = _("without it nothing can be said about what has to be learned")
+    weeks = _("experience counts more in short projects")
+    return (
         Question("team.people", _("How many people?"), _("it is shown in the report"), "number"),
-    ]
-    found += [
-        Question(
-            f"team.experience.{name}",
-            _("How well does the team know {name}?").format(name=name),
-            _(_SETTLES),
-            "select",
-            tuple(_(level) for level in LEVELS),
-        )
-        for name in CANDIDATES
-    ]
-    found += [
-        Question(
-            "timeline_weeks",
-            _("In how many weeks must it work?"),
-            _("experience counts more in short projects"),
-            "number",
+        *(
+            Question(
+                f"team.experience.{name}",
+                _("How well does the team know {name}?").format(name=FRAMEWORKS[name]),
+                known,
+                "select",
+                levels,
+            )
+            for name in CANDIDATES
         ),
+        Question("timeline_weeks", _("In how many weeks must it work?"), weeks, "number"),
+    )
+
+
+def _code_and_features() -> tuple[Question, ...]:
+    sources = (*CANDIDATES, *_retired())
+    return (
         Question(
             "existing_code.framework",
             _("Is there code already, and in which framework?"),
             _("moving it costs work"),
             "select",
-            (*CANDIDATES, *_retired()),
+            sources,
         ),
         Question(
             "existing_code.path", _("Where is that code?"), _("it is read, not run, to see what converts"), "text"
@@ -97,17 +101,16 @@ def questions() -> tuple[Question, ...]:
         Question(
             "nice", _("What would be nice to have?"), _("it counts, but eliminates nobody"), "checkbox", features()
         ),
-    ]
-    found += [
-        Question(
-            f"weights.{criterion}",
-            _("How much does {criterion} count? (any positive number)").format(criterion=criterion),
-            _("without weights every weighting is taken as equally likely"),
-            "number",
-        )
+    )
+
+
+def _weights() -> tuple[Question, ...]:
+    why = _("without weights every weighting is taken as equally likely")
+    text = _("How much does {criterion} count? (any positive number)")
+    return tuple(
+        Question(f"weights.{criterion}", text.format(criterion=_(CRITERIA_WORDS[criterion])), why, "number")
         for criterion in CRITERIA
-    ]
-    return tuple(found)
+    )
 
 
 def features() -> tuple[str, ...]:

@@ -97,12 +97,20 @@ def _bounds(value: Value) -> str:
 
 def _missing(inputs: Inputs, found: Assessment, leader: str) -> Iterator[Reason]:
     """What the leader does not have although it was wanted or matters for this kind of project."""
-    stated = set(inputs.needs.nice)
+    name = FRAMEWORKS[leader]
     for part in found.values[leader, "functions"].parts:
-        if part.evidence and part.high < 1:
-            lacks = "lacks" if part.high == 0 else "has only in part"
-            why = "which was wanted" if part.what in stated else "which matters for this kind of project"
-            yield Reason(f"{FRAMEWORKS[leader]} {lacks} {part.what}, {why}", leader, (part.evidence,))
+        if not part.evidence or part.high == 1:
+            continue
+        wanted = part.what in inputs.needs.nice
+        if part.high == 0:
+            text = f"{name} lacks {part.what}, which was wanted"
+            if not wanted:
+                text = f"{name} lacks {part.what}, which matters for this kind of project"
+        else:
+            text = f"{name} has {part.what} in part only, which was wanted"
+            if not wanted:
+                text = f"{name} has {part.what} in part only, which matters for this kind of project"
+        yield Reason(text, leader, (part.evidence,))
 
 
 def _ended(inputs: Inputs) -> Iterator[Reason]:

@@ -116,8 +116,9 @@ def _require_candidates(found: Assessment) -> None:
     for candidate, judgements in found.eliminated.items():
         for judgement in judgements:
             fact = judgement.fact
-            told = f"fact {fact.id}: {fact.statement} ({fact.sources[0].ref})" if fact else ""
-            lines.append(f"{candidate} is removed by {judgement.requirement.need}; {told}")
+            what = f"{candidate} is removed by {judgement.requirement.need}"
+            note = f"fact {fact.id}: {fact.statement} ({fact.sources[0].ref})" if fact else ""
+            lines.append(f"{what}; {note}")
     raise BadNeeds(
         "no candidate is left",
         code="N120",
@@ -218,7 +219,7 @@ def _stated(needs: Needs) -> list[ev.Evidence]:
         claim = f"the team's experience with {FRAMEWORKS[name]}: {level} of 5"
         if level is None:
             claim = f"experience with {FRAMEWORKS[name]} is not among what was named, and counts as none"
-        rows.append(ev.stated(f"team.experience.{name}", claim, float(level or 0), "of 5"))
+        rows.append(ev.stated(f"team.experience.{name}", claim, float(level or 0), "/ 5"))
     if needs.existing_code is not None:
         framework = needs.existing_code.framework
         rows.append(ev.stated("existing_code.framework", f"the existing code uses {FRAMEWORKS[framework]}", framework))

@@ -234,7 +234,7 @@ def _removals(needs: Needs, choice: Choice) -> Iterator[tuple[str, Needs]]:
     if needs.timeline_weeks is not None:
         yield _dropped("timeline_weeks", needs, timeline_weeks=None)
 
-    # Candidates that nobody can measure here keep an answer open; without the choice itself the answer is another anyway.
+    # Candidates that nobody can measure here keep an answer open. Without the choice itself it is another anyway.
     others = tuple(name for name in needs.candidates if name not in (choice, *ev.MEASURED.values()))
     for names in dict.fromkeys([*((name,) for name in others), others]):
         remaining = tuple(name for name in needs.candidates if name not in names)

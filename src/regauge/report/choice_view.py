@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from regauge.decide.assess import FIRM
 from regauge.decide.evidence import Evidence
 from regauge.decide.fact_words import translated
-from regauge.decide.needs import Criterion
+from regauge.decide.needs import CRITERIA_WORDS as CRITERIA
 from regauge.decide.recommendation import Flip, Reason, Recommendation, Unknown
 from regauge.decide.stack import Stack
 from regauge.language import N_, _, translate_message
@@ -21,13 +21,6 @@ NAMES = {
     "tensorflow": "TensorFlow",
     "either": N_("either of them"),
     "not_enough_evidence": N_("not enough evidence"),
-}
-CRITERIA: dict[Criterion, str] = {
-    "performance": N_("performance"),
-    "functions": N_("functions"),
-    "community": N_("community"),
-    "migration": N_("migration"),
-    "learning": N_("learning"),
 }
 KINDS = {
     "checked": N_("checked here"),
