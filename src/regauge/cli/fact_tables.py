@@ -34,13 +34,9 @@ COLUMNS = ("pytorch", "jax")
 def print_overview(console: Console, facts: Sequence[Fact], results: Mapping[str, CheckResult]) -> None:
     """One table per area: a question in each row, the answers of the frameworks beside each other."""
     for area in dict.fromkeys(fact.area for fact in facts):
-        table = Table(
-            _("question"),
-            *(FRAMEWORKS[name] for name in COLUMNS),
-            _("others"),
-            title=label(AREAS, area),
-            title_justify="left",
-        )
+        table = Table(title=label(AREAS, area), title_justify="left")
+        for head in (_("what is asked"), *(FRAMEWORKS[name] for name in COLUMNS), _("others")):
+            table.add_column(head, overflow="fold")
         inside = [fact for fact in facts if fact.area == area]
         for dimension in dict.fromkeys(fact.dimension for fact in inside):
             answers = {fact.framework: fact for fact in inside if fact.dimension == dimension}
@@ -65,7 +61,11 @@ def print_list(console: Console, facts: Sequence[Fact], results: Mapping[str, Ch
     """Two lines for each fact: its answer with the version or date that it is about, and its statement."""
     for fact in facts:
         shown = in_language(fact)
-        line = Text(fact.id, "bold").append(f"  {fact.dimension}: ", "default").append(_answer(fact, results), "bold")
+        line = (
+            Text(fact.id, "bold")
+            .append(f"  {fact.dimension}{_(': ')}", "default")
+            .append(_answer(fact, results), "bold")
+        )
         console.print(line.append(f"  ({shown.about})", "dim"))
         console.print(f"    {shown.statement}")
 
@@ -76,7 +76,7 @@ def print_fact(console: Console, fact: Fact, result: CheckResult | None, retirem
     if retirement:
         _print_retirement(console, retirement)
     console.print(f"{fact.id}  ({label(FRAMEWORKS, fact.framework)}, {label(AREAS, fact.area)})", style="bold")
-    console.print(f"{fact.dimension}: {value_text(fact)}")
+    console.print(f"{fact.dimension}{_(': ')}{value_text(fact)}")
     console.print(shown.statement)
     _print_field(console, _("note"), shown.note)
     _print_field(console, _("about"), shown.about)
@@ -85,7 +85,7 @@ def print_fact(console: Console, fact: Fact, result: CheckResult | None, retirem
     print_sources(console, fact.sources)
     if fact.check:
         _print_field(console, _("machine check"), f"{fact.check.expr}  ({label(LEVELS, fact.check.level)})")
-        console.print(f"    {_('imports')}: {', '.join(fact.check.imports)}", style="dim")
+        console.print(f"    import {', '.join(fact.check.imports)}", style="dim")
     else:
         _print_field(console, _("machine check"), _("none: only the sources say so"))
     if result:
@@ -95,7 +95,7 @@ def print_fact(console: Console, fact: Fact, result: CheckResult | None, retirem
 def print_sources(console: Console, sources: Sequence[Source]) -> None:
     """Each source with its kind and where it can be read."""
     for source in sources:
-        console.print(Text("  ").append(f"{label(KINDS, source.kind)}: ", "dim").append(source.ref))
+        console.print(Text("  ").append(label(KINDS, source.kind) + _(": "), "dim").append(source.ref))
         for link in source.links:
             if link != source.ref:
                 console.print(f"      {link}")
@@ -121,7 +121,7 @@ def print_results(console: Console, base: FactBase, results: Sequence[CheckResul
     counts = Counter(result.status for result in results)
     for status in STATUSES:
         if counts[status]:
-            console.print(f"{label(STATUS_LABELS, status)}: {counts[status]}", style=STYLES[status])
+            console.print(f"{label(STATUS_LABELS, status)}{_(': ')}{counts[status]}", style=STYLES[status])
     versions = {name: version for result in results for name, version in result.versions.items()}
     console.print(", ".join(f"{name} {version}" for name, version in sorted(versions.items())), style="dim")
     for result in results:
@@ -155,9 +155,9 @@ def _status_text(result: CheckResult) -> Text:
     """``stale: look again (2026-11-25, torch 2.13.0)``."""
     text = Text(label(STATUS_LABELS, result.status), STYLES[result.status])
     if result.status == "stale":
-        text.append(": " + _("look again, the fact was true of what it is about"))
+        text.append(_(": ") + _("look again, the fact was true of what it is about"))
     elif result.reason:
-        text.append(": " + translate_message(result.reason))
+        text.append(_(": ") + translate_message(result.reason))
     known = [f"{name} {version}" for name, version in result.versions.items()]
     place = [result.python] if result.status == "not checked" else []
     return text.append(f"  ({join_words([result.date, *known, *place])})", "dim")
@@ -165,4 +165,4 @@ def _status_text(result: CheckResult) -> Text:
 
 def _print_field(console: Console, name: str, value: str | None) -> None:
     if value:
-        console.print(Text("  ").append(f"{name}: ", "dim").append(value))
+        console.print(Text("  ").append(name + _(": "), "dim").append(value))

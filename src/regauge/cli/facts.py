@@ -22,7 +22,7 @@ from regauge.output import prepare_output, writing
 def facts(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help=_("a fact, a question, a framework, or a part of such a name")),
+        typer.Argument(metavar="NAME", help=_("a fact, a question, a framework, an area, or a part of such a name")),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", metavar="", help=_("evaluate the machine checks against what is installed"))
@@ -31,10 +31,14 @@ def facts(
         str | None, typer.Option("--framework", metavar="NAME", help=_("only the facts about this framework"))
     ] = None,
     area: Annotated[str | None, typer.Option("--area", metavar="NAME", help=_("only the facts of this area"))] = None,
-    out: Annotated[Path, options.out_option()] = Path(options.DEFAULT_OUT),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help=_("where the results of the checks are kept"))
+    ] = Path(options.DEFAULT_OUT),
     torch_python: Annotated[str | None, options.torch_python_option()] = None,
     jax_python: Annotated[str | None, options.jax_python_option()] = None,
-    timeout: Annotated[float, options.timeout_option()] = SECONDS,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=1, help=_("give up a single check after this time"))
+    ] = SECONDS,
     as_json: Annotated[bool, options.json_option()] = False,
     lang: Annotated[str | None, options.lang_option()] = None,
 ) -> int:
@@ -63,9 +67,13 @@ def facts(
 def _selected(base: FactBase, name: str | None, framework: str | None, area: str | None) -> list[Fact]:
     """The facts that the arguments ask for, at least one."""
     if framework is not None and framework not in base.frameworks():
-        raise _unknown("framework", framework, base.frameworks())
+        raise UnknownFact(
+            f"no fact is about a framework called {framework}",
+            received=framework,
+            next=_offer(framework, base.frameworks()),
+        )
     if area is not None and area not in AREAS:
-        raise _unknown("area", area, AREAS)
+        raise UnknownFact(f"there is no area called {area}", received=area, next=_offer(area, AREAS))
     named = base.facts if name is None else _named(base, name)
     found = [
         fact
@@ -81,27 +89,24 @@ def _selected(base: FactBase, name: str | None, framework: str | None, area: str
 
 
 def _named(base: FactBase, name: str) -> Sequence[Fact]:
-    """A fact, all answers to a question, all facts of a framework, or everything that has `name` in its names."""
+    """A fact, all answers to a question, all facts of a framework or area, or all that have `name` in their names."""
     exact = [fact for fact in base.facts if fact.id == name] or base.about(name) or base.of(name)
+    exact = exact or [fact for fact in base.facts if fact.area == name]
     found = exact or [fact for fact in base.facts if name in fact.id or name in fact.dimension]
     if not found:
-        known = [*(fact.id for fact in base.facts), *base.frameworks(), *base.dimensions()]
+        known = [*(fact.id for fact in base.facts), *base.frameworks(), *AREAS, *base.dimensions()]
         close = near(name, known)
         raise UnknownFact(
-            f"no fact, question or framework is called {name}",
+            f"no fact, question, framework or area is called {name}",
             received=name,
             next=f"close names: {', '.join(close)}" if close else "regauge facts lists all of them",
         )
     return found
 
 
-def _unknown(what: str, name: str, known: Sequence[str]) -> UnknownFact:
+def _offer(name: str, known: Sequence[str]) -> str:
     close = near(name, known)
-    return UnknownFact(
-        f"the facts know no {what} called {name}",
-        received=name,
-        next=f"close names: {', '.join(close)}" if close else f"one of {', '.join(known)}",
-    )
+    return f"close names: {', '.join(close)}" if close else f"one of {', '.join(known)}"
 
 
 def _json(base: FactBase, fact: Fact, results: Mapping[str, CheckResult]) -> dict[str, Any]:

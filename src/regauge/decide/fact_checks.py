@@ -3,7 +3,8 @@
     results = check_facts(load().facts)
     store(results, Path("build"))       # regauge.decide.fact_results
 
-A fact whose check is false on what is installed has changed since it was written down: it is *stale*.
+A fact whose check is false does not hold for what is installed, whether that is newer or older than what the fact is
+about: it is *stale*.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ STATUSES = ("confirmed", "stale", "not checked", "failed")
 
 # One check may import a framework, trace and compile a small program. Seconds.
 SECONDS = 120.0
+# Besides, for the start of a worker that does not get as far as its own watchdog. Seconds.
+START = 60.0
 
 # The framework that a package belongs to. Others (numpy, safetensors) do not decide where a check runs.
 FRAMEWORK_OF = {
@@ -59,8 +62,8 @@ class CheckResult:
         id: of the fact.
         status: ``confirmed``, ``stale`` (the expression is false), ``not checked`` or ``failed``.
         reason: why it was not checked, or what it raised; empty otherwise.
-        versions: of the packages that the check names, as installed.
-        python: the interpreter that ran it.
+        versions: of the packages that the check names, and of Python.
+        python: the interpreter that was asked.
         expr: the expression that was evaluated.
         date: ISO date of the run.
     """
@@ -163,7 +166,13 @@ def _run(
     while waiting:
         with tempfile.TemporaryDirectory(prefix="regauge-") as out:
             try:
-                launch(side, _job(waiting, out, seconds), interpreters=interpreters, environment=ENVIRONMENT)
+                launch(
+                    side,
+                    _job(waiting, out, seconds),
+                    interpreters=interpreters,
+                    environment=ENVIRONMENT,
+                    timeout=START + seconds * len(waiting),
+                )
                 failure = ""
             except MissingFramework as error:
                 if isinstance(error.__cause__, OSError):  # a path that is wrong, not a package that is missing
@@ -207,9 +216,16 @@ def _failure_reason(error: WorkerFailed, out: Path, seconds: float) -> str:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
+    """What the worker wrote. Half a line, of one that was killed while writing, is a check that did not end."""
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
 
 
 def _result(

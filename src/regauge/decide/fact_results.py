@@ -1,7 +1,9 @@
 """Results of fact checks as they are kept: one JSON file in the output directory, for all who show or use facts.
 
-store(results, Path("build"))
-stale_ids(Path("build"))        # what a recommendation must not rest on until somebody has looked again
+    store(results, Path("build"))
+    stale_ids(Path("build"))
+
+A recommendation must not rest on a stale fact until somebody has looked at its sources again.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             faulthandler.dump_traceback_later(job["seconds"], exit=True)
             status, reason = evaluate(check["imports"], check["expr"])
             faulthandler.cancel_dump_traceback_later()
-            versions = versions_of(check["packages"])
+            versions = {**versions_of(check["packages"]), "python": platform.python_version()}
             _write(file, {"id": check["id"], "status": status, "reason": reason, "versions": versions})
-    return {"python": platform.python_version()}
+    return {"checks": len(job["checks"])}
 
 
 def _write(file: Any, line: dict[str, Any]) -> None:
