@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
-from regauge.decide.sources import Source
+from regauge.decide.facts import Source
+from regauge.decide.sources import source_json
 from regauge.decide.text import Text
 
 Framework = Literal["pytorch", "jax", "keras", "tensorflow", "any"]
@@ -29,6 +30,7 @@ Role = Literal[
     "data",
     "models",
     "training",
+    "tuning",
     "optimizers",
     "metrics",
     "checkpoints",
@@ -43,6 +45,8 @@ Role = Literal[
     "probabilistic",
     "scientific",
     "interpretability",
+    "profiling",
+    "interop",
     "configuration",
     "testing",
 ]
@@ -54,6 +58,7 @@ _SAME = Text(
     "It works with both frameworks: nothing changes but the arrays that are handed to it.",
     "两个框架都能用：除了传入的数组，无需改动。",
 )
+_OWN = Text("It belongs to this framework already: nothing changes.", "它本就属于该框架：无需改动。")
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,16 @@ class Library:
 
     Attributes:
         name: the name on PyPI, or the project's own where it is not there.
-        import_names: what a program imports; dotted where only a part of a package is meant.
+        import_names: what a program imports; dotted where only a part of a package is meant, empty where another
+            entry has the name.
         framework: whose arrays it works on; ``any`` if it does not care.
         role: what it does in a project: one of `ROLES`.
         kinds: the kinds of project that it serves: entries of `KINDS`.
         package: the distribution to install; empty if it is not on PyPI.
         version, version_date: the newest seen, and its month (``2026-10``); empty where not known.
         license: as its metadata name it; empty where they do not.
-        status: ``maintenance`` where its authors say so, ``archived`` where development has ended.
+        status: ``maintenance`` where its authors say so or no release was seen for two years, ``archived`` where
+            development has ended.
         statement: what it is for.
         read: the day on which version and licence were read (``2026-11-25``).
     """
@@ -104,7 +111,7 @@ class Library:
             "license": self.license,
             "status": self.status,
             "statement": self.statement.to_json(),
-            "source": [source.to_json() for source in self.source],
+            "source": [source_json(source) for source in self.source],
             "read": self.read,
         }
 
@@ -137,7 +144,7 @@ class Counterpart:
             "counterparts": list(self.counterparts),
             "degree": self.degree,
             "why": self.why.to_json(),
-            "source": [source.to_json() for source in self.source],
+            "source": [source_json(source) for source in self.source],
         }
 
 
@@ -168,7 +175,8 @@ class Libraries:
         if written is not None:
             return written
         if library.framework in ("any", to):
-            return Counterpart(library.name, to, (library.name,), "same", _SAME, library.source)
+            why = _OWN if library.framework == to else _SAME
+            return Counterpart(library.name, to, (library.name,), "same", why, library.source)
         return None
 
 

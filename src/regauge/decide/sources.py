@@ -1,22 +1,24 @@
-"""Where a statement of the data files was read."""
+"""Where the statements of the data files were read: kinds of sources, and their plain form."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-# docs, page, thread: an address; repo: `repo@commit:path`; registry: the metadata of a package; package: an installed
-# package; observed: tried; fact: the id of an entry of the fact base, which has its own sources.
+from regauge.decide.facts import Source
+
+# The kinds of the fact base, and `fact`: the id of one of its entries, which has its own sources.
 SourceKind = Literal["docs", "page", "thread", "repo", "registry", "package", "observed", "fact"]
-SOURCE_KINDS: tuple[str, ...] = get_args(SourceKind)
 
 
-@dataclass(frozen=True)
-class Source:
-    """A place that was read: what it is called there, and what kind of place it is."""
+def source_json(source: Source) -> dict[str, Any]:
+    """Reference, kind and every address of a source; for a fact those of its own sources."""
+    return {"ref": source.ref, "kind": source.kind, "links": list(links(source))}
 
-    ref: str
-    kind: SourceKind
 
-    def to_json(self) -> dict[str, Any]:
-        return {"ref": self.ref, "kind": self.kind}
+def links(source: Source) -> tuple[str, ...]:
+    """The addresses where a source can be read; none for what was observed."""
+    if source.kind != "fact":
+        return source.links
+    from regauge.decide.facts import load
+
+    return tuple(dict.fromkeys(link for each in load().by_id(source.ref).sources for link in each.links))

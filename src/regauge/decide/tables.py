@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from regauge.decide.facts import Source
 from regauge.decide.libraries import KINDS, Counterpart, Degree, Framework, Library, Role, Side, Status
-from regauge.decide.sources import Source, SourceKind
+from regauge.decide.sources import SourceKind, source_json
 from regauge.decide.text import Text
 from regauge.errors import RegaugeError
 
@@ -41,9 +42,17 @@ class SourceRow(Strict):
         return Source(self.ref, self.kind)
 
 
+class TextRow(Strict):
+    en: str = Field(min_length=1)
+    zh: str = Field(min_length=1)
+
+    def text(self) -> Text:
+        return Text(self.en, self.zh)
+
+
 class LibraryRow(Strict):
     name: str
-    imports: tuple[str, ...] = Field(min_length=1, alias="import")
+    imports: tuple[str, ...] = Field(default=(), alias="import")
     framework: Framework
     role: Role
     kinds: tuple[str, ...] = Field(min_length=1)
@@ -118,7 +127,7 @@ def _library(row: LibraryRow, versions: Versions) -> Library:
         raise _broken("libraries.yaml", row.name, f"versions.yaml has no entry for {package}")
     sources = [source.source() for source in row.source]
     if version is not None:
-        sources.insert(0, Source(f"PyPI metadata of {package} {version.version}, read {versions.read}", "registry"))
+        sources.insert(0, Source(f"pypi: {package} {version.version} metadata", "registry"))
     if not sources:
         raise _broken("libraries.yaml", row.name, "there is no source")
     return Library(
@@ -130,7 +139,7 @@ def _library(row: LibraryRow, versions: Versions) -> Library:
         package=package,
         version=version.version if version else "",
         version_date=version.date if version else "",
-        url=row.url or (version.url if version else ""),
+        url=row.url or (version.url if version else "") or f"https://pypi.org/project/{package}/",
         license=row.license or (version.license if version else ""),
         source=tuple(sources),
         status=row.status,
@@ -171,6 +180,8 @@ def as_plain(value: Any) -> Any:
     """JSON form of results: dataclasses by their `to_json`, tuples as lists, mappings as they are."""
     if hasattr(value, "to_json"):
         return value.to_json()
+    if isinstance(value, Source):
+        return source_json(value)
     if isinstance(value, Mapping):
         return {key: as_plain(item) for key, item in value.items()}
     return [as_plain(item) for item in value] if isinstance(value, list | tuple) else value
