@@ -188,9 +188,10 @@ def test_nobody_left_says_which_need_removed_whom() -> None:
         recommend(needs)
     assert caught.value.code == "N120"
     assert caught.value.exit_code == 2
-    assert len(caught.value.details) == 2
-    assert caught.value.details[0].startswith("jax is removed by must: float64_available_by_default; fact jx-float64: ")
-    assert "th-status" in caught.value.details[1]
+    jax, statement, theano, _ended = caught.value.details
+    assert jax.startswith("jax is removed by must: float64_available_by_default: jx-float64, github.com/jax-ml/jax@")
+    assert statement.strip() == facts.load().by_id("jx-float64").statement
+    assert theano.startswith("theano is removed by candidates: th-status, ")
 
 
 def test_a_retired_code_base_is_told_status_date_and_successor() -> None:

@@ -111,7 +111,10 @@ def test_a_missing_measurement_says_what_it_would_decide() -> None:
     assert all(flip.before == "not measured" for flip in flips.values())
 
 
-@pytest.mark.parametrize("needs", [VISION, {"kind": "science", "team": {"experience": {"jax": 4, "pytorch": 2}}}])
+SCIENCE: dict[str, Any] = {"kind": "science", "team": {"experience": {"jax": 4, "pytorch": 2}}}
+
+
+@pytest.mark.parametrize("needs", [VISION, pytest.param(SCIENCE, marks=pytest.mark.slow)], ids=["vision", "science"])
 def test_changes_are_the_same_for_every_seed(needs: dict[str, Any]) -> None:
     wanted = needs_of(needs)
     runs = [recommend(wanted, seed=seed) for seed in range(4)]

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from regauge.decide.fact_words import FRAMEWORKS
 from regauge.decide.facts import Fact
 from regauge.decide.needs import Needs
 
@@ -117,9 +118,26 @@ def of_fact(fact: Fact, confirmed: Collection[str] = (), stale: Collection[str] 
     )
 
 
-def stated(field: str, claim: str, value: str | float, unit: str = "") -> Evidence:
-    """What the person said."""
-    return Evidence(f"stated:{field}", claim, value, unit, "stated", f"NEEDS.yaml: {field}")
+def statements_of(needs: Needs) -> tuple[Evidence, ...]:
+    """What the person said, as evidence that reasons can name."""
+    rows = []
+    for name in needs.candidates:
+        level = needs.team.experience.get(name)
+        claim = f"the team's experience with {FRAMEWORKS[name]}: {level} of 5"
+        if level is None:
+            claim = f"experience with {FRAMEWORKS[name]} is not among what was named, and counts as none"
+        rows.append(_stated(f"team.experience.{name}", claim, float(level or 0), "/ 5"))
+    if needs.existing_code is not None:
+        framework = needs.existing_code.framework
+        claim = f"the existing code uses {FRAMEWORKS[framework]}"
+        rows.append(_stated("existing_code.framework", claim, framework))
+    return tuple(rows)
+
+
+def _stated(field: str, claim: str, value: str | float, unit: str = "") -> Evidence:
+    return Evidence(
+        id=f"stated:{field}", claim=claim, value=value, unit=unit, kind="stated", source=f"NEEDS.yaml: {field}"
+    )
 
 
 def of_timing(timing: Timing, counts: bool) -> Evidence:

@@ -66,13 +66,11 @@ def _criterion(found: Assessment, leader: str, rival: str, criterion: Criterion)
     evidence = tuple(dict.fromkeys([*_telling(own, other), *_telling(other, own)]))
     if not evidence or not _rests(own) or not _rests(other):
         return None
-    ahead = own.middle > other.middle
-    values = f"{_bounds(own)} against {_bounds(other)}"
-    if ahead:
-        return Reason(
-            f"{FRAMEWORKS[leader]} is ahead of {FRAMEWORKS[rival]} in {criterion}: {values}", leader, evidence
-        )
-    return Reason(f"{FRAMEWORKS[leader]} is behind {FRAMEWORKS[rival]} in {criterion}: {values}", leader, evidence)
+    name, rival_name = FRAMEWORKS[leader], FRAMEWORKS[rival]
+    text = f"{name} is behind {rival_name} in {criterion}: {_bounds(own)} against {_bounds(other)}"
+    if own.middle > other.middle:
+        text = f"{name} is ahead of {rival_name} in {criterion}: {_bounds(own)} against {_bounds(other)}"
+    return Reason(text, leader, evidence)
 
 
 def _rests(value: Value) -> bool:
@@ -92,7 +90,7 @@ def _telling(own: Value, other: Value) -> list[str]:
 
 def _bounds(value: Value) -> str:
     low, high = round(value.low, 2), round(value.high, 2)
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return f"{low:g}" if low == high else f"{low:g}–{high:g}"
 
 
 def _missing(inputs: Inputs, found: Assessment, leader: str) -> Iterator[Reason]:

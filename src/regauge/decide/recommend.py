@@ -19,7 +19,6 @@ from regauge.decide.acceptability import DRAWS
 from regauge.decide.assess import Assessment, assess
 from regauge.decide.community import CLAIMS
 from regauge.decide.criteria import Inputs
-from regauge.decide.fact_words import FRAMEWORKS
 from regauge.decide.facts import Fact, FactBase
 from regauge.decide.migration import migration_of
 from regauge.decide.needs import CRITERIA, Needs
@@ -116,9 +115,9 @@ def _require_candidates(found: Assessment) -> None:
     for candidate, judgements in found.eliminated.items():
         for judgement in judgements:
             fact = judgement.fact
-            what = f"{candidate} is removed by {judgement.requirement.need}"
-            note = f"fact {fact.id}: {fact.statement} ({fact.sources[0].ref})" if fact else ""
-            lines.append(f"{what}; {note}")
+            if fact is not None:
+                what = f"{candidate} is removed by {judgement.requirement.need}: {fact.id}, {fact.sources[0].ref}"
+                lines += [what, f"  {fact.statement}"]
     raise BadNeeds(
         "no candidate is left",
         code="N120",
@@ -190,7 +189,7 @@ def _evidence(
     ids |= {part.evidence for value in found.values.values() for part in value.parts if part.evidence}
     by_id = {fact.id: fact for fact in inputs.base.facts}
     rows = [ev.of_fact(by_id[id], known.confirmed, inputs.stale) for id in sorted(ids) if id in by_id]
-    rows += [item for item in _stated(inputs.needs) if item.id in ids]
+    rows += [item for item in ev.statements_of(inputs.needs) if item.id in ids]
     rows += [item for item in audits if item.id in ids]
     rows += [_claim(fact, known) for fact in _claims(inputs, found)]
     questions = ev.questions_of(inputs.needs)
@@ -207,20 +206,5 @@ def _claims(inputs: Inputs, found: Assessment) -> list[Fact]:
 
 
 def _claim(fact: Fact, known: _Checked) -> ev.Evidence:
-    limits = "a claim, not a measurement: it counts for nothing here"
-    return replace(ev.of_fact(fact, known.confirmed, known.stale), counts=False, limits=limits)
-
-
-def _stated(needs: Needs) -> list[ev.Evidence]:
-    """What the person said, as evidence that reasons can name."""
-    rows = []
-    for name in needs.candidates:
-        level = needs.team.experience.get(name)
-        claim = f"the team's experience with {FRAMEWORKS[name]}: {level} of 5"
-        if level is None:
-            claim = f"experience with {FRAMEWORKS[name]} is not among what was named, and counts as none"
-        rows.append(ev.stated(f"team.experience.{name}", claim, float(level or 0), "/ 5"))
-    if needs.existing_code is not None:
-        framework = needs.existing_code.framework
-        rows.append(ev.stated("existing_code.framework", f"the existing code uses {FRAMEWORKS[framework]}", framework))
-    return rows
+    note = "a claim, not a measurement: it counts for nothing here"
+    return replace(ev.of_fact(fact, known.confirmed, known.stale), counts=False, limits=note)
