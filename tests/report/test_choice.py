@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from browser import dom
 
-from regauge.decide.needs import needs_of
+from regauge.decide.libraries import ROLES
+from regauge.decide.needs import CRITERIA, needs_of
 from regauge.decide.recommend import recommend
 from regauge.decide.recommendation import Recommendation
 from regauge.language import LANGUAGES, use_language
@@ -135,6 +136,11 @@ def test_no_sentence_of_the_chinese_page_is_english(name: str, found: dict[str, 
         texts += [choice_view.claim(item) for item in one.evidence]
         texts += [choice_view.sentence(item.limits) for item in one.evidence if item.limits]
     assert [text for text in texts if not re.search(r"[\u4e00-\u9fff]", text)] == []
+
+
+def test_every_role_and_criterion_has_a_word() -> None:
+    assert set(choice_view.ROLES) == set(ROLES)
+    assert set(choice_view.CRITERIA) == set(CRITERIA)
 
 
 def test_shares_as_texts() -> None:

@@ -56,7 +56,10 @@ def write_environment(stack: Stack, directory: Path) -> tuple[Path, ...]:
             written.append(path)
     except OSError as error:
         raise OutputError(
-            "the environment files cannot be written", where=str(directory), received=str(error), next="another place"
+            "the environment files cannot be written",
+            where=str(directory),
+            received=str(error),
+            next="name another directory",
         ) from error
     return tuple(written)
 
@@ -84,7 +87,7 @@ def conda(stack: Stack) -> str:
         "dependencies": [f"python={PYTHON}", "pip", {"pip": [f"-r {REQUIREMENTS}"]}],
     }
     remark = _("Python comes from conda-forge, the packages from requirements.txt: the same versions as with pip.")
-    return f"# {remark}\n{yaml.safe_dump(content, sort_keys=False)}"
+    return f"{_comment(remark)}\n{yaml.safe_dump(content, sort_keys=False)}"
 
 
 def dockerfile(stack: Stack) -> str:
@@ -92,10 +95,10 @@ def dockerfile(stack: Stack) -> str:
     hardware = accelerator(stack)
     lines = [f"FROM python:{PYTHON}-slim"]
     if hardware == "nvidia-gpu":
-        lines.insert(0, f"# {_('start it with: docker run --gpus all')}")
+        lines.insert(0, _comment(_("start it with: docker run --gpus all")))
     if uses_torch(stack, hardware):
         lines += [
-            f"# {_('torch.compile on the CPU needs a C++ compiler')}",
+            _comment(_("torch.compile on the CPU needs a C++ compiler")),
             "RUN apt-get update && apt-get install --yes --no-install-recommends g++ \\",
             "    && rm -rf /var/lib/apt/lists/*",
         ]
@@ -133,7 +136,8 @@ def workflow(stack: Stack) -> str:
     text = yaml.safe_dump(content, sort_keys=False)
     # YAML 1.1 reads a bare `on` as a truth value, so the dump quotes it; the service wants the plain word.
     text = text.replace("'on':", "on:").replace("pull_request: null", "pull_request:")
-    return f"# {_('Runners have no accelerator: the tests run on the CPU.')}\n{text}"
+    remark = _("Runners have no accelerator: the tests run on the CPU.")
+    return f"{_comment(remark)}\n{text}"
 
 
 def notebook(stack: Stack) -> str:
@@ -164,7 +168,8 @@ def notebook(stack: Stack) -> str:
 
 def notebook_test() -> str:
     """test_start.py: runs the code cells of the notebook and looks at the loss."""
-    return f'''"""{_("The starter notebook runs, and its loss falls.")}"""
+    title = _("The starter notebook runs, and its loss falls.")
+    return f'''"""{title}"""
 
 import json
 from pathlib import Path
@@ -180,6 +185,10 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
             exec("".join(cell["source"]), names)
     assert names["losses"][-1] < names["losses"][0]
 '''
+
+
+def _comment(text: str) -> str:
+    return f"# {text}"
 
 
 @lru_cache(maxsize=1)

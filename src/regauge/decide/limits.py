@@ -65,7 +65,10 @@ def open_roles(framework: str, kind: str, libraries: Mapping[str, Sequence[Libra
     return tuple(
         role
         for role in needed_roles(kind)
-        if not any(role in NEUTRAL_ROLES or library.framework == framework for library in libraries.get(role, ()))
+        if not any(
+            library.status == "active" and (role in NEUTRAL_ROLES or library.framework == framework)
+            for library in libraries.get(role, ())
+        )
     )
 
 

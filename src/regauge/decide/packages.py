@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from regauge.decide.libraries import Library
+from regauge.decide.libraries import Library, load
 from regauge.decide.stack import Stack
 from regauge.language import _
 
 # The oldest Python for which the newest releases of all four frameworks are published (facts jx-python-versions,
 # pt-python-versions, tf-python).
 PYTHON = "3.12"
+# The oldest that regauge supports. Libraries have no lower bound: one may not take the newest of another yet (gymnax
+# 1.0.1 wants jax below 0.12 and gymnasium below 1.4), and pip finds what goes together.
+FLOORS = {"torch": "2.11", "jax": "0.10", "flax": "0.12.8", "optax": "0.2.8"}
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 TORCH_SELECTOR = "https://pytorch.org/get-started/locally/"
 JAX_EXTRAS = {"nvidia-gpu": "cuda13", "tpu": "tpu", "amd-gpu": "rocm7-local", "intel-gpu": "oneapi"}
@@ -23,7 +26,7 @@ SHARED_ROLES = ("checkpoints", "tracking")
 LEFT_OUT = {"jax": ("training",)}
 KIND_ROLES = {"graphs": ("science",), "scientific": ("science",), "probabilistic": ("science",)}
 # What the starter notebook and its test import besides.
-STARTER = ("safetensors", "numpy", "pytest")
+STARTER = ("safetensors", "pytest")
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,11 @@ class Requirements:
 def requirements(stack: Stack, hardware: str | None = None) -> Requirements:
     """What the stack installs for its first accelerator, or for the hardware that is named."""
     chosen = hardware or accelerator(stack)
-    names = dict.fromkeys(
-        [*_framework(stack, chosen), *(_bound(library) for library in _chosen(stack) if library.package)]
-    )
-    have = {name.partition("[")[0].partition(">")[0] for name in names}
-    rest = [name for name in STARTER if name not in have]
-    return Requirements(tuple(_options(stack, chosen)), (*names, *sorted(rest)), tuple(_remarks(stack, chosen)))
+    extras = _extras(stack, chosen)
+    libraries = [*_framework(stack, chosen), *_chosen(stack)]
+    libraries += [load().by_name[name] for name in STARTER]
+    lines = dict.fromkeys(_line(library, extras.get(library.name)) for library in libraries if library.package)
+    return Requirements(tuple(_options(stack, chosen)), tuple(lines), tuple(_remarks(stack, chosen)))
 
 
 def accelerator(stack: Stack) -> str:
@@ -67,27 +69,23 @@ def uses_torch(stack: Stack, hardware: str) -> bool:
     return stack.framework == "pytorch" or keras
 
 
-def _framework(stack: Stack, hardware: str) -> Iterator[str]:
-    own = stack.libraries["framework"][0]
+def _framework(stack: Stack, hardware: str) -> Iterator[Library]:
+    by_name = load().by_name
+    yield from stack.libraries["framework"][:1]
     if stack.framework == "jax":
-        yield _jax(own, stack, hardware)
-        yield from (_bound(library) for library in stack.libraries["optimizers"][:1])
-        return
-    if stack.framework == "tensorflow" and hardware == "nvidia-gpu" and stack.os == "linux":
-        yield f"tensorflow[and-cuda]>={own.version}"
-        return
-    yield _bound(own)
+        yield from stack.libraries["optimizers"][:1]
     if stack.framework == "keras":
-        by_name = all_libraries()
-        torch = uses_torch(stack, hardware)
-        yield _bound(by_name["torch"]) if torch else _jax(by_name["jax"], stack, hardware)
+        yield by_name["torch" if uses_torch(stack, hardware) else "jax"]
     if stack.framework == "pytorch" and hardware == "tpu":
-        yield _bound(all_libraries()["torch-tpu"])
+        yield by_name["torch-tpu"]
 
 
-def _jax(library: Library, stack: Stack, hardware: str) -> str:
-    extra = JAX_EXTRAS.get(hardware) if stack.os == "linux" else None
-    return f"jax[{extra}]>={library.version}" if extra else _bound(library)
+def _extras(stack: Stack, hardware: str) -> dict[str, str]:
+    """The extra of each framework that brings the accelerator's build; there are some for Linux only."""
+    if stack.os != "linux":
+        return {}
+    tensorflow = {"tensorflow": "and-cuda"} if hardware == "nvidia-gpu" else {}
+    return {**tensorflow, **({"jax": JAX_EXTRAS[hardware]} if hardware in JAX_EXTRAS else {})}
 
 
 def _chosen(stack: Stack) -> Iterator[Library]:
@@ -100,20 +98,14 @@ def _chosen(stack: Stack) -> Iterator[Library]:
             ]
             yield from own[:1]
     if stack.kind == "control":
-        yield all_libraries()["gymnasium"]
+        yield load().by_name["gymnasium"]
     for role in SHARED_ROLES:
         yield from stack.libraries.get(role, ())[:1]
 
 
-def all_libraries() -> dict[str, Library]:
-    """Every library by name."""
-    from regauge.decide.libraries import load
-
-    return dict(load().by_name)
-
-
-def _bound(library: Library) -> str:
-    return f"{library.package}>={library.version}"
+def _line(library: Library, extra: str | None) -> str:
+    bound = f">={FLOORS[library.package]}" if library.package in FLOORS else ""
+    return f"{library.package}{f'[{extra}]' if extra else ''}{bound}  # {library.version}"
 
 
 def _options(stack: Stack, hardware: str) -> Iterator[str]:
@@ -122,9 +114,10 @@ def _options(stack: Stack, hardware: str) -> Iterator[str]:
 
 
 def _remarks(stack: Stack, hardware: str) -> Iterator[str]:
-    yield _("Lower bounds are the newest releases on {date}; pip freeze > lock.txt records what was installed.").format(
+    yield _("Behind # stands the newest release on {date}; pip takes the newest ones that go together.").format(
         date=stack.libraries["framework"][0].read
     )
+    yield _("Keep what was installed: pip freeze > lock.txt")
     special = hardware in ("amd-gpu", "intel-gpu") or (hardware == "nvidia-gpu" and stack.os == "windows")
     if uses_torch(stack, hardware) and special:
         yield _("The build of torch for {hardware} has an index of its own: {address}").format(

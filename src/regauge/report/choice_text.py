@@ -37,7 +37,7 @@ def render_choice_text(found: Recommendation, console: Console) -> None:
     _flips(console, found)
     _unknowns(console, found)
     if found.stack is not None:
-        stack = [row[:4] for row in view.library_rows(found.stack)]
+        stack = [row[:4] for row in view.library_rows(found.stack, first=True)]
         names = (_("part"), _("library"), _("version"), _("address"))
         _print(console, _table(_("The stack that goes with it"), names, stack))
 

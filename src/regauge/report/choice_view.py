@@ -41,6 +41,7 @@ ROLES = {
     "data": N_("data"),
     "models": N_("models"),
     "training": N_("training"),
+    "tuning": N_("hyperparameter search"),
     "optimizers": N_("optimizers"),
     "metrics": N_("metrics"),
     "checkpoints": N_("checkpoints"),
@@ -55,6 +56,8 @@ ROLES = {
     "probabilistic": N_("probabilistic models"),
     "scientific": N_("scientific computing"),
     "interpretability": N_("interpretability"),
+    "profiling": N_("profiling"),
+    "interop": N_("working together"),
     "configuration": N_("configuration"),
     "testing": N_("testing"),
 }
@@ -221,12 +224,12 @@ def reason_text(reason: Reason) -> str:
     return sentence(reason.text)
 
 
-def library_rows(stack: Stack) -> list[tuple[str, str, str, str, str]]:
-    """Role, name, version, address, purpose."""
+def library_rows(stack: Stack, first: bool = False) -> list[tuple[str, str, str, str, str]]:
+    """Role, name, version, address, purpose; with `first` only what is recommended first in each role."""
     return [
         (_(ROLES[role]) if role in ROLES else role, library.name, library.version, library.url, str(library.statement))
         for role, libraries in stack.libraries.items()
-        for library in libraries
+        for library in libraries[: 1 if first else None]
     ]
 
 
