@@ -190,6 +190,16 @@ def test_every_reason_resolves_to_evidence_that_counts(data: dict[str, Any], rat
         assert all(evidence[id].counts for id in reason.evidence)
 
 
+@RULES
+@given(anything)
+def test_a_firm_choice_has_a_reason(data: dict[str, Any]) -> None:
+    wanted = needs(data)
+    assume(assessed(wanted).contenders)
+    found = recommend(wanted, seed=SEED, count=COUNT, sensitivity=False)
+    assume(found.firm)
+    assert [reason for reason in found.reasons if reason.about == found.choice]
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(anything, st.integers(0, 2**31))
 def test_the_same_seed_gives_the_same_answer(data: dict[str, Any], seed: int) -> None:

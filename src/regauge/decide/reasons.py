@@ -61,12 +61,15 @@ def _gap(found: Assessment, leader: str, rival: str, criterion: Criterion) -> fl
 
 
 def _criterion(found: Assessment, leader: str, rival: str, criterion: Criterion) -> Reason | None:
-    """A sentence on one criterion, if both values rest on something."""
+    """A sentence on one criterion, if it rests on something whatever is unknown."""
     own, other = found.values[leader, criterion], found.values[rival, criterion]
+    name, rival_name = FRAMEWORKS[leader], FRAMEWORKS[rival]
+    if _rests(own) and not _rests(other) and own.low >= other.high:
+        text = f"{name} cannot be behind {rival_name} in {criterion}: nothing is above {_bounds(own)}"
+        return Reason(text, leader, tuple(dict.fromkeys(part.evidence for part in own.parts if part.evidence)))
     evidence = tuple(dict.fromkeys([*_telling(own, other), *_telling(other, own)]))
     if not evidence or not _rests(own) or not _rests(other):
         return None
-    name, rival_name = FRAMEWORKS[leader], FRAMEWORKS[rival]
     text = f"{name} is behind {rival_name} in {criterion}: {_bounds(own)} against {_bounds(other)}"
     if own.middle > other.middle:
         text = f"{name} is ahead of {rival_name} in {criterion}: {_bounds(own)} against {_bounds(other)}"

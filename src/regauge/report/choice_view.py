@@ -11,7 +11,7 @@ from regauge.decide.fact_words import translated
 from regauge.decide.needs import CRITERIA_WORDS as CRITERIA
 from regauge.decide.recommendation import Flip, Reason, Recommendation, Unknown
 from regauge.decide.stack import Stack
-from regauge.language import N_, _, translate_message
+from regauge.language import N_, _, ngettext, translate_message
 from regauge.report.view import Tone
 
 NAMES = {
@@ -122,18 +122,22 @@ def scope(recommendation: Recommendation) -> tuple[str, ...]:
     if not used:
         rows.append(_("No measurement counts: nothing here says which framework is faster for this project."))
     if unused:
-        text = _(
-            "{n} stored measurements are out of scope and support nothing: another case, task, device or precision."
+        text = ngettext(
+            "{n} stored measurement is out of scope and supports nothing: another case, task, device or precision.",
+            "{n} stored measurements are out of scope and support nothing: another case, task, device or precision.",
+            len(unused),
         )
         rows.append(text.format(n=len(unused)))
     if not recommendation.weighted:
         rows.append(_("No weights were given: every weighting of the criteria was taken as equally likely."))
-    if recommendation.unknowns:
-        rows.append(
-            _("{n} things are not known; each is listed with what would settle it.").format(
-                n=len(recommendation.unknowns)
-            )
+    open_ = len(recommendation.unknowns)
+    if open_:
+        text = ngettext(
+            "{n} thing is not known; it is listed with what would settle it.",
+            "{n} things are not known; each is listed with what would settle it.",
+            open_,
         )
+        rows.append(text.format(n=open_))
     return tuple(rows)
 
 
