@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,29 +165,38 @@ def test_contradictory_answers_are_refused() -> None:
 @pytest.mark.slow
 def test_asking_in_a_real_terminal(tmp_path: Path) -> None:
     """Enter through every question: all are skipped, the answer comes, and the answers are saved."""
-    leader, follower = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "REGAUGE_LANG": "en"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "regauge.cli.main", "choose"],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        cwd=tmp_path,
-        env=environment,
-        close_fds=True,
-    )
-    os.close(follower)
-    shown = answer_with_enter(leader, process)
+    leader, process = in_terminal(tmp_path)
+    shown = answer(leader, process, b"\r")
     assert process.wait(timeout=60) == 1, shown
     assert "Not enough evidence" in shown
     assert read_needs(tmp_path / "NEEDS.yaml").kind == "other"
 
 
-def answer_with_enter(leader: int, process: subprocess.Popen[bytes]) -> str:
-    """Press Enter whenever the program waits; answer what it asks the terminal about its cursor."""
-    import select
-    import time
+def test_giving_up_while_asked(tmp_path: Path) -> None:
+    leader, process = in_terminal(tmp_path)
+    shown = answer(leader, process, b"\x03")
+    assert process.wait(timeout=60) == 130, shown
+    assert "Traceback" not in shown
+    assert list(tmp_path.iterdir()) == []
 
+
+def in_terminal(place: Path) -> tuple[int, subprocess.Popen[bytes]]:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "regauge.cli.main", "choose"],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        cwd=place,
+        env={**os.environ, "TERM": "xterm", "REGAUGE_LANG": "en"},
+        close_fds=True,
+    )
+    os.close(follower)
+    return leader, process
+
+
+def answer(leader: int, process: subprocess.Popen[bytes], key: bytes) -> str:
+    """Press a key whenever the program waits; answer what it asks the terminal about its cursor."""
     shown, deadline = "", time.monotonic() + 120
     while time.monotonic() < deadline:
         ready, _, _ = select.select([leader], [], [], 0.4)
@@ -200,7 +211,7 @@ def answer_with_enter(leader: int, process: subprocess.Popen[bytes]) -> str:
         elif process.poll() is not None:
             return shown
         else:
-            os.write(leader, b"\r")
+            os.write(leader, key)
     process.kill()
     return shown
 

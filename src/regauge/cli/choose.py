@@ -104,7 +104,6 @@ def _save(needs: Needs) -> None:
 
     path = ask_where_to_save()
     if path is not None:
-        _refuse_existing(path)
         write_text(path, needs_yaml(needs))
         print_next(stderr(), f"regauge choose {path}")
 

@@ -209,13 +209,16 @@ def _is_number(text: str) -> bool | str:
         return _("a number above 0, or nothing")
 
 
-def ask_where_to_save(default: str = "NEEDS.yaml") -> Path | None:
-    """Where the answers are kept; None if they are not."""
+def ask_where_to_save(name: str = "NEEDS.yaml") -> Path | None:
+    """Where the answers are kept, a file that is not there yet; None if they are not."""
     import questionary
 
+    def free(text: str) -> bool | str:
+        return not Path(text.strip()).exists() or not text.strip() or _("it is there already: another name, please")
+
     text = _("Save the answers as (empty: do not save)")
-    answer = questionary.text(text, default=default).unsafe_ask()
-    return Path(answer.strip()) if answer and answer.strip() else None
+    answer = questionary.text(text, default="" if Path(name).exists() else name, validate=free).unsafe_ask()
+    return Path(answer.strip()) if answer.strip() else None
 
 
 def answers_of(fields: Iterable[tuple[str, Any]]) -> Asker:
