@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from regauge.cli import options
 from regauge.cli.terminal import print_json, print_next, stderr, stdout
-from regauge.decide.needs import Needs, read_needs
 from regauge.errors import BadNeeds
 from regauge.language import _
 from regauge.language import language as current_language
 from regauge.output import prepare_output, writing
+
+if TYPE_CHECKING:
+    from regauge.decide.needs import Needs
 
 TEMPLATE = "NEEDS.yaml"
 DOCUMENT = "choice.json"
@@ -42,6 +44,8 @@ def choose(
     as_json: Annotated[bool, options.json_option()] = False,
     lang: Annotated[str | None, options.lang_option()] = None,
 ) -> int:
+    from regauge.decide.needs import read_needs
+
     if template:
         return _write_template(needs or Path(TEMPLATE), as_json)
     asked = needs is None

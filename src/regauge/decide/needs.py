@@ -3,7 +3,7 @@
     needs = read_needs(Path("NEEDS.yaml"))
     needs = needs_of({"name": "detector", "kind": "vision", "must": ["onnx_export"]})
 
-What contradicts itself is found by `needs_conflicts`; what the fact base says about it, by `elimination`.
+What contradicts itself is found by `needs_conflicts`; what the fact base says about it, by `requirements`.
 """
 
 from __future__ import annotations

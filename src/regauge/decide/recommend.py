@@ -1,7 +1,9 @@
 """From needs to a recommendation: collects the evidence, assesses, and says why, what against, and what is not known.
 
-recommendation = recommend(read_needs(Path("NEEDS.yaml")), results=[Path("build")])
-recommendation.choice, recommendation.reasons, recommendation.flips_if
+    recommendation = recommend(read_needs(Path("NEEDS.yaml")), results=[Path("build")])
+    recommendation.choice, recommendation.reasons, recommendation.flips_if
+
+`recommendation` holds the types, `assess` the decision, `sensitivity` what would change it.
 """
 
 from __future__ import annotations

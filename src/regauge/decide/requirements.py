@@ -1,10 +1,9 @@
 """Needs as questions to the fact base: which dimension each need asks for, and what the facts answer.
 
-yes                      the candidate meets the need
-no                       it is eliminated, with this fact
-partial                  open: neither met nor refused, and a reason against
-no fact, a fact of low confidence, a stale fact      open
-'no' to actively_developed                           eliminated, whatever the needs are
+* ``yes``: the candidate meets the need; ``no``: it is eliminated, with this fact.
+* ``partial``: the need is open, neither met nor refused, and the fact is a reason against.
+* No fact, a fact of low confidence, or a stale one: the need is open.
+* ``no`` to `actively_developed`: eliminated, whatever the needs are.
 """
 
 from __future__ import annotations
@@ -85,8 +84,8 @@ def requirements_of(needs: Needs) -> tuple[Requirement, ...]:
 
 def _device_dimension(device: str, system: str | None) -> str | None:
     if device == "nvidia-gpu":
-        # Not stated, the system of nearly all GPU servers is asked for; the recommendation says so.
-        return NVIDIA_DIMENSION.get(system or "linux")
+        # Not stated, or that of a machine without such a device, the system of GPU servers is asked for, and said.
+        return NVIDIA_DIMENSION.get(system or "linux", NVIDIA_DIMENSION["linux"])
     return DEVICE_DIMENSION.get(device)
 
 

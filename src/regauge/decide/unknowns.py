@@ -45,7 +45,7 @@ def _measurements(inputs: Inputs, found: Assessment) -> Iterator[Unknown]:
 
 def _needs(inputs: Inputs, found: Assessment) -> Iterator[Unknown]:
     hardware = inputs.needs.hardware
-    if hardware.os is None and "nvidia-gpu" in (*hardware.train, *hardware.serve):
+    if hardware.os not in ("linux", "windows") and "nvidia-gpu" in (*hardware.train, *hardware.serve):
         yield Unknown("which operating system drives the NVIDIA GPUs; Linux was assumed", "name hardware.os")
 
 
