@@ -126,6 +126,9 @@ def test_imports_lead_to_the_library() -> None:
     found = TABLE.by_import("jax.experimental.pallas.ops")
     assert found is not None
     assert found.name == "pallas"
+    assert TABLE.by_import("orbax.export") is TABLE.by_name["orbax-export"]
+    assert TABLE.by_import("orbax") is TABLE.by_name["orbax-checkpoint"]
+    assert TABLE.by_import("nvidia") is None  # many packages share this name
     assert TABLE.by_import("jax.numpy") is TABLE.by_name["jax"]
     assert TABLE.by_import("no_such_library") is None
     assert TABLE.by_import("torchvisions") is None

@@ -47,9 +47,13 @@ def test_every_combination_builds_and_is_plain_data() -> None:
         for target in set(SERVE) - served:
             assert any(f"serving on {target} " in text.en for text in found.unknowns), (found.framework, target)
         if not found.parallel.settled:
-            assert found.parallel.why in found.unknowns
+            assert found.parallel.why.en in [text.en for text in found.unknowns]
     assert count == len(CHOICES) * len(KINDS) * len(HARDWARE) * len(SYSTEMS) * len(SIZES)
-    json.dumps(stack(serve=list(SERVE)).to_json())
+    plain = json.loads(json.dumps(stack("tensorflow", kind="control", serve=list(SERVE)).to_json()))
+    assert plain["deployment"][0]["libraries"] == ["tensorflow-serving-api"]
+    assert all(set(text) == {"en", "zh", "sources"} for text in plain["unknowns"])
+    silent = [text["en"] for text in plain["unknowns"] if not text["sources"]]
+    assert all(text.startswith("No sourced way") for text in silent)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from regauge.decide.facts import Source
 from regauge.decide.libraries import Library, load
+from regauge.decide.sources import SourcedText
 from regauge.decide.tables import SourceRow, Strict, TextRow, as_plain, read_rows
 from regauge.decide.text import Text
 
@@ -60,17 +61,17 @@ class _Row(Strict):
 
 def deployment_for(
     framework: str, *, kind: str, serve: Sequence[str]
-) -> tuple[tuple[Deployment, ...], tuple[Text, ...]]:
+) -> tuple[tuple[Deployment, ...], tuple[SourcedText, ...]]:
     """The ways for every target of `serve`, the recommended one first, and a sentence for each target without any."""
     found: list[Deployment] = []
-    unknown: list[Text] = []
+    unknown: list[SourcedText] = []
     for target in dict.fromkeys(serve):
         rows = [row for row in _rows() if row.serves(framework, kind, target)]
         rows.sort(key=lambda row: not row.first)
         found += [_deployment(row, target) for row in rows]
         if not rows:
             unknown.append(
-                Text(
+                SourcedText(
                     f"No sourced way from {framework} to serving on {target} is known here.",
                     f"此处没有从 {framework} 到在 {target} 上提供服务的有来源途径。",
                 )

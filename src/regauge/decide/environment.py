@@ -94,7 +94,9 @@ def dockerfile(stack: Stack) -> str:
     """Dockerfile: a slim Python image; CUDA libraries come with the wheels, the driver from the host."""
     hardware = accelerator(stack)
     lines = [f"FROM python:{PYTHON}-slim"]
-    if hardware == "nvidia-gpu":
+    if stack.os != "linux":
+        lines.insert(0, _comment(_("The image runs Linux, while requirements.txt is for the system that was named.")))
+    elif hardware == "nvidia-gpu":
         lines.insert(0, _comment(_("start it with: docker run --gpus all")))
     if uses_torch(stack, hardware):
         lines += [

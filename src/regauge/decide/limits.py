@@ -7,10 +7,9 @@ from functools import lru_cache
 
 from pydantic import Field
 
-from regauge.decide.facts import Source
 from regauge.decide.libraries import Library
+from regauge.decide.sources import SourcedText
 from regauge.decide.tables import SourceRow, Strict, read_rows
-from regauge.decide.text import Text
 
 # The roles that every project has, and those that a kind of project has besides.
 ROLES_OF_ALL = ("framework", "data", "training", "optimizers", "metrics", "checkpoints", "tracking", "testing")
@@ -43,13 +42,13 @@ class _Gap(Strict):
     kinds: tuple[str, ...] = ()
     en: str = Field(min_length=1)
     zh: str = Field(min_length=1)
-    source: tuple[SourceRow, ...] = ()
+    source: tuple[SourceRow, ...] = Field(min_length=1)
 
 
-def hardware_limits(framework: str, hardware: Sequence[str], os: str) -> tuple[tuple[Text, tuple[Source, ...]], ...]:
-    """What a framework does not do, or not fully, on this hardware under this system, each with its sources."""
+def hardware_limits(framework: str, hardware: Sequence[str], os: str) -> tuple[SourcedText, ...]:
+    """What a framework does not do, or not fully, on this hardware under this system."""
     return tuple(
-        (Text(row.en, row.zh), tuple(source.source() for source in row.source))
+        _text(row)
         for row in _hardware()
         if row.framework in ("", framework) and row.hardware in hardware and row.os in ("", os)
     )
@@ -72,13 +71,17 @@ def open_roles(framework: str, kind: str, libraries: Mapping[str, Sequence[Libra
     )
 
 
-def gap(framework: str, role: str, kind: str) -> Text | None:
+def gap(framework: str, role: str, kind: str) -> SourcedText | None:
     """Why a role of a project has no library of its own, and what takes its place; None where nothing is written."""
     found = next(
         (row for row in _gaps() if (row.framework, row.role) == (framework, role) and kind in (row.kinds or (kind,))),
         None,
     )
-    return None if found is None else Text(found.en, found.zh)
+    return None if found is None else _text(found)
+
+
+def _text(row: _Hardware | _Gap) -> SourcedText:
+    return SourcedText(row.en, row.zh, tuple(source.source() for source in row.source))
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""What a stack installs: its packages with lower bounds, for the hardware that it trains on."""
+"""What a stack installs on the hardware that it trains on: the lines of its requirements files."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _options(stack: Stack, hardware: str) -> Iterator[str]:
 
 
 def _remarks(stack: Stack, hardware: str) -> Iterator[str]:
-    yield _("Behind # stands the newest release on {date}; pip takes the newest ones that go together.").format(
+    yield _("The number behind each line is the newest release on {date}; pip takes what goes together.").format(
         date=stack.libraries["framework"][0].read
     )
     yield _("Keep what was installed: pip freeze > lock.txt")

@@ -1,9 +1,11 @@
 """The stack that goes with a choice: libraries, parallel strategy, deployment path, resources.
 
-stack = stack_for("jax", kind="vision", train=["nvidia-gpu"], devices=8, nodes=1, serve=["cpu"], os="linux")
-stack.libraries["data"]                # tuple of Library
-stack.parallel.code                    # a few lines that show the strategy
-write_environment(stack, directory)    # regauge.decide.environment
+    stack = stack_for("jax", kind="vision", train=["nvidia-gpu"], devices=8, nodes=1, serve=["cpu"], os="linux")
+    stack.libraries["data"]                # tuple of Library
+    stack.parallel.code                    # a few lines that show the strategy
+    write_environment(stack, directory)    # regauge.decide.environment
+
+The data stand in YAML files; `docs/stacks.md` describes them.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from regauge.decide.libraries import KINDS, ROLES, Library, load
 from regauge.decide.limits import gap, hardware_limits, open_roles
 from regauge.decide.parallel import Parallel, parallel_for
 from regauge.decide.resources import Resource, resources_for
+from regauge.decide.sources import SourcedText
 from regauge.decide.tables import as_plain
-from regauge.decide.text import Text
 from regauge.errors import BadNeeds
 
 CHOICES = ("pytorch", "jax", "keras", "tensorflow")
@@ -51,7 +53,7 @@ class Stack:
     parallel: Parallel
     deployment: tuple[Deployment, ...]
     resources: tuple[Resource, ...]
-    unknowns: tuple[Text, ...]
+    unknowns: tuple[SourcedText, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; texts in English and Chinese."""
@@ -86,9 +88,9 @@ def stack_for(
     libraries = libraries_for(framework, kind)
     parallel = parallel_for(framework, kind=kind, train=train, devices=devices, nodes=nodes)
     deployment, open_targets = deployment_for(framework, kind=kind, serve=serve)
-    unknowns = [text for text, _sources in hardware_limits(framework, [*train, *serve], os)]
-    unknowns += [*([] if parallel.settled else [parallel.why]), *open_targets]
+    unsettled = [] if parallel.settled else [SourcedText(parallel.why.en, parallel.why.zh, parallel.sources)]
     gaps = [gap(framework, role, kind) for role in open_roles(framework, kind, libraries)]
+    unknowns = [*hardware_limits(framework, [*train, *serve], os), *unsettled, *open_targets]
     unknowns += [text for text in gaps if text is not None]
     return Stack(
         framework,
