@@ -1,15 +1,17 @@
-"""The Python API: convert in this process, check, compare."""
+"""The Python API: convert in this process, check, compare, choose."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regauge.errors import BadCase
 
 if TYPE_CHECKING:
+    from regauge.decide.needs import Needs
+    from regauge.decide.recommendation import Recommendation
     from regauge.pipeline import Comparison
     from regauge.run.jax_model import JaxModel
     from regauge.verify.result import Check
@@ -83,6 +85,27 @@ def compare(case: str, out: str | Path = "build", **options: Any) -> Comparison:
     from regauge import pipeline
 
     return pipeline.compare(case, Path(out), pipeline.Options(**options))
+
+
+def choose(
+    needs: Needs | Mapping[str, Any] | str | Path, *, results: Sequence[str | Path] = (), seed: int = 0
+) -> Recommendation:
+    """Recommend a framework for needs: the command ``regauge choose``, without its files.
+
+    Args:
+        needs: path of a NEEDS.yaml, or its fields as plain values.
+        results: output directories of `compare` and of ``regauge facts --check``: measurements count within their
+            scope, and contradicted facts do not count.
+        seed: of the draws; the same seed gives the same answer.
+
+    Raises:
+        BadNeeds: the needs are wrong or contradict each other, every problem at once, or no candidate is left.
+    """
+    from regauge.decide.needs import needs_of, read_needs
+    from regauge.decide.recommend import recommend
+
+    wanted = read_needs(Path(needs)) if isinstance(needs, str | Path) else needs_of(needs)
+    return recommend(wanted, results=[Path(place) for place in results], seed=seed)
 
 
 def _inputs(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> tuple[Any, ...] | dict[str, Any]:

@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from regauge.cli import options
 from regauge.cli.cases import cases
 from regauge.cli.check import check
+from regauge.cli.choose import choose
 from regauge.cli.compare import compare
 from regauge.cli.convert import convert
 from regauge.cli.doctor import doctor
@@ -29,6 +30,7 @@ COMMANDS: tuple[tuple[Callable[..., int], str], ...] = (
     (compare, N_("Convert, check, measure, report: the main job.")),
     (convert, N_("Convert a case to readable source and weights.")),
     (check, N_("Convert a case and check that both are the same function.")),
+    (choose, N_("Recommend a framework for the needs of a project, with every reason.")),
     (report, N_("Show stored results again, as tables and as an HTML page.")),
     (cases, N_("List the built-in cases.")),
     (ops, N_("Show which operators convert, and how.")),
