@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from regauge.decide.needs import needs_of, parse_needs, read_needs
+from regauge.decide.facts import load
+from regauge.decide.needs import SHORT_NAMES, needs_of, parse_needs, read_needs
 from regauge.decide.needs_file import DEEPEST, LARGEST_FILE, MOST_VALUES
 from regauge.decide.needs_template import needs_yaml, template
 from regauge.errors import BadNeeds
@@ -246,6 +247,13 @@ def test_plain_values_are_checked_alike() -> None:
     assert needs_of({"kind": "vision", "must": ["onnx_export"]}).must == ("onnx_export",)
     with pytest.raises(BadNeeds, match="needs, field must\\[0\\]: no fact has this dimension"):
         needs_of({"must": ["onnx_exprt"]})
+
+
+def test_short_names_of_dimensions() -> None:
+    needs = parse_needs("kind: vision\nmust: [onnx_export, dynamic_shapes]\nnice: [huggingface_models]\n")
+    assert needs.must == ("dynamic_shapes_in_compiled_code", "onnx_export")
+    assert needs.nice == ("hugging_face_transformers",)
+    assert set(SHORT_NAMES.values()) <= set(load().dimensions())
 
 
 def test_wanted_and_needed_is_needed() -> None:

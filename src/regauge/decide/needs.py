@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from regauge.decide import facts
 from regauge.decide.facts import FactBase
@@ -39,6 +39,12 @@ CRITERIA_WORDS: dict[Criterion, str] = {
 
 # What may be recommended, in the order that everything is shown in.
 CANDIDATES = ("pytorch", "jax", "keras", "tensorflow")
+
+# What people call a dimension before they have seen its name.
+SHORT_NAMES = {
+    "dynamic_shapes": "dynamic_shapes_in_compiled_code",
+    "huggingface_models": "hugging_face_transformers",
+}
 
 # Bounds that only a slip of the keyboard goes beyond.
 MOST_DEVICES = 1_000_000
@@ -106,7 +112,7 @@ class Needs(Part):
         hardware, team, existing_code, weights: see their classes.
         timeline_weeks: until it must work.
         precision: the profile of `regauge compare` that measurements must have been made with.
-        must: dimensions of the fact base without which a framework cannot be chosen.
+        must: dimensions of the fact base (or their `SHORT_NAMES`) without which a framework cannot be chosen.
         nice: dimensions that are wanted.
         candidates: frameworks to choose from; all when empty.
     """
@@ -123,6 +129,11 @@ class Needs(Part):
     nice: tuple[str, ...] = ()
     weights: Weights = Weights()
     candidates: Annotated[tuple[str, ...], Field(min_length=1)] = CANDIDATES
+
+    @field_validator("must", "nice")
+    @classmethod
+    def _whole_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(SHORT_NAMES.get(name, name) for name in names)
 
 
 def read_needs(path: Path, base: FactBase | None = None) -> Needs:
@@ -212,7 +223,8 @@ def _names(document: Document, base: FactBase) -> list[Problem]:
     data = document.data
     problems = []
     for field in ("must", "nice"):
-        for index, name in enumerate(_texts(data.get(field))):
+        for index, written in enumerate(_texts(data.get(field))):
+            name = SHORT_NAMES.get(written, written)
             if name not in base.dimensions():
                 near = ", ".join(base.near_dimensions(name)) or "regauge facts lists all dimensions"
                 problems.append(_unknown("no fact has this dimension", (field, index), name, near, document))
