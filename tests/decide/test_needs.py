@@ -102,7 +102,7 @@ WRONG: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ],
     ),
     "dimensions that no fact knows": (
-        "must: [onnx_exprt]\nnice: [dynamic_shapes]",
+        "must: [onnx_exprt]\nnice: [dynamic_shape]",
         [("1:8, field must[0]:", "allowed: onnx_export"), ("2:8, field nice[0]:", "dynamic_shapes_in_compiled_code")],
     ),
     "a dimension of numbers": (
