@@ -5,6 +5,7 @@ import sys
 from regauge.run.worker import serve
 
 JOBS = {
+    "api": "regauge.run.torch_api:run",
     "capture": "regauge.run.torch_capture:run",
     "evaluate": "regauge.run.torch_evaluate:run",
     "gate": "regauge.run.torch_gate:run",

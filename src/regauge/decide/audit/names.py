@@ -1,0 +1,132 @@
+"""Which module and name an expression means: imports, aliases, and names that hide them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+@dataclass
+class Imports:
+    """What the names of one file stand for.
+
+    Attributes:
+        names: name -> dotted path, ``F`` -> ``torch.nn.functional``.
+        stars: modules of ``from module import *``.
+        modules: absolute dotted names of everything that is imported, with the line.
+        lines: lines of import statements.
+    """
+
+    names: dict[str, str] = field(default_factory=dict)
+    stars: list[str] = field(default_factory=list)
+    modules: list[tuple[str, int]] = field(default_factory=list)
+    lines: set[int] = field(default_factory=set)
+
+    def resolve(self, name: str) -> str:
+        return self.names.get(name, "")
+
+
+def read_imports(tree: ast.Module, package: str) -> Imports:
+    """All imports of a file, wherever they stand, and module-level aliases such as ``Conv = nn.Conv2d``.
+
+    Args:
+        package: dotted name of the package that the file lies in, for relative imports; may be empty.
+    """
+    found = Imports()
+    for node in _statements(tree.body):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                bound = alias.asname or alias.name.partition(".")[0]
+                found.names[bound] = alias.name if alias.asname else bound
+                found.modules.append((alias.name, node.lineno))
+        elif isinstance(node, ast.ImportFrom):
+            _read_from(found, node, package)
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            if node in tree.body:
+                path = dotted(node.value)
+                head, _, rest = path.partition(".")
+                if rest and head in found.names:
+                    found.names[node.targets[0].id] = f"{found.names[head]}.{rest}"
+            continue
+        else:
+            continue
+        found.lines |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return found
+
+
+def _read_from(found: Imports, node: ast.ImportFrom, package: str) -> None:
+    module = absolute(node, package)
+    for alias in node.names:
+        if alias.name == "*":
+            found.stars.append(module)
+            found.modules.append((module, node.lineno))
+            continue
+        path = f"{module}.{alias.name}" if module else alias.name
+        found.names[alias.asname or alias.name] = path
+        found.modules.append((path, node.lineno))
+
+
+def absolute(node: ast.ImportFrom, package: str) -> str:
+    """The module of ``from .x import y`` by its full name."""
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".") if package else []
+    kept = parts[: len(parts) - node.level + 1] if node.level > 1 else parts
+    # Above the audited tree nothing is known; a leading dot keeps the name from meaning a package of the index.
+    if node.level - 1 > len(parts):
+        return "." + (node.module or "")
+    return ".".join([*kept, *([node.module] if node.module else [])]) or "."
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """All statements, inner ones too, without visiting expressions."""
+    stack = [*body]
+    while stack:
+        node = stack.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody"):
+            stack += getattr(node, name, ())
+        for handler in getattr(node, "handlers", ()):
+            stack += handler.body
+        for case in getattr(node, "cases", ()):
+            stack += case.body
+
+
+def dotted(node: ast.expr) -> str:
+    """``a.b.c`` of a chain of names; empty for anything else."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    parts.append(node.id)
+    return ".".join(reversed(parts))
+
+
+def bound_names(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
+    """Names that are local to a function: parameters and what it assigns, without what it imports."""
+    arguments = function.args
+    names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    names |= {a.arg for a in (arguments.vararg, arguments.kwarg) if a is not None}
+    if isinstance(function, ast.Lambda):
+        return names
+    imported: set[str] = set()
+    outer: set[str] = set()
+    stack: list[ast.AST] = [*function.body]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            imported |= {(a.asname or a.name).partition(".")[0] for a in node.names}
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            outer |= set(node.names)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            continue
+        stack += ast.iter_child_nodes(node)
+    return names - imported - outer
