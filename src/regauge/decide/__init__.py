@@ -1,1 +1,1 @@
-"""From needs to a recommendation that can be traced, and what a switch would cost."""
+"""From needs and evidence to a recommendation: facts with their sources, and what builds on them."""
