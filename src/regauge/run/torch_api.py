@@ -6,6 +6,8 @@ arguments (`module_db`). Each is captured exactly as a person's model would be.
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 from torch.testing._internal import common_methods_invocations, common_modules
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -23,6 +27,27 @@ from regauge.ir.serial import graph_to_json
 from regauge.run.protocol import write_json
 
 SAMPLES = 4  # of each name
+# Layers that `module_db` leaves out: name, how one is made, shape of an example.
+_EXTRA_LAYERS: tuple[tuple[str, Callable[[], nn.Module], tuple[int, ...]], ...] = (
+    ("Identity", nn.Identity, (8,)),
+    ("Dropout", lambda: nn.Dropout(0.1), (8,)),
+    ("Dropout1d", lambda: nn.Dropout1d(0.1), (8, 6)),
+    ("Dropout2d", lambda: nn.Dropout2d(0.1), (8, 6, 6)),
+    ("Dropout3d", lambda: nn.Dropout3d(0.1), (8, 6, 6, 6)),
+    ("AlphaDropout", lambda: nn.AlphaDropout(0.1), (8,)),
+    ("FeatureAlphaDropout", lambda: nn.FeatureAlphaDropout(0.1), (8, 6)),
+    ("Flatten", nn.Flatten, (8, 6)),
+    ("Unflatten", lambda: nn.Unflatten(1, (2, 4)), (8,)),
+    ("Upsample", lambda: nn.Upsample(scale_factor=2), (3, 4, 4)),
+    ("UpsamplingNearest2d", lambda: nn.UpsamplingNearest2d(scale_factor=2), (3, 4, 4)),
+    ("UpsamplingBilinear2d", lambda: nn.UpsamplingBilinear2d(scale_factor=2), (3, 4, 4)),
+    ("Unfold", lambda: nn.Unfold(2), (3, 4, 4)),
+    ("Fold", lambda: nn.Fold((4, 4), 2), (12, 9)),
+    ("PixelShuffle", lambda: nn.PixelShuffle(2), (8, 3, 3)),
+    ("PixelUnshuffle", lambda: nn.PixelUnshuffle(2), (2, 6, 6)),
+    ("ChannelShuffle", lambda: nn.ChannelShuffle(2), (4, 3, 3)),
+    ("Softmax2d", nn.Softmax2d, (4, 3, 3)),
+)
 DTYPES = (torch.float32, torch.int64, torch.bool, torch.complex64)
 
 
@@ -114,9 +139,17 @@ def _extra() -> Iterator[tuple[list[str], Callable[..., Any], Iterator[Any]]]:
         "torch.Tensor.exponential_": lambda x: x + torch.empty_like(x).exponential_(),
         "torch.Tensor.copy_": lambda x: torch.zeros(3, 4).copy_(x) + 1,
         "torch.Tensor.t": lambda x: x.t() + 1,
+        "torch.randperm": lambda x: x.sum() + torch.randperm(4),
+        "torch.nn.functional.fold": lambda x: F.fold(x.reshape(1, 4, 3), (1, 6), (2, 2), padding=(1, 0), stride=(2, 2)),
+        "torch.nn.functional.affine_grid": lambda x: F.affine_grid(x[:2, :3].reshape(1, 2, 3), (1, 1, 4, 4)),
     }
     for name, call in calls.items():
         yield [name], call, iter([((x,), {})])
+    for name, make, shape in _EXTRA_LAYERS:
+        module = make()
+        inputs = torch.linspace(-1, 1, 4 * math.prod(shape)).reshape(4, *shape)
+        modes = [(copy.deepcopy(module).train(training), ((inputs,), {})) for training in (True, False)]
+        yield [f"torch.nn.{name}"], None, iter(modes)  # type: ignore[misc]
 
 
 def _layers() -> Iterator[tuple[list[str], Callable[..., Any], Iterator[Any]]]:

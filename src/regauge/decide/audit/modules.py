@@ -55,11 +55,13 @@ class Modules:
 
     scans: Sequence[Scan]
     by_module: dict[str, Scan] = field(default_factory=dict)
+    by_path: dict[str, Scan] = field(default_factory=dict)
     classes: dict[str, tuple[Scan, Class]] = field(default_factory=dict)
     _categories: dict[str, Category] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for scan in self.scans:
+            self.by_path[scan.path] = scan
             if scan.module:
                 self.by_module.setdefault(scan.module, scan)
             for item in scan.classes:
@@ -67,12 +69,13 @@ class Modules:
 
     def file_of(self, name: str, near: Scan) -> Scan | None:
         """The file that an import of `name` in `near` leads to, re-exports followed; None outside of the tree."""
-        beside = near.module.rpartition(".")[0]
-        for candidate in (name, f"{beside}.{name}" if beside else name):
-            found = self._file(candidate, _DEPTH)
-            if found is not None and found is not near:
-                return found
-        return None
+        directory, slash, _ = near.path.rpartition("/")
+        if "." not in near.module:  # a script: what stands beside it comes first
+            beside = self.by_path.get(f"{directory}{slash}{name.partition('.')[0]}.py")
+            if beside is not None and beside is not near:
+                return beside
+        found = self._file(name, _DEPTH)
+        return None if found is near else found
 
     def _file(self, name: str, depth: int) -> Scan | None:
         if name in self.by_module:

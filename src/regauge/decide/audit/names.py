@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass
@@ -16,17 +16,14 @@ class Imports:
     Attributes:
         names: name -> dotted path, ``F`` -> ``torch.nn.functional``.
         stars: modules of ``from module import *``.
-        modules: absolute dotted names of everything that is imported, with the line.
-        lines: lines of import statements.
+        modules: absolute dotted names of everything that is imported.
+        first: those of them that are imported when the module is: not for types alone, not inside of functions.
     """
 
     names: dict[str, str] = field(default_factory=dict)
     stars: list[str] = field(default_factory=list)
-    modules: list[tuple[str, int]] = field(default_factory=list)
-    lines: set[int] = field(default_factory=set)
-
-    def resolve(self, name: str) -> str:
-        return self.names.get(name, "")
+    modules: set[str] = field(default_factory=set)
+    first: set[str] = field(default_factory=set)
 
 
 def read_imports(tree: ast.Module, package: str) -> Imports:
@@ -36,25 +33,27 @@ def read_imports(tree: ast.Module, package: str) -> Imports:
         package: dotted name of the package that the file lies in, for relative imports; may be empty.
     """
     found = Imports()
-    for node in _statements(tree.body):
+    for node, deferred in _statements(tree.body):
+        before = set(found.modules)
         if isinstance(node, ast.Import):
             for alias in node.names:
                 bound = alias.asname or alias.name.partition(".")[0]
                 found.names[bound] = alias.name if alias.asname else bound
-                found.modules.append((alias.name, node.lineno))
+                found.modules.add(alias.name)
         elif isinstance(node, ast.ImportFrom):
             _read_from(found, node, package)
-        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            if node in tree.body:
-                path = dotted(node.value)
-                head, _, rest = path.partition(".")
-                if rest and head in found.names:
-                    found.names[node.targets[0].id] = f"{found.names[head]}.{rest}"
-            continue
-        else:
-            continue
-        found.lines |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        elif isinstance(node, ast.Assign) and node in tree.body:
+            _read_alias(found, node)
+        if not deferred:
+            found.first |= found.modules - before
     return found
+
+
+def _read_alias(found: Imports, node: ast.Assign) -> None:
+    if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        head, _, rest = dotted(node.value).partition(".")
+        if rest and head in found.names:
+            found.names[node.targets[0].id] = f"{found.names[head]}.{rest}"
 
 
 def _read_from(found: Imports, node: ast.ImportFrom, package: str) -> None:
@@ -62,11 +61,11 @@ def _read_from(found: Imports, node: ast.ImportFrom, package: str) -> None:
     for alias in node.names:
         if alias.name == "*":
             found.stars.append(module)
-            found.modules.append((module, node.lineno))
+            found.modules.add(module)
             continue
         path = f"{module}.{alias.name}" if module else alias.name
         found.names[alias.asname or alias.name] = path
-        found.modules.append((path, node.lineno))
+        found.modules.add(path)
 
 
 def absolute(node: ast.ImportFrom, package: str) -> str:
@@ -81,18 +80,21 @@ def absolute(node: ast.ImportFrom, package: str) -> str:
     return ".".join([*kept, *([node.module] if node.module else [])]) or "."
 
 
-def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """All statements, inner ones too, without visiting expressions."""
-    stack = [*body]
+def _statements(body: Iterable[ast.stmt]) -> Iterator[tuple[ast.stmt, bool]]:
+    """All statements, inner ones too, without visiting expressions; whether each waits for more than the import."""
+    stack = [(node, False) for node in body]
     while stack:
-        node = stack.pop()
-        yield node
-        for name in ("body", "orelse", "finalbody"):
-            stack += getattr(node, name, ())
-        for handler in getattr(node, "handlers", ()):
-            stack += handler.body
-        for case in getattr(node, "cases", ()):
-            stack += case.body
+        node, deferred = stack.pop()
+        yield node, deferred
+        later = deferred or isinstance(node, FUNCTIONS) or _for_types(node)
+        parts = [getattr(node, name, ()) for name in ("body", "orelse", "finalbody")]
+        parts += [handler.body for handler in getattr(node, "handlers", ())]
+        parts += [case.body for case in getattr(node, "cases", ())]
+        stack += [(inner, later) for part in parts if isinstance(part, list) for inner in part]
+
+
+def _for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and dotted(node.test).endswith("TYPE_CHECKING")
 
 
 def dotted(node: ast.expr) -> str:

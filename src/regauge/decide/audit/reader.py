@@ -18,7 +18,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def read_module(tree: ast.Module, package: str, known: Known, result: Scan) -> None:
     """Fill `result` with what a module holds; files without a framework or a library of one are not looked into."""
     imports = read_imports(tree, package)
-    result.imports = sorted({name for name, _ in imports.modules})
+    result.imports, result.first = sorted(imports.modules), sorted(imports.first)
     roots = {name.partition(".")[0] for name in result.imports if not name.startswith(".")}
     result.roots = sorted(
         root for root in roots - known.own if root not in sys.stdlib_module_names or root in FRAMEWORK_OF

@@ -19,6 +19,7 @@ _INNER = (
     (re.compile(r"^torch\.optim\.(?!lr_scheduler|swa_utils)[a-z_]+\.([A-Z]\w*)"), r"torch.optim.\1"),
     (re.compile(r"^torch\.utils\.data\.(?:dataloader|dataset|sampler)\.([A-Z]\w*)"), r"torch.utils.data.\1"),
     (re.compile(r"^torch\.(?:functional|tensor|_tensor)\.(\w+)"), r"torch.\1"),
+    (re.compile(r"^torch\._foreach_\w+"), "torch._foreach"),
     (re.compile(r"^flax\.linen\.[a-z_]+\.([A-Z]\w*)"), r"flax.linen.\1"),
     (re.compile(r"^flax\.nnx\.nn\.[a-z_]+\."), "flax.nnx."),
     (re.compile(r"^jax\._src\.(?:numpy|lax)\.\w+\."), "jax.numpy."),

@@ -98,7 +98,7 @@ class Library:
         files: files that import it; `uses` are places that name it.
         counterparts: names on the other side, empty if there is none.
         degree: same (it works on both sides), equivalent, partial, none, unknown.
-        why: in a sentence; `source` is an address.
+        why: in a sentence, in English; `why_zh` in Chinese. `source`: where it was read.
     """
 
     name: str
@@ -108,6 +108,7 @@ class Library:
     counterparts: tuple[str, ...]
     degree: Literal["same", "equivalent", "partial", "none", "unknown"]
     why: str = ""
+    why_zh: str = ""
     source: str = ""
 
 
@@ -156,10 +157,11 @@ class File:
     """One file: its counts, and the lines of each of its uses.
 
     Attributes:
-        path: relative to the audited path; notebooks count cells and lines as ``cell 3, line 2`` in `places`.
+        path: relative to the audited path.
         uses: pairs of an index into `Audit.names` and the lines of that use.
         needs: paths of the files of the tree that it imports.
         framework: the framework that it uses most; empty if none.
+        cells: of a notebook, the line before each cell's first: `files.place` makes ``cell 3, line 2`` of a line.
     """
 
     path: str
@@ -167,6 +169,7 @@ class File:
     uses: tuple[tuple[int, tuple[int, ...]], ...]
     needs: tuple[str, ...]
     framework: str
+    cells: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ class Scan:
     """What one file holds.
 
     Attributes:
-        module: dotted name of the file; `imports` are the absolute names that it imports.
+        module: dotted name of the file; `imports` are the absolute names that it imports, `first` those that are
+            imported together with it.
         names: names of APIs, indexed by `uses`: (name, line, scope) one after the other.
         hazards: (kind, line, scope, text).
         libraries: top-level modules of other packages that are imported.
@@ -54,6 +55,7 @@ class Scan:
     classes: list[Class] = field(default_factory=list)
     hazards: list[tuple[str, int, int, str]] = field(default_factory=list)
     imports: list[str] = field(default_factory=list)
+    first: list[str] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
     cells: tuple[int, ...] = ()
     findings: list[Finding] = field(default_factory=list)
@@ -94,7 +96,7 @@ def scan_file(root: str, path: str, module: str, package: str, known: Known) -> 
 def _forget(result: Scan, source: Source) -> None:
     """A file that is too deep to be walked keeps its size and nothing else."""
     empty = Scan(result.path, result.module)
-    for name in ("names", "uses", "scopes", "classes", "hazards", "imports", "roots"):
+    for name in ("names", "uses", "scopes", "classes", "hazards", "imports", "first", "roots"):
         setattr(result, name, getattr(empty, name))
     result.findings.append(Finding("A222", "warning", result.path, "the file is left out: it is nested too deeply"))
 

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from regauge.decide.audit.result import Audit, Target
+from regauge import __version__
+from regauge.decide.audit.files import BadAudit, Tree, discover
+from regauge.decide.audit.joining import Joiner, directories
+from regauge.decide.audit.modules import Modules, own_roots, places
+from regauge.decide.audit.result import Audit, Counts, Target
+from regauge.decide.audit.scan import Known, Scan
+from regauge.decide.audit.scanning import scan_all
+from regauge.decide.audit.surroundings import frameworks, libraries, library_entries, library_roots, source_of
+from regauge.decide.audit.work import work_list
+
+_OTHER: dict[str, Target] = {"pytorch": "jax", "jax": "torch", "": "jax"}
+_SOURCE: dict[Target, str] = {"jax": "pytorch", "torch": "jax"}
 
 
 def audit_tree(
@@ -14,6 +28,7 @@ def audit_tree(
     *,
     exclude: Sequence[str] = (),
     cases: Sequence[str] = (),
+    workers: int | None = None,
 ) -> Audit:
     """Read a tree (or one file) and say what a switch would take; nothing of it is run or imported.
 
@@ -22,8 +37,50 @@ def audit_tree(
         to: jax or torch; when None the other one of what the tree mostly uses.
         exclude: glob patterns of relative paths to leave out, besides environments and build directories.
         cases: regauge cases to convert for real; only these run code, in worker processes.
+        workers: processes that read files; None chooses.
 
     Raises:
-        BadAudit: there is nothing to read at `path`.
+        BadAudit: there is nothing to read at `path`, or `to` is no direction.
     """
-    raise NotImplementedError
+    if to not in (None, "jax", "torch"):
+        raise BadAudit("an audit goes to jax or to torch", code="A120", received=str(to), next="--to jax")
+    began = time.monotonic()
+    tree = discover(Path(path), exclude)
+    named = places(tree.python, tree.root.name)
+    own = own_roots(named)
+    scans = scan_all(tree.root, named, Known(library_roots(), own), workers)
+    used = source_of(scans)
+    target = to or _OTHER[used]
+    source = _SOURCE[target] if used else ""
+    audit = _joined(tree, scans, source, target, own)
+    if cases:
+        from regauge.decide.audit.conversions import with_cases
+
+        audit = with_cases(audit, cases, scans)
+    return replace(audit, path=str(Path(path).resolve()), seconds=time.monotonic() - began)
+
+
+def _joined(tree: Tree, scans: Sequence[Scan], source: str, target: Target, own: frozenset[str]) -> Audit:
+    from regauge.decide.audit.toolchain import changes
+
+    modules = Modules(scans)
+    joined = Joiner(source, modules, library_entries(source, target)).join(scans)
+    chain, problems = changes(tree, target)
+    hazards = tuple(joined.hazards)
+    findings = [*tree.findings, *(finding for scan in scans for finding in scan.findings), *problems]
+    return Audit(
+        path=str(tree.root),
+        source=source,
+        target=target,
+        totals=sum((file.counts for file in joined.files), Counts()),
+        frameworks=frameworks(scans, source, target),
+        libraries=libraries(scans, target, own),
+        directories=directories(joined.files, hazards),
+        files=tuple(joined.files),
+        names=tuple(joined.names),
+        hazards=hazards,
+        tool_chain=chain,
+        work=work_list(joined.files, Counter(hazard.file for hazard in hazards)),
+        findings=tuple(findings),
+        regauge=__version__,
+    )

@@ -62,7 +62,7 @@ class Table:
 
     def find(self, name: str) -> Entry | None:
         """The entry of a name: its own, else of the longest prefix that is known; None if there is none."""
-        found = self.entries.get(name)
+        found = self.entries.get(name) or self.below.get(name)
         while found is None:
             name, dot, _ = name.rpartition(".")
             if not dot:

@@ -119,6 +119,12 @@ MODULES = (
         },
     ),
     Group(
+        "operation",
+        "equivalent",
+        "it works on lists of tensors",
+        {"torch._foreach": "jax.tree.map"},
+    ),
+    Group(
         "model",
         "manual",
         "it changes modules after they are made, which NNX has no call for",
