@@ -15,6 +15,7 @@ _PUBLIC = {
     "to_jax": "regauge.api",
     "check": "regauge.api",
     "compare": "regauge.api",
+    "audit": "regauge.api",
     "RegaugeError": "regauge.errors",
     "Finding": "regauge.findings",
     "optimizers": "regauge.optimizers",

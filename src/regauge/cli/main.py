@@ -12,6 +12,7 @@ from typer import rich_utils
 from typer.exceptions import TyperException
 
 from regauge.cli import options
+from regauge.cli.audit import audit
 from regauge.cli.cases import cases
 from regauge.cli.check import check
 from regauge.cli.compare import compare
@@ -30,6 +31,7 @@ COMMANDS: tuple[tuple[Callable[..., int], str], ...] = (
     (check, N_("Convert a case and check that both are the same function.")),
     (report, N_("Show stored results again, as tables and as an HTML page.")),
     (cases, N_("List the built-in cases.")),
+    (audit, N_("Read a code base and say what a switch to the other framework would take.")),
     (ops, N_("Show which operators convert, and how.")),
     (doctor, N_("Show what is installed and usable.")),
 )

@@ -15,8 +15,12 @@ from regauge.decide.audit.tables.lookup import table_of
 Context = Literal["model", "function", "initialisation", "script", "data", "optimizer", "gradient", "test"]
 
 # A function with uses of these is a program around models: it is not a function of tensors that could be converted.
-_PROGRAM = frozenset({"optimizer", "scheduler", "training", "data", "checkpoint", "distributed", "export", "hook", "tool"})
-_INITIALISERS = frozenset({"_init_weights", "init_weights", "reset_parameters", "_reset_parameters", "initialize_weights"})
+_PROGRAM = frozenset(
+    {"optimizer", "scheduler", "training", "data", "checkpoint", "distributed", "export", "hook", "tool"}
+)
+_INITIALISERS = frozenset(
+    {"_init_weights", "init_weights", "reset_parameters", "_reset_parameters", "initialize_weights"}
+)
 _ENTRY_POINTS = ("forward", "__call__")
 _CONSTRUCTORS = ("__init__", "__post_init__", "setup", "build")
 

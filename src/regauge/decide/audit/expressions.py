@@ -113,7 +113,9 @@ class Expressions:
     def _BinOp(self, node: ast.BinOp) -> int:
         left, right = self.kind(node.left), self.kind(node.right)
         if TENSOR in (left, right) or MASK in (left, right):
-            return MASK if MASK in (left, right) and isinstance(node.op, ast.BitAnd | ast.BitOr | ast.BitXor) else TENSOR
+            return (
+                MASK if MASK in (left, right) and isinstance(node.op, ast.BitAnd | ast.BitOr | ast.BitXor) else TENSOR
+            )
         return max(left, right) if MAYBE in (left, right) or left == right else UNKNOWN
 
     def _UnaryOp(self, node: ast.UnaryOp) -> int:
@@ -270,7 +272,9 @@ class Expressions:
             return TENSOR
         if name in ("len", "isinstance", "hasattr", "range", "int", "float", "bool", "str", "type", "callable"):
             return PLAIN
-        return MAYBE if certain and name not in ("print", "list", "tuple", "dict", "set", "zip", "enumerate") else UNKNOWN
+        return (
+            MAYBE if certain and name not in ("print", "list", "tuple", "dict", "set", "zip", "enumerate") else UNKNOWN
+        )
 
     def _method(self, node: ast.Call, function: ast.Attribute) -> int:
         own = isinstance(function.value, ast.Name) and function.value.id == "self"
@@ -285,9 +289,14 @@ class Expressions:
             return self._layer(self.facts.layers[function.attr])
         if self._module_method(node, function, base, own):
             return UNKNOWN
-        if self._is_tensor_method(node, function, base):
+        if not own and not self._is_import(function.value) and self._is_tensor_method(node, function, base):
             return self._tensor_method(node, function.attr, base)
         return MAYBE if own and any(is_tensor(kind) for kind in found) else UNKNOWN
+
+    def _is_import(self, node: ast.expr) -> bool:
+        """Whether this is a module: ``math.isfinite`` is no method of a tensor."""
+        head = dotted(node).partition(".")[0]
+        return bool(head) and head in self.file.imports.names and head not in self.hidden and head not in self.env
 
     def _layer(self, path: str) -> int:
         if not path.startswith("torch.nn."):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from regauge.decide.audit.classing import Contexts, entry_of, placed
+from regauge.decide.audit.conversions import CONVERTED, Decisions
 from regauge.decide.audit.hazards import KINDS
 from regauge.decide.audit.modules import Modules
 from regauge.decide.audit.result import DEGREES, Counts, Degree, Directory, File, Hazard, Name
@@ -34,13 +35,13 @@ class Joiner:
     Attributes:
         source: pytorch or jax, the framework that is left.
         libraries: import name -> entry of each library that is built on `source`.
-        decided: (path, class of the file) -> entry, where a real conversion decided.
+        decided: what real conversions decided.
     """
 
     source: str
     modules: Modules
     libraries: Mapping[str, Entry]
-    decided: Mapping[tuple[str, str], Entry] = field(default_factory=dict)
+    decided: Decisions = field(default_factory=Decisions)
     result: Joined = field(default_factory=Joined)
     _index: dict[tuple[str, Entry], int] = field(default_factory=dict)
     _uses: Counter[int] = field(default_factory=Counter)
@@ -60,7 +61,7 @@ class Joiner:
         lines: dict[int, set[int]] = {}
         for index in range(len(scan.uses) // 3):
             name, line, scope = scan.use(index)
-            entry = self._entry(scan, contexts, name, scope)
+            entry = self._entry(scan, contexts, name, line, scope)
             if entry is None:
                 continue
             number = self._index.setdefault((name, entry), len(self._index))
@@ -73,17 +74,27 @@ class Joiner:
         uses = tuple((number, tuple(sorted(found))) for number, found in sorted(lines.items()))
         return File(scan.path, total, uses, self._needs(scan), framework_of(scan), scan.cells)
 
-    def _entry(self, scan: Scan, contexts: Contexts, name: str, scope: int) -> Entry | None:
+    def _entry(self, scan: Scan, contexts: Contexts, name: str, line: int, scope: int) -> Entry | None:
         """The class of one use; None for what belongs to another framework."""
         root = name.partition(".")[0]
         if root in self.libraries:
             return self.libraries[root]
         if root not in API_ROOTS.get(self.source, ()):
             return None
+        entry = placed(entry_of(name, self.source), contexts.contexts[scope], name)
+        gap = self.decided.lines.get((scan.path, line))
+        if gap is not None:
+            return replace(entry, degree="manual", why=f"a case was refused here: {gap}")
+        if self._converted(scan, contexts, scope):
+            return replace(entry, degree="automatic", why=CONVERTED)
+        return entry
+
+    def _converted(self, scan: Scan, contexts: Contexts, scope: int) -> bool:
+        """Whether a case showed that this scope converts: construction and call of one of its classes."""
         owner = scan.scopes[scope].owner
-        if owner >= 0 and (scan.path, scan.classes[owner].name) in self.decided:
-            return self.decided[scan.path, scan.classes[owner].name]
-        return placed(entry_of(name, self.source), contexts.contexts[scope], name)
+        if owner < 0 or (scan.path, scan.classes[owner].name) not in self.decided.classes:
+            return False
+        return contexts.contexts[scope] in ("model", "initialisation")
 
     def _hazards(self, scan: Scan, contexts: Contexts, worst: dict[int, Degree]) -> None:
         if self.source != "pytorch":
@@ -91,9 +102,7 @@ class Joiner:
         seen: set[tuple[str, int]] = set()
         for kind, line, scope, what in scan.hazards:
             inside = scope in contexts.traced if kind in _TRACED_ONLY else contexts.in_module(scope)
-            owner = scan.scopes[scope].owner
-            decided = self.decided.get((scan.path, scan.classes[owner].name)) if owner >= 0 else None
-            if not inside or (kind, line) in seen or (decided and decided.degree == "automatic"):
+            if not inside or (kind, line) in seen or self._converted(scan, contexts, scope):
                 continue
             seen.add((kind, line))
             self.result.hazards.append(Hazard(kind, scan.path, line, scan.scopes[scope].name, what))

@@ -130,4 +130,6 @@ class Recorder:
 
     def hazard(self, kind: str, node: ast.AST, scope: int) -> None:
         text = " ".join(ast.unparse(node).split())
-        self.result.hazards.append((kind, getattr(node, "lineno", 1), scope, text if len(text) <= 72 else text[:69] + "..."))
+        self.result.hazards.append(
+            (kind, getattr(node, "lineno", 1), scope, text if len(text) <= 72 else text[:69] + "...")
+        )

@@ -209,15 +209,13 @@ class CaseOutcome:
     Attributes:
         case: the reference.
         outcome: converted, refused (regauge names what it lacks), failed (the case itself does not work).
-        classes: classes of the tree that the case's module is made of.
-        lines: framework lines whose class the outcome decided.
+        classes: classes of the tree that the case's module is made of, as ``path:Class``.
         gaps: what was in the way, as the conversion said it.
     """
 
     case: str
     outcome: Outcome
     classes: tuple[str, ...]
-    lines: int
     gaps: tuple[str, ...]
 
 

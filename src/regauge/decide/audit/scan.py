@@ -106,4 +106,3 @@ def is_test(path: str) -> bool:
     parts = Path(path).parts
     name = parts[-1]
     return name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py" or "tests" in parts[:-1]
-

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from regauge import __version__
+from regauge.decide.audit.conversions import Decisions, Options, convert_cases
 from regauge.decide.audit.files import BadAudit, Tree, discover
 from regauge.decide.audit.joining import Joiner, directories
 from regauge.decide.audit.modules import Modules, own_roots, places
@@ -16,6 +17,7 @@ from regauge.decide.audit.result import Audit, Counts, Target
 from regauge.decide.audit.scan import Known, Scan
 from regauge.decide.audit.scanning import scan_all
 from regauge.decide.audit.surroundings import frameworks, libraries, library_entries, library_roots, source_of
+from regauge.decide.audit.toolchain import changes
 from regauge.decide.audit.work import work_list
 
 _OTHER: dict[str, Target] = {"pytorch": "jax", "jax": "torch", "": "jax"}
@@ -28,6 +30,7 @@ def audit_tree(
     *,
     exclude: Sequence[str] = (),
     cases: Sequence[str] = (),
+    options: Options | None = None,
     workers: int | None = None,
 ) -> Audit:
     """Read a tree (or one file) and say what a switch would take; nothing of it is run or imported.
@@ -37,6 +40,7 @@ def audit_tree(
         to: jax or torch; when None the other one of what the tree mostly uses.
         exclude: glob patterns of relative paths to leave out, besides environments and build directories.
         cases: regauge cases to convert for real; only these run code, in worker processes.
+        options: how cases are converted.
         workers: processes that read files; None chooses.
 
     Raises:
@@ -52,19 +56,22 @@ def audit_tree(
     used = source_of(scans)
     target = to or _OTHER[used]
     source = _SOURCE[target] if used else ""
-    audit = _joined(tree, scans, source, target, own)
+    decisions = Decisions()
     if cases:
-        from regauge.decide.audit.conversions import with_cases
-
-        audit = with_cases(audit, cases, scans)
+        if target != "jax":
+            raise BadAudit(
+                "cases are converted to jax only", code="A130", received=f"--to {target}", next="leave out --cases"
+            )
+        decisions = convert_cases(cases, scans, options or Options())
+    audit = _joined(tree, scans, source, target, own, decisions)
     return replace(audit, path=str(Path(path).resolve()), seconds=time.monotonic() - began)
 
 
-def _joined(tree: Tree, scans: Sequence[Scan], source: str, target: Target, own: frozenset[str]) -> Audit:
-    from regauge.decide.audit.toolchain import changes
-
+def _joined(
+    tree: Tree, scans: Sequence[Scan], source: str, target: Target, own: frozenset[str], decisions: Decisions
+) -> Audit:
     modules = Modules(scans)
-    joined = Joiner(source, modules, library_entries(source, target)).join(scans)
+    joined = Joiner(source, modules, library_entries(source, target), decisions).join(scans)
     chain, problems = changes(tree, target)
     hazards = tuple(joined.hazards)
     findings = [*tree.findings, *(finding for scan in scans for finding in scan.findings), *problems]
@@ -80,6 +87,7 @@ def _joined(tree: Tree, scans: Sequence[Scan], source: str, target: Target, own:
         names=tuple(joined.names),
         hazards=hazards,
         tool_chain=chain,
+        cases=tuple(decisions.outcomes),
         work=work_list(joined.files, Counter(hazard.file for hazard in hazards)),
         findings=tuple(findings),
         regauge=__version__,

@@ -13,7 +13,9 @@ def work_list(files: Sequence[File], hazards: Mapping[str, int]) -> tuple[Work, 
     needs = {file.path: tuple(path for path in file.needs) for file in files}
     groups = components(needs)
     home = {path: number for number, group in enumerate(groups) for path in group}
-    before = [sorted({home[n] for path in group for n in needs[path]} - {number}) for number, group in enumerate(groups)]
+    before = [
+        sorted({home[n] for path in group for n in needs[path]} - {number}) for number, group in enumerate(groups)
+    ]
     by_path = {file.path: file for file in files}
     listed = [any(by_path[path].counts.framework_lines for path in group) for group in groups]
     steps: dict[int, int] = {}

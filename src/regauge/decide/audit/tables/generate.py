@@ -202,9 +202,7 @@ def generate() -> tuple[dict[str, Any], dict[str, Any]]:
         for place in sides.values():
             place.mkdir()
         original = launch("torch", {"job": "api", "out": str(sides["torch"])})
-        judged = launch(
-            "jax", {"job": "api", "out": str(sides["jax"]), "graphs": str(sides["torch"] / "graphs.json")}
-        )
+        judged = launch("jax", {"job": "api", "out": str(sides["jax"]), "graphs": str(sides["torch"] / "graphs.json")})
     names = {name: _entry(name, found, judged["jax"]) for name, found in sorted(judged["names"].items())}
     torch_table = {
         "names": {name: entry for name, entry in names.items() if entry is not None},

@@ -251,7 +251,12 @@ _RULES = Group(
     "gradient",
     "manual",
     "a derivative of one's own becomes a torch.autograd.Function",
-    {"jax.custom_vjp": "torch.autograd.Function", "jax.custom_jvp": "torch.autograd.Function", "jax.custom_gradient": "torch.autograd.Function", "jax.custom_derivatives.*": "torch.autograd.Function"},
+    {
+        "jax.custom_vjp": "torch.autograd.Function",
+        "jax.custom_jvp": "torch.autograd.Function",
+        "jax.custom_gradient": "torch.autograd.Function",
+        "jax.custom_derivatives.*": "torch.autograd.Function",
+    },
 )
 _KERNELS = Group(
     "kernel",
@@ -263,7 +268,15 @@ _INSIDE = Group(
     "internal",
     "manual",
     "programs are changed as torch.fx graphs there, with another vocabulary",
-    {"jax.make_jaxpr": "torch.fx", "jax.interpreters.*": "torch.fx", "jax.extend.*": "torch.fx", "jax._src.*": "", "jax.core.Primitive": "torch.library", "jax.experimental.*": "", "jax.closure_convert": ""},
+    {
+        "jax.make_jaxpr": "torch.fx",
+        "jax.interpreters.*": "torch.fx",
+        "jax.extend.*": "torch.fx",
+        "jax._src.*": "",
+        "jax.core.Primitive": "torch.library",
+        "jax.experimental.*": "",
+        "jax.closure_convert": "",
+    },
 )
 _NNX = Group(
     "model",
@@ -351,7 +364,16 @@ _FLAX = Group(
     "model",
     "manual",
     "functional modules: parameters and state are passed by hand there, and held by the object in PyTorch",
-    {"flax.nnx.*": "", "flax.linen.*": "", "flax.linen.compact": "layers made in __init__", "flax.linen.Module.param": "torch.nn.Parameter", "flax.linen.scan": "a for loop over torch.nn.ModuleList", "flax.linen.vmap": "torch.vmap", "flax.*": "", "flax.training.*": ""},
+    {
+        "flax.nnx.*": "",
+        "flax.linen.*": "",
+        "flax.linen.compact": "layers made in __init__",
+        "flax.linen.Module.param": "torch.nn.Parameter",
+        "flax.linen.scan": "a for loop over torch.nn.ModuleList",
+        "flax.linen.vmap": "torch.vmap",
+        "flax.*": "",
+        "flax.training.*": "",
+    },
 )
 _OPTIMIZERS = Group(
     "optimizer",
@@ -436,7 +458,11 @@ _CHECKPOINTS = Group(
     "checkpoint",
     "equivalent",
     "a tree of arrays becomes a state_dict",
-    {"orbax.*": "torch.distributed.checkpoint", "flax.training.checkpoints.*": "torch.save", "flax.training.orbax_utils.*": "torch.save"},
+    {
+        "orbax.*": "torch.distributed.checkpoint",
+        "flax.training.checkpoints.*": "torch.save",
+        "flax.training.orbax_utils.*": "torch.save",
+    },
 )
 _TESTS = Group(
     "test",

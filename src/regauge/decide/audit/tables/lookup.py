@@ -30,8 +30,13 @@ FRAMEWORK_OF = {root: name for name, roots in ROOTS.items() for root in roots}
 API_ROOTS = {"pytorch": frozenset({"torch"}), "jax": frozenset({"jax", "jaxlib", "flax", "optax", "chex", "orbax"})}
 
 _DTYPES = {
-    **{name: f"jnp.{name}" for name in ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64")},
-    **{name: f"jnp.{name}" for name in ("uint8", "uint16", "uint32", "uint64", "complex64", "complex128", "float8_e4m3fn")},
+    **{
+        name: f"jnp.{name}" for name in ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64")
+    },
+    **{
+        name: f"jnp.{name}"
+        for name in ("uint8", "uint16", "uint32", "uint64", "complex64", "complex128", "float8_e4m3fn")
+    },
     **{"float": "jnp.float32", "double": "jnp.float64", "half": "jnp.float16", "int": "jnp.int32"},
     **{"long": "jnp.int64", "short": "jnp.int16", "bool": "jnp.bool_", "cfloat": "jnp.complex64"},
     **{"cdouble": "jnp.complex128", "float8_e5m2": "jnp.float8_e5m2"},
@@ -58,7 +63,9 @@ def torch_table() -> Table:
     types = "types and dtypes follow from the captured values"
     for name, other in _DTYPES.items():
         entries[f"torch.{name}"] = Entry("type", "automatic", other, types)
-    return table(_but(TORCH_GROUPS, set(generated["optimizers"]) | set(generated["schedulers"])), entries, ROOTS["pytorch"])
+    return table(
+        _but(TORCH_GROUPS, set(generated["optimizers"]) | set(generated["schedulers"])), entries, ROOTS["pytorch"]
+    )
 
 
 def _but(groups: tuple[Group, ...], names: set[str]) -> list[Group]:
@@ -90,7 +97,9 @@ def _operator(name: str, found: Mapping[str, Any]) -> Entry:
 def jax_table() -> Table:
     """JAX with Flax and optax: shared names, then the groups by hand. Nothing is automatic in this direction."""
     same = "PyTorch has a function of the same name"
-    entries = {name: Entry("operation", "equivalent", other, same) for name, other in data("api_jax.json")["pairs"].items()}
+    entries = {
+        name: Entry("operation", "equivalent", other, same) for name, other in data("api_jax.json")["pairs"].items()
+    }
     return table(JAX_GROUPS, entries, ROOTS["jax"])
 
 

@@ -9,13 +9,22 @@ from regauge.decide.audit.toolchain.packages import Replacer
 
 Edit = tuple[str, str]  # the new text (empty: the line goes) and the reason
 
-_INDEX = re.compile(r"\s*(?:--(?:extra-)?index-url|-i|-f|--find-links)[ =]+\S*download\.pytorch\.org\S*|\s*(?:-f|--find-links)[ =]+\S*jax-releases\S*")
+_INDEX = re.compile(
+    r"\s*(?:--(?:extra-)?index-url|-i|-f|--find-links)[ =]+\S*download\.pytorch\.org\S*|\s*(?:-f|--find-links)[ =]+\S*jax-releases\S*"
+)
 _INSTALL = re.compile(
     r"(?P<head>(?:pip3?|uv pip|uv|poetry|conda|mamba|micromamba|pipenv|pdm)\s+(?:install|add|create)\b)(?P<rest>[^&|;]*)"
 )
+_WORD = re.compile(r"(?<![\w/.=-])[\"']?[A-Za-z][^\s\\\"']*[\"']?")
 _STRING = re.compile(r"""(?P<quote>["'])(?P<text>[^"'\\\n]*)(?P=quote)""")
-_LAUNCH = re.compile(r"\b(?:torchrun|python3? -m torch\.distributed\.(?:launch|run)|accelerate launch)(?:\s+--[\w-]+(?:[= ][^\s-]\S*)?)*")
-_IMAGE = re.compile(r"(?P<before>(?:FROM\s+(?:--\S+\s+)?|image:\s*[\"']?|container:\s*[\"']?))(?P<image>[\w./:-]*pytorch[\w./:@-]*)", re.IGNORECASE)
+_LAUNCH = re.compile(
+    r"\b(?:torchrun|python3? -m torch\.distributed\.(?:launch|run)|accelerate launch)(?:\s+--[\w-]+(?:[= ][^\s-]\S*)?)*"
+)
+_LAUNCHED_LIST = re.compile(r"(?P<quote>[\"'])(?:torchrun|python)(?P=quote),(?:\s*(?P=quote)--n(?:proc|nodes)[^\"']*(?P=quote),)+")
+_IMAGE = re.compile(
+    r"(?P<before>(?:FROM\s+(?:--\S+\s+)?|image:\s*[\"']?|container:\s*[\"']?))(?P<image>[\w./:-]*pytorch[\w./:@-]*)",
+    re.IGNORECASE,
+)
 _VARIABLES = {
     "PYTORCH_CUDA_ALLOC_CONF": "XLA_PYTHON_CLIENT_MEM_FRACTION",
     "PYTORCH_ALLOC_CONF": "XLA_PYTHON_CLIENT_MEM_FRACTION",
@@ -47,15 +56,19 @@ def requirement(line: str, replacer: Replacer) -> Edit | None:
     return "\n".join(lines), why
 
 
-def item(line: str, replacer: Replacer) -> Edit | None:
-    """``- torch=2.1`` of a conda or YAML list."""
-    match = re.match(r"(?P<head>\s*-\s+)(?P<quote>[\"']?)(?:[\w-]+::)?(?P<spec>[^\"'#\s][^\"'#]*?)(?P=quote)(?P<tail>\s*(?:#.*)?)$", line)
+def item(line: str, replacer: Replacer, extras: bool = True) -> Edit | None:
+    """``- torch=2.1`` of a conda or YAML list; conda has no extras."""
+    match = re.match(
+        r"(?P<head>\s*-\s+)(?P<quote>[\"']?)(?:[\w-]+::)?(?P<spec>[^\"'#\s][^\"'#]*?)(?P=quote)(?P<tail>\s*(?:#.*)?)$",
+        line,
+    )
     if match is None:
         return None
     found = replacer.replace(match["spec"])
     if found is None:
         return None
     new, why = found
+    new = new if extras else [re.sub(r"\[.*?\]", "", each) for each in new]
     lines = [f"{match['head']}{match['quote']}{each}{match['quote']}" for each in new]
     if lines:
         lines[0] += match["tail"]
@@ -116,7 +129,7 @@ def command(line: str, replacer: Replacer) -> Edit | None:
     replacer.cuda = before
     text = _variables(text, reasons)
     if replacer.target == "jax":
-        launched = _LAUNCH.sub("python", text)
+        launched = _LAUNCHED_LIST.sub(r"\g<quote>python\g<quote>,", _LAUNCH.sub("python", text))
         if launched != text:
             reasons.append(LAUNCHER)
             text = launched
@@ -139,15 +152,16 @@ def packages(rest: str, replacer: Replacer, reasons: list[str]) -> str:
 
     def exchange(match: re.Match[str]) -> str:
         word = match[0]
-        quote = word[0] if word[0] in "\"'" else ""
         found = replacer.replace(word.strip("\"'"))
         if found is None:
             return word
         new, why = found
         reasons.append(why)
-        return " ".join(f"{quote or chr(34)}{each}{quote or chr(34)}" for each in new)
+        return " ".join(f'"{each}"' for each in new)
 
-    return re.sub(r" {2,}(?=\S)", " ", re.sub(r"(?<![\w/.=-])[\"']?[A-Za-z][^\s\\\"']*[\"']?", exchange, without)) if without.strip() else without
+    new = _WORD.sub(exchange, without)
+    lead = new[: len(new) - len(new.lstrip())]
+    return lead + re.sub(r" {2,}(?=\S)", " ", new[len(lead) :]) if new != rest else rest
 
 
 def _variables(text: str, reasons: list[str]) -> str:
@@ -166,5 +180,8 @@ def _variables(text: str, reasons: list[str]) -> str:
 def _empty(text: str) -> bool:
     """Whether nothing is left but the verb: ``RUN pip install``, ``ENV``, ``export``."""
     return bool(
-        re.fullmatch(r"\s*(?:- )?(?:run:\s*)?(?:RUN\s+)?(?:ENV|ARG|export|pip3? install(?:\s+-\S+)*|conda install(?:\s+-\S+)*)?\s*", text)
+        re.fullmatch(
+            r"\s*(?:- )?(?:run:\s*)?(?:RUN\s+)?(?:ENV|ARG|export|pip3? install(?:\s+-\S+)*|conda install(?:\s+-\S+)*)?\s*",
+            text,
+        )
     )

@@ -69,7 +69,7 @@ def read_environment(text: str, replacer: Replacer) -> Numbered:
     replacer.cuda = "cuda" in text
     for line in lines:
         replacer.see(line.strip().removeprefix("- "))
-    section = ""
+    section, pip = "", False
     for number, line in enumerate(lines, 1):
         head = re.match(r"(\w+):", line)
         if head:
@@ -78,7 +78,8 @@ def read_environment(text: str, replacer: Replacer) -> Numbered:
             if replacer.target == "jax":
                 yield number, ("", CHANNEL)
         elif section == "dependencies":
-            edit = notations.item(line, replacer)
+            pip = pip or bool(re.match(r"\s*-\s*pip:", line))
+            edit = notations.item(line, replacer, extras=pip)
             if edit is not None:
                 yield number, edit
 
@@ -110,7 +111,9 @@ def _requirements(data: Any, inside: bool = False) -> Iterator[str]:
     """Requirement strings of a TOML document: those in lists under a key that says so."""
     if isinstance(data, dict):
         for name, value in data.items():
-            said = any(word in str(name).lower() for word in ("dependencies", "dependency-groups", "requires", "groups"))
+            said = any(
+                word in str(name).lower() for word in ("dependencies", "dependency-groups", "requires", "groups")
+            )
             yield from _requirements(value, inside or (said and name != "requires-python"))
     elif isinstance(data, list):
         for value in data:
@@ -175,7 +178,9 @@ def _listing(tree: ast.Module) -> Iterator[ast.expr]:
 
 def _python(line: str, replacer: Replacer) -> Edit | None:
     """The oldest Python that a package says it runs on."""
-    match = re.match(r"(\s*(?:requires-python|python_requires|python)\s*=\s*[\"']?\s*(?:>=|\^|~=))\s*(\d+)\.(\d+)", line)
+    match = re.match(
+        r"(\s*(?:requires-python|python_requires|python)\s*=\s*[\"']?\s*(?:>=|\^|~=))\s*(\d+)\.(\d+)", line
+    )
     oldest = OLDEST_PYTHON[replacer.target]
     if match is None or (int(match[2]), int(match[3])) >= oldest:
         return None
@@ -192,7 +197,10 @@ def read_lock(text: str, replacer: Replacer) -> Numbered:
 
 
 _READERS: tuple[tuple[tuple[str, ...], Callable[[str, Replacer], Numbered]], ...] = (
-    (("requirements*.txt", "requirements*.in", "constraints*.txt", "*-requirements.txt", "*_requirements.txt"), read_requirements),
+    (
+        ("requirements*.txt", "requirements*.in", "constraints*.txt", "*-requirements.txt", "*_requirements.txt"),
+        read_requirements,
+    ),
     (("pyproject.toml", "pipfile"), read_pyproject),
     (("setup.cfg", "tox.ini"), read_setup_cfg),
     (("setup.py", "noxfile.py"), read_setup_py),

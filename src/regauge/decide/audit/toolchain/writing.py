@@ -31,7 +31,9 @@ def write_files(audit: Audit, directory: Path) -> tuple[Path, ...]:
             where=str(directory),
             next="choose another directory with --write",
         )
-    if directory.exists() and (not directory.is_dir() or (any(directory.iterdir()) and not (directory / MARK).is_file())):
+    if directory.exists() and (
+        not directory.is_dir() or (any(directory.iterdir()) and not (directory / MARK).is_file())
+    ):
         raise OutputError(
             "the directory holds files that no audit wrote",
             code="S220",
