@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -57,6 +58,7 @@ class Modules:
     by_module: dict[str, Scan] = field(default_factory=dict)
     by_path: dict[str, Scan] = field(default_factory=dict)
     classes: dict[str, tuple[Scan, Class]] = field(default_factory=dict)
+    _homes: dict[str, str] = field(default_factory=dict)
     _categories: dict[str, Category] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class Modules:
             beside = self.by_path.get(f"{directory}{slash}{name.partition('.')[0]}.py")
             if beside is not None and beside is not near:
                 return beside
-        found = self._file(name, _DEPTH)
+        found = self._file(name.lstrip("."), _DEPTH)
         return None if found is near else found
 
     def _file(self, name: str, depth: int) -> Scan | None:
@@ -92,20 +94,27 @@ class Modules:
                 return self._file(onward, depth - 1) or home
         return home
 
-    def class_of(self, name: str, depth: int = _DEPTH) -> str:
+    def class_of(self, name: str) -> str:
         """The qualified name under which a class of the tree is defined; empty if it is none of it."""
-        if name in self.classes:
-            return name
-        module, dot, last = name.rpartition(".")
-        home = self.by_module.get(module)
-        if not dot or home is None or depth == 0:
-            return ""
-        for other in home.imports:
-            target = other if other.endswith(f".{last}") else f"{other}.{last}" if other in self.by_module else ""
-            if target and target != name:
-                found = self.class_of(target, depth - 1)
-                if found:
-                    return found
+        name = name.lstrip(".")
+        if name not in self._homes:
+            self._homes[name] = self._search(name)
+        return self._homes[name]
+
+    def _search(self, name: str) -> str:
+        """Follows re-exports, breadth first; every name once, so that packages that import each other end."""
+        waiting, seen = deque([name]), {name}
+        while waiting:
+            current = waiting.popleft()
+            if current in self.classes:
+                return current
+            module, _, last = current.rpartition(".")
+            home = self.by_module.get(module)
+            for other in home.imports if home is not None else ():
+                target = other if other.endswith(f".{last}") else f"{other}.{last}" if other in self.by_module else ""
+                if target and target not in seen:
+                    seen.add(target)
+                    waiting.append(target)
         return ""
 
     def category(self, name: str, depth: int = _DEPTH) -> Category:

@@ -73,11 +73,12 @@ def absolute(node: ast.ImportFrom, package: str) -> str:
     if not node.level:
         return node.module or ""
     parts = package.split(".") if package else []
-    kept = parts[: len(parts) - node.level + 1] if node.level > 1 else parts
-    # Above the audited tree nothing is known; a leading dot keeps the name from meaning a package of the index.
-    if node.level - 1 > len(parts):
+    above = node.level - 1
+    # Above the topmost package nothing is known: a leading dot keeps the name from meaning a package of the index.
+    if above >= len(parts):
         return "." + (node.module or "")
-    return ".".join([*kept, *([node.module] if node.module else [])]) or "."
+    kept = parts[: len(parts) - above]
+    return ".".join([*kept, *([node.module] if node.module else [])])
 
 
 def _statements(body: Iterable[ast.stmt]) -> Iterator[tuple[ast.stmt, bool]]:
