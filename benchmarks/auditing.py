@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,7 +39,10 @@ PACKAGES = {
     "numpyro": ("numpyro", "torch"),
     "distrax": ("distrax", "torch"),
 }
-PER_CLASS = {"jax": {"automatic": 45, "equivalent": 40, "manual": 40, "none": 15}, "torch": {"equivalent": 25, "manual": 25}}
+PER_CLASS = {
+    "jax": {"automatic": 45, "equivalent": 40, "manual": 40, "none": 15},
+    "torch": {"equivalent": 25, "manual": 25},
+}
 HAZARDS = 40
 LINES_OF_SPEED = 300_000
 
@@ -111,7 +113,9 @@ def precision(directory: Path) -> tuple[dict[str, tuple[int, int]], list[str], d
         counts[key][0] += right
         counts[key][1] += 1
         if not right:
-            wrong.append(f"{item['package']} {item['file']}:{item['line']} {item['use']}: {said}, right is {item['right']}")
+            wrong.append(
+                f"{item['package']} {item['file']}:{item['line']} {item['use']}: {said}, right is {item['right']}"
+            )
     return {key: (right, total) for key, (right, total) in counts.items()}, wrong, stored["packages"]
 
 
@@ -169,13 +173,18 @@ def figures(directory: Path) -> str:
     fast, parsed = speed(directory), parsers(directory)
     right, total = (sum(pair[index] for pair in counts.values()) for index in (0, 1))
     rows = [f"| {name} | {r} | {t} | {100 * r / t:.1f} % |" for name, (r, t) in sorted(counts.items())]
-    text = [BEGIN, "", "| class that the audit gives | right | in the sample | precision |", "| --- | --- | --- | --- |"]
+    text = [
+        BEGIN,
+        "",
+        "| class that the audit gives | right | in the sample | precision |",
+        "| --- | --- | --- | --- |",
+    ]
     text += [*rows, f"| all | {right} | {total} | {100 * right / total:.1f} % |", ""]
     text += ["Wrong ones:", "", *(f"- {line}" for line in wrong or ["none"]), ""]
     text += ["Packages: " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) + ".", ""]
     text += [
-        f"Speed: {fast['lines']:,} lines in {fast['files']} files of transformers took {fast['seconds']:.1f} s with two "
-        f"processes; the largest of them held {max(fast['parent'], fast['child']):.0f} MiB.",
+        f"Speed: {fast['lines']:,} lines in {fast['files']} files of transformers took {fast['seconds']:.1f} s with "
+        f"two processes; the largest of them held {max(fast['parent'], fast['child']):.0f} MiB.",
         "",
         "Parsers, lines per second in one process: "
         + ", ".join(f"{name} {rate:,.0f}" for name, rate in parsed.items())

@@ -1,4 +1,4 @@
-"""An audit as one self-contained page, in the look of the other reports: both languages inside, no request leaves it."""
+"""An audit as one self-contained page in the look of the other reports: no request leaves it, both languages inside."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def _part(templates: Environment, audit: Audit, key: str, created: str) -> Marku
 
 def _bars(audit: Audit) -> list[tuple[str, float, float]]:
     """Class, start and width of each part of the bar of all lines, in percent."""
-    found, reached = [], 0.0
+    found: list[tuple[str, float, float]] = []
+    reached = 0.0
     for degree in DEGREES:
         share = audit.totals.share(degree) or 0.0
         if share:

@@ -94,7 +94,7 @@ def _tables(audit: Audit, console: Console) -> None:
         (_("step"), _("files"), *lines, _("hazards"), _("needs step")),
         range(2, 8),
     )
-    frameworks = [row for row in view.framework_rows(audit)] if len(audit.frameworks) > 1 else []
+    frameworks = view.framework_rows(audit) if len(audit.frameworks) > 1 else []
     _table(
         frameworks,
         console,

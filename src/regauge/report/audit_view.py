@@ -143,7 +143,7 @@ def name_rows(audit: Audit, degrees: Sequence[Degree]) -> list[tuple[str, ...]]:
             if audit.names[index].degree in degrees:
                 where.setdefault(index, []).extend(place(file.path, line, file.cells) for line in lines)
     ordered = sorted(where, key=lambda index: (-audit.names[index].uses, audit.names[index].name))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for index in ordered:
         item, places = audit.names[index], where[index]
         shown = ", ".join(places[:PLACES]) + (" …" if len(places) > PLACES else "")

@@ -141,14 +141,14 @@ def _extra() -> Iterator[tuple[list[str], Callable[..., Any], Iterator[Any]]]:
         "torch.Tensor.t": lambda x: x.t() + 1,
         "torch.randperm": lambda x: x.sum() + torch.randperm(4),
         "torch.nn.functional.fold": lambda x: F.fold(x.reshape(1, 4, 3), (1, 6), (2, 2), padding=(1, 0), stride=(2, 2)),
-        "torch.nn.functional.affine_grid": lambda x: F.affine_grid(x[:2, :3].reshape(1, 2, 3), (1, 1, 4, 4)),
+        "torch.nn.functional.affine_grid": lambda x: F.affine_grid(x[:2, :3].reshape(1, 2, 3), [1, 1, 4, 4]),
     }
     for name, call in calls.items():
         yield [name], call, iter([((x,), {})])
     for name, make, shape in _EXTRA_LAYERS:
         module = make()
         inputs = torch.linspace(-1, 1, 4 * math.prod(shape)).reshape(4, *shape)
-        modes = [(copy.deepcopy(module).train(training), ((inputs,), {})) for training in (True, False)]
+        modes: list[Any] = [(copy.deepcopy(module).train(training), ((inputs,), {})) for training in (True, False)]
         yield [f"torch.nn.{name}"], None, iter(modes)  # type: ignore[misc]
 
 

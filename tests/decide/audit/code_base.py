@@ -1,4 +1,4 @@
-"""A small code base that tests audit: written into a directory of their own, because parts of it are broken on purpose."""
+"""A small code base that tests audit, written into a directory of theirs: parts of it are broken on purpose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 FILES: dict[str, str] = {
     "shapes/__init__.py": "from .net import Net\n",
-    "shapes/layers.py": '''import torch
+    "shapes/layers.py": """import torch
 from torch import nn
 import torch.nn.functional as F
 
@@ -28,8 +28,8 @@ class Gate(nn.Module):
 def rotate(x):
     a, b = x.chunk(2, dim=-1)
     return torch.cat((-b, a), dim=-1)
-''',
-    "shapes/net.py": '''import numpy as np
+""",
+    "shapes/net.py": """import numpy as np
 import torch
 from torch import nn
 
@@ -54,8 +54,8 @@ class Net(nn.Module):
 
     def init_weights(self):
         nn.init.kaiming_normal_(self.head.weight)
-''',
-    "train.py": '''import torch
+""",
+    "train.py": """import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.cuda.amp import GradScaler, autocast
 from torchvision import transforms
@@ -84,14 +84,14 @@ def train(model, loader):
 if __name__ == "__main__":
     torch.manual_seed(0)
     train(Net(), DataLoader(Folder(), batch_size=4))
-''',
-    "tests/test_net.py": '''import torch
+""",
+    "tests/test_net.py": """import torch
 from shapes import Net
 
 
 def test_shape():
     assert Net()(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
-''',
+""",
     "plain.py": "def double(x):\n    return 2 * x\n",
     "requirements.txt": """# what training needs
 torch==2.1.0  # the framework
@@ -141,14 +141,14 @@ jobs:
             torchvision
           pytest
 """,
-    "setup.py": '''from setuptools import setup
+    "setup.py": """from setuptools import setup
 
 setup(
     name="shapes",
     description="torch",
     install_requires=["torch>=2.0", "numpy"],
 )
-''',
+""",
 }
 
 NOTEBOOK = {

@@ -18,6 +18,7 @@ Context = Literal["model", "function", "initialisation", "script", "data", "opti
 _PROGRAM = frozenset(
     {"optimizer", "scheduler", "training", "data", "checkpoint", "distributed", "export", "hook", "tool"}
 )
+_TENSORS = frozenset({"operation", "loss", "model"})
 _INITIALISERS = frozenset(
     {"_init_weights", "init_weights", "reset_parameters", "_reset_parameters", "initialize_weights"}
 )
@@ -90,7 +91,7 @@ class Contexts:
             return category  # type: ignore[return-value]
         if scope.name == "" or areas[index] & _PROGRAM or method == "main":
             return "script"
-        return "function"
+        return "function" if areas[index] & _TENSORS else "script"
 
     def _traced(self) -> set[int]:
         """Scopes that run when a model of this file is called: forward, and what it calls in this file."""

@@ -162,6 +162,8 @@ class Expressions:
         base = self.kind(node.value)
         indices = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         masked = MASK in [self.kind(index) for index in indices]
+        if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+            return UNKNOWN  # a mapping
         if base < MAYBE:
             return UNKNOWN if base == PLAIN else base
         if masked and isinstance(node.ctx, ast.Load):
@@ -287,7 +289,8 @@ class Expressions:
             return self._jax_attribute(function, base)
         if own and self.facts is not None and function.attr in self.facts.layers:
             return self._layer(self.facts.layers[function.attr])
-        if self._module_method(node, function, base, own):
+        defined = own and self.facts is not None and function.attr in self.facts.methods
+        if not defined and self._module_method(node, function, base, own):
             return UNKNOWN
         if not own and not self._is_import(function.value) and self._is_tensor_method(node, function, base):
             return self._tensor_method(node, function.attr, base)
@@ -310,6 +313,8 @@ class Expressions:
         if base >= MAYBE:
             return True
         if name in ("cpu", "numpy", "cuda") and not node.args:
+            return True
+        if any(keyword.arg in ("dim", "keepdim") for keyword in node.keywords):  # NumPy says axis and keepdims
             return True
         if name == "item" and not node.args:
             return not self.file.has_numpy or "loss" in ast.unparse(function.value).lower()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from regauge.decide.audit.expressions import Expressions
 from regauge.decide.audit.kinds import MAYBE, PLAIN, TENSOR, UNKNOWN, is_tensor, join
-from regauge.decide.audit.names import bound_names
+from regauge.decide.audit.names import bound_names, dotted
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -58,16 +58,15 @@ class Flow(Expressions):
                 self.kind(extra.annotation)
 
     def _parameter(self, argument: ast.arg, default: ast.expr | None, function: str) -> int:
+        plain = default is not None and not (isinstance(default, ast.Constant) and default.value is None)
         if argument.annotation is not None:
             self.kind(argument.annotation)
-            return self._annotated(argument.annotation)
-        if argument.arg in ("self", "cls"):
-            return UNKNOWN
-        if default is not None and not (isinstance(default, ast.Constant) and default.value is None):
+            return PLAIN if plain else self._annotated(argument.annotation)
+        if plain:
             return PLAIN
-        if self.facts is not None and function == "forward":
-            return MAYBE
-        return UNKNOWN if self.file.has_numpy else MAYBE
+        if argument.arg in ("self", "cls") or self.facts is None:
+            return UNKNOWN
+        return MAYBE if function == "forward" or self.facts.is_module else UNKNOWN
 
     def _annotated(self, annotation: ast.expr) -> int:
         """TENSOR for ``Tensor``, ``Optional[Tensor]`` and ``Tensor | None``; else no tensor, or unknown."""
@@ -209,7 +208,7 @@ class Flow(Expressions):
 
 def _isinstance_of(test: ast.expr) -> str:
     """The name in ``isinstance(name, ...)``, unless it is asked whether it is a tensor."""
-    if isinstance(test, ast.Call) and isinstance(test.func, ast.Name) and test.func.id == "isinstance" and test.args:
-        if isinstance(test.args[0], ast.Name) and "Tensor" not in ast.unparse(test):
-            return test.args[0].id
-    return ""
+    if not (isinstance(test, ast.Call) and dotted(test.func) == "isinstance" and test.args):
+        return ""
+    first = test.args[0]
+    return first.id if isinstance(first, ast.Name) and "Tensor" not in ast.unparse(test) else ""

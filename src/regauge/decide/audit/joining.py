@@ -16,6 +16,7 @@ from regauge.decide.audit.tables.entries import Entry
 from regauge.decide.audit.tables.lookup import API_ROOTS
 
 _RANK = {degree: rank for rank, degree in enumerate(DEGREES)}
+_VALUE = "while a model is traced its tensors have no values: see what stops tracing"
 _TRACED_ONLY = frozenset(KINDS) - {"hook"}
 
 
@@ -87,6 +88,8 @@ class Joiner:
             return replace(entry, degree="manual", why=f"a case was refused here: {gap}")
         if self._converted(scan, contexts, scope):
             return replace(entry, degree="automatic", why=CONVERTED)
+        if scope in contexts.traced and entry.area == "value":
+            return replace(entry, degree="manual", why=_VALUE)
         return entry
 
     def _converted(self, scan: Scan, contexts: Contexts, scope: int) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
+from regauge.decide.audit.kinds import words
 from regauge.decide.audit.scan import Class, Scan
 
 Category = Literal["module", "data", "optimizer", "gradient", "test", "other"]
@@ -152,7 +153,7 @@ def outer_category(base: str) -> Category:
     return "other"
 
 
-_TORCH_LIBRARIES = frozenset(
-    "torchvision torchaudio timm transformers lightning pytorch_lightning diffusers torch_geometric segmentation_models_pytorch "
-    "monai fairseq stable_baselines3 torchrl gpytorch sentence_transformers peft kornia".split()
+_TORCH_LIBRARIES = words(
+    "torchvision torchaudio timm transformers lightning pytorch_lightning diffusers torch_geometric kornia monai peft "
+    "segmentation_models_pytorch fairseq stable_baselines3 torchrl gpytorch sentence_transformers"
 )

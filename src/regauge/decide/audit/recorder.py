@@ -81,14 +81,22 @@ class ClassFacts:
     Attributes:
         tensors: parameters and buffers.
         layers: attribute -> path of the class that it is made of.
+        methods: names of the methods that the class defines itself.
     """
 
     tensors: set[str] = field(default_factory=set)
     layers: dict[str, str] = field(default_factory=dict)
+    methods: set[str] = field(default_factory=set)
+
+    @property
+    def is_module(self) -> bool:
+        """Whether the class holds parts of torch.nn: then what its methods are given are most likely tensors."""
+        return bool(self.tensors) or any(path.startswith("torch.nn.") for path in self.layers.values())
 
     @staticmethod
     def of(node: ast.ClassDef, file: File) -> ClassFacts:
         facts = ClassFacts()
+        facts.methods = {inner.name for inner in node.body if isinstance(inner, ast.FunctionDef)}
         for inner in ast.walk(node):
             if isinstance(inner, ast.Assign) and isinstance(inner.value, ast.Call):
                 path = file.path(inner.value.func, frozenset())

@@ -97,6 +97,7 @@ _OTHER_NAME = {
     "randn": "jax.random.normal",
     "randn_like": "jax.random.normal",
     "randint": "jax.random.randint",
+    "randint_like": "jax.random.randint",
     "randperm": "jax.random.permutation",
     "normal": "jax.random.normal",
     "uniform": "jax.random.uniform",

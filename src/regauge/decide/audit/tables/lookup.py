@@ -37,9 +37,16 @@ _DTYPES = {
         name: f"jnp.{name}"
         for name in ("uint8", "uint16", "uint32", "uint64", "complex64", "complex128", "float8_e4m3fn")
     },
-    **{"float": "jnp.float32", "double": "jnp.float64", "half": "jnp.float16", "int": "jnp.int32"},
-    **{"long": "jnp.int64", "short": "jnp.int16", "bool": "jnp.bool_", "cfloat": "jnp.complex64"},
-    **{"cdouble": "jnp.complex128", "float8_e5m2": "jnp.float8_e5m2"},
+    "float": "jnp.float32",
+    "double": "jnp.float64",
+    "half": "jnp.float16",
+    "int": "jnp.int32",
+    "long": "jnp.int64",
+    "short": "jnp.int16",
+    "bool": "jnp.bool_",
+    "cfloat": "jnp.complex64",
+    "cdouble": "jnp.complex128",
+    "float8_e5m2": "jnp.float8_e5m2",
 }
 _LOSSES = ("loss", "cross_entropy", "kl_div")
 
@@ -63,13 +70,12 @@ def torch_table() -> Table:
     types = "types and dtypes follow from the captured values"
     for name, other in _DTYPES.items():
         entries[f"torch.{name}"] = Entry("type", "automatic", other, types)
-    return table(
-        _but(TORCH_GROUPS, set(generated["optimizers"]) | set(generated["schedulers"])), entries, ROOTS["pytorch"]
-    )
+    automatic = {name for name, entry in entries.items() if entry.degree == "automatic"}
+    return table(_but(TORCH_GROUPS, automatic), entries, ROOTS["pytorch"])
 
 
 def _but(groups: tuple[Group, ...], names: set[str]) -> list[Group]:
-    """The groups without names that are generated: no list by hand says what regauge converts."""
+    """The groups without names that are generated as automatic: no list by hand says what regauge converts."""
     return [
         Group(g.area, g.degree, g.why, {name: other for name, other in g.names.items() if name not in names})
         for g in groups

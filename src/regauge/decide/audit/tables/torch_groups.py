@@ -1,11 +1,11 @@
-"""PyTorch's API beside operators and layers: what stands for it in JAX. Operators come from the rules, see `generate`."""
+"""PyTorch's API beside operators and layers: what stands for it in JAX. Operators come from the rules (`generate`)."""
 
 from __future__ import annotations
 
 from regauge.decide.audit.tables.entries import Group
 
 LEAVE_OUT = "leave it out"
-_SHARDING = "jax.sharding.NamedSharding and jax.jit"
+_CHECKS = ("_check", "_assert", "_assert_async", "_check_value", "_check_index", "_check_type", "_check_with")
 
 STRUCTURE = (
     Group(
@@ -195,12 +195,14 @@ DEVICES = (
             "torch.cuda.get_device_name": "jax.devices()[0].device_kind",
             "torch.cuda.get_device_capability": "jax.devices()[0].compute_capability",
             "torch.cuda.synchronize": "jax.block_until_ready",
+            "torch.cuda.mem_get_info": "jax.devices()[0].memory_stats()",
+            "torch.cuda.memory_stats": "jax.devices()[0].memory_stats()",
+            "torch.cuda.get_device_properties": "jax.devices()[0]",
             "torch.cuda.memory_allocated": "jax.devices()[0].memory_stats()",
             "torch.cuda.max_memory_allocated": "jax.devices()[0].memory_stats()",
             "torch.cuda.memory_reserved": "jax.devices()[0].memory_stats()",
             "torch.cuda.max_memory_reserved": "jax.devices()[0].memory_stats()",
             "torch.cuda.nvtx.*": "jax.profiler.TraceAnnotation",
-            "torch.cuda.bf16.*": "jnp.bfloat16",
             "torch.cuda.is_bf16_supported": "jnp.bfloat16",
             "torch.mps.*": "jax.devices()",
             "torch.xpu.*": "jax.devices()",
@@ -223,6 +225,18 @@ DEVICES = (
             "torch.backends.*": "",
             "torch.Tensor.record_stream": "",
         },
+    ),
+    Group(
+        "device",
+        "none",
+        "JAX has no backend for this device",
+        {f"torch.{name}.*": "" for name in ("npu", "hpu", "mlu", "musa", "sdaa", "mtia", "neuron", "privateuseone")},
+    ),
+    Group(
+        "transformation",
+        "equivalent",
+        "a check of values: leave it out, or functionalise it",
+        {f"torch.{name}": "jax.experimental.checkify" for name in _CHECKS},
     ),
     Group(
         "device",
@@ -249,6 +263,7 @@ DEVICES = (
             "torch.backends.cudnn.allow_tf32": "jax.default_matmul_precision",
             "torch.set_default_dtype": "jax.config.update('jax_enable_x64', True)",
             "torch.use_deterministic_algorithms": "XLA_FLAGS=--xla_gpu_deterministic_ops=true",
+            "torch.are_deterministic_algorithms_enabled": "XLA_FLAGS=--xla_gpu_deterministic_ops=true",
             "torch.backends.cudnn.deterministic": "XLA_FLAGS=--xla_gpu_deterministic_ops=true",
             "torch.set_printoptions": "jnp.set_printoptions",
         },
@@ -263,6 +278,7 @@ DEVICES = (
             "torch.initial_seed": "jax.random.key",
             "torch.Generator": "jax.random.key",
             "torch.default_generator": "jax.random.key",
+            "torch.cuda.default_generators": "jax.random.key",
             "torch.cuda.manual_seed": "jax.random.key",
             "torch.cuda.manual_seed_all": "jax.random.key",
             "torch.get_rng_state": "jax.random.key",

@@ -10,17 +10,21 @@ from regauge.decide.audit.toolchain.packages import Replacer
 Edit = tuple[str, str]  # the new text (empty: the line goes) and the reason
 
 _INDEX = re.compile(
-    r"\s*(?:--(?:extra-)?index-url|-i|-f|--find-links)[ =]+\S*download\.pytorch\.org\S*|\s*(?:-f|--find-links)[ =]+\S*jax-releases\S*"
+    r"\s*(?:--(?:extra-)?index-url|-i|-f|--find-links)[ =]+\S*download\.pytorch\.org\S*"
+    r"|\s*(?:-f|--find-links)[ =]+\S*jax-releases\S*"
 )
 _INSTALL = re.compile(
-    r"(?P<head>(?:pip3?|uv pip|uv|poetry|conda|mamba|micromamba|pipenv|pdm)\s+(?:install|add|create)\b)(?P<rest>[^&|;]*)"
+    r"(?P<head>(?:pip3?|uv pip|uv|poetry|conda|mamba|micromamba|pipenv|pdm)\s+(?:install|add|create)\b)"
+    r"(?P<rest>[^&|;]*)"
 )
 _WORD = re.compile(r"(?<![\w/.=-])[\"']?[A-Za-z][^\s\\\"']*[\"']?")
 _STRING = re.compile(r"""(?P<quote>["'])(?P<text>[^"'\\\n]*)(?P=quote)""")
 _LAUNCH = re.compile(
     r"\b(?:torchrun|python3? -m torch\.distributed\.(?:launch|run)|accelerate launch)(?:\s+--[\w-]+(?:[= ][^\s-]\S*)?)*"
 )
-_LAUNCHED_LIST = re.compile(r"(?P<quote>[\"'])(?:torchrun|python)(?P=quote),(?:\s*(?P=quote)--n(?:proc|nodes)[^\"']*(?P=quote),)+")
+_LAUNCHED_LIST = re.compile(
+    r"(?P<quote>[\"'])(?:torchrun|python)(?P=quote),(?:\s*(?P=quote)--n(?:proc|nodes)[^\"']*(?P=quote),)+"
+)
 _IMAGE = re.compile(
     r"(?P<before>(?:FROM\s+(?:--\S+\s+)?|image:\s*[\"']?|container:\s*[\"']?))(?P<image>[\w./:-]*pytorch[\w./:@-]*)",
     re.IGNORECASE,
@@ -181,7 +185,8 @@ def _empty(text: str) -> bool:
     """Whether nothing is left but the verb: ``RUN pip install``, ``ENV``, ``export``."""
     return bool(
         re.fullmatch(
-            r"\s*(?:- )?(?:run:\s*)?(?:RUN\s+)?(?:ENV|ARG|export|pip3? install(?:\s+-\S+)*|conda install(?:\s+-\S+)*)?\s*",
+            r"\s*(?:- )?(?:run:\s*)?(?:RUN\s+)?"
+            r"(?:ENV|ARG|export|pip3? install(?:\s+-\S+)*|conda install(?:\s+-\S+)*)?\s*",
             text,
         )
     )

@@ -54,6 +54,7 @@ class Replacer:
         library = self._library(name)
         if library is None:
             return None
+        names: tuple[str, ...]
         cuda = self.cuda or "cu1" in (match["version"] or "") or "cuda" in (match["extra"] or "")
         if library.name in ("torch", "jax"):
             names, why = (("jax", "flax", "optax") if self.target == "jax" else ("torch",)), NEW_SIDE
