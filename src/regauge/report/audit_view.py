@@ -154,7 +154,7 @@ def name_rows(audit: Audit, degrees: Sequence[Degree]) -> list[tuple[str, ...]]:
                 counterpart(item.counterpart),
                 str(item.uses),
                 shown,
-                translate_message(item.why),
+                reason(item.why),
             )
         )
     return rows
@@ -162,7 +162,15 @@ def name_rows(audit: Audit, degrees: Sequence[Degree]) -> list[tuple[str, ...]]:
 
 def counterpart(text: str) -> str:
     """An API stays as it is; what is said in words is translated."""
-    return translate_message(text) if " " in text else text or "–"
+    return _(text) if text else "–"
+
+
+def reason(why: str) -> str:
+    """A reason, or several joined by semicolons: fixed ones are marked in the code, the others are patterns."""
+    for whole in (_(why), translate_message(why)):
+        if whole != why:
+            return whole
+    return _("; ").join(_(part) for part in why.split("; "))
 
 
 def hazard_rows(audit: Audit) -> list[HazardRow]:
@@ -214,7 +222,7 @@ def framework_rows(audit: Audit) -> list[tuple[str, ...]]:
 def change_rows(audit: Audit) -> list[tuple[str, str, str, str]]:
     """Place, line before, line after, reason."""
     return [
-        (f"{change.file}:{change.line}", change.before.strip(), after_of(change), translate_message(change.why))
+        (f"{change.file}:{change.line}", change.before.strip(), after_of(change), reason(change.why))
         for change in audit.tool_chain
     ]
 

@@ -11,6 +11,7 @@ from regauge.decide.audit.modules import Modules
 from regauge.decide.audit.scan import Scan, is_test
 from regauge.decide.audit.tables.entries import Entry
 from regauge.decide.audit.tables.lookup import table_of
+from regauge.language import N_
 
 Context = Literal["model", "function", "initialisation", "script", "data", "optimizer", "gradient", "test"]
 
@@ -25,10 +26,10 @@ _INITIALISERS = frozenset(
 _ENTRY_POINTS = ("forward", "__call__")
 _CONSTRUCTORS = ("__init__", "__post_init__", "setup", "build")
 
-_OUTSIDE = "it stands outside of models and functions of tensors, which are what regauge converts"
-_UNKNOWN = "regauge has no record of this name: look whether JAX has one"
-_UNKNOWN_TORCH = "regauge has no record of this name: look whether PyTorch has one"
-_OWN_OPTIMIZER = "an optimizer of one's own becomes an optax.GradientTransformation"
+_OUTSIDE = N_("it stands outside of models and functions of tensors, which are what regauge converts")
+_UNKNOWN = N_("regauge has no record of this name: look whether JAX has one")
+_UNKNOWN_TORCH = N_("regauge has no record of this name: look whether PyTorch has one")
+_OWN_OPTIMIZER = N_("an optimizer of one's own becomes an optax.GradientTransformation")
 
 
 @lru_cache(maxsize=50_000)

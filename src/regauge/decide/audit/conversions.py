@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 from regauge.decide.audit.result import CaseOutcome, Outcome
 from regauge.decide.audit.scan import Scan
 from regauge.errors import CaptureError, RegaugeError, UnsupportedOps, UnsupportedOptimizer
+from regauge.language import N_
 from regauge.run.launch import Interpreters
 from regauge.run.protocol import read_json
 
-CONVERTED = "a case of it was converted"
+CONVERTED = N_("a case of it was converted")
 _PLACE = re.compile(r"([\w.-]+\.py):(\d+)")
 
 

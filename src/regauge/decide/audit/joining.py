@@ -14,9 +14,10 @@ from regauge.decide.audit.result import DEGREES, Counts, Degree, Directory, File
 from regauge.decide.audit.scan import Scan
 from regauge.decide.audit.tables.entries import Entry
 from regauge.decide.audit.tables.lookup import API_ROOTS
+from regauge.language import N_
 
 _RANK = {degree: rank for rank, degree in enumerate(DEGREES)}
-_VALUE = "while a model is traced its tensors have no values: see what stops tracing"
+_VALUE = N_("while a model is traced its tensors have no values: see what stops tracing")
 _TRACED_ONLY = frozenset(KINDS) - {"hook"}
 
 
@@ -85,7 +86,7 @@ class Joiner:
         entry = placed(entry_of(name, self.source), contexts.contexts[scope], name)
         gap = self.decided.lines.get((scan.path, line))
         if gap is not None:
-            return replace(entry, degree="manual", why=f"a case was refused here: {gap}")
+            return Entry(entry.area, "manual", entry.counterpart, f"a case was refused here: {gap}")
         if self._converted(scan, contexts, scope):
             return replace(entry, degree="automatic", why=CONVERTED)
         if scope in contexts.traced and entry.area == "value":

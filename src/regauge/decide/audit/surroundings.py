@@ -10,10 +10,11 @@ from regauge.decide.audit.scan import Scan
 from regauge.decide.audit.tables.entries import Entry
 from regauge.decide.audit.tables.lookup import FRAMEWORK_OF
 from regauge.decide.libraries import Counterpart, load
+from regauge.language import N_
 
 SIDE: dict[Target, str] = {"jax": "jax", "torch": "pytorch"}
 _DEGREES = {"equivalent": "equivalent", "partial": "manual", "none": "none"}
-_WHY = "a library: see the table of libraries"
+_WHY = N_("a library: see the table of libraries")
 # The whole family, for the question which framework a tree is written for.
 _FAMILY = {"pytorch": "pytorch", "jax": "jax"}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from regauge.decide.audit.tables.entries import Group
+from regauge.language import N_
 
-LEAVE_OUT = "leave it out"
+LEAVE_OUT = N_("leave it out")
 _CHECKS = ("_check", "_assert", "_assert_async", "_check_value", "_check_index", "_check_type", "_check_with")
 
 STRUCTURE = (
@@ -81,9 +82,9 @@ STRUCTURE = (
         "automatic",
         "a packed sequence is captured as the padded batch with its lengths",
         {
-            "torch.nn.utils.rnn.pack_padded_sequence": "the padded batch and its lengths",
-            "torch.nn.utils.rnn.pad_packed_sequence": "the padded batch and its lengths",
-            "torch.nn.utils.rnn.PackedSequence": "the padded batch and its lengths",
+            "torch.nn.utils.rnn.pack_padded_sequence": N_("the padded batch and its lengths"),
+            "torch.nn.utils.rnn.pad_packed_sequence": N_("the padded batch and its lengths"),
+            "torch.nn.utils.rnn.PackedSequence": N_("the padded batch and its lengths"),
         },
     ),
 )
@@ -156,7 +157,7 @@ MODULES = (
         "JAX has no hooks: what a hook reads is returned by the module, or sown into nnx.Intermediate",
         {
             "torch.nn.Module.register_forward_hook": "nnx.Module.sow",
-            "torch.nn.Module.register_forward_pre_hook": "a module around it",
+            "torch.nn.Module.register_forward_pre_hook": N_("a module around it"),
             "torch.nn.Module.register_full_backward_hook": "jax.custom_vjp",
             "torch.nn.Module.register_backward_hook": "jax.custom_vjp",
             "torch.nn.Module.register_full_backward_pre_hook": "jax.custom_vjp",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from regauge.decide.audit.tables.entries import Group
 from regauge.decide.audit.tables.torch_groups import LEAVE_OUT
+from regauge.language import N_
 
 _STEP = "jax.value_and_grad and optax.apply_updates"
 
@@ -23,7 +24,7 @@ TRAINING = (
             "torch.optim.Optimizer.step": _STEP,
             "torch.optim.Optimizer.zero_grad": LEAVE_OUT,
             "torch.optim.Optimizer.param_groups": "optax.inject_hyperparams",
-            "torch.optim.lr_scheduler.LRScheduler.step": "a schedule inside the optimizer",
+            "torch.optim.lr_scheduler.LRScheduler.step": N_("a schedule inside the optimizer"),
         },
     ),
     Group(
@@ -132,7 +133,7 @@ TRAINING = (
         "equivalent",
         "a schedule of optax is a function of the step, given to the optimizer as its rate",
         {
-            "torch.optim.lr_scheduler.LambdaLR": "a function of the step",
+            "torch.optim.lr_scheduler.LambdaLR": N_("a function of the step"),
             "torch.optim.lr_scheduler.OneCycleLR": "optax.cosine_onecycle_schedule",
             "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts": "optax.sgdr_schedule",
             "torch.optim.lr_scheduler.PolynomialLR": "optax.polynomial_schedule",
@@ -145,7 +146,7 @@ TRAINING = (
         "scheduler",
         "manual",
         "optax has no counterpart: write the rate as a function of the step",
-        {"torch.optim.lr_scheduler.*": "a function of the step"},
+        {"torch.optim.lr_scheduler.*": N_("a function of the step")},
     ),
     Group(
         "precision",
@@ -175,7 +176,7 @@ DATA = (
             "torch.utils.data.DataLoader": "grain.DataLoader",
             "torch.utils.data.Dataset": "grain.sources.RandomAccessDataSource",
             "torch.utils.data.IterableDataset": "grain.IterDataset",
-            "torch.utils.data.TensorDataset": "a tuple of NumPy arrays",
+            "torch.utils.data.TensorDataset": N_("a tuple of NumPy arrays"),
             "torch.utils.data.Subset": "grain.MapDataset.slice",
             "torch.utils.data.ConcatDataset": "grain.MapDataset.concatenate",
             "torch.utils.data.random_split": "grain.MapDataset.slice",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 
 from regauge.decide.audit.toolchain.packages import Replacer
+from regauge.language import N_
 
 Edit = tuple[str, str]  # the new text (empty: the line goes) and the reason
 
@@ -37,9 +38,11 @@ _VARIABLES = {
     "NCCL_ASYNC_ERROR_HANDLING": "",
     "TORCH_DISTRIBUTED_DEBUG": "",
 }
-INDEX = "the package index of PyTorch's builds is not needed"
-LAUNCHER = "JAX has no launcher: the program starts once on every host and calls jax.distributed.initialize"
-PYTHON_IMAGE = "a plain Python image: JAX's wheels bring CUDA along"
+INDEX = N_("the package index of PyTorch's builds is not needed")
+VARIABLE = N_("PyTorch alone reads this variable")
+MEMORY = N_("PyTorch alone reads this variable, and the new one limits the memory that JAX takes")
+LAUNCHER = N_("JAX has no launcher: the program starts once on every host and calls jax.distributed.initialize")
+PYTHON_IMAGE = N_("a plain Python image: JAX's wheels bring CUDA along")
 
 
 def requirement(line: str, replacer: Replacer) -> Edit | None:
@@ -173,10 +176,10 @@ def _variables(text: str, reasons: list[str]) -> str:
         if not re.search(rf"\b{old}\b", text):
             continue
         if new:
-            reasons.append(f"{old} is read by PyTorch alone; {new} limits the memory that JAX takes")
+            reasons.append(MEMORY)
             text = re.sub(rf"\b{old}\b(\s*[=: ]\s*)\S+", rf"{new}\g<1>.75", text)
         else:
-            reasons.append(f"{old} is read by PyTorch alone")
+            reasons.append(VARIABLE)
             text = re.sub(rf"\b{old}\b\s*[=:]?\s*(\"[^\"]*\"|'[^']*'|\S+)?", "", text)
     return text
 

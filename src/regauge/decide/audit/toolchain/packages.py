@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from regauge.decide.audit.result import Target
 from regauge.decide.libraries import Library, Side, load
+from regauge.language import N_
 
 # What regauge is tested with (`pyproject.toml`); other packages get the newest version that the library table saw.
 TESTED = {"jax": ">=0.10", "flax": ">=0.12.8", "optax": ">=0.2.8", "torch": ">=2.11"}
@@ -21,8 +22,10 @@ SPECIFIER = re.compile(
 _ALSO = {"pytorch": "torch", "pytorch-gpu": "torch", "pytorch-cpu": "torch", "pytorch-cuda": "pytorch-cuda"}
 _GPU_BUILDS = frozenset({"pytorch-cuda", "cudatoolkit", "pytorch-mutex"})
 
-NEW_SIDE = "the packages of the other side; regauge is tested with these versions"
-BUILD_ONLY = "it chooses a build of PyTorch"
+NEW_SIDE = N_("the packages of the other side; regauge is tested with these versions")
+COUNTERPART = N_("its counterpart in the table of libraries")
+NO_COUNTERPART = N_("the table of libraries has no counterpart for it")
+BUILD_ONLY = N_("it chooses a build of PyTorch")
 
 
 @dataclass
@@ -64,8 +67,8 @@ class Replacer:
                 return None
             names = other.counterparts
             if not names:
-                return [], f"{library.name} has no counterpart: {other.why.en}"
-            why = f"in place of {library.name}: {other.why.en}"
+                return [], NO_COUNTERPART
+            why = COUNTERPART
         new = [self._specifier(each, cuda) for each in names]
         return [each for each in new if each], why
 

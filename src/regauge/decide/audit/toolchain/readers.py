@@ -13,11 +13,12 @@ from typing import Any
 from regauge.decide.audit.toolchain import notations
 from regauge.decide.audit.toolchain.notations import Edit
 from regauge.decide.audit.toolchain.packages import OLDEST_PYTHON, SPECIFIER, Replacer
+from regauge.language import N_
 
 Numbered = Iterator[tuple[int, Edit]]
-LOCKED = "a lock file is made anew from the requirements"
-PYTHON = "the packages of the other side need a newer Python"
-CHANNEL = "the channel has builds of PyTorch only"
+LOCKED = N_("a lock file is made anew from the requirements")
+PYTHON = N_("the packages of the other side need a newer Python")
+CHANNEL = N_("the channel has builds of PyTorch only")
 
 
 def reader_of(path: str) -> Callable[[str, Replacer], Numbered] | None:
