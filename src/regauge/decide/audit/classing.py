@@ -19,7 +19,7 @@ Context = Literal["model", "function", "initialisation", "script", "data", "opti
 _PROGRAM = frozenset(
     {"optimizer", "scheduler", "training", "data", "checkpoint", "distributed", "export", "hook", "tool"}
 )
-_TENSORS = frozenset({"operation", "loss", "model"})
+_TENSORS = frozenset({"operation", "loss", "model", "type"})
 _INITIALISERS = frozenset(
     {"_init_weights", "init_weights", "reset_parameters", "_reset_parameters", "initialize_weights"}
 )
@@ -42,13 +42,17 @@ def entry_of(name: str, framework: str) -> Entry:
     return Entry("unknown", "manual", "", _UNKNOWN if framework == "pytorch" else _UNKNOWN_TORCH, recorded=False)
 
 
-def placed(entry: Entry, context: Context, name: str) -> Entry:
-    """The entry in its context: automatic is only what stands in a model or in a function of tensors."""
+def placed(entry: Entry, context: Context, name: str, registry: bool = False) -> Entry:
+    """The entry in its context: automatic is only what stands in a model or in a function of tensors.
+
+    Args:
+        registry: the use stands outside of functions in a file of models: layers there are made into models later.
+    """
     if context == "optimizer" and name == "torch.optim.Optimizer":
         return replace(entry, degree="manual", why=_OWN_OPTIMIZER)
     if entry.degree != "automatic" or context in ("model", "function"):
         return entry
-    if entry.anywhere and context != "test":
+    if context != "test" and (entry.anywhere or (entry.area == "model" and context == "script" and registry)):
         return entry
     return replace(entry, degree="equivalent", counterpart=entry.counterpart or "jax.numpy", why=_OUTSIDE)
 
@@ -63,6 +67,10 @@ class Contexts:
         self.traced = self._traced()
         areas = self._areas()
         self.contexts = [self._context(index, areas) for index in range(len(scan.scopes))]
+
+    def is_registry(self, scope: int) -> bool:
+        """Whether a scope is the top level of a file that defines models, where tables of layers stand."""
+        return self.scan.scopes[scope].name == "" and "module" in self.categories
 
     def in_module(self, scope: int) -> bool:
         owner = self.scan.scopes[scope].owner
@@ -82,17 +90,18 @@ class Contexts:
         if index in self.traced:
             return "model"
         method = scope.name.rpartition(".")[2]
-        category = self.categories[scope.owner] if scope.owner >= 0 else "other"
-        if category == "module":
-            if method in _INITIALISERS or method.startswith("init_"):
-                return "initialisation"
-            if method in _CONSTRUCTORS or scope.name == self.scan.classes[scope.owner].name:
-                return "model"
-        elif category in ("data", "optimizer", "gradient", "test"):
-            return category  # type: ignore[return-value]
-        if scope.name == "" or areas[index] & _PROGRAM or method == "main":
-            return "script"
-        return "function" if areas[index] & _TENSORS else "script"
+        program = bool(areas[index] & _PROGRAM) or method == "main"
+        if scope.owner < 0:
+            # What is said of types alone may still be said of a function of tensors, but not of a whole module.
+            return "function" if scope.name and not program and areas[index] & _TENSORS else "script"
+        category = self.categories[scope.owner]
+        if category != "module":
+            return "script" if category == "other" else category
+        if method in _INITIALISERS or method.startswith("init_"):
+            return "initialisation"
+        if method in _CONSTRUCTORS or scope.name == self.scan.classes[scope.owner].name:
+            return "model"
+        return "script" if program else "function"
 
     def _traced(self) -> set[int]:
         """Scopes that run when a model of this file is called: forward, and what it calls in this file."""

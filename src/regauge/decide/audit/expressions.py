@@ -200,7 +200,9 @@ class Expressions:
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.kind(default)
+        before = len(self.recorder.result.hazards)
         self.kind(node.body)
+        del self.recorder.result.hazards[before:]  # whether it ever runs is not known
         self.env, self.hidden = outer, hidden
         return UNKNOWN
 
@@ -242,7 +244,7 @@ class Expressions:
         return found
 
     def _api_call(self, path: str, node: ast.Call) -> int:
-        found = self._arguments(node)
+        self._arguments(node)
         if path in kinds.VALUE_FUNCTIONS:
             self.recorder.hazard("value", node, self.index)
         elif path in kinds.SHAPE_FUNCTIONS or (path == "torch.where" and len(node.args) == 1 and not node.keywords):
@@ -253,8 +255,6 @@ class Expressions:
             return MASK
         if path in tensor_functions() or path == "torch.from_numpy" or path.startswith(_JAX_ARRAYS):
             return TENSOR
-        if path.startswith(("numpy.", "scipy.")) and any(is_tensor(kind) for kind in found):
-            self.recorder.hazard("numpy", node, self.index)
         return UNKNOWN
 
     def _function_call(self, node: ast.Call, name: str) -> int:
@@ -284,7 +284,7 @@ class Expressions:
             self.scope.calls.add(f"self.{function.attr}")
         base = self.kind(function.value)
         found = self._arguments(node)
-        self._host(node, function)
+        self._host(node, function, found)
         if not self.file.has_torch:
             return self._jax_attribute(function, base)
         if own and self.facts is not None and function.attr in self.facts.layers:
@@ -360,7 +360,7 @@ class Expressions:
             self._use(target, function)
         return bool(target)
 
-    def _host(self, node: ast.Call, function: ast.Attribute) -> None:
+    def _host(self, node: ast.Call, function: ast.Attribute, found: list[int]) -> None:
         text = dotted(function)
         head, _, rest = text.partition(".")
         base = self.file.imports.names.get(head)
@@ -371,3 +371,5 @@ class Expressions:
             self.recorder.hazard("host", node, self.index)
         elif path.startswith(("random.", "numpy.random.")) and base.partition(".")[0] in ("random", "numpy"):
             self.recorder.hazard("random", node, self.index)
+        elif path.startswith(("numpy.", "scipy.")) and any(is_tensor(kind) for kind in found):
+            self.recorder.hazard("numpy", node, self.index)

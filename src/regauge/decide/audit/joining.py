@@ -83,7 +83,8 @@ class Joiner:
             return self.libraries[root]
         if root not in API_ROOTS.get(self.source, ()):
             return None
-        entry = placed(entry_of(name, self.source), contexts.contexts[scope], name)
+        found = entry_of(name, self.source)
+        entry = placed(found, contexts.contexts[scope], name, contexts.is_registry(scope))
         gap = self.decided.lines.get((scan.path, line))
         if gap is not None:
             return Entry(entry.area, "manual", entry.counterpart, f"a case was refused here: {gap}")

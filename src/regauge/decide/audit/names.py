@@ -83,7 +83,7 @@ def absolute(node: ast.ImportFrom, package: str) -> str:
 
 def _statements(body: Iterable[ast.stmt]) -> Iterator[tuple[ast.stmt, bool]]:
     """All statements, inner ones too, without visiting expressions; whether each waits for more than the import."""
-    stack = [(node, False) for node in body]
+    stack = [(node, False) for node in reversed(list(body))]
     while stack:
         node, deferred = stack.pop()
         yield node, deferred
@@ -91,7 +91,8 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[tuple[ast.stmt, bool]]:
         parts = [getattr(node, name, ()) for name in ("body", "orelse", "finalbody")]
         parts += [handler.body for handler in getattr(node, "handlers", ())]
         parts += [case.body for case in getattr(node, "cases", ())]
-        stack += [(inner, later) for part in parts if isinstance(part, list) for inner in part]
+        inner = [(node, later) for part in parts if isinstance(part, list) for node in part]
+        stack += reversed(inner)
 
 
 def _for_types(node: ast.stmt) -> bool:

@@ -7,11 +7,17 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from regauge.decide.audit.kinds import words
 from regauge.decide.audit.names import Imports, dotted
 from regauge.decide.audit.scan import Scan, Scope
 from regauge.decide.audit.tables.lookup import API_ROOTS, FRAMEWORK_OF, table_of
 
 _API = API_ROOTS["pytorch"] | API_ROOTS["jax"]
+# Modules: where one is handed on, what is taken from it counts where it is used.
+_MODULES = words(
+    "torch.nn torch.nn.functional torch.optim torch.linalg torch.fft torch.special torch.utils torch.utils.data "
+    "jax.numpy jax.nn jax.lax jax.random jax.scipy jax.tree_util jax.tree flax.linen flax.nnx flax.core flax.training"
+)
 # Where torch keeps what it shows under a shorter name.
 _INNER = (
     (re.compile(r"^torch\.nn\.modules\.[a-z_]+\.([A-Z]\w*)"), r"torch.nn.\1"),
@@ -21,6 +27,7 @@ _INNER = (
     (re.compile(r"^torch\.(?:functional|tensor|_tensor)\.(\w+)"), r"torch.\1"),
     (re.compile(r"^torch\._foreach_\w+"), "torch._foreach"),
     (re.compile(r"^flax\.linen\.[a-z_]+\.([A-Z]\w*)"), r"flax.linen.\1"),
+    (re.compile(r"^flax\.linen\.(?:activation|attention|linear|module|pooling)\.(\w+)"), r"flax.linen.\1"),
     (re.compile(r"^flax\.nnx\.nn\.[a-z_]+\."), "flax.nnx."),
     (re.compile(r"^jax\._src\.(?:numpy|lax)\.\w+\."), "jax.numpy."),
     (re.compile(r"^optax\._src\.\w+\."), "optax."),
@@ -126,6 +133,8 @@ class Recorder:
     def use(self, name: str, line: int, scope: int) -> None:
         """One use; of a library only its import name is kept, of a foreign framework two parts."""
         root = name.partition(".")[0]
+        if name in _MODULES:
+            return
         if root not in _API:
             if root in self.file.libraries:
                 name = root

@@ -22,6 +22,7 @@ STRUCTURE = (
             "torch.nn.ModuleDict": "nnx.Dict",
             "torch.nn.ParameterList": "nnx.List",
             "torch.nn.ParameterDict": "nnx.Dict",
+            "torch.nn.modules.utils.*": "tuple",
             "torch.nn.Module.register_buffer": "nnx.Variable",
             "torch.nn.Module.register_parameter": "nnx.Param",
             "torch.nn.Module.add_module": "setattr",
@@ -117,6 +118,18 @@ MODULES = (
             "torch.nn.utils.rnn.pad_sequence": "jnp.pad and jnp.stack",
             "torch.nn.utils.skip_init": "nnx.eval_shape",
             "torch.nn.utils.stateless.functional_call": "nnx.merge",
+        },
+    ),
+    Group(
+        "operation",
+        "equivalent",
+        "NumPy's windows are symmetric, PyTorch's periodic by default",
+        {
+            "torch.hann_window": "jnp.hanning",
+            "torch.hamming_window": "jnp.hamming",
+            "torch.blackman_window": "jnp.blackman",
+            "torch.bartlett_window": "jnp.bartlett",
+            "torch.kaiser_window": "jnp.kaiser",
         },
     ),
     Group(
