@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from regauge.decide.audit.kinds import words
@@ -28,7 +28,11 @@ class Place:
 
 
 def places(paths: Sequence[str], root_name: str) -> dict[str, Place]:
-    """Dotted names of files, from the topmost directory that is a package (or the tree itself, if it is one)."""
+    """Dotted names of files, from the topmost directory that is a package.
+
+    Args:
+        root_name: the name of the tree itself, which counts if it is a package.
+    """
     packages = {str(PurePosixPath(path).parent) for path in paths if PurePosixPath(path).name == "__init__.py"}
     found = {}
     for path in paths:
@@ -44,6 +48,15 @@ def places(paths: Sequence[str], root_name: str) -> dict[str, Place]:
         package = module if pure.stem == "__init__" else module.rpartition(".")[0]
         found[path] = Place(module, package)
     return found
+
+
+def package_name(root: Path) -> str:
+    """The dotted name of a directory, with the packages that it lies in: ``regauge.capture``."""
+    parts = [root.name]
+    while (root.parent / "__init__.py").is_file() and root.parent != root:
+        root = root.parent
+        parts.insert(0, root.name)
+    return ".".join(parts)
 
 
 def own_roots(found: Mapping[str, Place]) -> frozenset[str]:
@@ -148,7 +161,8 @@ def outer_category(base: str) -> Category:
         return "module" if last[:1].isupper() or last.startswith("_") else "other"
     if base.startswith("unittest.") or last == "TestCase":
         return "test"
-    if root in _TORCH_LIBRARIES and _LIBRARY_MODULE.search(last):
+    # A relative import from above the tree leads to code of the same project.
+    if (root in _TORCH_LIBRARIES or not root) and _LIBRARY_MODULE.search(last):
         return "module"
     return "other"
 

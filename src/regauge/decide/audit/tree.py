@@ -12,7 +12,7 @@ from regauge import __version__
 from regauge.decide.audit.conversions import Decisions, Options, convert_cases
 from regauge.decide.audit.files import BadAudit, Tree, discover
 from regauge.decide.audit.joining import Joiner, directories
-from regauge.decide.audit.modules import Modules, own_roots, places
+from regauge.decide.audit.modules import Modules, own_roots, package_name, places
 from regauge.decide.audit.result import Audit, Counts, Target
 from regauge.decide.audit.scan import Known, Scan
 from regauge.decide.audit.scanning import scan_all
@@ -50,7 +50,7 @@ def audit_tree(
         raise BadAudit("an audit goes to jax or to torch", code="A120", received=str(to), next="--to jax")
     began = time.monotonic()
     tree = discover(Path(path), exclude)
-    named = places(tree.python, tree.root.name)
+    named = places(tree.python, package_name(tree.root))
     own = own_roots(named)
     scans = scan_all(tree.root, named, Known(library_roots(), own), workers)
     used = source_of(scans)
