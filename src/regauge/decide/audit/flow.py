@@ -100,8 +100,8 @@ class Flow(Expressions):
             self.kind(target)
 
     def _known(self, node: ast.expr) -> int:
-        """The kind of an expression that was read already: only names and calls of them can be told again."""
-        return self.env.get(node.id, UNKNOWN) if isinstance(node, ast.Name) else MAYBE
+        """The kind of an expression that was read already: only that of a name can be told without reading it again."""
+        return self.env.get(node.id, UNKNOWN) if isinstance(node, ast.Name) else UNKNOWN
 
     def _stored(self, target: ast.Attribute, kind: int) -> None:
         own = isinstance(target.value, ast.Name) and target.value.id == "self"

@@ -6,7 +6,7 @@ from regauge.decide.audit.tables.entries import Group
 from regauge.decide.audit.tables.torch_groups import LEAVE_OUT
 from regauge.language import N_
 
-_STEP = "jax.value_and_grad and optax.apply_updates"
+_STEP = N_("jax.value_and_grad and optax.apply_updates")
 
 TRAINING = (
     Group(
@@ -17,7 +17,7 @@ TRAINING = (
             "torch.Tensor.backward": "jax.value_and_grad",
             "torch.autograd.backward": "jax.vjp",
             "torch.autograd.grad": "jax.grad",
-            "torch.Tensor.grad": "the result of jax.grad",
+            "torch.Tensor.grad": N_("the result of jax.grad"),
             "torch.Tensor.retain_grad": "jax.grad",
             "torch.Tensor.grad_fn": "",
             "torch.Tensor.is_leaf": "",
@@ -37,8 +37,8 @@ TRAINING = (
             "torch.is_grad_enabled": LEAVE_OUT,
             "torch.inference_mode": LEAVE_OUT,
             "torch.is_inference_mode_enabled": LEAVE_OUT,
-            "torch.Tensor.requires_grad_": "nnx.DiffState, or jax.lax.stop_gradient",
-            "torch.Tensor.requires_grad": "nnx.DiffState, or jax.lax.stop_gradient",
+            "torch.Tensor.requires_grad_": N_("nnx.DiffState, or jax.lax.stop_gradient"),
+            "torch.Tensor.requires_grad": N_("nnx.DiffState, or jax.lax.stop_gradient"),
             "torch.nn.Module.requires_grad_": "nnx.DiffState",
             "torch.nn.Module.zero_grad": LEAVE_OUT,
             "torch.autograd.Variable": "jax.Array",
@@ -154,12 +154,12 @@ TRAINING = (
         "manual",
         "JAX has no automatic casts: layers take dtype= for computing and param_dtype= for storing",
         {
-            "torch.autocast": "dtype= of NNX layers",
-            "torch.amp.*": "dtype= of NNX layers",
-            "torch.cuda.amp.*": "dtype= of NNX layers",
-            "torch.cpu.amp.*": "dtype= of NNX layers",
-            "torch.amp.GradScaler": "a scale kept in the training state, and optax.apply_if_finite",
-            "torch.cuda.amp.GradScaler": "a scale kept in the training state, and optax.apply_if_finite",
+            "torch.autocast": N_("dtype= of NNX layers"),
+            "torch.amp.*": N_("dtype= of NNX layers"),
+            "torch.cuda.amp.*": N_("dtype= of NNX layers"),
+            "torch.cpu.amp.*": N_("dtype= of NNX layers"),
+            "torch.amp.GradScaler": N_("a scale kept in the training state, and optax.apply_if_finite"),
+            "torch.cuda.amp.GradScaler": N_("a scale kept in the training state, and optax.apply_if_finite"),
             "torch.is_autocast_enabled": "",
             "torch.is_autocast_cpu_enabled": "",
             "torch.get_autocast_cpu_dtype": "",
@@ -190,6 +190,7 @@ DATA = (
             "torch.utils.data.DistributedSampler": "grain.sharding.ShardByJaxProcess",
             "torch.utils.data.*": "grain",
             "torch.from_numpy": "jnp.asarray",
+            "torch.frombuffer": "jnp.frombuffer",
             "torch.Tensor.numpy": "np.asarray",
             "torch.Tensor.__array__": "np.asarray",
             "torch.utils.dlpack.*": "jax.dlpack",
@@ -216,7 +217,7 @@ DATA = (
             "torch.masked_select": "jnp.where",
             "torch.Tensor.masked_select": "jnp.where",
             "torch.bincount": "jnp.bincount(length=...)",
-            "torch.Tensor.data": "x, or jax.lax.stop_gradient",
+            "torch.Tensor.data": N_("x, or jax.lax.stop_gradient"),
         },
     ),
     Group(
@@ -224,8 +225,8 @@ DATA = (
         "equivalent",
         "arrays are stored as a tree: Orbax, or safetensors; regauge carries a model's weights over",
         {
-            "torch.save": "orbax.checkpoint, or safetensors",
-            "torch.load": "orbax.checkpoint, or safetensors",
+            "torch.save": N_("orbax.checkpoint, or safetensors"),
+            "torch.load": N_("orbax.checkpoint, or safetensors"),
             "torch.nn.Module.state_dict": "nnx.state",
             "torch.nn.Module.load_state_dict": "nnx.update",
             "torch.distributed.checkpoint.*": "orbax.checkpoint",
@@ -260,6 +261,12 @@ DATA = (
             "torch.testing.make_tensor": "jax.random",
         },
     ),
+    Group(
+        "tool",
+        "manual",
+        "processes are started by hand, with multiprocessing",
+        {"torch.multiprocessing.spawn.*": "", "torch.multiprocessing.start_processes": ""},
+    ),
     Group("test", "manual", "it is a tool of PyTorch's own tests", {"torch.testing.*": ""}),
     Group(
         "tool",
@@ -268,7 +275,7 @@ DATA = (
         {
             "torch.utils.tensorboard.*": "tensorboardX",
             "torch.profiler.*": "jax.profiler",
-            "torch.utils.benchmark.*": "timeit with jax.block_until_ready",
+            "torch.utils.benchmark.*": N_("timeit with jax.block_until_ready"),
             "torch.utils.flop_counter.*": "compiled.cost_analysis()",
             "torch.multiprocessing.*": "multiprocessing",
             "torch.__version__": "jax.__version__",
@@ -299,13 +306,13 @@ DEPLOYMENT = (
         "manual",
         "one program for all devices: arrays carry a sharding and XLA inserts the communication",
         {
-            "torch.distributed.*": "jax.sharding, jax.lax.psum in jax.shard_map",
-            "torch.distributed.all_reduce": "jax.lax.psum in jax.shard_map",
-            "torch.distributed.all_gather": "jax.lax.all_gather in jax.shard_map",
+            "torch.distributed.*": N_("jax.sharding, jax.lax.psum in jax.shard_map"),
+            "torch.distributed.all_reduce": N_("jax.lax.psum in jax.shard_map"),
+            "torch.distributed.all_gather": N_("jax.lax.all_gather in jax.shard_map"),
             "torch.distributed.broadcast": "multihost_utils.broadcast_one_to_all",
-            "torch.nn.DataParallel": "jax.sharding.NamedSharding of the batch",
-            "torch.nn.parallel.*": "jax.sharding.NamedSharding of the batch",
-            "torch.nn.SyncBatchNorm": "nnx.BatchNorm under a sharded jit",
+            "torch.nn.DataParallel": N_("jax.sharding.NamedSharding of the batch"),
+            "torch.nn.parallel.*": N_("jax.sharding.NamedSharding of the batch"),
+            "torch.nn.SyncBatchNorm": N_("nnx.BatchNorm under a sharded jit"),
         },
     ),
     Group(
@@ -324,7 +331,7 @@ DEPLOYMENT = (
         "kernel",
         "equivalent",
         "the kernel of attention is an argument",
-        {"torch.nn.attention.*": "implementation= of jax.nn.dot_product_attention"},
+        {"torch.nn.attention.*": N_("implementation= of jax.nn.dot_product_attention")},
     ),
     Group(
         "export",

@@ -22,7 +22,7 @@ SPECIFIER = re.compile(
 _ALSO = {"pytorch": "torch", "pytorch-gpu": "torch", "pytorch-cpu": "torch", "pytorch-cuda": "pytorch-cuda"}
 _GPU_BUILDS = frozenset({"pytorch-cuda", "cudatoolkit", "pytorch-mutex"})
 
-NEW_SIDE = N_("the packages of the other side; regauge is tested with these versions")
+NEW_SIDE = N_("the packages of the other side, in the versions that regauge is tested with")
 COUNTERPART = N_("its counterpart in the table of libraries")
 NO_COUNTERPART = N_("the table of libraries has no counterpart for it")
 BUILD_ONLY = N_("it chooses a build of PyTorch")
