@@ -61,11 +61,11 @@ def check(case: str, out: str | Path = "build", **options: Any) -> Check:
         RegaugeError: the case cannot be read, captured or converted, or a worker failed.
     """
     from regauge.output import prepare_output, writing
-    from regauge.pipeline import Options, check_stage, convert_stage
+    from regauge.pipeline import Options, alone, check_stage, convert_stage
     from regauge.progress import Silence
 
     place, chosen, silence = prepare_output(Path(out)), Options(**options), Silence()
-    with writing(place):
+    with writing(place), alone(place):
         conversion = convert_stage(case, place, chosen, silence)
         return check_stage(case, conversion, place, chosen, silence)
 

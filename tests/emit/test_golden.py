@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from same_names import SameNames
 from tiny_vit import TinyViT
 
 import regauge
@@ -31,7 +32,11 @@ def branches() -> tuple[Any, tuple[torch.Tensor, ...]]:
     return Branches(), (torch.zeros(2, 8),)
 
 
-@pytest.mark.parametrize("make", [tiny_vit, digits, branches], ids=lambda make: make.__name__)
+def same_names() -> tuple[Any, tuple[torch.Tensor, ...]]:
+    return SameNames(), (torch.zeros(2, 3, 8, 8),)
+
+
+@pytest.mark.parametrize("make", [tiny_vit, digits, branches, same_names], ids=lambda make: make.__name__)
 def test_emitted_source_is_the_golden_file(make: Any) -> None:
     torch.manual_seed(0)
     model, inputs = make()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from modes import Branches, Tied
+from same_names import SameNames
 from tiny_vit import TinyViT
 from torch import nn
 
@@ -30,6 +31,23 @@ def test_outputs_for_other_batch_sizes():
     for batch in (1, 3, 7):
         images = torch.randn(batch, 3, 32, 32)
         assert distance(converted(images.numpy()), model(images)) < 1e-5
+
+
+def test_classes_called_like_copied_ones_keep_their_names():
+    torch.manual_seed(0)
+    model, images = SameNames().eval(), torch.randn(3, 3, 8, 8)
+    converted = regauge.to_jax(model, (images,))
+    assert distance(converted(images.numpy()), model(images)) < 1e-5
+    assert "class BatchNorm(nnx.Module):  # same_names.py" in converted.source
+
+
+def test_layer_norm_far_from_zero_keeps_its_digits():
+    torch.manual_seed(0)
+    model, x = nn.LayerNorm(64).eval(), 1000 + torch.randn(8, 64)
+    converted = regauge.to_jax(model, (x,))
+    exact = model.double()(x.double()).float()
+    own, theirs = distance(converted(x.numpy()), exact), distance(model.float()(x).detach(), exact)
+    assert own <= 4 * theirs  # the mean of squares less the squared mean is 100 times further away
 
 
 def test_gradients_of_apply_are_those_of_torch():

@@ -20,6 +20,7 @@ from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import failures, packed, training_mode, value_checks, weights
 from regauge.capture.conversion import Conversion
 from regauge.capture.source_lines import own_line, with_own_lines
+from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
@@ -64,6 +65,7 @@ class _Stages:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
 
+@new_objects_only()
 def capture_module(
     model: nn.Module | Callable[..., Any], inputs: Inputs, *, train: bool, dynamic: Dynamic = "auto"
 ) -> Captured:

@@ -155,8 +155,8 @@ def not_finite(tensor: torch.Tensor, *, allow_infinite: bool = False) -> str:
     """``3 NaN, 1 infinite of 100``, or an empty string when the tensor is as it should be."""
     if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.numel() == 0:
         return ""
-    if bool(torch.isfinite(tensor).all()):
-        return ""
+    if bool(torch.isfinite(tensor.detach().sum())) or bool(torch.isfinite(tensor).all()):
+        return ""  # a sum is finite only if all its terms are, and it takes no second array
     nans, infinite = int(torch.isnan(tensor).sum()), int(torch.isinf(tensor).sum())
     if nans == 0 and allow_infinite:
         return ""

@@ -13,7 +13,7 @@ from regauge.cli.terminal import print_json, print_next, resumable, stderr, stdo
 from regauge.errors import RegaugeError
 from regauge.language import _
 from regauge.output import prepare_output, writing
-from regauge.pipeline import Options, check_stage, convert_stage
+from regauge.pipeline import Options, alone, check_stage, convert_stage
 
 
 class NoSuchPair(RegaugeError):
@@ -45,7 +45,7 @@ def check(
         quick=quick, fresh=fresh, timeout=timeout, interpreters=options.interpreters(torch_python, jax_python)
     )
     place = prepare_output(out)
-    with resumable(), writing(place), Bar() as bar:
+    with resumable(), writing(place), alone(place), Bar() as bar:
         conversion = convert_stage(case, place, chosen, bar)
         found = check_stage(case, conversion, place, chosen, bar)
     if as_json:

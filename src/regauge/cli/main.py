@@ -18,6 +18,7 @@ from regauge.cli.check import check
 from regauge.cli.compare import compare
 from regauge.cli.convert import convert
 from regauge.cli.doctor import doctor
+from regauge.cli.facts import facts
 from regauge.cli.ops import ops
 from regauge.cli.report import report
 from regauge.cli.terminal import print_error
@@ -33,6 +34,7 @@ COMMANDS: tuple[tuple[Callable[..., int], str], ...] = (
     (cases, N_("List the built-in cases.")),
     (audit, N_("Read a code base and say what a switch to the other framework would take.")),
     (ops, N_("Show which operators convert, and how.")),
+    (facts, N_("Show what is documented about the frameworks, with sources.")),
     (doctor, N_("Show what is installed and usable.")),
 )
 SUMMARY = N_("Convert a model between PyTorch and JAX, check that both are the same function, measure both.")

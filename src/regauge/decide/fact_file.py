@@ -78,14 +78,13 @@ def read_facts(path: Path) -> list[Fact]:
     """
     try:
         loader = LOADER(path.read_text(encoding="utf-8"))
-        root = loader.get_single_node()
+        return _Reader(path, loader).facts(loader.get_single_node())
     except (OSError, UnicodeDecodeError) as error:
         raise BadFacts(f"the file of facts cannot be read: {error}", where=str(path)) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise BadFacts("the file of facts is not YAML", where=place, received=str(error).split("\n")[0]) from error
-    return _Reader(path, loader).facts(root)
 
 
 class _Reader:
@@ -105,13 +104,13 @@ class _Reader:
             fact = self._fact(node)
             line = node.start_mark.line + 1
             if fact.id in ids:
-                raise self._bad(node, "id", f"is used twice, first in line {ids[fact.id]}", fact.id)
+                raise self._bad(node, "id", f"it is used twice, first in line {ids[fact.id]}", fact.id)
             answer = (fact.framework, fact.dimension)
             if answer in answers:
                 raise self._bad(
                     node,
                     "dimension",
-                    f"has two answers for one framework, the first in line {answers[answer]}",
+                    f"one framework has two answers to this question, the first in line {answers[answer]}",
                     " ".join(answer),
                 )
             ids[fact.id] = answers[answer] = line
@@ -135,12 +134,12 @@ class _Reader:
             note=self._text(fields["note"], "note") if "note" in fields else None,
         )
         if FRAMEWORKS.get(fact.id.partition("-")[0]) != fact.framework:
-            raise self._bad(fields["id"], "id", f"has not the prefix of the framework {fact.framework}", fact.id)
+            raise self._bad(fields["id"], "id", f"it lacks the prefix of the framework {fact.framework}", fact.id)
         if not fact.dimension.replace("_", "a").isalnum() or fact.dimension != fact.dimension.lower():
             raise self._bad(
                 fields["dimension"],
                 "dimension",
-                "must be lower-case words joined by underscores",
+                "it must be lower-case words joined by underscores",
                 fact.dimension,
             )
         return fact
@@ -148,17 +147,17 @@ class _Reader:
     def _value(self, node: yaml.Node) -> str | float:
         value = self.loader.construct_object(node, deep=True)
         if isinstance(value, bool):
-            raise self._bad(node, "value", "must stand in quotes: YAML reads a bare yes or no as a boolean", value)
+            raise self._bad(node, "value", "it must stand in quotes: YAML reads a bare yes or no as a boolean", value)
         if isinstance(value, int | float) and math.isfinite(value):
             return value
         if value not in VALUES:
-            raise self._bad(node, "value", f"must be a number or one of {', '.join(VALUES)}", value)
+            raise self._bad(node, "value", f"it must be a number or one of {', '.join(VALUES)}", value)
         return value
 
     def _sources(self, node: yaml.Node) -> Iterator[Source]:
         if not isinstance(node, yaml.SequenceNode) or not node.value:
             raise self._bad(
-                node, "source", "must be a list with at least one source", self.loader.construct_object(node)
+                node, "source", "it must be a list with at least one source", self.loader.construct_object(node)
             )
         for item in node.value:
             fields = self._fields(item, "source", ("ref", "kind"))
@@ -173,7 +172,7 @@ class _Reader:
             raise self._bad(
                 imports,
                 "imports",
-                "must be a list with at least one import",
+                "it must be a list with at least one import",
                 self.loader.construct_object(imports),
             )
         names = tuple(self._text(item, "imports") for item in imports.value)
@@ -186,7 +185,7 @@ class _Reader:
         try:
             compile(source, field, mode)
         except (SyntaxError, ValueError) as error:
-            raise self._bad(node, field, f"is not Python: {error}", source) from error
+            raise self._bad(node, field, f"it is not Python: {error}", source) from error
 
     def _fields(
         self,
@@ -196,35 +195,35 @@ class _Reader:
         optional: tuple[str, ...] = (),
     ) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):
-            raise self._bad(node, what, "must be a mapping of fields", self.loader.construct_object(node, deep=True))
+            raise self._bad(node, what, "it must be a mapping of fields", self.loader.construct_object(node, deep=True))
         found: dict[str, yaml.Node] = {}
         for key, value in node.value:
             name = str(key.value)
             if name in found:
-                raise self._bad(key, name, "is given twice", name)
+                raise self._bad(key, name, "it is given twice", name)
             if name not in required + optional:
-                raise self._bad(key, name, f"is no field of a {what}", name)
+                raise self._bad(key, name, "no field has this name", name)
             found[name] = value
         for name in required:
             if name not in found:
-                raise self._bad(node, name, "is missing", ", ".join(found))
+                raise self._bad(node, name, "it is missing", ", ".join(found))
         return found
 
     def _text(self, node: yaml.Node, field: str) -> str:
         value = self.loader.construct_object(node, deep=True)
         if not isinstance(value, str) or not value.strip():
-            raise self._bad(node, field, "must be a text that is not empty", value)
+            raise self._bad(node, field, "it must be a text that is not empty", value)
         return value
 
     def _one_of(self, node: yaml.Node, field: str, allowed: tuple[str, ...]) -> str:
         value = self._text(node, field)
         if value not in allowed:
-            raise self._bad(node, field, f"must be one of {', '.join(allowed)}", value)
+            raise self._bad(node, field, f"it must be one of {', '.join(allowed)}", value)
         return value
 
     def _bad(self, node: yaml.Node, field: str, rule: str, received: object) -> BadFacts:
         return BadFacts(
-            f"the field {field} {rule}",
+            f"the field {field} breaks the schema of facts; {rule}",
             where=f"{self.path}:{node.start_mark.line + 1}",
             received=str(received),
             why="every answer is traced to these facts, so a damaged file is not used in part",

@@ -12,10 +12,12 @@ dimension answer the same question for two frameworks. A fact is never a measure
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 from regauge.decide.fact_links import links_of
 from regauge.errors import RegaugeError
@@ -57,6 +59,9 @@ class Source:
         """Every address of the reference: a registry entry may name several projects."""
         return links_of(self.ref)
 
+    def to_json(self) -> dict[str, Any]:
+        return {"ref": self.ref, "kind": self.kind, "url": self.url, "links": list(self.links)}
+
 
 @dataclass(frozen=True)
 class MachineCheck:
@@ -64,7 +69,8 @@ class MachineCheck:
 
     Attributes:
         imports: what is written after ``import``, in order: ``jax.numpy as jnp``.
-        expr: a Python expression over these names, ``importlib`` and the helpers of `regauge.run.fact_helpers`.
+        expr: a Python expression over these names, ``importlib``, and ``raises``, ``warns`` and ``has`` of
+            `regauge.run.fact_checks`.
         level: ``api`` (names and signatures), ``behaviour`` (runs a tiny operation) or ``metadata`` (of a package).
     """
 
@@ -105,6 +111,11 @@ class Fact:
     replaced_by: str | None
     note: str | None
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields by their names, each source with its links."""
+        check = self.check and {**asdict(self.check), "imports": list(self.check.imports)}
+        return {**asdict(self), "sources": [source.to_json() for source in self.sources], "check": check}
+
 
 @dataclass(frozen=True)
 class Retirement:
@@ -126,6 +137,9 @@ class Retirement:
     sources: tuple[Source, ...]
     fact_id: str
 
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "sources": [source.to_json() for source in self.sources]}
+
 
 @dataclass(frozen=True)
 class FactBase:
@@ -140,11 +154,11 @@ class FactBase:
             UnknownFact: there is none; near ids are named.
         """
         if id not in self._ids:
-            near = difflib.get_close_matches(id, self._ids, 3)
+            close = near(id, self._ids)
             raise UnknownFact(
                 f"there is no fact with the id {id}",
                 received=id,
-                next=f"close names: {', '.join(near)}" if near else "regauge facts lists all of them",
+                next=f"close names: {', '.join(close)}" if close else "regauge facts lists all of them",
             )
         return self._ids[id]
 
@@ -170,12 +184,8 @@ class FactBase:
         return tuple(sorted(keys, key=lambda key: key == COMMON))
 
     def near_dimensions(self, name: str) -> list[str]:
-        """Up to three dimensions whose names look like this one or hold all its words, best first."""
-        names = self.dimensions()
-        near = difflib.get_close_matches(name.lower().replace("-", "_").replace(" ", "_"), names, 3)
-        words = [word for word in name.lower().replace("-", "_").replace(" ", "_").split("_") if word]
-        near += [known for known in names if words and all(word in known for word in words)]
-        return list(dict.fromkeys(near))[:3]
+        """Up to three dimensions that look like this name or share words with it, best first."""
+        return near(name, self.dimensions())
 
     def retired(self, framework: str) -> Retirement | None:
         """What ended and when, for a framework that is not developed any more; None for all others."""
@@ -212,5 +222,23 @@ def retired(framework: str) -> Retirement | None:
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:
-    """Up to three of the known names that look like `name`."""
-    return difflib.get_close_matches(name.lower(), list(known), 3)
+    """Up to three known names that look like `name`: as a whole, by holding all its words, or by words like these."""
+    names = list(dict.fromkeys(known))
+    words = _words(name)
+    alike = difflib.get_close_matches("_".join(words), names, 3) + difflib.get_close_matches(name, names, 3)
+    holding = [known for known in names if words and all(word in known for word in words)]
+    scores = {known: sum(_likeness(word, _words(known)) for word in words) for known in names}
+    similar = sorted(
+        (known for known in names if words and scores[known] >= len(words) / 2), key=lambda known: -scores[known]
+    )
+    return list(dict.fromkeys([*alike, *holding, *similar]))[:3]
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[\W_]+", name.lower()) if word]
+
+
+def _likeness(word: str, others: Iterable[str]) -> float:
+    """How much the most similar of the others looks like `word`, from 0 to 1; nothing below 0.75 counts."""
+    best = max((difflib.SequenceMatcher(None, word, other).ratio() for other in others), default=0.0)
+    return best if best >= 0.75 else 0.0

@@ -30,6 +30,7 @@ Role = Literal[
     "data",
     "models",
     "training",
+    "tuning",
     "optimizers",
     "metrics",
     "checkpoints",

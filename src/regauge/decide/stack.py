@@ -1,9 +1,11 @@
 """The stack that goes with a choice: libraries, parallel strategy, deployment path, resources.
 
-stack = stack_for("jax", kind="vision", train=["nvidia-gpu"], devices=8, nodes=1, serve=["cpu"], os="linux")
-stack.libraries["data"]                # tuple of Library
-stack.parallel.code                    # a few lines that show the strategy
-write_environment(stack, directory)    # regauge.decide.environment
+    stack = stack_for("jax", kind="vision", train=["nvidia-gpu"], devices=8, nodes=1, serve=["cpu"], os="linux")
+    stack.libraries["data"]                # tuple of Library
+    stack.parallel.code                    # a few lines that show the strategy
+    write_environment(stack, directory)    # regauge.decide.environment
+
+The data stand in YAML files; `docs/stacks.md` describes them.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from typing import Any
 
 from regauge.decide.deployment import Deployment, deployment_for
 from regauge.decide.libraries import KINDS, ROLES, Library, load
+from regauge.decide.limits import gap, hardware_limits, open_roles
 from regauge.decide.parallel import Parallel, parallel_for
 from regauge.decide.resources import Resource, resources_for
+from regauge.decide.sources import SourcedText
 from regauge.decide.tables import as_plain
-from regauge.decide.text import Text
 from regauge.errors import BadNeeds
 
 CHOICES = ("pytorch", "jax", "keras", "tensorflow")
@@ -32,12 +35,11 @@ class Stack:
 
     Attributes:
         framework, kind, train, devices, nodes, serve, os: what was asked for; `devices` is the total over all nodes.
-        libraries: by role, the recommended first; roles without any are left out and named in `unknowns` if the role
-            matters for every project.
+        libraries: by role, the recommended first; a role that nothing fills is left out.
         parallel: how training uses the devices.
         deployment: one path or more for each entry of `serve`.
         resources: official documentation and courses, the shown language first.
-        unknowns: what the data do not settle.
+        unknowns: what is not settled: limits of the hardware, targets without a way, roles without a library.
     """
 
     framework: str
@@ -51,7 +53,7 @@ class Stack:
     parallel: Parallel
     deployment: tuple[Deployment, ...]
     resources: tuple[Resource, ...]
-    unknowns: tuple[Text, ...]
+    unknowns: tuple[SourcedText, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; texts in English and Chinese."""
@@ -84,7 +86,12 @@ def stack_for(
         if number < 1:
             raise BadNeeds("a number of the hardware is below 1", where=name, received=str(number))
     libraries = libraries_for(framework, kind)
-    deployment, open_targets = deployment_for(framework, kind=kind, serve=serve, os=os)
+    parallel = parallel_for(framework, kind=kind, train=train, devices=devices, nodes=nodes)
+    deployment, open_targets = deployment_for(framework, kind=kind, serve=serve)
+    unsettled = [] if parallel.settled else [SourcedText(parallel.why.en, parallel.why.zh, parallel.sources)]
+    gaps = [gap(framework, role, kind) for role in open_roles(framework, kind, libraries)]
+    unknowns = [*hardware_limits(framework, [*train, *serve], os), *unsettled, *open_targets]
+    unknowns += [text for text in gaps if text is not None]
     return Stack(
         framework,
         kind,
@@ -94,26 +101,32 @@ def stack_for(
         tuple(serve),
         os,
         libraries,
-        parallel_for(framework, train=train, devices=devices, nodes=nodes),
+        parallel,
         deployment,
         resources_for(framework, kind),
-        open_targets,
+        tuple(dict.fromkeys(unknowns)),
     )
 
 
 def libraries_for(framework: str, kind: str) -> dict[str, tuple[Library, ...]]:
-    """The libraries of a framework for a kind of project by role; ended ones are never among them.
+    """The libraries of a framework for a kind of project by role.
 
-    Within a role those of the framework itself come before those of any framework, in the order of the file.
+    Within a role the framework's own come before those of any framework, otherwise the order of the file holds. Ended
+    ones are never among them, and those in maintenance only where nothing else fills the role.
     """
     fitting = [
         library
         for library in load().by_name.values()
-        if library.framework in (framework, "any") and kind in library.kinds and library.status == "active"
+        if library.framework in (framework, "any") and kind in library.kinds and library.status != "archived"
     ]
     fitting.sort(key=lambda library: library.framework == "any")
-    by_role = {role: tuple(library for library in fitting if library.role == role) for role in ROLES}
-    return {role: found for role, found in by_role.items() if found}
+    found = {}
+    for role in ROLES:
+        of_role = [library for library in fitting if library.role == role]
+        active = [library for library in of_role if library.status == "active"]
+        if of_role:
+            found[role] = tuple(active or of_role)
+    return found
 
 
 def _checked(field: str, values: Sequence[str], allowed: Sequence[str]) -> None:

@@ -42,6 +42,14 @@ class SourceRow(Strict):
         return Source(self.ref, self.kind)
 
 
+class TextRow(Strict):
+    en: str = Field(min_length=1)
+    zh: str = Field(min_length=1)
+
+    def text(self) -> Text:
+        return Text(self.en, self.zh)
+
+
 class LibraryRow(Strict):
     name: str
     imports: tuple[str, ...] = Field(default=(), alias="import")

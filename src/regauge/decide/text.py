@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from regauge.language import language
@@ -19,4 +19,4 @@ class Text:
         return self.zh if language() == "zh" else self.en
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"en": self.en, "zh": self.zh}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regauge.collecting import new_objects_only
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import Place, ops_text
 from regauge.emit.formatting import format_source, moved_places
@@ -48,6 +49,7 @@ class Conversion:
     findings: tuple[Finding, ...]
 
 
+@new_objects_only()
 def convert(captured: CapturedModel) -> Conversion:
     """Write the sources of a captured model, its loss and its training step.
 

@@ -9,7 +9,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from regauge.emit.expressions import Helpers
@@ -47,24 +47,52 @@ def load(directory=Path(__file__).parent):
     """The model with the weights of weights.safetensors, whose names are paths in the module."""
     model = nnx.eval_shape(lambda: {root}(rngs=nnx.Rngs(0)))  # without values, which the file holds
     weights = load_file(Path(directory) / "weights.safetensors")
-    state = nnx.state(model, nnx.Not(nnx.RngState))
-    for path, variable in nnx.to_flat_state(state):
-        variable.set_value(weights[".".join(map(str, path))])
-    streams = jax.jit(lambda: nnx.state({root}(rngs=nnx.Rngs(0)), nnx.RngState))()
-    nnx.update(model, state, streams)
+    state = nnx.state(model)
+{values}
+    nnx.update(model, state)
     return model
 '''.strip()
 
+_VALUES = """
+    for path, variable in nnx.to_flat_state(state):
+        variable.set_value(weights[".".join(map(str, path))])
+""".strip("\n")
+
+# Drawn here, not by the constructors: that would trace and compile the whole module once more for a few keys.
+_VALUES_AND_STREAMS = """
+    for number, (path, variable) in enumerate(nnx.to_flat_state(state)):
+        if isinstance(variable, nnx.RngKey):
+            variable.set_value(jax.random.fold_in(jax.random.key(0), number))
+        elif isinstance(variable, nnx.RngCount):
+            variable.set_value(jnp.zeros((), jnp.uint32))
+        else:
+            variable.set_value(weights[".".join(map(str, path))])
+""".strip("\n")
+
+
+def _loader(root: str, classes: Iterable[EmittedClass]) -> str:
+    random = any("nnx.Dropout(" in line.text or ".fork()" in line.text for made in classes for line in made.init)
+    return _LOADER.format(root=root, values=_VALUES_AND_STREAMS if random else _VALUES)
+
 
 def model_text(
-    classes: Iterable[EmittedClass], library: Iterable[type], root: str, title: str
+    classes: Iterable[EmittedClass], library: Mapping[str, type], root: str, title: str
 ) -> tuple[str, dict[int, Place]]:
-    """The text of model.py, and the place that each of its lines (from 1) came from."""
+    """The text of model.py, and the place that each of its lines (from 1) came from.
+
+    Args:
+        classes: of the model, in the order in which they are written.
+        library: classes that are copied, by their name in the file.
+        root: name of the model's own class.
+        title: the docstring.
+    """
     parts: list[list[tuple[str, Place | None]]] = []
-    for cls in library:
-        parts.append([(line, None) for line in textwrap.dedent(inspect.getsource(cls)).rstrip().split("\n")])
+    for name, cls in library.items():
+        source = inspect.getsource(cls).replace(f"class {cls.__name__}(", f"class {name}(", 1)
+        parts.append([(line, None) for line in textwrap.dedent(source).rstrip().split("\n")])
+    classes = tuple(classes)
     parts += [_class_lines(made) for made in classes]
-    parts.append([(line, None) for line in _LOADER.format(root=root).split("\n")])
+    parts.append([(line, None) for line in _loader(root, classes).split("\n")])
     blank: list[tuple[str, Place | None]] = [("", None), ("", None)]
     body = [line for number, part in enumerate(parts) for line in ([*blank, *part] if number else part)]
     text = "\n".join(line for line, _ in body)

@@ -261,11 +261,19 @@ def layer_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
     shape = node.argument("normalized_shape")
     if not isinstance(shape, tuple) or len(shape) != 1 or not isinstance(shape[0], int):
         return None
-    keywords: dict[str, Any] = {"epsilon": node.argument("eps"), "use_fast_variance": False}
+    keywords: dict[str, Any] = {"epsilon": node.argument("eps")}
     weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
+    source = _ref(node.argument("input"))
+    constructor = "LayerNorm"
+    if any(spec.dtype not in ("float32", "float64") for spec in (context.specs[source], *_specs(weight, bias))):
+        constructor, keywords["use_fast_variance"] = "nnx.LayerNorm", False  # it computes in float32, as torch does
     weights = _scale_and_bias(weight, bias, keywords)
     keywords |= _param_dtype(weight.spec) if weight else {}
-    return Layer("nnx.LayerNorm", (shape[0],), keywords, weights, (_ref(node.argument("input")),), node.outputs[0].name)
+    return Layer(constructor, (shape[0],), keywords, weights, (source,), node.outputs[0].name)
+
+
+def _specs(*weights: WeightSpec | None) -> tuple[TensorSpec, ...]:
+    return tuple(weight.spec for weight in weights if weight is not None)
 
 
 @recognises("aten.rms_norm.default")

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from flax import nnx
 
+from regauge.collecting import new_objects_only
 from regauge.emit.conversion import Conversion
 from regauge.emit.folder_files import readme_text, test_text
 from regauge.errors import OutputError, WeightMismatch
@@ -25,6 +26,7 @@ from regauge.weights.files import save_arrays, save_converted
 Arrays = Mapping[str, np.ndarray]
 
 
+@new_objects_only()
 def write_folder(conversion: Conversion, weights: Arrays, arrays: Arrays, reference: Reference, folder: Path) -> None:
     """Write the saved folder.
 
@@ -70,7 +72,7 @@ def check_map(conversion: Conversion, model: ModuleType) -> None:
         WeightMismatch: names that are unmapped, doubly mapped, unknown or changed in shape or dtype.
     """
     weight_map = conversion.weight_map
-    abstract = nnx.eval_shape(lambda: getattr(model, conversion.root)(rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: getattr(model, conversion.root)(rngs=_one_key()))
     state = nnx.to_flat_state(nnx.state(abstract, nnx.Not(nnx.RngState)))
     variables = {".".join(map(str, path)): variable for path, variable in state}
     sources = {entry.source: entry.shape for entry in weight_map.entries}
@@ -83,6 +85,23 @@ def check_map(conversion: Conversion, model: ModuleType) -> None:
     ]
     if wrong:
         raise WeightMismatch("variables of the emitted module have another dtype than the original", details=wrong)
+
+
+class _OneKey(nnx.RngStream):
+    """A stream that gives the same key each time.
+
+    Shapes need no randomness, and an ordinary stream counts its keys: under a trace each count costs time that grows
+    with all that was traced before, because flax 0.12 asks a tracer for its sharding and JAX composes an error text.
+    """
+
+    def __call__(self) -> jax.Array:
+        return self.key[...]
+
+
+def _one_key() -> nnx.Rngs:
+    rngs = nnx.Rngs()
+    rngs.default = _OneKey(0, tag="default")  # type: ignore[attr-defined]
+    return rngs
 
 
 def versions() -> dict[str, str]:

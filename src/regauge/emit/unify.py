@@ -28,6 +28,7 @@ _POSITIONAL = {
     "nnx.Embed": ("num_embeddings", "features"),
     "Embedding": ("num_embeddings", "features"),
     "nnx.LayerNorm": ("features",),
+    "LayerNorm": ("features",),
     "nnx.RMSNorm": ("features",),
     "nnx.GroupNorm": ("features",),
     "BatchNorm": ("features",),

@@ -137,8 +137,7 @@ class _Walk:
         if name not in self.twins:
             rank = self.specs[name].ndim
             twin = f"{name}_last"
-            origin = self._border(name, consumer)
-            self._emit_permute(name, twin, to_last(rank), origin)
+            self._emit_permute(name, twin, to_last(rank), self._border(name, consumer), consumer)
             self.twins[name] = twin
         return self.twins[name]
 
@@ -146,7 +145,7 @@ class _Walk:
         if name in self.first or name not in self.twins:
             return
         rank = self.specs[name].ndim
-        self._emit_permute(self.twins[name], name, to_first(rank), self._border(name, consumer))
+        self._emit_permute(self.twins[name], name, to_first(rank), self._border(name, consumer), consumer)
         self.first.add(name)
 
     def _border(self, name: str, consumer: Origin) -> Origin:
@@ -168,14 +167,26 @@ class _Walk:
         frames = consumer.frames if len(shared) == len(consumer.modules) else ()
         return Origin(tuple(shared), frames)
 
-    def _emit_permute(self, source: str, result: str, axes: tuple[int, ...], origin: Origin) -> None:
+    def _emit_permute(self, source: str, result: str, axes: tuple[int, ...], origin: Origin, consumer: Origin) -> None:
         spec = _permuted(self.specs[source], axes)
         self.specs[result] = spec
         node = Node(
             "aten.permute.default", (("self", Ref(source)), ("dims", axes)), (Value(result, spec),), origin=origin
         )
-        self.nodes.append(node)
+        self.nodes.insert(self._before_call(source, len(origin.modules), consumer), node)
         self.origins[result] = origin
+
+    def _before_call(self, source: str, depth: int, consumer: Origin) -> int:
+        """Where a node at this depth of modules goes: a call that has begun (a counter, say) must stay in one piece."""
+        call = [step.call for step in consumer.modules[: depth + 1]]
+        at = len(self.nodes)
+        while at and len(call) > depth:
+            before = self.nodes[at - 1]
+            inside = [step.call for step in before.origin.modules[: depth + 1]] == call
+            if not inside or any(value.name == source for value in before.outputs):
+                break
+            at -= 1
+        return at
 
     def _define_twin(self, value: Value) -> Value:
         spec = _permuted(value.spec, to_last(value.spec.ndim))
@@ -220,8 +231,8 @@ class _Walk:
         has_twins = any(name in self.twins for name in arrays) or all(name in self.sources for name in whole)
         if rank < 3 or not has_twins:
             return False
-        if any(self.specs[name].ndim not in (0, rank) for name in arrays):
-            return False
+        if any(self.specs[name].ndim != rank and set(self.specs[name].shape) - {1} for name in arrays):
+            return False  # it is broadcast along axes that have moved
         names = {n: self._twin(n, node.origin) for n in arrays if self.specs[n].ndim == rank}
         arguments = tuple((k, Ref(names.get(o.name, o.name)) if isinstance(o, Ref) else o) for k, o in node.arguments)
         self.nodes.append(replace(node, arguments=arguments, outputs=(self._define_twin(node.outputs[0]),)))

@@ -135,11 +135,15 @@ def _filled(root: Any, conversion: Conversion, weights: Mapping[str, np.ndarray]
     """The module with the original's weights, in its layouts; made as the emitted `load` does, without drawing any."""
     model: nnx.Module = nnx.eval_shape(lambda: root(rngs=nnx.Rngs(0)))
     entries = conversion.weight_map.by_target
-    state = nnx.state(model, nnx.Not(nnx.RngState))
-    for path, variable in nnx.to_flat_state(state):
-        entry = entries[".".join(map(str, path))]
-        # a copy: jnp.asarray may share the memory of the original, which goes on training
-        variable.set_value(jnp.array(entry.to_target(weights[entry.source]), variable.dtype))
-    streams = jax.jit(lambda: nnx.state(root(rngs=nnx.Rngs(0)), nnx.RngState))()
-    nnx.update(model, state, streams)
+    state = nnx.state(model)
+    for number, (path, variable) in enumerate(nnx.to_flat_state(state)):
+        if isinstance(variable, nnx.RngKey):
+            variable.set_value(jax.random.fold_in(jax.random.key(0), number))
+        elif isinstance(variable, nnx.RngCount):
+            variable.set_value(jnp.zeros((), jnp.uint32))
+        else:
+            entry = entries[".".join(map(str, path))]
+            # a copy: jnp.asarray may share the memory of the original, which goes on training
+            variable.set_value(jnp.array(entry.to_target(weights[entry.source]), variable.dtype))
+    nnx.update(model, state)
     return model

@@ -5,6 +5,7 @@ import sys
 from regauge.run.worker import serve
 
 JOBS = {
+    "facts": "regauge.run.fact_checks:run",
     "api": "regauge.run.jax_api:run",
     "emit": "regauge.run.jax_emit:run",
     "rules": "regauge.run.jax_rules:run",

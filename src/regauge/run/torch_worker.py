@@ -5,6 +5,7 @@ import sys
 from regauge.run.worker import serve
 
 JOBS = {
+    "facts": "regauge.run.fact_checks:run",
     "api": "regauge.run.torch_api:run",
     "capture": "regauge.run.torch_capture:run",
     "evaluate": "regauge.run.torch_evaluate:run",

@@ -29,17 +29,33 @@ class BatchNorm(nnx.Module):
 
     def __call__(self, x):
         if self.use_running_average:
-            mean, var = self.mean[...], self.var[...]
+            centered, var = x - self.mean[...], self.var[...]
         else:
             axes = tuple(range(x.ndim - 1))
             n = x.size // x.shape[-1]
-            mean, var = x.mean(axes), x.var(axes)
+            mean = x.mean(axes)
+            centered = x - mean
+            var = jnp.square(centered).mean(axes)
             self.mean[...] += self.momentum * (lax.stop_gradient(mean) - self.mean[...])
             self.var[...] += self.momentum * (lax.stop_gradient(var) * (n / (n - 1)) - self.var[...])
         scale = lax.rsqrt(var + self.epsilon)
         if self.scale is None or self.bias is None:
-            return (x - mean) * scale
-        return (x - mean) * (scale * self.scale[...]) + self.bias[...]
+            return centered * scale
+        return centered * (scale * self.scale[...]) + self.bias[...]
+
+
+class LayerNorm(nnx.LayerNorm):
+    """nnx.LayerNorm whose variance is the mean square of the centered input, which is centered once.
+
+    nnx.LayerNorm takes the mean of squares less the squared mean, which loses digits far from zero, or with
+    `use_fast_variance=False` centers twice, which costs a pass in the gradient.
+    """
+
+    def __call__(self, x):
+        centered = x - x.mean(-1, keepdims=True)
+        scale = lax.rsqrt(jnp.square(centered).mean(-1, keepdims=True) + self.epsilon)
+        y = centered * (scale if self.scale is None else scale * self.scale[...])
+        return y if self.bias is None else y + self.bias[...]
 
 
 class Embedding(nnx.Module):
