@@ -11,7 +11,6 @@ from regauge.decide.audit.areas import AREAS
 from regauge.decide.audit.hazards import KINDS
 from regauge.decide.audit.tables import lookup
 from regauge.decide.audit.tables.generate import JAX, TORCH, generate, text_of
-from regauge.decide.audit.tables.jax_groups import GROUPS
 from regauge.optimizers import OPTIMIZERS
 from regauge.rules.aten_to_jax import TABLE
 
@@ -96,7 +95,7 @@ def test_counterparts_in_jax_exist() -> None:
 
 
 def test_names_of_jax_exist() -> None:
-    named = {name.removesuffix(".*") for group in GROUPS for name in group.names}
+    named = {name.removesuffix(".*") for group in lookup.JAX_GROUPS for name in group.names}
     named = {name for name in named if name.startswith(ROOMS)}
     assert sorted(name for name in named if not resolves(name)) == []
 

@@ -9,10 +9,12 @@ from importlib import resources
 from typing import Any
 
 from regauge.decide.audit.tables.entries import Entry, Group, Table, table
-from regauge.decide.audit.tables.jax_groups import GROUPS as JAX_GROUPS
+from regauge.decide.audit.tables.jax_groups import PROGRAMS
+from regauge.decide.audit.tables.jax_groups_models import MODELS
 from regauge.decide.audit.tables.torch_groups import DEVICES, MODULES, STRUCTURE
 from regauge.decide.audit.tables.torch_groups_training import DATA, DEPLOYMENT, TRAINING
 
+JAX_GROUPS = (*PROGRAMS, *MODELS)
 TORCH_GROUPS = (*STRUCTURE, *MODULES, *DEVICES, *TRAINING, *DATA, *DEPLOYMENT)
 
 # Frameworks by the modules that a program imports.
