@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from regauge.decide.audit.areas import DEGREE_NAMES, DEGREE_TEXTS
@@ -15,7 +14,8 @@ from regauge.report import audit_view as view
 from regauge.report.text import STYLES, show, table_of
 
 ROWS = 15  # of each table
-DEGREE_STYLES = {"automatic": "green", "equivalent": "cyan", "manual": "yellow", "none": "red"}
+# Title, heads, rows and the columns of numbers.
+Section = tuple[str, Sequence[str], Sequence[Sequence[str]], Sequence[int]]
 
 
 def render_audit(audit: Audit, console: Console) -> None:
@@ -25,7 +25,7 @@ def render_audit(audit: Audit, console: Console) -> None:
     for sentence in others:
         console.print(Text(sentence))
     for sentence in view.limits(audit):
-        console.print(Padding(Text(f"· {sentence}", style="dim"), (0, 0, 0, 2)))
+        console.print(Text(f"  · {sentence}", style="dim"))
     _totals(audit, console)
     _tables(audit, console)
     _hazards(audit, console)
@@ -46,62 +46,52 @@ def _totals(audit: Audit, console: Console) -> None:
         )
         for degree in DEGREES
     ]
-    title = _("{files} files, {lines} lines, {used} of them use the framework")
+    title = _("files: {files}, lines: {lines}, of them with the framework: {used}")
     title = title.format(files=counts.files, lines=counts.lines, used=counts.framework_lines)
     show(console, table_of(title, heads, rows, numeric=(1, 2)))
 
 
 def _tables(audit: Audit, console: Console) -> None:
+    for title, heads, rows, numeric in (*_by_use(audit), *_surroundings(audit)):
+        if rows:
+            show(console, table_of(title, heads, rows[:ROWS], numeric=numeric))
+            _more(console, len(rows))
+
+
+def _by_use(audit: Audit) -> list[Section]:
     lines = (_("lines"), *view.degree_heads())
-    _table(
-        audit.source and view.directory_rows(audit),
-        console,
-        _("Directories"),
-        (_("directory"), _("files"), _("all lines"), *lines, _("hazards")),
-        range(1, 9),
-    )
-    _table(
-        view.area_rows(audit),
-        console,
-        _("What it is used for"),
-        (_("area"), _("uses"), *view.degree_heads()),
-        range(1, 6),
-    )
-    rows = [
-        (name, other, uses, places, why)
-        for name, _area, other, uses, places, why in view.name_rows(audit, ("manual", "none"))
+    directories = [(row[0], row[1], *row[3:]) for row in view.directory_rows(audit)]
+    by_hand = [(row[0], *row[2:]) for row in view.name_rows(audit, ("manual", "none"))]
+    return [
+        (_("Directories"), (_("directory"), _("files"), *lines, _("hazards")), directories, range(1, 8)),
+        (_("What it is used for"), (_("area"), _("uses"), *view.degree_heads()), view.area_rows(audit), range(1, 6)),
+        (_("To be rewritten"), (_("name"), _("instead"), _("uses"), _("where"), _("why")), by_hand, (2,)),
     ]
-    _table(rows, console, _("To be rewritten"), (_("name"), _("instead"), _("uses"), _("where"), _("why")), (2,))
-    _table(
-        [row[:5] for row in view.library_rows(audit)],
-        console,
-        _("Libraries"),
-        (_("library"), _("files"), _("counterpart"), _("how far"), _("why")),
-        (1,),
-    )
-    _table(view.change_rows(audit), console, _("Tool chain"), (_("where"), _("before"), _("after"), _("why")), ())
-    _table(
-        view.case_rows(audit),
-        console,
-        _("Cases that were converted for real"),
-        (_("case"), _("outcome"), _("classes"), _("gaps")),
-        (),
-    )
-    _table(
-        view.work_rows(audit),
-        console,
-        _("Work, in order"),
-        (_("step"), _("files"), *lines, _("hazards"), _("needs step")),
-        range(2, 8),
-    )
-    frameworks = view.framework_rows(audit) if len(audit.frameworks) > 1 else []
-    _table(
-        frameworks,
-        console,
-        _("Frameworks"),
-        (_("framework"), _("role"), _("files"), _("lines"), _("uses"), _("state"), _("source")),
-        (2, 3, 4),
-    )
+
+
+def _surroundings(audit: Audit) -> list[Section]:
+    lines = (_("lines"), *view.degree_heads())
+    libraries = [row[:5] for row in view.library_rows(audit)]
+    several = any(row.role == "other" for row in audit.frameworks) or len(audit.frameworks) > 1
+    frameworks = view.framework_rows(audit) if several else []
+    heads = (_("framework"), _("role"), _("files"), _("lines"), _("uses"), _("state"), _("source"))
+    return [
+        (_("Libraries"), (_("library"), _("files"), _("counterpart"), _("how far"), _("why")), libraries, (1,)),
+        (_("Tool chain"), (_("where"), _("before"), _("after"), _("why")), view.change_rows(audit), ()),
+        (
+            _("Cases that were converted for real"),
+            (_("case"), _("outcome"), _("classes"), _("gaps")),
+            view.case_rows(audit),
+            (),
+        ),
+        (
+            _("Work, in order"),
+            (_("step"), _("files"), *lines, _("hazards"), _("needs step")),
+            view.work_rows(audit),
+            (0, *range(2, 8)),
+        ),
+        (_("Frameworks"), heads, frameworks, (2, 3, 4)),
+    ]
 
 
 def _hazards(audit: Audit, console: Console) -> None:
@@ -111,24 +101,13 @@ def _hazards(audit: Audit, console: Console) -> None:
         console.print(Text(_("What stops tracing, or means something else under it"), style="bold"))
     for row in rows:
         console.print(Text(f"{row.title} ({len(row.places)})", style="yellow" if row.stops else "cyan"))
-        console.print(Padding(Text(_("why: ") + row.why), (0, 0, 0, 2)))
-        console.print(Padding(Text(_("instead: ") + row.instead), (0, 0, 0, 2)))
+        console.print(Text("  " + _("why: ") + row.why))
+        console.print(Text("  " + _("instead: ") + row.instead))
         for where, what in row.places[: view.PLACES]:
-            console.print(Padding(Text.assemble((where, "dim"), f"  {what}"), (0, 0, 0, 2)))
+            console.print(Text.assemble(("  " + where, "dim"), f"  {what}"))
         left = len(row.places) - view.PLACES
         if left > 0:
-            console.print(
-                Padding(Text(ngettext("and {n} more", "and {n} more", left).format(n=left), "dim"), (0, 0, 0, 2))
-            )
-
-
-def _table(
-    rows: Sequence[Sequence[str]] | str, console: Console, title: str, heads: Sequence[str], numeric: Sequence[int]
-) -> None:
-    if not rows:
-        return
-    show(console, table_of(title, heads, rows[:ROWS], numeric=numeric))
-    _more(console, len(rows))
+            console.print(Text("  " + ngettext("and {n} more", "and {n} more", left).format(n=left), "dim"))
 
 
 def _more(console: Console, count: int) -> None:

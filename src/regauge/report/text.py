@@ -146,7 +146,8 @@ def table_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], nu
     """A table without frame; columns of numbers are set to the right."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index in numeric else "left", overflow="fold")
+        is_number = index in numeric
+        table.add_column(head, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
     for row in rows:
         # As Text, so that brackets of an interval are not read as markup.
         table.add_row(*(Text(cell) for cell in row))
