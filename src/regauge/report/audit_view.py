@@ -213,8 +213,10 @@ def unknown_libraries(audit: Audit) -> list[str]:
 
 
 def framework_rows(audit: Audit) -> list[tuple[str, ...]]:
+    from regauge.decide.fact_words import translated
+
     return [
-        (framework(row.name), _(ROLES[row.role]), str(row.files), str(row.lines), str(row.uses), row.note, row.source)
+        (framework(row.name), _(ROLES[row.role]), str(row.files), str(row.lines), str(row.uses), translated(row.note), row.source)
         for row in audit.frameworks
     ]
 
