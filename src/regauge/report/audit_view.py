@@ -216,7 +216,15 @@ def framework_rows(audit: Audit) -> list[tuple[str, ...]]:
     from regauge.decide.fact_words import translated
 
     return [
-        (framework(row.name), _(ROLES[row.role]), str(row.files), str(row.lines), str(row.uses), translated(row.note), row.source)
+        (
+            framework(row.name),
+            _(ROLES[row.role]),
+            str(row.files),
+            str(row.lines),
+            str(row.uses),
+            translated(row.note),
+            row.source,
+        )
         for row in audit.frameworks
     ]
 

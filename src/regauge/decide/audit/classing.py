@@ -92,7 +92,6 @@ class Contexts:
         method = scope.name.rpartition(".")[2]
         program = bool(areas[index] & _PROGRAM) or method == "main"
         if scope.owner < 0:
-            # What is said of types alone may still be said of a function of tensors, but not of a whole module.
             return "function" if scope.name and not program and areas[index] & _TENSORS else "script"
         category = self.categories[scope.owner]
         if category != "module":

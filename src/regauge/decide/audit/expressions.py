@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from typing import ClassVar
 
 from regauge.decide.audit import kinds
 from regauge.decide.audit.kinds import MASK, MAYBE, PLAIN, TENSOR, UNKNOWN, is_tensor
@@ -21,8 +19,6 @@ _HOST = ("time.time", "time.perf_counter", "time.sleep", "os.system", "os.getenv
 
 class Expressions:
     """Reads the expressions of one scope; `env` says what its names hold now."""
-
-    _handlers: ClassVar[dict[type[ast.expr], Callable[[Expressions, ast.expr], int]]] = {}
 
     def __init__(self, recorder: Recorder, index: int, facts: ClassFacts | None, hidden: frozenset[str]) -> None:
         self.recorder = recorder

@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from regauge.decide.audit.result import Framework, Library, Target
 from regauge.decide.audit.scan import Scan
 from regauge.decide.audit.tables.entries import Entry
-from regauge.decide.audit.tables.lookup import FRAMEWORK_OF
+from regauge.decide.audit.tables.lookup import API_ROOTS, FRAMEWORK_OF
 from regauge.decide.libraries import Counterpart, load
 from regauge.language import N_
 
 SIDE: dict[Target, str] = {"jax": "jax", "torch": "pytorch"}
 _DEGREES = {"equivalent": "equivalent", "partial": "manual", "none": "none"}
 _WHY = N_("a library: see the table of libraries")
-# The whole family, for the question which framework a tree is written for.
-_FAMILY = {"pytorch": "pytorch", "jax": "jax"}
 
 
 def library_roots() -> frozenset[str]:
@@ -34,7 +32,7 @@ def source_of(scans: Sequence[Scan]) -> str:
             root = scan.use(index)[0].partition(".")[0]
             library = table.by_import(root)
             framework = FRAMEWORK_OF.get(root) or (library.framework if library else "")
-            if framework in _FAMILY:
+            if framework in API_ROOTS:
                 counts[framework] += 1
     return max(sorted(counts, reverse=True), key=lambda name: counts[name]) if counts else ""
 
