@@ -102,6 +102,13 @@ def test_a_base_class_in_another_file_is_followed(tmp_path: Path) -> None:
     assert degrees(audit_tree(tmp_path), "p/net.py")[6, "torch.relu"] == "automatic"
 
 
+def test_a_file_called_torch_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "io").mkdir()
+    (tmp_path / "io" / "torch.py").write_text("import torch\nx = torch.zeros(3)\n")
+    (tmp_path / "a.py").write_text("import torch\nx = torch.zeros(3)\n")
+    assert audit_tree(tmp_path).totals.framework_lines == 2
+
+
 def test_nothing_is_automatic_towards_torch(tmp_path: Path) -> None:
     text = (
         "import jax\nimport jax.numpy as jnp\nimport optax\n\n@jax.jit\ndef f(x):\n    return jnp.concatenate([x, x])\n"

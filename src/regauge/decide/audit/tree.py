@@ -17,6 +17,7 @@ from regauge.decide.audit.result import Audit, Counts, Target
 from regauge.decide.audit.scan import Known, Scan
 from regauge.decide.audit.scanning import scan_all
 from regauge.decide.audit.surroundings import frameworks, libraries, library_entries, library_roots, source_of
+from regauge.decide.audit.tables.lookup import FRAMEWORK_OF
 from regauge.decide.audit.toolchain import changes
 from regauge.decide.audit.work import work_list
 
@@ -50,8 +51,10 @@ def audit_tree(
         raise BadAudit("an audit goes to jax or to torch", code="A120", received=str(to), next="--to jax")
     began = time.monotonic()
     tree = discover(Path(path), exclude)
-    named = places(tree.python, package_name(tree.root))
-    own = own_roots(named)
+    package = package_name(tree.root)
+    named = places(tree.python, package)
+    # A file called torch.py somewhere does not make torch a part of the tree, unless the tree is that package.
+    own = own_roots(named) - (set(FRAMEWORK_OF) - {package.partition(".")[0]})
     scans = scan_all(tree.root, named, Known(library_roots(), own), workers)
     used = source_of(scans)
     target = to or _OTHER[used]
