@@ -16,6 +16,7 @@ _PUBLIC = {
     "check": "regauge.api",
     "compare": "regauge.api",
     "choose": "regauge.api",
+    "audit": "regauge.api",
     "RegaugeError": "regauge.errors",
     "Finding": "regauge.findings",
     "optimizers": "regauge.optimizers",

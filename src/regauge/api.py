@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from regauge.errors import BadCase
 
 if TYPE_CHECKING:
+    from regauge.decide.audit import Audit
     from regauge.decide.needs import Needs
     from regauge.decide.recommendation import Recommendation
     from regauge.pipeline import Comparison
@@ -106,6 +107,22 @@ def choose(
 
     wanted = read_needs(Path(needs)) if isinstance(needs, str | Path) else needs_of(needs)
     return recommend(wanted, results=[Path(place) for place in results], seed=seed)
+
+
+def audit(path: str | Path, to: Literal["jax", "torch"] | None = None, **options: Any) -> Audit:
+    """Read a code base and say what a switch would take: the command ``regauge audit``; none of its code is run.
+
+    Args:
+        path: a directory, a .py file or a notebook.
+        to: the framework to move to; the other one of what the tree mostly uses when None.
+        options: further arguments of `regauge.decide.audit.audit_tree`: exclude, cases.
+
+    Raises:
+        BadAudit: there is nothing to read at `path`.
+    """
+    from regauge.decide.audit import audit_tree
+
+    return audit_tree(path, to, **options)
 
 
 def _inputs(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> tuple[Any, ...] | dict[str, Any]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from regauge.decide.evidence import Evidence
 from regauge.decide.needs import Needs
 
 # The audit knows two sides; what it calls each, by the keys of the fact base.
-SIDES = {"jax": "jax", "pytorch": "torch"}
+Side = Literal["jax", "torch"]
+SIDES: Mapping[str, Side] = {"jax": "jax", "pytorch": "torch"}
 
 
 def migration_of(needs: Needs) -> tuple[Mapping[str, tuple[float, float, str]], tuple[Evidence, ...]]:
@@ -23,7 +24,7 @@ def migration_of(needs: Needs) -> tuple[Mapping[str, tuple[float, float, str]], 
         RegaugeError: the path cannot be audited.
     """
     code = needs.existing_code
-    if code is None or code.path is None or importlib.util.find_spec("regauge.decide.audit") is None:
+    if code is None or code.path is None:
         return {}, ()
     bounds: dict[str, tuple[float, float, str]] = {}
     found: list[Evidence] = []
@@ -41,7 +42,7 @@ def migration_of(needs: Needs) -> tuple[Mapping[str, tuple[float, float, str]], 
     return bounds, tuple(found)
 
 
-def _shares(path: Path, target: str) -> tuple[float, float] | None:
+def _shares(path: Path, target: Side) -> tuple[float, float] | None:
     """Shares of the framework's lines that are automatic, and that have an equivalent; None if there are no lines."""
     from regauge.decide.audit import audit_tree
 

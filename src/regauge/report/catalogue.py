@@ -35,6 +35,7 @@ VARIABLES = {"why", "note", "reason", "what"}
 RECORDS = (
     *("Finding", "Limit", "Tier", "Distance", "BuiltIn"),
     *("Problem", "Conflict", "Reason", "Flip", "Unknown", "Evidence"),
+    *("Group", "Entry"),
 )
 KEYED = {"Tier", "Distance"}  # what these are called is a key that the report words itself
 WIDTH = 120

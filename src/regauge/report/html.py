@@ -133,12 +133,14 @@ def slug(variant: str) -> str:
 
 
 def asset(name: str) -> Markup:
+    """A style sheet or script, to be set into a page as it is."""
     return Markup(resources.files("regauge.report").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    environment = Environment(
+    """The templates with what all pages call."""
+    made = Environment(
         loader=PackageLoader("regauge.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -162,8 +164,8 @@ def environment() -> Environment:
         "purpose_label",
         "self_test_facts",
     )
-    environment.globals.update({name: getattr(view, name) for name in shared})
-    environment.globals.update(
+    made.globals.update({name: getattr(view, name) for name in shared})
+    made.globals.update(
         _=_,
         ngettext=ngettext,
         both=both,
@@ -184,4 +186,4 @@ def environment() -> Environment:
         memory_entries=_memory_entries,
         translate=translate_message,
     )
-    return environment
+    return made

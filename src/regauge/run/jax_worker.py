@@ -6,6 +6,7 @@ from regauge.run.worker import serve
 
 JOBS = {
     "facts": "regauge.run.fact_checks:run",
+    "api": "regauge.run.jax_api:run",
     "emit": "regauge.run.jax_emit:run",
     "rules": "regauge.run.jax_rules:run",
     "evaluate": "regauge.run.jax_evaluate:run",

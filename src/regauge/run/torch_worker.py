@@ -6,6 +6,7 @@ from regauge.run.worker import serve
 
 JOBS = {
     "facts": "regauge.run.fact_checks:run",
+    "api": "regauge.run.torch_api:run",
     "capture": "regauge.run.torch_capture:run",
     "evaluate": "regauge.run.torch_evaluate:run",
     "gate": "regauge.run.torch_gate:run",
