@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 
 from regauge.run.dropout_masks import DropoutCall, keep_mask
 from regauge.run.evaluation import seeded
+from regauge.run.torch_exact import EXACT
 
 _WIDER = {
     torch.float32: torch.float64,
@@ -37,6 +38,7 @@ class Widen(TorchDispatchMode):
     """Reads every low float dtype that an operator is given as float64, and every low constant as a wide one.
 
     Casts inside a model (rotary tables, softmax in float32) would otherwise round to float32 in the float64 run.
+    Operators whose own float64 kernel is not exact run as their formula (`torch_exact`).
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -50,7 +52,7 @@ class Widen(TorchDispatchMode):
                 return widen_tensor(value)
             return value
 
-        return func(*tree_map(wide, args), **tree_map(wide, kwargs or {}))
+        return EXACT.get(func, func)(*tree_map(wide, args), **tree_map(wide, kwargs or {}))
 
 
 class DropoutControl(TorchDispatchMode):
