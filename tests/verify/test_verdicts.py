@@ -213,6 +213,14 @@ def test_dropout_that_draws_as_it_should(tmp_path: Path) -> None:
     assert randomness(Made(tmp_path)) == ("equal", "")
 
 
+def test_noise_that_both_sides_share_is_not_called_checked(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "s", calls=[], draws=2)
+    made.add("C64", "r", rates=[])
+    tier = randomness_tier(made.found, "r", "s")
+    assert (tier.verdict, "not looked at" in tier.why) == ("not checked", True)
+
+
 def test_dropout_defects_are_named(tmp_path: Path) -> None:
     made = Made(tmp_path)
     changes = {

@@ -16,6 +16,7 @@ from regauge.emit.layers import Context, Layer, Layout, recognise
 from regauge.emit.names import unique
 from regauge.emit.scopes import Scope, connect, owns, splice
 from regauge.emit.sequential import is_chain
+from regauge.emit.statements import declared_parameters, parameter_names
 from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs
 from regauge.lower.plan import value_specs
 
@@ -106,6 +107,8 @@ class Structure:
         connect(root, graph, literals)
         self._splice_unequal_calls()
         self._splice_half_opened()
+        for scope in root.scopes():
+            scope.inputs = _as_declared(scope)
         self._held: dict[Scope, dict[str, WeightSpec]] = {}
         self.contents: dict[str, list[str]] = {}
         for scope in [root, *root.scopes()]:
@@ -283,6 +286,13 @@ class Structure:
                 continue
             return [member.target, *inner], layout
         raise KeyError(weight)
+
+
+def _as_declared(scope: Scope) -> list[str]:
+    """The inputs of a call in the order of the original's parameters; what is none of them comes last."""
+    declared = {name: position for position, name in enumerate(declared_parameters(scope))}
+    names = parameter_names(scope, {})
+    return sorted(scope.inputs, key=lambda value: declared.get(names.get(value, ""), len(declared)))
 
 
 def _item_reads(item: Node | Scope) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from regauge.run.dropout_masks import align
+from regauge.run.jax_noise import shared_noise
 
 
 class MasksDoNotFit(ValueError):
@@ -34,7 +35,7 @@ class DropoutLog:
 
 @contextmanager
 def dropout_control(setting: str, masks: Sequence[Any] = ()) -> Iterator[DropoutLog]:
-    """Within the block every nnx.Dropout that is active behaves as the setting says.
+    """Within the block every nnx.Dropout that is active behaves as the setting says, and other draws are shared.
 
     Args:
         setting: "off" returns the input, "masks" applies `masks` in order of the calls, "observe" lets the module
@@ -64,7 +65,8 @@ def dropout_control(setting: str, masks: Sequence[Any] = ()) -> Iterator[Dropout
 
     nnx.Dropout.__call__ = replaced  # type: ignore[method-assign]
     try:
-        yield log
+        with nullcontext() if setting == "observe" else shared_noise():
+            yield log
     finally:
         nnx.Dropout.__call__ = own  # type: ignore[method-assign]
 

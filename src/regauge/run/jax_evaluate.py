@@ -228,7 +228,8 @@ class JaxEvaluator:
 
     def _forward(self, graphdef: Any, params: Any, state: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:
         model = nnx.merge(graphdef, params, state, copy=True)
-        return named_outputs(self.subject.call(model, self._trees(leaves)[0]))
+        with dropout_control("off"):
+            return named_outputs(self.subject.call(model, self._trees(leaves)[0]))
 
     def _rest(self, model: nnx.Module) -> Any:
         """Everything that does not train: statistics, buffers, fixed parameters, random streams."""

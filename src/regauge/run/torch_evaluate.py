@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from regauge.errors import BadCase
 from regauge.run import torch_optimizers
 from regauge.run.evaluation import Arrays, InputSets, directions, inner, length, probe_weights, run_tasks, seeded
 from regauge.run.protocol import flatten_tree
-from regauge.run.torch_arithmetic import controlled, perturbed, widen_module, widen_tensor
+from regauge.run.torch_arithmetic import DropoutControl, controlled, perturbed, widen_module, widen_tensor
+from regauge.run.torch_noise import SharedNoise
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
 
 _SMALLEST_SHARE = 0.1  # of ||g|| ||u|| / sqrt(dimension): a direction nearly at right angles says little
@@ -61,19 +62,20 @@ class TorchEvaluator:
         self.model = subject.model
         self.sets = sets
         self.widen = widen
+        self._noise: SharedNoise | None = None
 
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass: ``outputs.*``, ``loss``, ``gradients.*``, ``input gradients.*``, ``state.*``.
 
         In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state.
         """
-        control = controlled(self.widen, task["dropout"], task.get("seed", 0))
+        control = self._controlled(task["dropout"], task.get("seed", 0))
         with self._kept(), control as dropout, perturbed(self.model, task.get("noise")):
             self.model.train(task["mode"] == "train")
             noise = task.get("noise") if task.get("noisy_inputs") else None
             leaves, floats = self._leaves(task["input"], gradients=True, noise=noise)
             outputs, loss = self._evaluate(leaves)
-            calls = list(dropout.calls)
+            calls, draws = list(dropout.calls), dropout.noise.drawn
             found = self._gradients(loss, floats)
             arrays = {**named_outputs(outputs), "loss": numpy_of(loss), **found[0]}
             arrays |= {f"state.{name}": numpy_of(buffer) for name, buffer in self.model.named_buffers()}
@@ -85,6 +87,7 @@ class TorchEvaluator:
         return arrays, {
             "missing": found[1],
             "calls": [call.to_json() for call in calls],
+            "draws": draws,
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
 
@@ -94,7 +97,7 @@ class TorchEvaluator:
         Directions nearly at right angles to the gradient are drawn again.
         """
         results: list[dict[str, Any]] = []
-        with self._kept(), controlled(self.widen, "off"):
+        with self._kept(), self._controlled("off"):
             self.model.train(task["mode"] == "train")
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             leaves, _ = self._leaves(task["input"])
@@ -128,7 +131,7 @@ class TorchEvaluator:
         if spec is None:
             raise BadCase("the case has no optimizer")
         spec = _at_rate(spec, task.get("rate_factor", 1.0))
-        with self._kept(), controlled(self.widen, "off"), perturbed(self.model, task.get("noise")):
+        with self._kept(), self._controlled("off"), perturbed(self.model, task.get("noise")):
             self.model.train()
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             optimizer = torch_optimizers.build(spec, self.model.named_parameters())
@@ -167,7 +170,7 @@ class TorchEvaluator:
 
         handles = [module.register_forward_hook(keep(path)) for path, module in self.model.named_modules() if path]
         try:
-            with self._kept(), controlled(self.widen, task["dropout"]), torch.no_grad():
+            with self._kept(), self._controlled(task["dropout"]), torch.no_grad():
                 self.model.train(task["mode"] == "train")
                 self.subject.call(self.model, self.sets.inputs(self._leaves(task["input"])[0]))
         finally:
@@ -176,6 +179,8 @@ class TorchEvaluator:
         return arrays, {"order": list(arrays)}
 
     def _evaluate(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
+        if self._noise is not None:
+            self._noise.again()  # every pass draws the same numbers: a compiled step has them fixed
         outputs = self.subject.call(self.model, self.sets.inputs(leaves))
         if self.subject.loss is not None:
             return outputs, self.subject.loss(outputs, self.sets.targets(leaves))
@@ -246,6 +251,15 @@ class TorchEvaluator:
         for name, parameter in trained.items():
             parameter.copy_(start[name])
         return (values[0] - values[1]) / (2 * step)
+
+    @contextmanager
+    def _controlled(self, dropout: Literal["off", "masks", "free"], seed: int = 0) -> Iterator[DropoutControl]:
+        with controlled(self.widen, dropout, seed) as control:
+            self._noise = control.noise
+            try:
+                yield control
+            finally:
+                self._noise = None
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

@@ -20,8 +20,12 @@ def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
     outcome = found.outcomes["C64"][task]
     if outcome.error:
         return Tier(name, "different", "train", 1, math.inf, why=f"the converted model raises: {outcome.error}")
-    keeps = [call["keep"] for call in found.outcomes["M64"][original_task].info["calls"]]
+    original = found.outcomes["M64"][original_task].info
+    keeps = [call["keep"] for call in original["calls"]]
     rates = outcome.info["rates"]
+    if not keeps and not rates and original.get("draws"):
+        why = "both sides were given the same normal and uniform numbers; what they draw themselves was not looked at"
+        return Tier(name, "not checked", "train", 1, why=why, seconds=outcome.seconds)
     if not keeps and not rates:
         return Tier(name, "equal", "train", 1, 0.0, why="the model draws no random numbers", seconds=outcome.seconds)
     if len(keeps) != len(rates):
