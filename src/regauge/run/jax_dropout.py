@@ -59,7 +59,7 @@ def dropout_control(setting: str, masks: Sequence[Any] = ()) -> Iterator[Dropout
         if setting == "observe":
             jax.random.bernoulli = bernoulli
             factors = own(self, jnp.ones_like(inputs), deterministic=deterministic, rngs=rngs)
-            jax.random.bernoulli = drawn
+            jax.random.bernoulli = drawn  # type: ignore[assignment]
             log.factors.append(factors)
             return inputs * factors
         mask = _mask_for(self, inputs, masks, len(log.shapes) - 1)
@@ -80,7 +80,7 @@ def dropout_control(setting: str, masks: Sequence[Any] = ()) -> Iterator[Dropout
         return _given(masks, len(log.shapes) - 1, tuple(shape))
 
     nnx.Dropout.__call__ = replaced  # type: ignore[method-assign]
-    jax.random.bernoulli = drawn
+    jax.random.bernoulli = drawn  # type: ignore[assignment]
     try:
         with nullcontext() if setting == "observe" else shared_noise():
             yield log
