@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 
+from regauge.run.dropout_masks import keep_mask
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.shared_noise import numbers
 from regauge.run.torch_arithmetic import controlled
@@ -74,3 +76,27 @@ def test_observed_and_free_draws_are_the_frameworks_own():
     with controlled(False, "free", seed=7):
         free = torch.randn(2)
     assert torch.equal(free, torch.randn(2, generator=torch.Generator().manual_seed(7)))
+
+
+def test_a_mask_that_the_model_draws_itself_is_dropout_on_both_sides():
+    """``empty(...).bernoulli_(keep) / keep``, as embedding dropout is written by hand."""
+
+    def own():
+        return jax.random.bernoulli(KEY, 0.75, (6, 1)).astype(jnp.float32) / 0.75
+
+    for setting in ("off", "masks"):
+        with controlled(False, setting) as control:
+            expected = torch.empty(6, 1).bernoulli_(0.75) / 0.75
+            calls = list(control.calls)
+        masks = [jnp.asarray(keep_mask(index, call)) for index, call in enumerate(calls)]
+        with dropout_control(setting, masks) as log:
+            found = own()
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-6)
+        assert log.rates == [0.25]
+    with dropout_control("observe") as log:
+        found = own()
+    np.testing.assert_allclose(log.factors[0], found, rtol=1e-6)
+    np.testing.assert_array_equal(found, own())
+    with dropout_control("observe") as log:
+        nnx.Dropout(0.5, rngs=nnx.Rngs(0))(jnp.ones((4, 4)))
+    assert log.rates == [0.5]  # once, though nnx.Dropout draws a mask too

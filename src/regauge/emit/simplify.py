@@ -44,6 +44,7 @@ def _is_module(node: ast.AST) -> bool:
 class _Simplifier(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
+        node.args = [part for argument in node.args for part in _unpacked(argument)]
         if not isinstance(node.func, ast.Attribute):
             return node
         node = _as_method(node)
@@ -80,6 +81,13 @@ class _Simplifier(ast.NodeTransformer):
         if isinstance(node.value, ast.Subscript) and _is_ellipsis(node.value.slice):  # self.table[...][rows]
             node.value = node.value.value
         return _merge_new_axes(node)
+
+
+def _unpacked(argument: ast.expr) -> list[ast.expr]:
+    """`f(*(a, b))` as `f(a, b)`."""
+    if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Tuple):
+        return argument.value.elts
+    return [argument]
 
 
 def _as_method(node: ast.Call) -> ast.Call:

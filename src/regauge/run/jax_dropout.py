@@ -1,4 +1,4 @@
-"""Control over nnx.Dropout during a check: off, with given masks, or observed while it draws its own."""
+"""Control over dropout during a check (nnx.Dropout, and masks that the model draws itself): off, given or observed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def dropout_control(setting: str, masks: Sequence[Any] = ()) -> Iterator[Dropout
         MasksDoNotFit: there are fewer masks than calls, or a shape fits no layout.
     """
     log = DropoutLog()
-    own = nnx.Dropout.__call__
+    own, bernoulli = nnx.Dropout.__call__, jax.random.bernoulli
 
     def replaced(self: nnx.Dropout, inputs: Any, *, deterministic: bool | None = None, rngs: Any = None) -> Any:
         still = self.deterministic if deterministic is None else deterministic
@@ -57,30 +57,52 @@ def dropout_control(setting: str, masks: Sequence[Any] = ()) -> Iterator[Dropout
         if setting == "off":
             return inputs
         if setting == "observe":
+            jax.random.bernoulli = bernoulli
             factors = own(self, jnp.ones_like(inputs), deterministic=deterministic, rngs=rngs)
+            jax.random.bernoulli = drawn  # type: ignore[assignment]
             log.factors.append(factors)
             return inputs * factors
         mask = _mask_for(self, inputs, masks, len(log.shapes) - 1)
         return jnp.where(mask, inputs / (1.0 - self.rate), jnp.zeros_like(inputs))
 
+    def drawn(key: Any, p: Any = 0.5, shape: Any = None, **options: Any) -> jax.Array:
+        """A mask that the model draws itself, which is dropout written by hand."""
+        if shape is None or not isinstance(p, float):
+            return bernoulli(key, p, shape, **options)
+        log.shapes.append(tuple(shape))
+        log.rates.append(1.0 - p)
+        if setting == "off":
+            return jnp.full(shape, p)  # as in the original: what is scaled by 1 / p afterwards becomes 1
+        if setting == "observe":
+            mask = bernoulli(key, p, shape, **options)
+            log.factors.append(mask / p)
+            return mask
+        return _given(masks, len(log.shapes) - 1, tuple(shape))
+
     nnx.Dropout.__call__ = replaced  # type: ignore[method-assign]
+    jax.random.bernoulli = drawn  # type: ignore[assignment]
     try:
         with nullcontext() if setting == "observe" else shared_noise():
             yield log
     finally:
         nnx.Dropout.__call__ = own  # type: ignore[method-assign]
+        jax.random.bernoulli = bernoulli
 
 
 def _mask_for(dropout: nnx.Dropout, inputs: Any, masks: Sequence[Any], index: int) -> Any:
-    if index >= len(masks):
-        raise MasksDoNotFit(f"the converted model drops more often than the original, which does {len(masks)} times")
     wanted = list(inputs.shape)
     for axis in dropout.broadcast_dims:
         wanted[axis] = 1
-    mask = align(masks[index], tuple(wanted))
+    return _given(masks, index, tuple(wanted))
+
+
+def _given(masks: Sequence[Any], index: int, wanted: tuple[int, ...]) -> Any:
+    if index >= len(masks):
+        raise MasksDoNotFit(f"the converted model drops more often than the original, which does {len(masks)} times")
+    mask = align(masks[index], wanted)
     if mask is None:
         raise MasksDoNotFit(
-            f"dropout call {index} has shape {tuple(wanted)}, the original's has {tuple(masks[index].shape)}, "
+            f"dropout call {index} has shape {wanted}, the original's has {tuple(masks[index].shape)}, "
             "and no exchange or splitting of axes turns one into the other"
         )
     return mask
