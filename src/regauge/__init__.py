@@ -15,6 +15,8 @@ _PUBLIC = {
     "to_jax": "regauge.api",
     "check": "regauge.api",
     "compare": "regauge.api",
+    "choose": "regauge.api",
+    "audit": "regauge.api",
     "RegaugeError": "regauge.errors",
     "Finding": "regauge.findings",
     "optimizers": "regauge.optimizers",

@@ -1,16 +1,19 @@
-"""The Python API: convert in this process, check, compare."""
+"""The Python API: convert in this process, check, compare, choose."""
 
 from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from regauge.errors import BadCase
 
 if TYPE_CHECKING:
+    from regauge.decide.audit import Audit
+    from regauge.decide.needs import Needs
+    from regauge.decide.recommendation import Recommendation
     from regauge.pipeline import Comparison
     from regauge.run.jax_model import JaxModel
     from regauge.verify.result import Check
@@ -87,11 +90,11 @@ def check(
     if isinstance(original, str) != isinstance(converted, str | None) or not isinstance(original, str):
         return _check_live(original, converted, args, kwargs, weight_map, converted_args, frameworks, options)
     from regauge.output import prepare_output, writing
-    from regauge.pipeline import Options, check_stage, convert_stage
+    from regauge.pipeline import Options, alone, check_stage, convert_stage
     from regauge.progress import Silence
 
     place, silence = prepare_output(Path(out)), Silence()
-    with writing(place):
+    with writing(place), alone(place):
         if converted is not None:
             from regauge.judging import judge_cases
 
@@ -140,6 +143,43 @@ def compare(case: str, out: str | Path = "build", **options: Any) -> Comparison:
     from regauge import pipeline
 
     return pipeline.compare(case, Path(out), pipeline.Options(**options))
+
+
+def choose(
+    needs: Needs | Mapping[str, Any] | str | Path, *, results: Sequence[str | Path] = (), seed: int = 0
+) -> Recommendation:
+    """Recommend a framework for needs: the command ``regauge choose``, without its files.
+
+    Args:
+        needs: path of a NEEDS.yaml, or its fields as plain values.
+        results: output directories of `compare` and of ``regauge facts --check``: measurements count within their
+            scope, and contradicted facts do not count.
+        seed: of the draws; the same seed gives the same answer.
+
+    Raises:
+        BadNeeds: the needs are wrong or contradict each other, every problem at once, or no candidate is left.
+    """
+    from regauge.decide.needs import needs_of, read_needs
+    from regauge.decide.recommend import recommend
+
+    wanted = read_needs(Path(needs)) if isinstance(needs, str | Path) else needs_of(needs)
+    return recommend(wanted, results=[Path(place) for place in results], seed=seed)
+
+
+def audit(path: str | Path, to: Literal["jax", "torch"] | None = None, **options: Any) -> Audit:
+    """Read a code base and say what a switch would take: the command ``regauge audit``; none of its code is run.
+
+    Args:
+        path: a directory, a .py file or a notebook.
+        to: the framework to move to; the other one of what the tree mostly uses when None.
+        options: further arguments of `regauge.decide.audit.audit_tree`: exclude, cases.
+
+    Raises:
+        BadAudit: there is nothing to read at `path`.
+    """
+    from regauge.decide.audit import audit_tree
+
+    return audit_tree(path, to, **options)
 
 
 def _inputs(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> tuple[Any, ...] | dict[str, Any]:

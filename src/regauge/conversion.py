@@ -11,6 +11,7 @@ from typing import Any
 from regauge.errors import BadResult, OutputError
 from regauge.findings import Finding
 from regauge.language import N_
+from regauge.occupied import occupied
 from regauge.progress import Progress, Silence
 from regauge.run.launch import Interpreters, launch
 from regauge.run.protocol import read_json
@@ -60,9 +61,20 @@ def convert(
     Raises:
         BadCase, CaptureError, UnsupportedOps, UnsupportedOptimizer: what the case asks cannot be converted.
         WorkerFailed: a worker crashed, was killed or hung.
-        OutputError: `folder` holds something else.
+        OutputError: `folder` holds something else, or another run writes it.
     """
-    progress = progress or Silence()
+    with occupied(folder, folder.with_name(f".{folder.name}.lock"), keep=False):
+        return _convert(reference, folder, work, interpreters, timeout, progress or Silence())
+
+
+def _convert(
+    reference: str,
+    folder: Path,
+    work: Path,
+    interpreters: Interpreters | None,
+    timeout: float | None,
+    progress: Progress,
+) -> Conversion:
     refuse_foreign(folder)
     started = time.monotonic()
     captured = empty_directory(work / "capture")

@@ -12,7 +12,7 @@ unchanged, a check while the conversion is, a measurement launch by launch.
     OUT/self_test.json      how far the intervals of this machine hold, if that was tested
     OUT/document.json       everything that the report shows
     OUT/report.html         the report
-    OUT/work/               jobs and logs of the workers
+    OUT/work/               jobs and logs of the workers; work/lock is held by the run that uses OUT
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from regauge.conversion import Conversion, convert, empty_directory, read_conver
 from regauge.errors import BadResult
 from regauge.findings import Finding
 from regauge.measure.result import Effect, Measurement, MeasurementPlan
+from regauge.occupied import occupied
 from regauge.output import prepare_output, writing
 from regauge.progress import Progress, Silence
 from regauge.report.sources import case_path
@@ -132,7 +134,7 @@ def compare(reference: str, out: Path, options: Options | None = None, progress:
     started = time.monotonic()
     out = prepare_output(out)
     refuse_bad_names(options)
-    with writing(out):
+    with writing(out), alone(out):
         store = Store(out)  # first of all: results that this version cannot read are refused before work starts
         conversion = convert_stage(reference, out, options, progress)
         planned = plan_stage(reference, conversion, options)
@@ -169,6 +171,11 @@ def compare(reference: str, out: Path, options: Options | None = None, progress:
         html=html,
         seconds=time.monotonic() - started,
     )
+
+
+def alone(out: Path) -> AbstractContextManager[None]:
+    """Within the block no other run works in `out`; `OutputError` if one does already."""
+    return occupied(out, out / "work" / "lock")
 
 
 def convert_stage(reference: str, out: Path, options: Options, progress: Progress) -> Conversion:

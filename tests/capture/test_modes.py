@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -83,6 +85,53 @@ def test_state_that_only_training_changes_is_different_code():
     assert captured.graph.mutations
     assert captured.graph_eval is not None
     assert captured.graph_eval.mutations == ()
+
+
+class Queue(nn.Module):
+    """Keeps what it saw in training in a buffer of its own, beside a batch norm whose statistics change too."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+        self.register_buffer("queue", torch.zeros(3, 4))
+
+    def forward(self, x):
+        x = self.norm(x)
+        if self.training:
+            self.queue.copy_(x.detach())
+        return x + self.queue.mean()
+
+
+def test_a_buffer_of_the_model_itself_is_no_statistic_of_a_batch_norm():
+    model, inputs = Queue(), (torch.randn(3, 4),)
+    captured = capture_module(model, inputs, train=True)
+    assert captured.graph_eval is not None
+    assert captured.graph_eval.mutations == ()
+
+
+class Last(nn.Module):
+    """As `Queue`, with a buffer that no output depends on."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+        self.register_buffer("last", torch.zeros(3, 4))
+
+    def forward(self, x):
+        x = self.norm(x)
+        if self.training:
+            self.last.copy_(x.detach() + 1)
+        return x
+
+
+def test_state_alone_is_different_code_and_the_line_that_makes_it_is_named():
+    captured = capture_module(Last(), (torch.randn(3, 4),), train=True)
+    assert captured.graph_eval is not None
+    assert [finding.code for finding in captured.findings].count("C120") == 1
+    source = Path(__file__).read_text(encoding="utf-8").splitlines()
+    line = next(i for i, text in enumerate(source, start=1) if "self.last.copy_" in text)
+    finding = next(finding for finding in captured.findings if finding.code == "C120")
+    assert finding.where.endswith(f"test_modes.py:{line}")
 
 
 def test_same_code_in_both_modes_is_one_graph():

@@ -50,3 +50,35 @@ def test_other_refusals_stay(variance, options, message):
 
     with pytest.raises(BadCase, match=message):
         capture_function(loss, (torch.zeros(4, 5), torch.zeros(4, 5)))
+
+
+def test_distributions_are_not_validated_and_it_is_said():
+    """Also one that was made before, with its validation on."""
+    prior = torch.distributions.Normal(torch.zeros(3), torch.ones(3), validate_args=True)
+
+    def loss(logits, mean, action, x):
+        policy = torch.distributions.Categorical(logits=logits)
+        return (
+            policy.log_prob(action),
+            policy.entropy(),
+            torch.distributions.Normal(mean, 0.5).log_prob(x),
+            prior.cdf(x),
+        )
+
+    given = (torch.randn(4, 3, generator=GENERATOR), torch.zeros(3), torch.tensor([0, 2, 1, 1]), torch.ones(3))
+    captured = capture_function(loss, given)
+    found = run_graph(captured.graph, captured.tensors, given, gradient=False).outputs
+    torch.testing.assert_close(leaves(found), leaves(loss(*given)))
+    assert [finding.code for finding in captured.findings].count("C142") == 1
+    with pytest.raises(ValueError, match="invalid values"):
+        torch.distributions.Normal(torch.zeros(3), -torch.ones(3))
+
+
+def test_transformer_takes_masks_as_inputs():
+    torch.manual_seed(0)
+    model = nn.Transformer(8, 2, 1, 1, 16, dropout=0.0, batch_first=True).eval()
+    source, target = torch.randn(2, 5, 8), torch.randn(2, 4, 8)
+    for mask in (nn.Transformer.generate_square_subsequent_mask(4), torch.zeros(4, 4)):
+        captured = capture_function(lambda s, t, m: model(s, t, tgt_mask=m), (source, target, mask), model=None)
+        found = run_graph(captured.graph, captured.tensors, (source, target, mask), gradient=False).outputs
+        torch.testing.assert_close(leaves((found,))["0"], model(source, target, tgt_mask=mask))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -207,3 +209,28 @@ def test_names_of_sizes_are_not_names_of_arrays():
     converted = regauge.to_jax(model, (x,))
     assert distance(converted(x.numpy()), model(x)) < 1e-6
     assert "this" not in converted.source
+
+
+class Sampler(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Linear(4, 3)
+
+    def forward(self, x):
+        mean = self.mean(x)
+        return mean + torch.randn_like(mean), mean
+
+
+def test_the_folder_of_a_model_that_draws_tests_what_is_not_random(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    folder = tmp_path / "sampler"
+    regauge.to_jax(Sampler(), (torch.randn(2, 4),)).save(folder)
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "test_equivalence.py"]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+    assert run().returncode == 0, run().stderr
+    model = folder / "model.py"
+    model.write_text(model.read_text().replace("self.mean(x)", "0.5 * self.mean(x)"))
+    assert "outputs.1: off by" in run().stderr

@@ -107,17 +107,44 @@ def test_a_model_that_rejects_its_inputs_is_a_bad_case(handmade: Get, tmp_path: 
     assert "mat1 and mat2" in caught.value.received
 
 
-@pytest.mark.slow
-def test_a_model_that_draws_other_random_numbers_is_not_checked(handmade: Get, tmp_path: Path) -> None:
+def with_noise(handmade: Get, tmp_path: Path, noise: str, own: str = "") -> Check:
+    """The check of a model that adds noise to its input; `own` is what the converted one adds."""
     subject = handmade("adamw").copy(tmp_path / "folder")
     original = Path(subject.case.rpartition(":")[0]).read_text(encoding="utf-8")
-    noisy = original.replace("self.norm(self.conv(images))", "self.norm(self.conv(images + torch.rand_like(images)))")
+    noisy = original.replace("self.norm(self.conv(images))", f"self.norm(self.conv(images + {noise}))")
     assert noisy != original
     (tmp_path / "noisy.py").write_text(noisy, encoding="utf-8")
-    check = check_folder(f"{tmp_path / 'noisy.py'}:case", subject.folder, tmp_path, options=CheckOptions(float32=False))
+    if own:
+        model = subject.folder / "model.py"
+        text = model.read_text(encoding="utf-8")
+        call = "def __call__(self, images):"
+        changed = text.replace(call, f"{call}\n        images = images + {own}").replace(
+            "import jax.", "import jax\nimport jax."
+        )
+        assert changed != text
+        model.write_text(changed, encoding="utf-8")
+    return check_folder(f"{tmp_path / 'noisy.py'}:case", subject.folder, tmp_path, options=CheckOptions(quick=True))
+
+
+@pytest.mark.slow
+def test_a_model_that_draws_other_random_numbers_is_not_checked(handmade: Get, tmp_path: Path) -> None:
+    check = with_noise(handmade, tmp_path, "torch.randint_like(images, 3)")
     outputs = [tier for tier in check.tiers if tier.name.startswith("tier 1")]
     assert [tier.verdict for tier in outputs] == ["not checked"]
     assert "two runs of the original differ" in outputs[0].why
+
+
+@pytest.mark.slow
+def test_normal_numbers_are_the_same_on_both_sides(handmade: Get, tmp_path: Path) -> None:
+    own = "jax.random.normal(jax.random.key(0), images.shape, images.dtype)"
+    check = with_noise(handmade, tmp_path, "torch.randn_like(images)", own)
+    assert check.equal, [(tier.name, tier.why) for tier in check.tiers if tier.verdict != "equal"]
+
+
+@pytest.mark.slow
+def test_noise_that_was_left_out_is_a_difference(handmade: Get, tmp_path: Path) -> None:
+    check = with_noise(handmade, tmp_path, "torch.randn_like(images)")
+    assert check.verdict == "different"
 
 
 def test_a_folder_that_is_not_whole_is_refused(handmade: Get, tmp_path: Path) -> None:

@@ -87,6 +87,21 @@ def test_one_wrong_row_shows_in_the_largest_element(tmp_path: Path) -> None:
     assert tier.verdict == "different"
 
 
+def test_a_buffer_on_a_constant_image_may_be_further_off_than_elsewhere(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    exact = {"state.large": np.full(4, 100.0), "state.small": np.ones(4)}
+    made.add("M64", "s", exact)
+    made.add("M32", "s", {name: array.astype(np.float32) for name, array in exact.items()})
+    for image, error, verdict in (
+        ("zeros", 2e-6, "equal"),
+        ("zeros", 8e-6, "different"),
+        ("kinks and ties", 2e-6, "different"),
+    ):
+        made.add("C32", "s", {**exact, "state.small": (1 + np.full(4, error)).astype(np.float32)})
+        (tier,) = no_worse_tiers(made.found, [Pass("s", image, False)], "train")
+        assert tier.verdict == verdict, (image, error)
+
+
 def test_an_original_far_from_float64_judges_nothing(tmp_path: Path) -> None:
     made = Made(tmp_path)
     made.add("M64", "s", {"outputs": np.ones(4)})
@@ -196,6 +211,14 @@ def randomness(made: Made, rate: float = 0.25, **arrays: np.ndarray) -> tuple[st
 
 def test_dropout_that_draws_as_it_should(tmp_path: Path) -> None:
     assert randomness(Made(tmp_path)) == ("equal", "")
+
+
+def test_noise_that_both_sides_share_is_not_called_checked(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "s", calls=[], draws=2)
+    made.add("C64", "r", rates=[])
+    tier = randomness_tier(made.found, "r", "s")
+    assert (tier.verdict, "not looked at" in tier.why) == ("not checked", True)
 
 
 def test_dropout_defects_are_named(tmp_path: Path) -> None:

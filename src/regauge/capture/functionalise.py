@@ -55,6 +55,7 @@ class Functionaliser:
     _env: dict[fx.Node, Any] = field(default_factory=dict)  # a `View`, a list of them, a number, a `Sym`
     _names: set[str] = field(default_factory=set)
     _inside: set[str] | None = None  # values made in the torch.no_grad region that the walk is in
+    _unbacked: set[Any] = field(default_factory=set)  # symbols of sizes that depend on values
     _carries: set[str] = field(default_factory=set)  # values that a gradient flows through
 
     # what the graph takes and gives ----------------------------------------------------------------------------
@@ -176,7 +177,8 @@ class Functionaliser:
     def _specs(self, node: fx.Node, origin: Origin) -> list[TensorSpec]:
         val = node.meta["val"]
         tensors = [val] if isinstance(val, torch.Tensor) else [item for item in val if item is not None]
-        if any(isinstance(size, torch.SymInt) and free_unbacked_symbols(size) for t in tensors for size in t.shape):
+        if new := {symbol for tensor in tensors for symbol in free_unbacked_symbols(tensor)} - self._unbacked:
+            self._unbacked |= new  # a size that follows from it is no gap of its own
             self.data_dependent.append(DataDependent(op_name(node.target), origin))
         return [self.sizes.spec(tensor) for tensor in tensors]
 

@@ -18,6 +18,7 @@ from torch.export.graph_signature import InputKind
 
 from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import failures, packed, training_mode, value_checks, weights
+from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.collecting import new_objects_only
@@ -90,6 +91,7 @@ def capture_module(
         with packed.observed(stages.reached):
             outputs = _run(module, inputs, name)
         stages.add("run", began)
+        register_dataclasses(inputs, outputs)
         training_mode.set_mode(module, False)
     with training_mode.unchanged(module):
         training_mode.set_mode(module, train)

@@ -171,15 +171,22 @@ def differences(a: Graph, b: Graph) -> list[Node]:
     """Nodes in which two captures of one model differ by more than the switches of dropout and batch norm."""
     nodes_a, nodes_b = _without_switches(a), _without_switches(b)
     keys_a, keys_b = _keys(a, nodes_a), _keys(b, nodes_b)
-    if keys_a == keys_b and _stored(a) == _stored(b):
+    changed = _stored(a) ^ _stored(b)
+    if keys_a == keys_b and not changed:
         return []
     count_a, count_b = (Counter(_place(node) for node in nodes) for nodes in (nodes_a, nodes_b))
     only = [n for n in nodes_a if count_a[_place(n)] != count_b[_place(n)]]
     only += [n for n in nodes_b if _place(n) not in count_a]
+    only = only or [*_makers(a, changed), *_makers(b, changed)]
     if only:
         return only
     first = next((i for i, (x, y) in enumerate(zip(keys_a, keys_b, strict=False)) if x != y), 0)
     return nodes_a[first : first + 1] or nodes_b[first : first + 1]
+
+
+def _makers(graph: Graph, buffers: set[str]) -> list[Node]:
+    made = {value for weight, value in graph.mutations if weight in buffers}
+    return [node for node in graph.nodes if any(value.name in made for value in node.outputs)]
 
 
 def _place(node: Node) -> tuple[str, str, str]:
@@ -242,9 +249,10 @@ def _stored(graph: Graph) -> set[str]:
     values = {weight.value: weight.name for weight in graph.weights}
     for node in graph.nodes:
         if node.op == "aten.batch_norm.default":
-            names = [values.get(name, "") for name in node_inputs(node)]
-            normalized.update(name.rpartition(".")[0] for name in names)
-    return {weight for weight, _ in graph.mutations if weight.rpartition(".")[0] not in normalized}
+            names = [values[name] for name in node_inputs(node) if name in values]
+            normalized.update(names)
+            normalized.update(f"{name.rpartition('.')[0]}.num_batches_tracked".lstrip(".") for name in names)
+    return {weight for weight, _ in graph.mutations} - normalized
 
 
 def mode_finding(nodes: list[Node]) -> Finding:

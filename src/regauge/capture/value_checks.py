@@ -1,4 +1,4 @@
-"""Functions of torch that look at values before they compute: captured without the look, which is said.
+"""Code of torch that looks at values before it computes: captured without the look, which is said if it matters.
 
 `torch.export` refuses Python that decides on the values of a tensor. Where torch itself does so only to raise an error
 for bad values, the computation is the same for all values that it accepts.
@@ -14,6 +14,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.distributions import Distribution
+from torch.nn.modules import transformer
 from torch.overrides import TorchFunctionMode
 
 from regauge.findings import Finding
@@ -24,6 +26,15 @@ _FINDING = Finding(
     "torch.nn.functional.gaussian_nll_loss",
     "The original refuses negative variances; the converted loss takes them for eps, because a compiled function "
     "cannot raise an error for a value.",
+)
+
+_NO_SHAPE = torch.Size()
+_DISTRIBUTIONS = Finding(
+    "C142",
+    "info",
+    "torch.distributions",
+    "The original refuses invalid parameters and samples of distributions; the converted model computes with them, "
+    "because a compiled function cannot raise an error for a value.",
 )
 
 
@@ -41,9 +52,49 @@ class _WithoutChecks(TorchFunctionMode):
 
 @contextmanager
 def left_out(findings: list[Finding]) -> Iterator[None]:
-    """Within the block such functions compute without looking; `findings` gets one for each call."""
-    with _WithoutChecks(findings):
+    """Within the block such code computes without looking; `findings` gets one for each call."""
+    with _WithoutChecks(findings), _distributions_unchecked(findings), _causal_masks_as_given():
         yield
+
+
+@contextmanager
+def _distributions_unchecked(findings: list[Finding]) -> Iterator[None]:
+    """torch.distributions asks whether parameters and samples are valid, which only an error depends on."""
+    construct, validate = Distribution.__init__, Distribution._validate_sample
+
+    def without_validation(
+        self: Distribution,
+        batch_shape: torch.Size = _NO_SHAPE,
+        event_shape: torch.Size = _NO_SHAPE,
+        validate_args: bool | None = None,
+    ) -> None:
+        if validate_args or (validate_args is None and Distribution._validate_args):
+            findings.append(_DISTRIBUTIONS)
+        construct(self, batch_shape, event_shape, validate_args=False)
+
+    def accepted(self: Distribution, value: Tensor) -> None:
+        findings.append(_DISTRIBUTIONS)
+
+    Distribution.__init__, Distribution._validate_sample = without_validation, accepted  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Distribution.__init__, Distribution._validate_sample = construct, validate  # type: ignore[method-assign]
+
+
+@contextmanager
+def _causal_masks_as_given() -> Iterator[None]:
+    """nn.Transformer compares a mask with the causal one, to choose a faster kernel; the mask itself says the same."""
+    detect = transformer._detect_is_causal_mask
+
+    def only_what_is_said(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+        return is_causal is True
+
+    transformer._detect_is_causal_mask = only_what_is_said
+    try:
+        yield
+    finally:
+        transformer._detect_is_causal_mask = detect
 
 
 def _gaussian_nll_loss(

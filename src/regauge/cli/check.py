@@ -14,7 +14,7 @@ from regauge.cli.terminal import print_json, print_next, resumable, stderr, stdo
 from regauge.errors import RegaugeError
 from regauge.language import _
 from regauge.output import prepare_output, writing
-from regauge.pipeline import Options, check_stage, convert_stage
+from regauge.pipeline import Options, alone, check_stage, convert_stage
 from regauge.verify.result import Check
 
 FAIL_ON = ("different", "not-checked")
@@ -51,14 +51,14 @@ def check(
     if converted is not None:
         from regauge.judging import judge_cases
 
-        with resumable(), writing(place), Bar() as bar:
+        with resumable(), writing(place), alone(place), Bar() as bar:
             pythons = {"original": original_python, "converted": converted_python}
             found = judge_cases(original, converted, place, chosen, bar, weight_map=weight_map, pythons=pythons)
         if save_map is not None and (place / "weight_map.json").is_file():
             shutil.copyfile(place / "weight_map.json", save_map)
         _show(found, as_json, place)
         return exit_code(found, fail_on)
-    with resumable(), writing(place), Bar() as bar:
+    with resumable(), writing(place), alone(place), Bar() as bar:
         conversion = convert_stage(original, place, chosen, bar)
         found = check_stage(original, conversion, place, chosen, bar)
     if as_json:

@@ -12,8 +12,10 @@ from typer import rich_utils
 from typer.exceptions import TyperException
 
 from regauge.cli import options
+from regauge.cli.audit import audit
 from regauge.cli.cases import cases
 from regauge.cli.check import check
+from regauge.cli.choose import choose
 from regauge.cli.compare import compare
 from regauge.cli.convert import convert
 from regauge.cli.doctor import doctor
@@ -29,8 +31,10 @@ COMMANDS: tuple[tuple[Callable[..., int], str], ...] = (
     (compare, N_("Convert, check, measure, report: the main job.")),
     (convert, N_("Convert a case to readable source and weights.")),
     (check, N_("Check that two models, or a case and its conversion, are the same function.")),
+    (choose, N_("Recommend a framework for the needs of a project, with every reason.")),
     (report, N_("Show stored results again, as tables and as an HTML page.")),
     (cases, N_("List the built-in cases.")),
+    (audit, N_("Read a code base and say what a switch to the other framework would take.")),
     (ops, N_("Show which operators convert, and how.")),
     (facts, N_("Show what is documented about the frameworks, with sources.")),
     (doctor, N_("Show what is installed and usable.")),

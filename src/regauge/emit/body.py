@@ -306,7 +306,7 @@ class BodyWriter:
             return False
         members = self.structure.holders[self.scope].members
         a, b = members[item.path], members[following.path]
-        return a.index is not None and a.attribute == b.attribute
+        return isinstance(a.path[-1], int) and a.path[:-1] == b.path[:-1]
 
     def _swaps_heads(self, item: Item) -> bool:
         """A swap of heads and time that attention undoes: it is written there, where both cancel."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
+from regauge.emit.attributes import Path, container_text
 from regauge.emit.layers import Layer, Text
 from regauge.emit.lines import Line
 from regauge.emit.literals import literal
@@ -27,37 +27,19 @@ class Emission(Protocol):
 
 def init_lines(emission: Emission, holder: Holder, constructors: Mapping[str, str]) -> list[Line]:
     """The statements of `__init__`; `constructors` are the expressions that make the sub-modules, by path."""
-    lines: list[Line] = []
-    lists: dict[str, list[tuple[int, str]]] = {}
-    for path, member in holder.members.items():
-        text = constructors[path]
-        if member.index is None:
-            lines.append(Line(f"self.{member.attribute} = {text}"))
-        else:
-            lists.setdefault(member.attribute, []).append((member.index, text))
-            if len(lists[member.attribute]) == 1:
-                lines.append(Line(f"self.{member.attribute} = ?"))
-    lines = [
-        replace(line, text=line.text.replace("?", _list_text(lists[line.text[5:-4]])))
-        if line.text.endswith("= ?")
-        else line
-        for line in lines
-    ]
-    for name, attribute in holder.weights.items():
+    texts = {member.path: constructors[path] for path, member in holder.members.items()}
+    for name, path in holder.weights.items():
         spec = next(w for w in emission.graph.weights if w.name == name)
-        lines.append(Line(f"self.{attribute} = {_variable(emission, spec.spec, spec.role, spec.trainable, name)}"))
+        texts[path] = _variable(emission, spec.spec, spec.role, spec.trainable, name)
+    groups: dict[str | int, dict[Path, str]] = {}
+    for path, text in texts.items():
+        groups.setdefault(path[0], {})[path[1:]] = text
+    lines = [Line(f"self.{attribute} = {container_text(group)}") for attribute, group in groups.items()]
     for attribute, rate in holder.dropouts.values():
         lines.append(Line(f"self.{attribute} = nnx.Dropout({rate!r}, rngs=rngs)"))
     if holder.rng:
         lines.append(Line(f"self.{holder.rng} = rngs.dropout.fork()"))
     return lines or [Line("pass")]
-
-
-def _list_text(items: list[tuple[int, str]]) -> str:
-    texts = [text for _, text in sorted(items)]
-    if len(texts) > 1 and len(set(texts)) == 1:
-        return f"nnx.List([{texts[0]} for _ in range({len(texts)})])"
-    return f"nnx.List([{', '.join(texts)}])"
 
 
 def layer_text(emission: Emission, layer: Layer) -> str:

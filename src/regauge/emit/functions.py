@@ -43,6 +43,7 @@ def emit_function(
     scope = Scope(ModuleStep("", name, ""), list(graph.nodes))
     connect(scope, graph)
     structure = Structure(graph, scope)
+    structure.hold()
     constants = {w.value: ast.parse(array_text(tensors[w.name]), mode="eval").body for w in graph.weights if w.value}
     writer = BodyWriter(scope, structure, chosen, casts, constants, helpers, {})
     entries = signature(graph.in_tree, parameters)

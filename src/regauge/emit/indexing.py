@@ -34,8 +34,37 @@ def indexing(node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
         parts.pop()
     if not parts:
         return use(array)
+    value = use(array)
+    if isinstance(value, ast.Subscript) and (joined := _joined(value.slice, parts, spec.ndim)) is not None:
+        value, parts = value.value, joined
     index = parts[0] if len(parts) == 1 else ast.Tuple(parts, ast.Load())
-    return ast.Subscript(use(array), index, ast.Load())
+    return ast.Subscript(value, index, ast.Load())
+
+
+def _joined(inner: ast.expr, outer: list[ast.expr], rank: int) -> list[ast.expr] | None:
+    """One index for two that only cut, each another axis: `x[:, :n][..., :m]` is `x[:, :n, :m]`; None for others."""
+    first = _per_axis(inner.elts if isinstance(inner, ast.Tuple) else [inner], rank)
+    second = _per_axis(outer, rank)
+    if (
+        first is None
+        or second is None
+        or not all(_is_full(a) or _is_full(b) for a, b in zip(first, second, strict=True))
+    ):
+        return None
+    found = [b if _is_full(a) else a for a, b in zip(first, second, strict=True)]
+    while found and _is_full(found[-1]):
+        found.pop()
+    return found or None
+
+
+def _per_axis(parts: list[ast.expr], rank: int) -> list[ast.expr] | None:
+    """One slice for each axis, or None if there is anything but slices and an ellipsis."""
+    dots = [i for i, part in enumerate(parts) if isinstance(part, ast.Constant) and part.value is Ellipsis]
+    at = dots[0] if dots else len(parts)
+    before, after = parts[:at], parts[at + 1 :]
+    if len(dots) > 1 or not all(isinstance(part, ast.Slice) for part in (*before, *after)):
+        return None
+    return [*before, *(ast.Slice() for _ in range(rank - len(before) - len(after))), *after]
 
 
 def _is_full(part: ast.expr) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from regauge.emit.lines import Body, Line
 
-_CALL = re.compile(r"^(?P<target>\w+) = self\.(?P<list>\w+)\[(?P<index>\d+)\]\((?P<arguments>[^()]*)\)$")
+_CALL = re.compile(r"^(?P<target>\w+) = self\.(?P<list>[\w.]+(?:\[\d+\])*)\[(?P<index>\d+)\]\((?P<arguments>[^()]*)\)$")
 
 
 def roll_loops(body: Body) -> Body:
@@ -29,13 +29,19 @@ def _loop(calls: list[Line]) -> list[Line]:
     first, second = _CALL.match(calls[0].text), _CALL.match(calls[1].text)
     if first is None or second is None:
         return calls
-    target, name = second["target"], second["list"].rstrip("s") or "layer"
+    target, name = second["target"], _singular(second["list"])
     name = name if name not in (target, second["list"]) else f"{name}_module"
     start = _first_argument(first["arguments"], second["arguments"], target)
     lines = [] if start in (None, target) else [Line(f"{target} = {start}")]
     lines.append(Line(f"for {name} in self.{second['list']}:", "", calls[0].origin))
     comment = calls[0].comment if all(line.comment == calls[0].comment for line in calls) else ""
     return [*lines, Line(f"    {target} = {name}({second['arguments']})", comment)]
+
+
+def _singular(path: str) -> str:
+    """`block` for `transformer.blocks`; a name of one letter says nothing about what it holds."""
+    name = re.sub(r"\[\d+\]", "", path).rsplit(".", 1)[-1].rstrip("s")
+    return name if len(name) > 1 else "layer"
 
 
 def _first_argument(first: str, following: str, target: str) -> str | None:

@@ -6,15 +6,17 @@ or *spliced*: its operators are written into its parent (activations, containers
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from regauge.emit.attributes import Path, attribute_paths
 from regauge.emit.dropouts import dropout_rate
 from regauge.emit.layers import Context, Layer, Layout, recognise
-from regauge.emit.names import identifier, unique
+from regauge.emit.names import unique
 from regauge.emit.scopes import Scope, connect, owns, splice
 from regauge.emit.sequential import is_chain
+from regauge.emit.statements import declared_parameters, parameter_names
 from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs
 from regauge.lower.plan import value_specs
 
@@ -24,17 +26,16 @@ _SMALL = 3  # operators of a module without weights that are written into its pa
 
 @dataclass(eq=False)
 class Member:
-    """A sub-module of an emitted class, or an element of a list of them."""
+    """A sub-module of an emitted class, directly or inside its lists and dicts (`path`: `("h", 0)` is `h[0]`)."""
 
-    attribute: str
-    index: int | None
+    path: Path
     kind: Kind
     scope: Scope
     layer: Layer | None = None
 
     @property
     def target(self) -> str:
-        return self.attribute if self.index is None else f"{self.attribute}.{self.index}"
+        return dotted(self.path)
 
 
 @dataclass(eq=False)
@@ -43,21 +44,26 @@ class Holder:
 
     Attributes:
         members: sub-modules by their path in the original.
-        weights: weights held directly, by name in the original -> attribute.
+        weights: weights held directly, by name in the original.
         dropouts: attribute by the index of the operator (in the call's items) that drops, with its rate.
         rng: attribute of the random stream that other random operators draw from, or an empty string.
     """
 
     scope: Scope
     members: dict[str, Member] = field(default_factory=dict)
-    weights: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, Path] = field(default_factory=dict)
     dropouts: dict[int, tuple[str, float]] = field(default_factory=dict)
     rng: str = ""
 
     def taken(self) -> set[str]:
         """All attributes of the module."""
-        names = {member.attribute for member in self.members.values()} | set(self.weights.values())
-        return names | {attribute for attribute, _ in self.dropouts.values()}
+        paths = [*(member.path for member in self.members.values()), *self.weights.values()]
+        return {str(path[0]) for path in paths} | {attribute for attribute, _ in self.dropouts.values()}
+
+
+def dotted(path: Path) -> str:
+    """`h.0.attn`, as weights are named."""
+    return ".".join(map(str, path))
 
 
 def joined(training: Holder, evaluation: Holder) -> Holder:
@@ -74,9 +80,16 @@ def joined(training: Holder, evaluation: Holder) -> Holder:
 
 
 class Structure:
-    """Decides for every module call what it becomes, and where each weight lives."""
+    """Decides for every module call what it becomes, and where each weight lives; `hold` then gives the names.
 
-    def __init__(self, graph: Graph, root: Scope, reserved: Iterable[str] = ()) -> None:
+    Args:
+        graph: the captured graph.
+        root: the tree of its calls.
+        literals: values of tensors that are written into the code, so that no module holds them.
+        reserved: attributes that no module may use.
+    """
+
+    def __init__(self, graph: Graph, root: Scope, literals: Collection[str] = (), reserved: Iterable[str] = ()) -> None:
         self.graph = graph
         self.root = root
         self.context = Context(
@@ -84,14 +97,22 @@ class Structure:
             value_specs(graph),
             frozen=any(finding.code == "C121" for finding in graph.findings),
         )
+        self.literals = literals
         self.reserved = set(reserved)
         self.kinds: dict[Scope, Kind] = {}
         self.layers: dict[Scope, Layer] = {}
         self.holders: dict[Scope, Holder] = {}
+        connect(root, graph, literals)
         self._classify(root)
-        connect(root, graph)
-        self._drop_unequal_calls()
-        self._hold(root)
+        connect(root, graph, literals)
+        self._splice_unequal_calls()
+        self._splice_half_opened()
+        for scope in root.scopes():
+            scope.inputs = _as_declared(scope)
+        self._held: dict[Scope, dict[str, WeightSpec]] = {}
+        self.contents: dict[str, list[str]] = {}
+        for scope in [root, *root.scopes()]:
+            self._list_contents(scope)
 
     # classification ------------------------------------------------------------------------------------------
 
@@ -126,90 +147,110 @@ class Structure:
             return False
         return is_torch or len(scope.items) <= _SMALL
 
-    def _drop_unequal_calls(self) -> None:
+    def _splice_unequal_calls(self) -> None:
         """A module that is called more than once must be one thing: calls that differ are spliced."""
+        for calls in self._calls().values():
+            if len({(self.kinds[s], len(s.items), len(s.inputs), len(s.outputs)) for s in calls}) > 1:
+                self._splice(calls)
+
+    def _splice_half_opened(self) -> None:
+        """A module that is called, and parts of it by others too, is spliced: its parts then stand side by side."""
+        while True:
+            calls = self._calls()
+            opened = {
+                path
+                for scope in [self.root, *self.root.scopes()]
+                for item in scope.items
+                if isinstance(item, Scope)
+                for path in calls
+                if path != scope.path and owns(path, item.path) and not owns(path, scope.path)
+            }
+            if not opened:
+                return
+            for path in opened:
+                self._splice(calls[path])
+
+    def _calls(self) -> dict[str, list[Scope]]:
         by_path: dict[str, list[Scope]] = {}
         for scope in self.root.scopes():
             by_path.setdefault(scope.path, []).append(scope)
-        for calls in by_path.values():
-            if len({(self.kinds[s], len(s.items), len(s.inputs), len(s.outputs)) for s in calls}) > 1:
-                for parent in [self.root, *self.root.scopes()]:
-                    for call in calls:
-                        if call in parent.items:
-                            splice(parent, call)
-        connect(self.root, self.graph)
+        return by_path
+
+    def _splice(self, calls: Iterable[Scope]) -> None:
+        for parent in [self.root, *self.root.scopes()]:
+            for call in calls:
+                if call in parent.items:
+                    splice(parent, call)
+        connect(self.root, self.graph, self.literals)
 
     # contents ------------------------------------------------------------------------------------------------
 
-    def _hold(self, scope: Scope) -> Holder:
-        if scope in self.holders:
-            return self.holders[scope]
-        holder = Holder(scope)
-        self.holders[scope] = holder
-        calls = [item for item in scope.items if isinstance(item, Scope)]
-        paths = list(dict.fromkeys(call.path for call in calls))
-        names = self._attributes(scope.path, paths)
-        for call in calls:
+    def _list_contents(self, scope: Scope) -> None:
+        """Collect the names, relative to the module, of what it holds in any of its calls."""
+        if self.kinds.get(scope) in ("layer", "sequential"):
+            return
+        names = [item.path for item in scope.items if isinstance(item, Scope)]
+        names += self._direct_weights(scope)
+        found = self.contents.setdefault(scope.path, [])
+        for name in names:
+            relative = name.removeprefix(scope.path + ".") if scope.path else name
+            if relative not in found:
+                found.append(relative)
+
+    def _holds(self, scope: Scope) -> dict[str, WeightSpec]:
+        """All weights that a call's module has, its sub-modules' included, by name."""
+        if scope not in self._held:
+            if self.kinds.get(scope) == "layer":
+                self._held[scope] = {w.name: w for w in self.graph.weights if owns(scope.path, w.name)}
+            else:
+                inner = {n: w for item in scope.items if isinstance(item, Scope) for n, w in self._holds(item).items()}
+                self._held[scope] = {**inner, **self._direct_weights(scope)}
+        return self._held[scope]
+
+    def _direct_weights(self, scope: Scope) -> dict[str, WeightSpec]:
+        """The weights that a module holds itself: what it reads of its own and none of its sub-modules has."""
+        inner = {name for item in scope.items if isinstance(item, Scope) for name in self._holds(item)}
+        found: dict[str, WeightSpec] = {}
+        for name in [name for item in scope.items for name in _item_reads(item)]:
+            spec = self.context.weights.get(name)
+            if spec is None or name in self.literals or spec.value in scope.inputs or not owns(scope.path, spec.name):
+                continue
+            if spec.name not in inner:
+                found[spec.name] = spec
+        return found
+
+    def hold(self, contents: Mapping[str, Iterable[str]] | None = None) -> None:
+        """Name everything that the modules hold.
+
+        Args:
+            contents: names relative to the module by the path of the module, where another mode of the model is to
+                have the same attributes; this structure's own `contents` when None.
+        """
+        named = {path: attribute_paths(names, self.reserved) for path, names in (contents or self.contents).items()}
+        for scope in [self.root, *self.root.scopes()]:
+            kind = self.kinds.get(scope)
+            if kind == "sequential":
+                self._hold_chain(scope)
+            elif kind != "layer":
+                self._hold(scope, named[scope.path])
+
+    def _hold(self, scope: Scope, names: Mapping[str, Path]) -> None:
+        holder = self.holders[scope] = Holder(scope)
+        prefix = f"{scope.path}." if scope.path else ""
+        for call in [item for item in scope.items if isinstance(item, Scope)]:
             if call.path not in holder.members:
-                attribute, index = names[call.path]
-                kind = self.kinds[call]
-                holder.members[call.path] = Member(attribute, index, kind, call, self.layers.get(call))
-            if self.kinds[call] == "class":
-                self._hold(call)
-            elif self.kinds[call] == "sequential":
-                self._hold_chain(call)
-        taken = {member.attribute for member in holder.members.values()} | self.reserved
-        for spec in self._direct_weights(scope, holder):
-            relative = spec.name.removeprefix(scope.path + ".") if scope.path else spec.name
-            attribute = unique(identifier(relative.replace(".", "_")), taken)
-            taken.add(attribute)
-            holder.weights[spec.name] = attribute
-        self._hold_dropouts(holder, taken)
-        return holder
+                path = names[call.path.removeprefix(prefix)]
+                holder.members[call.path] = Member(path, self.kinds[call], call, self.layers.get(call))
+        for name in self._direct_weights(scope):
+            holder.weights[name] = names[name.removeprefix(prefix)]
+        self._hold_dropouts(holder, {str(path[0]) for path in names.values()} | self.reserved)
 
     def _hold_chain(self, scope: Scope) -> None:
         """nnx.Sequential keeps its parts, functions too, in the list `layers`."""
-        holder = self.holders.setdefault(scope, Holder(scope))
+        holder = self.holders[scope] = Holder(scope)
         for position, item in enumerate(scope.items):
-            if isinstance(item, Scope) and item.path not in holder.members:
-                kind = self.kinds[item]
-                holder.members[item.path] = Member("layers", position, kind, item, self.layers.get(item))
-                if kind == "class":
-                    self._hold(item)
-                elif kind == "sequential":
-                    self._hold_chain(item)
-
-    def _attributes(self, path: str, children: list[str]) -> dict[str, tuple[str, int | None]]:
-        """Attribute (and position in a list) of every child, from its path relative to the module."""
-        relative = {c: c.removeprefix(path + ".") if path else c for c in children}
-        lists: dict[str, list[int]] = {}
-        for name in relative.values():
-            head, _, tail = name.rpartition(".")
-            if head and tail.isdigit() and "." not in head:
-                lists.setdefault(head, []).append(int(tail))
-        result: dict[str, tuple[str, int | None]] = {}
-        taken = set(self.reserved)
-        for child, name in relative.items():
-            head, _, tail = name.rpartition(".")
-            if head in lists and tail.isdigit() and sorted(lists[head]) == list(range(len(lists[head]))):
-                result[child] = (identifier(head), int(tail))
-            else:
-                attribute = name.replace(".", "_")
-                attribute = unique(identifier(f"layer{attribute}" if attribute[0].isdigit() else attribute), taken)
-                result[child] = (attribute, None)
-            taken.add(result[child][0])
-        return result
-
-    def _direct_weights(self, scope: Scope, holder: Holder) -> list[WeightSpec]:
-        read = [name for item in scope.items for name in _item_reads(item)]
-        found: dict[str, WeightSpec] = {}
-        for name in read:
-            spec = self.context.weights.get(name)
-            if spec is None or spec.value in scope.inputs or not owns(scope.path, spec.name):
-                continue
-            if not any(owns(path, spec.name) for path in holder.members):
-                found[spec.name] = spec
-        return list(found.values())
+            if isinstance(item, Scope):
+                holder.members[item.path] = Member(("layers", position), self.kinds[item], item, self.layers.get(item))
 
     def _hold_dropouts(self, holder: Holder, taken: set[str]) -> None:
         for position, item in enumerate(holder.scope.items):
@@ -229,17 +270,29 @@ class Structure:
         """Attribute path of a weight inside a module, and the layout in which it is stored there."""
         holder = self.holders[scope]
         if weight in holder.weights:
-            return [holder.weights[weight]], ()
+            return [dotted(holder.weights[weight])], ()
         for path, member in holder.members.items():
             if not owns(path, weight):
                 continue
             if member.layer is not None:
                 leaf = weight.removeprefix(path + ".")
+                if leaf not in member.layer.weights:
+                    continue
                 attribute, layout = member.layer.weights[leaf]
                 return [member.target, attribute], layout
-            inner, layout = self.locate(member.scope, weight)
+            try:
+                inner, layout = self.locate(member.scope, weight)
+            except KeyError:
+                continue
             return [member.target, *inner], layout
         raise KeyError(weight)
+
+
+def _as_declared(scope: Scope) -> list[str]:
+    """The inputs of a call in the order of the original's parameters; what is none of them comes last."""
+    declared = {name: position for position, name in enumerate(declared_parameters(scope))}
+    names = parameter_names(scope, {})
+    return sorted(scope.inputs, key=lambda value: declared.get(names.get(value, ""), len(declared)))
 
 
 def _item_reads(item: Node | Scope) -> list[str]:

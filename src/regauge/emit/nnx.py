@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from regauge.emit.layers import Layout
 from regauge.emit.lines import Line
 from regauge.emit.literals import literal
 from regauge.emit.loops import roll_loops
-from regauge.emit.members import Member, Structure, joined
+from regauge.emit.members import Member, Structure, dotted, joined
 from regauge.emit.modes import align, children, join_bodies
 from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at
@@ -131,6 +131,7 @@ def emit_module(
     """
     main = _view(graph, table, constants)
     evaluation = None if graph_eval is None else _view(align(graph, graph_eval), table, constants)
+    _name_alike([main.structure] if evaluation is None else [main.structure, evaluation.structure])
     module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
     root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)
     placed = _place_all(module)
@@ -155,8 +156,19 @@ def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray]) -
         for w in graph.weights
         if w.role == "constant" and w.value and w.name in constants and constants[w.name].size <= _SMALL_CONSTANT
     }
-    structure = Structure(graph, build_scopes(graph), reserved=dir(flax_nnx.Module))
+    structure = Structure(graph, build_scopes(graph), small, reserved=dir(flax_nnx.Module))
     return _View(graph, structure, chosen, check_specs(graph, chosen), small)
+
+
+def _name_alike(structures: Sequence[Structure]) -> None:
+    """Name the contents of all modules; a module has the same attributes in every mode."""
+    contents: dict[str, list[str]] = {}
+    for structure in structures:
+        for path, names in structure.contents.items():
+            found = contents.setdefault(path, [])
+            found += [name for name in names if name not in found]
+    for structure in structures:
+        structure.hold(contents)
 
 
 def _unused_reason(name: str, is_literal: bool) -> str:
@@ -335,20 +347,15 @@ def _place_all(module: _Module) -> tuple[Placed, ...]:
     for view in (module.main, module.evaluation):
         if view is None:
             continue
-        literals = {w.value for w in view.graph.weights if w.value in view.constants}
-        for placed in _place(view.structure, view.structure.root, "", literals):
+        for placed in _place(view.structure, view.structure.root, ""):
             if found.setdefault(placed.source, placed) != placed:
                 raise EmitError("a weight has two places in the two modes", where=placed.source)
     return tuple(found.values())
 
 
-def _place(structure: Structure, scope: Scope, prefix: str, literals: set[str]) -> list[Placed]:
+def _place(structure: Structure, scope: Scope, prefix: str) -> list[Placed]:
     holder = structure.holders[scope]
-    placed = [
-        Placed(name, prefix + attribute, ())
-        for name, attribute in holder.weights.items()
-        if not any(w.name == name and w.value in literals for w in structure.graph.weights)
-    ]
+    placed = [Placed(name, prefix + dotted(path), ()) for name, path in holder.weights.items()]
     for path, member in holder.members.items():
         target = f"{prefix}{member.target}."
         if member.layer is not None:
@@ -357,5 +364,5 @@ def _place(structure: Structure, scope: Scope, prefix: str, literals: set[str]) 
                 for leaf, (attribute, layout) in member.layer.weights.items()
             ]
         else:
-            placed += _place(structure, member.scope, target, literals)
+            placed += _place(structure, member.scope, target)
     return placed

@@ -6,7 +6,7 @@ values that enter and leave. Everything that emission prints follows this tree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Union
 
@@ -110,18 +110,20 @@ def _join_torn_calls(scope: Scope) -> None:
             _join_torn_calls(item)
 
 
-def connect(root: Scope, graph: Graph) -> None:
-    """Fill inputs and outputs of every scope, from the inside out."""
+def connect(root: Scope, graph: Graph, literals: Collection[str] = ()) -> None:
+    """Fill inputs and outputs of every scope, from the inside out; `literals` are written wherever they are read."""
     foreign = {spec.value: spec.name for spec in graph.weights if spec.value}
     wanted = {name for operand in graph.outputs for name in references(operand)}
     mutated = {value: weight for weight, value in graph.mutations}
     root.inputs = [value.name for value in graph.inputs]
     root.outputs = []
-    _connect(root, foreign, wanted, mutated)
+    _connect(root, foreign, wanted, mutated, literals)
     root.outputs = list(dict.fromkeys(name for operand in graph.outputs for name in references(operand)))
 
 
-def _connect(scope: Scope, weights: dict[str, str], used_outside: set[str], mutated: dict[str, str]) -> None:
+def _connect(
+    scope: Scope, weights: dict[str, str], used_outside: set[str], mutated: dict[str, str], literals: Collection[str]
+) -> None:
     readers: dict[str, int] = {}
     for item in scope.items:
         names = {n for node in (item.nodes() if isinstance(item, Scope) else [item]) for n in node_inputs(node)}
@@ -136,10 +138,12 @@ def _connect(scope: Scope, weights: dict[str, str], used_outside: set[str], muta
         # the new value of a buffer stays inside the module that owns the buffer
         stored_outside = {n for n in made if n in mutated and not owns(item.path, mutated[n])}
         inner_used = used_outside | read_by_others | stored_outside
-        _connect(item, weights, inner_used, mutated)
+        _connect(item, weights, inner_used, mutated, literals)
         order = [value.name for node in item.nodes() for value in node.outputs]
         item.outputs = [n for n in order if n in inner_used]
         reads = [n for node in item.nodes() for n in node_inputs(node)]
         item.inputs = [
-            n for n in dict.fromkeys(reads) if n not in made and not (n in weights and owns(item.path, weights[n]))
+            n
+            for n in dict.fromkeys(reads)
+            if n not in made and n not in literals and not (n in weights and owns(item.path, weights[n]))
         ]

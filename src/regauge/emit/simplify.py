@@ -44,6 +44,7 @@ def _is_module(node: ast.AST) -> bool:
 class _Simplifier(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
+        node.args = [part for argument in node.args for part in _unpacked(argument)]
         if not isinstance(node.func, ast.Attribute):
             return node
         node = _as_method(node)
@@ -68,9 +69,25 @@ class _Simplifier(ast.NodeTransformer):
             return node.value.value
         return node
 
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Add) and isinstance(node.left, ast.Tuple) and isinstance(node.right, ast.Tuple):
+            return ast.Tuple([*node.left.elts, *node.right.elts], ast.Load())
+        return node
+
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         self.generic_visit(node)
+        node.slice = _index(node.slice)
+        if isinstance(node.value, ast.Subscript) and _is_ellipsis(node.value.slice):  # self.table[...][rows]
+            node.value = node.value.value
         return _merge_new_axes(node)
+
+
+def _unpacked(argument: ast.expr) -> list[ast.expr]:
+    """`f(*(a, b))` as `f(a, b)`."""
+    if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Tuple):
+        return argument.value.elts
+    return [argument]
 
 
 def _as_method(node: ast.Call) -> ast.Call:
@@ -116,6 +133,28 @@ def _cancel(node: ast.Call, func: ast.Attribute) -> ast.expr:
     if func.attr == "reshape" or (func.attr == "astype" and same):
         node.func = ast.Attribute(inner.func.value, func.attr, ast.Load())
     return node
+
+
+def _is_ellipsis(index: ast.expr) -> bool:
+    return isinstance(index, ast.Constant) and index.value is Ellipsis
+
+
+def _index(index: ast.expr) -> ast.expr:
+    """`x[(slice(None), i)]` as `x[:, i]`, `x[(i,)]` as `x[i]`."""
+    if not isinstance(index, ast.Tuple):
+        return index
+    index.elts = [_slice(item) for item in index.elts]
+    return index.elts[0] if len(index.elts) == 1 and not isinstance(index.elts[0], ast.Starred) else index
+
+
+def _slice(item: ast.expr) -> ast.expr:
+    if not (isinstance(item, ast.Call) and isinstance(item.func, ast.Name) and item.func.id == "slice"):
+        return item
+    parts = [None if isinstance(a, ast.Constant) and a.value is None else a for a in item.args]
+    if item.keywords or not 1 <= len(parts) <= 3:
+        return item
+    start, stop, step = [None, *parts, None] if len(parts) == 1 else [*parts, None][:3]
+    return ast.Slice(start, stop, step)
 
 
 def _merge_new_axes(node: ast.Subscript) -> ast.Subscript:

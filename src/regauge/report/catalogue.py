@@ -30,8 +30,13 @@ PACKAGE = Path(__file__).parents[1]
 KEYWORDS = {"_": None, "N_": None, "both": None, "ngettext": (1, 2)}
 # Where these calls name a text that a person reads: positions and keywords of the arguments.
 TEXTS = {"text", "what", "why", "next", "received", "reason", "note", "details", "fix", "when", "effect"}
+TEXTS |= {"claim", "limits", "settle"}
 VARIABLES = {"why", "note", "reason", "what"}
-RECORDS = ("Finding", "Limit", "Tier", "Distance", "BuiltIn")
+RECORDS = (
+    *("Finding", "Limit", "Tier", "Distance", "BuiltIn"),
+    *("Problem", "Conflict", "Reason", "Flip", "Unknown", "Evidence"),
+    *("Group", "Entry"),
+)
 KEYED = {"Tier", "Distance"}  # what these are called is a key that the report words itself
 WIDTH = 120
 HEADER = "# {name}: every text of regauge that a person reads.\n# Licensed as regauge itself, Apache-2.0.\n#"

@@ -42,7 +42,7 @@ def render_html(document: Document, lang: str | None = None) -> str:
         overview = {key: _part("overview.html.j2", document, key) for key in LANGUAGES}
         details = {key: _part("details.html.j2", document, key) for key in LANGUAGES}
         return (
-            _environment()
+            environment()
             .get_template("page.html.j2")
             .render(
                 document=document,
@@ -52,8 +52,8 @@ def render_html(document: Document, lang: str | None = None) -> str:
                 details=details,
                 tensors=view.tensor_rows(document.check.tiers if document.check else ()),
                 listings=listings(document.sources, document.lines),
-                style=_asset("style.css"),
-                script=_asset("page.js"),
+                style=asset("style.css"),
+                script=asset("page.js"),
             )
         )
 
@@ -61,7 +61,7 @@ def render_html(document: Document, lang: str | None = None) -> str:
 def _part(template: str, document: Document, key: str) -> Markup:
     with use_language(key):
         text = (
-            _environment()
+            environment()
             .get_template(template)
             .render(
                 document=document,
@@ -132,13 +132,15 @@ def slug(variant: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", variant.lower()).strip("-")
 
 
-def _asset(name: str) -> Markup:
+def asset(name: str) -> Markup:
+    """A style sheet or script, to be set into a page as it is."""
     return Markup(resources.files("regauge.report").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates with what all pages call."""
+    made = Environment(
         loader=PackageLoader("regauge.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -162,8 +164,8 @@ def _environment() -> Environment:
         "purpose_label",
         "self_test_facts",
     )
-    environment.globals.update({name: getattr(view, name) for name in shared})
-    environment.globals.update(
+    made.globals.update({name: getattr(view, name) for name in shared})
+    made.globals.update(
         _=_,
         ngettext=ngettext,
         both=both,
@@ -184,4 +186,4 @@ def _environment() -> Environment:
         memory_entries=_memory_entries,
         translate=translate_message,
     )
-    return environment
+    return made

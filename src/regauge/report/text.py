@@ -52,12 +52,12 @@ def _ratios(document: Document, console: Console) -> None:
     steps = view.step_facts(document)
     if steps:
         heads = (_("task"), _("variant"), _("median"), _("range of launch medians"), _("launches"), _("without figure"))
-        _print(console, _table(_("Step time"), heads, steps, numeric=(2, 3, 4, 5)))
+        show(console, table_of(_("Step time"), heads, steps, numeric=(2, 3, 4, 5)))
     if document.effects:
         heads = (_("task"), _("variant"), _("time ratio"), _("95 % interval"), _("verdict"), _("blocks"))
         rows = [(row[0], row[1], row[3], row[4], row[5], row[6]) for row in view.effect_facts(document)]
         title = _("Time ratio against {reference}").format(reference=document.effects[0].reference)
-        _print(console, _table(title, heads, rows, numeric=(2, 3, 5)))
+        show(console, table_of(title, heads, rows, numeric=(2, 3, 5)))
     sentences = view.break_even_sentences(document)
     if sentences:
         console.print()
@@ -70,7 +70,7 @@ def _start_and_memory(document: Document, console: Console) -> None:
     if costs:
         heads: tuple[str, ...] = (_("task"), _("variant"), _("start"), _("to the end of the first step"))
         starts = [(word(TASKS, c.task), c.variant, word(PURPOSES, c.purpose), seconds_text(c.total)) for c in costs]
-        _print(console, _table(_("Start and compilation"), heads, starts, numeric=(3,)))
+        show(console, table_of(_("Start and compilation"), heads, starts, numeric=(3,)))
     uses = memory_uses(document.measurements, document.plan)
     if uses:
         heads = (_("task"), _("variant"), _("process"), _("above import"), _("device"))
@@ -82,7 +82,7 @@ def _start_and_memory(document: Document, console: Console) -> None:
             )
             for use in uses
         ]
-        _print(console, _table(_("Peak memory"), heads, peaks, numeric=(2, 3, 4)))
+        show(console, table_of(_("Peak memory"), heads, peaks, numeric=(2, 3, 4)))
 
 
 def _check(document: Document, console: Console) -> None:
@@ -99,7 +99,7 @@ def _check(document: Document, console: Console) -> None:
     console.print()
     console.print(Text(text.format(equal=equal, n=len(tiers))))
     heads: tuple[str, ...] = (_("question"), _("mode"), _("largest distance"), _("limit"), _("verdict"))
-    table = _table(_("Different or not checked"), heads, (), numeric=(2, 3))
+    table = table_of(_("Different or not checked"), heads, (), numeric=(2, 3))
     for tier in tiers:
         if tier.verdict == "equal":
             continue
@@ -108,7 +108,7 @@ def _check(document: Document, console: Console) -> None:
         mode = word(MODES, tier.mode)
         table.add_row(Text(question), mode, distance_text(tier.bound), distance_text(tier.limit), verdict)
     if table.row_count:
-        _print(console, table)
+        show(console, table)
     beyond = [row for row in view.tensor_rows(document.check.tiers) if not row.distance.passed]
     if not beyond:
         return
@@ -117,7 +117,7 @@ def _check(document: Document, console: Console) -> None:
         for row in beyond[:WORST_TENSORS]
     ]
     heads = (_("tensor"), _("question"), _("distance"), _("over limit"))
-    _print(console, _table(_("Tensors beyond their limit, worst first"), heads, rows, numeric=(2, 3)))
+    show(console, table_of(_("Tensors beyond their limit, worst first"), heads, rows, numeric=(2, 3)))
     left = len(beyond) - len(rows)
     if left:
         console.print(Text(ngettext("and {n} more tensor", "and {n} more tensors", left).format(n=left)))
@@ -136,15 +136,18 @@ def _findings(document: Document, console: Console) -> None:
         console.print(Text.assemble((place, "red"), "\n  ", view.failure_text(launch).replace("\n", "\n  ")))
 
 
-def _print(console: Console, table: Table) -> None:
+def show(console: Console, table: Table) -> None:
+    """Print a table, with an empty line before it."""
     console.print()
     console.print(table)
 
 
-def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int]) -> Table:
+def table_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int]) -> Table:
+    """A table without frame; columns of numbers are set to the right."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index in numeric else "left")
+        is_number = index in numeric
+        table.add_column(head, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
     for row in rows:
         # As Text, so that brackets of an interval are not read as markup.
         table.add_row(*(Text(cell) for cell in row))

@@ -1,4 +1,4 @@
-"""Control over dropout in JAX libraries during a check: off, with given masks, or observed while it draws its own."""
+"""Control over dropout in JAX during a check, of libraries and masks that a model draws itself: off, given, observed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, align, keep_mask, too_many_calls, unlike_shapes
+from regauge.run.jax_noise import shared_noise
 
 
 class DropoutLog:
@@ -41,6 +42,7 @@ class _Control:
         self.setting = setting
         self.masks = masks
         self.log = DropoutLog()
+        self.bernoulli = jax.random.bernoulli
 
     def drop(self, inputs: Any, rate: float, broadcast: Sequence[int], own: Own) -> Any:
         """`inputs` after dropout.
@@ -59,15 +61,33 @@ class _Control:
         if self.setting == "off":
             return inputs
         if self.setting == "observe":
-            factors = own(jnp.ones_like(inputs))
+            with mock.patch.object(jax.random, "bernoulli", self.bernoulli):
+                factors = own(jnp.ones_like(inputs))
             self.log.factors.append(factors)
             return inputs * factors
+        mask = self._given(tuple(shape), 1 - float(rate))
+        return jnp.where(mask, inputs / (1.0 - rate), jnp.zeros_like(inputs))
+
+    def drawn(self, key: Any, p: Any = 0.5, shape: Any = None, **options: Any) -> Any:
+        """In the place of jax.random.bernoulli: a mask that the model draws itself is dropout written by hand."""
+        if shape is None or not isinstance(p, float):
+            return self.bernoulli(key, p, shape, **options)
+        self.log.shapes.append(tuple(shape))
+        self.log.rates.append(1.0 - p)
+        if self.setting == "off":
+            return jnp.full(shape, p)  # as in torch: what is scaled by 1 / p afterwards becomes 1
+        if self.setting == "observe":
+            mask = self.bernoulli(key, p, shape, **options)
+            self.log.factors.append(mask / p)
+            return mask
+        return self._given(tuple(shape), p)
+
+    def _given(self, shape: tuple[int, ...], keep: float) -> Any:
+        """The mask of this call: the original's, or where this side is the original its own."""
         index = len(self.log.shapes) - 1
         if self.masks is None:
-            mask = jnp.asarray(keep_mask(index, DropoutCall(tuple(shape), 1 - float(rate))))
-        else:
-            mask = self._aligned(self.masks, tuple(shape), index)
-        return jnp.where(mask, inputs / (1.0 - rate), jnp.zeros_like(inputs))
+            return jnp.asarray(keep_mask(index, DropoutCall(shape, keep)))
+        return self._aligned(self.masks, shape, index)
 
     @staticmethod
     def _aligned(masks: Sequence[Any], wanted: tuple[int, ...], index: int) -> Any:
@@ -81,7 +101,9 @@ class _Control:
 
 @contextmanager
 def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[DropoutLog]:
-    """Within the block every active dropout of nnx, Linen, Equinox and Haiku behaves as the setting says.
+    """Within the block every active dropout behaves as the setting says; other draws are shared.
+
+    Of nnx, Linen, Equinox and Haiku, and masks that a model draws with jax.random.bernoulli.
 
     Args:
         setting: "off" returns the input, "masks" applies `masks` in order of the calls, "observe" lets the library
@@ -101,6 +123,9 @@ def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[
         if "haiku" in sys.modules:
             haiku = sys.modules["haiku"]
             stack.enter_context(mock.patch.object(haiku, "dropout", _haiku(control, haiku)))
+        stack.enter_context(mock.patch.object(jax.random, "bernoulli", control.drawn))
+        if setting != "observe":
+            stack.enter_context(shared_noise())
         yield control.log
 
 

@@ -267,7 +267,9 @@ class JaxEvaluator:
         return total, (outputs, new_state)
 
     def _forward(self, params: Any, state: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:
-        return named_outputs(self.program.call(params, state, self._trees(leaves)[0], "eval", jax.random.key(0))[0])
+        inputs = self._trees(leaves)[0]
+        with dropout_control("off"):
+            return named_outputs(self.program.call(params, state, inputs, "eval", jax.random.key(0))[0])
 
     def _leaves(self, name: str, noise: int | None = None) -> dict[str, jax.Array]:
         arrays = self.sets.leaves(name)

@@ -8,6 +8,7 @@ JOBS = {
     "framework": "regauge.run.frameworks:run",
     "describe": "regauge.run.jax_describe:run",
     "facts": "regauge.run.fact_checks:run",
+    "api": "regauge.run.jax_api:run",
     "emit": "regauge.run.jax_emit:run",
     "rules": "regauge.run.jax_rules:run",
     "evaluate": "regauge.run.jax_evaluate:run",

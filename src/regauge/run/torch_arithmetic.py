@@ -21,6 +21,8 @@ from regauge.run.dropout_masks import (
     unlike_shapes,
 )
 from regauge.run.evaluation import seeded
+from regauge.run.torch_exact import EXACT
+from regauge.run.torch_noise import SharedNoise
 
 _WIDER = {
     torch.float32: torch.float64,
@@ -44,6 +46,7 @@ class Widen(TorchDispatchMode):
     """Reads every low float dtype that an operator is given as float64, and every low constant as a wide one.
 
     Casts inside a model (rotary tables, softmax in float32) would otherwise round to float32 in the float64 run.
+    Operators whose own float64 kernel is not exact run as their formula (`torch_exact`).
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -57,15 +60,18 @@ class Widen(TorchDispatchMode):
                 return widen_tensor(value)
             return value
 
-        return func(*tree_map(wide, args), **tree_map(wide, kwargs or {}))
+        return EXACT.get(func, func)(*tree_map(wide, args), **tree_map(wide, kwargs or {}))
 
 
 class DropoutControl(TorchDispatchMode):
     """Replaces the random part of dropout, wherever it is: modules, functions, attention, recurrent networks.
 
+    Normal and uniform numbers that the model draws itself are those of `shared_noise`, unless "free".
+
     Attributes:
         setting: "off" keeps everything and scales by 1, "masks" takes `keep_mask`, "free" leaves torch's own numbers.
         calls: what was dropped, in order.
+        noise: counts the other draws.
         factors: what each element was multiplied by, with "free" only.
 
     Args:
@@ -80,8 +86,11 @@ class DropoutControl(TorchDispatchMode):
         self.given = given
         self.calls: list[DropoutCall] = []
         self.factors: list[torch.Tensor] = []
+        self.noise = SharedNoise()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.setting != "free" and (given := self.noise.draw(func, args, kwargs or {})) is not None:
+            return given
         if func is torch.ops.aten.bernoulli_.float:
             noise = args[0]
             keep = args[1] if len(args) > 1 else 0.5

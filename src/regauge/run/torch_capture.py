@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 import regauge
 from regauge.capture import training_mode
+from regauge.capture.in_memory import source_file
 from regauge.capture.torch_export import Captured, capture_function, capture_module
 from regauge.errors import BadCase, OutputError
 from regauge.ir.serial import graph_to_json
@@ -56,11 +57,12 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
         _write_graphs(captured, loss, out)
         seconds["write"] = time.perf_counter() - began
         findings = [*captured.graph.findings, *(loss.graph.findings if loss else ())]
-        root = _root_name(subject)
+        root, model = _root_name(subject), subject.model
         about = {
             "name": subject.name,
             "case": job["case"],
             "root": root,
+            "source": source_file(model.function if isinstance(model, FunctionModule) else model),
             "train": train,
             **skeletons,
             "has_loss": loss is not None,

@@ -7,11 +7,11 @@ None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Tas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,7 +25,8 @@ from regauge.run.dropout_masks import DropoutCall
 from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks
 from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
-from regauge.run.torch_arithmetic import controlled, perturbed, widen_module, widen_tensor
+from regauge.run.torch_arithmetic import DropoutControl, controlled, perturbed, widen_module, widen_tensor
+from regauge.run.torch_noise import SharedNoise
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
 
 
@@ -112,6 +113,7 @@ class TorchEvaluator:
         self.names = names or Names()
         self.loss = subject.loss if use_loss else None
         self._own = own
+        self._noise: SharedNoise | None = None
 
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass: ``outputs.*``, ``loss``, ``gradients.*``, ``input gradients.*``, ``state.*``.
@@ -119,13 +121,13 @@ class TorchEvaluator:
         In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state.
         """
         given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
-        control = controlled(self.widen, task["dropout"], task.get("seed", 0), given)
+        control = self._controlled(task["dropout"], task.get("seed", 0), given)
         with self._kept(), control as dropout, perturbed(self.model, task.get("noise")):
             self.model.train(task["mode"] == "train")
             noise = task.get("noise") if task.get("noisy_inputs") else None
             leaves, floats = self._leaves(task["input"], gradients=True, noise=noise)
             outputs, loss = self._evaluate(leaves)
-            calls = list(dropout.calls)
+            calls, draws = list(dropout.calls), dropout.noise.drawn
             found = self._gradients(loss, floats)
             arrays = {**self.names.outputs(named_outputs(outputs)), "loss": numpy_of(loss), **found[0]}
             arrays |= self._buffers()
@@ -138,12 +140,13 @@ class TorchEvaluator:
             "missing": found[1],
             "calls": [call.to_json() for call in calls],
             "rates": [1 - call.keep for call in calls],
+            "draws": draws,
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
 
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Central differences of the loss along random directions against the gradient."""
-        with self._kept(), controlled(self.widen, "off"):
+        with self._kept(), self._controlled("off"):
             self.model.train(task["mode"] == "train")
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             leaves, _ = self._leaves(task["input"])
@@ -172,7 +175,7 @@ class TorchEvaluator:
         if spec is None:
             raise BadCase("the case has no optimizer")
         spec = _at_rate(spec, task.get("rate_factor", 1.0))
-        with self._kept(), controlled(self.widen, "off"), perturbed(self.model, task.get("noise")):
+        with self._kept(), self._controlled("off"), perturbed(self.model, task.get("noise")):
             self.model.train()
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             optimizer = torch_optimizers.build(spec, self.model.named_parameters())
@@ -239,7 +242,7 @@ class TorchEvaluator:
 
         handles = [module.register_forward_hook(keep(path)) for path, module in self.model.named_modules() if path]
         try:
-            with self._kept(), controlled(self.widen, task["dropout"]), torch.no_grad():
+            with self._kept(), self._controlled(task["dropout"]), torch.no_grad():
                 self.model.train(task["mode"] == "train")
                 self.subject.call(self.model, self.sets.inputs(self._leaves(task["input"])[0]))
         finally:
@@ -248,6 +251,8 @@ class TorchEvaluator:
         return arrays, {"order": list(arrays)}
 
     def _evaluate(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
+        if self._noise is not None:
+            self._noise.again()  # every pass draws the same numbers: a compiled step has them fixed
         outputs = self.subject.call(self.model, self.sets.inputs(leaves))
         if self.loss is not None:
             return outputs, self.loss(outputs, self.sets.targets(leaves))
@@ -317,6 +322,20 @@ class TorchEvaluator:
         for name, parameter in trained.items():
             parameter.copy_(start[name])
         return (values[0] - values[1]) / (2 * step)
+
+    @contextmanager
+    def _controlled(
+        self,
+        dropout: Literal["off", "masks", "free"],
+        seed: int = 0,
+        given: Sequence[DropoutCall] | None = None,
+    ) -> Iterator[DropoutControl]:
+        with controlled(self.widen, dropout, seed, given) as control:
+            self._noise = control.noise
+            try:
+                yield control
+            finally:
+                self._noise = None
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

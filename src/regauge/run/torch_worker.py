@@ -8,6 +8,7 @@ JOBS = {
     "framework": "regauge.run.frameworks:run",
     "describe": "regauge.run.torch_describe:run",
     "facts": "regauge.run.fact_checks:run",
+    "api": "regauge.run.torch_api:run",
     "capture": "regauge.run.torch_capture:run",
     "evaluate": "regauge.run.torch_evaluate:run",
     "gate": "regauge.run.torch_gate:run",

@@ -31,6 +31,11 @@ class Pass:
     typical: bool
     noise: tuple[str, ...] = ()  # tasks of the original with weights one unit in the last place away
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether every position of the input holds the same numbers, so that rounding errors do not average out."""
+        return self.input == "zeros"
+
 
 def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, suffix: str = "") -> list[Tier]:
     """Tier 1, one tier for each kind that the passes hold."""
@@ -186,7 +191,7 @@ def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, 
     worst: dict[str, Distance] = {}
     for step, own, other in judged:
         typical = [e[1] for e in judged if e[0].typical] or [own]
-        for distance in _against_rounding(kind, own, other, typical):
+        for distance in _against_rounding(kind, step, own, other, typical):
             placed = replace(distance, note=_on(distance, step.input))
             worst[distance.name] = _excess(worst.get(distance.name), placed)
     failed = [distance for distance in worst.values() if not distance.passed]
@@ -210,19 +215,21 @@ def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, 
 _TOGETHER = "all together"
 
 
-def _against_rounding(kind: str, own: Error, other: Error, typical: Sequence[Error]) -> Iterable[Distance]:
+def _against_rounding(kind: str, step: Pass, own: Error, other: Error, typical: Sequence[Error]) -> Iterable[Distance]:
     def allowed(factor: float, errors: Iterable[float]) -> float:
         return factor * max(*errors, LIMITS.floor)
 
     own_together = max(own.together, *(e.together for e in typical))
-    # the loss is one number: three draws of its rounding say little, and nothing averages out
-    factor = LIMITS.alone if kind == "loss" else LIMITS.together
+    # the loss is one number, and a special input lets few elements decide (saturated units, cancellation): three draws
+    # of their rounding say little, and nothing averages out
+    factor = LIMITS.together if step.typical and kind != "loss" else LIMITS.alone
+    alone = LIMITS.coherent if kind == "state" and step.is_constant else LIMITS.alone
     limit = min(allowed(factor, [own_together]), LIMITS.cap)
     yield Distance(_TOGETHER, other.together, other.together, limit, other.together <= limit, own_together)
     for name, norm in other.norms.items():
         own_norm = max(own.norms[name], *(e.norms.get(name, 0.0) for e in typical))
         own_largest = max(own.largest[name], *(e.largest.get(name, 0.0) for e in typical))
-        limit = allowed(LIMITS.alone, [own_norm])
+        limit = allowed(alone, [own_norm])
         passed = norm <= limit
         if kind == "outputs":
             passed = passed and other.largest[name] <= allowed(LIMITS.element, [own_largest])

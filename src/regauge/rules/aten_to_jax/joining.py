@@ -22,7 +22,7 @@ def concatenate(tensors: Sequence[Array], dim: int = 0) -> Array:
     concatenate(Tensor[] tensors, int dim=0) -> Tensor
     """
     # torch ignores one-dimensional empty tensors whatever the other shapes are
-    if any(t.shape == (0,) for t in tensors) and any(t.ndim != 1 for t in tensors):
+    if any(t.ndim != 1 for t in tensors) and any(t.ndim == 1 and t.shape[0] == 0 for t in tensors):
         return jnp.concatenate([t for t in tensors if t.shape != (0,)], axis=dim)
     return jnp.concatenate(tensors, axis=dim)
 

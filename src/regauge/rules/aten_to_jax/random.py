@@ -193,7 +193,8 @@ def normal_float_float(
     rng_key: Any = None,
 ) -> Array:
     """normal.float_float(float mean, float std, SymInt[] size, *, Generator? generator=None, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor"""  # noqa: E501
-    return mean + std * jax.random.normal(rng_key, size, jnp.float32 if dtype is None else dtype)
+    noise = jax.random.normal(rng_key, size, jnp.float32 if dtype is None else dtype)
+    return noise if mean == 0 and std == 1 else mean + std * noise
 
 
 @TABLE.rule("aten.normal_functional.default")
@@ -201,7 +202,8 @@ def normal_functional(
     self: Array, mean: float = 0.0, std: float = 1.0, *, generator: Any = None, rng_key: Any = None
 ) -> Array:
     """normal_functional(Tensor self, float mean=0., float std=1., *, Generator? generator=None) -> Tensor"""
-    return mean + std * jax.random.normal(rng_key, self.shape, self.dtype)
+    noise = jax.random.normal(rng_key, self.shape, self.dtype)
+    return noise if mean == 0 and std == 1 else mean + std * noise
 
 
 @TABLE.rule("aten.uniform.default")

@@ -63,7 +63,8 @@ def index_put(self: Array, indices: Sequence[Array | None], values: Array, accum
     _unsafe_index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor
     """
     if len(indices) == 1 and indices[0] is not None and indices[0].dtype == jnp.bool_:
-        mask = jnp.reshape(indices[0], indices[0].shape + (1,) * (self.ndim - indices[0].ndim))
+        missing = self.ndim - indices[0].ndim
+        mask = jnp.reshape(indices[0], indices[0].shape + (1,) * missing) if missing else indices[0]
         return jnp.where(mask, self + values if accumulate else values, self)
     index = tuple(slice(None) if i is None else i for i in indices)
     if accumulate:

@@ -1,0 +1,224 @@
+"""How right and how fast an audit is: ``python -m benchmarks.auditing`` (``--packages DIR`` keeps the downloads).
+
+The sample stands in ``benchmarks/audit_labels.json``: uses that were drawn from packages at random, each with the class
+that the audit gave then (``said``) and the one that reading its code gave (``right``).
+
+    python -m benchmarks.auditing --draw SEED --packages DIR    # a new sample, still without labels
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from regauge.decide.audit import Audit, audit_tree
+
+LABELS = Path(__file__).parent / "audit_labels.json"
+PAGE = Path(__file__).parents[1] / "docs" / "auditing.md"
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+
+# Package, the folder that is audited, the direction.
+PACKAGES = {
+    "timm": ("timm", "jax"),
+    "stable-baselines3": ("stable_baselines3", "jax"),
+    "torchvision": ("torchvision", "jax"),
+    "transformers": ("transformers", "jax"),
+    "accelerate": ("accelerate", "jax"),
+    "brax": ("brax", "torch"),
+    "flax": ("flax", "torch"),
+    "optax": ("optax", "torch"),
+    "numpyro": ("numpyro", "torch"),
+    "distrax": ("distrax", "torch"),
+}
+PER_CLASS = {
+    "jax": {"automatic": 45, "equivalent": 40, "manual": 40, "none": 15},
+    "torch": {"equivalent": 25, "manual": 25},
+}
+HAZARDS = 40
+LINES_OF_SPEED = 300_000
+
+
+def fetch(names: list[str], versions: dict[str, str], directory: Path) -> None:
+    """Download wheels without their dependencies and unpack each into a folder of its own; nothing is installed."""
+    for name in names:
+        if (directory / name).is_dir():
+            continue
+        wanted = f"{name}=={versions[name]}" if name in versions else name
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"]
+        subprocess.run([*command, "-d", str(directory), wanted], check=True, stderr=subprocess.DEVNULL)
+        wheel = next(directory.glob(f"{name.replace('-', '_')}-*.whl"))
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(directory / name, [item for item in archive.namelist() if item.endswith(".py")])
+        (directory / name / "VERSION").write_text(wheel.name.split("-")[1])
+
+
+def reported(audit: Audit) -> dict[tuple[str, int, str], str]:
+    """(file, line, name) -> class of every use; hazards under their kind, with ``hazard`` as class."""
+    found = {
+        (file.path, line, audit.names[index].name): audit.names[index].degree
+        for file in audit.files
+        for index, lines in file.uses
+        for line in lines
+    }
+    return found | {(item.file, item.line, f"hazard: {item.kind}"): "hazard" for item in audit.hazards}
+
+
+def audits(directory: Path, versions: dict[str, str]) -> dict[str, Audit]:
+    fetch(list(PACKAGES), versions, directory)
+    return {
+        name: audit_tree(directory / name / folder, to)  # type: ignore[arg-type]
+        for name, (folder, to) in PACKAGES.items()
+    }
+
+
+def draw(seed: int, directory: Path) -> list[dict[str, Any]]:
+    """Uses at random, the same number of each class; without labels."""
+    random_ = random.Random(seed)
+    found = audits(directory, {})
+    drawn: list[dict[str, Any]] = []
+    for direction, wanted in PER_CLASS.items():
+        pool = [
+            (name, *place, degree)
+            for name, audit in found.items()
+            if audit.target == direction
+            for place, degree in sorted(reported(audit).items())
+        ]
+        for degree, count in [*wanted.items(), *([("hazard", HAZARDS)] if direction == "jax" else [])]:
+            own = [item for item in pool if item[4] == degree]
+            for package, file, line, name, said in random_.sample(own, min(count, len(own))):
+                drawn.append({"package": package, "file": file, "line": line, "use": name, "said": said})
+    return drawn
+
+
+def as_drawn() -> tuple[dict[str, tuple[int, int]], list[str], dict[str, str]]:
+    """Right and all by the class that the audit gave when the sample was drawn; what was wrong; versions."""
+    stored = json.loads(LABELS.read_text(encoding="utf-8"))
+    counts: dict[str, list[int]] = {}
+    wrong = []
+    for item in stored["uses"]:
+        count = counts.setdefault(item["said"], [0, 0])
+        count[0] += item["said"] == item["right"]
+        count[1] += 1
+        if item["said"] != item["right"]:
+            place = f"{item['package']} {item['file']}:{item['line']}"
+            wrong.append(f"`{item['use']}` in {place}: {item['said']}, right is {item['right']} ({item['reason']})")
+    return {key: (right, total) for key, (right, total) in counts.items()}, wrong, stored["packages"]
+
+
+def right_now(directory: Path) -> tuple[int, int]:
+    """How many of the labelled uses the present audit classes right; one that it no longer reports is wrong."""
+    stored = json.loads(LABELS.read_text(encoding="utf-8"))
+    found = {name: reported(audit) for name, audit in audits(directory, stored["packages"]).items()}
+    said = [found[u["package"]].get((u["file"], u["line"], u["use"]), "not a use") for u in stored["uses"]]
+    return sum(one == use["right"] for one, use in zip(said, stored["uses"], strict=True)), len(said)
+
+
+def speed(directory: Path) -> dict[str, Any]:
+    """Seconds and memory for `LINES_OF_SPEED` lines of transformers, with two processes."""
+    source = directory / "transformers" / "transformers" / "models"
+    with TemporaryDirectory() as place:
+        lines = 0
+        for folder in sorted(path for path in source.iterdir() if path.is_dir()):
+            for file in folder.glob("*.py"):
+                target = Path(place) / folder.name / file.name
+                target.parent.mkdir(exist_ok=True)
+                text = file.read_bytes()
+                target.write_bytes(text)
+                lines += text.count(b"\n")
+            if lines >= LINES_OF_SPEED:
+                break
+        began = time.perf_counter()
+        audit = audit_tree(place, "jax", workers=2)
+        seconds = time.perf_counter() - began
+    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {"lines": lines, "files": audit.totals.files, "seconds": seconds, "parent": peaks[0], "child": peaks[1]}
+
+
+def parsers(directory: Path, most: int = 20_000) -> dict[str, float]:
+    """Lines per second of the two ways to read a file: ast, and libcst with positions and qualified names."""
+    import ast
+
+    files = sorted((directory / "timm" / "timm" / "models").glob("*.py"))
+    texts, lines = [], 0
+    for file in files:
+        texts.append(file.read_bytes())
+        lines += texts[-1].count(b"\n")
+        if lines >= most:
+            break
+    began = time.perf_counter()
+    for text in texts:
+        sum(1 for _ in ast.walk(ast.parse(text)))
+    found = {"ast": lines / (time.perf_counter() - began)}
+    try:
+        from libcst import parse_module
+        from libcst.metadata import MetadataWrapper, PositionProvider, QualifiedNameProvider
+    except ImportError:
+        return found
+    began = time.perf_counter()
+    for text in texts:
+        wrapper = MetadataWrapper(parse_module(text), unsafe_skip_copy=True)
+        wrapper.resolve_many([PositionProvider, QualifiedNameProvider])
+    return found | {"libcst": lines / (time.perf_counter() - began)}
+
+
+def figures(directory: Path) -> str:
+    """The part of the page that this command writes."""
+    counts, wrong, versions = as_drawn()
+    now, all_now = right_now(directory)
+    fast, parsed = speed(directory), parsers(directory)
+    right, total = (sum(pair[index] for pair in counts.values()) for index in (0, 1))
+    rows = [f"| {name} | {r} | {t} | {100 * r / t:.1f} % |" for name, (r, t) in sorted(counts.items())]
+    text = [
+        BEGIN,
+        "",
+        "| class that the audit gives | right | in the sample | precision |",
+        "| --- | --- | --- | --- |",
+    ]
+    text += [*rows, f"| all | {right} | {total} | {100 * right / total:.1f} % |", ""]
+    text += ["Wrong when it was drawn:", "", *(f"- {line}" for line in wrong or ["none"]), ""]
+    text += [f"With what was mended since, {now} of {all_now} are right.", ""]
+    text += ["Packages: " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) + ".", ""]
+    text += [
+        f"Speed: {fast['lines']:,} lines in {fast['files']} files of transformers took {fast['seconds']:.1f} s with "
+        f"two processes; the largest of them held {max(fast['parent'], fast['child']):.0f} MiB.",
+        "",
+        "Parsers, lines per second in one process: "
+        + ", ".join(f"{name} {rate:,.0f}" for name, rate in parsed.items())
+        + ".",
+        "",
+    ]
+    return "\n".join([*text, END])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--packages", type=Path)
+    parser.add_argument("--draw", type=int, metavar="SEED")
+    arguments = parser.parse_args()
+    with TemporaryDirectory() as temporary:
+        directory = arguments.packages or Path(temporary)
+        directory.mkdir(exist_ok=True)
+        if arguments.draw is not None:
+            drawn = draw(arguments.draw, directory)
+            versions = {name: (directory / name / "VERSION").read_text() for name in PACKAGES}
+            print(json.dumps({"seed": arguments.draw, "packages": versions, "uses": drawn}, indent=1))
+            return 0
+        page = PAGE.read_text(encoding="utf-8")
+        before, after = page[: page.index(BEGIN)], page[page.index(END) + len(END) :]
+        text = figures(directory)
+        PAGE.write_text(before + text + after, encoding="utf-8")
+        print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Classes of uses: what the table says of a name, and what the place of the use makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Literal
+
+from regauge.decide.audit.modules import Modules
+from regauge.decide.audit.scan import Scan, is_test
+from regauge.decide.audit.tables.entries import Entry
+from regauge.decide.audit.tables.lookup import table_of
+from regauge.language import N_
+
+Context = Literal["model", "function", "initialisation", "script", "data", "optimizer", "gradient", "test"]
+
+# A function with uses of these is a program around models: it is not a function of tensors that could be converted.
+_PROGRAM = frozenset(
+    {"optimizer", "scheduler", "training", "data", "checkpoint", "distributed", "export", "hook", "tool"}
+)
+_TENSORS = frozenset({"operation", "loss", "model", "type"})
+_INITIALISERS = frozenset(
+    {"_init_weights", "init_weights", "reset_parameters", "_reset_parameters", "initialize_weights"}
+)
+_ENTRY_POINTS = ("forward", "__call__")
+_CONSTRUCTORS = ("__init__", "__post_init__", "setup", "build")
+
+_OUTSIDE = N_("it stands outside of models and functions of tensors, which are what regauge converts")
+_UNKNOWN = N_("regauge has no record of this name: look whether JAX has one")
+_UNKNOWN_TORCH = N_("regauge has no record of this name: look whether PyTorch has one")
+_OWN_OPTIMIZER = N_("an optimizer of one's own becomes an optax.GradientTransformation")
+
+
+@lru_cache(maxsize=50_000)
+def entry_of(name: str, framework: str) -> Entry:
+    """The entry of an API name; a name that no table has counts as manual and is marked."""
+    table = table_of(framework)
+    found = table.find(name) if table else None
+    if found is not None:
+        return found
+    return Entry("unknown", "manual", "", _UNKNOWN if framework == "pytorch" else _UNKNOWN_TORCH, recorded=False)
+
+
+def placed(entry: Entry, context: Context, name: str, registry: bool = False) -> Entry:
+    """The entry in its context: automatic is only what stands in a model or in a function of tensors.
+
+    Args:
+        registry: the use stands outside of functions in a file of models: layers there are made into models later.
+    """
+    if context == "optimizer" and name == "torch.optim.Optimizer":
+        return replace(entry, degree="manual", why=_OWN_OPTIMIZER)
+    if entry.degree != "automatic" or context in ("model", "function"):
+        return entry
+    if context != "test" and (entry.anywhere or (entry.area == "model" and context == "script" and registry)):
+        return entry
+    return replace(entry, degree="equivalent", counterpart=entry.counterpart or "jax.numpy", why=_OUTSIDE)
+
+
+class Contexts:
+    """The context of every scope of a file, and which scopes are traced when its models are."""
+
+    def __init__(self, scan: Scan, modules: Modules, framework: str) -> None:
+        self.scan = scan
+        self.framework = framework
+        self.categories = [modules.category(f"{scan.module}.{item.name}") for item in scan.classes]
+        self.traced = self._traced()
+        areas = self._areas()
+        self.contexts = [self._context(index, areas) for index in range(len(scan.scopes))]
+
+    def is_registry(self, scope: int) -> bool:
+        """Whether a scope is the top level of a file that defines models, where tables of layers stand."""
+        return self.scan.scopes[scope].name == "" and "module" in self.categories
+
+    def in_module(self, scope: int) -> bool:
+        owner = self.scan.scopes[scope].owner
+        return owner >= 0 and self.categories[owner] == "module"
+
+    def _areas(self) -> list[set[str]]:
+        found: list[set[str]] = [set() for _ in self.scan.scopes]
+        for index in range(len(self.scan.uses) // 3):
+            name, _, scope = self.scan.use(index)
+            found[scope].add(entry_of(name, self.framework).area)
+        return found
+
+    def _context(self, index: int, areas: list[set[str]]) -> Context:
+        scope = self.scan.scopes[index]
+        if is_test(self.scan.path):
+            return "test"
+        if index in self.traced:
+            return "model"
+        method = scope.name.rpartition(".")[2]
+        program = bool(areas[index] & _PROGRAM) or method == "main"
+        if scope.owner < 0:
+            return "function" if scope.name and not program and areas[index] & _TENSORS else "script"
+        category = self.categories[scope.owner]
+        if category != "module":
+            return "script" if category == "other" else category
+        if method in _INITIALISERS or method.startswith("init_"):
+            return "initialisation"
+        if method in _CONSTRUCTORS or scope.name == self.scan.classes[scope.owner].name:
+            return "model"
+        return "script" if program else "function"
+
+    def _traced(self) -> set[int]:
+        """Scopes that run when a model of this file is called: forward, and what it calls in this file."""
+        by_name: Mapping[str, int] = {scope.name: index for index, scope in enumerate(self.scan.scopes)}
+        reached: set[int] = set()
+        waiting = [
+            index
+            for index, scope in enumerate(self.scan.scopes)
+            if self.in_module(index) and scope.name.rpartition(".")[2] in _ENTRY_POINTS
+        ]
+        while waiting:
+            index = waiting.pop()
+            if index in reached:
+                continue
+            reached.add(index)
+            scope = self.scan.scopes[index]
+            prefix = f"{self.scan.classes[scope.owner].name}." if scope.owner >= 0 else ""
+            for call in scope.calls:
+                target = by_name.get(prefix + call[5:]) if call.startswith("self.") else by_name.get(call)
+                if target is not None:
+                    waiting.append(target)
+        return reached
