@@ -1,4 +1,4 @@
-"""Control over dropout in JAX during a check, of libraries and masks that a model draws itself: off, given, observed."""
+"""Control over dropout in JAX during a check: of libraries, and masks that a model draws itself."""
 
 from __future__ import annotations
 
