@@ -53,7 +53,7 @@ class Options:
     """What a person may choose about a run; None leaves a choice to the plan of `measure`.
 
     Attributes:
-        quick: about a minute of measuring with wide intervals; fewer inputs and steps in the check.
+        quick: one to two minutes of measuring with wide intervals; fewer inputs and steps in the check.
         tasks: ``infer``, ``train``; empty takes all that the case allows.
         variants: names such as ``torch eager``; empty takes the defaults.
         blocks: launches of each variant and task.

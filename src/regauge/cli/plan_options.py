@@ -10,7 +10,7 @@ from regauge.language import _
 
 
 def quick() -> Any:
-    return typer.Option("--quick", metavar="", help=_("about a minute of measuring; the intervals are wide"))
+    return typer.Option("--quick", metavar="", help=_("one to two minutes of measuring; the intervals are wide"))
 
 
 def tasks() -> Any:

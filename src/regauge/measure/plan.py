@@ -75,7 +75,7 @@ def make_plan(
         folder: the saved conversion; says whether there is a training step to measure.
         tasks: of `TASKS`; all that the case has when None.
         variants: names such as ``torch eager`` or ``jax-jit``; `DEFAULT_VARIANTS` when None.
-        quick: few blocks, both tasks in one process: about a minute, wide intervals.
+        quick: few blocks, both tasks in one process: one to two minutes, wide intervals.
         threads: the same on both sides; every CPU that this process may use when None.
         margin: a smaller relative difference is of no practical interest.
 
