@@ -53,7 +53,7 @@ def run(name: str, directory: Path, quick: bool) -> Row:
     began = time.monotonic()
     check, error = None, ""
     try:
-        check = regauge.check(NETWORKS[name], directory, quick=quick)
+        check = regauge.check(NETWORKS[name], out=directory, quick=quick)
     except RegaugeError as failure:
         error = str(failure)
     capture = directory / "work" / "capture" / "reply.json"

@@ -68,10 +68,10 @@ def assert_equal(check: Check) -> None:
 
 @pytest.mark.parametrize("name", CHECKED_QUICKLY)
 def test_a_quick_check_says_equal(name: str, tmp_path: Path) -> None:
-    assert_equal(regauge.check(NETWORKS[name], tmp_path, quick=True))
+    assert_equal(regauge.check(NETWORKS[name], out=tmp_path, quick=True))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_whole_check_says_equal(name: str, tmp_path: Path) -> None:
-    assert_equal(regauge.check(NETWORKS[name], tmp_path))
+    assert_equal(regauge.check(NETWORKS[name], out=tmp_path))
