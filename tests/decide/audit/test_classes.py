@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 from regauge.decide.audit import Audit, audit_tree
+from regauge.decide.audit.classing import entry_of
 from regauge.decide.audit.result import SCHEMA
+from regauge.decide.audit.tables.jax_groups_names import NAMES
 from regauge.errors import BadResult
 
 
@@ -40,7 +43,7 @@ def test_a_training_script_is_not(audit: Audit) -> None:
     assert found[14, "torch.optim.AdamW"] == "automatic"  # a case carries it along
     assert found[15, "torch.optim.lr_scheduler.StepLR"] == "automatic"
     assert found[16, "torch.cuda.amp.GradScaler"] == "manual"
-    assert found[18, "torch.optim.Optimizer.zero_grad"] == "manual"
+    assert found[18, "torch.optim.Optimizer.zero_grad"] == "equivalent"  # left out: gradients do not add up
     assert found[20, "torch.nn.functional.cross_entropy"] == "equivalent"
     assert found[21, "torch.Tensor.backward"] == "manual"
     assert found[24, "torch.save"] == "equivalent"
@@ -158,3 +161,92 @@ def test_json_and_back(audit: Audit) -> None:
         Audit.from_json({**audit.to_json(), "schema": SCHEMA + 1})
     with pytest.raises(BadResult, match="cannot be read"):
         Audit.from_json({"schema": SCHEMA})
+
+
+def test_what_only_generation_calls_is_no_model(tmp_path: Path) -> None:
+    text = "import torch\nfrom torch import nn\n\ndef _search(x):\n    return torch.cat([x, x])\n\n"
+    text += "def shared(x):\n    return torch.relu(x)\n\nclass Net(nn.Module):\n"
+    text += "    def forward(self, x):\n        return shared(x)\n\n"
+    text += "    def generate(self, x):\n        return _search(shared(x)).size(0)\n\n"
+    text += "    def _prepare_position_ids_for_generation(self, mask: torch.Tensor):\n        return mask.sum()\n"
+    found = of(tmp_path, text)
+    assert found[5, "torch.cat"] == "equivalent"
+    assert found[8, "torch.relu"] == "automatic"  # forward calls it too
+    assert found[18, "torch.Tensor.sum"] == "equivalent"
+    assert found[17, "torch.Tensor"] == "equivalent"
+
+
+@pytest.mark.parametrize(("base", "degree"), [("NamedTuple", "automatic"), ("Exception", "equivalent")])
+def test_a_record_of_outputs_belongs_to_the_models_of_its_file(base: str, degree: str, tmp_path: Path) -> None:
+    text = "from typing import NamedTuple\nimport torch\nfrom torch import nn\n\n"
+    text += f"class Out({base}):\n    y: torch.Tensor\n\nclass More(Out):\n    z: torch.Tensor\n\n"
+    text += "class Net(nn.Module):\n    def forward(self, x):\n        return x\n"
+    found = of(tmp_path, text)
+    assert (found[6, "torch.Tensor"], found[9, "torch.Tensor"]) == (degree, degree)
+
+
+def test_a_gradient_that_is_read_has_a_counterpart_and_one_that_is_set_has_not(tmp_path: Path) -> None:
+    text = "import torch\n\ndef clip(parameters):\n    for p in parameters:\n"
+    text += "        if p.grad is None:\n            continue\n        p.grad = torch.sign(p.detach())\n"
+    found = of(tmp_path, text)
+    assert found[5, "torch.Tensor.grad"] == "equivalent"
+    assert found[7, "torch.Tensor.grad.setter"] == "manual"
+
+
+def test_the_optimizers_of_jax_itself_are_in_torch(tmp_path: Path) -> None:
+    text = "from jax.example_libraries import optimizers, stax\na = optimizers.rmsprop_momentum(1e-3)\n"
+    text += "b = optimizers.sm3(1e-3)\nc = stax.Dense(3)\n"
+    found = of(tmp_path, text, to="torch")
+    assert found[2, "jax.example_libraries.optimizers.rmsprop_momentum"] == "equivalent"
+    assert found[3, "jax.example_libraries.optimizers.sm3"] == "manual"
+    assert found[4, "jax.example_libraries.stax.Dense"] == "manual"
+
+
+@pytest.mark.parametrize(
+    "name", ["jax.nn.log_sigmoid", "jax.numpy.uint16", "jax.lax.erf_inv", "flax.linen.celu", "flax.nnx.elu"]
+)
+def test_what_torch_has_under_another_name_is_equivalent(name: str) -> None:
+    assert entry_of(name, "jax").degree == "equivalent"
+
+
+def test_the_other_names_exist_on_both_sides() -> None:
+    import jax
+    import torch
+
+    for group in NAMES:
+        for name, other in group.names.items():
+            assert attrgetter(name.removeprefix("jax."))(jax), name
+            assert attrgetter(other.removeprefix("torch."))(torch), other
+
+
+def test_a_layer_without_a_sample_is_what_its_function_is() -> None:
+    found = {
+        name: entry_of(f"torch.nn.{name}", "pytorch") for name in ("Hardsigmoid", "CosineSimilarity", "LazyLinear")
+    }
+    assert {name: entry.degree for name, entry in found.items()} == {
+        "Hardsigmoid": "automatic",
+        "CosineSimilarity": "automatic",
+        "LazyLinear": "manual",
+    }
+    assert found["Hardsigmoid"].counterpart == "jax.nn.hard_sigmoid"
+
+
+def test_the_functions_of_an_optimizer_are_no_functions_of_tensors(tmp_path: Path) -> None:
+    text = "import torch\n\nclass Own(torch.optim.Optimizer):\n    def step(self):\n        update([])\n\n"
+    text += "def update(grads):\n    return torch.stack(grads)\n"
+    assert of(tmp_path, text)[8, "torch.stack"] == "equivalent"
+
+
+def test_the_fans_of_a_weight_are_no_api_of_jax() -> None:
+    assert entry_of("torch.nn.init._calculate_fan_in_and_fan_out", "pytorch").degree == "manual"
+    assert entry_of("torch.nn.init.kaiming_uniform_", "pytorch").degree == "equivalent"
+
+
+def test_flax_lifts_what_has_variables() -> None:
+    assert entry_of("flax.nnx.cond", "jax").degree == "equivalent"
+    assert entry_of("flax.linen.scan", "jax").degree == "manual"
+
+
+def test_memory_formats_are_left_out_and_backends_of_vendors_have_no_counterpart() -> None:
+    assert entry_of("torch.legacy_contiguous_format", "pytorch").degree == "equivalent"
+    assert entry_of("torch.supa.get_device_name", "pytorch").degree == "none"

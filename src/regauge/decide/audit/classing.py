@@ -25,6 +25,9 @@ _INITIALISERS = frozenset(
 )
 _ENTRY_POINTS = ("forward", "__call__")
 _CONSTRUCTORS = ("__init__", "__post_init__", "setup", "build")
+# The loop that generates, and what the generation mixin of transformers lets a model override: no case converts these.
+_GENERATION = frozenset({"generate", "_sample", "_beam_search", "_expand_multimodal_outputs", "_reorder_cache"})
+_FOR_GENERATION = "_for_generation"
 
 _OUTSIDE = N_("it stands outside of models and functions of tensors, which are what regauge converts")
 _UNKNOWN = N_("regauge has no record of this name: look whether JAX has one")
@@ -64,7 +67,9 @@ class Contexts:
         self.scan = scan
         self.framework = framework
         self.categories = [modules.category(f"{scan.module}.{item.name}") for item in scan.classes]
-        self.traced = self._traced()
+        self.traced = self._reached(self._forwards())
+        self.generating = self._reached(self._generators()) - self.traced
+        self.records = [modules.is_record(f"{scan.module}.{item.name}") for item in scan.classes]
         areas = self._areas()
         self.contexts = [self._context(index, areas) for index in range(len(scan.scopes))]
 
@@ -89,28 +94,46 @@ class Contexts:
             return "test"
         if index in self.traced:
             return "model"
+        if index in self.generating:
+            return "script"
         method = scope.name.rpartition(".")[2]
         program = bool(areas[index] & _PROGRAM) or method == "main"
         if scope.owner < 0:
+            program = program or "optimizer" in self.categories  # what its step calls changes lists of tensors in place
             return "function" if scope.name and not program and areas[index] & _TENSORS else "script"
         category = self.categories[scope.owner]
+        own = scope.name == self.scan.classes[scope.owner].name
+        if own and self.records[scope.owner] and "module" in self.categories:
+            return "model"  # what a model of this file returns, wherever it is made
         if category != "module":
             return "script" if category == "other" else category
         if method in _INITIALISERS or method.startswith("init_"):
             return "initialisation"
-        if method in _CONSTRUCTORS or scope.name == self.scan.classes[scope.owner].name:
+        if method in _CONSTRUCTORS or own:
             return "model"
         return "script" if program else "function"
 
-    def _traced(self) -> set[int]:
-        """Scopes that run when a model of this file is called: forward, and what it calls in this file."""
-        by_name: Mapping[str, int] = {scope.name: index for index, scope in enumerate(self.scan.scopes)}
-        reached: set[int] = set()
-        waiting = [
+    def _forwards(self) -> list[int]:
+        """Scopes where a model of this file is called."""
+        return [
             index
             for index, scope in enumerate(self.scan.scopes)
             if self.in_module(index) and scope.name.rpartition(".")[2] in _ENTRY_POINTS
         ]
+
+    def _generators(self) -> list[int]:
+        """Methods of models that run a generation loop or prepare it."""
+        found = []
+        for index, scope in enumerate(self.scan.scopes):
+            method = scope.name.rpartition(".")[2]
+            if self.in_module(index) and (method in _GENERATION or method.endswith(_FOR_GENERATION)):
+                found.append(index)
+        return found
+
+    def _reached(self, waiting: list[int]) -> set[int]:
+        """These scopes and what they call in this file."""
+        by_name: Mapping[str, int] = {scope.name: index for index, scope in enumerate(self.scan.scopes)}
+        reached: set[int] = set()
         while waiting:
             index = waiting.pop()
             if index in reached:

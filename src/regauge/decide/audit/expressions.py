@@ -79,7 +79,8 @@ class Expressions:
             self.recorder.hazard("data", node, self.index)
             return TENSOR
         if node.attr == "grad" and self._may_hold(node.value, base):
-            self._use("torch.Tensor.grad", node)
+            stored = not isinstance(node.ctx, ast.Load)
+            self._use("torch.Tensor.grad.setter" if stored else "torch.Tensor.grad", node)
             return TENSOR
         if base >= MAYBE:
             if node.attr in kinds.PLAIN_PROPERTIES:

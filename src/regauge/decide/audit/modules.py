@@ -18,6 +18,8 @@ _DEPTH = 24  # of a chain of bases or re-exports; a longer one is a circle
 # Classes of libraries that are modules of torch, by their names.
 _LIBRARY_MODULE = re.compile(r"(Module|Model|Net|Layer|Block|Head|Norm\w*|Conv\w*|Attention|Linear|Extractor|Encoder)$")
 
+_RECORDS = ("ModelOutput", "NamedTuple")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -145,6 +147,15 @@ class Modules:
                 self._categories[name] = found
                 break
         return self._categories[name]
+
+    def is_record(self, name: str, depth: int = _DEPTH) -> bool:
+        """Whether a class of the tree only names what a model returns: a NamedTuple, or an output of transformers."""
+        if depth == 0 or name not in self.classes:
+            return False
+        return any(
+            base.rpartition(".")[2] in _RECORDS or self.is_record(self.class_of(base), depth - 1)
+            for base in self.classes[name][1].bases
+        )
 
 
 def outer_category(base: str) -> Category:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 from regauge.decide.audit.tables.entries import Entry, Group, Table, table
 from regauge.decide.audit.tables.jax_groups import PROGRAMS
 from regauge.decide.audit.tables.jax_groups_models import MODELS
+from regauge.decide.audit.tables.jax_groups_names import NAMES
 from regauge.decide.audit.tables.torch_groups import DEVICES, MODULES, STRUCTURE
 from regauge.decide.audit.tables.torch_groups_training import DATA, DEPLOYMENT, TRAINING
 
-JAX_GROUPS = (*PROGRAMS, *MODELS)
+JAX_GROUPS = (*PROGRAMS, *NAMES, *MODELS)
 TORCH_GROUPS = (*STRUCTURE, *MODULES, *DEVICES, *TRAINING, *DATA, *DEPLOYMENT)
 
 # Frameworks by the modules that a program imports.
@@ -50,6 +52,8 @@ _DTYPES = {
     "cdouble": "jnp.complex128",
     "float8_e5m2": "jnp.float8_e5m2",
 }
+# What NNX has of jax and jax.lax with the same meaning.
+_CONTROL = ("cond", "fori_loop", "jvp", "scan", "switch", "vjp", "while_loop")
 _LOSSES = ("loss", "cross_entropy", "kl_div")
 
 
@@ -64,6 +68,7 @@ def torch_table() -> Table:
     """PyTorch: the generated entries of operators and layers, then the groups by hand."""
     generated = data("api_torch.json")
     entries = {name: _operator(name, found) for name, found in generated["names"].items()}
+    entries |= _twins(entries, generated["public"])
     carried = "a case carries it along: regauge writes it as optax"
     for name in generated["optimizers"]:
         entries[name] = Entry("optimizer", "automatic", f"optax.{name.rpartition('.')[2].lower()}", carried, True)
@@ -74,6 +79,25 @@ def torch_table() -> Table:
         entries[f"torch.{name}"] = Entry("type", "automatic", other, types)
     automatic = {name for name, entry in entries.items() if entry.degree == "automatic"}
     return table(_but(TORCH_GROUPS, automatic), entries, ROOTS["pytorch"])
+
+
+def _twins(entries: Mapping[str, Entry], public: Iterable[str]) -> dict[str, Entry]:
+    """Layers that torch has no sample of, by the function that they call: Hardsigmoid is functional.hardsigmoid.
+
+    Only functions that convert: a layer of these holds no parameters.
+    """
+    prefix = "torch.nn.functional."
+    functions = {
+        name.removeprefix(prefix).replace("_", ""): replace(entry, area="loss" if entry.area == "loss" else "model")
+        for name, entry in entries.items()
+        if name.startswith(prefix) and entry.degree == "automatic" and not name.endswith("_")
+    }
+    layers = (name for name in public if name.startswith("torch.nn.") and name.count(".") == 2 and _is_class(name))
+    return {
+        name: functions[name.rpartition(".")[2].lower()]
+        for name in layers
+        if name not in entries and name.rpartition(".")[2].lower() in functions
+    }
 
 
 def _but(groups: tuple[Group, ...], names: set[str]) -> list[Group]:
@@ -108,7 +132,23 @@ def jax_table() -> Table:
     entries = {
         name: Entry("operation", "equivalent", other, same) for name, other in data("api_jax.json")["pairs"].items()
     }
-    return table(JAX_GROUPS, entries, ROOTS["jax"])
+    return table(JAX_GROUPS, entries | _handed_on(entries), ROOTS["jax"])
+
+
+def _handed_on(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """What Flax hands on from JAX: its activations, and NNX's control flow and derivatives, under their own names."""
+    known = dict(entries)
+    for group in JAX_GROUPS:
+        known |= group.entries()
+    homes = {"flax.linen": ("jax.nn",), "flax.nnx": ("jax.nn", "jax.lax", "jax")}
+    found = {}
+    for flax, sources in homes.items():
+        for name in data("api_jax.json")["public"][flax]:
+            for source in sources if name in _CONTROL else sources[:1]:
+                entry = known.get(f"{source}.{name}")
+                if entry is not None and entry.degree == "equivalent":
+                    found[f"{flax}.{name}"] = entry
+    return found
 
 
 def table_of(framework: str) -> Table | None:

@@ -166,6 +166,12 @@ MODULES = (
         },
     ),
     Group(
+        "initialisation",
+        "manual",
+        N_("an internal function, which JAX does not show: compute it from the shape of the weight"),
+        {"torch.nn.init._calculate_fan_in_and_fan_out": "", "torch.nn.init._calculate_correct_fan": ""},
+    ),
+    Group(
         "hook",
         "manual",
         "JAX has no hooks: what a hook reads is returned by the module, or sown into nnx.Intermediate",
@@ -245,7 +251,10 @@ DEVICES = (
         "device",
         "none",
         "JAX has no backend for this device",
-        {f"torch.{name}.*": "" for name in ("npu", "hpu", "mlu", "musa", "sdaa", "mtia", "neuron", "privateuseone")},
+        {
+            f"torch.{name}.*": ""
+            for name in ("npu", "hpu", "mlu", "musa", "sdaa", "mtia", "neuron", "supa", "privateuseone")
+        },
     ),
     Group(
         "transformation",
@@ -261,6 +270,7 @@ DEVICES = (
             "torch.channels_last": LEAVE_OUT,
             "torch.channels_last_3d": LEAVE_OUT,
             "torch.contiguous_format": LEAVE_OUT,
+            "torch.legacy_contiguous_format": LEAVE_OUT,
             "torch.preserve_format": LEAVE_OUT,
             "torch.memory_format": LEAVE_OUT,
             "torch.strided": LEAVE_OUT,
