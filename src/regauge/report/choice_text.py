@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from regauge.decide.recommendation import Reason, Recommendation
 from regauge.language import _, ngettext
 from regauge.report import choice_view as view
-from regauge.report.text import STYLES
+from regauge.report.text import STYLES, show, table_of
 
 # What the terminal shows of long lists; the page and the JSON hold all of them.
 SHOWN_FLIPS = 6
@@ -27,10 +26,10 @@ def render_choice_text(found: Recommendation, console: Console) -> None:
     for sentence in view.scope(found):
         console.print(Text(f"  · {sentence}", style="dim"))
     heads = (_("candidate"), _("ranks first"), _("mean value"), _("confidence factor"), _("not shown to meet"))
-    _print(console, _table(_("Acceptability"), heads, view.ranking_rows(found), (1, 2, 3)))
+    show(console, table_of(_("Acceptability"), heads, view.ranking_rows(found), (1, 2, 3)))
     if found.eliminated:
         removed = [(view.name_of(row.candidate), row.need, row.fact, row.source) for row in found.eliminated]
-        _print(console, _table(_("Eliminated by facts"), (_("candidate"), _("need"), _("fact"), _("source")), removed))
+        show(console, table_of(_("Eliminated by facts"), (_("candidate"), _("need"), _("fact"), _("source")), removed))
     name = view.name_of(found.front[0])
     _reasons(console, _("For {name}").format(name=name), found.reasons, "green", "+")
     _reasons(console, _("Against {name}").format(name=name), found.against, "red", "-")
@@ -39,7 +38,7 @@ def render_choice_text(found: Recommendation, console: Console) -> None:
     if found.stack is not None:
         stack = [row[:4] for row in view.library_rows(found.stack, first=True)]
         names = (_("part"), _("library"), _("version"), _("address"))
-        _print(console, _table(_("The stack that goes with it"), names, stack))
+        show(console, table_of(_("The stack that goes with it"), names, stack))
 
 
 def _reasons(console: Console, title: str, reasons: Sequence[Reason], style: str, mark: str) -> None:
@@ -57,7 +56,7 @@ def _flips(console: Console, found: Recommendation) -> None:
         return
     heads = (_("kind"), _("change"), _("size"), _("answer"))
     rows = view.flip_rows(found.flips_if[:SHOWN_FLIPS])
-    _print(console, _table(_("What would change the answer"), heads, rows, (2,)))
+    show(console, table_of(_("What would change the answer"), heads, rows, (2,)))
     _more(console, len(found.flips_if) - len(rows))
 
 
@@ -75,17 +74,3 @@ def _unknowns(console: Console, found: Recommendation) -> None:
 def _more(console: Console, count: int) -> None:
     if count > 0:
         console.print(Text("  " + ngettext("and {n} more", "and {n} more", count).format(n=count), "dim"))
-
-
-def _print(console: Console, table: Table) -> None:
-    console.print()
-    console.print(table)
-
-
-def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = ()) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
-    for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index in numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table

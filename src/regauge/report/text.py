@@ -142,7 +142,7 @@ def show(console: Console, table: Table) -> None:
     console.print(table)
 
 
-def table_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int]) -> Table:
+def table_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = ()) -> Table:
     """A table without frame; columns of numbers are set to the right."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for index, head in enumerate(heads):
