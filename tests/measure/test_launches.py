@@ -163,4 +163,5 @@ def test_every_variant_of_a_quick_plan_runs(conversion: Path, tmp_path: Path) ->
     assert {(m.variant, m.task) for m in found} == {(v, t) for v in VARIANTS for t in plan.tasks}
     compiled = [m for m in found if m.variant == "torch compile" and m.task == "train"]
     assert all(m.environment["compiled_graphs"] > 0 for m in compiled)
-    assert all(m.environment.get("compiled_while_timed", 0) == 0 for m in found)
+    while_timed = {m.variant for m in found if m.environment.get("compiled_while_timed")}
+    assert while_timed <= {"jax op-by-op"}  # its control flow compiles at every step, and the report says so

@@ -67,8 +67,25 @@ def test_a_warm_start_follows_its_cold_one(tmp_path: Path) -> None:
 def test_a_quick_plan_has_fewer_processes_and_every_figure(tmp_path: Path) -> None:
     quick, full = (make_plan("case", folder(tmp_path), quick=q, threads=1) for q in (True, False))
     assert len(schedule(quick)) < len(schedule(full)) / 4
-    purposes = {p for item in schedule(quick) for p in item.purposes}
-    assert purposes == {"compile-cold", "compile-warm", "time", "memory"}
+    assert len(schedule(quick)) == 3 * quick.blocks
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4])
+@pytest.mark.parametrize("tasks", [("train", "infer"), ("infer",)])
+def test_a_quick_plan_makes_every_purpose_of_every_task(tmp_path: Path, blocks: int, tasks: tuple[str, ...]) -> None:
+    launches = schedule(make_plan("case", folder(tmp_path), quick=True, blocks=blocks, tasks=tasks, threads=1))
+    made = Counter((t, item.variant.name, p) for item in launches for t in item.tasks for p in item.purposes_of(t))
+    for variant in ("torch eager", "torch compile", "jax jit"):
+        for task in tasks:
+            assert made[task, variant, "time"] == blocks
+            assert made[task, variant, "memory"] == made[task, variant, "compile-cold"] == 1
+            assert made[task, variant, "compile-warm"] == (blocks > 1)
+
+
+def test_memory_is_weighed_of_the_first_task_of_a_process(tmp_path: Path) -> None:
+    for item in schedule(make_plan("case", folder(tmp_path), quick=True, threads=1)):
+        assert "memory" not in item.purposes_of(item.tasks[1])
+        assert "memory" not in item.purposes or item.block > 0
 
 
 def test_the_key_changes_with_plan_conversion_case_and_machine(tmp_path: Path) -> None:

@@ -103,13 +103,13 @@ def make_launch(run: Run, item: Launch) -> list[Measurement]:
     return [
         _measurement(run, item, task, purpose, found, surroundings, seconds=seconds, started=started)
         for task, found in tasks.items()
-        for purpose in item.purposes
+        for purpose in item.purposes_of(task)
     ]
 
 
 def skip_launch(run: Run, item: Launch, task: str, error: Mapping[str, Any]) -> list[Measurement]:
     """The measurements of a task that is not launched, with the reason."""
-    return [_measurement(run, item, task, p, {"error": error}, {}, status="skipped") for p in item.purposes]
+    return [_measurement(run, item, task, p, {"error": error}, {}, status="skipped") for p in item.purposes_of(task)]
 
 
 def _measurement(

@@ -46,6 +46,10 @@ class Launch:
     block: int
     position: int
 
+    def purposes_of(self, task: str) -> tuple[str, ...]:
+        """What the launch is made for in `task`; only its first task weighs memory, later ones find leftovers."""
+        return tuple(p for p in self.purposes if p != "memory" or task == self.tasks[0])
+
     @property
     def label(self) -> str:
         """What a progress bar shows, in the current language."""
@@ -134,37 +138,49 @@ def schedule(plan: MeasurementPlan) -> tuple[Launch, ...]:
 
     A full plan starts every variant cold and warm, each in processes of their own (the warm one also weighs memory),
     then times blocks task by task. A quick plan saves processes: its tasks share one, the first two blocks serve as
-    the cold and the warm start, and one launch of each weighs memory.
+    the cold and the warm start, and the warm blocks weigh the memory of the task that each begins with.
     """
     if plan.quick:
-        return (*_blocks(plan, (plan.tasks,)), *_starts(plan, (("memory",),)))
-    starts = _starts(plan, (("compile-cold",), ("compile-warm", "memory")))
-    return (*starts, *_blocks(plan, tuple((task,) for task in plan.tasks)))
+        unweighed = plan.tasks[max(0, plan.blocks - 1) :]
+        return (*_quick_blocks(plan), *_starts(plan, unweighed, (("memory",),)))
+    starts = _starts(plan, plan.tasks, (("compile-cold",), ("compile-warm", "memory")))
+    return (*starts, *_blocks(plan))
 
 
-def _starts(plan: MeasurementPlan, purposes: Sequence[tuple[str, ...]]) -> list[Launch]:
+def _starts(plan: MeasurementPlan, tasks: Sequence[str], purposes: Sequence[tuple[str, ...]]) -> list[Launch]:
     source = random.Random(plan.seed + 1)
     launches = []
     for repeat in range(plan.starts):
-        pairs = [(task, variant) for task in plan.tasks for variant in plan.variants]
+        pairs = [(task, variant) for task in tasks for variant in plan.variants]
         source.shuffle(pairs)
         for position, (task, variant) in enumerate(pairs):
             launches += [Launch(variant, (task,), purpose, repeat, position) for purpose in purposes]
     return launches
 
 
-def _blocks(plan: MeasurementPlan, groups: tuple[tuple[str, ...], ...]) -> list[Launch]:
-    orders = [balanced_orders(plan.variants, plan.blocks, plan.seed + 2 + i) for i in range(len(groups))]
+def _blocks(plan: MeasurementPlan) -> list[Launch]:
+    orders = {task: balanced_orders(plan.variants, plan.blocks, plan.seed + 2 + i) for i, task in enumerate(plan.tasks)}
     source = random.Random(plan.seed)
-    first = {0: ("compile-cold",), 1: ("compile-warm",)} if plan.quick else {}
+    return [
+        Launch(variant, (task,), ("time",), block, position)
+        for block in range(plan.blocks)
+        for task in source.sample(plan.tasks, len(plan.tasks))
+        for position, variant in enumerate(orders[task][block])
+    ]
+
+
+def _quick_blocks(plan: MeasurementPlan) -> list[Launch]:
     launches = []
-    for block in range(plan.blocks):
-        for group in source.sample(range(len(groups)), len(groups)):
-            purposes = (*first.get(block, ()), "time")
-            launches += [
-                Launch(variant, groups[group], purposes, block, position)
-                for position, variant in enumerate(orders[group][block])
-            ]
+    for block, order in enumerate(balanced_orders(plan.variants, plan.blocks, plan.seed + 2)):
+        warm = max(0, block - 1)  # the second block is the first of warm starts
+        first = warm % len(plan.tasks)
+        purposes = ["compile-cold"] if block == 0 else ["compile-warm"] if block == 1 else []
+        if block and warm < len(plan.tasks):
+            purposes.append("memory")
+        tasks = plan.tasks[first:] + plan.tasks[:first]
+        launches += [
+            Launch(variant, tasks, (*purposes, "time"), block, position) for position, variant in enumerate(order)
+        ]
     return launches
 
 

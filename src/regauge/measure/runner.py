@@ -102,7 +102,9 @@ def missing(run: str, launches: Sequence[Launch], stored: Sequence[Measurement])
     done = {(m.task, m.variant, m.purpose, m.block) for m in stored if m.run == run and _is_final(m)}
 
     def is_done(item: Launch) -> bool:
-        return all((task, item.variant.name, p, item.block) in done for task in item.tasks for p in item.purposes)
+        return all(
+            (task, item.variant.name, p, item.block) in done for task in item.tasks for p in item.purposes_of(task)
+        )
 
     def paired_block(item: Launch) -> tuple[Any, ...]:
         return (item.tasks, item.block) if "time" in item.purposes else (item,)
