@@ -23,23 +23,31 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from regauge.decide.audit import Audit, audit_tree
+from regauge.decide.audit.arguments import plain
+from regauge.decide.audit.recorder import canonical
 
 LABELS = Path(__file__).parent / "audit_labels.json"
 PAGE = Path(__file__).parents[1] / "docs" / "auditing.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
-# Package, the folder that is audited, the direction.
+# Package, the folder that is audited, the direction, the first round that drew from it.
 PACKAGES = {
-    "timm": ("timm", "jax"),
-    "stable-baselines3": ("stable_baselines3", "jax"),
-    "torchvision": ("torchvision", "jax"),
-    "transformers": ("transformers", "jax"),
-    "accelerate": ("accelerate", "jax"),
-    "brax": ("brax", "torch"),
-    "flax": ("flax", "torch"),
-    "optax": ("optax", "torch"),
-    "numpyro": ("numpyro", "torch"),
-    "distrax": ("distrax", "torch"),
+    "timm": ("timm", "jax", 1),
+    "stable-baselines3": ("stable_baselines3", "jax", 1),
+    "torchvision": ("torchvision", "jax", 1),
+    "transformers": ("transformers", "jax", 1),
+    "accelerate": ("accelerate", "jax", 1),
+    "brax": ("brax", "torch", 1),
+    "flax": ("flax", "torch", 1),
+    "optax": ("optax", "torch", 1),
+    "numpyro": ("numpyro", "torch", 1),
+    "distrax": ("distrax", "torch", 1),
+    "gpytorch": ("gpytorch", "jax", 6),
+    "kornia": ("kornia", "jax", 6),
+    "pyro-ppl": ("pyro", "jax", 6),
+    "torchmetrics": ("torchmetrics", "jax", 6),
+    "equinox": ("equinox", "torch", 6),
+    "dm-haiku": ("haiku", "torch", 6),
 }
 # Uses of each class in a round, by direction; later rounds are as the second unless they stand here.
 PER_CLASS: dict[int, dict[str, dict[str, int]]] = {
@@ -54,6 +62,10 @@ PER_CLASS: dict[int, dict[str, dict[str, int]]] = {
     3: {"jax": {"automatic": 60, "manual": 36}, "torch": {"manual": 24}},
     4: {"jax": {"manual": 36}, "torch": {"manual": 24}},
     5: {"jax": {"manual": 36}, "torch": {"manual": 24}},
+    6: {
+        "jax": {"automatic": 60, "equivalent": 45, "manual": 45, "hazard": 20},
+        "torch": {"equivalent": 35, "manual": 40},
+    },
 }
 # What a round was held out from, and what was mended on it.
 HELD_OUT = {
@@ -84,9 +96,12 @@ def fetch(names: list[str], versions: dict[str, str], directory: Path) -> None:
 
 
 def reported(audit: Audit) -> dict[tuple[str, int, str], str]:
-    """(file, line, name) -> class of every use; hazards under their kind, with ``hazard`` as class."""
+    """(file, line, name) -> class of every use; hazards under their kind, with ``hazard`` as class.
+
+    A name stands without the argument that decides its class, as in the rounds from before there was one.
+    """
     found = {
-        (file.path, line, audit.names[index].name): audit.names[index].degree
+        (file.path, line, plain(audit.names[index].name)): audit.names[index].degree
         for file in audit.files
         for index, lines in file.uses
         for line in lines
@@ -94,11 +109,13 @@ def reported(audit: Audit) -> dict[tuple[str, int, str], str]:
     return found | {(item.file, item.line, f"hazard: {item.kind}"): "hazard" for item in audit.hazards}
 
 
-def audits(directory: Path, versions: dict[str, str]) -> dict[str, Audit]:
-    fetch(list(PACKAGES), versions, directory)
+def audits(directory: Path, versions: dict[str, str], round_: int) -> dict[str, Audit]:
+    """The audits of the packages that a round draws from."""
+    fetch([name for name, (_, _, first) in PACKAGES.items() if first <= round_], versions, directory)
     return {
         name: audit_tree(directory / name / folder, to)  # type: ignore[arg-type]
-        for name, (folder, to) in PACKAGES.items()
+        for name, (folder, to, first) in PACKAGES.items()
+        if first <= round_
     }
 
 
@@ -110,7 +127,7 @@ def draw(seed: int, round_: int, directory: Path) -> list[dict[str, Any]]:
     random_ = random.Random(seed)
     stored = json.loads(LABELS.read_text(encoding="utf-8"))
     earlier = {(u["package"], u["file"], u["line"], u["use"]) for u in stored["uses"] if u["round"] < round_}
-    found = audits(directory, stored["packages"] if round_ > 1 else {})
+    found = audits(directory, stored["packages"] if round_ > 1 else {}, round_)
     drawn: list[dict[str, Any]] = []
     for direction, wanted in PER_CLASS.get(round_, PER_CLASS[2]).items():
         pool = [
@@ -159,14 +176,14 @@ def shares(uses: list[dict[str, Any]]) -> list[str]:
 
 def right_now(uses: list[dict[str, Any]], found: dict[str, dict[tuple[str, int, str], str]]) -> int:
     """How many labelled uses the present audit classes right; one that it no longer reports is wrong."""
-    said = [found[u["package"]].get((u["file"], u["line"], u["use"]), "not a use") for u in uses]
+    said = [found[u["package"]].get((u["file"], u["line"], canonical(u["use"])), "not a use") for u in uses]
     return sum(one == use["right"] for one, use in zip(said, uses, strict=True))
 
 
 def rounds(directory: Path) -> list[str]:
     """Every round apart."""
     stored = json.loads(LABELS.read_text(encoding="utf-8"))
-    found = {name: reported(audit) for name, audit in audits(directory, stored["packages"]).items()}
+    found = {name: reported(audit) for name, audit in audits(directory, stored["packages"], max(HELD_OUT)).items()}
     text = []
     for item in stored["rounds"]:
         uses = [use for use in stored["uses"] if use["round"] == item["round"]]
@@ -251,7 +268,9 @@ def main() -> int:
         directory.mkdir(exist_ok=True)
         if arguments.draw is not None:
             drawn = draw(arguments.draw, arguments.round, directory)
-            versions = {name: (directory / name / "VERSION").read_text() for name in PACKAGES}
+            versions = {
+                name: (directory / name / "VERSION").read_text() for name in PACKAGES if (directory / name).is_dir()
+            }
             print(
                 json.dumps(
                     {

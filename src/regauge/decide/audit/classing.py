@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
+from regauge.decide.audit.arguments import plain
 from regauge.decide.audit.modules import Modules
 from regauge.decide.audit.scan import Scan, is_test
 from regauge.decide.audit.tables.entries import Entry
@@ -53,6 +54,8 @@ def placed(entry: Entry, context: Context, name: str, registry: bool = False) ->
     """
     if context == "optimizer" and name == "torch.optim.Optimizer":
         return replace(entry, degree="manual", why=_OWN_OPTIMIZER)
+    if context == "model" and entry.area == "distributed" and name != plain(name):
+        return entry_of(plain(name), "pytorch")  # what the host calls has no place in a compiled model
     if entry.degree != "automatic" or context in ("model", "function"):
         return entry
     if context != "test" and (entry.anywhere or (entry.area == "model" and context == "script" and registry)):

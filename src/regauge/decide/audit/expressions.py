@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from regauge.decide.audit import kinds
+from regauge.decide.audit.arguments import with_argument
 from regauge.decide.audit.kinds import MASK, MAYBE, PLAIN, TENSOR, UNKNOWN, is_tensor
 from regauge.decide.audit.names import bound_names, dotted
 from regauge.decide.audit.recorder import ClassFacts, Recorder
@@ -224,7 +225,7 @@ class Expressions:
     def _Call(self, node: ast.Call) -> int:
         path = self.file.path(node.func, self.hidden)
         if path:
-            self._use(path, node.func)
+            self._use(with_argument(path, node), node.func)
             return self._api_call(path, node)
         if isinstance(node.func, ast.Attribute):
             return self._method(node, node.func)

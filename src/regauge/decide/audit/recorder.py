@@ -20,6 +20,8 @@ _MODULES = words(
 )
 # Where torch keeps what it shows under a shorter name.
 _INNER = (
+    (re.compile(r"^(torch|jax)\.\1\b"), r"\1"),
+    (re.compile(r"^jax\.config\.config\b"), "jax.config"),
     (re.compile(r"^torch\.nn\.modules\.[a-z_]+\.([A-Z]\w*)"), r"torch.nn.\1"),
     (re.compile(r"^torch\.nn\.parameter\.([A-Z]\w*)"), r"torch.nn.\1"),
     (re.compile(r"^torch\.optim\.(?!lr_scheduler|swa_utils)[a-z_]+\.([A-Z]\w*)"), r"torch.optim.\1"),

@@ -171,7 +171,6 @@ _DTYPES = Group(
         "chex.dataclass": "dataclasses.dataclass",
         "optax.Params": N_("a dict of torch.Tensor"),
         "optax.Updates": N_("a dict of torch.Tensor"),
-        "jax.core.*": "torch.Tensor",
     },
 )
 _CONTROL = Group(
@@ -279,7 +278,6 @@ _SETTINGS = Group(
         "jax.config.*": "",
         "jax.clear_caches": "",
         "jax.numpy_rank_promotion": "",
-        "jax.enable_x64": "",
         "jax.device_put_replicated": "",
         "jax.device_put_sharded": "",
         "jax.legacy_prng_key": "",

@@ -32,6 +32,7 @@ TRAINING = (
         "in JAX gradients exist only where jax.grad asks for them",
         {
             "torch.Tensor.grad": N_("the result of jax.grad"),
+            "torch.Tensor.data": N_("x, or jax.lax.stop_gradient"),
             "torch.enable_grad": LEAVE_OUT,
             "torch.set_grad_enabled": LEAVE_OUT,
             "torch.is_grad_enabled": LEAVE_OUT,
@@ -218,7 +219,6 @@ DATA = (
             "torch.masked_select": "jnp.where",
             "torch.Tensor.masked_select": "jnp.where",
             "torch.bincount": "jnp.bincount(length=...)",
-            "torch.Tensor.data": N_("x, or jax.lax.stop_gradient"),
         },
     ),
     Group(
