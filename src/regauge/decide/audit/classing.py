@@ -9,7 +9,7 @@ from typing import Literal
 
 from regauge.decide.audit.arguments import plain
 from regauge.decide.audit.modules import Modules
-from regauge.decide.audit.scan import Scan, is_test
+from regauge.decide.audit.scan import Class, Scan, Scope, is_test
 from regauge.decide.audit.tables.entries import Entry
 from regauge.decide.audit.tables.lookup import table_of
 from regauge.language import N_
@@ -143,9 +143,43 @@ class Contexts:
                 continue
             reached.add(index)
             scope = self.scan.scopes[index]
-            prefix = f"{self.scan.classes[scope.owner].name}." if scope.owner >= 0 else ""
             for call in scope.calls:
-                target = by_name.get(prefix + call[5:]) if call.startswith("self.") else by_name.get(call)
-                if target is not None:
+                target = by_name.get(self._called(call, scope, by_name))
+                if target is not None and self._follows(target):
                     waiting.append(target)
         return reached
+
+    def _called(self, call: str, scope: Scope, by_name: Mapping[str, int]) -> str:
+        """The qualified name of what is called: methods are looked for along the bases, the making of an object is
+        its ``__init__``."""
+        head, _, method = call.partition(".")
+        if not method:
+            return f"{call}.__init__" if f"{call}.__init__" in by_name else call
+        owner = self.scan.classes[scope.owner] if scope.owner >= 0 else None
+        if head == "super":
+            waiting = self._bases(owner) if owner is not None else []
+        else:
+            waiting = [owner.name if head == "self" and owner is not None else head]
+        seen: set[str] = set()
+        while waiting:
+            name = waiting.pop(0)
+            if f"{name}.{method}" in by_name:
+                return f"{name}.{method}"
+            seen.add(name)
+            found = next((item for item in self.scan.classes if item.name == name), None)
+            waiting += [base for base in self._bases(found) if base not in seen]
+        return call
+
+    def _bases(self, item: Class | None) -> list[str]:
+        """Bases of a class that stand in this file."""
+        start = f"{self.scan.module}."
+        return [base.removeprefix(start) for base in (item.bases if item else ()) if base.startswith(start)]
+
+    def _follows(self, target: int) -> bool:
+        """Whether a call leads on: not into optimizers, data sets, tests and derivatives of one's own, and not into
+        how modules are made, which nothing traces."""
+        scope = self.scan.scopes[target]
+        if scope.owner < 0:
+            return True
+        made = scope.name.endswith(".__init__")
+        return self.categories[scope.owner] == "other" or (self.categories[scope.owner] == "module" and not made)

@@ -61,6 +61,7 @@ class Flow(Expressions):
         plain = default is not None and not (isinstance(default, ast.Constant) and default.value is None)
         if argument.annotation is not None:
             self.kind(argument.annotation)
+            self.objects[argument.arg] = dotted(argument.annotation)
             return PLAIN if plain else self._annotated(argument.annotation)
         if plain:
             return PLAIN
@@ -82,6 +83,8 @@ class Flow(Expressions):
 
     def _Assign(self, node: ast.Assign) -> None:
         kind = self.kind(node.value)
+        for name in (target.id for target in node.targets if isinstance(target, ast.Name)):
+            self.objects[name] = self._object(node.value) if isinstance(node.value, ast.Call) else ""
         values = node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else None
         for target in node.targets:
             self._bind(target, kind, values)

@@ -16,6 +16,7 @@ _API = API_ROOTS["pytorch"] | API_ROOTS["jax"]
 # Modules: where one is handed on, what is taken from it counts where it is used.
 _MODULES = words(
     "torch.nn torch.nn.functional torch.optim torch.linalg torch.fft torch.special torch.utils torch.utils.data "
+    "torch.optim.lr_scheduler torch.hub torch.backends torch._dynamo torch._inductor torch.testing torch.onnx "
     "jax.numpy jax.nn jax.lax jax.random jax.scipy jax.tree_util jax.tree flax.linen flax.nnx flax.core flax.training"
 )
 # Where torch keeps what it shows under a shorter name.
@@ -90,11 +91,13 @@ class ClassFacts:
     Attributes:
         tensors: parameters and buffers.
         layers: attribute -> path of the class that it is made of.
+        objects: attribute -> name of the class or function of the same file that it is made of.
         methods: names of the methods that the class defines itself.
     """
 
     tensors: set[str] = field(default_factory=set)
     layers: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, str] = field(default_factory=dict)
     methods: set[str] = field(default_factory=set)
 
     @property
@@ -110,7 +113,11 @@ class ClassFacts:
             if isinstance(inner, ast.Assign) and isinstance(inner.value, ast.Call):
                 path = file.path(inner.value.func, frozenset())
                 for target in inner.targets:
-                    if path and isinstance(target, ast.Attribute) and dotted(target.value) == "self":
+                    if not isinstance(target, ast.Attribute) or dotted(target.value) != "self":
+                        continue
+                    if isinstance(inner.value.func, ast.Name) and not path:
+                        facts.objects[target.attr] = inner.value.func.id
+                    if path:
                         facts.layers[target.attr] = path
                         if path in ("torch.nn.Parameter", "torch.nn.Buffer"):
                             facts.tensors.add(target.attr)

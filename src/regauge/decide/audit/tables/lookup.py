@@ -111,6 +111,7 @@ def _in_place(entries: Mapping[str, Entry], public: Iterable[str]) -> dict[str, 
             continue
         if short.endswith("_") and not short.startswith("_"):
             source = f"torch.Tensor.{short}" if room == "torch" else name.removesuffix("_")
+            source = source if source in entries else f"torch.nn.functional.{short.removesuffix('_')}"
         else:
             source = f"torch.{short.removesuffix('_copy')}" if short.endswith("_copy") else ""
         if source in entries:

@@ -6,8 +6,10 @@ from regauge.decide.audit.tables.entries import Group
 from regauge.language import N_
 
 LEAVE_OUT = N_("leave it out")
-_CHECKS = ("_check", "_assert", "_assert_async", "_check_value", "_check_index", "_check_type", "_check_with")
-_CHECKS += ("_check_tensor_all", "_check_tensor_all_with", "_check_not_implemented")
+_CHECKS = (
+    *("_check", "_assert", "_assert_async", "_check_value", "_check_index", "_check_type", "_check_with"),
+    *("_check_tensor_all", "_check_tensor_all_with", "_check_not_implemented"),
+)
 
 STRUCTURE = (
     Group(

@@ -1,4 +1,4 @@
-"""PyTorch's functions that regauge has no sample of: what JAX has under another name, and why the others have nothing."""
+"""PyTorch's functions that regauge has no sample of: what JAX has under another name, why others have nothing."""
 
 from __future__ import annotations
 
@@ -222,6 +222,12 @@ _TREES = Group(
     "JAX has trees of arrays itself",
     {"torch.fx._pytree.*": "jax.tree", "torch.utils._cxx_pytree.*": "jax.tree"},
 )
+_GUARDS = Group(
+    "export",
+    "equivalent",
+    "it is asked while a model is exported, and JAX exports what it compiles",
+    {"torch.onnx.is_in_onnx_export": LEAVE_OUT},
+)
 _SIZES = Group(
     "transformation",
     "manual",
@@ -257,6 +263,12 @@ _QUANTISED = Group(
         "torch.fake_quantize_per_tensor_affine": "qwix",
         "torch.fake_quantize_per_channel_affine": "qwix",
     },
+)
+_NO_DTYPE = Group(
+    "type",
+    "none",
+    "JAX has no such dtype",
+    {f"torch.{name}": "" for name in ("complex32", "chalf", "quint4x2", "quint2x4")},
 )
 _COMMUNICATION = Group(
     "distributed",
@@ -309,8 +321,16 @@ _BY_ARGUMENT = (
     Group(
         "precision",
         "equivalent",
-        "casts are off here, as they always are in JAX",
-        {f"torch.{name}(enabled=False)": LEAVE_OUT for name in ("autocast", "amp.autocast", "cuda.amp.autocast")},
+        "JAX casts nothing by itself: casts are off here, as they always are there",
+        {
+            **{f"torch.{name}(enabled=False)": LEAVE_OUT for name in ("autocast", "amp.autocast", "cuda.amp.autocast")},
+            "torch.is_autocast_enabled": LEAVE_OUT,
+            "torch.is_autocast_cpu_enabled": LEAVE_OUT,
+            "torch.amp.is_autocast_available": LEAVE_OUT,
+            "torch.get_autocast_cpu_dtype": LEAVE_OUT,
+            "torch.get_autocast_gpu_dtype": LEAVE_OUT,
+            "torch.get_autocast_dtype": LEAVE_OUT,
+        },
     ),
     Group(
         "distributed",
@@ -328,5 +348,5 @@ _BY_ARGUMENT = (
 )
 NAMES = (
     *(_OTHER_NAMES, _SOLVERS, _MODULES, _WITHOUT, _LAZY, _TYPES, _PLACES, _SETTINGS, _DOWNLOADS, _TREES, _SIZES),
-    *(_SPARSE, _QUANTISED, _COMMUNICATION, _INSIDE, *_BY_ARGUMENT),
+    *(_GUARDS, _SPARSE, _QUANTISED, _NO_DTYPE, _COMMUNICATION, _INSIDE, *_BY_ARGUMENT),
 )
