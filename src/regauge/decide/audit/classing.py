@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
@@ -16,9 +16,10 @@ from regauge.language import N_
 
 Context = Literal["model", "function", "initialisation", "script", "data", "optimizer", "gradient", "test"]
 
-# A function with uses of these is a program around models: it is not a function of tensors that could be converted.
+# A function with uses of these is a program around models, or works on the objects of a library: it is not a function
+# of tensors that could be converted.
 _PROGRAM = frozenset(
-    {"optimizer", "scheduler", "training", "data", "checkpoint", "distributed", "export", "hook", "tool"}
+    {"optimizer", "scheduler", "training", "data", "checkpoint", "distributed", "export", "hook", "tool", "library"}
 )
 _TENSORS = frozenset({"operation", "loss", "model", "type"})
 _INITIALISERS = frozenset(
@@ -66,9 +67,11 @@ def placed(entry: Entry, context: Context, name: str, registry: bool = False) ->
 class Contexts:
     """The context of every scope of a file, and which scopes are traced when its models are."""
 
-    def __init__(self, scan: Scan, modules: Modules, framework: str) -> None:
+    def __init__(self, scan: Scan, modules: Modules, framework: str, libraries: Container[str] = ()) -> None:
         self.scan = scan
+        self.modules = modules
         self.framework = framework
+        self.libraries = libraries
         self.categories = [modules.category(f"{scan.module}.{item.name}") for item in scan.classes]
         self.traced = self._reached(self._forwards())
         self.generating = self._reached(self._generators()) - self.traced
@@ -88,7 +91,8 @@ class Contexts:
         found: list[set[str]] = [set() for _ in self.scan.scopes]
         for index in range(len(self.scan.uses) // 3):
             name, _, scope = self.scan.use(index)
-            found[scope].add(entry_of(name, self.framework).area)
+            library = name.partition(".")[0] in self.libraries
+            found[scope].add("library" if library else entry_of(name, self.framework).area)
         return found
 
     def _context(self, index: int, areas: list[set[str]]) -> Context:
@@ -114,7 +118,13 @@ class Contexts:
             return "initialisation"
         if method in _CONSTRUCTORS or own:
             return "model"
-        return "script" if program else "function"
+        return "script" if program or self._returns_object(scope) else "function"
+
+    def _returns_object(self, scope: Scope) -> bool:
+        """Whether a method of a model says that it returns an object of the tree: a function of tensors returns
+        tensors, or a record of them."""
+        homes = [home for name in scope.returns if (home := self.modules.class_of(name))]
+        return any(self.modules.category(home) == "other" and not self.modules.is_record(home) for home in homes)
 
     def _forwards(self) -> list[int]:
         """Scopes where a model of this file is called."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 
 from regauge.decide.audit.expressions import Expressions
 from regauge.decide.audit.kinds import MAYBE, PLAIN, TENSOR, UNKNOWN, is_tensor, join
 from regauge.decide.audit.names import bound_names, dotted
+
+_SOME_TENSOR = re.compile(r"Tensor\b")  # not TensorDict, TensorType
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -65,7 +68,7 @@ class Flow(Expressions):
             return PLAIN if plain else self._annotated(argument.annotation)
         if plain:
             return PLAIN
-        if argument.arg in ("self", "cls") or self.facts is None:
+        if argument.arg in ("self", "cls") or argument.arg.endswith("dict") or self.facts is None:
             return UNKNOWN
         return MAYBE if function == "forward" or self.facts.is_module else UNKNOWN
 
@@ -77,7 +80,7 @@ class Flow(Expressions):
         short = text.replace("torch.", "").replace("Optional[", "").rstrip("]").replace("| None", "").strip()
         if short in ("Tensor", "FloatTensor", "LongTensor", "BoolTensor", "IntTensor"):
             return TENSOR
-        return MAYBE if "Tensor" in text and "[" not in text else PLAIN
+        return MAYBE if _SOME_TENSOR.search(text) and "[" not in text else PLAIN
 
     # Statements -----------------------------------------------------------------------------------------------------
 

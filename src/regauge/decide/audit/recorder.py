@@ -33,6 +33,9 @@ _INNER = (
     (re.compile(r"^flax\.linen\.(?:activation|attention|linear|module|pooling)\.(\w+)"), r"flax.linen.\1"),
     (re.compile(r"^flax\.nnx\.nn\.[a-z_]+\."), "flax.nnx."),
     (re.compile(r"^jax\._src\.(?:numpy|lax)\.\w+\."), "jax.numpy."),
+    (re.compile(r"^jax\._src\.(flatten_util|tree_util|random|core|typing|scipy|nn\.initializers)\.(?!_)"), r"jax.\1."),
+    (re.compile(r"^jax\._src\.api\.(?!_)"), "jax."),
+    (re.compile(r"^jax\._src\.nn\.functions\.(?!_)"), "jax.nn."),
     (re.compile(r"^optax\._src\.\w+\."), "optax."),
 )
 

@@ -277,8 +277,6 @@ _SETTINGS = Group(
     {
         "jax.config.*": "",
         "jax.clear_caches": "",
-        "jax.numpy_rank_promotion": "",
-        "jax.numpy_dtype_promotion": "",
         "jax.default_prng_impl": "",
         "jax.enable_custom_prng": "",
         "jax.threefry_partitionable": "",

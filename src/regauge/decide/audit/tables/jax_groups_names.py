@@ -189,6 +189,15 @@ _SWITCHES = Group(
         "jax.config.update('jax_platforms')": "torch.set_default_device",
         "jax.config.update('jax_default_device')": "torch.set_default_device",
         "jax.config.update('jax_disable_jit')": LEAVE_OUT,
+        **{
+            name: LEAVE_OUT
+            for kind in ("rank", "dtype")
+            for name in (
+                f"jax.numpy_{kind}_promotion",
+                f"jax.config.jax_numpy_{kind}_promotion",
+                f"jax.config.update('jax_numpy_{kind}_promotion')",
+            )
+        },
         "jax.errors.JaxRuntimeError": "RuntimeError",
         "jax.errors.JAXRuntimeError": "RuntimeError",
         "jax.lib.xla_extension.XlaRuntimeError": "RuntimeError",
