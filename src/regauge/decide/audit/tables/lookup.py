@@ -109,15 +109,10 @@ def _in_place(entries: Mapping[str, Entry], public: Iterable[str]) -> dict[str, 
         room, _, short = name.rpartition(".")
         if name in entries or room not in ("torch", "torch.nn.functional"):
             continue
-        if short.endswith("_") and not short.startswith("_"):
-            source = f"torch.Tensor.{short}" if room == "torch" else name.removesuffix("_")
-            source = source if source in entries else f"torch.nn.functional.{short.removesuffix('_')}"
-        else:
-            source = f"torch.{short.removesuffix('_copy')}" if short.endswith("_copy") else ""
-        if source in entries:
+        source = f"torch.Tensor.{short}" if room == "torch" else name.removesuffix("_")
+        source = source if source in entries else f"torch.nn.functional.{short.removesuffix('_')}"
+        if short.endswith("_") and not short.startswith("_") and source in entries:
             found[name] = entries[source]
-        if source in entries and short.endswith("_copy") and entries[source].counterpart:
-            found[name] = replace(entries[source], degree="equivalent", why="JAX has no views: every result is a copy")
     decoder = entries.get("torch.nn.TransformerDecoderLayer")  # a decoder is a list of them
     return found | ({"torch.nn.TransformerDecoder": decoder} if decoder else {})
 
