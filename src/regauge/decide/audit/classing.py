@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
+from regauge.decide.audit.arguments import plain
 from regauge.decide.audit.modules import Modules
-from regauge.decide.audit.scan import Scan, is_test
+from regauge.decide.audit.scan import Class, Scan, Scope, is_test
 from regauge.decide.audit.tables.entries import Entry
 from regauge.decide.audit.tables.lookup import table_of
 from regauge.language import N_
 
 Context = Literal["model", "function", "initialisation", "script", "data", "optimizer", "gradient", "test"]
 
-# A function with uses of these is a program around models: it is not a function of tensors that could be converted.
+# A function with uses of these is a program around models, or works on the objects of a library: it is not a function
+# of tensors that could be converted.
 _PROGRAM = frozenset(
-    {"optimizer", "scheduler", "training", "data", "checkpoint", "distributed", "export", "hook", "tool"}
+    {"optimizer", "scheduler", "training", "data", "checkpoint", "distributed", "export", "hook", "tool", "library"}
 )
 _TENSORS = frozenset({"operation", "loss", "model", "type"})
 _INITIALISERS = frozenset(
@@ -53,6 +55,8 @@ def placed(entry: Entry, context: Context, name: str, registry: bool = False) ->
     """
     if context == "optimizer" and name == "torch.optim.Optimizer":
         return replace(entry, degree="manual", why=_OWN_OPTIMIZER)
+    if context == "model" and entry.area == "distributed" and name != plain(name):
+        return entry_of(plain(name), "pytorch")  # what the host calls has no place in a compiled model
     if entry.degree != "automatic" or context in ("model", "function"):
         return entry
     if context != "test" and (entry.anywhere or (entry.area == "model" and context == "script" and registry)):
@@ -63,9 +67,11 @@ def placed(entry: Entry, context: Context, name: str, registry: bool = False) ->
 class Contexts:
     """The context of every scope of a file, and which scopes are traced when its models are."""
 
-    def __init__(self, scan: Scan, modules: Modules, framework: str) -> None:
+    def __init__(self, scan: Scan, modules: Modules, framework: str, libraries: Container[str] = ()) -> None:
         self.scan = scan
+        self.modules = modules
         self.framework = framework
+        self.libraries = libraries
         self.categories = [modules.category(f"{scan.module}.{item.name}") for item in scan.classes]
         self.traced = self._reached(self._forwards())
         self.generating = self._reached(self._generators()) - self.traced
@@ -85,7 +91,8 @@ class Contexts:
         found: list[set[str]] = [set() for _ in self.scan.scopes]
         for index in range(len(self.scan.uses) // 3):
             name, _, scope = self.scan.use(index)
-            found[scope].add(entry_of(name, self.framework).area)
+            library = name.partition(".")[0] in self.libraries
+            found[scope].add("library" if library else entry_of(name, self.framework).area)
         return found
 
     def _context(self, index: int, areas: list[set[str]]) -> Context:
@@ -111,7 +118,13 @@ class Contexts:
             return "initialisation"
         if method in _CONSTRUCTORS or own:
             return "model"
-        return "script" if program else "function"
+        return "script" if program or self._returns_object(scope) else "function"
+
+    def _returns_object(self, scope: Scope) -> bool:
+        """Whether a method of a model says that it returns an object of the tree: a function of tensors returns
+        tensors, or a record of them."""
+        homes = [home for name in scope.returns if (home := self.modules.class_of(name))]
+        return any(self.modules.category(home) == "other" and not self.modules.is_record(home) for home in homes)
 
     def _forwards(self) -> list[int]:
         """Scopes where a model of this file is called."""
@@ -140,9 +153,43 @@ class Contexts:
                 continue
             reached.add(index)
             scope = self.scan.scopes[index]
-            prefix = f"{self.scan.classes[scope.owner].name}." if scope.owner >= 0 else ""
             for call in scope.calls:
-                target = by_name.get(prefix + call[5:]) if call.startswith("self.") else by_name.get(call)
-                if target is not None:
+                target = by_name.get(self._called(call, scope, by_name))
+                if target is not None and self._follows(target):
                     waiting.append(target)
         return reached
+
+    def _called(self, call: str, scope: Scope, by_name: Mapping[str, int]) -> str:
+        """The qualified name of what is called: methods are looked for along the bases, the making of an object is
+        its ``__init__``."""
+        head, _, method = call.partition(".")
+        if not method:
+            return f"{call}.__init__" if f"{call}.__init__" in by_name else call
+        owner = self.scan.classes[scope.owner] if scope.owner >= 0 else None
+        if head == "super":
+            waiting = self._bases(owner) if owner is not None else []
+        else:
+            waiting = [owner.name if head == "self" and owner is not None else head]
+        seen: set[str] = set()
+        while waiting:
+            name = waiting.pop(0)
+            if f"{name}.{method}" in by_name:
+                return f"{name}.{method}"
+            seen.add(name)
+            found = next((item for item in self.scan.classes if item.name == name), None)
+            waiting += [base for base in self._bases(found) if base not in seen]
+        return call
+
+    def _bases(self, item: Class | None) -> list[str]:
+        """Bases of a class that stand in this file."""
+        start = f"{self.scan.module}."
+        return [base.removeprefix(start) for base in (item.bases if item else ()) if base.startswith(start)]
+
+    def _follows(self, target: int) -> bool:
+        """Whether a call leads on: not into optimizers, data sets, tests and derivatives of one's own, and not into
+        how modules are made, which nothing traces."""
+        scope = self.scan.scopes[target]
+        if scope.owner < 0:
+            return True
+        made = scope.name.endswith(".__init__")
+        return self.categories[scope.owner] == "other" or (self.categories[scope.owner] == "module" and not made)

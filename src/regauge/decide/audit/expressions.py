@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from regauge.decide.audit import kinds
+from regauge.decide.audit.arguments import with_argument
 from regauge.decide.audit.kinds import MASK, MAYBE, PLAIN, TENSOR, UNKNOWN, is_tensor
 from regauge.decide.audit.names import bound_names, dotted
 from regauge.decide.audit.recorder import ClassFacts, Recorder
@@ -28,6 +29,7 @@ class Expressions:
         self.facts = facts
         self.hidden: frozenset[str] = hidden
         self.env: dict[str, int] = {}
+        self.objects: dict[str, str] = {}  # local name -> the class or function of this file that made it
 
     def kind(self, node: ast.expr) -> int:
         """What an expression is; records every use in it."""
@@ -224,7 +226,7 @@ class Expressions:
     def _Call(self, node: ast.Call) -> int:
         path = self.file.path(node.func, self.hidden)
         if path:
-            self._use(path, node.func)
+            self._use(with_argument(path, node), node.func)
             return self._api_call(path, node)
         if isinstance(node.func, ast.Attribute):
             return self._method(node, node.func)
@@ -271,14 +273,17 @@ class Expressions:
             return TENSOR
         if name in ("len", "isinstance", "hasattr", "range", "int", "float", "bool", "str", "type", "callable"):
             return PLAIN
+        if name[:1].isupper():
+            return UNKNOWN  # an object of a class, whatever it is made from
         return (
             MAYBE if certain and name not in ("print", "list", "tuple", "dict", "set", "zip", "enumerate") else UNKNOWN
         )
 
     def _method(self, node: ast.Call, function: ast.Attribute) -> int:
         own = isinstance(function.value, ast.Name) and function.value.id == "self"
-        if own:
-            self.scope.calls.add(f"self.{function.attr}")
+        owner = "self" if own else self._object(function.value)
+        if owner:
+            self.scope.calls.add(f"{owner}.{function.attr}")
         base = self.kind(function.value)
         found = self._arguments(node)
         self._host(node, function, found)
@@ -292,6 +297,15 @@ class Expressions:
         if not own and not self._is_import(function.value) and self._is_tensor_method(node, function, base):
             return self._tensor_method(node, function.attr, base)
         return MAYBE if own and any(is_tensor(kind) for kind in found) else UNKNOWN
+
+    def _object(self, node: ast.expr) -> str:
+        """The class of this file that an object is of, or that is named itself; ``super`` for what is called so."""
+        if isinstance(node, ast.Name):
+            return self.objects.get(node.id, node.id if node.id[:1].isupper() else "")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            return node.func.id
+        own = isinstance(node, ast.Attribute) and dotted(node.value) == "self" and self.facts is not None
+        return self.facts.objects.get(node.attr, "") if own else ""  # type: ignore[attr-defined,union-attr]
 
     def _is_import(self, node: ast.expr) -> bool:
         """Whether this is a module: ``math.isfinite`` is no method of a tensor."""

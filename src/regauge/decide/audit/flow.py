@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 
 from regauge.decide.audit.expressions import Expressions
 from regauge.decide.audit.kinds import MAYBE, PLAIN, TENSOR, UNKNOWN, is_tensor, join
 from regauge.decide.audit.names import bound_names, dotted
+
+_SOME_TENSOR = re.compile(r"Tensor\b")  # not TensorDict, TensorType
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -61,10 +64,11 @@ class Flow(Expressions):
         plain = default is not None and not (isinstance(default, ast.Constant) and default.value is None)
         if argument.annotation is not None:
             self.kind(argument.annotation)
+            self.objects[argument.arg] = dotted(argument.annotation)
             return PLAIN if plain else self._annotated(argument.annotation)
         if plain:
             return PLAIN
-        if argument.arg in ("self", "cls") or self.facts is None:
+        if argument.arg in ("self", "cls") or argument.arg.endswith("dict") or self.facts is None:
             return UNKNOWN
         return MAYBE if function == "forward" or self.facts.is_module else UNKNOWN
 
@@ -76,12 +80,14 @@ class Flow(Expressions):
         short = text.replace("torch.", "").replace("Optional[", "").rstrip("]").replace("| None", "").strip()
         if short in ("Tensor", "FloatTensor", "LongTensor", "BoolTensor", "IntTensor"):
             return TENSOR
-        return MAYBE if "Tensor" in text and "[" not in text else PLAIN
+        return MAYBE if _SOME_TENSOR.search(text) and "[" not in text else PLAIN
 
     # Statements -----------------------------------------------------------------------------------------------------
 
     def _Assign(self, node: ast.Assign) -> None:
         kind = self.kind(node.value)
+        for name in (target.id for target in node.targets if isinstance(target, ast.Name)):
+            self.objects[name] = self._object(node.value) if isinstance(node.value, ast.Call) else ""
         values = node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else None
         for target in node.targets:
             self._bind(target, kind, values)

@@ -18,6 +18,7 @@ from regauge.language import N_
 
 _RANK = {degree: rank for rank, degree in enumerate(DEGREES)}
 _VALUE = N_("while a model is traced its tensors have no values: see what stops tracing")
+_TO_DENSE = "torch.Tensor.to_dense"
 _TRACED_ONLY = frozenset(KINDS) - {"hook"}
 
 
@@ -58,7 +59,7 @@ class Joiner:
         return self.result
 
     def _file(self, scan: Scan) -> File:
-        contexts = Contexts(scan, self.modules, self.source)
+        contexts = Contexts(scan, self.modules, self.source, self.libraries)
         worst: dict[int, Degree] = {}
         lines: dict[int, set[int]] = {}
         for index in range(len(scan.uses) // 3):
@@ -83,6 +84,8 @@ class Joiner:
             return self.libraries[root]
         if root not in API_ROOTS.get(self.source, ()):
             return None
+        if name == _TO_DENSE and not any("sparse" in other for other in scan.names):
+            return None  # where nothing is sparse, it is a method of something else: of linear operators
         found = entry_of(name, self.source)
         entry = placed(found, contexts.contexts[scope], name, contexts.is_registry(scope))
         gap = self.decided.lines.get((scan.path, line))

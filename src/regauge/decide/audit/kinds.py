@@ -36,7 +36,8 @@ SHARED = words(
     "resize retain_grad roll round scatter select set_ shape share_memory_ short sign sin sinh size sort split "
     "sqrt square squeeze std stft storage stride sub subtract sum svd swapaxes t take tan tanh to tolist trace "
     "transpose trunc type unfold unique update values var view where xpu cpu chunk module_load short is_leaf imag "
-    "inverse det narrow positive name ravel cuda ipu align_to resolve_conj reduce requires_grad backward detach"
+    "to_dense to_sparse inverse det narrow positive name ravel cuda ipu align_to resolve_conj reduce "
+    "requires_grad backward detach"
 )
 # Of these, the ones that only tensors and modules have.
 OWN = words("detach backward cuda")

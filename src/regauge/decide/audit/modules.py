@@ -144,9 +144,15 @@ class Modules:
             inner = self.class_of(base)
             found = self.category(inner, depth - 1) if inner else outer_category(base)
             if found != "other":
-                self._categories[name] = found
+                self._categories[name] = "other" if found == "module" and self._accumulates(name) else found
                 break
         return self._categories[name]
+
+    def _accumulates(self, name: str) -> bool:
+        """Whether a class is a metric: what ``update`` gathers and ``compute`` returns is no model that converts."""
+        scan, item = self.classes[name]
+        methods = {scope.name for scope in scan.scopes}
+        return {f"{item.name}.update", f"{item.name}.compute"} <= methods
 
     def is_record(self, name: str, depth: int = _DEPTH) -> bool:
         """Whether a class of the tree only names what a model returns: a NamedTuple, or an output of transformers."""

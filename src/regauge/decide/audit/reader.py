@@ -42,10 +42,20 @@ def _bases(node: ast.ClassDef, imports: Imports, module: str) -> tuple[str, ...]
     found = []
     for base in node.bases:
         path = dotted(base.value if isinstance(base, ast.Subscript) else base)
-        head, dot, rest = path.partition(".")
         if path:
-            found.append(f"{imports.names[head]}{dot}{rest}" if head in imports.names else f"{module}.{path}")
+            found.append(_absolute(path, imports, module))
     return tuple(found)
+
+
+def _absolute_names(node: ast.expr | None, imports: Imports, module: str) -> frozenset[str]:
+    """The names in an annotation."""
+    parts = [dotted(part) for part in ast.walk(node) if isinstance(part, ast.Name | ast.Attribute)] if node else []
+    return frozenset(_absolute(part, imports, module) for part in parts if part)
+
+
+def _absolute(path: str, imports: Imports, module: str) -> str:
+    head, dot, rest = path.partition(".")
+    return f"{imports.names[head]}{dot}{rest}" if head in imports.names else f"{module}.{path}"
 
 
 class _Module:
@@ -87,7 +97,8 @@ class _Module:
     def _function(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef, prefix: str, owner: int, facts: ClassFacts | None
     ) -> None:
-        scope = self._scope(Scope(f"{prefix}{node.name}", owner))
+        returns = _absolute_names(node.returns, self.file.imports, self.result.module)
+        scope = self._scope(Scope(f"{prefix}{node.name}", owner, returns=returns))
         flow = Flow(self.recorder, scope, facts, frozenset(bound_names(node)))
         flow.function(node)
 

@@ -16,10 +16,13 @@ _API = API_ROOTS["pytorch"] | API_ROOTS["jax"]
 # Modules: where one is handed on, what is taken from it counts where it is used.
 _MODULES = words(
     "torch.nn torch.nn.functional torch.optim torch.linalg torch.fft torch.special torch.utils torch.utils.data "
+    "torch.optim.lr_scheduler torch.hub torch.backends torch._dynamo torch._inductor torch.testing torch.onnx "
     "jax.numpy jax.nn jax.lax jax.random jax.scipy jax.tree_util jax.tree flax.linen flax.nnx flax.core flax.training"
 )
 # Where torch keeps what it shows under a shorter name.
 _INNER = (
+    (re.compile(r"^(torch|jax)\.\1\b"), r"\1"),
+    (re.compile(r"^jax\.config\.config\b"), "jax.config"),
     (re.compile(r"^torch\.nn\.modules\.[a-z_]+\.([A-Z]\w*)"), r"torch.nn.\1"),
     (re.compile(r"^torch\.nn\.parameter\.([A-Z]\w*)"), r"torch.nn.\1"),
     (re.compile(r"^torch\.optim\.(?!lr_scheduler|swa_utils)[a-z_]+\.([A-Z]\w*)"), r"torch.optim.\1"),
@@ -30,6 +33,9 @@ _INNER = (
     (re.compile(r"^flax\.linen\.(?:activation|attention|linear|module|pooling)\.(\w+)"), r"flax.linen.\1"),
     (re.compile(r"^flax\.nnx\.nn\.[a-z_]+\."), "flax.nnx."),
     (re.compile(r"^jax\._src\.(?:numpy|lax)\.\w+\."), "jax.numpy."),
+    (re.compile(r"^jax\._src\.(flatten_util|tree_util|random|core|typing|scipy|nn\.initializers)\.(?!_)"), r"jax.\1."),
+    (re.compile(r"^jax\._src\.api\.(?!_)"), "jax."),
+    (re.compile(r"^jax\._src\.nn\.functions\.(?!_)"), "jax.nn."),
     (re.compile(r"^optax\._src\.\w+\."), "optax."),
 )
 
@@ -88,11 +94,13 @@ class ClassFacts:
     Attributes:
         tensors: parameters and buffers.
         layers: attribute -> path of the class that it is made of.
+        objects: attribute -> name of the class or function of the same file that it is made of.
         methods: names of the methods that the class defines itself.
     """
 
     tensors: set[str] = field(default_factory=set)
     layers: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, str] = field(default_factory=dict)
     methods: set[str] = field(default_factory=set)
 
     @property
@@ -108,7 +116,11 @@ class ClassFacts:
             if isinstance(inner, ast.Assign) and isinstance(inner.value, ast.Call):
                 path = file.path(inner.value.func, frozenset())
                 for target in inner.targets:
-                    if path and isinstance(target, ast.Attribute) and dotted(target.value) == "self":
+                    if not isinstance(target, ast.Attribute) or dotted(target.value) != "self":
+                        continue
+                    if isinstance(inner.value.func, ast.Name) and not path:
+                        facts.objects[target.attr] = inner.value.func.id
+                    if path:
                         facts.layers[target.attr] = path
                         if path in ("torch.nn.Parameter", "torch.nn.Buffer"):
                             facts.tensors.add(target.attr)

@@ -17,12 +17,15 @@ class Scope:
     Attributes:
         name: qualified name in the file; empty for the module.
         owner: index of its class, -1 without one.
-        calls: functions of the same file that it calls, and ``self.method`` of its own object.
+        calls: functions of the same file that it calls, ``self.method`` and ``super.method`` of its own object, and
+            ``Class.method`` of objects whose class the file shows.
+        returns: the names in the annotation of what it returns, absolute.
     """
 
     name: str
     owner: int = -1
     calls: set[str] = field(default_factory=set)
+    returns: frozenset[str] = frozenset()
 
 
 @dataclass

@@ -171,7 +171,6 @@ _DTYPES = Group(
         "chex.dataclass": "dataclasses.dataclass",
         "optax.Params": N_("a dict of torch.Tensor"),
         "optax.Updates": N_("a dict of torch.Tensor"),
-        "jax.core.*": "torch.Tensor",
     },
 )
 _CONTROL = Group(
@@ -278,8 +277,15 @@ _SETTINGS = Group(
     {
         "jax.config.*": "",
         "jax.clear_caches": "",
-        "jax.numpy_rank_promotion": "",
-        "jax.enable_x64": "",
+        "jax.default_prng_impl": "",
+        "jax.enable_custom_prng": "",
+        "jax.threefry_partitionable": "",
+        "jax.checking_leaks": "",
+        "jax.check_tracer_leaks": "",
+        "jax.log_compiles": "",
+        "jax.explain_cache_misses": "",
+        "jax.transfer_guard": "",
+        "jax.live_arrays": "",
         "jax.device_put_replicated": "",
         "jax.device_put_sharded": "",
         "jax.legacy_prng_key": "",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from regauge.decide.audit.tables.entries import Group
+from regauge.language import N_
+
+LEAVE_OUT = N_("leave it out")
 
 _OTHER_NAMES = Group(
     "operation",
@@ -60,6 +63,71 @@ _OTHER_NAMES = Group(
         "jax.lax.shift_right_arithmetic": "torch.bitwise_right_shift",
         "jax.lax.sub": "torch.sub",
         "jax.lax.unstack": "torch.unbind",
+        "jax.numpy.equal": "torch.eq",
+        "jax.numpy.argpartition": "torch.topk",
+        "jax.numpy.array_equiv": "torch.equal",
+        "jax.numpy.array_repr": "repr",
+        "jax.numpy.array_str": "str",
+        "jax.numpy.choose": "torch.gather",
+        "jax.numpy.compress": "torch.masked_select",
+        "jax.numpy.correlate": "torch.nn.functional.conv1d",
+        "jax.numpy.diag_indices_from": "torch.arange",
+        "jax.numpy.fill_diagonal": "torch.Tensor.fill_diagonal_",
+        "jax.numpy.fromfile": "torch.from_file",
+        "jax.numpy.geomspace": "torch.logspace",
+        "jax.numpy.histogram2d": "torch.histogramdd",
+        "jax.numpy.histogram_bin_edges": "torch.histogram",
+        "jax.numpy.indices": "torch.meshgrid",
+        "jax.numpy.isrealobj": "torch.is_complex",
+        "jax.numpy.isdtype": "torch.is_floating_point",
+        "jax.numpy.iterable": "isinstance",
+        "jax.numpy.matvec": "torch.mv",
+        "jax.numpy.vecmat": "torch.matmul",
+        "jax.numpy.partition": "torch.sort",
+        "jax.numpy.printoptions": "torch.set_printoptions",
+        "jax.numpy.get_printoptions": "torch.set_printoptions",
+        "jax.numpy.rollaxis": "torch.movedim",
+        "jax.numpy.tri": "torch.tril",
+        "jax.numpy.tril_indices_from": "torch.tril_indices",
+        "jax.numpy.triu_indices_from": "torch.triu_indices",
+        **{f"jax.numpy.unique_{name}": "torch.unique" for name in ("all", "counts", "inverse")},
+        "jax.lax.approx_max_k": "torch.topk",
+        "jax.lax.approx_min_k": "torch.topk",
+        "jax.lax.broadcast_like": "torch.broadcast_to",
+        "jax.lax.broadcast_to_rank": "torch.unsqueeze",
+        "jax.lax.conv_with_general_padding": "torch.nn.functional.conv2d",
+        "jax.lax.fft": "torch.fft.fftn",
+        "jax.lax.index_in_dim": "torch.select",
+        "jax.lax.index_take": "torch.index_select",
+        "jax.lax.optimization_barrier": LEAVE_OUT,
+        "jax.lax.ragged_dot": "torch.nn.functional.grouped_mm",
+        "jax.lax.rng_bit_generator": "torch.randint",
+        "jax.lax.rng_uniform": "torch.rand",
+        "jax.lax.scatter_sub": "torch.scatter_add",
+        "jax.lax.sort_key_val": "torch.argsort",
+        "jax.lax.PrecisionLike": "torch.set_float32_matmul_precision",
+        "jax.lax.linalg.cholesky": "torch.linalg.cholesky",
+        "jax.lax.linalg.eig": "torch.linalg.eig",
+        "jax.lax.linalg.eigh": "torch.linalg.eigh",
+        "jax.lax.linalg.householder_product": "torch.linalg.householder_product",
+        "jax.lax.linalg.lu": "torch.linalg.lu_factor",
+        "jax.lax.linalg.qr": "torch.linalg.qr",
+        "jax.lax.linalg.svd": "torch.linalg.svd",
+        "jax.lax.linalg.ormqr": "torch.ormqr",
+        "jax.lax.linalg.triangular_solve": "torch.linalg.solve_triangular",
+        "jax.ops.segment_max": "torch.scatter_reduce",
+        "jax.ops.segment_min": "torch.scatter_reduce",
+        "jax.ops.segment_prod": "torch.scatter_reduce",
+        "jax.image.ResizeMethod.*": "torch.nn.functional.interpolate",
+        "jax.copy_to_host_async": "x.to('cpu', non_blocking=True)",
+        "jax.Ref": "torch.Tensor",
+        "jax.new_ref": "torch.clone",
+        "jax.freeze": "torch.clone",
+        "jax.experimental.MutableArray": "torch.Tensor",
+        "jax.__version_info__": "torch.__version__",
+        "jax.print_environment_info": "torch.utils.collect_env",
+        "jax.effects_barrier": "torch.cuda.synchronize",
+        "jax.experimental.host_callback.*": N_("a plain call"),
     },
 )
 _WINDOWS = Group(
@@ -86,6 +154,146 @@ _OTHER_TYPES = Group(
         "jax.numpy.double": "torch.float64",
         "jax.numpy.csingle": "torch.complex64",
         "jax.numpy.cdouble": "torch.complex128",
+        "jax.numpy.int_": "torch.int64",
+        "jax.numpy.float_": "torch.float64",
+        "jax.numpy.complex_": "torch.complex128",
+        "jax.numpy.float8_e4m3fnuz": "torch.float8_e4m3fnuz",
+        "jax.numpy.float8_e5m2fnuz": "torch.float8_e5m2fnuz",
+        "jax.numpy.float8_e8m0fnu": "torch.float8_e8m0fnu",
+        "jax.core.Tracer": "torch.Tensor",
+        "jax.core.ShapedArray": N_("a tensor on the device meta"),
+        "jax.core.AbstractValue": N_("a tensor on the device meta"),
+        "jax.core.get_aval": N_("shape and dtype"),
+        "jax.core.raise_to_shaped": N_("shape and dtype"),
+        "jax.core.concrete_or_error": LEAVE_OUT,
+        "jax.core.ensure_compile_time_eval": LEAVE_OUT,
     },
 )
-NAMES = (_OTHER_NAMES, _WINDOWS, _OTHER_TYPES)
+_SWITCHES = Group(
+    "precision",
+    "equivalent",
+    "PyTorch has it under another name, or needs no setting for it",
+    {
+        **{
+            f"jax.{name}": "torch.set_default_dtype"
+            for name in ("enable_x64", "experimental.enable_x64", "experimental.disable_x64")
+        },
+        "jax.config.jax_enable_x64": "torch.get_default_dtype",
+        "jax.config.x64_enabled": "torch.get_default_dtype",
+        "jax.config.read('jax_enable_x64')": "torch.get_default_dtype",
+        "jax.config.update('jax_enable_x64')": "torch.set_default_dtype",
+        "jax.config.update('jax_debug_nans')": "torch.autograd.set_detect_anomaly",
+        "jax.config.update('jax_debug_infs')": "torch.autograd.set_detect_anomaly",
+        "jax.config.update('jax_default_matmul_precision')": "torch.set_float32_matmul_precision",
+        "jax.config.update('jax_platform_name')": "torch.set_default_device",
+        "jax.config.update('jax_platforms')": "torch.set_default_device",
+        "jax.config.update('jax_default_device')": "torch.set_default_device",
+        "jax.config.update('jax_disable_jit')": LEAVE_OUT,
+        **{
+            name: LEAVE_OUT
+            for kind in ("rank", "dtype")
+            for name in (
+                f"jax.numpy_{kind}_promotion",
+                f"jax.config.jax_numpy_{kind}_promotion",
+                f"jax.config.update('jax_numpy_{kind}_promotion')",
+            )
+        },
+        "jax.errors.JaxRuntimeError": "RuntimeError",
+        "jax.errors.JAXRuntimeError": "RuntimeError",
+        "jax.lib.xla_extension.XlaRuntimeError": "RuntimeError",
+        "jax.debug_nans": "torch.autograd.set_detect_anomaly",
+        "jax.debug_infs": "torch.autograd.set_detect_anomaly",
+    },
+)
+_SPECIAL = (
+    *("bernoulli", "bessel_jn", "betainc", "boxcox", "boxcox1p", "dawsn", "exp1", "expi", "expn", "fresnel", "hyp1f1"),
+    *("hyp2f1", "kl_div", "owens_t", "poch", "rel_entr", "sici", "spence", "sph_harm_y", "wofz"),
+)
+_LINALG = (
+    *("circulant", "companion", "convolution_matrix", "eigh_tridiagonal", "expm_frechet", "fiedler", "funm"),
+    *("fiedler_companion", "hadamard", "hankel", "helmert", "hessenberg", "hilbert", "invhilbert", "invpascal"),
+    *("leslie", "pascal", "polar", "rsf2csf", "schur", "solve_sylvester", "sqrtm", "toeplitz"),
+)
+_ARRAYS = (
+    *("bitwise_count", "cbrt", "divmod", "lexsort", "nanmax", "nanmin", "nanprod", "nanstd", "nanvar", "nancumsum"),
+    *("nancumprod", "nanargmax", "nanargmin", "packbits", "unpackbits", "poly", "polyadd", "polyder", "polydiv"),
+    *("polyfit", "polyint", "polymul", "polysub", "ravel_multi_index", "roots", "setdiff1d", "setxor1d", "union1d"),
+    *("intersect1d", "trim_zeros", "unwrap", "spacing", "modf", "place", "resize", "mask_indices", "einsum_path"),
+)
+_WITHOUT = Group(
+    "operation",
+    "manual",
+    "PyTorch has no function for it: write it from those that it has",
+    {
+        **{f"jax.scipy.special.{name}": "" for name in _SPECIAL},
+        **{f"jax.scipy.linalg.{name}": "" for name in _LINALG},
+        **{f"jax.numpy.{name}": "" for name in _ARRAYS},
+        **{f"jax.nn.{name}": "" for name in ("log1mexp", "logmeanexp", "sparse_plus", "sparse_sigmoid", "squareplus")},
+        **{f"jax.lax.{name}": "" for name in ("betainc", "cbrt", "clz", "mulhi", "population_count", "reduce_xor")},
+        **{f"jax.lax.{name}": "" for name in ("shift_right_logical", "scatter_apply", "ragged_dot_general")},
+        **{f"jax.lax.linalg.{name}": "" for name in ("schur", "hessenberg", "tridiagonal", "qdwh", "cholesky_update")},
+        "jax.scipy.optimize.*": "",
+        "jax.scipy.spatial.*": "",
+        "jax.scipy.cluster.*": "",
+        "jax.scipy.signal.welch": "",
+        "jax.scipy.signal.csd": "",
+        "jax.scipy.signal.detrend": "",
+        "jax.scipy.stats.gaussian_kde": "",
+        "jax.scipy.stats.rankdata": "",
+        "jax.scipy.stats.betabinom": "",
+        "jax.scipy.stats.gennorm": "",
+        "jax.scipy.stats.wrapcauchy": "",
+        "jax.image.scale_and_translate": "torch.nn.functional.grid_sample",
+    },
+)
+_LAYOUTS = Group(
+    "operation",
+    "manual",
+    "a general form of XLA: PyTorch has a function for each of its cases",
+    {
+        f"jax.lax.{name}": ""
+        for name in (
+            *(
+                "ConvDimensionNumbers",
+                "ConvGeneralDilatedDimensionNumbers",
+                "DotDimensionNumbers",
+                "conv_dimension_numbers",
+            ),
+            *("GatherDimensionNumbers", "ScatterDimensionNumbers", "GatherScatterMode", "conv_general_dilated_local"),
+        )
+    },
+)
+_SHARDED = Group(
+    "distributed",
+    "manual",
+    "a sharded program becomes one process for each device, with torch.distributed",
+    {
+        **{f"jax.lax.{name}": "torch.distributed" for name in ("psum_scatter", "pshuffle", "pswapaxes", "pcast")},
+        **{f"jax.lax.{name}": "torch.distributed" for name in ("pbroadcast", "axis_size", "ragged_all_to_all")},
+        "jax.lax.all_to_all": "torch.distributed.all_to_all_single",
+        **{f"jax.{name}": "torch.distributed.tensor" for name in ("set_mesh", "reshard", "smap", "Shard")},
+        "jax.make_array_from_process_local_data": "torch.distributed.tensor",
+        "jax.make_array_from_single_device_arrays": "torch.distributed.tensor",
+        **{f"jax.{name}": "torch.distributed.get_rank" for name in ("host_id", "host_count", "process_indices")},
+    },
+)
+_INSIDE = Group(
+    "internal",
+    "manual",
+    "programs are changed as torch.fx graphs there, with another vocabulary",
+    {
+        "jax.core.*": "torch.fx",
+        "jax.api_util.*": "torch.fx",
+        "jax.linear_util.*": "torch.fx",
+        "jax.stages.*": "torch.export",
+        "jax.linear_transpose": "",
+        "jax.errors.*": "",
+        "jax.custom_batching.*": "torch.library",
+        "jax.lax.custom_root": "torch.autograd.Function",
+        "jax.lax.custom_linear_solve": "torch.autograd.Function",
+    },
+)
+NAMES = (
+    *(_OTHER_NAMES, _WINDOWS, _OTHER_TYPES, _SWITCHES),
+    *(_WITHOUT, _LAYOUTS, _SHARDED, _INSIDE),
+)

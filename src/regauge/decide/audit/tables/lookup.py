@@ -11,13 +11,15 @@ from typing import Any
 
 from regauge.decide.audit.tables.entries import Entry, Group, Table, table
 from regauge.decide.audit.tables.jax_groups import PROGRAMS
+from regauge.decide.audit.tables.jax_groups_flax import FLAX
 from regauge.decide.audit.tables.jax_groups_models import MODELS
 from regauge.decide.audit.tables.jax_groups_names import NAMES
 from regauge.decide.audit.tables.torch_groups import DEVICES, MODULES, STRUCTURE
+from regauge.decide.audit.tables.torch_groups_names import NAMES as TORCH_NAMES
 from regauge.decide.audit.tables.torch_groups_training import DATA, DEPLOYMENT, TRAINING
 
-JAX_GROUPS = (*PROGRAMS, *NAMES, *MODELS)
-TORCH_GROUPS = (*STRUCTURE, *MODULES, *DEVICES, *TRAINING, *DATA, *DEPLOYMENT)
+JAX_GROUPS = (*PROGRAMS, *NAMES, *MODELS, *FLAX)
+TORCH_GROUPS = (*STRUCTURE, *MODULES, *DEVICES, *TRAINING, *DATA, *DEPLOYMENT, *TORCH_NAMES)
 
 # Frameworks by the modules that a program imports.
 ROOTS: dict[str, tuple[str, ...]] = {
@@ -68,7 +70,7 @@ def torch_table() -> Table:
     """PyTorch: the generated entries of operators and layers, then the groups by hand."""
     generated = data("api_torch.json")
     entries = {name: _operator(name, found) for name, found in generated["names"].items()}
-    entries |= _twins(entries, generated["public"])
+    entries |= _twins(entries, generated["public"]) | _in_place(entries, generated["public"])
     carried = "a case carries it along: regauge writes it as optax"
     for name in generated["optimizers"]:
         entries[name] = Entry("optimizer", "automatic", f"optax.{name.rpartition('.')[2].lower()}", carried, True)
@@ -98,6 +100,21 @@ def _twins(entries: Mapping[str, Entry], public: Iterable[str]) -> dict[str, Ent
         for name in layers
         if name not in entries and name.rpartition(".")[2].lower() in functions
     }
+
+
+def _in_place(entries: Mapping[str, Entry], public: Iterable[str]) -> dict[str, Entry]:
+    """Functions that torch has no sample of, by what they call: ``torch.exp_`` is the method ``exp_``."""
+    found = {}
+    for name in public:
+        room, _, short = name.rpartition(".")
+        if name in entries or room not in ("torch", "torch.nn.functional"):
+            continue
+        source = f"torch.Tensor.{short}" if room == "torch" else name.removesuffix("_")
+        source = source if source in entries else f"torch.nn.functional.{short.removesuffix('_')}"
+        if short.endswith("_") and not short.startswith("_") and source in entries:
+            found[name] = entries[source]
+    decoder = entries.get("torch.nn.TransformerDecoderLayer")  # a decoder is a list of them
+    return found | ({"torch.nn.TransformerDecoder": decoder} if decoder else {})
 
 
 def _but(groups: tuple[Group, ...], names: set[str]) -> list[Group]:

@@ -6,7 +6,10 @@ from regauge.decide.audit.tables.entries import Group
 from regauge.language import N_
 
 LEAVE_OUT = N_("leave it out")
-_CHECKS = ("_check", "_assert", "_assert_async", "_check_value", "_check_index", "_check_type", "_check_with")
+_CHECKS = (
+    *("_check", "_assert", "_assert_async", "_check_value", "_check_index", "_check_type", "_check_with"),
+    *("_check_tensor_all", "_check_tensor_all_with", "_check_not_implemented"),
+)
 
 STRUCTURE = (
     Group(
@@ -74,6 +77,8 @@ STRUCTURE = (
         "in JAX gradients exist only where jax.grad asks for them",
         {
             "torch.no_grad": LEAVE_OUT,
+            "torch.detach": "jax.lax.stop_gradient",
+            "torch.detach_": "jax.lax.stop_gradient",
             "torch.Tensor.detach": "jax.lax.stop_gradient",
             "torch.Tensor.detach_": "jax.lax.stop_gradient",
         },

@@ -32,6 +32,7 @@ TRAINING = (
         "in JAX gradients exist only where jax.grad asks for them",
         {
             "torch.Tensor.grad": N_("the result of jax.grad"),
+            "torch.Tensor.data": N_("x, or jax.lax.stop_gradient"),
             "torch.enable_grad": LEAVE_OUT,
             "torch.set_grad_enabled": LEAVE_OUT,
             "torch.is_grad_enabled": LEAVE_OUT,
@@ -161,11 +162,6 @@ TRAINING = (
             "torch.cpu.amp.*": N_("dtype= of NNX layers"),
             "torch.amp.GradScaler": N_("a scale kept in the training state, and optax.apply_if_finite"),
             "torch.cuda.amp.GradScaler": N_("a scale kept in the training state, and optax.apply_if_finite"),
-            "torch.is_autocast_enabled": "",
-            "torch.is_autocast_cpu_enabled": "",
-            "torch.get_autocast_cpu_dtype": "",
-            "torch.get_autocast_gpu_dtype": "",
-            "torch.get_autocast_dtype": "",
             "torch.set_autocast_enabled": "",
         },
     ),
@@ -218,7 +214,6 @@ DATA = (
             "torch.masked_select": "jnp.where",
             "torch.Tensor.masked_select": "jnp.where",
             "torch.bincount": "jnp.bincount(length=...)",
-            "torch.Tensor.data": N_("x, or jax.lax.stop_gradient"),
         },
     ),
     Group(
