@@ -46,6 +46,8 @@ def render_html(document: Document, lang: str | None = None) -> str:
             .get_template("page.html.j2")
             .render(
                 document=document,
+                name=document.name,
+                version=document.regauge,
                 chosen=chosen,
                 languages=LANGUAGES,
                 overview=overview,

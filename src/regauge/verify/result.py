@@ -52,6 +52,42 @@ class Tier:
 
 
 @dataclass(frozen=True)
+class Place:
+    """One operation or module of one side, where a difference begins."""
+
+    module: str  # module path, "" for none
+    operation: str  # aten overload or lax primitive or module class, "" for none
+    file: str  # path as the person knows it, "" if unknown
+    line: int  # 0 if unknown
+    code: str  # the line's text
+    distance: float | None  # to float64 of the original (norm, as docs/equivalence.md section 2)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A probable cause that was tried by substitution."""
+
+    name: str  # short stable key, e.g. "eps", "gelu-approximation", "biased-variance"
+    text: str  # one sentence (msgid): what differs and the numbers that show it
+    before: float  # distance without the substitution
+    after: float  # distance with it
+    change: str  # the line to change, and how: "port.py:41: eps=1e-5"
+    proven: bool  # the substitution made the difference vanish (after within the tier 1 limit); else it helped
+
+
+@dataclass(frozen=True)
+class ModuleDistance:
+    """One row of the per-module table, in order of the forward pass."""
+
+    module: str
+    original: Place | None
+    converted: Place | None
+    distance: float  # float64 against float64
+    distance32: float | None
+    passed: bool
+
+
+@dataclass(frozen=True)
 class Check:
     """Whether two models are the same function, tier by tier.
 
@@ -65,8 +101,11 @@ class Check:
         findings: what a person should know.
         inputs_tried: names of the input sets.
         sides: what the two models of a pair are called; empty for a conversion that regauge made.
-        causes: probable causes that were tried and made the difference vanish; none are tried yet.
-        reproduce: path of a file that fails alone; none is written yet.
+        causes: probable causes that were tried by substitution, most likely first.
+        places: where the difference begins, in the original and in the converted model.
+        modules: how far apart every module is, in order of the forward pass.
+        reproduce: path of a file that fails alone, with a small input; None without a difference or a place for it.
+        environment: the machine that judged, as `measure.environment` names it.
     """
 
     case: str
@@ -78,8 +117,11 @@ class Check:
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     sides: tuple[str, ...] = ()
-    causes: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    places: tuple[Place, ...] = ()
+    modules: tuple[ModuleDistance, ...] = ()
     reproduce: str | None = None
+    environment: dict[str, Any] = field(default_factory=dict)
 
     @property
     def equal(self) -> bool:
@@ -98,5 +140,15 @@ class Check:
             Tier(**{**tier, "distances": tuple(Distance(**d) for d in tier["distances"])}) for tier in data["tiers"]
         )
         findings = tuple(Finding.from_json(f) for f in data["findings"])
-        names = {key: tuple(data.get(key, ())) for key in ("inputs_tried", "sides", "causes")}
-        return Check(**{**data, "tiers": tiers, "findings": findings, **names})
+        names = {key: tuple(data.get(key, ())) for key in ("inputs_tried", "sides")}
+        found: dict[str, Any] = {
+            "causes": tuple(Cause(**cause) for cause in data.get("causes", ())),
+            "places": tuple(Place(**place) for place in data.get("places", ())),
+            "modules": tuple(_module(row) for row in data.get("modules", ())),
+        }
+        return Check(**{**data, "tiers": tiers, "findings": findings, **names, **found})
+
+
+def _module(row: dict[str, Any]) -> ModuleDistance:
+    sides = {side: Place(**row[side]) if row[side] else None for side in ("original", "converted")}
+    return ModuleDistance(**{**row, **sides})
