@@ -13,11 +13,13 @@ from regauge.cli.progress import Bar
 from regauge.cli.terminal import print_json, print_next, resumable, stderr, stdout
 from regauge.errors import RegaugeError
 from regauge.language import _
+from regauge.language import language as current_language
 from regauge.output import prepare_output, writing
 from regauge.pipeline import Options, alone, check_stage, convert_stage
 from regauge.verify.result import Check
 
 FAIL_ON = ("different", "not-checked")
+PAGE = "check.html"
 
 
 class BadChoice(RegaugeError):
@@ -56,18 +58,21 @@ def check(
             found = judge_cases(original, converted, place, chosen, bar, weight_map=weight_map, pythons=pythons)
         if save_map is not None and (place / "weight_map.json").is_file():
             shutil.copyfile(place / "weight_map.json", save_map)
-        _show(found, as_json, place)
+        html = write_page(found, place)
+        if as_json:
+            print_json({"ok": found.equal, "html": str(html), "check": found.to_json()})
+            return exit_code(found, fail_on)
+        _show(found, found.case, None, html, place)
         return exit_code(found, fail_on)
     with resumable(), writing(place), alone(place), Bar() as bar:
         conversion = convert_stage(original, place, chosen, bar)
         found = check_stage(original, conversion, place, chosen, bar)
+    html = write_page(found, place)
     if as_json:
-        print_json({"ok": found.equal, "check": found.to_json(), "conversion": conversion.to_json()})
+        data = {"ok": found.equal, "html": str(html), "check": found.to_json(), "conversion": conversion.to_json()}
+        print_json(data)
         return exit_code(found, fail_on)
-    from regauge.report.document import build_document
-    from regauge.report.text import render_text
-
-    render_text(build_document(case=original, folder=conversion.folder, check=found), stdout())
+    _show(found, original, conversion.folder, html, place)
     if found.equal:
         print_next(stderr(), f"regauge compare {original} --out {out}")
     return exit_code(found, fail_on)
@@ -82,15 +87,23 @@ def exit_code(found: Check, fail_on: str | None) -> int:
     return 0 if found.equal else 1
 
 
-def _show(found: Check, as_json: bool, place: Path) -> None:
-    if as_json:
-        print_json({"ok": found.equal, "check": found.to_json()})
-        return
-    from regauge.report.document import build_document
-    from regauge.report.text import render_text
+def write_page(found: Check, place: Path) -> Path:
+    """``check.html`` of a check, from what lies beside it."""
+    from regauge.report.check_html import check_page, render_check_html
+    from regauge.report.document import write_text
 
-    render_text(build_document(case=found.case, check=found), stdout())
+    with writing(place):
+        return write_text(place / PAGE, render_check_html(check_page(found, place), current_language()))
+
+
+def _show(found: Check, case: str, folder: Path | None, html: Path, place: Path) -> None:
+    from regauge.report.check_text import render_check
+    from regauge.report.check_view import next_steps
+    from regauge.report.document import build_document
+
+    render_check(build_document(case=case, folder=folder, check=found), stdout())
     stderr().print(_("every distance: {file}").format(file=place / "check.json"), style="dim")
+    print_next(stderr(), *next_steps(found), _("open {path} in a browser").format(path=html))
 
 
 def _refuse(converted: str | None, weight_map: Path | None, save_map: Path | None, fail_on: str | None) -> None:

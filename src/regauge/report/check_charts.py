@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -89,7 +90,7 @@ def depth_plot(modules: Sequence[ModuleDistance]) -> DepthPlot | None:
     if not modules:
         return None
     values = [v for m in modules for v in (m.distance, m.distance32) if v is not None]
-    axis = exponent_axis([*values, LIMITS.same_norm], _LEAST, distance_text)
+    axis = exponent_axis([*values, LIMITS.same_norm], _LEAST, _power)
     places = [_along(index, len(modules)) for index in range(len(modules))]
     series = [_series("float64", axis, places, modules, [m.distance for m in modules])]
     if any(module.distance32 is not None for module in modules):
@@ -126,7 +127,7 @@ def _series(
         for x, module, value in zip(places, modules, values, strict=True)
         if value is not None
     ]
-    pairs = zip(marks, marks[1:], strict=False)
+    pairs = itertools.pairwise(marks)
     return Series(name, tuple(marks), tuple((one.x, one.y, other.x, other.y) for one, other in pairs))
 
 

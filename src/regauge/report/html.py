@@ -29,6 +29,7 @@ TABLES = {
     "memory": wording.MEMORY,
     "parts": {**wording.PHASES, **wording.MEMORY},
     "roles": wording.ROLES,
+    "tiers": wording.TIERS,
 }
 
 
@@ -181,6 +182,7 @@ def environment() -> Environment:
         seconds=wording.seconds_text,
         distance=wording.distance_text,
         ratio=wording.ratio_text,
+        note=wording.note_text,
         failures=failures,
         unused_rows=_unused_rows,
         launch_rows=_launch_rows,

@@ -121,6 +121,15 @@ class Asking:
         tiers = {name: self._tier(names.index(name), name) for name in accepted}
         return {name: tier for name, tier in tiers.items() if tier is not None}
 
+    @property
+    def takes_targets(self) -> bool:
+        """Whether the answer depends on the loss: outputs do not."""
+        return self.question.kind not in ("outputs", "after")
+
+    def needed(self, arrays: Arrays) -> Arrays:
+        """The inputs, and the targets where they are needed."""
+        return {name: array for name, array in arrays.items() if self.takes_targets or name.startswith("inputs")}
+
     def _tier(self, index: int, name: str) -> Tier | None:
         question = self.question
         if question.asked == "trajectory":
@@ -183,6 +192,8 @@ class Asking:
         role = role_of(side)
         sets = {**self.subject.trees[role], "files": self.files}
         job = {"job": "evaluate", **self.subject.jobs[role], "widen": side.endswith("64"), "sets": sets}
+        if not self.takes_targets:
+            job |= {"use_loss": False, "sets": {**sets, "targets": None}}
         reply = self.subject.execute(side, {**job, "tasks": list(tasks)}, out, self.timeout)
         self.found.add(side, out, reply["tasks"])
 

@@ -97,6 +97,7 @@ def text_of(found: Reproduction, sources: Sources, out: Path) -> str:
 def _docstring(found: Reproduction, one: str, other: str) -> str:
     worst = max((d for d in found.tier.distances if not d.passed), key=lambda d: d.norm, default=None)
     said = f"{worst.name} is {worst.norm:.2g} away" if worst else (found.tier.why or "they differ")
+    one, other = one.rpartition("/")[2], other.rpartition("/")[2]
     text = f"""{other} is not {one}: {said} ({found.tier.name}).
 
 Written by regauge check. Exit code 1 and both values as long as they differ, 0 once they agree.

@@ -134,6 +134,7 @@ def shrink(
     question = asking.question
     if question.asked == "weights":
         return Reproduction(question, failed, {})
+    sets = {name: asking.needed(arrays) for name, arrays in sets.items()}
     sized = {f"{name}, {label}": made for name, arrays in sets.items() for label, made in smaller(arrays)}
     # few elements round by chance, so a smaller input says nothing about arithmetic
     wanted = {**sets} if question.asked == "step float32" else {**sets, **sized}

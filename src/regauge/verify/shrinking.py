@@ -94,7 +94,8 @@ def _rows(arrays: Arrays) -> dict[str, Arrays]:
 
 def _lengths(arrays: Arrays) -> list[int]:
     """Sizes of axes behind the first, the most frequent first; a model has its own about many of them."""
-    found = Counter(size for array in arrays.values() for size in array.shape[1:] if size > 1)
+    inputs = [array for name, array in arrays.items() if name.startswith("inputs")]
+    found = Counter(size for array in inputs for size in array.shape[1:] if size > 1)
     return [size for size, _ in found.most_common(_MOST_LENGTHS)]
 
 
