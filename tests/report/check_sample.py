@@ -10,6 +10,7 @@ from regauge.verify.result import Cause, Check, Distance, ModuleDistance, Place,
 from regauge.weights.pair_map import Kind, PairMap, Part
 
 HERE = Path(__file__).parents[1] / "endtoend" / "pair"
+JAX_MARK = "self.norm = nnx.LayerNorm(8, epsilon=eps, rngs=rngs)"
 ORIGINAL, PORT = HERE / "torch_side.py", HERE / "jax_side.py"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -92,8 +92,14 @@ class Asking:
     found: Evaluations = field(init=False)
     rejection: str = field(init=False, default="")
 
-    def ask(self, sets: Mapping[str, Arrays]) -> dict[str, Tier]:
+    def ask(self, sets: Mapping[str, Arrays], chunk: int = 0, enough: Callable[[Tier], bool] = bool) -> dict[str, Tier]:
         """The answer on each input set that the original accepts, by its name.
+
+        Args:
+            sets: inputs by name.
+            chunk: ask the converted model about so many sets at a time, in their order, until one answer is enough;
+                0 asks about all. Each shape is a compilation there.
+            enough: which answer ends the asking.
 
         Raises:
             WorkerFailed: a worker crashed, was killed or ran out of time.
@@ -108,18 +114,25 @@ class Asking:
         names = list(sets)
         casts = [{"id": "casts", "kind": "casts", "mode": self.question.mode, "input": names[0]}]
         narrow = casts if self.subject.own_weights else []
-        self._launch("M64", [*self._tasks(names, noise=1), *narrow])
+        self._launch("M64", [*self._tasks(names, names, noise=1), *narrow])
         errors = {name: self.found.outcomes["M64"][_task(names.index(name))].error for name in names}
         accepted = [name for name in names if not errors[name]]
         if not accepted:
             self.rejection = errors[names[0]]
-            return {}
-        self._launch("C64", [*self._tasks(names, accepted, converted=True), *narrow])
-        if asked == "step float32" or (self.own_precision and asked == "step"):
+        if accepted and (asked == "step float32" or (self.own_precision and asked == "step")):
             self._launch("M32", self._tasks(names, accepted, noise=2))
             self._launch("C32", self._tasks(names, accepted, converted=True))
-        tiers = {name: self._tier(names.index(name), name) for name in accepted}
-        return {name: tier for name, tier in tiers.items() if tier is not None}
+        tiers: dict[str, Tier] = {}
+        size = chunk or max(1, len(accepted))
+        for start in range(0, len(accepted), size):
+            part = accepted[start : start + size]
+            more = narrow if start == 0 else []
+            self._launch("C64", [*self._tasks(names, part, converted=True), *more], str(start))
+            found = {name: self._tier(names.index(name), name) for name in part}
+            tiers |= {name: tier for name, tier in found.items() if tier is not None}
+            if any(map(enough, tiers.values())):
+                break
+        return tiers
 
     @property
     def takes_targets(self) -> bool:
@@ -150,13 +163,10 @@ class Asking:
         return {side: list(self.found.outcomes[side]["casts"].info.get("casts", ())) for side in sides}
 
     def _tasks(
-        self, names: Sequence[str], accepted: Sequence[str] | None = None, *, converted: bool = False, noise: int = 0
+        self, names: Sequence[str], asked: Sequence[str], *, converted: bool = False, noise: int = 0
     ) -> list[dict[str, Any]]:
-        tasks: list[dict[str, Any]] = []
-        for index, name in enumerate(names):
-            if accepted is None or name in accepted:
-                tasks += self._about(index, name, converted, noise)
-        return tasks
+        chosen = [(index, name) for index, name in enumerate(names) if name in asked]
+        return [task for index, name in chosen for task in self._about(index, name, converted, noise)]
 
     def _about(self, index: int, name: str, converted: bool, noise: int) -> list[dict[str, Any]]:
         step: dict[str, Any] = {
@@ -185,8 +195,8 @@ class Asking:
             save_arrays(Path(files[name]), arrays)
         return files
 
-    def _launch(self, side: Side, tasks: Sequence[Mapping[str, Any]]) -> None:
-        out = self.work / side
+    def _launch(self, side: Side, tasks: Sequence[Mapping[str, Any]], part: str = "0") -> None:
+        out = self.work / side / part
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         role = role_of(side)

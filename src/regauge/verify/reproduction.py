@@ -23,6 +23,7 @@ from regauge.verify.subjects import Subject
 
 # seconds of shrinking, at the least and as a share of the check: a smaller input is a convenience
 _LEAST_SECONDS, _SHARE = 30.0, 1.0
+_CHUNK = 4  # sizes that the converted model is compiled for at a time
 _ORDER = ("outputs", "loss", "gradients", "input gradients", "state")
 
 
@@ -135,10 +136,11 @@ def shrink(
     if question.asked == "weights":
         return Reproduction(question, failed, {})
     sets = {name: asking.needed(arrays) for name, arrays in sets.items()}
-    sized = {f"{name}, {label}": made for name, arrays in sets.items() for label, made in smaller(arrays)}
     # few elements round by chance, so a smaller input says nothing about arithmetic
+    sized = {f"{name}, {label}": made for name, arrays in sets.items() for label, made in smaller(arrays)}
     wanted = {**sets} if question.asked == "step float32" else {**sets, **sized}
-    still = _still(asking, wanted, failed) or (_still(asking, sets, failed) if len(wanted) > len(sets) else {})
+    wanted = dict(sorted(wanted.items(), key=lambda item: size_of(item[1])))
+    still = _still(asking, wanted, failed, _CHUNK) or _still(asking, sets, failed)
     if not still:
         raise BadCase("the difference shows on no input by itself", received=", ".join(sets))
     chosen = min(still, key=lambda name: size_of(wanted[name]))
@@ -157,19 +159,17 @@ def shrink(
     return Reproduction(question, tier, arrays)
 
 
-def _still(asking: Asking, sets: Mapping[str, Arrays], failed: Tier) -> dict[str, Tier]:
+def _still(asking: Asking, sets: Mapping[str, Arrays], failed: Tier, chunk: int = 0) -> dict[str, Tier]:
     """The sets that still differ as the check found it: by distance, or by raising."""
-    if not sets:
-        return {}
+
+    def alike(tier: Tier) -> bool:
+        return tier.verdict == "different" and _measured(tier) == _measured(failed)
+
     try:
-        answers = asking.ask(sets)
+        answers = asking.ask(sets, chunk, alike) if sets else {}
     except WorkerFailed:
         return {}
-    return {
-        name: tier
-        for name, tier in answers.items()
-        if tier.verdict == "different" and _measured(tier) == _measured(failed)
-    }
+    return {name: tier for name, tier in answers.items() if alike(tier)}
 
 
 def _measured(tier: Tier) -> bool:

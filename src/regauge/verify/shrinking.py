@@ -20,14 +20,12 @@ def size_of(arrays: Mapping[str, np.ndarray]) -> int:
 def smaller(arrays: Arrays) -> Iterator[tuple[str, Arrays]]:
     """The same inputs with fewer rows, with shorter axes, and with both; a model may reject any of them."""
     rows = _rows(arrays)
-    first = next(iter(rows.values()), arrays)
     yield from rows.items()
+    bases = {"": arrays, **{f"{label}, ": made for label, made in rows.items() if label in ("row 0", "two rows")}}
     for length in _lengths(arrays):
-        for short in sorted({1, 2, length // 2}):
-            if short < length:
-                yield f"{length} to {short}", _shortened(arrays, length, short)
-                if first is not arrays:
-                    yield f"one row, {length} to {short}", _shortened(first, length, short)
+        for short in range(1, min(3, length)):
+            for label, base in bases.items():
+                yield f"{label}{length} to {short}", _shortened(base, length, short)
 
 
 def plainer(arrays: Arrays) -> Iterator[tuple[str, Arrays]]:

@@ -1,0 +1,150 @@
+"""The file that fails alone: small inputs, both values, exit code 0 once the port is mended."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import regauge
+from regauge.verify import Check
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "reproduce"
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The fixture as a module that another process finds, too; its text may be mended."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "reproduced_models.py").write_text((FIXTURES / "models.py").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(home))
+    monkeypatch.delitem(sys.modules, "reproduced_models", raising=False)
+    return importlib.import_module("reproduced_models")
+
+
+def checked(original: object, converted: object, out: Path, x: torch.Tensor) -> Check:
+    return regauge.check(original, converted, (x,), quick=True, float32=False, out=out)
+
+
+def run(file: Path, *homes: Path) -> tuple[int, str]:
+    """Exit code and output of the file in a process of its own, from another directory."""
+    path = os.pathsep.join([*map(str, homes), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, str(file)],
+        cwd=file.parents[1],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr[-2000:]
+
+
+def inputs_of(file: Path) -> np.ndarray:
+    """What stands in the file as ``inputs.0``."""
+    found = re.search(r'"inputs\.0": (np\.array\(.*?np\.\w+\))', file.read_text(encoding="utf-8"))
+    assert found
+    return eval(found[1], {"np": np})
+
+
+def test_functions_shrink_to_one_element_and_mending_them_passes(models: ModuleType, tmp_path: Path) -> None:
+    check = checked(models.gelu, models.tanh_gelu, tmp_path / "out", torch.randn(6, 5, 4))
+    file = tmp_path / "out" / "reproduce.py"
+    assert check.reproduce == str(file)
+    assert inputs_of(file).size <= 4
+    assert set(np.unique(inputs_of(file))) <= {-1.0, 0.0, 1.0, 2.0}
+    assert len([line for line in file.read_text().splitlines() if line]) < 20
+    home = tmp_path / "home"
+    code, said = run(file, home)
+    assert code == 1, said
+    assert "outputs: same function (float64): different" in said
+    for side in ("original", "converted"):
+        assert re.search(rf"^  {side} +-?\d", said, re.MULTILINE), said
+    assert "away from float64 in its own precision" in said
+    mended = (
+        (home / "reproduced_models.py")
+        .read_text()
+        .replace(
+            "def tanh_gelu(x):\n    return jax.nn.gelu(x, approximate=True)",
+            "def tanh_gelu(x):\n    return jax.nn.gelu(x, approximate=False)",
+        )
+    )
+    (home / "reproduced_models.py").write_text(mended)
+    code, said = run(file, home)
+    assert code == 0, said
+    assert "outputs: same function (float64): equal" in said
+
+
+def test_a_difference_of_the_gradient_alone_keeps_the_kink(models: ModuleType, tmp_path: Path) -> None:
+    check = checked(models.relu, models.kinked_relu, tmp_path / "out", torch.randn(4, 6))
+    file = Path(check.reproduce or "")
+    assert "tier 1 input gradients" in file.read_text()
+    assert 0.0 in inputs_of(file)
+    code, said = run(file, tmp_path / "home")
+    assert (code, "inputs.0" in said) == (1, True)
+
+
+def test_modules_take_their_weights_along(models: ModuleType, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    check = checked(models.Net(), models.Port(), tmp_path / "out", torch.randn(6, 5, 4))
+    file = Path(check.reproduce or "")
+    assert inputs_of(file).shape == (1, 1, 4)
+    assert (file.parent / "weight_map.json").is_file()
+    code, said = run(file, tmp_path / "home")
+    assert (code, "tensor outputs" in said) == (1, True)
+
+
+def test_equal_models_leave_no_file_behind(models: ModuleType, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    checked(models.gelu, models.tanh_gelu, out, torch.randn(2, 3))
+    assert (out / "reproduce.py").is_file()
+    check = checked(models.relu, torch.relu, out, torch.randn(2, 3))
+    assert (check.verdict, check.reproduce) == ("equal", None)
+    assert not (out / "reproduce.py").exists()
+
+
+def test_without_a_place_nothing_is_written(models: ModuleType) -> None:
+    check = regauge.check(models.gelu, models.tanh_gelu, (torch.randn(2, 3),), quick=True, float32=False)
+    assert (check.verdict, check.reproduce) == ("different", None)
+
+
+def test_models_that_no_other_process_finds_are_a_finding(models: ModuleType, tmp_path: Path) -> None:
+    check = checked(lambda x: torch.tanh(x), models.tanh_gelu, tmp_path, torch.randn(2, 3))
+    assert (check.verdict, check.reproduce) == ("different", None)
+    said = {finding.code: finding.text for finding in check.findings}
+    assert said["V170"].startswith("No file that reproduces the difference was written: the models of this process")
+
+
+def test_a_shape_on_which_the_port_raises_is_another_difference(models: ModuleType, tmp_path: Path) -> None:
+    check = checked(models.gelu, models.raises_on_small, tmp_path / "out", torch.randn(4, 3))
+    assert inputs_of(Path(check.reproduce or "")).shape == (2, 1)
+
+
+def test_large_inputs_lie_beside_the_file(models: ModuleType, tmp_path: Path) -> None:
+    from regauge.verify.asking import Question
+    from regauge.verify.reproduce_file import Reproduction, text_of, write_reproduction
+    from regauge.verify.reproduction import Sources
+    from regauge.verify.result import Distance, Tier
+
+    tier = Tier("tier 1 outputs", "different", "eval", distances=(Distance("outputs", 1e-3, 1e-3, 1e-10, False),))
+    arrays = {"inputs.0": np.linspace(-1, 1, 100, dtype=np.float32), "inputs.1": np.array([True, False])}
+    found = Reproduction(Question("tier 1 outputs", "eval"), tier, arrays)
+    sources = Sources("a/net.py:case", "package.port:case", {"converted": "/opt/jax/bin/python"})
+    file = write_reproduction(tmp_path, found, sources)
+    text = file.read_text()
+    assert 'inputs = dict(np.load(Path(__file__).with_name("reproduce.npz")))' in text
+    assert "pythons={'converted': '/opt/jax/bin/python'}" in text
+    np.testing.assert_array_equal(np.load(tmp_path / "reproduce.npz")["inputs.0"], arrays["inputs.0"])
+    compile(text, "reproduce.py", "exec")
+    small = Reproduction(found.question, tier, {"inputs.0": np.array([0.1, -2.0], np.float32)})
+    assert '{"inputs.0": np.array([0.1, -2.0], np.float32)}' in text_of(small, sources, tmp_path)
