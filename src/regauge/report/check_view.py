@@ -44,7 +44,7 @@ def place_text(place: Place) -> str:
 
 def where_sentences(check: Check) -> list[str]:
     """Where the difference begins, on each side."""
-    labels = (_("original"), _("converted model"))
+    labels = (_("original model"), _("converted model"))
     found = []
     for label, place in zip(labels, check.places, strict=False):
         text = _("{side}: {place}").format(side=label, place=place_text(place))
