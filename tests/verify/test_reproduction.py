@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import pickle
 import re
+import runpy
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +19,10 @@ import pytest
 import torch
 
 import regauge
+from regauge.errors import BadCase
 from regauge.verify import Check
+
+from .conftest import Handmade
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "reproduce"
 
@@ -85,6 +92,7 @@ def test_functions_shrink_to_one_element_and_mending_them_passes(models: ModuleT
     assert "outputs: same function (float64): equal" in said
 
 
+@pytest.mark.slow
 def test_a_difference_of_the_gradient_alone_keeps_the_kink(models: ModuleType, tmp_path: Path) -> None:
     check = checked(models.relu, models.kinked_relu, tmp_path / "out", torch.randn(4, 6))
     file = Path(check.reproduce or "")
@@ -94,6 +102,7 @@ def test_a_difference_of_the_gradient_alone_keeps_the_kink(models: ModuleType, t
     assert (code, "inputs.0" in said) == (1, True)
 
 
+@pytest.mark.slow
 def test_modules_take_their_weights_along(models: ModuleType, tmp_path: Path) -> None:
     torch.manual_seed(0)
     check = checked(models.Net(), models.Port(), tmp_path / "out", torch.randn(6, 5, 4))
@@ -148,3 +157,81 @@ def test_large_inputs_lie_beside_the_file(models: ModuleType, tmp_path: Path) ->
     compile(text, "reproduce.py", "exec")
     small = Reproduction(found.question, tier, {"inputs.0": np.array([0.1, -2.0], np.float32)})
     assert '{"inputs.0": np.array([0.1, -2.0], np.float32)}' in text_of(small, sources, tmp_path)
+
+
+def exit_code(file: Path) -> object:
+    """The file in this process."""
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(file))
+    return ended.value.code
+
+
+def test_weights_alone_are_asked_about_without_inputs(
+    models: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"a.weight": "a.kernel", "b.weight": "b.kernel"}
+    options = {"quick": True, "float32": False, "weight_map": names, "out": tmp_path}
+    check = regauge.check(models.Net(), models.Port(1e-5), (torch.randn(3, 4),), **options)
+    file = Path(check.reproduce or "")
+    assert "V160" in {finding.code for finding in check.findings}
+    assert ('question="weights"' in file.read_text(), "numpy" in file.read_text()) == (True, False)
+    assert exit_code(file) == 1
+    assert re.search(r"^  tensor [ab]\.(weight|bias)$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_wrong_learning_rate_is_reproduced_by_one_step(tmp_path: Path) -> None:
+    project = Path(shutil.copytree(FIXTURES.parents[2] / "examples" / "hold-port-equal", tmp_path / "project"))
+    port = project / "port.py"
+    port.write_text(port.read_text().replace("optax.adamw(1e-3", "optax.adamw(1.001e-3"), encoding="utf-8")
+    sides = f"{project / 'net.py'}:case", f"{project / 'port.py'}:case"
+    check = regauge.check(*sides, quick=True, out=project / "build")
+    file = Path(check.reproduce or "")
+    text = file.read_text()
+    assert 'question="trajectory AdamW"' in text
+    assert "    steps=1," in text
+    assert '    "../net.py:case",' in text
+    code, said = run(file)
+    assert (code, "at last step" in said or "at step 1" in said) == (1, True), said
+    port.write_text(port.read_text().replace("1.001e-3", "1e-3"), encoding="utf-8")
+    assert run(file)[0] == 0
+
+
+@pytest.mark.slow
+def test_a_conversion_of_our_own_that_was_changed_is_reproduced(
+    handmade: Callable[[str], Handmade], tmp_path: Path
+) -> None:
+    changed = handmade("sgd").copy(tmp_path / "conversion")
+    source = changed.folder / "model.py"
+    text = source.read_text(encoding="utf-8")
+    assert "jax.nn.relu(" in text
+    source.write_text(text.replace("jax.nn.relu(", "jax.nn.relu(1e-6 + ", 1), encoding="utf-8")
+    work = tmp_path / "work"
+    work.mkdir()
+    check = changed.check(work, quick=True, float32=False, reproduce=tmp_path)
+    file = Path(check.reproduce or "")
+    assert '"conversion"' in file.read_text()
+    assert "weight_map=" not in file.read_text()
+    assert run(file)[0] == 1
+    source.write_text(text, encoding="utf-8")
+    assert run(file)[0] == 0
+
+
+def test_what_no_single_input_answers_is_asked_by_a_whole_check(models: ModuleType, tmp_path: Path) -> None:
+    found = regauge.testing.replay(*stored(tmp_path, models), question="randomness", mode="train")
+    assert (found.question, found.tier.name, found.passed) == ("randomness", "randomness", True)
+    with pytest.raises(BadCase, match="the check has no such question"):
+        regauge.testing.replay(*stored(tmp_path, models), question="tier 3 outputs", mode="train")
+    with pytest.raises(BadCase, match="cannot be asked on these inputs"):
+        regauge.testing.replay(*stored(tmp_path, models), {"inputs.0": np.zeros((2, 7))}, question="tier 1 state")
+
+
+def stored(place: Path, models: ModuleType) -> tuple[str, str]:
+    """Two equal models as pickles."""
+    net = models.Net()
+    names = []
+    for name in ("one", "other"):
+        path = place / f"{name}.pickle"
+        path.write_bytes(pickle.dumps(regauge.Case(net, (torch.zeros(2, 3, 4),))))
+        names.append(str(path))
+    return names[0], names[1]
