@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -93,16 +94,20 @@ def check(
     from regauge.output import prepare_output, writing
     from regauge.pipeline import Options, alone, check_stage, convert_stage
     from regauge.progress import Silence
+    from regauge.report.check_html import write_check_page
 
     place, silence = prepare_output(Path("build" if out is None else out)), Silence()
     with writing(place), alone(place):
         if converted is not None:
             from regauge.judging import judge_cases
 
-            return judge_cases(original, converted, place, Options(**options), silence, weight_map=weight_map)
-        chosen = Options(**options)
-        conversion = convert_stage(original, place, chosen, silence)
-        return check_stage(original, conversion, place, chosen, silence)
+            found = judge_cases(original, converted, place, Options(**options), silence, weight_map=weight_map)
+        else:
+            chosen = Options(**options)
+            conversion = convert_stage(original, place, chosen, silence)
+            found = check_stage(original, conversion, place, chosen, silence)
+        write_check_page(found, place)
+    return found
 
 
 def _check_live(
@@ -130,7 +135,23 @@ def _check_live(
     sides = sides_of_models(original, converted, args, kwargs, converted_args, frameworks)
     chosen = CheckOptions(**options, reproduce=None if out is None else prepare_output(Path(out)))
     with tempfile.TemporaryDirectory(prefix="regauge-") as work:
-        return check_pair(sides, Path(work), weight_map=read_map(weight_map), options=chosen)
+        found = check_pair(sides, Path(work), weight_map=read_map(weight_map), options=chosen)
+        if chosen.reproduce is not None:
+            _keep(found, Path(work), chosen.reproduce)
+    return found
+
+
+def _keep(found: Check, work: Path, place: Path) -> None:
+    """Result, weight map and page of a check of this process, as the command leaves those of two cases."""
+    from regauge.output import writing
+    from regauge.report.check_html import CHECK, MAP, write_check_page
+    from regauge.run.protocol import write_json
+
+    with writing(place):
+        write_json(place / CHECK, found.to_json())
+        if (work / MAP).is_file():
+            shutil.copyfile(work / MAP, place / MAP)
+        write_check_page(found, place)
 
 
 def compare(case: str, out: str | Path = "build", **options: Any) -> Comparison:

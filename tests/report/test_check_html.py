@@ -19,7 +19,9 @@ from regauge.cli.main import main
 from regauge.errors import BadResult
 from regauge.report.check_charts import depth_plot, histograms
 from regauge.report.check_html import check_page, read_check, render_check_html
+from regauge.report.document import build_document
 from regauge.report.excerpts import AROUND, excerpt
+from regauge.report.html import render_html
 from regauge.verify.result import Check, Distance, ModuleDistance, Place, Tier
 
 
@@ -75,7 +77,7 @@ def test_weights_inputs_findings_and_versions_are_there(place: Path) -> None:
 
 def test_chinese_page_has_no_english_left(place: Path) -> None:
     texts = texts_in((place / "zh.html").read_text(encoding="utf-8"), "zh")
-    assert texts[0].endswith("不是同一个函数；第一处差异在 norm 中") or "norm" in texts[0]
+    assert texts[0].endswith("不是同一个函数；最先出现差异的地方是 norm")
     assert "Why" not in texts
     assert "Weight map" not in texts
 
@@ -96,6 +98,12 @@ def test_a_check_without_places_is_a_page_as_well(place: Path) -> None:
     assert "Along the depth of the network" not in texts
     failed = Check("a b", "not checked", (Tier("tier 1 outputs", "not checked", why="it broke"),), sides=("a", "b"))
     assert "a and b: equality could not be checked" in texts_in(page_of(failed, place), "en")
+
+
+def test_the_page_of_a_comparison_says_where_and_why_as_well() -> None:
+    texts = texts_in(render_html(build_document(case="x", check=pair_check()), "en"), "en")
+    for text in ("Where the difference begins", "Why", "Along the depth of the network", "blocks.9.norm"):
+        assert text in texts
 
 
 def test_a_file_that_changed_since_is_not_quoted(tmp_path: Path) -> None:

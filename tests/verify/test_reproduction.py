@@ -21,9 +21,11 @@ import torch
 import regauge
 from regauge.errors import BadCase
 from regauge.verify import Check
+from regauge.verify.replay import fit_one_process
 
 from .conftest import Handmade
 
+PAIR = Path(__file__).parents[1] / "endtoend" / "pair"
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "reproduce"
 
 
@@ -235,3 +237,28 @@ def stored(place: Path, models: ModuleType) -> tuple[str, str]:
         path.write_bytes(pickle.dumps(regauge.Case(net, (torch.zeros(2, 3, 4),))))
         names.append(str(path))
     return names[0], names[1]
+
+
+def test_modules_of_one_name_in_two_folders_need_two_processes(tmp_path: Path) -> None:
+    for folder, names in {"a": ("net", "layers"), "b": ("port", "layers"), "c": ("port", "other")}.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / f"{name}.py").write_text("", encoding="utf-8")
+    net = f"{tmp_path / 'a' / 'net.py'}:case"
+    assert not fit_one_process(net, f"{tmp_path / 'b' / 'port.py'}:case")
+    assert fit_one_process(net, f"{tmp_path / 'c' / 'port.py'}:case")
+    assert fit_one_process(net, f"{tmp_path / 'a' / 'layers.py'}:case")
+
+
+@pytest.mark.slow
+def test_an_interpreter_of_its_own_for_one_side() -> None:
+    found = regauge.testing.replay(
+        f"{PAIR / 'torch_side.py'}:case",
+        f"{PAIR / 'jax_side.py'}:wrong",
+        {"inputs.0": np.zeros((1, 4), np.float32)},
+        weight_map={"a.weight": "a.kernel", "b.weight": "b.kernel"},
+        pythons={"converted": sys.executable},
+    )
+    assert not found.passed
+    assert found.worst is not None
+    assert 1e-10 < found.worst.norm < 1e-3

@@ -13,13 +13,11 @@ from regauge.cli.progress import Bar
 from regauge.cli.terminal import print_json, print_next, resumable, stderr, stdout
 from regauge.errors import RegaugeError
 from regauge.language import _
-from regauge.language import language as current_language
 from regauge.output import prepare_output, writing
 from regauge.pipeline import Options, alone, check_stage, convert_stage
 from regauge.verify.result import Check
 
 FAIL_ON = ("different", "not-checked")
-PAGE = "check.html"
 
 
 class BadChoice(RegaugeError):
@@ -58,7 +56,7 @@ def check(
             found = judge_cases(original, converted, place, chosen, bar, weight_map=weight_map, pythons=pythons)
         if save_map is not None and (place / "weight_map.json").is_file():
             shutil.copyfile(place / "weight_map.json", save_map)
-        html = write_page(found, place)
+        html = _page(found, place)
         if as_json:
             print_json({"ok": found.equal, "html": str(html), "check": found.to_json()})
             return exit_code(found, fail_on)
@@ -67,7 +65,7 @@ def check(
     with resumable(), writing(place), alone(place), Bar() as bar:
         conversion = convert_stage(original, place, chosen, bar)
         found = check_stage(original, conversion, place, chosen, bar)
-    html = write_page(found, place)
+    html = _page(found, place)
     if as_json:
         data = {"ok": found.equal, "html": str(html), "check": found.to_json(), "conversion": conversion.to_json()}
         print_json(data)
@@ -87,13 +85,11 @@ def exit_code(found: Check, fail_on: str | None) -> int:
     return 0 if found.equal else 1
 
 
-def write_page(found: Check, place: Path) -> Path:
-    """``check.html`` of a check, from what lies beside it."""
-    from regauge.report.check_html import check_page, render_check_html
-    from regauge.report.document import write_text
+def _page(found: Check, place: Path) -> Path:
+    from regauge.report.check_html import write_check_page
 
     with writing(place):
-        return write_text(place / PAGE, render_check_html(check_page(found, place), current_language()))
+        return write_check_page(found, place)
 
 
 def _show(found: Check, case: str, folder: Path | None, html: Path, place: Path) -> None:

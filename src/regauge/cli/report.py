@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from regauge.cli import options
-from regauge.cli.check import PAGE
 from regauge.cli.terminal import print_json, print_next, stderr, stdout
 from regauge.language import _
 from regauge.language import language as current_language
@@ -56,7 +55,7 @@ def is_check(result: Path) -> bool:
 
 def _again(result: Path, out: Path | None, as_json: bool) -> int:
     """The page of a check once more."""
-    from regauge.report.check_html import CHECK, check_page, read_check, render_check_html
+    from regauge.report.check_html import CHECK, PAGE, check_page, read_check, render_check_html
     from regauge.report.check_text import render_check
     from regauge.report.document import write_text
 

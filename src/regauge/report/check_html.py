@@ -13,7 +13,7 @@ from markupsafe import Markup
 from regauge.errors import BadResult, WeightMismatch
 from regauge.language import LANGUAGES, language, use_language
 from regauge.report import check_charts, check_view, view
-from regauge.report.document import Document, build_document
+from regauge.report.document import Document, build_document, write_text
 from regauge.report.excerpts import Excerpt, excerpt
 from regauge.report.html import asset, environment
 from regauge.report.sources import case_path
@@ -21,7 +21,7 @@ from regauge.run.protocol import read_json
 from regauge.verify.result import Check
 from regauge.weights.pair_map import PairMap
 
-CHECK, MAP, CONVERSION = "check.json", "weight_map.json", "conversion"
+CHECK, PAGE, MAP, CONVERSION = "check.json", "check.html", "weight_map.json", "conversion"
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,15 @@ def render_check_html(page: CheckPage, lang: str | None = None) -> str:
         )
 
 
+def write_check_page(check: Check, directory: Path) -> Path:
+    """``check.html`` in a directory, from the check and what lies beside it.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    return write_text(directory / PAGE, render_check_html(check_page(check, directory)))
+
+
 def _part(templates: Environment, template: str, page: CheckPage, key: str) -> Markup:
     with use_language(key):
         return Markup(
@@ -120,7 +129,6 @@ def _part(templates: Environment, template: str, page: CheckPage, key: str) -> M
                 page=page,
                 document=page.document,
                 check=page.check,
-                view=check_view,
                 language=key,
                 depth=check_charts.depth_plot(page.check.modules),
                 histograms=check_charts.histograms(page.check),

@@ -206,7 +206,7 @@ def _subject(original: str, converted: str, work: Path, weight_map: Any, pythons
     models = [_model(reference) for reference in (original, converted)]
     if all(model is not None for model in models):
         sides = sides_of_models(models[0], models[1], None, None, None, None)
-    elif pythons or not _fit_one_process(original, converted):
+    elif pythons or not fit_one_process(original, converted):
         sides = sides_of_cases(original, converted, work, Interpreters(), dict(pythons))  # type: ignore[arg-type]
     else:
         sides = sides_of_models(load_case(original), load_case(converted), None, None, None, None)
@@ -218,7 +218,7 @@ def _model(reference: str) -> Any:
     return pickle.loads(Path(reference).read_bytes()) if reference.endswith(".pickle") else None
 
 
-def _fit_one_process(original: str, converted: str) -> bool:
+def fit_one_process(original: str, converted: str) -> bool:
     """Whether one process can import both: both frameworks are there, and no module of one hides one of the other."""
     if not all(importlib.util.find_spec(name) for name in ("torch", "jax", "flax")):
         return False

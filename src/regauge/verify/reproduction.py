@@ -16,7 +16,7 @@ from regauge.findings import Finding
 from regauge.run.protocol import read_json, write_json
 from regauge.verify.asking import Asking, Question
 from regauge.verify.evaluations import Arrays
-from regauge.verify.reproduce_file import Reproduction, remove_stale, write_reproduction
+from regauge.verify.reproduce_file import MAP, Reproduction, remove_stale, write_reproduction
 from regauge.verify.result import Check, Tier
 from regauge.verify.shrinking import plainer, size_of, smaller
 from regauge.verify.subjects import Subject
@@ -72,7 +72,8 @@ def with_reproduction(
             asking = Asking(subject, question, work / "reproduce", timeout)
             sets = _given(work, failed, check.inputs_tried)
             found = shrink(asking, failed, sets, lambda: time.monotonic() - started < allowed)
-        write_json(out / "weight_map.json", subject.map.to_json())
+        if check.sides:
+            write_json(out / MAP, subject.map.to_json())
         path = write_reproduction(out, found, sources)
     except RegaugeError as error:
         text = f"No file that reproduces the difference was written: {error.what}"
