@@ -38,11 +38,13 @@ class Question:
         tier: ``tier 1 outputs``, ``tier 2 gradients with dropout masks``, ``trajectory AdamW``, ``weights`` ...
         mode: training or evaluation.
         steps: optimizer steps of a trajectory.
+        typical: whether the input is the case's own or like it: special ones may round more.
     """
 
     tier: str
     mode: Mode = "train"
     steps: int = STEPS
+    typical: bool = True
 
     @property
     def asked(self) -> Asked:
@@ -146,17 +148,22 @@ class Asking:
     def _tier(self, index: int, name: str) -> Tier | None:
         question = self.question
         if question.asked == "trajectory":
+            if self.found.outcomes["M64"][_path(index)].error:
+                return None
             optimizer = question.tier.split(" ")[1]
             tasks = Trajectory(_path(index), _task(index), [f"{_path(index)}-noise-1"])
             tiers = trajectory_tiers(self.found, tasks, optimizer)
         else:
             noise = tuple(f"{_task(index)}-noise-{copy}" for copy in (1, 2))
-            passes = [Pass(_task(index), name, True, noise)]
+            passes = [Pass(_task(index), name, self._is_typical(name), noise)]
             judge = no_worse_tiers if question.asked == "step float32" else same_function_tiers
             tiers = judge(self.found, passes, question.mode, _MASKS if question.masked else "")
         if self.subject.own_weights:
             tiers = after_precision(tiers, self._casts())
         return next((tier for tier in tiers if tier.name == question.tier), None)
+
+    def _is_typical(self, name: str) -> bool:
+        return self.question.typical and is_typical(name)
 
     def _casts(self) -> dict[Side, list[dict[str, str]]]:
         sides: tuple[Side, ...] = ("M64", "C64")
@@ -179,7 +186,10 @@ class Asking:
         }
         if self.question.masked and converted:
             step["calls"] = self.found.outcomes["M64"][_task(index)].info.get("calls", [])
-        tasks = [step, *({**step, "id": f"{_task(index)}-noise-{copy}", "noise": copy} for copy in range(1, noise + 1))]
+        copies = {"noisy_inputs": self.question.asked == "step float32" and not self._is_typical(name)}
+        tasks = [step]
+        for copy in range(1, noise + 1):
+            tasks.append({**step, **copies, "id": f"{_task(index)}-noise-{copy}", "noise": copy})
         if self.question.asked == "trajectory":
             path = {"id": _path(index), "kind": "trajectory", "steps": self.question.steps, "inputs": [name]}
             tasks += [path, *({**path, "id": f"{_path(index)}-noise-1", "noise": 1} for _ in range(noise))]
@@ -224,6 +234,11 @@ class Asking:
 
     def _of(self, side: Side, task: str, reference: Arrays) -> Arrays:
         return self.found.original(side, task) if side == "M32" else self.found.converted(side, task, reference)
+
+
+def is_typical(name: str) -> bool:
+    """Whether an input set is the case's own or random ones like it."""
+    return name.startswith(("reference", "random"))
 
 
 def _task(index: int) -> str:

@@ -72,12 +72,12 @@ def check_folder(
         WorkerFailed: a worker crashed, was killed or ran out of time.
         BadResult: the folder is not a whole conversion.
     """
-    options, chosen = options or CheckOptions(), interpreters or Interpreters()
+    options, chosen, progress = options or CheckOptions(), interpreters or Interpreters(), progress or silent
     subject = subject_of_folder(case, Path(folder), chosen)
-    check = judge(subject, Path(work), options, progress or silent)
+    check = judge(subject, Path(work), options, progress)
     pythons = {} if chosen == Interpreters() else {"original": chosen.torch, "converted": chosen.jax}
     sources = Sources(case, str(folder), pythons)
-    return with_reproduction(check, subject, Path(work), options.reproduce, sources, options.timeout)
+    return with_reproduction(check, subject, Path(work), options, sources, progress)
 
 
 def judge(subject: Subject, work: Path, options: CheckOptions, progress: Progress) -> Check:

@@ -126,7 +126,7 @@ def check_pair(
         return _failed(sides, work, described, failures, time.monotonic() - started)
     subject = _subject(sides, described, weight_map, work)
     check = judge(subject, work, options, progress)
-    return with_reproduction(check, subject, work, options.reproduce, sides.sources, options.timeout)
+    return with_reproduction(check, subject, work, options, sides.sources, progress)
 
 
 def subject_of_pair(sides: Sides, work: Path, weight_map: WeightMapGiven = None) -> Subject:

@@ -43,7 +43,7 @@ class Replay:
         tier: the answer.
         worst: the tensor that is furthest apart, if tensors were compared.
         original: its value in the original, in float64.
-        converted: its value in the converted model, in float64.
+        converted: its value in the converted model, in float64; in its own precision if arithmetic was asked about.
         own: what each side's own precision is away from the original in float64, by side; empty if not run.
     """
 
@@ -74,11 +74,17 @@ class Replay:
         if self.original is not None and self.converted is not None:
             lines += _values(self.original, self.converted)
         text = _("  distance {distance}, limit {limit} (float64 against float64)")
+        if _is_arithmetic(self.question):
+            text = _("  distance {distance}, limit {limit} (own precision against float64)")
         lines.append(text.format(distance=distance_text(self.worst.norm), limit=distance_text(self.worst.limit)))
         if self.own:
             text = _("  away from float64 in its own precision: original {original}, converted {converted}")
             lines.append(text.format(original=distance_text(self.own[0]), converted=distance_text(self.own[1])))
         return "\n".join(lines)
+
+
+def _is_arithmetic(question: str) -> bool:
+    return question.startswith("tier 2")
 
 
 def _values(original: np.ndarray, converted: np.ndarray) -> list[str]:
@@ -111,6 +117,7 @@ def replay(
     question: str = "tier 1 outputs",
     mode: Mode = "eval",
     steps: int = STEPS,
+    typical: bool = True,
     weight_map: Any = None,
     pythons: Mapping[str, str] | None = None,
     here: str = "",
@@ -127,6 +134,7 @@ def replay(
         question: a tier of the check.
         mode: training or evaluation.
         steps: optimizer steps, where training is asked about.
+        typical: whether the input is like the case's own, where arithmetic is asked about.
         weight_map: as `regauge.check` takes it; a path is relative to `here`.
         pythons: executables by role (``original``, ``converted``).
         here: a file; its directory is where relative paths begin. The working directory when empty.
@@ -141,7 +149,7 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="regauge-") as directory:
         work = Path(directory)
         subject = _subject(_absolute(original, base), _absolute(converted, base), work, given, pythons or {})
-        asked = Question(question, mode, steps)
+        asked = Question(question, mode, steps, typical)
         try:
             whole = not asked.asked
         except BadCase:
@@ -175,7 +183,7 @@ def _answer(asking: Asking, tier: Tier) -> Replay:
     question, worst = asking.question, _worst(tier)
     if worst is None:
         return Replay(question.tier, question.mode, tier)
-    exact, candidate = asking.tensors("M64"), asking.tensors("C64")
+    exact, candidate = asking.tensors("M64"), asking.tensors("C32" if _is_arithmetic(question.tier) else "C64")
     name = worst.name
     own: tuple[float, ...] = ()
     sides = [asking.tensors(side) for side in ("M32", "C32")]

@@ -68,6 +68,8 @@ def text_of(found: Reproduction, sources: Sources, out: Path) -> str:
     call += [f"    question={_quoted(found.question.tier)},", f"    mode={_quoted(found.question.mode)},"]
     if found.question.steps != STEPS:
         call.append(f"    steps={found.question.steps},")
+    if not found.question.typical and found.question.asked == "step float32":
+        call.append("    typical=False,")
     call += [f"    weight_map={_quoted(MAP)},"] if not _is_folder(sources.converted) else []
     call += [f"    pythons={dict(sources.pythons)!r},"] if sources.pythons else []
     load = []

@@ -13,9 +13,11 @@ from safetensors.numpy import load_file
 
 from regauge.errors import BadCase, RegaugeError, WorkerFailed
 from regauge.findings import Finding
+from regauge.language import N_
 from regauge.run.protocol import read_json, write_json
-from regauge.verify.asking import Asking, Question
+from regauge.verify.asking import Asking, Question, is_typical
 from regauge.verify.evaluations import Arrays
+from regauge.verify.plan import CheckOptions
 from regauge.verify.reproduce_file import MAP, Reproduction, remove_stale, write_reproduction
 from regauge.verify.result import Check, Tier
 from regauge.verify.shrinking import plainer, size_of, smaller
@@ -23,6 +25,9 @@ from regauge.verify.subjects import Subject
 
 # seconds of shrinking, at the least and as a share of the check: a smaller input is a convenience
 _LEAST_SECONDS, _SHARE = 30.0, 1.0
+Progress = Callable[[str, int, int], None]
+
+_SHRINKING = N_("finding a small input that shows the difference")
 _CHUNK = 4  # sizes that the converted model is compiled for at a time
 _ORDER = ("outputs", "loss", "gradients", "input gradients", "state")
 
@@ -45,23 +50,25 @@ class Sources:
 
 
 def with_reproduction(
-    check: Check, subject: Subject, work: Path, out: Path | None, sources: Sources, timeout: float | None = None
+    check: Check, subject: Subject, work: Path, options: CheckOptions, sources: Sources, progress: Progress
 ) -> Check:
-    """The check, with the path of a file in `out` that fails alone; unchanged without a difference.
+    """The check, with the path of a file in `options.reproduce` that fails alone; unchanged without a difference.
 
     Args:
         check: what was found.
         subject: the two sides.
         work: directory of the check: its input sets are in ``inputs``.
-        out: where the file goes; None writes none.
+        options: where the file goes, and the seconds for each worker.
         sources: what the file calls the two models.
-        timeout: seconds for each worker.
+        progress: told that the input is being shrunk.
     """
+    out = options.reproduce
     if out is None:
         return check
     remove_stale(out)
     if check.verdict != "different":
         return check
+    progress(_SHRINKING, 4, 5)
     question, failed = _question(check.tiers)
     started = time.monotonic()
     try:
@@ -69,7 +76,7 @@ def with_reproduction(
             found = Reproduction(Question(failed.name, failed.mode or "train"), failed, {})
         else:
             allowed = max(_LEAST_SECONDS, _SHARE * check.seconds)
-            asking = Asking(subject, question, work / "reproduce", timeout)
+            asking = Asking(subject, question, work / "reproduce", options.timeout)
             sets = _given(work, failed, check.inputs_tried)
             found = shrink(asking, failed, sets, lambda: time.monotonic() - started < allowed)
         if check.sides:
@@ -146,6 +153,7 @@ def shrink(
         raise BadCase("the difference shows on no input by itself", received=", ".join(sets))
     chosen = min(still, key=lambda name: size_of(wanted[name]))
     arrays, tier = wanted[chosen], still[chosen]
+    question = replace(question, typical=is_typical(chosen))
     if question.asked != "step float32" and may_go_on():
         plain = dict(plainer(arrays))
         still = _still(asking, plain, failed)
