@@ -206,8 +206,8 @@ def test_a_conversion_of_our_own_that_was_changed_is_reproduced(
     changed = handmade("sgd").copy(tmp_path / "conversion")
     source = changed.folder / "model.py"
     text = source.read_text(encoding="utf-8")
-    assert "jax.nn.relu(" in text
-    source.write_text(text.replace("jax.nn.relu(", "jax.nn.relu(1e-6 + ", 1), encoding="utf-8")
+    assert "epsilon=1e-5, momentum" in text
+    source.write_text(text.replace("epsilon=1e-5, momentum", "epsilon=1e-6, momentum"), encoding="utf-8")
     work = tmp_path / "work"
     work.mkdir()
     check = changed.check(work, quick=True, float32=False, reproduce=tmp_path)

@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 
 _SHRINKING = N_("finding a small input that shows the difference")
 _CHUNK = 4  # sizes that the converted model is compiled for at a time
-_ORDER = ("outputs", "loss", "gradients", "input gradients", "state")
+_ORDER = ("", "outputs", "loss", "gradients", "input gradients", "state")
 
 
 @dataclass(frozen=True)
