@@ -132,6 +132,9 @@ def test_the_plot_along_the_depth_puts_the_first_difference_above_the_limit() ->
     assert alone is not None
     assert len(alone.series) == 1
     assert 0 <= alone.series[0].marks[0].y < alone.limit
+    zero = depth_plot([ModuleDistance("m", None, None, 0.0, None, True)])
+    assert zero is not None
+    assert zero.series[0].marks[0].y > zero.limit + 30
 
 
 def test_the_histogram_counts_every_tensor_once_and_puts_the_limit_between() -> None:

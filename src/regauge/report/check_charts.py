@@ -17,6 +17,7 @@ from regauge.verify.tolerance import LIMITS
 
 # Below this a distance in float64 is rounding that says nothing; zero is drawn here.
 _LEAST = 1e-18
+_EPS = 2.0**-53  # the axis reaches down to the rounding of float64, so that zero lies far below the limit
 _LEAST_SHARE, _MOST_SHARE = 1e-9, 1e9
 _MOST_LABELS = 6
 
@@ -90,7 +91,7 @@ def depth_plot(modules: Sequence[ModuleDistance]) -> DepthPlot | None:
     if not modules:
         return None
     values = [v for m in modules for v in (m.distance, m.distance32) if v is not None]
-    axis = exponent_axis([*values, LIMITS.same_norm], _LEAST, _power)
+    axis = exponent_axis([*values, LIMITS.same_norm, _EPS], _LEAST, _power)
     places = [_along(index, len(modules)) for index in range(len(modules))]
     series = [_series("float64", axis, places, modules, [m.distance for m in modules])]
     if any(module.distance32 is not None for module in modules):

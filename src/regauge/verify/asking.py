@@ -183,6 +183,7 @@ class Asking:
             "input": name,
             "dropout": "masks" if self.question.masked else "off",
             "after": self.question.kind == "after",
+            "gradients": self.takes_targets,
         }
         if self.question.masked and converted:
             step["calls"] = self.found.outcomes["M64"][_task(index)].info.get("calls", [])
