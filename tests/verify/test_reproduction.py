@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import pickle
 import re
@@ -70,6 +71,8 @@ def test_functions_shrink_to_one_element_and_mending_them_passes(models: ModuleT
     check = checked(models.gelu, models.tanh_gelu, tmp_path / "out", torch.randn(6, 5, 4))
     file = tmp_path / "out" / "reproduce.py"
     assert check.reproduce == str(file)
+    assert Check.from_json(json.loads((file.parent / "check.json").read_text(encoding="utf-8"))) == check
+    assert "tanh_gelu" in (file.parent / "check.html").read_text(encoding="utf-8")
     assert inputs_of(file).size <= 4
     assert set(np.unique(inputs_of(file))) <= {-1.0, 0.0, 1.0, 2.0}
     assert len([line for line in file.read_text().splitlines() if line]) < 20
