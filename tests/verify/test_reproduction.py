@@ -62,7 +62,7 @@ def run(file: Path, *homes: Path) -> tuple[int, str]:
 
 def inputs_of(file: Path) -> np.ndarray:
     """What stands in the file as ``inputs.0``."""
-    found = re.search(r'"inputs\.0": (np\.array\(.*?np\.\w+\))', file.read_text(encoding="utf-8"))
+    found = re.search(r'"inputs\.0": (np\.(?:array|full)\(.*?np\.\w+\))', file.read_text(encoding="utf-8"))
     assert found
     return eval(found[1], {"np": np})
 
@@ -160,6 +160,8 @@ def test_large_inputs_lie_beside_the_file(models: ModuleType, tmp_path: Path) ->
     assert "pythons={'converted': '/opt/jax/bin/python'}" in text
     np.testing.assert_array_equal(np.load(tmp_path / "reproduce.npz")["inputs.0"], arrays["inputs.0"])
     compile(text, "reproduce.py", "exec")
+    same = Reproduction(found.question, tier, {"inputs.0": np.ones((2, 3), np.int32), "a": np.array([True])})
+    assert '"a": np.array([True], bool), "inputs.0": np.full((2, 3), 1, np.int32)' in text_of(same, sources, tmp_path)
     small = Reproduction(found.question, tier, {"inputs.0": np.array([0.1, -2.0], np.float32)})
     assert '{"inputs.0": np.array([0.1, -2.0], np.float32)}' in text_of(small, sources, tmp_path)
 

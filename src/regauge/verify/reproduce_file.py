@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FILE, INPUTS, MAP = "reproduce.py", "reproduce.npz", "weight_map.json"
 MODELS = ("reproduce_original.pickle", "reproduce_converted.pickle")
 _MOST_LITERALS = 64  # elements that are written into the file itself
+_FEW = 4  # equal elements that are still written one by one
 _WIDTH = 110
 
 
@@ -130,7 +131,7 @@ def _is_small(arrays: Mapping[str, np.ndarray]) -> bool:
 
 
 def _literal(arrays: Mapping[str, np.ndarray]) -> str:
-    items = [f"{_quoted(name)}: {_array(array)}" for name, array in arrays.items()]
+    items = [f"{_quoted(name)}: {_array(array)}" for name, array in sorted(arrays.items())]
     whole = "{" + ", ".join(items) + "}"
     if len(whole) <= _WIDTH:
         return whole
@@ -138,7 +139,10 @@ def _literal(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _array(array: np.ndarray) -> str:
-    return f"np.array({_nested(array)}, np.{array.dtype})" if array.dtype != bool else f"np.array({_nested(array)})"
+    dtype = "bool" if array.dtype == bool else f"np.{array.dtype}"
+    if array.size > _FEW and np.all(array == array.flat[0]):
+        return f"np.full({array.shape}, {array.flat[0]}, {dtype})"
+    return f"np.array({_nested(array)}, {dtype})"
 
 
 def _nested(array: np.ndarray) -> str:

@@ -24,7 +24,7 @@ from regauge.verify.shrinking import plainer, size_of, smaller
 from regauge.verify.subjects import Subject
 
 # seconds of shrinking, at the least and as a share of the check: a smaller input is a convenience
-_LEAST_SECONDS, _SHARE = 30.0, 1.0
+_LEAST_SECONDS, _SHARE = 120.0, 1.0
 Progress = Callable[[str, int, int], None]
 
 _SHRINKING = N_("finding a small input that shows the difference")
@@ -154,17 +154,17 @@ def shrink(
     chosen = min(still, key=lambda name: size_of(wanted[name]))
     arrays, tier = wanted[chosen], still[chosen]
     question = replace(question, typical=is_typical(chosen))
+    if question.asked == "trajectory" and may_go_on():
+        shorter = replace(asking, question=replace(question, steps=1))
+        still = _still(shorter, {"one step": arrays}, failed)
+        if still:
+            asking, question, tier = shorter, shorter.question, still["one step"]
     if question.asked != "step float32" and may_go_on():
         plain = dict(plainer(arrays))
         still = _still(asking, plain, failed)
         if still:
             name = next(name for name in plain if name in still)
             arrays, tier = plain[name], still[name]
-    if question.asked == "trajectory" and may_go_on():
-        shorter = replace(asking, question=replace(question, steps=1))
-        still = _still(shorter, {"one step": arrays}, failed)
-        if still:
-            return Reproduction(shorter.question, still["one step"], arrays)
     return Reproduction(question, tier, arrays)
 
 
