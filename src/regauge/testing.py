@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from regauge.errors import RegaugeError
-from regauge.verify.replay import Replay, replay
+from regauge.replaying import Replay, replay
 
 if TYPE_CHECKING:
     from regauge.verify.result import Check

@@ -21,8 +21,8 @@ import torch
 
 import regauge
 from regauge.errors import BadCase
+from regauge.replaying import fit_one_process
 from regauge.verify import Check
-from regauge.verify.replay import fit_one_process
 
 from .conftest import Handmade
 

@@ -48,7 +48,7 @@ def where_sentences(check: Check) -> list[str]:
     found = []
     for label, place in zip(labels, check.places, strict=False):
         text = _("{side}: {place}").format(side=label, place=place_text(place))
-        if place.distance is not None:
+        if place.distance:
             text = _("{text}, {distance} from the original in float64").format(
                 text=text, distance=distance_text(place.distance)
             )

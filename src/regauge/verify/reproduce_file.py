@@ -72,7 +72,11 @@ def text_of(found: Reproduction, sources: Sources, out: Path) -> str:
     if not found.question.typical and found.question.asked == "step float32":
         call.append("    typical=False,")
     call += [f"    weight_map={_quoted(MAP)},"] if not _is_folder(sources.converted) else []
-    call += [f"    pythons={dict(sources.pythons)!r},"] if sources.pythons else []
+    # not resolved: the python of a virtual environment is a link
+    pythons = {
+        role: os.path.abspath(path) if os.sep in path else path for role, path in (sources.pythons or {}).items()
+    }
+    call += [f"    pythons={pythons!r},"] if pythons else []
     load = []
     if found.inputs and not _is_small(found.inputs):
         imports.insert(0, "from pathlib import Path\n")
