@@ -14,6 +14,8 @@ import pytest
 from check_sample import JAX_MARK, modules, pair_check, stored
 from page import elements, texts_in
 from pixels import read_png
+from sample import FIXTURE, folder
+from sample import check as conversion_check
 
 from regauge.cli.main import main
 from regauge.errors import BadResult
@@ -98,6 +100,18 @@ def test_a_check_without_places_is_a_page_as_well(place: Path) -> None:
     assert "Along the depth of the network" not in texts
     failed = Check("a b", "not checked", (Tier("tier 1 outputs", "not checked", why="it broke"),), sides=("a", "b"))
     assert "a and b: equality could not be checked" in texts_in(page_of(failed, place), "en")
+
+
+def test_the_page_of_a_conversion_shows_its_weights_and_both_sources(tmp_path: Path) -> None:
+    folder(tmp_path / "conversion")
+    check = dataclasses.replace(conversion_check(different=True), case=f"{FIXTURE / 'original.py'}:case")
+    page = page_of(check, tmp_path)
+    texts = texts_in(page, "en")
+    assert texts[0].endswith("the JAX port is not the same function; the first difference is in norm")
+    for text in ("Weights", "Unused weights", "Both sources", "Every tensor"):
+        assert text in texts
+    assert "Weight map" not in texts
+    assert f"regauge check {check.case}" in page
 
 
 def test_the_page_of_a_comparison_says_where_and_why_as_well() -> None:

@@ -91,7 +91,8 @@ def depth_plot(modules: Sequence[ModuleDistance]) -> DepthPlot | None:
     if not modules:
         return None
     values = [v for m in modules for v in (m.distance, m.distance32) if v is not None]
-    axis = exponent_axis([*values, LIMITS.same_norm, _EPS], _LEAST, _power)
+    top = LIMITS.same_norm if all(map(math.isfinite, values)) else 1.0  # what is not finite stands above the limit
+    axis = exponent_axis([*values, top, LIMITS.same_norm, _EPS], _LEAST, _power)
     places = [_along(index, len(modules)) for index in range(len(modules))]
     series = [_series("float64", axis, places, modules, [m.distance for m in modules])]
     if any(module.distance32 is not None for module in modules):

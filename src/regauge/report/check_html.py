@@ -15,6 +15,7 @@ from regauge.language import LANGUAGES, language, use_language
 from regauge.report import check_charts, check_view, view
 from regauge.report.document import Document, build_document, write_text
 from regauge.report.excerpts import Excerpt, excerpt
+from regauge.report.highlight import listings
 from regauge.report.html import asset, environment
 from regauge.report.sources import case_path
 from regauge.run.protocol import read_json
@@ -108,6 +109,7 @@ def render_check_html(page: CheckPage, lang: str | None = None) -> str:
             parts={key: _part(templates, "check_part.html.j2", page, key) for key in LANGUAGES},
             details={key: _part(templates, "check_details.html.j2", page, key) for key in LANGUAGES},
             tensors=view.tensor_rows(page.check.tiers)[: check_view.MOST_ROWS],
+            listings=listings(page.document.sources, page.document.lines) if page.document.lines else (),
             style=asset("style.css") + asset("check.css"),
             script=asset("page.js"),
         )
