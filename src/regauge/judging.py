@@ -14,6 +14,7 @@ from regauge.progress import Progress
 from regauge.run.protocol import write_json
 from regauge.verify.pair import MAP_FILE, check_pair, read_map
 from regauge.verify.plan import CheckOptions
+from regauge.verify.reproduce_file import remove_stale
 from regauge.verify.result import Check
 from regauge.verify.workers import sides_of_cases
 
@@ -46,8 +47,9 @@ def judge_cases(
     progress.begin("check")
     forget(out, "check")
     given = read_map(weight_map)
-    for stale in (out / "check.json", out / MAP_FILE):
-        stale.unlink(missing_ok=True)
+    for stale in ("check.json", "check.html", MAP_FILE):
+        (out / stale).unlink(missing_ok=True)
+    remove_stale(out)
     work = empty_directory(out / "work" / "pair")
     found = check_pair(
         sides_of_cases(original, converted, work, options.interpreters, pythons),
