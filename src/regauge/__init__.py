@@ -20,6 +20,7 @@ _PUBLIC = {
     "RegaugeError": "regauge.errors",
     "Finding": "regauge.findings",
     "optimizers": "regauge.optimizers",
+    "testing": "regauge.testing",
 }
 
 __all__ = ["__version__", *_PUBLIC]

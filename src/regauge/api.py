@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def check(
     weight_map: Any = None,
     converted_args: tuple[Any, ...] | None = None,
     frameworks: tuple[str, str] | None = None,
-    out: str | Path = "build",
+    out: str | Path | None = None,
     **options: Any,
 ) -> Check:
     """Judge whether two models are the same function, whoever wrote them; each may be of PyTorch or of JAX.
@@ -79,7 +80,8 @@ def check(
             the path of a saved map; what it leaves open is inferred.
         converted_args: positional arguments of the converted model, where it takes another layout.
         frameworks: ``("torch", "jax")``, for functions that do not tell.
-        out: where results are kept when workers are used.
+        out: where results are kept, and a file that reproduces a difference; ``build`` where workers are used and
+            none is given. Models of this process are stored there as pickles for that file, nowhere else.
         options: quick and fresh; for pairs also float32, steps; for workers also timeout, interpreters.
 
     Raises:
@@ -88,20 +90,24 @@ def check(
         RegaugeError: the case cannot be captured or converted, or a worker failed.
     """
     if isinstance(original, str) != isinstance(converted, str | None) or not isinstance(original, str):
-        return _check_live(original, converted, args, kwargs, weight_map, converted_args, frameworks, options)
+        return _check_live(original, converted, args, kwargs, weight_map, converted_args, frameworks, out, options)
     from regauge.output import prepare_output, writing
     from regauge.pipeline import Options, alone, check_stage, convert_stage
     from regauge.progress import Silence
+    from regauge.report.check_html import write_check_page
 
-    place, silence = prepare_output(Path(out)), Silence()
+    place, silence = prepare_output(Path("build" if out is None else out)), Silence()
     with writing(place), alone(place):
         if converted is not None:
             from regauge.judging import judge_cases
 
-            return judge_cases(original, converted, place, Options(**options), silence, weight_map=weight_map)
-        chosen = Options(**options)
-        conversion = convert_stage(original, place, chosen, silence)
-        return check_stage(original, conversion, place, chosen, silence)
+            found = judge_cases(original, converted, place, Options(**options), silence, weight_map=weight_map)
+        else:
+            chosen = Options(**options)
+            conversion = convert_stage(original, place, chosen, silence)
+            found = check_stage(original, conversion, place, chosen, silence)
+        write_check_page(found, place)
+    return found
 
 
 def _check_live(
@@ -112,8 +118,10 @@ def _check_live(
     weight_map: Any,
     converted_args: tuple[Any, ...] | None,
     frameworks: tuple[str, str] | None,
+    out: str | Path | None,
     options: Mapping[str, Any],
 ) -> Check:
+    from regauge.output import prepare_output
     from regauge.verify.live import sides_of_models
     from regauge.verify.pair import check_pair, read_map
     from regauge.verify.plan import CheckOptions
@@ -125,8 +133,25 @@ def _check_live(
             next="regauge.check(original, converted, (x,))",
         )
     sides = sides_of_models(original, converted, args, kwargs, converted_args, frameworks)
+    chosen = CheckOptions(**options, reproduce=None if out is None else prepare_output(Path(out)))
     with tempfile.TemporaryDirectory(prefix="regauge-") as work:
-        return check_pair(sides, Path(work), weight_map=read_map(weight_map), options=CheckOptions(**options))
+        found = check_pair(sides, Path(work), weight_map=read_map(weight_map), options=chosen)
+        if chosen.reproduce is not None:
+            _keep(found, Path(work), chosen.reproduce)
+    return found
+
+
+def _keep(found: Check, work: Path, place: Path) -> None:
+    """Result, weight map and page of a check of this process, as the command leaves those of two cases."""
+    from regauge.output import writing
+    from regauge.report.check_html import CHECK, MAP, write_check_page
+    from regauge.run.protocol import write_json
+
+    with writing(place):
+        write_json(place / CHECK, found.to_json())
+        if (work / MAP).is_file():
+            shutil.copyfile(work / MAP, place / MAP)
+        write_check_page(found, place)
 
 
 def compare(case: str, out: str | Path = "build", **options: Any) -> Comparison:

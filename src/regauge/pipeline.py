@@ -7,6 +7,8 @@ unchanged, a check while the conversion is, a measurement launch by launch.
     OUT/run.json            what the results below belong to
     OUT/conversion/         the saved folder
     OUT/check.json          the check
+    OUT/check.html          what `regauge check` shows of it
+    OUT/reproduce.py        fails alone as long as the two differ; its inputs may lie in reproduce.npz
     OUT/weight_map.json     which weight of one model is which of the other, if two models were judged
     OUT/measurements.jsonl  every launch with every raw sample
     OUT/self_test.json      how far the intervals of this machine hold, if that was tested
@@ -21,7 +23,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,6 +206,7 @@ def convert_stage(reference: str, out: Path, options: Options, progress: Progres
 
 def check_stage(reference: str, conversion: Conversion, out: Path, options: Options, progress: Progress) -> Check:
     """The check in ``out/check.json``, made again only if the conversion or the size of the check changed."""
+    from regauge.measure.environment import fingerprint
     from regauge.verify import CheckOptions, check_folder
 
     question = {"quick": options.quick, "folder": folder_fingerprint(conversion.folder)}
@@ -214,14 +217,15 @@ def check_stage(reference: str, conversion: Conversion, out: Path, options: Opti
     progress.begin("check")
     forget(out, "check")
     work = empty_directory(out / "work" / "check")
-    check = check_folder(
+    found = check_folder(
         reference,
         conversion.folder,
         work,
         interpreters=options.interpreters,
-        options=CheckOptions(quick=options.quick, timeout=options.timeout),
+        options=CheckOptions(quick=options.quick, timeout=options.timeout, reproduce=out),
         progress=lambda what, done, total: progress.advance(done, total, None, what),
     )
+    check = replace(found, environment=fingerprint())
     write_json(stored, check.to_json())
     _remember(out, "check", question)
     return check

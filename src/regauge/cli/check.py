@@ -56,18 +56,21 @@ def check(
             found = judge_cases(original, converted, place, chosen, bar, weight_map=weight_map, pythons=pythons)
         if save_map is not None and (place / "weight_map.json").is_file():
             shutil.copyfile(place / "weight_map.json", save_map)
-        _show(found, as_json, place)
+        html = _page(found, place)
+        if as_json:
+            print_json({"ok": found.equal, "html": str(html), "check": found.to_json()})
+            return exit_code(found, fail_on)
+        _show(found, found.case, None, html, place)
         return exit_code(found, fail_on)
     with resumable(), writing(place), alone(place), Bar() as bar:
         conversion = convert_stage(original, place, chosen, bar)
         found = check_stage(original, conversion, place, chosen, bar)
+    html = _page(found, place)
     if as_json:
-        print_json({"ok": found.equal, "check": found.to_json(), "conversion": conversion.to_json()})
+        data = {"ok": found.equal, "html": str(html), "check": found.to_json(), "conversion": conversion.to_json()}
+        print_json(data)
         return exit_code(found, fail_on)
-    from regauge.report.document import build_document
-    from regauge.report.text import render_text
-
-    render_text(build_document(case=original, folder=conversion.folder, check=found), stdout())
+    _show(found, original, conversion.folder, html, place)
     if found.equal:
         print_next(stderr(), f"regauge compare {original} --out {out}")
     return exit_code(found, fail_on)
@@ -82,15 +85,21 @@ def exit_code(found: Check, fail_on: str | None) -> int:
     return 0 if found.equal else 1
 
 
-def _show(found: Check, as_json: bool, place: Path) -> None:
-    if as_json:
-        print_json({"ok": found.equal, "check": found.to_json()})
-        return
-    from regauge.report.document import build_document
-    from regauge.report.text import render_text
+def _page(found: Check, place: Path) -> Path:
+    from regauge.report.check_html import write_check_page
 
-    render_text(build_document(case=found.case, check=found), stdout())
+    with writing(place):
+        return write_check_page(found, place)
+
+
+def _show(found: Check, case: str, folder: Path | None, html: Path, place: Path) -> None:
+    from regauge.report.check_text import render_check
+    from regauge.report.check_view import next_steps
+    from regauge.report.document import build_document
+
+    render_check(build_document(case=case, folder=folder, check=found), stdout())
     stderr().print(_("every distance: {file}").format(file=place / "check.json"), style="dim")
+    print_next(stderr(), *next_steps(found), _("open {path} in a browser").format(path=html))
 
 
 def _refuse(converted: str | None, weight_map: Path | None, save_map: Path | None, fail_on: str | None) -> None:

@@ -27,14 +27,13 @@ def render_audit_html(audit: Audit, name: str, created: str, lang: str | None = 
     with use_language(lang or language()) as chosen:
         templates = environment()
         parts = {key: _part(templates, audit, key, created) for key in LANGUAGES}
-        return templates.get_template("audit.html.j2").render(
-            audit=audit,
+        return templates.get_template("parts_page.html.j2").render(
             name=name,
+            version=audit.regauge,
             chosen=chosen,
             languages=LANGUAGES,
             parts=parts,
-            style=asset("style.css"),
-            own_style=asset("audit.css"),
+            style=asset("style.css") + asset("audit.css"),
             script=asset("page.js"),
         )
 

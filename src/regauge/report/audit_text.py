@@ -11,7 +11,7 @@ from regauge.decide.audit.areas import DEGREE_NAMES, DEGREE_TEXTS
 from regauge.decide.audit.result import DEGREES, Audit
 from regauge.language import _, ngettext
 from regauge.report import audit_view as view
-from regauge.report.text import STYLES, show, table_of
+from regauge.report.blocks import STYLES, show, table_of
 
 ROWS = 15  # of each table
 # Title, heads, rows and the columns of numbers.

@@ -19,7 +19,7 @@ def render_choice(recommendation: Recommendation, lang: str | None = None) -> st
         parts = {key: _part(recommendation, key) for key in LANGUAGES}
         return (
             _environment()
-            .get_template("choice_page.html.j2")
+            .get_template("parts_page.html.j2")
             .render(
                 name=recommendation.needs.name,
                 version=__version__,

@@ -10,7 +10,7 @@ from rich.text import Text
 from regauge.decide.recommendation import Reason, Recommendation
 from regauge.language import _, ngettext
 from regauge.report import choice_view as view
-from regauge.report.text import STYLES, show, table_of
+from regauge.report.blocks import STYLES, show, table_of
 
 # What the terminal shows of long lists; the page and the JSON hold all of them.
 SHOWN_FLIPS = 6

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from regauge.language import LANGUAGES, _, language, ngettext, translate_message, use_language
-from regauge.report import charts, view, wording
+from regauge.report import charts, check_charts, check_view, view, wording
 from regauge.report.document import Document
 from regauge.report.figures import failures
 from regauge.report.highlight import listings
@@ -29,6 +29,7 @@ TABLES = {
     "memory": wording.MEMORY,
     "parts": {**wording.PHASES, **wording.MEMORY},
     "roles": wording.ROLES,
+    "tiers": wording.TIERS,
 }
 
 
@@ -46,13 +47,15 @@ def render_html(document: Document, lang: str | None = None) -> str:
             .get_template("page.html.j2")
             .render(
                 document=document,
+                name=document.name,
+                version=document.regauge,
                 chosen=chosen,
                 languages=LANGUAGES,
                 overview=overview,
                 details=details,
                 tensors=view.tensor_rows(document.check.tiers if document.check else ()),
                 listings=listings(document.sources, document.lines),
-                style=asset("style.css"),
+                style=asset("style.css") + asset("check.css"),
                 script=asset("page.js"),
             )
         )
@@ -71,6 +74,7 @@ def _part(template: str, document: Document, key: str) -> Markup:
                 start_charts=charts.start_charts(document),
                 memory_charts=charts.memory_charts(document),
                 break_even_plots=charts.break_even_plots(document),
+                depth=check_charts.depth_plot(document.check.modules if document.check else ()),
             )
         )
     return Markup(text)
@@ -179,6 +183,8 @@ def environment() -> Environment:
         seconds=wording.seconds_text,
         distance=wording.distance_text,
         ratio=wording.ratio_text,
+        note=wording.note_text,
+        check_view=check_view,
         failures=failures,
         unused_rows=_unused_rows,
         launch_rows=_launch_rows,

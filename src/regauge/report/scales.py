@@ -101,3 +101,13 @@ def _ratio_steps(low: float, high: float) -> list[float]:
         if len(found) <= 6:
             return found
     return found
+
+
+def exponent_axis(values: Iterable[float], least: float, label: Callable[[float], str]) -> Axis:
+    """A logarithmic axis of whole decades for distances, which span many: finite values, none below `least`."""
+    known = [value for value in values if math.isfinite(value) and value > least] or [least]
+    low = math.floor(math.log10(max(min(known), least)) + 1e-9)
+    high = max(math.ceil(math.log10(max(known)) - 1e-9), low + 1)
+    step = max(1, math.ceil((high - low) / 8))
+    powers = [10.0**exponent for exponent in range(low, high + 1) if (exponent - low) % step == 0]
+    return _with_ticks(Axis(10.0**low, 10.0**high, log=True), powers, label)

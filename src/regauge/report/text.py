@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from regauge.language import _, ngettext, translate_message
 from regauge.report import view
+from regauge.report.blocks import STYLES, show, show_findings, show_verdict, table_of
+from regauge.report.check_text import render_difference
 from regauge.report.document import Document
 from regauge.report.figures import failures, memory_uses, start_costs
 from regauge.report.wording import (
@@ -26,7 +24,6 @@ from regauge.report.wording import (
     word,
 )
 
-STYLES: dict[view.Tone, str] = {"good": "green", "bad": "red", "even": "cyan", "open": "yellow"}
 WORST_TENSORS = 5
 
 
@@ -40,12 +37,8 @@ def render_text(document: Document, console: Console) -> None:
 
 
 def _verdict(document: Document, console: Console) -> None:
-    first, *others = view.headline(document)
-    console.print(Text(first, style=f"bold {STYLES[view.headline_tone(document)]}"))
-    for sentence, effect in zip(others, document.effects, strict=True):
-        console.print(Text(sentence, style=STYLES[view.tone(effect.verdict)]))
-    for sentence in view.not_covered(document):
-        console.print(Padding(Text(f"· {sentence}", style="dim"), (0, 0, 0, 2)))
+    sentences = list(zip(view.headline(document)[1:], document.effects, strict=True))
+    show_verdict(document, console, [(sentence, view.tone(effect.verdict)) for sentence, effect in sentences])
 
 
 def _ratios(document: Document, console: Console) -> None:
@@ -89,6 +82,7 @@ def _check(document: Document, console: Console) -> None:
     """One line for all that is equal, which the page lists; a row for each question that is not."""
     if document.check is None:
         return
+    render_difference(document.check, console)
     tiers = document.check.tiers
     equal = sum(tier.verdict == "equal" for tier in tiers)
     text = ngettext(
@@ -126,29 +120,8 @@ def _check(document: Document, console: Console) -> None:
 def _findings(document: Document, console: Console) -> None:
     if document.findings or failures(document.measurements):
         console.print()
-    for finding in document.findings:
-        style = {"error": "red", "warning": "yellow", "info": "dim"}[finding.severity]
-        head = f"{word(VERDICTS, finding.severity)} {finding.code} {finding.where}".rstrip()
-        console.print(Text.assemble((head, style), f"\n  {translate_message(finding.text)}"))
+    show_findings(document.findings, console)
     for launch in failures(document.measurements):
         place = f"{word(VERDICTS, launch.status)}: {launch.variant}, {word(TASKS, launch.task)}, "
         place += _("block {n}").format(n=launch.block)
         console.print(Text.assemble((place, "red"), "\n  ", view.failure_text(launch).replace("\n", "\n  ")))
-
-
-def show(console: Console, table: Table) -> None:
-    """Print a table, with an empty line before it."""
-    console.print()
-    console.print(table)
-
-
-def table_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = ()) -> Table:
-    """A table without frame; columns of numbers are set to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
-    for index, head in enumerate(heads):
-        is_number = index in numeric
-        table.add_column(head, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
-    for row in rows:
-        # As Text, so that brackets of an interval are not read as markup.
-        table.add_row(*(Text(cell) for cell in row))
-    return table

@@ -26,6 +26,7 @@ from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
 from regauge.verify.randomness import randomness_tier
+from regauge.verify.reproduction import Sources, with_reproduction
 from regauge.verify.result import Check, Tier, Verdict
 from regauge.verify.subjects import Subject, role_of, subject_of_folder
 from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers
@@ -71,8 +72,12 @@ def check_folder(
         WorkerFailed: a worker crashed, was killed or ran out of time.
         BadResult: the folder is not a whole conversion.
     """
-    subject = subject_of_folder(case, Path(folder), interpreters or Interpreters())
-    return judge(subject, Path(work), options or CheckOptions(), progress or silent)
+    options, chosen, progress = options or CheckOptions(), interpreters or Interpreters(), progress or silent
+    subject = subject_of_folder(case, Path(folder), chosen)
+    check = judge(subject, Path(work), options, progress)
+    pythons = {} if chosen == Interpreters() else {"original": chosen.torch, "converted": chosen.jax}
+    sources = Sources(case, str(folder), pythons)
+    return with_reproduction(check, subject, Path(work), options, sources, progress)
 
 
 def judge(subject: Subject, work: Path, options: CheckOptions, progress: Progress) -> Check:
@@ -156,6 +161,7 @@ class _Run:
         for index, item in enumerate(sets):
             self.files[item.name] = str(directory / f"{index}.safetensors")
             save_arrays(Path(self.files[item.name]), item.arrays)
+        write_json(directory / "names.json", self.files)
         return sets
 
     def _evaluate(self) -> None:

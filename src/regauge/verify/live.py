@@ -16,6 +16,7 @@ from regauge.run.frameworks import framework_of
 from regauge.run.launch import Framework
 from regauge.run.protocol import flatten_tree, unflatten_tree
 from regauge.verify.evaluations import Side
+from regauge.verify.reproduction import Sources
 from regauge.verify.subjects import ROLES, Role, role_of
 
 _MODULES: dict[Framework, str] = {"torch": "regauge.run.torch_live:LiveTorch", "jax": "regauge.run.jax_live:LiveJax"}
@@ -40,6 +41,12 @@ class LiveSides:
     frameworks: Mapping[Role, Framework]
     models: Mapping[Role, Live]
     jobs: Mapping[Role, Mapping[str, Any]]
+    cases: tuple[Case, Case]
+
+    @property
+    def sources(self) -> Sources:
+        """The models themselves: nothing else names them."""
+        return Sources(models=self.cases)
 
     def describe(self, role: Role, out: Path, timeout: float | None) -> dict[str, Any]:
         return self.models[role].describe(out)
@@ -71,7 +78,8 @@ def sides_of_models(
     """
     models: dict[Role, Live] = {}
     found: dict[Role, Framework] = {}
-    names = []
+    names: list[str] = []
+    cases: list[Case] = []
     for index, (role, model) in enumerate(zip(ROLES, (original, converted), strict=True)):
         inner = model.model if isinstance(model, Case) else model
         framework = frameworks[index] if frameworks else framework_of(inner)
@@ -88,8 +96,9 @@ def sides_of_models(
         case = model if isinstance(model, Case) else Case(inner, _inputs(given, kwargs, loaded))
         models[role], found[role] = getattr(loaded, name)(case), chosen
         names.append(case.name or role)
+        cases.append(case)
     jobs = {role: {"case": name} for role, name in zip(ROLES, names, strict=True)}
-    return LiveSides(" ".join(names), (names[0], names[1]), found, models, jobs)
+    return LiveSides(" ".join(names), (names[0], names[1]), found, models, jobs, (cases[0], cases[1]))
 
 
 def _inputs(args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, module: Any) -> Any:

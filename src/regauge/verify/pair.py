@@ -22,6 +22,7 @@ from regauge.run.protocol import read_json, write_json
 from regauge.verify.engine import Progress, judge, silent
 from regauge.verify.evaluations import Mode, Side
 from regauge.verify.plan import MODES, CheckOptions
+from regauge.verify.reproduction import Sources, with_reproduction
 from regauge.verify.result import Check, Tier
 from regauge.verify.structure import link_given, link_outputs
 from regauge.verify.subjects import ROLES, Role, Subject
@@ -60,6 +61,10 @@ class Sides(Protocol):
 
     def describe(self, role: Role, out: Path, timeout: float | None) -> dict[str, Any]:
         """What `run/describing.py` says of a side; its arrays go to `out`."""
+
+    @property
+    def sources(self) -> Sources:
+        """What names the two to somebody who starts anew."""
 
     def execute(self, side: Side, job: Mapping[str, Any], out: Path, timeout: float | None) -> dict[str, Any]:
         """Run the tasks of a job."""
@@ -116,6 +121,32 @@ def check_pair(
     options, progress = options or CheckOptions(), progress or silent
     started = time.monotonic()
     progress(_DESCRIBING, 0, 5)
+    described, failures = _describe(sides, work, options.timeout)
+    if failures:
+        return _failed(sides, work, described, failures, time.monotonic() - started)
+    subject = _subject(sides, described, weight_map, work)
+    check = judge(subject, work, options, progress)
+    return with_reproduction(check, subject, work, options, sides.sources, progress)
+
+
+def subject_of_pair(sides: Sides, work: Path, weight_map: WeightMapGiven = None) -> Subject:
+    """Two models, linked and with their weights paired, to be asked single questions.
+
+    Raises:
+        BadCase: a side rejects its own inputs, or the inputs of the two cannot be brought together.
+        WeightMismatch: the weights cannot be paired.
+        WorkerFailed: a side cannot even be loaded.
+    """
+    described, failures = _describe(sides, work, None)
+    for error in failures.values():
+        raise error
+    return _subject(sides, described, read_map(weight_map), work)
+
+
+def _describe(
+    sides: Sides, work: Path, timeout: float | None
+) -> tuple[dict[Role, _Described], dict[Role, RegaugeError]]:
+    """What each side says of itself, and the error of one that failed."""
     described: dict[Role, _Described] = {}
     failures: dict[Role, RegaugeError] = {}
     for role in ROLES:
@@ -123,15 +154,13 @@ def check_pair(
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         try:
-            described[role] = _Described(sides.describe(role, out, options.timeout), out)
+            described[role] = _Described(sides.describe(role, out, timeout), out)
         except WorkerFailed as error:
             failures[role] = error
         except RegaugeError as error:
             error.where = error.where or f"the {_WORDS[role]}, {sides.jobs[role].get('case', sides.label)}"
             raise
-    if failures:
-        return _failed(sides, work, described, failures, time.monotonic() - started)
-    return judge(_subject(sides, described, weight_map, work), work, options, progress)
+    return described, failures
 
 
 def read_map(given: Any) -> WeightMapGiven:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from regauge.verify.derivative import DRAWS, STEPS
@@ -34,6 +35,7 @@ class CheckOptions:
         locate: on a difference, run both models once more and find the first module whose output differs.
         modes: training and evaluation, or training alone where neither side knows the difference.
         casts: look through JAX sides for casts to lower precision.
+        reproduce: directory for a file that fails alone, if the two differ; None writes none.
     """
 
     quick: bool = False
@@ -45,6 +47,7 @@ class CheckOptions:
     locate: bool = True
     modes: tuple[Mode, ...] = MODES
     casts: bool = False
+    reproduce: Path | None = None
 
 
 def step_id(index: int, mode: Mode, dropout: str = "off", noise: int = 0) -> str:

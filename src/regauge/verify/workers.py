@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from regauge.errors import BadCase, MissingFramework, RegaugeError
 from regauge.report.sources import case_path
 from regauge.run.launch import Framework, Interpreters, launch
 from regauge.verify.evaluations import Side
+from regauge.verify.reproduction import Sources
 from regauge.verify.subjects import Role, environment_of, role_of
 
 _PACKAGES: dict[str, Framework] = {
@@ -36,6 +38,13 @@ class WorkerSides:
     jobs: Mapping[Role, Mapping[str, Any]]
     frameworks: Mapping[Role, Framework]
     interpreters: Mapping[Role, Interpreters]
+
+    @property
+    def sources(self) -> Sources:
+        """Their references, and the interpreters that are not this one."""
+        named = {role: getattr(self.interpreters[role], self.frameworks[role]) for role in self.jobs}
+        pythons: dict[str, str] = {role: path for role, path in named.items() if path != sys.executable}
+        return Sources(*self.names, pythons)
 
     def describe(self, role: Role, out: Path, timeout: float | None) -> dict[str, Any]:
         job = {"job": "describe", **self.jobs[role], "out": str(out)}
