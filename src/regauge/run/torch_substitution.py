@@ -1,0 +1,1 @@
+def substitute(e,t): raise NotImplementedError
