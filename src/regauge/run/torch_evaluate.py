@@ -7,8 +7,8 @@ None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Tas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -118,6 +118,7 @@ class TorchEvaluator:
         self.loss = subject.loss if use_loss else None
         self._own = own
         self._noise: SharedNoise | None = None
+        self.substitution: Callable[[], AbstractContextManager[Any]] = nullcontext  # around every forward pass
 
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass: ``outputs.*``, ``loss``, ``gradients.*``, ``input gradients.*``, ``state.*``.
@@ -257,6 +258,10 @@ class TorchEvaluator:
     def evaluate(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
         if self._noise is not None:
             self._noise.again()  # every pass draws the same numbers: a compiled step has them fixed
+        with self.substitution():
+            return self._outputs_and_loss(leaves)
+
+    def _outputs_and_loss(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
         outputs = self.subject.call(self.model, self.sets.inputs(leaves))
         if self.loss is not None:
             return outputs, self.loss(outputs, self.sets.targets(leaves))

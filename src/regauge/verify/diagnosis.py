@@ -1,0 +1,369 @@
+"""Where two models part and why: both are traced on an input on which they differ, and causes are tried there."""
+
+from __future__ import annotations
+
+import linecache
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from regauge.run.launch import Framework
+from regauge.verify.alignment import Alignment, TracedSide
+from regauge.verify.causes import Call, Situation, Trial, trials_for
+from regauge.verify.evaluations import Evaluations, Outcome, Side
+from regauge.verify.plan import step_id
+from regauge.verify.result import Cause, ModuleDistance, Place, Tier
+from regauge.verify.subjects import Role
+from regauge.verify.tolerance import LIMITS
+
+SECONDS = 30.0
+_MOST_NEAR = 14
+_MOST_CAUSES = 5
+_HELPS = 0.5
+_KINDS = ("outputs", "loss", "gradients", "input gradients", "state", "outputs with the updated state")
+_PREFIXES = {"gradients": "gradients.", "input gradients": "input gradients.", "state": "state."}
+_PREFIXES["outputs with the updated state"] = "after."
+_LAYOUT = {"view", "reshape", "flatten", "transpose", "permute", "unflatten", "contiguous", "chunk", "split", "unbind"}
+
+
+class Laboratory(Protocol):
+    """Runs more tasks on the sides of a check."""
+
+    @property
+    def found(self) -> Evaluations: ...
+
+    @property
+    def frameworks(self) -> Mapping[Role, Framework]: ...
+
+    def again(self, side: Side, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Outcome]:
+        """Evaluate tasks on a side, beside what it computed before."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found out about a difference."""
+
+    module: str = ""
+    places: tuple[Place, ...] = ()
+    modules: tuple[ModuleDistance, ...] = ()
+    causes: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The pass that is looked at.
+
+    Attributes:
+        kind: outputs, loss, gradients, ...
+        kinds: everything that differs.
+        names: of the tensors that differ, as the tier has them.
+        every: of all tensors of that kind.
+        task: of both sides, a *step* whose arrays are kept.
+        id: under which they are kept.
+    """
+
+    kind: str
+    kinds: frozenset[str]
+    names: tuple[str, ...]
+    every: tuple[str, ...]
+    task: dict[str, Any]
+    id: str
+
+    def arrays(self, names: Sequence[str]) -> list[str]:
+        """Names of tensors as the files of a step have them."""
+        return [f"{_PREFIXES.get(self.kind, '')}{name}" for name in names]
+
+
+def failure_of(tiers: Sequence[Tier], found: Evaluations, sets: Sequence[str]) -> Failure | None:
+    """The pass of the first float64 tier of one step that differs; None if there is none.
+
+    Args:
+        tiers: of the check.
+        found: for the original's dropout calls.
+        sets: names of the input sets, in order.
+    """
+    failed = [t for t in tiers if t.verdict == "different" and t.name.startswith("tier 1 ")]
+    first = next((tier for tier in failed if any(not d.passed for d in tier.distances)), None)
+    if first is None:
+        return None
+    masks = first.name.endswith(" with dropout masks")
+    kind = first.name.removeprefix("tier 1 ").removesuffix(" with dropout masks")
+    wrong = [d for d in first.distances if not d.passed]
+    on = wrong[0].note.rpartition("on ")[2]
+    if on not in sets:
+        return None
+    index, dropout = sets.index(on), "masks" if masks else "off"
+    task: dict[str, Any] = {"kind": "step", "mode": first.mode or "train", "input": on, "dropout": dropout}
+    if kind.startswith("outputs with"):
+        task["after"] = True
+    if masks:
+        original = found.outcomes["M64"][step_id(index, "train", "masks")]
+        task["calls"] = original.info.get("calls", [])
+    kinds = frozenset(t.name.removeprefix("tier 1 ").removesuffix(" with dropout masks") for t in failed)
+    names = tuple(d.name for d in wrong)
+    every = tuple(d.name for d in first.distances)
+    return Failure(kind, kinds, names, every, task, step_id(index, first.mode or "train", dropout))
+
+
+def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
+    """Trace both sides, find where they part, and try causes."""
+    task = {**failure.task, "id": "trace", "kind": "trace"}
+    traces = []
+    for side in _SIDES:
+        outcome = laboratory.again(side, [task])["trace"]
+        if outcome.error or not outcome.info["trace"]["nodes"]:
+            return Diagnosis()
+        traces.append(TracedSide(outcome.info["trace"]))
+    alignment = Alignment(traces[0], traces[1])
+    regions = tuple(_region(alignment, role, failure) for role in (0, 1))
+    firsts = [alignment.first(role, region) for role, region in enumerate(regions)]
+    case = _Case(laboratory, failure, alignment, regions, firsts)
+    causes, call = case.causes()
+    places = [case.place(role) for role in (0, 1)]
+    if call is not None and case.torch_role is not None and causes and causes[0].proven:
+        places[case.torch_role] = case.place_of_call(call)
+    module = places[0].module
+    return Diagnosis(module, tuple(places), tuple(module_rows(alignment)), tuple(causes))
+
+
+_SIDES: tuple[Side, Side] = ("M64", "C64")
+
+
+def _region(alignment: Alignment, role: int, failure: Failure) -> list[int]:
+    side = alignment.sides[role]
+    results = {
+        "outputs": [n for n in side.results if n.startswith("outputs")],
+        "outputs with the updated state": [n for n in side.results if n.startswith("state.")],
+        "state": failure.arrays(failure.names),
+    }.get(failure.kind, ["loss"])
+    if failure.kind == "outputs":
+        results = [name for name in results if name in failure.names] or results
+    wrong = [n for n in results if n in side.results and not alignment.is_same(role, side.results[n])]
+    return alignment.region(role, wrong or results)
+
+
+@dataclass
+class _Case:
+    """One difference under investigation."""
+
+    laboratory: Laboratory
+    failure: Failure
+    alignment: Alignment
+    regions: tuple[list[int], ...]
+    firsts: list[int | None]
+    torch_role: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        frameworks = self.laboratory.frameworks
+        self.torch_role = next((i for i, r in enumerate(("original", "converted")) if frameworks[r] == "torch"), None)  # type: ignore[index]
+
+    def place(self, role: int) -> Place:
+        side, node = self.alignment.sides[role], self.firsts[role]
+        if node is None:
+            return Place("", "", "", 0, "", None)
+        distance = 0.0 if role == 0 else self.alignment.distance(role, node)
+        return _placed(side, node, side.module(node), distance)
+
+    def place_of_call(self, number: int) -> Place:
+        """The place of the call that the proven cause is about."""
+        role = self.torch_role or 0
+        side = self.alignment.sides[role]
+        call = side.calls[number]
+        file, line = tuple(side.data["frames"][call["frame"]]) if call["frame"] >= 0 else ("", 0)
+        distance = 0.0 if role == 0 else self.place(role).distance
+        return Place(call["module"], call["function"], shown_path(file), line, _line(file, line), distance)
+
+    def causes(self) -> tuple[list[Cause], int | None]:
+        """The causes that helped, the proven ones first, and the number of the call of the first."""
+        if self.torch_role is None:
+            return [], None
+        situation = self.situation()
+        trials = trials_for(situation)
+        if not trials:
+            return [], None
+        other = _SIDES[1 - self.torch_role]
+        task = {
+            "id": "causes",
+            "kind": "substitute",
+            "of": {**self.failure.task, "id": "step"},
+            "trials": [{"edits": list(trial.edits)} for trial in trials],
+            "target": str(self.laboratory.found.outcomes[other][self.failure.id].file.resolve()),
+            "names": self.failure.arrays(self.failure.every),
+            "seconds": SECONDS,
+        }
+        outcome = self.laboratory.again(_SIDES[self.torch_role], [task])["causes"]
+        if outcome.error:
+            return [], None
+        return self.judged(trials, outcome.info)
+
+    def situation(self) -> Situation:
+        role = self.torch_role or 0
+        side = self.alignment.sides[role]
+        calls = [
+            Call(number, item["function"], item["module"], item["arguments"]) for number, item in enumerate(side.calls)
+        ]
+        weights: dict[str, tuple[int, ...]] = {}
+        for call in calls:
+            for value in call.arguments.values():
+                for item in value if isinstance(value, list) else [value]:
+                    if isinstance(item, dict) and item.get("weight"):
+                        weights[item["weight"]] = tuple(item["shape"])
+        near = self.near(role, calls)
+        return Situation(calls, near, self.constants(1 - role), weights, self.failure.kinds)
+
+    def near(self, role: int, calls: Sequence[Call]) -> list[int]:
+        """Numbers of the calls at which causes are tried, nearest first."""
+        side, region = self.alignment.sides[role], self.regions[role]
+        if self.failure.kind in ("gradients", "input gradients"):
+            return self._near_gradients(calls)[:_MOST_NEAR]
+        start = self.firsts[role]
+        ordered = [n for n in region if start is None or n >= start] + [n for n in region if start and n < start]
+        found = list(dict.fromkeys(side.nodes[n]["call"] for n in ordered if side.nodes[n]["call"] >= 0))
+        found = found[:_MOST_NEAR]
+        if found:
+            before = [n for n in range(found[0] - 1, max(-1, found[0] - 9), -1) if calls[n].function in _LAYOUT]
+            found = [found[0], *before, *found[1:]]
+        return list(dict.fromkeys(found))
+
+    def _near_gradients(self, calls: Sequence[Call]) -> list[int]:
+        """From the last weight, in order of the forward pass, whose gradient differs, to the next whose does not."""
+        wrong, every = set(self.failure.names), set(self.failure.every)
+
+        def weights(call: Call) -> set[str]:
+            return {call.weight(name) for name in call.arguments} - {""}
+
+        users = [c.number for c in calls if weights(c) & wrong]
+        last = max(users, default=-1)
+        right = [c.number for c in calls if c.number > last and weights(c) & (every - wrong)]
+        end = min(right, default=len(calls) - 1)
+        between = list(range(max(last, 0), end + 1))
+        return list(dict.fromkeys([*between, *sorted(users, reverse=True)]))
+
+    def constants(self, role: int) -> list[float]:
+        """Numbers in the other side's formula, nearest to the place first."""
+        side, region = self.alignment.sides[role], self.regions[role]
+        found: list[float] = []
+        start = self.firsts[role]
+        later = [n for n in region if start is None or n >= start]
+        for node in later[:80]:
+            found += side.nodes[node]["constants"]
+            call = side.nodes[node]["call"]
+            if call >= 0:
+                values = side.calls[call]["arguments"].values()
+                found += [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        return [value for value in dict.fromkeys(found) if value == value and abs(value) != float("inf")]
+
+    def judged(self, trials: Sequence[Trial], info: Mapping[str, Any]) -> tuple[list[Cause], int | None]:
+        before = max(info["before"].values(), default=0.0)
+        scored: list[tuple[bool, float, int]] = []
+        for item in info["trials"]:
+            if "after" not in item:
+                continue
+            after = max(item["after"].values(), default=0.0)
+            proven = after <= LIMITS.same_norm
+            if proven or after < _HELPS * before:
+                scored.append((not proven, 0.0 if proven else after, item["index"]))
+        scored.sort()
+        causes: list[Cause] = []
+        first: int | None = None
+        for unproven, _, index in scored:
+            trial = trials[index]
+            if any(cause.name == trial.cause for cause in causes) or (unproven and causes and causes[0].proven):
+                continue
+            after = max(next(i for i in info["trials"] if i["index"] == index)["after"].values())
+            first = trial.call if first is None and not causes else first
+            causes.append(self.worded(trial, before, after, not unproven))
+        return causes[:_MOST_CAUSES], first
+
+    def worded(self, trial: Trial, before: float, after: float, proven: bool) -> Cause:
+        """The cause as a sentence, with the line of the converted model to change."""
+        ours, theirs = trial.torch_value, trial.other_value
+        if self.torch_role == 1:
+            ours, theirs = theirs, ours
+        return cause_of(trial, ours, theirs, before, after, proven, self._line_to_change(trial, ours, theirs))
+
+    def _line_to_change(self, trial: Trial, ours: str, theirs: str) -> str:
+        place = self.place(1)
+        if self.torch_role == 1 and trial.call is not None:
+            place = self.place_of_call(trial.call)
+        elif self.torch_role == 0 and theirs:
+            place = self._with_constant(theirs) or place
+        where = f"{place.file}:{place.line}" if place.file else place.module
+        names = [n for e in trial.edits if e["kind"] == "argument" for n in e["values"]]
+        return f"{where}: {names[0]}={ours}" if names and ours else f"{where}: {place.code}".rstrip(": ")
+
+    def _with_constant(self, value: str) -> Place | None:
+        """The place in the converted model where a number stands, if it is near."""
+        side = self.alignment.sides[1]
+        for node in self.regions[1]:
+            if any(f"{constant:.6g}" == value for constant in side.nodes[node]["constants"]):
+                return _placed(side, node, side.module(node), None)
+        return None
+
+
+def cause_of(
+    trial: Trial, ours: str, theirs: str, before: float, after: float, proven: bool, change: str
+) -> Cause:
+    """A cause as a sentence with its numbers.
+
+    Args:
+        trial: that was run.
+        ours: what the original has, as text.
+        theirs: what the converted model has.
+        before: distance without the substitution.
+        after: distance with it.
+        proven: whether the difference vanished.
+        change: the line to change.
+    """
+    far = "another shape" if before > 1e299 else f"{before:.2g}"
+    if ours and theirs:
+        text = (
+            f"{trial.what}: {theirs} in the converted model, {ours} in the original, and with the same in both the "
+            f"distance falls from {far} to {after:.2g}"
+        )
+    else:
+        text = f"{trial.what}: with the same in both the distance falls from {far} to {after:.2g}"
+    return Cause(name=trial.cause, text=text, before=before, after=after, change=change, proven=proven)
+
+
+def module_rows(alignment: Alignment) -> list[ModuleDistance]:
+    """One row for each module of the original, in order of returning: how far its value is from the nearest."""
+    side, other = alignment.sides
+    returned = side.data["modules"] or _last_of_modules(side)
+    rows = []
+    for path, node in returned:
+        if not path or side.nodes[node]["print"] is None:
+            continue
+        found = alignment.counterparts[0][node]
+        theirs = None if found is None else _placed(other, found[0], other.module(found[0]), found[1])
+        distance = float("inf") if found is None else found[1]
+        ours = _placed(side, node, path, 0.0)
+        rows.append(ModuleDistance(path, ours, theirs, distance, None, alignment.is_same(0, node)))
+    return rows
+
+
+def _last_of_modules(side: TracedSide) -> list[tuple[str, int]]:
+    last = {node["module"]: number for number, node in enumerate(side.nodes) if node["op"] not in ("weight", "input")}
+    return sorted(last.items(), key=lambda item: item[1])
+
+
+def _placed(side: TracedSide, node: int, module: str, distance: float | None) -> Place:
+    file, line = side.place(node)
+    return Place(module, side.nodes[node]["op"], shown_path(file), line, _line(file, line), distance)
+
+
+def shown_path(file: str) -> str:
+    """A path as the person knows it: relative to the working directory where it lies below it."""
+    if not file:
+        return ""
+    relative = os.path.relpath(file)
+    return file if relative.startswith("..") else Path(relative).as_posix()
+
+
+def _line(file: str, line: int) -> str:
+    return linecache.getline(file, line).strip() if file else ""
+
+
+Again = Callable[[Side, Sequence[Mapping[str, Any]]], dict[str, Outcome]]
