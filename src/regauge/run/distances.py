@@ -26,6 +26,15 @@ def distance_to(arrays: Mapping[str, np.ndarray], target: Mapping[str, np.ndarra
     }
 
 
+def moves(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Of a trajectory: the parameters after the first and the last step without those at the start."""
+    return {
+        name: array - arrays[f"start.{name.partition('.')[2]}"]
+        for name, array in arrays.items()
+        if name.startswith(("first.", "last.")) and f"start.{name.partition('.')[2]}" in arrays
+    }
+
+
 def _distance(found: np.ndarray | None, expected: np.ndarray, scale: float) -> float:
     if found is None or found.shape != expected.shape:
         return _FAR

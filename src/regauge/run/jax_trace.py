@@ -66,9 +66,7 @@ class Interpreter:
         values.update(zip(jaxpr.invars, given, strict=True))
         last = _last_uses(jaxpr)
         for number, equation in enumerate(jaxpr.eqns):
-            inputs = [
-                (atom.val, -1) if isinstance(atom, core.Literal) else values[atom] for atom in equation.invars
-            ]
+            inputs = [(atom.val, -1) if isinstance(atom, core.Literal) else values[atom] for atom in equation.invars]
             results = self._equation(equation, inputs, module, frame)
             for variable, result in zip(equation.outvars, results, strict=True):
                 if last.get(variable, -1) >= 0:
@@ -178,7 +176,32 @@ def trace(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dic
             given.append((value, found.add(leaf, module, -1, [], None)))
     results = Interpreter(found).run(closed.jaxpr, closed.consts, given)
     _results(evaluator, found, jax.tree.unflatten(jax.tree.structure(shapes), [node for _, node in results]))
-    return {}, {"trace": found.to_json()}
+    return {}, {"trace": found.to_json(), "optimizer_constants": optimizer_constants(evaluator)}
+
+
+def optimizer_constants(evaluator: JaxEvaluator) -> list[float]:
+    """The numbers in the update of the side's optimizer; none where it has no optimizer of optax."""
+    optimizer = getattr(evaluator.side.trainer, "optimizer", None)
+    if optimizer is None:
+        return []
+
+    def update(params: Any) -> Any:
+        return optimizer.update(params, optimizer.init(params), params)
+
+    found: dict[float, None] = {}
+    pending = [jax.make_jaxpr(update)(evaluator.params).jaxpr]
+    while pending:
+        for equation in pending.pop().eqns:
+            values = [atom.val for atom in equation.invars if isinstance(atom, core.Literal)]
+            found |= {float(v): None for v in values if np.ndim(v) == 0 and _is_number(v)}
+            for value in equation.params.values():
+                bodies = value if isinstance(value, tuple | list) else (value,)
+                pending += [getattr(b, "jaxpr", b) for b in bodies if hasattr(getattr(b, "jaxpr", b), "eqns")]
+    return [value for value in found if np.isfinite(value)]
+
+
+def _is_number(value: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(value), jnp.number)
 
 
 def _results(evaluator: JaxEvaluator, found: Trace, tree: Any) -> None:

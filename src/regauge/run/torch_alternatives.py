@@ -243,7 +243,9 @@ def recurrent(
         if forget and weight.dim() == 1 and gates == 4 and index % 4 == 2:
             blocks[1] = blocks[1] + forget
         tensor = torch.cat(blocks)
-        changed.append(torch.zeros_like(tensor) if without == "hidden" and weight.dim() == 1 and index % 4 == 3 else tensor)
+        changed.append(
+            torch.zeros_like(tensor) if without == "hidden" and weight.dim() == 1 and index % 4 == 3 else tensor
+        )
     return func(args[0], args[1], changed, *args[3:], **kwargs)
 
 
@@ -269,7 +271,14 @@ def _gru(args: Any, weights: list[Tensor], *, reset_first: bool, negated: int | 
 
 @alternative
 def normalised(
-    func: Any, args: Any, kwargs: Any, named: Named, *, outside: bool = False, unbiased: bool = False, centred: bool = True
+    func: Any,
+    args: Any,
+    kwargs: Any,
+    named: Named,
+    *,
+    outside: bool = False,
+    unbiased: bool = False,
+    centred: bool = True,
 ) -> Any:
     """Layer or RMS norm with eps outside of the root, with the unbiased variance, or without the mean taken away."""
     x, shape = named["input"], named["normalized_shape"]
@@ -307,7 +316,7 @@ def batch_norm(
         return found
     own = x.detach().var(axes, unbiased=False)
     if biased and variance is not None:
-        variance.copy_((1 - momentum) * kept + momentum * own)
+        variance.data.copy_((1 - momentum) * kept + momentum * own)
     if unbiased_here:
         shape = [1, -1, *[1] * (x.dim() - 2)]
         live = x.var(axes, unbiased=False)

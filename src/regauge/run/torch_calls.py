@@ -15,9 +15,18 @@ from torch.overrides import TorchFunctionMode
 
 from regauge.capture.source_lines import is_own
 
+_CALLER = "regauge/run/torch_evaluate.py"  # beyond it are whoever called the check
 # what a call is not: reading an attribute, asking for a size or printing
 _SILENT = frozenset({"__get__", "__set__", "size", "dim", "stride", "numel", "__repr__", "__hash__", "__len__"})
-_SILENT |= {"is_floating_point", "is_complex", "data_ptr", "storage_offset", "requires_grad_", "element_size", "__bool__"}
+_SILENT |= {
+    "is_floating_point",
+    "is_complex",
+    "data_ptr",
+    "storage_offset",
+    "requires_grad_",
+    "element_size",
+    "__bool__",
+}
 
 
 class CallCounter(TorchFunctionMode):
@@ -73,8 +82,18 @@ def _kind(value: Any) -> str:
 _FITS = {
     "Tensor": ("Tensor", "Optional[Tensor]", "number", "Scalar"),
     "bool": ("bool", "Optional[bool]"),
-    "int": ("int", "Optional[int]", "SymInt", "List[int]", "Optional[List[int]]", "number", "Optional[number]", "float",
-            "Optional[float]", "Optional[SymInt]"),
+    "int": (
+        "int",
+        "Optional[int]",
+        "SymInt",
+        "List[int]",
+        "Optional[List[int]]",
+        "number",
+        "Optional[number]",
+        "float",
+        "Optional[float]",
+        "Optional[SymInt]",
+    ),
     "float": ("float", "Optional[float]", "number", "Optional[number]"),
     "tuple": ("List[int]", "Optional[List[int]]", "List[Tensor]", "List[float]", "Optional[List[float]]"),
     "list": ("List[int]", "Optional[List[int]]", "List[Tensor]", "List[float]", "Optional[List[float]]"),
@@ -105,12 +124,14 @@ def _names(func: Any, kinds: tuple[str, ...], keywords: frozenset[str]) -> tuple
 
 
 def person_frame() -> tuple[str, int]:
-    """File and line of the innermost frame that belongs neither to torch nor to regauge; ``("", 0)`` for none."""
+    """File and line of the innermost frame that is the person's; ``("", 0)`` where the check itself calls torch."""
     frame: Any = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if is_own(file):
             return file, frame.f_lineno
+        if file.endswith(_CALLER):
+            break
         frame = frame.f_back
     return "", 0
 

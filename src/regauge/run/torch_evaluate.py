@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,8 +26,8 @@ from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
 from regauge.run.torch_arithmetic import DropoutControl, controlled, perturbed, widen_module, widen_tensor
 from regauge.run.torch_noise import SharedNoise
-from regauge.run.torch_substitution import substitute
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
+from regauge.run.torch_substitution import substitute
 from regauge.run.torch_trace import trace
 
 
@@ -119,6 +118,7 @@ class TorchEvaluator:
         self._own = own
         self._noise: SharedNoise | None = None
         self.substitution: Callable[[], AbstractContextManager[Any]] = nullcontext  # around every forward pass
+        self.build_optimizer = torch_optimizers.build
 
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass: ``outputs.*``, ``loss``, ``gradients.*``, ``input gradients.*``, ``state.*``.
@@ -134,7 +134,7 @@ class TorchEvaluator:
             outputs, loss = self.evaluate(leaves)
             calls, draws = list(dropout.calls), dropout.noise.drawn
             found = self._gradients(loss, floats)
-            arrays = {**self.names.outputs(named_outputs(outputs)), "loss": numpy_of(loss), **found[0]}
+            arrays = {**self.forward_arrays(outputs, loss), **found[0]}
             arrays |= self._buffers()
             if task["mode"] == "train" and task.get("after"):
                 self.model.eval()
@@ -148,6 +148,9 @@ class TorchEvaluator:
             "draws": draws,
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
+
+    def forward_arrays(self, outputs: Any, loss: Tensor) -> Arrays:
+        return {**self.names.outputs(named_outputs(outputs)), "loss": numpy_of(loss)}
 
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Central differences of the loss along random directions against the gradient."""
@@ -179,11 +182,11 @@ class TorchEvaluator:
         spec = optimizers.from_json(task["optimizer"]) if task.get("optimizer") else self.subject.optimizer
         if spec is None:
             raise BadCase("the case has no optimizer")
-        spec = _at_rate(spec, task.get("rate_factor", 1.0))
+        spec = torch_optimizers.at_rate(spec, task.get("rate_factor", 1.0))
         with self.kept(), self.controlled("off"), perturbed(self.model, task.get("noise")):
             self.model.train()
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-            optimizer = torch_optimizers.build(spec, self.model.named_parameters())
+            optimizer = self.build_optimizer(spec, self.model.named_parameters())
             batches = [self.leaves(name)[0] for name in task["inputs"]]
             arrays = self._trained("start", trained)
             losses: list[float] = []
@@ -361,15 +364,6 @@ class TorchEvaluator:
                     tensor.grad = None
             for module, mode in modes.items():
                 module.training = mode
-
-
-def _at_rate(spec: optimizers.Optimizer, factor: float) -> optimizers.Optimizer:
-    """The optimizer with every learning rate times a factor."""
-    groups = [
-        replace(g, options={**g.options, "lr": g.options["lr"] * factor}) if "lr" in g.options else g
-        for g in spec.groups
-    ]
-    return replace(spec, lr=spec.options()["lr"] * factor, groups=tuple(groups))  # type: ignore[call-arg]
 
 
 def named_outputs(outputs: Any) -> Arrays:

@@ -2,15 +2,16 @@
 
 A trial is ``{"edits": [...]}``; an edit is one of
 ``{"kind": "argument", "calls": [numbers], "values": {name: value}}``,
-``{"kind": "replace", "calls": [numbers], "by": name in torch_alternatives, "options": {...}}`` and
-``{"kind": "weight", "name": ..., "how": name in torch_alternatives, "options": {...}}``.
+``{"kind": "replace", "calls": [numbers], "by": name in torch_alternatives, "options": {...}}``,
+``{"kind": "weight", "name": ..., "how": name in torch_alternatives, "options": {...}}`` and
+``{"kind": "optimizer", ...}`` of `torch_optimizer_variants`.
 Calls are numbered as in a trace of the same pass.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,13 +20,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.numpy import load_file
 
-from regauge.run.distances import distance_to
+from regauge.run.distances import distance_to, moves
+from regauge.run.dropout_masks import DropoutCall
 from regauge.run.evaluation import Arrays
 from regauge.run.torch_alternatives import ALTERNATIVES, WEIGHTS
 from regauge.run.torch_calls import CallCounter, arguments_of, with_arguments
+from regauge.run.torch_optimizer_variants import built_with
+from regauge.run.torch_optimizers import build
 
 if TYPE_CHECKING:
     from regauge.run.torch_evaluate import TorchEvaluator
+
+
+_MORE = 6  # trials that are still made when one made the difference vanish: others may do it too
 
 
 class Substitution(CallCounter):
@@ -33,7 +40,7 @@ class Substitution(CallCounter):
 
     def __init__(self, edits: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
-        self._edits = [(frozenset(edit["calls"]), edit) for edit in edits if edit["kind"] != "weight"]
+        self._edits = [(frozenset(edit["calls"]), edit) for edit in edits if "calls" in edit]
 
     def called(self, index: int, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for calls, edit in self._edits:
@@ -69,29 +76,65 @@ def substitute(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arra
     Args:
         evaluator: of the side.
         task: of a *step* or a *trajectory* (``of``: that task), with ``trials``, the file of the other side's arrays
-            (``target``), the names of the tensors that differ (``names``), and ``seconds``.
+            (``target``), the names of the tensors that differ (``names``), ``seconds``, and the ``limit`` below which
+            a difference has vanished.
 
     Returns:
         ``before``, and ``trials``: for each that was run its index and ``after``, each by name of a tensor.
     """
-    target = {name: array for name, array in load_file(Path(task["target"])).items() if name in task["names"]}
-    run = evaluator.trajectory if task["of"]["kind"] == "trajectory" else evaluator.step
+    kept = load_file(Path(task["target"]))
+    kept = moves(kept) if task["of"]["kind"] == "trajectory" else kept
+    target = {name: array for name, array in kept.items() if name in task["names"]}
+    run = _runner(evaluator, task)
     started = time.monotonic()
     before = distance_to(run(task["of"])[0], target)
-    found = []
+    found: list[dict[str, Any]] = []
+    last = len(task["trials"])
     for index, trial in enumerate(task["trials"]):
-        if time.monotonic() - started > task["seconds"]:
+        if time.monotonic() - started > task["seconds"] or index > last:
             break
         edits = trial["edits"]
-        of = {**task["of"], **{e["field"]: e["value"] for e in edits if e["kind"] == "task"}}
         try:
-            edits = [edit for edit in edits if edit["kind"] != "task"]
             evaluator.substitution = partial(Substitution, edits)
+            for edit in edits:
+                if edit["kind"] == "optimizer":
+                    evaluator.build_optimizer = partial(built_with, edit)
             with _other_weights(evaluator.model, edits):
-                arrays, _ = run(of)
-            found.append({"index": index, "after": distance_to(arrays, target)})
-        except Exception as error:  # noqa: BLE001  an alternative that does not fit this call is no cause
+                arrays, _ = run(task["of"])
+            after = distance_to(arrays, target)
+            found.append({"index": index, "after": after})
+            if max(after.values(), default=1.0) <= task["limit"]:
+                last = min(last, index + _MORE)
+        except Exception as error:
             found.append({"index": index, "error": f"{type(error).__name__}: {error}"})
         finally:
-            evaluator.substitution = nullcontext
-    return {}, {"before": before, "trials": found, "stopped": len(found) < len(task["trials"])}
+            evaluator.substitution, evaluator.build_optimizer = nullcontext, build
+    return {}, {
+        "before": before,
+        "seconds_used": time.monotonic() - started,
+        "trials": found,
+        "stopped": len(found) < len(task["trials"]),
+    }
+
+
+def _runner(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> Callable[[Any], tuple[Arrays, Any]]:
+    """What runs a pass: only as much of it as the tensors that differ need."""
+    if task["of"]["kind"] == "trajectory":
+        return partial(_moves, evaluator)
+    if all(name.startswith(("outputs", "loss")) for name in task["names"]):
+        return partial(_forward, evaluator)
+    return evaluator.step
+
+
+def _moves(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+    """How far the parameters went: their distances are over that way, as those of the trajectory are."""
+    return moves(evaluator.trajectory(dict(task))[0]), {}
+
+
+@torch.no_grad()
+def _forward(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+    given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
+    with evaluator.kept(), evaluator.controlled(task["dropout"], 0, given):
+        evaluator.model.train(task["mode"] == "train")
+        outputs, loss = evaluator.evaluate(evaluator.leaves(task["input"])[0])
+        return evaluator.forward_arrays(outputs, loss), {}

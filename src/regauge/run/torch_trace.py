@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from regauge.optimizers import to_json
 from regauge.run.dropout_masks import DropoutCall
 from regauge.run.evaluation import Arrays
 from regauge.run.protocol import flatten_tree
@@ -130,7 +131,8 @@ def trace(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, d
         recorder.result("loss", loss)
         for name, buffer in model.named_buffers():
             recorder.result(f"state.{name}", buffer)
-    return {}, {"trace": recorder.trace.to_json()}
+    spec = evaluator.subject.optimizer
+    return {}, {"trace": recorder.trace.to_json(), "optimizer": to_json(spec) if spec else None}
 
 
 def _readable(tensor: Tensor) -> bool:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from regauge.verify.causes import Call, Edit, Situation, Trial, cause, replaced, replacement_trials, scopes, shown, weight
+from regauge.verify.causes import (
+    Call,
+    Edit,
+    Situation,
+    Trial,
+    cause,
+    replaced,
+    replacement_trials,
+    scopes,
+    shown,
+    weight,
+)
 
 _SDPA = ("scaled_dot_product_attention",)
 
@@ -19,7 +30,14 @@ def scale(call: Call, situation: Situation) -> Iterator[Trial]:
     for value in dict.fromkeys(v for v in values if v > 0 and v != own):
         for calls in scopes(call, situation):
             edit = replaced(calls, "attention", scale=value)
-            yield Trial("attention-scale", "the scale of attention", (edit,), shown(float(own)), shown(float(value)), call.number)
+            yield Trial(
+                "attention-scale",
+                "the scale of attention",
+                (edit,),
+                shown(float(own)),
+                shown(float(value)),
+                call.number,
+            )
 
 
 @cause("causal-offset", what="", functions=_SDPA, order=1)
@@ -61,7 +79,12 @@ def no_mask(call: Call, situation: Situation) -> Iterator[Trial]:
     if call.shape("attn_mask"):
         what = "the mask is left out"
         for calls in scopes(call, situation):
-            yield Trial("mask-left-out", what, ({"kind": "argument", "calls": calls, "values": {"attn_mask": None}},), call=call.number)
+            yield Trial(
+                "mask-left-out",
+                what,
+                ({"kind": "argument", "calls": calls, "values": {"attn_mask": None}},),
+                call=call.number,
+            )
 
 
 _SPLITS = ("view", "reshape", "unflatten")
@@ -104,7 +127,12 @@ def merge(call: Call, situation: Situation) -> Iterator[Trial]:
         yield Trial("head-merge", what, (replaced([call.number], "transposed_merge", axis=axis),), call=call.number)
 
 
-@cause("qkv-order", what="", functions=("linear", "multi_head_attention_forward", "scaled_dot_product_attention", "chunk", "split", "unbind"), order=7)
+@cause(
+    "qkv-order",
+    what="",
+    functions=("linear", "multi_head_attention_forward", "scaled_dot_product_attention", "chunk", "split", "unbind"),
+    order=7,
+)
 def fused_order(call: Call, situation: Situation) -> Iterator[Trial]:
     """Query, key and value taken from a joint weight in another order."""
     what = "query, key and value are taken from their joint weight in another order"
@@ -146,7 +174,24 @@ def _head_counts(call: Call, situation: Situation, width: int) -> list[int]:
     return [size for size in dict.fromkeys(sizes) if 1 < size < width and width % size == 0][:4]
 
 
-@cause("rotary-pairs", what="", functions=("scaled_dot_product_attention", "matmul", "cat", "stack", "mul", "__mul__", "__matmul__", "softmax", "bmm", "chunk", "einsum"), order=9)
+@cause(
+    "rotary-pairs",
+    what="",
+    functions=(
+        "scaled_dot_product_attention",
+        "matmul",
+        "cat",
+        "stack",
+        "mul",
+        "__mul__",
+        "__matmul__",
+        "softmax",
+        "bmm",
+        "chunk",
+        "einsum",
+    ),
+    order=9,
+)
 def rotary(call: Call, situation: Situation) -> Iterator[Trial]:
     """Rotary pairs taken as neighbours for halves, which is the same as query and key with their rows in that order."""
     what = "rotary embedding turns neighbours in one and halves in the other"

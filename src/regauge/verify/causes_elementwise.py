@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regauge.verify.causes import Call, Situation, Trial, argument, cause, replaced, replacement_trials, scopes, shown, value_trials
+from regauge.verify.causes import (
+    Call,
+    Situation,
+    Trial,
+    argument,
+    cause,
+    replaced,
+    replacement_trials,
+    scopes,
+    shown,
+    value_trials,
+)
 
 _ACTIVATIONS = {
     "relu": {}, "silu": {}, "gelu": {}, "elu": {}, "selu": {}, "celu": {}, "softplus": {}, "mish": {}, "tanh": {},
@@ -55,8 +66,28 @@ def kink(call: Call, situation: Situation) -> Iterator[Trial]:
     return replacement_trials("kink", what, call, situation, "with_extremes")
 
 
-_ARITHMETIC = ("mul", "__mul__", "div", "__truediv__", "add", "__add__", "sub", "__sub__", "rsub", "__rsub__", "pow", "__rmul__",
-               "clamp", "clamp_min", "clamp_max", "masked_fill", "masked_fill_", "__pow__", "full", "true_divide")
+_ARITHMETIC = (
+    "mul",
+    "__mul__",
+    "div",
+    "__truediv__",
+    "add",
+    "__add__",
+    "sub",
+    "__sub__",
+    "rsub",
+    "__rsub__",
+    "pow",
+    "__rmul__",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "masked_fill",
+    "masked_fill_",
+    "__pow__",
+    "full",
+    "true_divide",
+)
 
 
 @cause("constant", what="a constant", functions=_ARITHMETIC, order=4)
@@ -76,7 +107,9 @@ def constant(call: Call, situation: Situation) -> Iterator[Trial]:
                 yield Trial(key, what, (edit,), shown(own), shown(value), call.number)
 
 
-@cause("missing-operation", what="", functions=("add", "__add__", "mul", "__mul__", "__iadd__", "add_", "sub"), order=30)
+@cause(
+    "missing-operation", what="", functions=("add", "__add__", "mul", "__mul__", "__iadd__", "add_", "sub"), order=30
+)
 def missing(call: Call, situation: Situation) -> Iterator[Trial]:
     """A term or factor is left out: a residual, a scale, a position embedding."""
     added = call.function.strip("_") in ("add", "iadd")
@@ -87,7 +120,12 @@ def missing(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial(key, what, (replaced(calls, "left_out", operand=operand),), call=call.number)
 
 
-@cause("missing-scale", what="", functions=("linear", "matmul", "bmm", "embedding", "__matmul__", "einsum", "baddbmm"), order=26)
+@cause(
+    "missing-scale",
+    what="",
+    functions=("linear", "matmul", "bmm", "embedding", "__matmul__", "einsum", "baddbmm"),
+    order=26,
+)
 def unscaled(call: Call, situation: Situation) -> Iterator[Trial]:
     """A product that one side scales by the root of a size."""
     size = (call.shape("weight") or call.shape() or [0])[-1]
@@ -99,8 +137,29 @@ def unscaled(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial("scale", what, (edit,), "1", shown(float(factor)), call.number)
 
 
-@cause("precision", what="", functions=("softmax", "layer_norm", "rms_norm", "linear", "matmul", "cos", "sin", "__mul__", "mul", "arange",
-                                        "outer", "exp", "scaled_dot_product_attention", "embedding", "pow", "log_softmax"), order=45)
+@cause(
+    "precision",
+    what="",
+    functions=(
+        "softmax",
+        "layer_norm",
+        "rms_norm",
+        "linear",
+        "matmul",
+        "cos",
+        "sin",
+        "__mul__",
+        "mul",
+        "arange",
+        "outer",
+        "exp",
+        "scaled_dot_product_attention",
+        "embedding",
+        "pow",
+        "log_softmax",
+    ),
+    order=45,
+)
 def precision(call: Call, situation: Situation) -> Iterator[Trial]:
     """A value went through a dtype of lower precision."""
     what = "a value is rounded to a lower precision"
@@ -109,7 +168,12 @@ def precision(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial("precision", what, (replaced(calls, "rounded", to=dtype),), "float64", dtype, call.number)
 
 
-@cause("axis", what="the axis", functions=("softmax", "log_softmax", "mean", "sum", "amax", "cumsum", "argmax", "norm", "normalize", "glu", "max"), order=6)
+@cause(
+    "axis",
+    what="the axis",
+    functions=("softmax", "log_softmax", "mean", "sum", "amax", "cumsum", "argmax", "norm", "normalize", "glu", "max"),
+    order=6,
+)
 def axis(call: Call, situation: Situation) -> Iterator[Trial]:
     rank = len(call.shape())
     own = call.value("dim", None)
@@ -120,7 +184,12 @@ def axis(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("axis", "the axis", call, situation, "dim", own, others)
 
 
-@cause("dropout-rate", what="the rate of dropout", functions=("dropout", "dropout1d", "dropout2d", "feature_dropout"), order=3)
+@cause(
+    "dropout-rate",
+    what="the rate of dropout",
+    functions=("dropout", "dropout1d", "dropout2d", "feature_dropout"),
+    order=3,
+)
 def rate(call: Call, situation: Situation) -> Iterator[Trial]:
     own = call.value("p", 0.5)
     values = [*(v for v in situation.constants if 0 < v < 1), 1 - own, 0.0]

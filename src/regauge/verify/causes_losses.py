@@ -50,4 +50,6 @@ def beta(call: Call, situation: Situation) -> Iterator[Trial]:
     for name, default in (("beta", 1.0), ("delta", 1.0)):
         if call.function in ("smooth_l1_loss", "huber_loss"):
             values = [value for value in situation.constants if value > 0]
-            yield from value_trials("loss-threshold", "the threshold of the loss", call, situation, name, default, values)
+            yield from value_trials(
+                "loss-threshold", "the threshold of the loss", call, situation, name, default, values
+            )

@@ -46,9 +46,7 @@ def unbiased_layer_norm(call: Call, situation: Situation) -> Iterator[Trial]:
 
 @cause("norm-kind", what="RMS norm for layer norm", functions=("layer_norm",), order=25)
 def without_mean(call: Call, situation: Situation) -> Iterator[Trial]:
-    return replacement_trials(
-        "norm-kind", "the mean is not taken away", call, situation, "normalised", centred=False
-    )
+    return replacement_trials("norm-kind", "the mean is not taken away", call, situation, "normalised", centred=False)
 
 
 @cause("momentum", what="the momentum of batch norm", functions=("batch_norm",), order=1)
@@ -95,7 +93,9 @@ def ddof(call: Call, situation: Situation) -> Iterator[Trial]:
     biased = own is False or correction == 0
     for calls in scopes(call, situation):
         values = {"unbiased": biased} if "unbiased" in call.arguments else {"correction": 1 if biased else 0}
-        yield Trial("ddof", what, (argument(calls, **values),), shown(0 if biased else 1), shown(int(biased)), call.number)
+        yield Trial(
+            "ddof", what, (argument(calls, **values),), shown(0 if biased else 1), shown(int(biased)), call.number
+        )
 
 
 def _following(call: Call, situation: Situation, functions: tuple[str, ...], reach: int = 3) -> Call | None:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regauge.verify.causes import Call, Situation, Trial, argument, cause, replaced, replacement_trials, scopes, shown, value_trials
+from regauge.verify.causes import (
+    Call,
+    Situation,
+    Trial,
+    argument,
+    cause,
+    replaced,
+    replacement_trials,
+    scopes,
+    shown,
+    value_trials,
+)
 
 _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 _POOLS = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
@@ -51,7 +62,7 @@ def ceil(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("ceil-mode", what, call, situation, "ceil_mode", False, [not own])
 
 
-@cause("ceil-mode", what="", functions=("avg_pool1d", "avg_pool2d", "avg_pool3d"), order=3)
+@cause("ceil-mode", what="", functions=("avg_pool1d", "avg_pool2d", "avg_pool3d"), order=-1)
 def divisor(call: Call, situation: Situation) -> Iterator[Trial]:
     """The last window of an average pool divided by its full size."""
     kernel = call.value("kernel_size", None)
@@ -64,7 +75,7 @@ def divisor(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "the divisor of the average in windows that are not full"
     for calls in scopes(call, situation):
         edit = argument(calls, divisor_override=full)
-        yield Trial("average-divisor", what, (edit,), "", shown(full), call.number)
+        yield Trial("ceil-mode", what, (edit,), "", shown(full), call.number)
 
 
 @cause("pool-kind", what="", functions=_POOLS, order=20)

@@ -5,7 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from regauge.verify.causes import Call, Situation, Trial, argument, cause, replacement_trials, scopes, value_trials, weight
+from regauge.verify.causes import (
+    Call,
+    Situation,
+    Trial,
+    argument,
+    cause,
+    replacement_trials,
+    scopes,
+    value_trials,
+    weight,
+)
 
 _LINEAR = ("linear", "matmul", "mm", "addmm", "__matmul__", "bmm")
 _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -33,7 +43,9 @@ def bias(call: Call, situation: Situation) -> Iterator[Trial]:
 def affine(call: Call, situation: Situation) -> Iterator[Trial]:
     if call.shape("weight"):
         for calls in scopes(call, situation)[:1]:
-            yield Trial("affine", "the weight of the norm is left out", (argument(calls, weight=None),), call=call.number)
+            yield Trial(
+                "affine", "the weight of the norm is left out", (argument(calls, weight=None),), call=call.number
+            )
 
 
 @cause("weights-exchanged", what="", functions=(), order=9)
@@ -133,7 +145,12 @@ def padding_index(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("padding-index", what, call, situation, "padding_idx", None, others)
 
 
-@cause("scatter", what="", functions=("scatter", "scatter_", "scatter_add", "scatter_add_", "index_add", "index_add_", "index_copy"), order=0)
+@cause(
+    "scatter",
+    what="",
+    functions=("scatter", "scatter_", "scatter_add", "scatter_add_", "index_add", "index_add_", "index_copy"),
+    order=0,
+)
 def scatter(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "values that go to one place are set in one and added in the other"
     return replacement_trials("scatter", what, call, situation, "scattered")

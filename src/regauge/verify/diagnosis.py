@@ -4,41 +4,34 @@ from __future__ import annotations
 
 import linecache
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from regauge.run.launch import Framework
 from regauge.verify.alignment import Alignment, TracedSide
 from regauge.verify.causes import Call, Situation, Trial, trials_for
-from regauge.verify.evaluations import Evaluations, Outcome, Side
+from regauge.verify.evaluations import Evaluations
 from regauge.verify.plan import step_id
 from regauge.verify.result import Cause, ModuleDistance, Place, Tier
-from regauge.verify.subjects import Role
 from regauge.verify.tolerance import LIMITS
+from regauge.verify.training_causes import causes_in_training
+from regauge.verify.trying import (
+    SIDES,
+    Laboratory,
+    Tried,
+    converteds_value,
+    originals_value,
+    torch_role,
+    try_all,
+    worded,
+)
 
-SECONDS = 30.0
 _MOST_NEAR = 14
-_MOST_CAUSES = 5
-_HELPS = 0.5
 _KINDS = ("outputs", "loss", "gradients", "input gradients", "state", "outputs with the updated state")
 _PREFIXES = {"gradients": "gradients.", "input gradients": "input gradients.", "state": "state."}
 _PREFIXES["outputs with the updated state"] = "after."
 _LAYOUT = {"view", "reshape", "flatten", "transpose", "permute", "unflatten", "contiguous", "chunk", "split", "unbind"}
-
-
-class Laboratory(Protocol):
-    """Runs more tasks on the sides of a check."""
-
-    @property
-    def found(self) -> Evaluations: ...
-
-    @property
-    def frameworks(self) -> Mapping[Role, Framework]: ...
-
-    def again(self, side: Side, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Outcome]:
-        """Evaluate tasks on a side, beside what it computed before."""
 
 
 @dataclass(frozen=True)
@@ -107,28 +100,49 @@ def failure_of(tiers: Sequence[Tier], found: Evaluations, sets: Sequence[str]) -
     return Failure(kind, kinds, names, every, task, step_id(index, first.mode or "train", dropout))
 
 
+def trajectory_failure(tiers: Sequence[Tier], task: Mapping[str, Any]) -> Failure | None:
+    """The training in float64, where parameters part; None if they do not."""
+    failed = [t for t in tiers if t.verdict == "different" and t.name.startswith("trajectory")]
+    first = next((t for t in failed if not t.name.endswith(("float32", " loss", " state"))), None)
+    if first is None:
+        return None
+    every = [named for d in first.distances if (named := _moved_name(d.name))]
+    return Failure("trajectory", frozenset({"parameters"}), (), tuple(every), dict(task), task["id"])
+
+
+def _moved_name(name: str) -> str:
+    """The array of a distance of a trajectory: "head.weight at step 1" is ``first.head.weight``."""
+    for ending, prefix in ((" at step 1", "first."), (" at last step", "last.")):
+        if name.endswith(ending) and not name.startswith("all together"):
+            return prefix + name.removesuffix(ending)
+    return ""
+
+
 def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
     """Trace both sides, find where they part, and try causes."""
-    task = {**failure.task, "id": "trace", "kind": "trace"}
-    traces = []
-    for side in _SIDES:
+    if failure.kind == "trajectory":
+        task = {"id": "trace", "kind": "trace", "mode": "train", "input": "reference", "dropout": "off"}
+    else:
+        task = {**failure.task, "id": "trace", "kind": "trace"}
+    traces, outcomes = [], []
+    for side in SIDES:
         outcome = laboratory.again(side, [task])["trace"]
+        outcomes.append(outcome)
         if outcome.error or not outcome.info["trace"]["nodes"]:
             return Diagnosis()
         traces.append(TracedSide(outcome.info["trace"]))
     alignment = Alignment(traces[0], traces[1])
+    if failure.kind == "trajectory":
+        causes = causes_in_training(laboratory, outcomes, failure.task, failure.every)
+        return Diagnosis(modules=tuple(module_rows(alignment)), causes=tuple(causes))
     regions = tuple(_region(alignment, role, failure) for role in (0, 1))
     firsts = [alignment.first(role, region) for role, region in enumerate(regions)]
     case = _Case(laboratory, failure, alignment, regions, firsts)
-    causes, call = case.causes()
-    places = [case.place(role) for role in (0, 1)]
-    if call is not None and case.torch_role is not None and causes and causes[0].proven:
-        places[case.torch_role] = case.place_of_call(call)
-    module = places[0].module
-    return Diagnosis(module, tuple(places), tuple(module_rows(alignment)), tuple(causes))
-
-
-_SIDES: tuple[Side, Side] = ("M64", "C64")
+    tried = case.tried()
+    places = case.places(tried[0] if tried and tried[0].proven else None)
+    role = case.torch_role or 0
+    causes = tuple(worded(one, role, case.line_to_change(one.trial)) for one in tried)
+    return Diagnosis(places[0].module, places, tuple(module_rows(alignment)), causes)
 
 
 def _region(alignment: Alignment, role: int, failure: Failure) -> list[int]:
@@ -156,8 +170,7 @@ class _Case:
     torch_role: int | None = field(init=False)
 
     def __post_init__(self) -> None:
-        frameworks = self.laboratory.frameworks
-        self.torch_role = next((i for i, r in enumerate(("original", "converted")) if frameworks[r] == "torch"), None)  # type: ignore[index]
+        self.torch_role = torch_role(self.laboratory)
 
     def place(self, role: int) -> Place:
         side, node = self.alignment.sides[role], self.firsts[role]
@@ -175,28 +188,20 @@ class _Case:
         distance = 0.0 if role == 0 else self.place(role).distance
         return Place(call["module"], call["function"], shown_path(file), line, _line(file, line), distance)
 
-    def causes(self) -> tuple[list[Cause], int | None]:
-        """The causes that helped, the proven ones first, and the number of the call of the first."""
+    def tried(self) -> list[Tried]:
+        """What was tried and helped, proven ones first."""
         if self.torch_role is None:
-            return [], None
-        situation = self.situation()
-        trials = trials_for(situation)
-        if not trials:
-            return [], None
-        other = _SIDES[1 - self.torch_role]
-        task = {
-            "id": "causes",
-            "kind": "substitute",
-            "of": {**self.failure.task, "id": "step"},
-            "trials": [{"edits": list(trial.edits)} for trial in trials],
-            "target": str(self.laboratory.found.outcomes[other][self.failure.id].file.resolve()),
-            "names": self.failure.arrays(self.failure.every),
-            "seconds": SECONDS,
-        }
-        outcome = self.laboratory.again(_SIDES[self.torch_role], [task])["causes"]
-        if outcome.error:
-            return [], None
-        return self.judged(trials, outcome.info)
+            return []
+        target = self.laboratory.found.outcomes[SIDES[1 - self.torch_role]][self.failure.id].file
+        return try_all(
+            self.laboratory,
+            self.torch_role,
+            trials_for(self.situation()),
+            of=self.failure.task,
+            target=target,
+            names=self.failure.arrays(self.failure.every),
+            limit=LIMITS.same_norm,
+        )
 
     def situation(self) -> Situation:
         role = self.torch_role or 0
@@ -255,77 +260,35 @@ class _Case:
                 found += [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
         return [value for value in dict.fromkeys(found) if value == value and abs(value) != float("inf")]
 
-    def judged(self, trials: Sequence[Trial], info: Mapping[str, Any]) -> tuple[list[Cause], int | None]:
-        before = max(info["before"].values(), default=0.0)
-        scored: list[tuple[bool, float, int]] = []
-        for item in info["trials"]:
-            if "after" not in item:
-                continue
-            after = max(item["after"].values(), default=0.0)
-            proven = after <= LIMITS.same_norm
-            if proven or after < _HELPS * before:
-                scored.append((not proven, 0.0 if proven else after, item["index"]))
-        scored.sort()
-        causes: list[Cause] = []
-        first: int | None = None
-        for unproven, _, index in scored:
-            trial = trials[index]
-            if any(cause.name == trial.cause for cause in causes) or (unproven and causes and causes[0].proven):
-                continue
-            after = max(next(i for i in info["trials"] if i["index"] == index)["after"].values())
-            first = trial.call if first is None and not causes else first
-            causes.append(self.worded(trial, before, after, not unproven))
-        return causes[:_MOST_CAUSES], first
-
-    def worded(self, trial: Trial, before: float, after: float, proven: bool) -> Cause:
-        """The cause as a sentence, with the line of the converted model to change."""
-        ours, theirs = trial.torch_value, trial.other_value
-        if self.torch_role == 1:
-            ours, theirs = theirs, ours
-        return cause_of(trial, ours, theirs, before, after, proven, self._line_to_change(trial, ours, theirs))
-
-    def _line_to_change(self, trial: Trial, ours: str, theirs: str) -> str:
-        place = self.place(1)
-        if self.torch_role == 1 and trial.call is not None:
-            place = self.place_of_call(trial.call)
-        elif self.torch_role == 0 and theirs:
-            place = self._with_constant(theirs) or place
+    def line_to_change(self, trial: Trial) -> str:
+        """The line of the converted model, and what it must say where that is known."""
+        place, ours = self._blamed(trial), originals_value(trial, self.torch_role or 0)
         where = f"{place.file}:{place.line}" if place.file else place.module
         names = [n for e in trial.edits if e["kind"] == "argument" for n in e["values"]]
         return f"{where}: {names[0]}={ours}" if names and ours else f"{where}: {place.code}".rstrip(": ")
+
+    def places(self, proven: Tried | None) -> tuple[Place, Place]:
+        """Where both sides part: of a proven cause the call, and the line that has the other value."""
+        found = [self.place(0), self.place(1)]
+        if proven is not None and proven.trial.call is not None and self.torch_role is not None:
+            found[self.torch_role] = self.place_of_call(proven.trial.call)
+            found[1] = self._blamed(proven.trial)
+        return found[0], found[1]
+
+    def _blamed(self, trial: Trial) -> Place:
+        """The converted model's line that a trial speaks of."""
+        if self.torch_role == 1 and trial.call is not None:
+            return self.place_of_call(trial.call)
+        theirs = converteds_value(trial, self.torch_role or 0)
+        return (self._with_constant(theirs) if theirs else None) or self.place(1)
 
     def _with_constant(self, value: str) -> Place | None:
         """The place in the converted model where a number stands, if it is near."""
         side = self.alignment.sides[1]
         for node in self.regions[1]:
             if any(f"{constant:.6g}" == value for constant in side.nodes[node]["constants"]):
-                return _placed(side, node, side.module(node), None)
+                return _placed(side, node, side.module(node), self.alignment.distance(1, node))
         return None
-
-
-def cause_of(
-    trial: Trial, ours: str, theirs: str, before: float, after: float, proven: bool, change: str
-) -> Cause:
-    """A cause as a sentence with its numbers.
-
-    Args:
-        trial: that was run.
-        ours: what the original has, as text.
-        theirs: what the converted model has.
-        before: distance without the substitution.
-        after: distance with it.
-        proven: whether the difference vanished.
-        change: the line to change.
-    """
-    far = "another shape" if before > 1e299 else f"{before:.2g}"
-    if ours and theirs:
-        text = (
-            f"{trial.what}: {theirs} in the converted model, {ours} in the original, and with the same in both the "
-            f"distance falls from {far} to {after:.2g}"
-        )
-    else:
-        text = f"{trial.what}: with the same in both the distance falls from {far} to {after:.2g}"
-    return Cause(name=trial.cause, text=text, before=before, after=after, change=change, proven=proven)
 
 
 def module_rows(alignment: Alignment) -> list[ModuleDistance]:
@@ -364,6 +327,3 @@ def shown_path(file: str) -> str:
 
 def _line(file: str, line: int) -> str:
     return linecache.getline(file, line).strip() if file else ""
-
-
-Again = Callable[[Side, Sequence[Mapping[str, Any]]], dict[str, Outcome]]

@@ -19,9 +19,9 @@ from regauge.run.launch import Framework, Interpreters
 from regauge.run.protocol import write_json
 from regauge.verify import plan
 from regauge.verify.derivative import derivative_tier
+from regauge.verify.diagnosis import Diagnosis, diagnose, failure_of, trajectory_failure
 from regauge.verify.evaluations import Evaluations, Mode, Outcome, Side
 from regauge.verify.inputs import InputSet, make_input_sets
-from regauge.verify.diagnosis import Diagnosis, diagnose, failure_of
 from regauge.verify.locate import first_difference
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
@@ -321,6 +321,7 @@ class _Run:
         if self.subject.own_weights and any(tier.verdict == "different" for tier in functions):
             tiers = functions  # they were run with the original's weights on both sides
         failure = failure_of(tiers, self.found, [item.name for item in self.sets])
+        failure = failure or trajectory_failure(tiers, plan.trajectory("trajectory", self.options.steps, self.options))
         about = diagnose(self, failure) if failure else Diagnosis()
         module = about.module or first_difference(self._run_modules, tiers, self.found, self.modules)
         return replace(about, module=module)
