@@ -85,7 +85,7 @@ def with_extremes(func: Any, args: Any, kwargs: Any, named: Named) -> Any:
 def same_padding(func: Any, args: Any, kwargs: Any, named: Named) -> Any:
     """Padding as TensorFlow's SAME: as much as the output's size needs, the larger part behind."""
     x, weight = args[0], named.get("weight")
-    rank = x.dim() - 2
+    rank = int(name_of(func)[-2]) if name_of(func)[-1:] == "d" else x.dim() - 2
     kernel = list(weight.shape[2:]) if weight is not None else _each(named["kernel_size"], rank)
     stride = _each(named.get("stride") or (1 if weight is not None else kernel), rank)
     dilation = _each(named.get("dilation") or 1, rank)
@@ -97,6 +97,16 @@ def same_padding(func: Any, args: Any, kwargs: Any, named: Named) -> Any:
         pads += [total // 2, total - total // 2]
     fill = -math.inf if "max_pool" in name_of(func) else 0.0
     rest = with_arguments(func, (F.pad(x, pads, value=fill), *args[1:]), kwargs, {"padding": 0})
+    return func(*rest[0], **rest[1])
+
+
+@alternative
+def zero_padding(func: Any, args: Any, kwargs: Any, named: Named) -> Any:
+    """A max pool whose padding is zero for minus infinity."""
+    x = args[0]
+    rank = x.dim() - 2
+    pads = [side for pad in reversed(_each(named.get("padding") or 0, rank)) for side in (pad, pad)]
+    rest = with_arguments(func, (F.pad(x, pads), *args[1:]), kwargs, {"padding": 0})
     return func(*rest[0], **rest[1])
 
 
@@ -126,6 +136,18 @@ def flipped_kernel(func: Any, args: Any, kwargs: Any, named: Named) -> Any:
     weight = named["weight"]
     rest = with_arguments(func, args, kwargs, {"weight": weight.flip(tuple(range(2, weight.dim())))})
     return func(*rest[0], **rest[1])
+
+
+@alternative
+def padded_before(func: Any, args: Any, kwargs: Any, named: Named) -> Any:
+    """A transposed convolution whose output padding lies before instead of behind."""
+    rank = args[0].dim() - 2
+    pads, outer = _each(named.get("padding") or 0, rank), _each(named.get("output_padding") or 0, rank)
+    whole = with_arguments(func, args, kwargs, {"padding": 0, "output_padding": 0})
+    found = func(*whole[0], **whole[1])
+    for axis, (pad, more) in enumerate(zip(pads, outer, strict=True), start=2):
+        found = found.narrow(axis, pad - more, found.shape[axis] - 2 * pad + more)
+    return found
 
 
 @alternative

@@ -46,7 +46,9 @@ def built_with(edit: Mapping[str, Any], spec: Optimizer, named: Iterable[tuple[s
 
 def _changed(spec: Optimizer, edit: Mapping[str, Any]) -> Optimizer:
     known = {item.name: getattr(spec, item.name) for item in fields(spec)}
-    changes = {name: tuple(v) if isinstance(v, list) else v for name, v in edit.get("changes", {}).items()}
+    changes: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in edit.get("changes", {}).items()
+    }
     if "schedule" in edit:
         given = edit["schedule"]
         if given is None and spec.schedule is None:
@@ -59,7 +61,8 @@ def _changed(spec: Optimizer, edit: Mapping[str, Any]) -> Optimizer:
     if not edit.get("how") and not edit.get("shift") and all(known.get(n) == v for n, v in changes.items()):
         raise NoChange
     groups = tuple(replace(g, options={n: changes.get(n, v) for n, v in g.options.items()}) for g in spec.groups)
-    return replace(spec, **{**changes, "groups": groups})
+    changes["groups"] = groups
+    return replace(spec, **changes)
 
 
 class _ExactClip(TorchOptimizer):

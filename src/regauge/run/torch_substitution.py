@@ -88,6 +88,7 @@ def substitute(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arra
     run = _runner(evaluator, task)
     started = time.monotonic()
     before = distance_to(run(task["of"])[0], target)
+    quickly = _after_one_step(task, target, before)
     found: list[dict[str, Any]] = []
     last = len(task["trials"])
     for index, trial in enumerate(task["trials"]):
@@ -100,8 +101,8 @@ def substitute(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arra
                 if edit["kind"] == "optimizer":
                     evaluator.build_optimizer = partial(built_with, edit)
             with _other_weights(evaluator.model, edits):
-                arrays, _ = run(task["of"])
-            after = distance_to(arrays, target)
+                after = quickly(run) if quickly else None
+                after = after or distance_to(run(task["of"])[0], target)
             found.append({"index": index, "after": after})
             if max(after.values(), default=1.0) <= task["limit"]:
                 last = min(last, index + _MORE)
@@ -124,6 +125,27 @@ def _runner(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> Callable[[Any
     if all(name.startswith(("outputs", "loss")) for name in task["names"]):
         return partial(_forward, evaluator)
     return evaluator.step
+
+
+def _after_one_step(
+    task: Mapping[str, Any], target: Arrays, before: Mapping[str, float]
+) -> Callable[[Callable[[Any], tuple[Arrays, Any]]], dict[str, float] | None] | None:
+    """For training that parts at its first step: one step tells of most trials that they do not help.
+
+    Returns:
+        A function that gives the distances after one step, or None if all steps must be run; None where it is no
+        training, or the first step does not tell.
+    """
+    first = {name: array for name, array in target.items() if name.startswith("first.")}
+    apart = max((before[name] for name in first), default=0.0)
+    if task["of"]["kind"] != "trajectory" or apart <= 10 * task["limit"]:
+        return None
+
+    def run_one(run: Callable[[Any], tuple[Arrays, Any]]) -> dict[str, float] | None:
+        after = distance_to(run({**task["of"], "steps": 1})[0], first)
+        return after if max(after.values()) > max(0.5 * apart, task["limit"]) else None
+
+    return run_one
 
 
 def _moves(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:

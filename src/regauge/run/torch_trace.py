@@ -88,7 +88,8 @@ class Recorder:
         node = self.node_of(tensor)
         if name.startswith("state."):
             user = self.users.get(name.removeprefix("state."))
-            owner = self.trace.nodes[user] if user is not None else {"module": "", "frame": -1, "call": -1}
+            unknown: dict[str, Any] = {"module": "", "frame": -1, "call": -1}
+            owner = self.trace.nodes[user] if user is not None else unknown
             value = fingerprint(tensor.numpy()) if _readable(tensor) else None
             origins = [] if user is None else [user]
             node = self.trace.add("state", owner["module"], owner["frame"], origins, value, call=owner["call"])

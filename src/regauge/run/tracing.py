@@ -30,15 +30,16 @@ def fingerprint(array: np.ndarray) -> list[float] | None:
     finite = flat[np.isfinite(flat)]
     if not finite.size:
         return [float(flat.size), float(flat.size), 0.0, 0.0, 0.0, 0.0, 0.0]
-    return [
-        float(flat.size),
-        float(flat.size - finite.size),
-        float(finite.sum()),
-        float(np.abs(finite).sum()),
-        float(np.dot(finite, finite)),
-        float(finite.max()),
-        float(finite.min()),
-    ]
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of huge values
+        return [
+            float(flat.size),
+            float(flat.size - finite.size),
+            float(finite.sum()),
+            float(np.abs(finite).sum()),
+            float(np.dot(finite, finite)),
+            float(finite.max()),
+            float(finite.min()),
+        ]
 
 
 class Trace:

@@ -157,4 +157,7 @@ def _apart(one: np.ndarray, others: np.ndarray) -> np.ndarray:
         [magnitude, magnitude, np.maximum(abs(one[2]), others[:, 2]), largest, largest], axis=1
     )  # fmt: skip
     scales[scales == 0] = 1.0
-    return (np.abs(others - one) / scales).max(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):  # squares of huge values are infinite
+        apart = np.where(others == one, 0.0, np.abs(others - one) / scales)
+    found: np.ndarray = np.nan_to_num(apart, nan=np.inf, posinf=np.inf).max(axis=1)
+    return found

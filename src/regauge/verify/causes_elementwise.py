@@ -17,7 +17,7 @@ from regauge.verify.causes import (
     value_trials,
 )
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, dict[str, float]] = {
     "relu": {}, "silu": {}, "gelu": {}, "elu": {}, "selu": {}, "celu": {}, "softplus": {}, "mish": {}, "tanh": {},
     "sigmoid": {}, "relu6": {}, "hardswish": {}, "hardsigmoid": {}, "leaky_relu": {}, "softsign": {}, "hardtanh": {},
 }  # fmt: skip

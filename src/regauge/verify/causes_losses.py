@@ -17,7 +17,7 @@ def reduction(call: Call, situation: Situation) -> Iterator[Trial]:
     own = call.value("reduction", "mean")
     others = [value for value in ("sum", "mean") if value != own]
     yield from value_trials("reduction", "the reduction of the loss", call, situation, "reduction", "mean", others)
-    counts = {"batch": "the batch", "elements": "all elements", "half": "all elements, and halved"}
+    counts = {"batch": "the batch", "elements": "all elements"}
     for by, words in counts.items():
         for calls in scopes(call, situation):
             edit = replaced(calls, "loss_over", by=by)
@@ -45,7 +45,20 @@ def smoothing(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("label-smoothing", "label smoothing", call, situation, "label_smoothing", 0.0, values)
 
 
-@cause("loss-scale", what="", functions=_LOSSES, order=30)
+@cause("loss-scale", what="", functions=(*_LOSSES, "mean", "sum"), order=-1)
+def factor(call: Call, situation: Situation) -> Iterator[Trial]:
+    """The loss times a factor: halved squares, the mean of accumulated losses for their sum."""
+    if not situation.kinds & {"loss"} or "outputs" in situation.kinds:
+        return
+    alike = len(situation.alike(call))
+    for by in dict.fromkeys((0.5, 2.0, 1 / alike, float(alike))):
+        for calls in scopes(call, situation):
+            if by != 1:
+                edit = replaced(calls, "scaled", by=by)
+                yield Trial("loss-scale", "a factor of the loss", (edit,), "1", shown(by), call.number)
+
+
+@cause("loss-threshold", what="", functions=_LOSSES, order=3)
 def beta(call: Call, situation: Situation) -> Iterator[Trial]:
     for name, default in (("beta", 1.0), ("delta", 1.0)):
         if call.function in ("smooth_l1_loss", "huber_loss"):

@@ -57,7 +57,7 @@ def _eps(spec: Spec, constants: list[float]) -> Iterator[Trial]:
     if own is None:
         return
     what = "eps of the optimizer"
-    values = [v for v in dict.fromkeys([*(c for c in constants if c <= 1e-3), *_EPS])]
+    values = list(dict.fromkeys([*(c for c in constants if c <= 1e-3), *_EPS]))
     for value in values:
         if value != own:
             yield _trial("optimizer-eps", what, shown(own), shown(value), changes={"eps": value})

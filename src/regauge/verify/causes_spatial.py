@@ -18,7 +18,7 @@ from regauge.verify.causes import (
 )
 
 _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
-_POOLS = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
+_POOLS: tuple[str, ...] = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
 _POOLS += tuple(f"{name}_with_indices" for name in ("max_pool1d", "max_pool2d", "max_pool3d"))
 _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
@@ -27,6 +27,9 @@ _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def padding(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "padding as SAME, with the larger part behind, for explicit padding"
     yield from replacement_trials("padding", what, call, situation, "same_padding")
+    if "max_pool" in call.function:
+        what = "padding of a max pool is zero for minus infinity"
+        yield from replacement_trials("padding", what, call, situation, "zero_padding")
     own = call.value("padding", 0)
     own = own[0] if isinstance(own, list) and own else own
     if isinstance(own, int):
@@ -116,6 +119,9 @@ def transposed_padding(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "padding of a transposed convolution"
     yield from value_trials("padding", what, call, situation, "padding", 0, (0, 1, 2))
     yield from value_trials("padding", what, call, situation, "output_padding", 0, (0, 1))
+    if call.value("output_padding", 0):
+        what = "the output padding of a transposed convolution lies before instead of behind"
+        yield from replacement_trials("padding", what, call, situation, "padded_before")
 
 
 _RESIZES = ("interpolate", "upsample", "upsample_bilinear2d", "upsample_nearest2d", "upsample_bicubic2d")

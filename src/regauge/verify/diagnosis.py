@@ -11,6 +11,7 @@ from typing import Any
 
 from regauge.verify.alignment import Alignment, TracedSide
 from regauge.verify.causes import Call, Situation, Trial, trials_for
+from regauge.verify.direct_causes import dropout_causes, weight_causes
 from regauge.verify.evaluations import Evaluations
 from regauge.verify.plan import step_id
 from regauge.verify.result import Cause, ModuleDistance, Place, Tier
@@ -118,6 +119,29 @@ def _moved_name(name: str) -> str:
     return ""
 
 
+def diagnosis_of(
+    laboratory: Laboratory, tiers: Sequence[Tier], sets: Sequence[str], training: Mapping[str, Any]
+) -> Diagnosis:
+    """Where and why, for the first question of a check that is answered with *different*.
+
+    Args:
+        laboratory: runs more tasks.
+        tiers: of the check.
+        sets: names of the input sets, in order.
+        training: the task of the trajectory.
+    """
+    failure = failure_of(tiers, laboratory.found, sets) or trajectory_failure(tiers, training)
+    if failure is not None:
+        return diagnose(laboratory, failure)
+    differing = {tier.name: tier for tier in tiers if tier.verdict == "different"}
+    if "weights" in differing:
+        causes, module = weight_causes(laboratory.found, differing["weights"])
+        return Diagnosis(module, causes=tuple(causes))
+    if "randomness" in differing:
+        return Diagnosis(causes=tuple(dropout_causes(laboratory.found, differing["randomness"])))
+    return Diagnosis()
+
+
 def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
     """Trace both sides, find where they part, and try causes."""
     if failure.kind == "trajectory":
@@ -133,8 +157,8 @@ def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
         traces.append(TracedSide(outcome.info["trace"]))
     alignment = Alignment(traces[0], traces[1])
     if failure.kind == "trajectory":
-        causes = causes_in_training(laboratory, outcomes, failure.task, failure.every)
-        return Diagnosis(modules=tuple(module_rows(alignment)), causes=tuple(causes))
+        found = causes_in_training(laboratory, outcomes, failure.task, failure.every)
+        return Diagnosis(modules=tuple(module_rows(alignment)), causes=tuple(found))
     regions = tuple(_region(alignment, role, failure) for role in (0, 1))
     firsts = [alignment.first(role, region) for role, region in enumerate(regions)]
     case = _Case(laboratory, failure, alignment, regions, firsts)

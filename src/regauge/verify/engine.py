@@ -19,7 +19,7 @@ from regauge.run.launch import Framework, Interpreters
 from regauge.run.protocol import write_json
 from regauge.verify import plan
 from regauge.verify.derivative import derivative_tier
-from regauge.verify.diagnosis import Diagnosis, diagnose, failure_of, trajectory_failure
+from regauge.verify.diagnosis import Diagnosis, diagnosis_of
 from regauge.verify.evaluations import Evaluations, Mode, Outcome, Side
 from regauge.verify.inputs import InputSet, make_input_sets
 from regauge.verify.locate import first_difference
@@ -320,11 +320,11 @@ class _Run:
         functions = [tier for tier in tiers if tier.name != "weights"]
         if self.subject.own_weights and any(tier.verdict == "different" for tier in functions):
             tiers = functions  # they were run with the original's weights on both sides
-        failure = failure_of(tiers, self.found, [item.name for item in self.sets])
-        failure = failure or trajectory_failure(tiers, plan.trajectory("trajectory", self.options.steps, self.options))
-        about = diagnose(self, failure) if failure else Diagnosis()
-        module = about.module or first_difference(self._run_modules, tiers, self.found, self.modules)
-        return replace(about, module=module)
+        training = plan.trajectory("trajectory", self.options.steps, self.options)
+        about = diagnosis_of(self, tiers, [item.name for item in self.sets], training)
+        if about.module:
+            return about
+        return replace(about, module=first_difference(self._run_modules, tiers, self.found, self.modules))
 
     def _run_modules(self, task: Mapping[str, Any]) -> tuple[Outcome, Outcome]:
         """One pass on both sides that keeps what every module returns: the outcomes in float64."""
