@@ -91,9 +91,8 @@ class Interpreter:
         if name == "cond":
             branch = params["branches"][int(np.clip(int(inputs[0][0]), 0, len(params["branches"]) - 1))]
             return self.run(branch.jaxpr, branch.consts, inputs[1:], module, frame)
-        if name == "scan" and params["length"] <= _LONGEST_SCAN:
-            if params["length"] * len(params["jaxpr"].jaxpr.eqns) <= _LARGEST_SCAN:
-                return self._scan(equation, inputs, module, frame)
+        if name == "scan" and _is_short(params):
+            return self._scan(equation, inputs, module, frame)
         made = evaluated(equation, [value for value, _ in inputs])
         return [(value, self._add(equation, value, inputs, module, place)) for value in made]
 
@@ -136,6 +135,12 @@ class Interpreter:
             made = evaluated(equation, [value for value, _ in inputs])
             return [(value, self._add(equation, value, inputs, module, place)) for value in made]
         return results
+
+
+def _is_short(params: Any) -> bool:
+    """Whether the steps of a scan can be gone through one by one."""
+    length = params["length"]
+    return length <= _LONGEST_SCAN and length * len(params["jaxpr"].jaxpr.eqns) <= _LARGEST_SCAN
 
 
 def evaluated(equation: Any, values: Sequence[Any]) -> list[Any]:

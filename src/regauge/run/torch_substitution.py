@@ -1,4 +1,4 @@
-"""Substitution on a torch side: one pass with something done in another way, and how far it is then from the other side.
+"""Substitution on a torch side: one pass with something done in another way, and how far it then is from the other.
 
 A trial is ``{"edits": [...]}``; an edit is one of
 ``{"kind": "argument", "calls": [numbers], "values": {name: value}}``,

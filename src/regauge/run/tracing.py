@@ -1,8 +1,9 @@
 """What both tracers write down: every operation of one pass with its place, its origins and a fingerprint of its value.
 
 A trace is JSON: ``{"nodes": [...], "frames": [[file, line], ...], "results": {name: node}, "calls": [...],
-"modules": [[path, node that it returns], ...]}``. A node is ``{"op", "module", "frame", "from": [nodes], "print": fingerprint or None, "call", "constants": [...]}``; `frame` indexes
-`frames` and `call` indexes `calls`, -1 for none. Values are not kept, so memory stays that of the model.
+"modules": [[path, node that it returns], ...]}``. A node is ``{"op", "module", "frame", "from": [nodes],
+"print": fingerprint or None, "call", "constants": [...]}``; `frame` indexes `frames` and `call` indexes `calls`, -1 for
+none. Values are not kept, so memory stays that of the model.
 """
 
 from __future__ import annotations

@@ -96,7 +96,6 @@ class Cause:
     """One entry of the registry."""
 
     name: str
-    what: str
     functions: frozenset[str]
     make: Maker
     order: int
@@ -105,18 +104,17 @@ class Cause:
 REGISTRY: list[Cause] = []
 
 
-def cause(name: str, what: str, functions: Iterable[str] = (), order: int = 50) -> Callable[[Maker], Maker]:
+def cause(name: str, functions: Iterable[str] = (), order: int = 50) -> Callable[[Maker], Maker]:
     """Enter a cause: `functions` are the names of the torch functions that it looks at, all for none.
 
     Args:
         name: stable key.
-        what: what differs, in words.
         functions: names of functions of torch.
         order: smaller ones are tried first.
     """
 
     def enter(make: Maker) -> Maker:
-        REGISTRY.append(Cause(name, what, frozenset(functions), make, order))
+        REGISTRY.append(Cause(name, frozenset(functions), make, order))
         return make
 
     return enter

@@ -21,7 +21,7 @@ from regauge.verify.causes import (
 _SDPA = ("scaled_dot_product_attention",)
 
 
-@cause("attention-scale", what="the scale of attention", functions=_SDPA, order=0)
+@cause("attention-scale", functions=_SDPA, order=0)
 def scale(call: Call, situation: Situation) -> Iterator[Trial]:
     size = (call.shape("query") or [1])[-1]
     heads = (call.shape("query") or [1, 1, 1])[-3:][0]
@@ -40,7 +40,7 @@ def scale(call: Call, situation: Situation) -> Iterator[Trial]:
             )
 
 
-@cause("causal-offset", what="", functions=_SDPA, order=1)
+@cause("causal-offset", functions=_SDPA, order=1)
 def offset(call: Call, situation: Situation) -> Iterator[Trial]:
     if not call.value("is_causal", False):
         return
@@ -51,21 +51,21 @@ def offset(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial("causal-offset", what, (edit,), "0", shown(shift), call.number)
 
 
-@cause("causal-mask", what="", functions=_SDPA, order=2)
+@cause("causal-mask", functions=_SDPA, order=2)
 def causal(call: Call, situation: Situation) -> Iterator[Trial]:
     own = bool(call.value("is_causal", False))
     what = "attention is causal in one and sees every position in the other"
     return replacement_trials("causal-mask", what, call, situation, "attention", causal=not own)
 
 
-@cause("empty-rows", what="", functions=_SDPA, order=3)
+@cause("empty-rows", functions=_SDPA, order=3)
 def empty(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "rows whose keys are all masked: zero in one, the mean of the values or NaN in the other"
     for other in ("mean", "nan"):
         yield from replacement_trials("empty-rows", what, call, situation, "attention", empty=other)
 
 
-@cause("mask-value", what="the value of masked scores", functions=_SDPA, order=4)
+@cause("mask-value", functions=_SDPA, order=4)
 def fill(call: Call, situation: Situation) -> Iterator[Trial]:
     values = [v for v in situation.constants if v < -100] + [-1e4, -1e9, -1e30, -3.4028234663852886e38, -1e5, -1e6]
     for value in dict.fromkeys(v for v in values if v != float("-inf")):
@@ -74,7 +74,7 @@ def fill(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial("mask-value", "the value of masked scores", (edit,), "-inf", shown(float(value)), call.number)
 
 
-@cause("mask-left-out", what="", functions=_SDPA, order=5)
+@cause("mask-left-out", functions=_SDPA, order=5)
 def no_mask(call: Call, situation: Situation) -> Iterator[Trial]:
     if call.shape("attn_mask"):
         what = "the mask is left out"
@@ -90,7 +90,7 @@ def no_mask(call: Call, situation: Situation) -> Iterator[Trial]:
 _SPLITS = ("view", "reshape", "unflatten")
 
 
-@cause("head-order", what="", functions=_SPLITS, order=6)
+@cause("head-order", functions=_SPLITS, order=6)
 def heads(call: Call, situation: Situation) -> Iterator[Trial]:
     """Heads and their width split in the other order, in all calls that split alike."""
     sizes = _split_sizes(call)
@@ -117,7 +117,7 @@ def _split_sizes(call: Call) -> tuple[int, ...] | None:
     return tuple(given[-2:]) if len(given) == len(shape) + 1 else None
 
 
-@cause("head-merge", what="", functions=("flatten", "reshape", "view", "contiguous"), order=12)
+@cause("head-merge", functions=("flatten", "reshape", "view", "contiguous"), order=12)
 def merge(call: Call, situation: Situation) -> Iterator[Trial]:
     rank = len(call.shape())
     if rank < 3:
@@ -129,7 +129,6 @@ def merge(call: Call, situation: Situation) -> Iterator[Trial]:
 
 @cause(
     "qkv-order",
-    what="",
     functions=("linear", "multi_head_attention_forward", "scaled_dot_product_attention", "chunk", "split", "unbind"),
     order=7,
 )
@@ -176,7 +175,6 @@ def _head_counts(call: Call, situation: Situation, width: int) -> list[int]:
 
 @cause(
     "rotary-pairs",
-    what="",
     functions=(
         "scaled_dot_product_attention",
         "matmul",

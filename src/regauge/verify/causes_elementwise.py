@@ -24,7 +24,7 @@ _ACTIVATIONS: dict[str, dict[str, float]] = {
 _NAMES = (*_ACTIVATIONS, *(f"{name}_" for name in _ACTIVATIONS))
 
 
-@cause("gelu-approximation", what="", functions=("gelu",), order=0)
+@cause("gelu-approximation", functions=("gelu",), order=0)
 def gelu(call: Call, situation: Situation) -> Iterator[Trial]:
     own = call.value("approximate", "none")
     other = "tanh" if own == "none" else "none"
@@ -32,20 +32,20 @@ def gelu(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("gelu-approximation", what, call, situation, "approximate", "none", [other])
 
 
-@cause("negative-slope", what="the slope of leaky ReLU", functions=("leaky_relu", "leaky_relu_"), order=1)
+@cause("negative-slope", functions=("leaky_relu", "leaky_relu_"), order=1)
 def slope(call: Call, situation: Situation) -> Iterator[Trial]:
     values = [*(value for value in situation.constants if 0 < value < 1), 0.01, 0.1, 0.2, 0.3, 0.0]
     what = "the slope of leaky ReLU"
     return value_trials("negative-slope", what, call, situation, "negative_slope", 0.01, values)
 
 
-@cause("alpha", what="alpha of the activation", functions=("elu", "celu", "elu_"), order=1)
+@cause("alpha", functions=("elu", "celu", "elu_"), order=1)
 def alpha(call: Call, situation: Situation) -> Iterator[Trial]:
     values = [value for value in situation.constants if value > 0]
     return value_trials("alpha", "alpha of the activation", call, situation, "alpha", 1.0, values)
 
 
-@cause("activation", what="the activation", functions=_NAMES, order=8)
+@cause("activation", functions=_NAMES, order=8)
 def activation(call: Call, situation: Situation) -> Iterator[Trial]:
     own = call.function.rstrip("_")
     for name in _ACTIVATIONS:
@@ -58,7 +58,7 @@ def activation(call: Call, situation: Situation) -> Iterator[Trial]:
         yield Trial("activation", "the activation", (replaced(calls, "left_out"),), own, "none", call.number)
 
 
-@cause("kink", what="", functions=("relu", "relu_", "relu6", "clamp", "clamp_min", "hardtanh", "clip"), order=0)
+@cause("kink", functions=("relu", "relu_", "relu6", "clamp", "clamp_min", "hardtanh", "clip"), order=0)
 def kink(call: Call, situation: Situation) -> Iterator[Trial]:
     if "outputs" in situation.kinds or not situation.kinds & {"gradients", "input gradients"}:
         return iter(())
@@ -90,7 +90,7 @@ _ARITHMETIC = (
 )
 
 
-@cause("constant", what="a constant", functions=_ARITHMETIC, order=4)
+@cause("constant", functions=_ARITHMETIC, order=4)
 def constant(call: Call, situation: Situation) -> Iterator[Trial]:
     """A number in the formula is another one, of those that the other side uses there."""
     for name, own in call.arguments.items():
@@ -107,9 +107,7 @@ def constant(call: Call, situation: Situation) -> Iterator[Trial]:
                 yield Trial(key, what, (edit,), shown(own), shown(value), call.number)
 
 
-@cause(
-    "missing-operation", what="", functions=("add", "__add__", "mul", "__mul__", "__iadd__", "add_", "sub"), order=30
-)
+@cause("missing-operation", functions=("add", "__add__", "mul", "__mul__", "__iadd__", "add_", "sub"), order=30)
 def missing(call: Call, situation: Situation) -> Iterator[Trial]:
     """A term or factor is left out: a residual, a scale, a position embedding."""
     added = call.function.strip("_") in ("add", "iadd")
@@ -122,7 +120,6 @@ def missing(call: Call, situation: Situation) -> Iterator[Trial]:
 
 @cause(
     "missing-scale",
-    what="",
     functions=("linear", "matmul", "bmm", "embedding", "__matmul__", "einsum", "baddbmm"),
     order=26,
 )
@@ -139,7 +136,6 @@ def unscaled(call: Call, situation: Situation) -> Iterator[Trial]:
 
 @cause(
     "precision",
-    what="",
     functions=(
         "softmax",
         "layer_norm",
@@ -170,7 +166,6 @@ def precision(call: Call, situation: Situation) -> Iterator[Trial]:
 
 @cause(
     "axis",
-    what="the axis",
     functions=("softmax", "log_softmax", "mean", "sum", "amax", "cumsum", "argmax", "norm", "normalize", "glu", "max"),
     order=6,
 )
@@ -186,7 +181,6 @@ def axis(call: Call, situation: Situation) -> Iterator[Trial]:
 
 @cause(
     "dropout-rate",
-    what="the rate of dropout",
     functions=("dropout", "dropout1d", "dropout2d", "feature_dropout"),
     order=3,
 )

@@ -12,7 +12,7 @@ _LOSSES = (
 )  # fmt: skip
 
 
-@cause("reduction", what="", functions=_LOSSES, order=0)
+@cause("reduction", functions=_LOSSES, order=0)
 def reduction(call: Call, situation: Situation) -> Iterator[Trial]:
     own = call.value("reduction", "mean")
     others = [value for value in ("sum", "mean") if value != own]
@@ -24,7 +24,7 @@ def reduction(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial("reduction", "what the loss is averaged over", (edit,), own, words, call.number)
 
 
-@cause("ignore-index", what="", functions=("cross_entropy", "nll_loss"), order=2)
+@cause("ignore-index", functions=("cross_entropy", "nll_loss"), order=2)
 def ignored(call: Call, situation: Situation) -> Iterator[Trial]:
     own = call.value("ignore_index", -100)
     what = "the loss is averaged over all targets, those that are ignored too"
@@ -38,14 +38,14 @@ def ignored(call: Call, situation: Situation) -> Iterator[Trial]:
                 yield Trial("ignore-index", what, (edit,), shown(own), shown(value), call.number)
 
 
-@cause("label-smoothing", what="label smoothing", functions=("cross_entropy",), order=1)
+@cause("label-smoothing", functions=("cross_entropy",), order=1)
 def smoothing(call: Call, situation: Situation) -> Iterator[Trial]:
     found = [value for value in situation.constants if 0 < value < 1]
     values = [0.0, *found, *(1 - value for value in found), 0.1, 0.05, 0.2]
     return value_trials("label-smoothing", "label smoothing", call, situation, "label_smoothing", 0.0, values)
 
 
-@cause("loss-scale", what="", functions=(*_LOSSES, "mean", "sum"), order=-1)
+@cause("loss-scale", functions=(*_LOSSES, "mean", "sum"), order=-1)
 def factor(call: Call, situation: Situation) -> Iterator[Trial]:
     """The loss times a factor: halved squares, the mean of accumulated losses for their sum."""
     if not situation.kinds & {"loss"} or "outputs" in situation.kinds:
@@ -58,7 +58,7 @@ def factor(call: Call, situation: Situation) -> Iterator[Trial]:
                 yield Trial("loss-scale", "a factor of the loss", (edit,), "1", shown(by), call.number)
 
 
-@cause("loss-threshold", what="", functions=_LOSSES, order=3)
+@cause("loss-threshold", functions=_LOSSES, order=3)
 def beta(call: Call, situation: Situation) -> Iterator[Trial]:
     for name, default in (("beta", 1.0), ("delta", 1.0)):
         if call.function in ("smooth_l1_loss", "huber_loss"):

@@ -26,30 +26,30 @@ def small(constants: tuple[float, ...] | list[float]) -> list[float]:
     return [value for value in constants if 0 < value < 0.02]
 
 
-@cause("eps", what="eps", functions=(*_NORMS, "cosine_similarity", "pairwise_distance"), order=0)
+@cause("eps", functions=(*_NORMS, "cosine_similarity", "pairwise_distance"), order=0)
 def eps(call: Call, situation: Situation) -> Iterator[Trial]:
     values = [*small(list(situation.constants)), *_EPS]
     default = _DEFAULT_EPS.get(call.function, 2.220446049250313e-16)
     return value_trials("eps", "eps", call, situation, "eps", default, values)
 
 
-@cause("eps-place", what="eps outside of the root", functions=("layer_norm", "rms_norm"), order=20)
+@cause("eps-place", functions=("layer_norm", "rms_norm"), order=20)
 def eps_outside(call: Call, situation: Situation) -> Iterator[Trial]:
     return replacement_trials("eps-place", "eps outside of the root", call, situation, "normalised", outside=True)
 
 
-@cause("unbiased-variance", what="the unbiased variance", functions=("layer_norm",), order=15)
+@cause("unbiased-variance", functions=("layer_norm",), order=15)
 def unbiased_layer_norm(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "normalised with the unbiased variance, which divides by n - 1"
     return replacement_trials("unbiased-variance", what, call, situation, "normalised", unbiased=True)
 
 
-@cause("norm-kind", what="RMS norm for layer norm", functions=("layer_norm",), order=25)
+@cause("norm-kind", functions=("layer_norm",), order=25)
 def without_mean(call: Call, situation: Situation) -> Iterator[Trial]:
     return replacement_trials("norm-kind", "the mean is not taken away", call, situation, "normalised", centred=False)
 
 
-@cause("momentum", what="the momentum of batch norm", functions=("batch_norm",), order=1)
+@cause("momentum", functions=("batch_norm",), order=1)
 def momentum(call: Call, situation: Situation) -> Iterator[Trial]:
     if "state" not in situation.kinds:
         return iter(())
@@ -59,7 +59,7 @@ def momentum(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("momentum", "the momentum of batch norm", call, situation, "momentum", 0.1, values)
 
 
-@cause("biased-running-variance", what="", functions=("batch_norm",), order=0)
+@cause("biased-running-variance", functions=("batch_norm",), order=0)
 def biased_running_variance(call: Call, situation: Situation) -> Iterator[Trial]:
     if "state" not in situation.kinds:
         return iter(())
@@ -67,13 +67,13 @@ def biased_running_variance(call: Call, situation: Situation) -> Iterator[Trial]
     return replacement_trials("biased-running-variance", what, call, situation, "batch_norm", biased=True)
 
 
-@cause("unbiased-variance", what="", functions=("batch_norm",), order=16)
+@cause("unbiased-variance", functions=("batch_norm",), order=16)
 def unbiased_batch_norm(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "normalised with the unbiased variance, which divides by n - 1"
     return replacement_trials("unbiased-variance", what, call, situation, "batch_norm", unbiased_here=True)
 
 
-@cause("stale-statistics", what="", functions=("batch_norm", "instance_norm"), order=10)
+@cause("stale-statistics", functions=("batch_norm", "instance_norm"), order=10)
 def statistics(call: Call, situation: Situation) -> Iterator[Trial]:
     """Statistics of the batch for the running ones, or the other way round."""
     name = "use_input_stats" if call.function == "instance_norm" else "training"
@@ -84,7 +84,7 @@ def statistics(call: Call, situation: Situation) -> Iterator[Trial]:
         yield Trial("stale-statistics", what, (edit,), shown(own), shown(not own), call.number)
 
 
-@cause("ddof", what="", functions=("var", "std", "var_mean", "std_mean"), order=0)
+@cause("ddof", functions=("var", "std", "var_mean", "std_mean"), order=0)
 def ddof(call: Call, situation: Situation) -> Iterator[Trial]:
     """The divisor of a variance: n or n - 1."""
     what = "the variance divides by n in one and by n - 1 in the other"
@@ -108,7 +108,7 @@ def _added(call: Call) -> float | None:
     return value if isinstance(value, float) and 0 < value < 0.02 else None
 
 
-@cause("eps-place", what="eps on the other side of the root", functions=("add", "__add__", "sqrt", "rsqrt"), order=5)
+@cause("eps-place", functions=("add", "__add__", "sqrt", "rsqrt"), order=5)
 def eps_beside_root(call: Call, situation: Situation) -> Iterator[Trial]:
     """``sqrt(v + eps)`` and ``sqrt(v) + eps``, written out."""
     if call.function in ("sqrt", "rsqrt"):

@@ -23,7 +23,7 @@ _POOLS += tuple(f"{name}_with_indices" for name in ("max_pool1d", "max_pool2d", 
 _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
 
-@cause("padding", what="", functions=(*_CONVOLUTIONS, *_POOLS), order=0)
+@cause("padding", functions=(*_CONVOLUTIONS, *_POOLS), order=0)
 def padding(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "padding as SAME, with the larger part behind, for explicit padding"
     yield from replacement_trials("padding", what, call, situation, "same_padding")
@@ -37,7 +37,7 @@ def padding(call: Call, situation: Situation) -> Iterator[Trial]:
         yield from value_trials("padding", "padding", call, situation, "padding", 0, others)
 
 
-@cause("padding-mode", what="", functions=_CONVOLUTIONS, order=14)
+@cause("padding-mode", functions=_CONVOLUTIONS, order=14)
 def padding_mode(call: Call, situation: Situation) -> Iterator[Trial]:
     for mode in ("reflect", "replicate", "circular"):
         for calls in scopes(call, situation):
@@ -45,27 +45,27 @@ def padding_mode(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial("padding-mode", "the mode of padding", (edit,), "zeros", mode, call.number)
 
 
-@cause("padding-mode", what="the mode of padding", functions=("pad",), order=2)
+@cause("padding-mode", functions=("pad",), order=2)
 def pad_mode(call: Call, situation: Situation) -> Iterator[Trial]:
     modes = ("constant", "reflect", "replicate", "circular")
     return value_trials("padding-mode", "the mode of padding", call, situation, "mode", "constant", modes)
 
 
-@cause("count-include-pad", what="", functions=("avg_pool1d", "avg_pool2d", "avg_pool3d"), order=-1)
+@cause("count-include-pad", functions=("avg_pool1d", "avg_pool2d", "avg_pool3d"), order=-1)
 def counted(call: Call, situation: Situation) -> Iterator[Trial]:
     own = call.value("count_include_pad", True)
     what = "whether padding counts in the average"
     return value_trials("count-include-pad", what, call, situation, "count_include_pad", True, [not own])
 
 
-@cause("ceil-mode", what="", functions=_POOLS, order=-1)
+@cause("ceil-mode", functions=_POOLS, order=-1)
 def ceil(call: Call, situation: Situation) -> Iterator[Trial]:
     own = call.value("ceil_mode", False)
     what = "whether the last, partial window of a pool is taken (ceil_mode)"
     return value_trials("ceil-mode", what, call, situation, "ceil_mode", False, [not own])
 
 
-@cause("ceil-mode", what="", functions=("avg_pool1d", "avg_pool2d", "avg_pool3d"), order=-1)
+@cause("ceil-mode", functions=("avg_pool1d", "avg_pool2d", "avg_pool3d"), order=-1)
 def divisor(call: Call, situation: Situation) -> Iterator[Trial]:
     """The last window of an average pool divided by its full size."""
     kernel = call.value("kernel_size", None)
@@ -81,7 +81,7 @@ def divisor(call: Call, situation: Situation) -> Iterator[Trial]:
         yield Trial("ceil-mode", what, (edit,), "", shown(full), call.number)
 
 
-@cause("pool-kind", what="", functions=_POOLS, order=20)
+@cause("pool-kind", functions=_POOLS, order=20)
 def pool_kind(call: Call, situation: Situation) -> Iterator[Trial]:
     kernel, stride = call.value("kernel_size", None), call.value("stride", None)
     other = call.function.replace("max", "avg") if "max" in call.function else call.function.replace("avg", "max")
@@ -92,29 +92,29 @@ def pool_kind(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial("pool-kind", "the kind of pool", (edit,), call.function, other, call.number)
 
 
-@cause("stride", what="the stride", functions=(*_CONVOLUTIONS, *_POOLS, *_TRANSPOSED), order=25)
+@cause("stride", functions=(*_CONVOLUTIONS, *_POOLS, *_TRANSPOSED), order=25)
 def stride(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("stride", "the stride", call, situation, "stride", 1, (1, 2))
 
 
-@cause("dilation", what="the dilation", functions=(*_CONVOLUTIONS, *_TRANSPOSED), order=26)
+@cause("dilation", functions=(*_CONVOLUTIONS, *_TRANSPOSED), order=26)
 def dilation(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("dilation", "the dilation", call, situation, "dilation", 1, (1, 2))
 
 
-@cause("kernel-flipped", what="", functions=_TRANSPOSED, order=0)
+@cause("kernel-flipped", functions=_TRANSPOSED, order=0)
 def flipped(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "the kernel of the transposed convolution is not turned around"
     return replacement_trials("kernel-flipped", what, call, situation, "flipped_kernel")
 
 
-@cause("kernel-flipped", what="", functions=_CONVOLUTIONS, order=8)
+@cause("kernel-flipped", functions=_CONVOLUTIONS, order=8)
 def flipped_convolution(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "the kernel is turned around in space"
     return replacement_trials("kernel-flipped", what, call, situation, "flipped_kernel")
 
 
-@cause("transposed-padding", what="padding of a transposed convolution", functions=_TRANSPOSED, order=5)
+@cause("transposed-padding", functions=_TRANSPOSED, order=5)
 def transposed_padding(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "padding of a transposed convolution"
     yield from value_trials("padding", what, call, situation, "padding", 0, (0, 1, 2))
@@ -127,7 +127,7 @@ def transposed_padding(call: Call, situation: Situation) -> Iterator[Trial]:
 _RESIZES = ("interpolate", "upsample", "upsample_bilinear2d", "upsample_nearest2d", "upsample_bicubic2d")
 
 
-@cause("align-corners", what="", functions=_RESIZES, order=0)
+@cause("align-corners", functions=_RESIZES, order=0)
 def corners(call: Call, situation: Situation) -> Iterator[Trial]:
     if call.value("mode", "nearest") not in ("linear", "bilinear", "bicubic", "trilinear"):
         return iter(())
@@ -136,7 +136,7 @@ def corners(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("align-corners", what, call, situation, "align_corners", own, [not own])
 
 
-@cause("antialias", what="", functions=_RESIZES, order=-1)
+@cause("antialias", functions=_RESIZES, order=-1)
 def antialias(call: Call, situation: Situation) -> Iterator[Trial]:
     if call.value("mode", "nearest") not in ("bilinear", "bicubic"):
         return iter(())
@@ -145,7 +145,7 @@ def antialias(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("antialias", what, call, situation, "antialias", False, [not own])
 
 
-@cause("resize-mode", what="the mode of the resize", functions=_RESIZES, order=3)
+@cause("resize-mode", functions=_RESIZES, order=3)
 def resize_mode(call: Call, situation: Situation) -> Iterator[Trial]:
     own = call.value("mode", "nearest")
     for mode in ("nearest", "nearest-exact", "bilinear", "bicubic", "area", "linear"):
@@ -156,7 +156,7 @@ def resize_mode(call: Call, situation: Situation) -> Iterator[Trial]:
                 yield Trial("resize-mode", "the mode of the resize", (edit,), own, mode, call.number)
 
 
-@cause("flatten-layout", what="", functions=("flatten", "reshape", "view"), order=2)
+@cause("flatten-layout", functions=("flatten", "reshape", "view"), order=2)
 def flatten(call: Call, situation: Situation) -> Iterator[Trial]:
     if len(call.shape()) < 3:
         return

@@ -22,7 +22,7 @@ _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpo
 _RECURRENT = ("gru", "lstm", "rnn_tanh", "rnn_relu")
 
 
-@cause("weight-transposed", what="", functions=(*_LINEAR, *_CONVOLUTIONS), order=1)
+@cause("weight-transposed", functions=(*_LINEAR, *_CONVOLUTIONS), order=1)
 def transposed(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "a square weight is not transposed"
     for argument_name in ("weight", "other", "mat2", "input", "1"):
@@ -32,14 +32,14 @@ def transposed(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial("weight-transposed", what, (weight(name, "transposed"),), call=call.number, module=name)
 
 
-@cause("bias", what="", functions=(*_LINEAR, *_CONVOLUTIONS, "layer_norm", "batch_norm", "group_norm"), order=5)
+@cause("bias", functions=(*_LINEAR, *_CONVOLUTIONS, "layer_norm", "batch_norm", "group_norm"), order=5)
 def bias(call: Call, situation: Situation) -> Iterator[Trial]:
     if call.shape("bias"):
         for calls in scopes(call, situation)[:1]:
             yield Trial("bias", "the bias is left out", (argument(calls, bias=None),), call=call.number)
 
 
-@cause("affine", what="", functions=("layer_norm", "batch_norm", "group_norm", "rms_norm"), order=14)
+@cause("affine", functions=("layer_norm", "batch_norm", "group_norm", "rms_norm"), order=14)
 def affine(call: Call, situation: Situation) -> Iterator[Trial]:
     if call.shape("weight"):
         for calls in scopes(call, situation)[:1]:
@@ -48,7 +48,7 @@ def affine(call: Call, situation: Situation) -> Iterator[Trial]:
             )
 
 
-@cause("weights-exchanged", what="", functions=(), order=9)
+@cause("weights-exchanged", functions=(), order=9)
 def exchanged(call: Call, situation: Situation) -> Iterator[Trial]:
     """The weights of two modules of one kind stand in each other's place."""
     own = _weights_of(call, situation)
@@ -84,7 +84,7 @@ def _near_first(call: Call, situation: Situation) -> list[Call]:
     return sorted(others, key=lambda c: abs(c.number - call.number))
 
 
-@cause("weight-precision", what="", functions=(*_LINEAR, *_CONVOLUTIONS, "embedding"), order=40)
+@cause("weight-precision", functions=(*_LINEAR, *_CONVOLUTIONS, "embedding"), order=40)
 def rounded(call: Call, situation: Situation) -> Iterator[Trial]:
     name = call.weight()
     if name in situation.weights:
@@ -93,7 +93,7 @@ def rounded(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial("weight-precision", what, (weight(name, "low", to=dtype),), "", dtype, call.number)
 
 
-@cause("gate-order", what="", functions=("gru", "lstm"), order=0)
+@cause("gate-order", functions=("gru", "lstm"), order=0)
 def gates(call: Call, situation: Situation) -> Iterator[Trial]:
     count = 3 if call.function == "gru" else 4
     names = "r z n" if count == 3 else "i f g o"
@@ -105,37 +105,37 @@ def gates(call: Call, situation: Situation) -> Iterator[Trial]:
                 yield Trial(trial.cause, what, trial.edits, names, shown, call.number)
 
 
-@cause("reset-gate", what="", functions=("gru",), order=-2)
+@cause("reset-gate", functions=("gru",), order=-2)
 def reset(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "the reset gate multiplies the state before the product for after it"
     return replacement_trials("reset-gate", what, call, situation, "recurrent", reset_first=True)
 
 
-@cause("update-gate", what="", functions=("gru",), order=-1)
+@cause("update-gate", functions=("gru",), order=-1)
 def inverted(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "the update gate is taken as one minus itself"
     return replacement_trials("update-gate", what, call, situation, "recurrent", negated=1)
 
 
-@cause("forget-bias", what="", functions=("lstm",), order=2)
+@cause("forget-bias", functions=("lstm",), order=2)
 def forget(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "one is added to the bias of the forget gate"
     return replacement_trials("forget-bias", what, call, situation, "recurrent", forget=1.0)
 
 
-@cause("recurrent-bias", what="", functions=_RECURRENT, order=1)
+@cause("recurrent-bias", functions=_RECURRENT, order=1)
 def second_bias(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "the second bias of the recurrent layer is left out"
     return replacement_trials("recurrent-bias", what, call, situation, "recurrent", without="hidden")
 
 
-@cause("recurrent-activation", what="", functions=("gru",), order=4)
+@cause("recurrent-activation", functions=("gru",), order=4)
 def candidate(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "the activation of the candidate"
     return replacement_trials("recurrent-activation", what, call, situation, "recurrent", activation="relu")
 
 
-@cause("padding-index", what="", functions=("embedding",), order=0)
+@cause("padding-index", functions=("embedding",), order=0)
 def padding_index(call: Call, situation: Situation) -> Iterator[Trial]:
     if not situation.kinds & {"gradients", "parameters"}:
         return iter(())
@@ -147,7 +147,6 @@ def padding_index(call: Call, situation: Situation) -> Iterator[Trial]:
 
 @cause(
     "scatter",
-    what="",
     functions=("scatter", "scatter_", "scatter_add", "scatter_add_", "index_add", "index_add_", "index_copy"),
     order=0,
 )
@@ -156,7 +155,7 @@ def scatter(call: Call, situation: Situation) -> Iterator[Trial]:
     return replacement_trials("scatter", what, call, situation, "scattered")
 
 
-@cause("scatter", what="", functions=("index_put", "index_put_"), order=0)
+@cause("scatter", functions=("index_put", "index_put_"), order=0)
 def put(call: Call, situation: Situation) -> Iterator[Trial]:
     own = bool(call.value("accumulate", False))
     what = "values that go to one place are set in one and added in the other"
