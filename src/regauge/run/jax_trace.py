@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _LONGEST_SCAN = 64
 _LARGEST_SCAN = 4000  # equations of all steps together
 _OWN = str(Path(__file__).resolve().parent.parent) + "/"
-_LIBRARIES = ("jax", "jaxlib", "flax", "haiku", "equinox", "optax", "chex", "jaxtyping")
+_LIBRARIES = ("numpy", "jax", "jaxlib", "flax", "haiku", "equinox", "optax", "chex", "jaxtyping")
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _GONE_THROUGH = {
     "jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2", "custom_jvp_call", "custom_vjp_call",

@@ -49,6 +49,14 @@ class TracedSide:
                 found[origin].append(number)
         return found
 
+    @cached_property
+    def depends_on_input(self) -> list[bool]:
+        """Of each value, whether an input of the model is among what it is made of."""
+        found: list[bool] = []
+        for node in self.nodes:
+            found.append(node["op"] == "input" or any(found[origin] for origin in node["from"]))
+        return found
+
     def module(self, node: int) -> str:
         """The module that a node belongs to: its own, else that of the weights nearest to it."""
         if self.nodes[node]["module"]:
@@ -112,13 +120,14 @@ class Alignment:
         """Where a region begins: the first value that is made of values that both sides have.
 
         What another value with a counterpart is made of, too, is a part of a formula that the other side writes in
-        another way, and what is made of constants alone, such as a mask, is preferred by none.
+        another way; and what is made of weights and constants alone, such as a mask, differs where it is used.
         """
-        side, inside = self.sides[role], set(region)
-        sources = [n for n in region if not any(origin in inside for origin in side.nodes[n]["from"])]
-        blamed = [n for n in sources if not self._rejoins(role, n, inside)] or sources
-        fed = [n for n in blamed if side.nodes[n]["from"]] or blamed
-        return fed[0] if fed else None
+        side = self.sides[role]
+        fed = [n for n in region if side.depends_on_input[n]] or list(region)
+        inside = set(fed)
+        sources = [n for n in fed if not any(origin in inside for origin in side.nodes[n]["from"])]
+        blamed = [n for n in sources if not self._rejoins(role, n, set(region))] or sources
+        return blamed[0] if blamed else None
 
     def _rejoins(self, role: int, node: int, region: set[int]) -> bool:
         nodes = self.sides[role].nodes

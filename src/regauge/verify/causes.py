@@ -79,6 +79,10 @@ class Situation:
     weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     kinds: frozenset[str] = frozenset()
 
+    @property
+    def only_gradients(self) -> bool:
+        return not self.kinds & {"outputs", "loss"} and bool(self.kinds & {"gradients", "input gradients"})
+
     def alike(self, call: Call) -> list[int]:
         """Numbers of all calls of the same function with the same plain arguments, this one among them."""
 
@@ -99,22 +103,26 @@ class Cause:
     functions: frozenset[str]
     make: Maker
     order: int
+    backward: bool
 
 
 REGISTRY: list[Cause] = []
 
 
-def cause(name: str, functions: Iterable[str] = (), order: int = 50) -> Callable[[Maker], Maker]:
+def cause(
+    name: str, functions: Iterable[str] = (), order: int = 50, backward: bool = False
+) -> Callable[[Maker], Maker]:
     """Enter a cause: `functions` are the names of the torch functions that it looks at, all for none.
 
     Args:
         name: stable key.
         functions: names of functions of torch.
         order: smaller ones are tried first.
+        backward: whether it leaves the forward pass as it is: those alone are tried where only gradients differ.
     """
 
     def enter(make: Maker) -> Maker:
-        REGISTRY.append(Cause(name, frozenset(functions), make, order))
+        REGISTRY.append(Cause(name, frozenset(functions), make, order, backward))
         return make
 
     return enter
@@ -174,6 +182,8 @@ def trials_for(situation: Situation) -> list[Trial]:
         call = situation.calls[number]
         for entry in REGISTRY:
             if entry.functions and call.function not in entry.functions:
+                continue
+            if situation.only_gradients and not entry.backward:
                 continue
             for trial in entry.make(call, situation):
                 found.append((min(nearness, 6) * 10 + entry.order, nearness, len(found), trial))

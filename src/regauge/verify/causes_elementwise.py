@@ -58,9 +58,9 @@ def activation(call: Call, situation: Situation) -> Iterator[Trial]:
         yield Trial("activation", "the activation", (replaced(calls, "left_out"),), own, "none", call.number)
 
 
-@cause("kink", functions=("relu", "relu_", "relu6", "clamp", "clamp_min", "hardtanh", "clip"), order=0)
+@cause("kink", functions=("relu", "relu_", "relu6", "clamp", "clamp_min", "hardtanh", "clip"), order=0, backward=True)
 def kink(call: Call, situation: Situation) -> Iterator[Trial]:
-    if "outputs" in situation.kinds or not situation.kinds & {"gradients", "input gradients"}:
+    if not situation.only_gradients:
         return iter(())
     what = "the derivative at the kink is shared between both sides, as maximum and clip do it"
     return replacement_trials("kink", what, call, situation, "with_extremes")

@@ -63,11 +63,10 @@ def exchanged(call: Call, situation: Situation) -> Iterator[Trial]:
             continue
         if {key: situation.weights[name] for key, name in theirs.items()} != shapes:
             continue
-        edits = []
-        for key in own:
-            edits.append(weight(own[key], "exchanged", other=theirs[key]))
-            edits.append(weight(theirs[key], "exchanged", other=own[key]))
-        yield Trial("weights-exchanged", what, tuple(edits), own["weight"], theirs["weight"], call.number)
+        for keys in ([*own], ["weight"]) if len(own) > 1 else ([*own],):
+            pairs = [(own[key], theirs[key]) for key in keys] + [(theirs[key], own[key]) for key in keys]
+            edits = tuple(weight(one, "exchanged", other=another) for one, another in pairs)
+            yield Trial("weights-exchanged", what, edits, own["weight"], theirs["weight"], call.number)
         found += 1
         if found == 6:
             return
@@ -135,7 +134,7 @@ def candidate(call: Call, situation: Situation) -> Iterator[Trial]:
     return replacement_trials("recurrent-activation", what, call, situation, "recurrent", activation="relu")
 
 
-@cause("padding-index", functions=("embedding",), order=0)
+@cause("padding-index", functions=("embedding",), order=0, backward=True)
 def padding_index(call: Call, situation: Situation) -> Iterator[Trial]:
     if not situation.kinds & {"gradients", "parameters"}:
         return iter(())
@@ -153,6 +152,13 @@ def padding_index(call: Call, situation: Situation) -> Iterator[Trial]:
 def scatter(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "values that go to one place are set in one and added in the other"
     return replacement_trials("scatter", what, call, situation, "scattered")
+
+
+@cause("scatter", functions=("scatter_reduce", "scatter_reduce_", "index_reduce", "index_reduce_"), order=0)
+def scatter_reduce(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "how values that go to one place are joined"
+    own = call.value("reduce", "sum")
+    return value_trials("scatter", what, call, situation, "reduce", own, ("sum", "amax", "amin", "mean", "prod"))
 
 
 @cause("scatter", functions=("index_put", "index_put_"), order=0)

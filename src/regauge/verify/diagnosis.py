@@ -162,11 +162,14 @@ def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
     regions = tuple(_region(alignment, role, failure) for role in (0, 1))
     firsts = [alignment.first(role, region) for role, region in enumerate(regions)]
     case = _Case(laboratory, failure, alignment, regions, firsts)
+    if failure.kind in ("gradients", "input gradients"):
+        case.begin_at_gradients()
     tried = case.tried()
     places = case.places(tried[0] if tried and tried[0].proven else None)
     role = case.torch_role or 0
     causes = tuple(worded(one, role, case.line_to_change(one.trial)) for one in tried)
-    return Diagnosis(places[0].module, places, tuple(module_rows(alignment)), causes)
+    module = places[0].module or case.following(tried[0] if tried and tried[0].proven else None)
+    return Diagnosis(module, places, tuple(module_rows(alignment)), causes)
 
 
 def _region(alignment: Alignment, role: int, failure: Failure) -> list[int]:
@@ -246,7 +249,7 @@ class _Case:
         """Numbers of the calls at which causes are tried, nearest first."""
         side, region = self.alignment.sides[role], self.regions[role]
         if self.failure.kind in ("gradients", "input gradients"):
-            return self._near_gradients(calls)[:_MOST_NEAR]
+            return self._near_gradients(calls)
         start = self.firsts[role]
         ordered = [n for n in region if start is None or n >= start] + [n for n in region if start and n < start]
         found = list(dict.fromkeys(side.nodes[n]["call"] for n in ordered if side.nodes[n]["call"] >= 0))
@@ -268,7 +271,27 @@ class _Case:
         right = [c.number for c in calls if c.number > last and weights(c) & (every - wrong)]
         end = min(right, default=len(calls) - 1)
         between = list(range(max(last, 0), end + 1))
-        return list(dict.fromkeys([*between, *sorted(users, reverse=True)]))
+        return list(dict.fromkeys([*between, *sorted(users, reverse=True), *(c.number for c in calls)]))
+
+    def begin_at_gradients(self) -> None:
+        """Where only gradients differ the place is the last use, in the forward pass, of a weight whose gradient does.
+
+        Without such a weight it is the first use of an input.
+        """
+        if self.torch_role is None:
+            return
+        role, wrong = self.torch_role, set(self.failure.names)
+        side = self.alignment.sides[role]
+        users = [
+            number
+            for number, call in enumerate(side.calls)
+            if any(isinstance(v, dict) and v.get("weight") in wrong for v in call["arguments"].values())
+        ]
+        made = [n for n, node in enumerate(side.nodes) if users and node["call"] == users[-1]]
+        fed = [n for n, depends in enumerate(side.depends_on_input) if depends and side.nodes[n]["op"] != "input"]
+        node = (made or fed or [None])[-1 if made else 0]
+        found = None if node is None else self.alignment.counterparts[role][node]
+        self.firsts[role], self.firsts[1 - role] = node, None if found is None else found[0]
 
     def constants(self, role: int) -> list[float]:
         """Numbers in the other side's formula, nearest to the place first."""
@@ -298,6 +321,16 @@ class _Case:
             found[self.torch_role] = self.place_of_call(proven.trial.call)
             found[1] = self._blamed(proven.trial)
         return found[0], found[1]
+
+    def following(self, proven: Tried | None) -> str:
+        """The original's module that returns next after the place, for a place that lies between modules."""
+        side, node = self.alignment.sides[0], self.firsts[0]
+        if proven is not None and self.torch_role == 0 and proven.trial.call is not None:
+            made = [n for n, item in enumerate(side.nodes) if item["call"] == proven.trial.call]
+            node = made[-1] if made else node
+        if node is None:
+            return ""
+        return next((path for path, made in side.data["modules"] if path and made > node), "")
 
     def _blamed(self, trial: Trial) -> Place:
         """The converted model's line that a trial speaks of."""
