@@ -42,6 +42,7 @@ LABELS: dict[Side, str] = {
     "C32": N_("converted model in float32"),
 }
 _LOCATING = N_("finding the first module that differs")
+_TRYING = N_("trying what may be the cause")
 _PARTS = 5
 
 _NO_PARAMETER = "the loss depends on no parameter"
@@ -321,10 +322,16 @@ class _Run:
         if self.subject.own_weights and any(tier.verdict == "different" for tier in functions):
             tiers = functions  # they were run with the original's weights on both sides
         training = plan.trajectory("trajectory", self.options.steps, self.options)
-        about = diagnosis_of(self, tiers, [item.name for item in self.sets], training)
-        if about.module:
+        about = Diagnosis()
+        try:
+            about = diagnosis_of(self, tiers, [item.name for item in self.sets], training)
+            module = about.module or first_difference(self._run_modules, tiers, self.found, self.modules)
+        except WorkerFailed as error:  # the verdict stands without it
+            self.findings.append(
+                Finding("V142", "info", "", f"It could not be looked for where they part: {error.what}")
+            )
             return about
-        return replace(about, module=first_difference(self._run_modules, tiers, self.found, self.modules))
+        return replace(about, module=module)
 
     def _run_modules(self, task: Mapping[str, Any]) -> tuple[Outcome, Outcome]:
         """One pass on both sides that keeps what every module returns: the outcomes in float64."""
@@ -336,6 +343,8 @@ class _Run:
 
     def again(self, side: Side, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Outcome]:
         """Evaluate more tasks on a side, beside what it computed before."""
+        if any(task["kind"] == "substitute" for task in tasks):
+            self.progress(_TRYING, _PARTS - 1, _PARTS)
         out = self.work / "again" / side
         out.mkdir(parents=True, exist_ok=True)
         reply = self.subject.execute(side, {**self._job(side), "tasks": list(tasks)}, out, self.options.timeout)
