@@ -225,6 +225,15 @@ def attention(
 
 
 @alternative
+def exchanged_roles(func: Any, args: Any, kwargs: Any, named: Named, *, order: Sequence[int]) -> Any:
+    """Attention with query, key and value in each other's place."""
+    given = [named[name] for name in ("query", "key", "value")]
+    changes = dict(zip(("query", "key", "value"), (given[i] for i in order), strict=True))
+    rest = with_arguments(func, args, kwargs, changes)
+    return func(*rest[0], **rest[1])
+
+
+@alternative
 def recurrent(
     func: Any,
     args: Any,

@@ -87,6 +87,13 @@ def no_mask(call: Call, situation: Situation) -> Iterator[Trial]:
             )
 
 
+@cause("qkv-order", functions=_SDPA, order=3)
+def roles(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "query, key and value stand in each other's place"
+    for order in ((1, 0, 2), (0, 2, 1), (2, 1, 0)):
+        yield from replacement_trials("qkv-order", what, call, situation, "exchanged_roles", order=order)
+
+
 _SPLITS = ("view", "reshape", "unflatten")
 
 
