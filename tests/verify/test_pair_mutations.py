@@ -49,7 +49,7 @@ MUTATIONS = [
     Mutation(transformer, "tanh GELU", "tier 1 outputs", "block", "gelu-approximation", "jax.nn.gelu"),
     Mutation(transformer, "attention scale left out", "tier 1 outputs", "block", "attention-scale"),
     Mutation(transformer, "attention scale doubled", "tier 1 outputs", "block", "attention-scale", "scale.get"),
-    Mutation(transformer, "query and key exchanged", "tier 1 outputs", "block", "weights-exchanged"),
+    Mutation(transformer, "query and key exchanged", "tier 1 outputs", "block", "qkv-order"),
     Mutation(transformer, "heads split in the wrong order", "tier 1 outputs", "block", "head-order"),
     Mutation(transformer, "causal mask off by one", "tier 1 outputs", "block", "causal-offset", "jax.nn.softmax"),
     Mutation(transformer, "square weight not transposed", "tier 1 outputs", "block.o", "weight-transposed", '"o"'),

@@ -95,13 +95,13 @@ def rounded(call: Call, situation: Situation) -> Iterator[Trial]:
 @cause("gate-order", functions=("gru", "lstm"), order=0)
 def gates(call: Call, situation: Situation) -> Iterator[Trial]:
     count = 3 if call.function == "gru" else 4
-    names = "r z n" if count == 3 else "i f g o"
+    letters = ("r", "z", "n") if count == 3 else ("i", "f", "g", "o")
     what = "the order of the gates"
     for order in itertools.permutations(range(count)):
         if order != tuple(range(count)):
-            shown = " ".join(names.split()[i] for i in order)
+            shown = " ".join(letters[i] for i in order)
             for trial in replacement_trials("gate-order", what, call, situation, "recurrent", order=list(order)):
-                yield Trial(trial.cause, what, trial.edits, names, shown, call.number)
+                yield Trial(trial.cause, what, trial.edits, " ".join(letters), shown, call.number)
 
 
 @cause("reset-gate", functions=("gru",), order=-2)

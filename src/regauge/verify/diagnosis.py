@@ -289,7 +289,7 @@ class _Case:
         ]
         made = [n for n, node in enumerate(side.nodes) if users and node["call"] == users[-1]]
         fed = [n for n, depends in enumerate(side.depends_on_input) if depends and side.nodes[n]["op"] != "input"]
-        node = (made or fed or [None])[-1 if made else 0]
+        node = made[-1] if made else next(iter(fed), None)
         found = None if node is None else self.alignment.counterparts[role][node]
         self.firsts[role], self.firsts[1 - role] = node, None if found is None else found[0]
 
