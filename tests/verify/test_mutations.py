@@ -132,10 +132,10 @@ MUTATIONS = [
     Mutation("square weight not transposed", "encoder", untransposed, "tier 1 outputs", "block.proj", slow=False),
     Mutation("weight rounded to bfloat16", "encoder", rounded("block.fc1.kernel"), "weights", "block.fc1.weight"),
     # transformer
-    Mutation("tanh GELU", "encoder", model("approximate=False", "approximate=True"), "tier 1 outputs", "block.fc2"),
+    Mutation("tanh GELU", "encoder", model("approximate=False", "approximate=True"), "tier 1 outputs", "block"),
     Mutation("layer norm eps", "encoder", model("epsilon=1e-5", "epsilon=1e-6"), "tier 1 outputs", "block.norm1"),
     Mutation("softmax over the wrong axis", "encoder", model("axis=-1)", "axis=-2)"), "tier 1 outputs", "block"),
-    Mutation("attention scale left out", "encoder", model(" * 8**-0.5", ""), "tier 1 outputs", "block.drop"),
+    Mutation("attention scale left out", "encoder", model(" * 8**-0.5", ""), "tier 1 outputs", "block"),
     Mutation("query and key exchanged", "encoder", model("q, k, v =", "k, q, v ="), "tier 1 outputs", "block"),
     Mutation("mask of -inf", "encoder", model("-1e4, scores", "-jnp.inf, scores"), "tier 1 outputs",
              "on fully masked row"),

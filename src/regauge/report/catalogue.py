@@ -36,7 +36,9 @@ RECORDS = (
     *("Finding", "Limit", "Tier", "Distance", "BuiltIn"),
     *("Problem", "Conflict", "Reason", "Flip", "Unknown", "Evidence"),
     *("Group", "Entry"),
+    *("Cause", "Trial"),
 )
+MAKERS = {"value_trials", "replacement_trials"}  # functions of one module that others hand such texts to
 KEYED = {"Tier", "Distance"}  # what these are called is a key that the report words itself
 WIDTH = 120
 HEADER = "# {name}: every text of regauge that a person reads.\n# Licensed as regauge itself, Apache-2.0.\n#"
@@ -155,7 +157,7 @@ def _texts(tree: ast.Module, classes: frozenset[str]) -> Iterator[ast.expr]:
     """Arguments of a message class or of a function that returns one, also by way of a variable; what variables and
     functions called `why` and the like hold; reasons of unused weights."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    makers = classes | {function.name for function in functions if _name(function.returns) in classes - KEYED}
+    makers = classes | MAKERS | {function.name for function in functions if _name(function.returns) in classes - KEYED}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _name(node.func) in makers:
             yield from _arguments(node)

@@ -23,6 +23,7 @@ from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_ta
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_side import JaxSide, copies, load_side
+from regauge.run.jax_trace import trace
 from regauge.run.jax_trees import Leaves, Mode
 from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
@@ -58,6 +59,7 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
         "modules": evaluator.modules,
         "randomness": evaluator.randomness,
         "casts": evaluator.casts,
+        "trace": lambda task: trace(evaluator, task),
     }
     return {"tasks": run_tasks(job, handlers), "modules": evaluator.module_paths(), "versions": side.versions}
 
@@ -87,7 +89,7 @@ class JaxEvaluator:
         mode, setting = task["mode"], task["dropout"]
         masks = self._masks(task)
         function = self._compile("step", mode, setting, lambda: self._step_function(mode, setting))
-        leaves = self._leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
+        leaves = self.leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
         params, key = self._perturbed(task.get("noise")), jax.random.key(task.get("seed", 0))
         given = self._reseeded(task.get("seed", 0))
         loss, outputs, gradients, state, by_inputs, log = function(params, given, leaves, masks, key)
@@ -117,7 +119,7 @@ class JaxEvaluator:
         """
         mode, key, names = task["mode"], jax.random.key(0), self.names.of_directions
         function = self._compile("step", mode, "off", lambda: self._step_function(mode, "off"))
-        leaves = self._leaves(task["input"])
+        leaves = self.leaves(task["input"])
 
         def loss(params: Leaves) -> float:
             return float(function(params, self.state, leaves, [], key)[0])
@@ -142,7 +144,7 @@ class JaxEvaluator:
         trainer = self.side.trainer
         if trainer is None:
             raise FileNotFoundError("the folder has no train.py with an optimizer, the case has no optimizer")
-        batches = [self._trees(self._leaves(name)) for name in task["inputs"]]
+        batches = [self._trees(self.leaves(name)) for name in task["inputs"]]
         carry = trainer.start(copies(self._perturbed(task.get("noise"))), copies(self.state))
         start = _numpy(trainer.arrays(carry)[0])
         arrays = self._trained("start", start, start)
@@ -168,7 +170,7 @@ class JaxEvaluator:
 
     def modules(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The first array that each module returns on its first call, by path."""
-        inputs, _ = self._trees(self._leaves(task["input"]))
+        inputs, _ = self._trees(self.leaves(task["input"]))
         with dropout_control(task["dropout"], self._masks(task)):
             found = self.program.modules(self.params, self.state, inputs, task["mode"], jax.random.key(0))
         return _numpy(found), {"order": list(found)}
@@ -180,7 +182,7 @@ class JaxEvaluator:
 
     def casts(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Where the code narrows although every array that it is given is float64."""
-        inputs, _ = self._trees(self._leaves(task["input"]))
+        inputs, _ = self._trees(self.leaves(task["input"]))
 
         def call(params: Any, state: Any, inputs: Any) -> Any:
             with dropout_control("off"):
@@ -193,7 +195,7 @@ class JaxEvaluator:
 
         `second` follows `first` with the streams where `first` left them and another key; `again` repeats `first`.
         """
-        leaves, one, other = self._leaves(task["input"]), jax.random.key(0), jax.random.key(1)
+        leaves, one, other = self.leaves(task["input"]), jax.random.key(0), jax.random.key(1)
         rates = _Static()
 
         def forward(state: Any, leaves: Any, key: Any) -> Any:
@@ -241,7 +243,7 @@ class JaxEvaluator:
                 }
 
                 def changed(new: Any) -> Any:
-                    return self._loss(params, state, {**leaves, **new}, mode, key)[0]
+                    return self.evaluate(params, state, {**leaves, **new}, mode, key)[0]
 
                 by_inputs = jax.grad(changed)(floats) if floats else {}
             return loss, named_outputs(outputs), gradients, new_state, by_inputs, seen
@@ -251,11 +253,11 @@ class JaxEvaluator:
     def _gradients(self, params: Any, state: Any, leaves: Any, mode: Mode, key: Any) -> tuple[Any, Any, Leaves, Leaves]:
         if self.side.gradients is not None and self.loss is not None:
             return self.side.gradients(params, state, *self._trees(leaves), mode, key)
-        slope = jax.value_and_grad(lambda changed: self._loss(changed, state, leaves, mode, key), has_aux=True)
+        slope = jax.value_and_grad(lambda changed: self.evaluate(changed, state, leaves, mode, key), has_aux=True)
         (value, (outputs, new_state)), gradients = slope(params)
         return value, outputs, gradients, new_state
 
-    def _loss(self, params: Any, state: Any, leaves: Mapping[str, Any], mode: Mode, key: Any) -> tuple[Any, Any]:
+    def evaluate(self, params: Any, state: Any, leaves: Mapping[str, Any], mode: Mode, key: Any) -> tuple[Any, Any]:
         inputs, targets = self._trees(leaves)
         outputs, new_state = self.program.call(params, state, inputs, mode, key)
         if self.loss is not None:
@@ -271,7 +273,7 @@ class JaxEvaluator:
         with dropout_control("off"):
             return named_outputs(self.program.call(params, state, inputs, "eval", jax.random.key(0))[0])
 
-    def _leaves(self, name: str, noise: int | None = None) -> dict[str, jax.Array]:
+    def leaves(self, name: str, noise: int | None = None) -> dict[str, jax.Array]:
         arrays = self.sets.leaves(name)
         if noise is not None:
             arrays = {**arrays, **self.sets.noisy(arrays, noise)}

@@ -126,11 +126,11 @@ class FunctionProgram(JaxProgram):
     ) -> None:
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self._function = function
-        self._trees = [TreeNames(tree) for tree in trees]
-        found = self._trees[0].arrays if trees else {}
+        self.trees = [TreeNames(tree) for tree in trees]
+        found = self.trees[0].arrays if trees else {}
         self.params = {n: array for n, array in found.items() if jnp.issubdtype(array.dtype, jnp.inexact)}
         self._constants = {n: array for n, array in found.items() if n not in self.params}
-        own = self._trees[1].arrays if len(trees) == 2 else {}
+        own = self.trees[1].arrays if len(trees) == 2 else {}
         self._prefix = "state." if set(own) & set(found) else ""
         self.state = {**self._constants, **{f"{self._prefix}{n}": array for n, array in own.items()}}
         self._skip = 0 if signature else len(trees)
@@ -141,15 +141,15 @@ class FunctionProgram(JaxProgram):
 
     def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
         first = []
-        if self._trees:
+        if self.trees:
             constants = {name: state[name] for name in self._constants}
-            first = [self._in_mode(self._trees[0].tree({**params, **constants}), mode)]
-        if len(self._trees) == 2:
+            first = [self._in_mode(self.trees[0].tree({**params, **constants}), mode)]
+        if len(self.trees) == 2:
             arrays = {name.removeprefix(self._prefix): array for name, array in state.items()}
-            first.append(self._trees[1].tree(arrays))
+            first.append(self.trees[1].tree(arrays))
         switches = self._switches.chosen(inputs, mode, key, self._skip)
         found = apply(self._function, tuple(first), inputs, switches)
-        if len(self._trees) < 2:
+        if len(self.trees) < 2:
             return found, dict(state)
         if not isinstance(found, tuple) or len(found) != 2:
             raise TypeError("a function with state must return (outputs, new_state)")

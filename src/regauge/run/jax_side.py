@@ -125,7 +125,7 @@ class OptaxTrainer:
     """Steps of an optax.GradientTransformation on a person's loss, jitted."""
 
     def __init__(self, program: JaxProgram, loss: Callable[[Any, Any], Any] | None, optimizer: Any, widen: bool):
-        self._optimizer = optimizer
+        self.optimizer = optimizer
         self._widen = widen
 
         def evaluate(params: Any, state: Any, inputs: Any, targets: Any) -> Any:
@@ -144,7 +144,7 @@ class OptaxTrainer:
         self._step = jax.jit(step)
 
     def start(self, params: Leaves, state: Leaves) -> Any:
-        slots = self._optimizer.init(params)
+        slots = self.optimizer.init(params)
         return params, state, widen_counts(slots) if self._widen else slots
 
     def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:

@@ -7,9 +7,8 @@ None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Tas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +27,8 @@ from regauge.run.protocol import flatten_tree
 from regauge.run.torch_arithmetic import DropoutControl, controlled, perturbed, widen_module, widen_tensor
 from regauge.run.torch_noise import SharedNoise
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
+from regauge.run.torch_substitution import substitute
+from regauge.run.torch_trace import trace
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +62,8 @@ def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
         "weights": evaluator.weights,
         "modules": evaluator.modules,
         "randomness": evaluator.randomness,
+        "trace": lambda task: trace(evaluator, task),
+        "substitute": lambda task: substitute(evaluator, task),
         "casts": lambda task: ({}, {"casts": []}),  # a dispatch mode widens every one of them
     }
     return {
@@ -114,6 +117,8 @@ class TorchEvaluator:
         self.loss = subject.loss if use_loss else None
         self._own = own
         self._noise: SharedNoise | None = None
+        self.substitution: Callable[[], AbstractContextManager[Any]] = nullcontext  # around every forward pass
+        self.build_optimizer = torch_optimizers.build
 
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass: ``outputs.*``, ``loss``, ``gradients.*``, ``input gradients.*``, ``state.*``.
@@ -121,20 +126,20 @@ class TorchEvaluator:
         In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state.
         """
         given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
-        control = self._controlled(task["dropout"], task.get("seed", 0), given)
-        with self._kept(), control as dropout, perturbed(self.model, task.get("noise")):
+        control = self.controlled(task["dropout"], task.get("seed", 0), given)
+        with self.kept(), control as dropout, perturbed(self.model, task.get("noise")):
             self.model.train(task["mode"] == "train")
             noise = task.get("noise") if task.get("noisy_inputs") else None
-            leaves, floats = self._leaves(task["input"], gradients=True, noise=noise)
-            outputs, loss = self._evaluate(leaves)
+            leaves, floats = self.leaves(task["input"], gradients=True, noise=noise)
+            outputs, loss = self.evaluate(leaves)
             calls, draws = list(dropout.calls), dropout.noise.drawn
             found = self._gradients(loss, floats)
-            arrays = {**self.names.outputs(named_outputs(outputs)), "loss": numpy_of(loss), **found[0]}
+            arrays = {**self.forward_arrays(outputs, loss), **found[0]}
             arrays |= self._buffers()
             if task["mode"] == "train" and task.get("after"):
                 self.model.eval()
                 with torch.no_grad():
-                    after, _ = self._evaluate(self._leaves(task["input"])[0])
+                    after, _ = self.evaluate(self.leaves(task["input"])[0])
                 arrays |= {f"after.{name}": array for name, array in self.names.outputs(named_outputs(after)).items()}
         return arrays, {
             "missing": found[1],
@@ -144,13 +149,16 @@ class TorchEvaluator:
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
 
+    def forward_arrays(self, outputs: Any, loss: Tensor) -> Arrays:
+        return {**self.names.outputs(named_outputs(outputs)), "loss": numpy_of(loss)}
+
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Central differences of the loss along random directions against the gradient."""
-        with self._kept(), self._controlled("off"):
+        with self.kept(), self.controlled("off"):
             self.model.train(task["mode"] == "train")
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-            leaves, _ = self._leaves(task["input"])
-            _, loss = self._evaluate(leaves)
+            leaves, _ = self.leaves(task["input"])
+            _, loss = self.evaluate(leaves)
             if not trained or not loss.requires_grad:
                 return {}, {"directions": []}
             found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
@@ -174,17 +182,17 @@ class TorchEvaluator:
         spec = optimizers.from_json(task["optimizer"]) if task.get("optimizer") else self.subject.optimizer
         if spec is None:
             raise BadCase("the case has no optimizer")
-        spec = _at_rate(spec, task.get("rate_factor", 1.0))
-        with self._kept(), self._controlled("off"), perturbed(self.model, task.get("noise")):
+        spec = torch_optimizers.at_rate(spec, task.get("rate_factor", 1.0))
+        with self.kept(), self.controlled("off"), perturbed(self.model, task.get("noise")):
             self.model.train()
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-            optimizer = torch_optimizers.build(spec, self.model.named_parameters())
-            batches = [self._leaves(name)[0] for name in task["inputs"]]
+            optimizer = self.build_optimizer(spec, self.model.named_parameters())
+            batches = [self.leaves(name)[0] for name in task["inputs"]]
             arrays = self._trained("start", trained)
             losses: list[float] = []
             for step in range(task["steps"]):
                 optimizer.zero_grad()
-                _, loss = self._evaluate(batches[step % len(batches)])
+                _, loss = self.evaluate(batches[step % len(batches)])
                 loss.backward()
                 optimizer.step()
                 losses.append(float(loss.detach()))
@@ -215,10 +223,10 @@ class TorchEvaluator:
         """
         arrays: Arrays = {}
         rates: list[float] = []
-        leaves = self._leaves(task["input"])[0]
+        leaves = self.leaves(task["input"])[0]
         passes = ({"first": 0, "second": 1}, {"again": 0})
         for named in passes:
-            with self._kept(), controlled(self.widen, "free") as dropout, torch.no_grad():
+            with self.kept(), controlled(self.widen, "free") as dropout, torch.no_grad():
                 self.model.train()
                 for label in named:
                     dropout.calls.clear()
@@ -242,17 +250,21 @@ class TorchEvaluator:
 
         handles = [module.register_forward_hook(keep(path)) for path, module in self.model.named_modules() if path]
         try:
-            with self._kept(), self._controlled(task["dropout"]), torch.no_grad():
+            with self.kept(), self.controlled(task["dropout"]), torch.no_grad():
                 self.model.train(task["mode"] == "train")
-                self.subject.call(self.model, self.sets.inputs(self._leaves(task["input"])[0]))
+                self.subject.call(self.model, self.sets.inputs(self.leaves(task["input"])[0]))
         finally:
             for handle in handles:
                 handle.remove()
         return arrays, {"order": list(arrays)}
 
-    def _evaluate(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
+    def evaluate(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
         if self._noise is not None:
             self._noise.again()  # every pass draws the same numbers: a compiled step has them fixed
+        with self.substitution():
+            return self._outputs_and_loss(leaves)
+
+    def _outputs_and_loss(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
         outputs = self.subject.call(self.model, self.sets.inputs(leaves))
         if self.loss is not None:
             return outputs, self.loss(outputs, self.sets.targets(leaves))
@@ -264,7 +276,7 @@ class TorchEvaluator:
         ]
         return outputs, torch.stack([value.to(probed[0]) for value in probed]).sum() if probed else torch.zeros(())
 
-    def _leaves(
+    def leaves(
         self, name: str, gradients: bool = False, noise: int | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The tensors of an input set, and those float inputs that gradients are taken of.
@@ -318,13 +330,13 @@ class TorchEvaluator:
                 if name in direction:
                     moved = torch.from_numpy(np.ascontiguousarray(direction[name])).to(parameter)
                     parameter.copy_(start[name] + sign * step * moved)
-            values.append(float(self._evaluate(leaves)[1]))
+            values.append(float(self.evaluate(leaves)[1]))
         for name, parameter in trained.items():
             parameter.copy_(start[name])
         return (values[0] - values[1]) / (2 * step)
 
     @contextmanager
-    def _controlled(
+    def controlled(
         self,
         dropout: Literal["off", "masks", "free"],
         seed: int = 0,
@@ -338,7 +350,7 @@ class TorchEvaluator:
                 self._noise = None
 
     @contextmanager
-    def _kept(self) -> Iterator[None]:
+    def kept(self) -> Iterator[None]:
         """Put mode, parameters and buffers back afterwards."""
         modes = {module: module.training for module in self.model.modules()}
         tensors = [*self.model.parameters(), *self.model.buffers()]
@@ -352,15 +364,6 @@ class TorchEvaluator:
                     tensor.grad = None
             for module, mode in modes.items():
                 module.training = mode
-
-
-def _at_rate(spec: optimizers.Optimizer, factor: float) -> optimizers.Optimizer:
-    """The optimizer with every learning rate times a factor."""
-    groups = [
-        replace(g, options={**g.options, "lr": g.options["lr"] * factor}) if "lr" in g.options else g
-        for g in spec.groups
-    ]
-    return replace(spec, lr=spec.options()["lr"] * factor, groups=tuple(groups))  # type: ignore[call-arg]
 
 
 def named_outputs(outputs: Any) -> Arrays:

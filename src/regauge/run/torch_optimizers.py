@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -71,6 +72,12 @@ class TorchOptimizer:
         if self.spec.schedule is not None:
             self._set_learning_rates(self.spec.schedule)
 
+    def shift_schedule(self, steps: int) -> None:
+        """Go on as if so many steps had been taken before, or were still to be taken before the first."""
+        self._count = self._count + steps
+        if self.spec.schedule is not None:
+            self._set_learning_rates(self.spec.schedule)
+
     def _set_learning_rates(self, schedule: Schedule) -> None:
         for group, base in zip(self.optimizer.param_groups, self._base, strict=True):
             group["lr"] = learning_rate(schedule, base, self._count)
@@ -104,6 +111,15 @@ def build(spec: Optimizer, named_parameters: Iterable[tuple[str, nn.Parameter]])
     if spec.schedule is not None:
         built._set_learning_rates(spec.schedule)
     return built
+
+
+def at_rate(spec: Optimizer, factor: float) -> Optimizer:
+    """The optimizer with every learning rate times a factor."""
+    groups = [
+        replace(g, options={**g.options, "lr": g.options["lr"] * factor}) if "lr" in g.options else g
+        for g in spec.groups
+    ]
+    return replace(spec, lr=spec.options()["lr"] * factor, groups=tuple(groups))  # type: ignore[call-arg]
 
 
 def _parameter_groups(

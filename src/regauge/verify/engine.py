@@ -15,11 +15,12 @@ from regauge.errors import BadCase, RegaugeError, WorkerFailed
 from regauge.findings import Finding
 from regauge.language import N_
 from regauge.run.evaluation import save_arrays
-from regauge.run.launch import Interpreters
+from regauge.run.launch import Framework, Interpreters
 from regauge.run.protocol import write_json
 from regauge.verify import plan
 from regauge.verify.derivative import derivative_tier
-from regauge.verify.evaluations import Evaluations, Mode, Side
+from regauge.verify.diagnosis import Diagnosis, diagnosis_of
+from regauge.verify.evaluations import Evaluations, Mode, Outcome, Side
 from regauge.verify.inputs import InputSet, make_input_sets
 from regauge.verify.locate import first_difference
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
@@ -28,7 +29,7 @@ from regauge.verify.precision import after_precision, pair_findings
 from regauge.verify.randomness import randomness_tier
 from regauge.verify.reproduction import Sources, with_reproduction
 from regauge.verify.result import Check, Tier, Verdict
-from regauge.verify.subjects import Subject, role_of, subject_of_folder
+from regauge.verify.subjects import Role, Subject, role_of, subject_of_folder
 from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers
 from regauge.verify.weights import weights_tier
 
@@ -42,6 +43,7 @@ LABELS: dict[Side, str] = {
     "C32": N_("converted model in float32"),
 }
 _LOCATING = N_("finding the first module that differs")
+_TRYING = N_("trying what may be the cause")
 _PARTS = 5
 
 _NO_PARAMETER = "the loss depends on no parameter"
@@ -118,23 +120,27 @@ class _Run:
         if self.subject.own_weights:
             tiers = after_precision(tiers, self._casts())
             self.findings += pair_findings(tiers, self.found, self._numbered())
-        where = ""
+        about = Diagnosis()
         if overall(tiers, self.subject.modes) == "different" and self.options.locate:
             self.progress(_LOCATING, _PARTS - 1, _PARTS)
-            where = self._locate(tiers)
-        return self._result(tiers, where)
+            about = self._locate(tiers)
+        return self._result(tiers, about)
 
-    def _result(self, tiers: Sequence[Tier], where: str = "") -> Check:
+    def _result(self, tiers: Sequence[Tier], about: Diagnosis | None = None) -> Check:
+        about = about or Diagnosis()
         result = Check(
             case=self.subject.case,
             verdict=overall(tiers, self.subject.modes),
             tiers=tuple(tiers),
-            first_difference=where,
+            first_difference=about.module,
             findings=tuple(self.findings),
             inputs_tried=tuple(item.name for item in self.accepted),
             seconds=time.monotonic() - self.started,
             versions=self.versions,
             sides=self.subject.sides,
+            places=about.places,
+            modules=about.modules,
+            causes=about.causes,
         )
         write_json(self.work / "check.json", result.to_json())
         return result
@@ -186,11 +192,8 @@ class _Run:
         out = self.work / side
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        role = role_of(side)
-        sets = {**self.subject.trees[role], "files": self.files}
-        job = {"job": "evaluate", **self.subject.jobs[role], "widen": side.endswith("64"), "sets": sets}
         try:
-            reply = self.subject.execute(side, {**job, "tasks": list(tasks)}, out, self.options.timeout)
+            reply = self.subject.execute(side, {**self._job(side), "tasks": list(tasks)}, out, self.options.timeout)
         except WorkerFailed as error:
             if not self.subject.keeps_failures:
                 raise
@@ -201,6 +204,11 @@ class _Run:
         if side == "M64":
             self.modules = reply["modules"]
         return True
+
+    def _job(self, side: Side) -> dict[str, Any]:
+        role = role_of(side)
+        sets = {**self.subject.trees[role], "files": self.files}
+        return {"job": "evaluate", **self.subject.jobs[role], "widen": side.endswith("64"), "sets": sets}
 
     def _accepted(self) -> list[InputSet]:
         """The sets that the original takes in both modes; what it rejects is no difference, but is said."""
@@ -315,17 +323,38 @@ class _Run:
             return [*trajectory_tiers(self.found, tasks, name), skipped]
         return [*trajectory_tiers(self.found, tasks, name), float32_tier(self.found, tasks, name)]
 
-    def _locate(self, tiers: Sequence[Tier]) -> str:
+    def _locate(self, tiers: Sequence[Tier]) -> Diagnosis:
         functions = [tier for tier in tiers if tier.name != "weights"]
         if self.subject.own_weights and any(tier.verdict == "different" for tier in functions):
             tiers = functions  # they were run with the original's weights on both sides
-        return first_difference(self._run_modules, tiers, self.found, self.modules)
+        training = plan.trajectory("trajectory", self.options.steps, self.options)
+        about = Diagnosis()
+        try:
+            about = diagnosis_of(self, tiers, [item.name for item in self.sets], training)
+            module = about.module or first_difference(self._run_modules, tiers, self.found, self.modules)
+        except WorkerFailed as error:  # the verdict stands without it
+            self.findings.append(
+                Finding("V142", "info", "", f"It could not be looked for where they part: {error.what}")
+            )
+            return about
+        return replace(about, module=module)
 
-    def _run_modules(self, task: Mapping[str, Any]) -> tuple[Any, Any]:
+    def _run_modules(self, task: Mapping[str, Any]) -> tuple[Outcome, Outcome]:
         """One pass on both sides that keeps what every module returns: the outcomes in float64."""
-        self._launch("M64", [dict(task)], _PARTS - 1)
-        self._launch("C64", [dict(task)], _PARTS - 1)
-        return self.found.outcomes["M64"][task["id"]], self.found.outcomes["C64"][task["id"]]
+        return self.again("M64", [task])[task["id"]], self.again("C64", [task])[task["id"]]
+
+    @property
+    def frameworks(self) -> Mapping[Role, Framework]:
+        return self.subject.frameworks
+
+    def again(self, side: Side, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Outcome]:
+        """Evaluate more tasks on a side, beside what it computed before."""
+        if any(task["kind"] == "substitute" for task in tasks):
+            self.progress(_TRYING, _PARTS - 1, _PARTS)
+        out = self.work / "again" / side
+        out.mkdir(parents=True, exist_ok=True)
+        reply = self.subject.execute(side, {**self._job(side), "tasks": list(tasks)}, out, self.options.timeout)
+        return {name: Outcome(info, out / f"{name}.safetensors") for name, info in reply["tasks"].items()}
 
 
 def overall(tiers: Sequence[Tier], judged: Sequence[Mode]) -> Verdict:

@@ -1,0 +1,229 @@
+"""Causes in attention: scale, mask and its offset, empty rows, heads, order of query, key and value, rotary pairs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from regauge.verify.causes import (
+    Call,
+    Edit,
+    Situation,
+    Trial,
+    cause,
+    replaced,
+    replacement_trials,
+    scopes,
+    shown,
+    weight,
+)
+
+_SDPA = ("scaled_dot_product_attention",)
+
+
+@cause("attention-scale", functions=_SDPA, order=0)
+def scale(call: Call, situation: Situation) -> Iterator[Trial]:
+    size = (call.shape("query") or [1])[-1]
+    heads = (call.shape("query") or [1, 1, 1])[-3:][0]
+    own = call.value("scale", None) or size**-0.5
+    values = [1.0, own * own, (size * heads) ** -0.5, 1 / own, *situation.constants, 2 * own, own / 2]
+    for value in dict.fromkeys(v for v in values if v > 0 and v != own):
+        for calls in scopes(call, situation):
+            edit = replaced(calls, "attention", scale=value)
+            yield Trial(
+                "attention-scale",
+                "the scale of attention",
+                (edit,),
+                shown(float(own)),
+                shown(float(value)),
+                call.number,
+            )
+
+
+@cause("causal-offset", functions=_SDPA, order=1)
+def offset(call: Call, situation: Situation) -> Iterator[Trial]:
+    if not call.value("is_causal", False):
+        return
+    for shift in (1, -1):
+        what = "the causal mask is off by one"
+        for calls in scopes(call, situation):
+            edit = replaced(calls, "attention", offset=shift)
+            yield Trial("causal-offset", what, (edit,), "0", shown(shift), call.number)
+
+
+@cause("causal-mask", functions=_SDPA, order=2)
+def causal(call: Call, situation: Situation) -> Iterator[Trial]:
+    own = bool(call.value("is_causal", False))
+    what = "attention is causal in one and sees every position in the other"
+    return replacement_trials("causal-mask", what, call, situation, "attention", causal=not own)
+
+
+@cause("empty-rows", functions=_SDPA, order=3)
+def empty(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "rows whose keys are all masked: zero in one, the mean of the values or NaN in the other"
+    for other in ("mean", "nan"):
+        yield from replacement_trials("empty-rows", what, call, situation, "attention", empty=other)
+
+
+@cause("mask-value", functions=_SDPA, order=4)
+def fill(call: Call, situation: Situation) -> Iterator[Trial]:
+    values = [v for v in situation.constants if v < -100] + [-1e4, -1e9, -1e30, -3.4028234663852886e38, -1e5, -1e6]
+    for value in dict.fromkeys(v for v in values if v != float("-inf")):
+        for calls in scopes(call, situation):
+            edit = replaced(calls, "attention", fill=value)
+            yield Trial("mask-value", "the value of masked scores", (edit,), "-inf", shown(float(value)), call.number)
+
+
+@cause("mask-left-out", functions=_SDPA, order=5)
+def no_mask(call: Call, situation: Situation) -> Iterator[Trial]:
+    if call.shape("attn_mask"):
+        what = "the mask is left out"
+        for calls in scopes(call, situation):
+            yield Trial(
+                "mask-left-out",
+                what,
+                ({"kind": "argument", "calls": calls, "values": {"attn_mask": None}},),
+                call=call.number,
+            )
+
+
+@cause("qkv-order", functions=_SDPA, order=3)
+def roles(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "query, key and value stand in each other's place"
+    for order in ((1, 0, 2), (0, 2, 1), (2, 1, 0)):
+        yield from replacement_trials("qkv-order", what, call, situation, "exchanged_roles", order=order)
+
+
+_SPLITS = ("view", "reshape", "unflatten")
+
+
+@cause("head-order", functions=_SPLITS, order=6)
+def heads(call: Call, situation: Situation) -> Iterator[Trial]:
+    """Heads and their width split in the other order, in all calls that split alike."""
+    sizes = _split_sizes(call)
+    if sizes is None:
+        return
+    what = "the heads are split in the other order: (width, heads) for (heads, width)"
+    alike = [c.number for c in situation.calls if c.function == call.function and _split_sizes(c) == sizes]
+    groups = [alike, [call.number], *([group] for group in alike if group != call.number)][:4]
+    for calls in groups:
+        for at in (-2,):
+            yield Trial("head-order", what, (replaced(calls, "split_the_other_way", axis=at),), call=call.number)
+
+
+def _split_sizes(call: Call) -> tuple[int, ...] | None:
+    """Sizes that the last axis is split into; None for another kind of reshape."""
+    given = call.arguments.get("sizes") or call.arguments.get("shape") or call.arguments.get("size")
+    if given is None:
+        given = [v for k, v in call.arguments.items() if k != "input" and isinstance(v, int)]
+    shape = call.shape()
+    if not isinstance(given, list) or not shape or not all(isinstance(v, int) for v in given):
+        return None
+    if call.function == "unflatten":
+        return tuple(given) if len(given) == 2 else None
+    return tuple(given[-2:]) if len(given) == len(shape) + 1 else None
+
+
+@cause("head-merge", functions=("flatten", "reshape", "view", "contiguous"), order=12)
+def merge(call: Call, situation: Situation) -> Iterator[Trial]:
+    rank = len(call.shape())
+    if rank < 3:
+        return
+    what = "axes are merged in the other order"
+    for axis in range(1, rank - 1):
+        yield Trial("head-merge", what, (replaced([call.number], "transposed_merge", axis=axis),), call=call.number)
+
+
+@cause(
+    "qkv-order",
+    functions=("linear", "multi_head_attention_forward", "scaled_dot_product_attention", "chunk", "split", "unbind"),
+    order=7,
+)
+def fused_order(call: Call, situation: Situation) -> Iterator[Trial]:
+    """Query, key and value taken from a joint weight in another order."""
+    what = "query, key and value are taken from their joint weight in another order"
+    names = [n for n in (call.weight("weight"), call.weight("in_proj_weight")) if n] or _recent_weights(call, situation)
+    for name in names:
+        rows = situation.weights.get(name, (0,))[0]
+        if rows % 3:
+            continue
+        members = [name, *([b] if (b := _bias_of(name, situation)) else [])]
+        for order in itertools.permutations(range(3)):
+            if order != (0, 1, 2):
+                edits = tuple(weight(member, "reordered", order=list(order)) for member in members)
+                yield Trial("qkv-order", what, edits, "0 1 2", " ".join(map(str, order)), call.number)
+        for parts in _head_counts(call, situation, rows // 3):
+            for sizes in ((1, 3, parts), (1, parts, 3)):
+                width = rows // 3 // parts
+                edits = tuple(weight(m, "interleaved", sizes=[1, sizes[1], sizes[2]]) for m in members)
+                yield Trial("qkv-order", what, edits, "", f"heads of {width}", call.number)
+
+
+def _recent_weights(call: Call, situation: Situation) -> list[str]:
+    earlier = situation.calls[max(0, call.number - 8) : call.number]
+    return [name for c in reversed(earlier) if c.function == "linear" and (name := c.weight())]
+
+
+def _bias_of(name: str, situation: Situation) -> str:
+    for candidate in (name.replace("weight", "bias"), name.removesuffix("weight") + "bias"):
+        if candidate != name and candidate in situation.weights:
+            return candidate
+    return ""
+
+
+def _head_counts(call: Call, situation: Situation, width: int) -> list[int]:
+    """Numbers of heads that shapes near the call speak of."""
+    sizes: list[int] = []
+    for other in situation.calls[max(0, call.number - 12) : call.number + 16]:
+        for name in ("query", "input"):
+            sizes += other.shape(name)
+    return [size for size in dict.fromkeys(sizes) if 1 < size < width and width % size == 0][:4]
+
+
+@cause(
+    "rotary-pairs",
+    functions=(
+        "scaled_dot_product_attention",
+        "matmul",
+        "cat",
+        "stack",
+        "mul",
+        "__mul__",
+        "__matmul__",
+        "softmax",
+        "bmm",
+        "chunk",
+        "einsum",
+    ),
+    order=9,
+)
+def rotary(call: Call, situation: Situation) -> Iterator[Trial]:
+    """Rotary pairs taken as neighbours for halves, which is the same as query and key with their rows in that order."""
+    what = "rotary embedding turns neighbours in one and halves in the other"
+    size = (call.shape("query") or call.shape() or [0])[-1]
+    names = _query_key(call, situation)
+    for width in dict.fromkeys((size, 2 * size)):
+        if width < 4 or width % 2 or not names:
+            continue
+        for halves in (True, False):
+            edits: list[Edit] = []
+            for name in names:
+                rows = situation.weights[name][0]
+                if rows % width:
+                    break
+                a, b = (width // 2, 2) if halves else (2, width // 2)
+                edits.append(weight(name, "interleaved", sizes=[rows // width, a, b]))
+            if len(edits) == len(names):
+                yield Trial("rotary-pairs", what, tuple(edits), call=call.number)
+
+
+def _query_key(call: Call, situation: Situation) -> list[str]:
+    """The weights and biases of the query and the key before a call: of the two linears that are named so, or first."""
+    linears = [c for c in situation.calls[max(0, call.number - 40) : call.number + 1] if c.function == "linear"]
+    owners = list(dict.fromkeys(c.weight() for c in linears if c.weight()))
+    known = [n for n in owners if n.rpartition(".")[0].rpartition(".")[2].lower() in _QUERY_KEY]
+    chosen = known[-2:] if len(known) >= 2 else owners[-3:-1]
+    return [m for n in chosen for m in (n, _bias_of(n, situation)) if m] if len(chosen) == 2 else []
+
+
+_QUERY_KEY = {"q", "k", "query", "key", "q_proj", "k_proj", "wq", "wk", "to_q", "to_k", "query_proj", "key_proj"}

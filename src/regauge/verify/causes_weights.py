@@ -1,0 +1,168 @@
+"""Causes in weights and in what owns them: transposed, exchanged, dropped, rounded; gates; embeddings."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from regauge.verify.causes import (
+    Call,
+    Situation,
+    Trial,
+    argument,
+    cause,
+    replacement_trials,
+    scopes,
+    value_trials,
+    weight,
+)
+
+_LINEAR = ("linear", "matmul", "mm", "addmm", "__matmul__", "bmm")
+_CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+_RECURRENT = ("gru", "lstm", "rnn_tanh", "rnn_relu")
+
+
+@cause("weight-transposed", functions=(*_LINEAR, *_CONVOLUTIONS), order=1)
+def transposed(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "a square weight is not transposed"
+    for argument_name in ("weight", "other", "mat2", "input", "1"):
+        name = call.weight(argument_name)
+        shape = situation.weights.get(name, ())
+        if len(shape) >= 2 and shape[0] == shape[1]:
+            yield Trial("weight-transposed", what, (weight(name, "transposed"),), call=call.number, module=name)
+
+
+@cause("bias", functions=(*_LINEAR, *_CONVOLUTIONS, "layer_norm", "batch_norm", "group_norm"), order=5)
+def bias(call: Call, situation: Situation) -> Iterator[Trial]:
+    if call.shape("bias"):
+        for calls in scopes(call, situation)[:1]:
+            yield Trial("bias", "the bias is left out", (argument(calls, bias=None),), call=call.number)
+
+
+@cause("affine", functions=("layer_norm", "batch_norm", "group_norm", "rms_norm"), order=14)
+def affine(call: Call, situation: Situation) -> Iterator[Trial]:
+    if call.shape("weight"):
+        for calls in scopes(call, situation)[:1]:
+            yield Trial(
+                "affine", "the weight of the norm is left out", (argument(calls, weight=None),), call=call.number
+            )
+
+
+@cause("weights-exchanged", functions=(), order=9)
+def exchanged(call: Call, situation: Situation) -> Iterator[Trial]:
+    """The weights of two modules of one kind stand in each other's place."""
+    own = _weights_of(call, situation)
+    if not own:
+        return
+    shapes = {key: situation.weights[name] for key, name in own.items()}
+    what = "the weights of two modules are exchanged"
+    found = 0
+    for other in _near_first(call, situation):
+        theirs = _weights_of(other, situation)
+        if theirs.keys() != own.keys() or set(theirs.values()) & set(own.values()):
+            continue
+        if {key: situation.weights[name] for key, name in theirs.items()} != shapes:
+            continue
+        for keys in ([*own], ["weight"]) if len(own) > 1 else ([*own],):
+            pairs = [(own[key], theirs[key]) for key in keys] + [(theirs[key], own[key]) for key in keys]
+            edits = tuple(weight(one, "exchanged", other=another) for one, another in pairs)
+            yield Trial("weights-exchanged", what, edits, own["weight"], theirs["weight"], call.number)
+        found += 1
+        if found == 6:
+            return
+
+
+def _weights_of(call: Call, situation: Situation) -> dict[str, str]:
+    found = {key: call.weight(key) for key in ("weight", "bias")}
+    found = {key: name for key, name in found.items() if name in situation.weights}
+    return found if "weight" in found else {}
+
+
+def _near_first(call: Call, situation: Situation) -> list[Call]:
+    others = [c for c in situation.calls if c.function == call.function and c.number != call.number]
+    return sorted(others, key=lambda c: abs(c.number - call.number))
+
+
+@cause("weight-precision", functions=(*_LINEAR, *_CONVOLUTIONS, "embedding"), order=40)
+def rounded(call: Call, situation: Situation) -> Iterator[Trial]:
+    name = call.weight()
+    if name in situation.weights:
+        what = "a weight is rounded to a lower precision"
+        for dtype in ("bfloat16", "float16"):
+            yield Trial("weight-precision", what, (weight(name, "low", to=dtype),), "", dtype, call.number)
+
+
+@cause("gate-order", functions=("gru", "lstm"), order=0)
+def gates(call: Call, situation: Situation) -> Iterator[Trial]:
+    count = 3 if call.function == "gru" else 4
+    letters = ("r", "z", "n") if count == 3 else ("i", "f", "g", "o")
+    what = "the order of the gates"
+    for order in itertools.permutations(range(count)):
+        if order != tuple(range(count)):
+            shown = " ".join(letters[i] for i in order)
+            for trial in replacement_trials("gate-order", what, call, situation, "recurrent", order=list(order)):
+                yield Trial(trial.cause, what, trial.edits, " ".join(letters), shown, call.number)
+
+
+@cause("reset-gate", functions=("gru",), order=-2)
+def reset(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "the reset gate multiplies the state before the product for after it"
+    return replacement_trials("reset-gate", what, call, situation, "recurrent", reset_first=True)
+
+
+@cause("update-gate", functions=("gru",), order=-1)
+def inverted(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "the update gate is taken as one minus itself"
+    return replacement_trials("update-gate", what, call, situation, "recurrent", negated=1)
+
+
+@cause("forget-bias", functions=("lstm",), order=2)
+def forget(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "one is added to the bias of the forget gate"
+    return replacement_trials("forget-bias", what, call, situation, "recurrent", forget=1.0)
+
+
+@cause("recurrent-bias", functions=_RECURRENT, order=1)
+def second_bias(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "the second bias of the recurrent layer is left out"
+    return replacement_trials("recurrent-bias", what, call, situation, "recurrent", without="hidden")
+
+
+@cause("recurrent-activation", functions=("gru",), order=4)
+def candidate(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "the activation of the candidate"
+    return replacement_trials("recurrent-activation", what, call, situation, "recurrent", activation="relu")
+
+
+@cause("padding-index", functions=("embedding",), order=0, backward=True)
+def padding_index(call: Call, situation: Situation) -> Iterator[Trial]:
+    if not situation.kinds & {"gradients", "parameters"}:
+        return iter(())
+    own = call.value("padding_idx", None)
+    what = "the row of padding_idx gets a gradient in one and none in the other"
+    others = [None] if own is not None else [0, 1]
+    return value_trials("padding-index", what, call, situation, "padding_idx", None, others)
+
+
+@cause(
+    "scatter",
+    functions=("scatter", "scatter_", "scatter_add", "scatter_add_", "index_add", "index_add_", "index_copy"),
+    order=0,
+)
+def scatter(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "values that go to one place are set in one and added in the other"
+    return replacement_trials("scatter", what, call, situation, "scattered")
+
+
+@cause("scatter", functions=("scatter_reduce", "scatter_reduce_", "index_reduce", "index_reduce_"), order=0)
+def scatter_reduce(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "how values that go to one place are joined"
+    own = call.value("reduce", "sum")
+    return value_trials("scatter", what, call, situation, "reduce", own, ("sum", "amax", "amin", "mean", "prod"))
+
+
+@cause("scatter", functions=("index_put", "index_put_"), order=0)
+def put(call: Call, situation: Situation) -> Iterator[Trial]:
+    own = bool(call.value("accumulate", False))
+    what = "values that go to one place are set in one and added in the other"
+    return value_trials("scatter", what, call, situation, "accumulate", False, [not own])

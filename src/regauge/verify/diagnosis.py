@@ -1,0 +1,386 @@
+"""Where two models part and why: both are traced on an input on which they differ, and causes are tried there."""
+
+from __future__ import annotations
+
+import linecache
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regauge.verify.alignment import Alignment, TracedSide
+from regauge.verify.causes import Call, Situation, Trial, trials_for
+from regauge.verify.direct_causes import dropout_causes, weight_causes
+from regauge.verify.evaluations import Evaluations
+from regauge.verify.plan import step_id
+from regauge.verify.result import Cause, ModuleDistance, Place, Tier
+from regauge.verify.tolerance import LIMITS
+from regauge.verify.training_causes import causes_in_training
+from regauge.verify.trying import (
+    SIDES,
+    Laboratory,
+    Tried,
+    converteds_value,
+    originals_value,
+    torch_role,
+    try_all,
+    worded,
+)
+
+_MOST_NEAR = 14
+_KINDS = ("outputs", "loss", "gradients", "input gradients", "state", "outputs with the updated state")
+_PREFIXES = {"gradients": "gradients.", "input gradients": "input gradients.", "state": "state."}
+_PREFIXES["outputs with the updated state"] = "after."
+_LAYOUT = {"view", "reshape", "flatten", "transpose", "permute", "unflatten", "contiguous", "chunk", "split", "unbind"}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found out about a difference."""
+
+    module: str = ""
+    places: tuple[Place, ...] = ()
+    modules: tuple[ModuleDistance, ...] = ()
+    causes: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The pass that is looked at.
+
+    Attributes:
+        kind: outputs, loss, gradients, ...
+        kinds: everything that differs.
+        names: of the tensors that differ, as the tier has them.
+        every: of all tensors of that kind.
+        task: of both sides, a *step* whose arrays are kept.
+        id: under which they are kept.
+    """
+
+    kind: str
+    kinds: frozenset[str]
+    names: tuple[str, ...]
+    every: tuple[str, ...]
+    task: dict[str, Any]
+    id: str
+
+    def arrays(self, names: Sequence[str]) -> list[str]:
+        """Names of tensors as the files of a step have them."""
+        return [f"{_PREFIXES.get(self.kind, '')}{name}" for name in names]
+
+
+def failure_of(tiers: Sequence[Tier], found: Evaluations, sets: Sequence[str]) -> Failure | None:
+    """The pass of the first float64 tier of one step that differs; None if there is none.
+
+    Args:
+        tiers: of the check.
+        found: for the original's dropout calls.
+        sets: names of the input sets, in order.
+    """
+    failed = [t for t in tiers if t.verdict == "different" and t.name.startswith("tier 1 ")]
+    first = next((tier for tier in failed if any(not d.passed for d in tier.distances)), None)
+    if first is None:
+        return None
+    masks = first.name.endswith(" with dropout masks")
+    kind = first.name.removeprefix("tier 1 ").removesuffix(" with dropout masks")
+    wrong = [d for d in first.distances if not d.passed]
+    on = wrong[0].note.rpartition("on ")[2]
+    if on not in sets:
+        return None
+    index, dropout = sets.index(on), "masks" if masks else "off"
+    task: dict[str, Any] = {"kind": "step", "mode": first.mode or "train", "input": on, "dropout": dropout}
+    if kind.startswith("outputs with"):
+        task["after"] = True
+    if masks:
+        original = found.outcomes["M64"][step_id(index, "train", "masks")]
+        task["calls"] = original.info.get("calls", [])
+    kinds = frozenset(t.name.removeprefix("tier 1 ").removesuffix(" with dropout masks") for t in failed)
+    names = tuple(d.name for d in wrong)
+    every = tuple(d.name for d in first.distances)
+    return Failure(kind, kinds, names, every, task, step_id(index, first.mode or "train", dropout))
+
+
+def trajectory_failure(tiers: Sequence[Tier], task: Mapping[str, Any]) -> Failure | None:
+    """The training in float64, where parameters part; None if they do not."""
+    failed = [t for t in tiers if t.verdict == "different" and t.name.startswith("trajectory")]
+    first = next((t for t in failed if not t.name.endswith(("float32", " loss", " state"))), None)
+    if first is None:
+        return None
+    every = [named for d in first.distances if (named := _moved_name(d.name))]
+    return Failure("trajectory", frozenset({"parameters"}), (), tuple(every), dict(task), task["id"])
+
+
+def _moved_name(name: str) -> str:
+    """The array of a distance of a trajectory: "head.weight at step 1" is ``first.head.weight``."""
+    for ending, prefix in ((" at step 1", "first."), (" at last step", "last.")):
+        if name.endswith(ending) and not name.startswith("all together"):
+            return prefix + name.removesuffix(ending)
+    return ""
+
+
+def diagnosis_of(
+    laboratory: Laboratory, tiers: Sequence[Tier], sets: Sequence[str], training: Mapping[str, Any]
+) -> Diagnosis:
+    """Where and why, for the first question of a check that is answered with *different*.
+
+    Args:
+        laboratory: runs more tasks.
+        tiers: of the check.
+        sets: names of the input sets, in order.
+        training: the task of the trajectory.
+    """
+    failure = failure_of(tiers, laboratory.found, sets) or trajectory_failure(tiers, training)
+    if failure is not None:
+        return diagnose(laboratory, failure)
+    differing = {tier.name: tier for tier in tiers if tier.verdict == "different"}
+    if "weights" in differing:
+        causes, module = weight_causes(laboratory.found, differing["weights"])
+        return Diagnosis(module, causes=tuple(causes))
+    if "randomness" in differing:
+        return Diagnosis(causes=tuple(dropout_causes(laboratory.found, differing["randomness"])))
+    return Diagnosis()
+
+
+def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
+    """Trace both sides, find where they part, and try causes."""
+    if failure.kind == "trajectory":
+        task = {"id": "trace", "kind": "trace", "mode": "train", "input": "reference", "dropout": "off"}
+    else:
+        task = {**failure.task, "id": "trace", "kind": "trace"}
+    traces, outcomes = [], []
+    for side in SIDES:
+        outcome = laboratory.again(side, [task])["trace"]
+        outcomes.append(outcome)
+        if outcome.error or not outcome.info["trace"]["nodes"]:
+            return Diagnosis()
+        traces.append(TracedSide(outcome.info["trace"]))
+    alignment = Alignment(traces[0], traces[1])
+    if failure.kind == "trajectory":
+        found = causes_in_training(laboratory, outcomes, failure.task, failure.every)
+        return Diagnosis(modules=tuple(module_rows(alignment)), causes=tuple(found))
+    regions = tuple(_region(alignment, role, failure) for role in (0, 1))
+    firsts = [alignment.first(role, region) for role, region in enumerate(regions)]
+    case = _Case(laboratory, failure, alignment, regions, firsts)
+    if failure.kind in ("gradients", "input gradients"):
+        case.begin_at_gradients()
+    tried = case.tried()
+    places = case.places(tried[0] if tried and tried[0].proven else None)
+    role = case.torch_role or 0
+    causes = tuple(worded(one, role, case.line_to_change(one.trial)) for one in tried)
+    module = places[0].module or case.following(tried[0] if tried and tried[0].proven else None)
+    return Diagnosis(module, places, tuple(module_rows(alignment)), causes)
+
+
+def _region(alignment: Alignment, role: int, failure: Failure) -> list[int]:
+    side = alignment.sides[role]
+    results = {
+        "outputs": [n for n in side.results if n.startswith("outputs")],
+        "outputs with the updated state": [n for n in side.results if n.startswith("state.")],
+        "state": failure.arrays(failure.names),
+    }.get(failure.kind, ["loss"])
+    if failure.kind == "outputs":
+        results = [name for name in results if name in failure.names] or results
+    wrong = [n for n in results if n in side.results and not alignment.is_same(role, side.results[n])]
+    return alignment.region(role, wrong or results)
+
+
+@dataclass
+class _Case:
+    """One difference under investigation."""
+
+    laboratory: Laboratory
+    failure: Failure
+    alignment: Alignment
+    regions: tuple[list[int], ...]
+    firsts: list[int | None]
+    torch_role: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.torch_role = torch_role(self.laboratory)
+
+    def place(self, role: int) -> Place:
+        side, node = self.alignment.sides[role], self.firsts[role]
+        if node is None:
+            return Place("", "", "", 0, "", None)
+        distance = 0.0 if role == 0 else self.alignment.distance(role, node)
+        return _placed(side, node, side.module(node), distance)
+
+    def place_of_call(self, number: int) -> Place:
+        """The place of the call that the proven cause is about."""
+        role = self.torch_role or 0
+        side = self.alignment.sides[role]
+        call = side.calls[number]
+        file, line = tuple(side.data["frames"][call["frame"]]) if call["frame"] >= 0 else ("", 0)
+        distance = 0.0 if role == 0 else self.place(role).distance
+        return Place(call["module"], call["function"], shown_path(file), line, _line(file, line), distance)
+
+    def tried(self) -> list[Tried]:
+        """What was tried and helped, proven ones first."""
+        if self.torch_role is None:
+            return []
+        target = self.laboratory.found.outcomes[SIDES[1 - self.torch_role]][self.failure.id].file
+        return try_all(
+            self.laboratory,
+            self.torch_role,
+            trials_for(self.situation()),
+            of=self.failure.task,
+            target=target,
+            names=self.failure.arrays(self.failure.every),
+            limit=LIMITS.same_norm,
+        )
+
+    def situation(self) -> Situation:
+        role = self.torch_role or 0
+        side = self.alignment.sides[role]
+        calls = [
+            Call(number, item["function"], item["module"], item["arguments"]) for number, item in enumerate(side.calls)
+        ]
+        weights: dict[str, tuple[int, ...]] = {}
+        for call in calls:
+            for value in call.arguments.values():
+                for item in value if isinstance(value, list) else [value]:
+                    if isinstance(item, dict) and item.get("weight"):
+                        weights[item["weight"]] = tuple(item["shape"])
+        near = self.near(role, calls)
+        return Situation(calls, near, self.constants(1 - role), weights, self.failure.kinds)
+
+    def near(self, role: int, calls: Sequence[Call]) -> list[int]:
+        """Numbers of the calls at which causes are tried, nearest first."""
+        side, region = self.alignment.sides[role], self.regions[role]
+        if self.failure.kind in ("gradients", "input gradients"):
+            return self._near_gradients(calls)
+        start = self.firsts[role]
+        ordered = [n for n in region if start is None or n >= start] + [n for n in region if start and n < start]
+        found = list(dict.fromkeys(side.nodes[n]["call"] for n in ordered if side.nodes[n]["call"] >= 0))
+        found = found[:_MOST_NEAR]
+        if found:
+            before = [n for n in range(found[0] - 1, max(-1, found[0] - 9), -1) if calls[n].function in _LAYOUT]
+            found = [found[0], *before, *found[1:]]
+        return list(dict.fromkeys(found))
+
+    def _near_gradients(self, calls: Sequence[Call]) -> list[int]:
+        """From the last weight, in order of the forward pass, whose gradient differs, to the next whose does not."""
+        wrong, every = set(self.failure.names), set(self.failure.every)
+
+        def weights(call: Call) -> set[str]:
+            return {call.weight(name) for name in call.arguments} - {""}
+
+        users = [c.number for c in calls if weights(c) & wrong]
+        last = max(users, default=-1)
+        right = [c.number for c in calls if c.number > last and weights(c) & (every - wrong)]
+        end = min(right, default=len(calls) - 1)
+        between = list(range(max(last, 0), end + 1))
+        return list(dict.fromkeys([*between, *sorted(users, reverse=True), *(c.number for c in calls)]))
+
+    def begin_at_gradients(self) -> None:
+        """Where only gradients differ the place is the last use, in the forward pass, of a weight whose gradient does.
+
+        Without such a weight it is the first use of an input.
+        """
+        if self.torch_role is None:
+            return
+        role, wrong = self.torch_role, set(self.failure.names)
+        side = self.alignment.sides[role]
+        users = [
+            number
+            for number, call in enumerate(side.calls)
+            if any(isinstance(v, dict) and v.get("weight") in wrong for v in call["arguments"].values())
+        ]
+        made = [n for n, node in enumerate(side.nodes) if users and node["call"] == users[-1]]
+        fed = [n for n, depends in enumerate(side.depends_on_input) if depends and side.nodes[n]["op"] != "input"]
+        node = made[-1] if made else next(iter(fed), None)
+        found = None if node is None else self.alignment.counterparts[role][node]
+        self.firsts[role], self.firsts[1 - role] = node, None if found is None else found[0]
+
+    def constants(self, role: int) -> list[float]:
+        """Numbers in the other side's formula, nearest to the place first."""
+        side, region = self.alignment.sides[role], self.regions[role]
+        found: list[float] = []
+        start = self.firsts[role]
+        later = [n for n in region if start is None or n >= start]
+        for node in later[:80]:
+            found += side.nodes[node]["constants"]
+            call = side.nodes[node]["call"]
+            if call >= 0:
+                values = side.calls[call]["arguments"].values()
+                found += [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        return [value for value in dict.fromkeys(found) if value == value and abs(value) != float("inf")]
+
+    def line_to_change(self, trial: Trial) -> str:
+        """The line of the converted model, and what it must say where that is known."""
+        place, ours = self._blamed(trial), originals_value(trial, self.torch_role or 0)
+        where = f"{place.file}:{place.line}" if place.file else place.module
+        names = [n for e in trial.edits if e["kind"] == "argument" for n in e["values"]]
+        return f"{where}: {names[0]}={ours}" if names and ours else f"{where}: {place.code}".rstrip(": ")
+
+    def places(self, proven: Tried | None) -> tuple[Place, Place]:
+        """Where both sides part: of a proven cause the call, and the line that has the other value."""
+        found = [self.place(0), self.place(1)]
+        if proven is not None and proven.trial.call is not None and self.torch_role is not None:
+            found[self.torch_role] = self.place_of_call(proven.trial.call)
+            found[1] = self._blamed(proven.trial)
+        return found[0], found[1]
+
+    def following(self, proven: Tried | None) -> str:
+        """The original's module that returns next after the place, for a place that lies between modules."""
+        side, node = self.alignment.sides[0], self.firsts[0]
+        if proven is not None and self.torch_role == 0 and proven.trial.call is not None:
+            made = [n for n, item in enumerate(side.nodes) if item["call"] == proven.trial.call]
+            node = made[-1] if made else node
+        if node is None:
+            return ""
+        return next((path for path, made in side.data["modules"] if path and made > node), "")
+
+    def _blamed(self, trial: Trial) -> Place:
+        """The converted model's line that a trial speaks of."""
+        if self.torch_role == 1 and trial.call is not None:
+            return self.place_of_call(trial.call)
+        theirs = converteds_value(trial, self.torch_role or 0)
+        return (self._with_constant(theirs) if theirs else None) or self.place(1)
+
+    def _with_constant(self, value: str) -> Place | None:
+        """The place in the converted model where a number stands, if it is near."""
+        side = self.alignment.sides[1]
+        for node in self.regions[1]:
+            if any(f"{constant:.6g}" == value for constant in side.nodes[node]["constants"]):
+                return _placed(side, node, side.module(node), self.alignment.distance(1, node))
+        return None
+
+
+def module_rows(alignment: Alignment) -> list[ModuleDistance]:
+    """One row for each module of the original, in order of returning: how far its value is from the nearest."""
+    side, other = alignment.sides
+    returned = side.data["modules"] or _last_of_modules(side)
+    rows = []
+    for path, node in returned:
+        if not path or side.nodes[node]["print"] is None:
+            continue
+        found = alignment.counterparts[0][node]
+        theirs = None if found is None else _placed(other, found[0], other.module(found[0]), found[1])
+        distance = float("inf") if found is None else found[1]
+        ours = _placed(side, node, path, 0.0)
+        rows.append(ModuleDistance(path, ours, theirs, distance, None, alignment.is_same(0, node)))
+    return rows
+
+
+def _last_of_modules(side: TracedSide) -> list[tuple[str, int]]:
+    last = {node["module"]: number for number, node in enumerate(side.nodes) if node["op"] not in ("weight", "input")}
+    return sorted(last.items(), key=lambda item: item[1])
+
+
+def _placed(side: TracedSide, node: int, module: str, distance: float | None) -> Place:
+    file, line = side.place(node)
+    return Place(module, side.nodes[node]["op"], shown_path(file), line, _line(file, line), distance)
+
+
+def shown_path(file: str) -> str:
+    """A path as the person knows it: relative to the working directory where it lies below it."""
+    if not file:
+        return ""
+    relative = os.path.relpath(file)
+    return file if relative.startswith("..") else Path(relative).as_posix()
+
+
+def _line(file: str, line: int) -> str:
+    return linecache.getline(file, line).strip() if file else ""

@@ -1,0 +1,86 @@
+"""Causes that need no run: weights that are the original's in another form, and the rates of dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from regauge.verify.evaluations import Evaluations
+from regauge.verify.plan import step_id
+from regauge.verify.result import Cause, Tier
+
+
+def weight_causes(found: Evaluations, tier: Tier) -> tuple[list[Cause], str]:
+    """What turns the original's weights into those of the converted model.
+
+    Args:
+        found: the weights of both sides.
+        tier: of the weights, which differ.
+
+    Returns:
+        The causes, and the module of the first weight that differs.
+    """
+    original = found.outcomes["M64"]["weights"].arrays()
+    converted = found.outcomes["C64"]["weights"].arrays()
+    names = [d.name for d in tier.distances if not d.passed and d.name in original and d.name in converted]
+    causes: dict[str, Cause] = {}
+    for name in names:
+        for key, what, made in _changes(name, original):
+            away = _away(converted[name], made)
+            before = _away(converted[name], original[name])
+            if away == 0 and before > 0:
+                text = f"{name} is the original's {what}: that takes away the whole distance of {before:.2g}"
+                causes.setdefault(key, Cause(key, text, before, 0.0, f"{name}: load the original's values", True))
+                break
+    module = names[0].rpartition(".")[0] if names else ""
+    return list(causes.values()), module
+
+
+def _changes(name: str, original: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, np.ndarray]]:
+    own = original[name]
+    if own.dtype.kind == "f":
+        yield "weight-precision", "rounded to bfloat16", _rounded(own, 8)
+        yield "weight-precision", "rounded to float16", own.astype(np.float16).astype(own.dtype)
+        yield "weight-sign", "with the other sign", -own
+        yield "weight-zero", "set to zero", np.zeros_like(own)
+    if own.ndim >= 2 and own.shape[0] == own.shape[1]:
+        yield "weight-transposed", "not transposed", own.swapaxes(0, 1)
+    if own.ndim >= 3:
+        yield "kernel-flipped", "turned around in space", np.flip(own, tuple(range(2, own.ndim)))
+    for other, array in original.items():
+        if other != name and array.shape == own.shape:
+            yield "weights-exchanged", f"with the values of {other}", array
+
+
+def _rounded(array: np.ndarray, bits: int) -> np.ndarray:
+    """To so many significant bits, halves to even, as a float of lower precision is."""
+    mantissa, exponent = np.frexp(array)
+    return np.ldexp(np.round(mantissa * 2.0**bits), exponent - bits).astype(array.dtype)
+
+
+def _away(one: np.ndarray, other: np.ndarray) -> float:
+    if one.shape != other.shape:
+        return np.inf
+    scale = float(np.linalg.norm(other.astype(np.float64).ravel())) or 1.0
+    return float(np.linalg.norm((one.astype(np.float64) - other).ravel())) / scale
+
+
+def dropout_causes(found: Evaluations, tier: Tier) -> list[Cause]:
+    """The rates of dropout where they differ, as both sides report them."""
+    ours = [1 - call["keep"] for call in found.outcomes["M64"][step_id(0, "train", "masks")].info.get("calls", ())]
+    theirs = found.outcomes["C64"]["randomness"].info.get("rates", [])
+    if tier.verdict != "different":
+        return []
+    if len(ours) != len(theirs):
+        text = f"dropout runs {len(theirs)} times in the converted model, {len(ours)} times in the original"
+        return [Cause("dropout-rate", text, float(abs(len(ours) - len(theirs))), 0.0, "dropout", False)]
+    wrong = [i for i, (one, other) in enumerate(zip(ours, theirs, strict=True)) if abs(one - other) > 1e-12]
+    if not wrong:
+        return []
+    index = wrong[0]
+    one, other = ours[index], theirs[index]
+    text = (
+        f"the rate of dropout: {other:.6g} in the converted model, {one:.6g} in the original, as both sides report it"
+    )
+    return [Cause("dropout-rate", text, abs(one - other), 0.0, f"dropout call {index}: rate={one:.6g}", True)]
