@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
 from regauge.errors import RegaugeError
+from regauge.run.array_files import Arrays, load_arrays, save_arrays
 from regauge.run.protocol import unflatten_tree
 
-Arrays = dict[str, np.ndarray]
+TASKS_DONE = "tasks"  # a file whose length says how many tasks are done
 _SMALLEST_SHARE = 0.1  # of ||g|| ||u|| / sqrt(dimension): a direction nearly at right angles says little
 
 Handler = Callable[[dict[str, Any]], tuple[Arrays, dict[str, Any]]]
 
 
 def run_tasks(job: Mapping[str, Any], handlers: Mapping[str, Handler]) -> dict[str, Any]:
-    """Run every task of a job.
+    """Run every task of a job; the file ``tasks`` in `out` grows by one byte with each that is done.
 
     Returns:
         By task id: what its handler said, with `seconds` and the `dtypes` of its arrays; or `error` and `traceback`.
@@ -38,8 +38,8 @@ def run_tasks(job: Mapping[str, Any], handlers: Mapping[str, Handler]) -> dict[s
     for task in job["tasks"]:
         started = time.perf_counter()
         try:
-            arrays, info = handlers[task["kind"]](task)
-            save_arrays(out / f"{task['id']}.safetensors", arrays)
+            arrays, info = handlers[task["kind"]]({**task, "file": str(out / task["id"])})
+            save_arrays(array_file(out / task["id"]), arrays)
         except RegaugeError:
             raise
         except Exception as error:
@@ -50,12 +50,28 @@ def run_tasks(job: Mapping[str, Any], handlers: Mapping[str, Handler]) -> dict[s
                 "traceback": lines[-12:],
             }
         results[task["id"]] = {**info, "seconds": time.perf_counter() - started}
+        with (out / TASKS_DONE).open("ab") as counter:
+            counter.write(b".")
     return results
 
 
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays of any numpy dtype; safetensors stores memory as it lies, hence the copies."""
-    save_file({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}, path)
+def array_file(task: Path | str, part: str = "") -> Path:
+    """The file of a task's arrays, or of a part that it writes before its end; `task` is the path without an ending."""
+    return Path(f"{task}.{part}.safetensors" if part else f"{task}.safetensors")
+
+
+def with_transplant(job: Mapping[str, Any], run: Callable[[Mapping[str, Any]], dict[str, Any]], put: Any) -> Any:
+    """The results of all tasks: those that ask for the side's own weights before others are put in their places.
+
+    Args:
+        job: with the tasks.
+        run: gives the results of a job.
+        put: puts the weights in.
+    """
+    own = [task for task in job["tasks"] if task["kind"] == "weights"]
+    results = run({**job, "tasks": own})
+    put()
+    return results | run({**job, "tasks": [task for task in job["tasks"] if task["kind"] != "weights"]})
 
 
 class InputSets:
@@ -72,7 +88,7 @@ class InputSets:
 
     def leaves(self, name: str) -> Arrays:
         """The arrays of a set by leaf name (``inputs.*`` and ``targets.*``)."""
-        return load_file(self._files[name])
+        return {key: np.array(array) for key, array in load_arrays(self._files[name]).items()}
 
     def noisy(self, arrays: Arrays, seed: int) -> Arrays:
         """Each float input moved by one unit in the last place of the reference's magnitude.
@@ -84,8 +100,7 @@ class InputSets:
         for key, array in arrays.items():
             if key.startswith("inputs") and array.dtype.kind == "f":
                 magnitude = np.finfo(array.dtype).eps * np.sqrt(np.mean(np.square(reference[key], dtype=np.float64)))
-                signs = seeded(f"noise {key}", seed).choice([-1.0, 1.0], array.shape)
-                moved[key] = (array + magnitude * signs).astype(array.dtype)
+                moved[key] = (array + magnitude * signs(key, seed, array.shape)).astype(array.dtype)
         return moved
 
     def inputs(self, leaves: Mapping[str, Any]) -> Any:
@@ -100,6 +115,11 @@ def seeded(name: str, seed: int = 0) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(name.encode()), seed])
 
 
+def signs(name: str, seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """int8[shape]: -1 or 1 by chance."""
+    return 2 * seeded(f"noise {name}", seed).integers(0, 2, shape, np.int8) - np.int8(1)
+
+
 def probe_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Weights of one output in the probe loss ``sum(weights * output)`` of a case without a loss: float64[shape]."""
     return seeded(f"probe {name}").standard_normal(shape) / math.sqrt(max(1, math.prod(shape)))
@@ -112,9 +132,14 @@ def directions(weights: Mapping[str, np.ndarray], draw: int) -> Arrays:
         weights: parameters by the original's name, in the original's layout.
         draw: number of the direction.
     """
-    raw = {name: seeded(f"direction {name}", draw).standard_normal(array.shape) for name, array in weights.items()}
+    raw = {
+        name: np.asarray(seeded(f"direction {name}", draw).standard_normal(array.shape))
+        for name, array in weights.items()
+    }
     scale = length(weights) / (length(raw) or 1.0)
-    return {name: array * scale for name, array in raw.items()}
+    for array in raw.values():
+        np.multiply(array, scale, out=array)
+    return raw
 
 
 def derivative_results(

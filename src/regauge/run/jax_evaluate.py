@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import load_file
 
 from regauge.capture.jaxpr_casts import low_precision
+from regauge.run.array_files import Arrays, load_arrays, save_arrays
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, keep_mask
-from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks, seeded
+from regauge.run.evaluation import InputSets, array_file, derivative_results, run_tasks, signs, with_transplant
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_side import JaxSide, copies, load_side
@@ -48,8 +47,11 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
     evaluator = JaxEvaluator(
         side, InputSets(job["sets"]), job["widen"], Names(job.get("names")), job.get("use_loss", True)
     )
-    if job.get("transplant"):
-        evaluator.transplant(load_file(Path(job["transplant"])))
+
+    def put() -> None:
+        if job.get("transplant"):
+            evaluator.transplant(load_arrays(job["transplant"]))
+
     handlers = {
         "step": evaluator.step,
         "derivative": evaluator.derivative,
@@ -59,7 +61,8 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
         "randomness": evaluator.randomness,
         "casts": evaluator.casts,
     }
-    return {"tasks": run_tasks(job, handlers), "modules": evaluator.module_paths(), "versions": side.versions}
+    results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
+    return {"tasks": results, "modules": evaluator.module_paths(), "versions": side.versions}
 
 
 class JaxEvaluator:
@@ -72,8 +75,8 @@ class JaxEvaluator:
         self.widen = widen
         self.names = names
         self.loss = side.loss if use_loss else None
-        self.params = copies(self.program.params)
-        self.state = copies(self.program.state)
+        self.params = dict(self.program.params)
+        self.state = dict(self.program.state)
         self._compiled: dict[tuple[str, str, str], Callable[..., Any]] = {}
 
     def transplant(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -81,12 +84,16 @@ class JaxEvaluator:
         for name, array in self.names.to_side(arrays).items():
             place = self.params if name in self.params else self.state
             place[name] = jnp.asarray(array, place[name].dtype)
+        self.program.params, self.program.state = dict(self.params), dict(self.state)  # its own are not needed again
 
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass, through the side's own `gradients` if it brings a loss and this function."""
         mode, setting = task["mode"], task["dropout"]
         masks = self._masks(task)
-        function = self._compile("step", mode, setting, lambda: self._step_function(mode, setting))
+        slopes = task.get("gradients", True)
+        function = self._compile(
+            "step" if slopes else "pass", mode, setting, lambda: self._step_function(mode, setting, slopes)
+        )
         leaves = self._leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
         params, key = self._perturbed(task.get("noise")), jax.random.key(task.get("seed", 0))
         given = self._reseeded(task.get("seed", 0))
@@ -96,7 +103,7 @@ class JaxEvaluator:
             raise MasksDoNotFit(f"the original drops {len(calls)} times, the converted model {len(log.value[0])} times")
         arrays = {**self.names.outputs(_numpy(outputs)), "loss": numpy_of(loss)}
         arrays |= {f"input gradients.{n}": g for n, g in self.names.inputs(_numpy(by_inputs)).items()}
-        arrays |= self.names.weights("gradients.", _numpy(gradients), trainable=True)
+        arrays |= self.names.weights("gradients.", _seen(gradients), trainable=True)
         arrays |= self._buffers(state)
         if mode == "train" and task.get("after"):
             after = self._compile("forward", "eval", "off", lambda: self._forward)
@@ -133,8 +140,8 @@ class JaxEvaluator:
             ]
             return (loss(moved[0]) - loss(moved[1])) / (2 * step)
 
-        gradient = _numpy(function(self.params, self.state, leaves, [], key)[2])
-        weights = names.weights("", _numpy(self.params), trainable=True)
+        gradient = _seen(function(self.params, self.state, leaves, [], key)[2])
+        weights = names.weights("", _seen(self.params), trainable=True)
         return {}, derivative_results(task, weights, names.weights("", gradient, trainable=True), difference)
 
     def trajectory(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
@@ -144,27 +151,29 @@ class JaxEvaluator:
             raise FileNotFoundError("the folder has no train.py with an optimizer, the case has no optimizer")
         batches = [self._trees(self._leaves(name)) for name in task["inputs"]]
         carry = trainer.start(copies(self._perturbed(task.get("noise"))), copies(self.state))
-        start = _numpy(trainer.arrays(carry)[0])
-        arrays = self._trained("start", start, start)
+        file = task["file"]
+        save_arrays(array_file(file, "start"), self._trained("start", _seen(trainer.arrays(carry)[0])))
         losses: list[float] = []
         with dropout_control("off"):
             for step in range(task["steps"]):
                 carry, loss = trainer.step(carry, *batches[step % len(batches)])
                 losses.append(float(loss))
                 if step == 0:
-                    arrays |= self._trained("first", _numpy(trainer.arrays(carry)[0]), start)
+                    save_arrays(array_file(file, "first"), self._trained("first", _seen(trainer.arrays(carry)[0])))
         params, state = trainer.arrays(carry)
-        return {**arrays, **self._trained("last", _numpy(params), start), **self._buffers(state)}, {"losses": losses}
+        save_arrays(array_file(file, "last"), self._trained("last", _seen(params)))
+        return self._buffers(state), {"losses": losses, "parts": ["start", "first", "last"]}
 
-    def _trained(self, label: str, arrays: Arrays, start: Arrays) -> Arrays:
+    def _trained(self, label: str, arrays: Arrays) -> Arrays:
         """Parameters of a trajectory; one that the original does not train appears only if this side moved it."""
+        start = self.params
         shown = {n: a for n, a in arrays.items() if not self.names.is_fixed(n) or not np.array_equal(a, start[n])}
         return self.names.weights(f"{label}.", shown)
 
     def weights(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Every weight as it was loaded, under its name in the original."""
         state = {n: array for n, array in self.program.state.items() if n not in self.program.random}
-        return self.names.weights("", _numpy({**self.program.params, **state})), {}
+        return self.names.weights("", _seen({**self.program.params, **state})), {}
 
     def modules(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The first array that each module returns on its first call, by path."""
@@ -228,7 +237,18 @@ class JaxEvaluator:
             self._compiled[key] = jax.jit(make())
         return self._compiled[key]
 
-    def _step_function(self, mode: Mode, setting: str) -> Callable[..., Any]:
+    def _step_function(self, mode: Mode, setting: str, slopes: bool = True) -> Callable[..., Any]:
+        """Loss, outputs, gradients, new state, gradients of the inputs, what dropout was asked for.
+
+        Without slopes it is a forward pass, and the gradients are empty.
+        """
+
+        def forward(params: Any, state: Any, leaves: Any, masks: Any, key: Any) -> Any:
+            with dropout_control(setting, masks) as log:
+                loss, (outputs, new_state) = self._loss(params, state, leaves, mode, key)
+                seen = _Static((list(log.rates), list(log.shapes)))
+            return loss, named_outputs(outputs), {}, new_state, {}, seen
+
         def step(params: Any, state: Any, leaves: Any, masks: Any, key: Any) -> Any:
             with dropout_control(setting, masks) as log:
                 loss, outputs, gradients, new_state = self._gradients(params, state, leaves, mode, key)
@@ -246,7 +266,7 @@ class JaxEvaluator:
                 by_inputs = jax.grad(changed)(floats) if floats else {}
             return loss, named_outputs(outputs), gradients, new_state, by_inputs, seen
 
-        return step
+        return step if slopes else forward
 
     def _gradients(self, params: Any, state: Any, leaves: Any, mode: Mode, key: Any) -> tuple[Any, Any, Leaves, Leaves]:
         if self.side.gradients is not None and self.loss is not None:
@@ -299,8 +319,8 @@ class JaxEvaluator:
             return self.params
         moved = {}
         for name, array in self.params.items():
-            signs = seeded(f"noise {name}", seed).choice([-1.0, 1.0], array.shape)
-            moved[name] = array * (1 + jnp.finfo(array.dtype).eps * jnp.asarray(signs, array.dtype))
+            noise = jnp.asarray(signs(name, seed, array.shape), array.dtype)
+            moved[name] = array * (1 + jnp.finfo(array.dtype).eps * noise)
         return moved
 
 
@@ -327,6 +347,12 @@ def numpy_of(array: Any) -> np.ndarray:
     """A copy as numpy; floats that numpy does not know become float32, which holds them exactly."""
     found = np.array(array)
     return found.astype(np.float32) if str(array.dtype) in ("bfloat16", "float16") else found
+
+
+def _seen(arrays: Mapping[str, Any]) -> Arrays:
+    """As numpy without a copy where numpy knows the dtype: for what is written or read at once."""
+    odd = ("bfloat16", "float16")
+    return {name: numpy_of(array) if str(array.dtype) in odd else np.asarray(array) for name, array in arrays.items()}
 
 
 def _numpy(arrays: Mapping[str, Any]) -> Arrays:

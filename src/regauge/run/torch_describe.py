@@ -10,8 +10,8 @@ import torch
 
 from regauge import optimizers
 from regauge.run.describing import flatten, rejects, write_description
-from regauge.run.torch_evaluate import numpy_of
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
+from regauge.run.torch_tensors import numpy_of, seen
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def describe(subject: TorchSubject, out: Path) -> dict[str, Any]:
         "optimizer": type(subject.optimizer).__name__ if subject.optimizer else "",
         "spec": optimizers.to_json(subject.optimizer) if subject.optimizer else None,
         "knows_mode": _knows_mode(model),
-        "weights": write_description(out, reference, {name: numpy_of(tensor) for name, tensor in named}, roles),
+        "weights": write_description(out, reference, {name: seen(tensor) for name, tensor in named}, roles),
         "versions": {"torch": torch.__version__},
     }
 

@@ -24,6 +24,8 @@ from regauge.optimizers import (
     WarmupCosine,
 )
 
+_FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
+LARGE = 1 << 24  # parameters
 _CAPTURABLE = ("Adam", "AdamW", "RMSprop")
 
 
@@ -99,6 +101,9 @@ def build(spec: Optimizer, named_parameters: Iterable[tuple[str, nn.Parameter]])
         group["base_lr"] = group["lr"]
         if spec.schedule is not None:
             group["lr"] = torch.tensor(group["lr"], dtype=torch.float64)
+    large = sum(parameter.numel() for parameter in named.values()) > LARGE
+    if large and spec.schedule is None and not on_accelerator and type(spec).__name__ in _FUSED:
+        options["fused"] = True  # one pass over the memory in place of eight; the formula is the same
     optimizer = getattr(torch.optim, type(spec).__name__)(groups, **options)
     built = TorchOptimizer(spec, optimizer, list(named.values()))
     if spec.schedule is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 from regauge.errors import BadCase, RegaugeError, WorkerFailed
 from regauge.findings import Finding
 from regauge.language import N_
-from regauge.run.evaluation import save_arrays
+from regauge.run.array_files import save_arrays
 from regauge.run.launch import Interpreters
 from regauge.run.protocol import write_json
 from regauge.verify import plan
@@ -29,6 +31,7 @@ from regauge.verify.randomness import randomness_tier
 from regauge.verify.result import Check, Tier, Verdict
 from regauge.verify.subjects import Subject, role_of, subject_of_folder
 from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers
+from regauge.verify.watching import BEGINS, TOTAL, about_large, watching
 from regauge.verify.weights import weights_tier
 
 Progress = Callable[[str, int, int], None]
@@ -77,7 +80,9 @@ def check_folder(
 
 def judge(subject: Subject, work: Path, options: CheckOptions, progress: Progress) -> Check:
     """Judge any two sides; the result is written to ``work/check.json`` as well."""
-    return _Run(subject, work, replace(options, modes=subject.modes, casts=subject.own_weights), progress).check()
+    large = sum(math.prod(kind.shape) for kind in subject.map.sources.values()) > plan.LARGE
+    chosen = replace(options, modes=subject.modes, casts=subject.own_weights, large=large)
+    return _Run(subject, work, chosen, progress).check()
 
 
 def silent(_what: str, _done: int, _total: int) -> None:
@@ -109,13 +114,18 @@ class _Run:
         if self.failures.keys() & {"M64", "C64"}:
             return self._result([self._crashed(side) for side in self.failures])
         weights = [weights_tier(self.found, "weights")] if self.subject.map.sources else []
-        tiers = [*weights, *self._function_tiers()]
+        functions = self._function_tiers()
+        if self.options.large:
+            self.findings.append(about_large(self.subject.map, self.accepted))
+            if any(tier.verdict == "different" for tier in functions) and self._add_noise(functions):
+                functions = self._function_tiers()
+        tiers = [*weights, *functions]
         if self.subject.own_weights:
             tiers = after_precision(tiers, self._casts())
             self.findings += pair_findings(tiers, self.found, self._numbered())
         where = ""
         if overall(tiers, self.subject.modes) == "different" and self.options.locate:
-            self.progress(_LOCATING, _PARTS - 1, _PARTS)
+            self.progress(_LOCATING, BEGINS[-1], TOTAL)
             where = self._locate(tiers)
         return self._result(tiers, where)
 
@@ -173,18 +183,17 @@ class _Run:
         self._launch("M32", self._kept(plan.original_float32(self.sets, options, spec, calls)), 2)
         self._launch("C32", self._kept(plan.converted_float32(self.sets, options, self.trains, calls)), 3)
 
-    def _launch(self, side: Side, tasks: Sequence[plan.Task], done: int) -> bool:
+    def _launch(self, side: Side, tasks: Sequence[plan.Task], done: int, place: str = "") -> bool:
         """Evaluate a side; False if it failed and the check goes on without it."""
-        if done < _PARTS - 1:
-            self.progress(LABELS[side], done, _PARTS)
-        out = self.work / side
+        out = self.work / (place or side)
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         role = role_of(side)
         sets = {**self.subject.trees[role], "files": self.files}
         job = {"job": "evaluate", **self.subject.jobs[role], "widen": side.endswith("64"), "sets": sets}
         try:
-            reply = self.subject.execute(side, {**job, "tasks": list(tasks)}, out, self.options.timeout)
+            with watching(self.progress, LABELS[side], done, tasks, out) if done < _PARTS - 1 else nullcontext():
+                reply = self.subject.execute(side, {**job, "tasks": list(tasks)}, out, self.options.timeout)
         except WorkerFailed as error:
             if not self.subject.keeps_failures:
                 raise
@@ -196,11 +205,20 @@ class _Run:
             self.modules = reply["modules"]
         return True
 
+    def _add_noise(self, tiers: Sequence[Tier]) -> bool:
+        """The noisy copies in float64 that a large model leaves out, for the inputs on which something differs."""
+        notes = [d.note.rpartition("on ")[2] for tier in tiers for d in tier.distances if not d.passed]
+        names = {item.name for item in self.accepted} & set(notes)
+        trains = self.trains and any(t.name.startswith("trajectory") and t.verdict == "different" for t in tiers)
+        tasks = plan.noise_float64(self.sets, names, self.options, trains)
+        return bool(tasks) and self._launch("M64", tasks, _PARTS - 1, place="M64-noise")
+
     def _accepted(self) -> list[InputSet]:
         """The sets that the original takes in both modes; what it rejects is no difference, but is said."""
         accepted = []
         for index, item in enumerate(self.sets):
-            errors = {mode: self.found.outcomes["M64"][step_id(index, mode)].error for mode in self.options.modes}
+            outcomes = {mode: self.found.get("M64", step_id(index, mode)) for mode in self.options.modes}
+            errors = {mode: outcome.error for mode, outcome in outcomes.items() if outcome}
             if item.name == "reference" and any(errors.values()):
                 raise BadCase(
                     "the model rejects its own reference inputs in float64",
@@ -230,8 +248,9 @@ class _Run:
             )
             for index, item in enumerate(self.sets)
             if item.name in accepted
+            and plan.runs(item, mode, self.options)
             and (shapes or item.purpose != "shape")
-            and (dropout == "off" or item.purpose == "typical")
+            and (dropout == "off" or plan.is_masked(item, self.options))
         ]
 
     def _function_tiers(self) -> list[Tier]:

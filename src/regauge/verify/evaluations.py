@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors.numpy import load_file
 
+from regauge.run.array_files import load_arrays
+from regauge.run.evaluation import array_file
 from regauge.weights.pair_map import PairMap, merged_groups
 
 Mode = Literal["train", "eval"]
@@ -34,7 +35,12 @@ class Outcome:
         return self.info["seconds"]
 
     def arrays(self) -> Arrays:
-        return load_file(self.file) if not self.error else {}
+        """What the task wrote, mapped from its files: nothing is read before it is looked at."""
+        if self.error:
+            return {}
+        base = self.file.with_suffix("")
+        files = [self.file, *(array_file(base, part) for part in self.info.get("parts", ()))]
+        return {name: array for file in files for name, array in load_arrays(file).items()}
 
 
 @dataclass

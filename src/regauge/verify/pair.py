@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from regauge.errors import RegaugeError, WeightMismatch, WorkerFailed
 from regauge.findings import Finding
 from regauge.language import N_
+from regauge.run.array_files import load_arrays
 from regauge.run.describing import REFERENCE, WEIGHTS
 from regauge.run.launch import Framework
 from regauge.run.naming import Link
@@ -25,6 +25,7 @@ from regauge.verify.plan import MODES, CheckOptions
 from regauge.verify.result import Check, Tier
 from regauge.verify.structure import link_given, link_outputs
 from regauge.verify.subjects import ROLES, Role, Subject
+from regauge.verify.watching import TOTAL
 from regauge.weights.pair_map import PairMap
 from regauge.weights.pairing import TensorInfo, infer
 
@@ -73,7 +74,7 @@ class _Described:
     out: Path
 
     def tensors(self) -> list[TensorInfo]:
-        values = load_file(self.out / WEIGHTS)
+        values = load_arrays(self.out / WEIGHTS)
         return [
             TensorInfo(
                 name,
@@ -115,7 +116,7 @@ def check_pair(
     """
     options, progress = options or CheckOptions(), progress or silent
     started = time.monotonic()
-    progress(_DESCRIBING, 0, 5)
+    progress(_DESCRIBING, 0, TOTAL)
     described: dict[Role, _Described] = {}
     failures: dict[Role, RegaugeError] = {}
     for role in ROLES:
@@ -179,7 +180,7 @@ def _failed(
 def _subject(sides: Sides, described: Mapping[Role, _Described], weight_map: WeightMapGiven, work: Path) -> Subject:
     ours, theirs = described["original"], described["converted"]
     one, other = ours.info, theirs.info
-    reference, candidate = load_file(ours.out / REFERENCE), load_file(theirs.out / REFERENCE)
+    reference, candidate = load_arrays(ours.out / REFERENCE), load_arrays(theirs.out / REFERENCE)
     inputs, findings = link_given("inputs", one["inputs"], other["inputs"], reference, candidate)
     use_loss = one["has_loss"] and other["has_loss"]
     if use_loss:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ ROUNDED = "trajectory-rounded"  # the original with the learning rate that round
 MODES: tuple[Mode, ...] = ("train", "eval")
 NOISE_STEPS = {"64": 1, "32": 2}  # noisy copies of one pass, by arithmetic
 NOISE_COPIES = 3  # noisy copies of a trajectory
+LARGE = 20_000_000  # weights of a model whose gradients are compared on fewer inputs
+SLOPES_OF_LARGE = ("reference", "random 1")  # the sets on which gradients of a large model are compared, in training
 NOISY = "trajectory-noise-1"  # in float64: which statistics an optimizer moves by rounding noise
 
 
@@ -34,6 +36,8 @@ class CheckOptions:
         locate: on a difference, run both models once more and find the first module whose output differs.
         modes: training and evaluation, or training alone where neither side knows the difference.
         casts: look through JAX sides for casts to lower precision.
+        large: the model has so many weights that gradients are compared on fewer inputs, and that noisy copies in
+            float64 run only where something differs.
     """
 
     quick: bool = False
@@ -45,6 +49,7 @@ class CheckOptions:
     locate: bool = True
     modes: tuple[Mode, ...] = MODES
     casts: bool = False
+    large: bool = False
 
 
 def step_id(index: int, mode: Mode, dropout: str = "off", noise: int = 0) -> str:
@@ -56,9 +61,10 @@ def noisy_ids(index: int, mode: Mode, dropout: str = "off") -> tuple[str, ...]:
     return tuple(step_id(index, mode, dropout, copy) for copy in range(1, max(NOISE_STEPS.values()) + 1))
 
 
-def _step(index: int, name: str, mode: Mode, dropout: str = "off", modes: Sequence[Mode] = MODES) -> Task:
-    after = index == 0 and mode == "train" and dropout == "off" and "eval" in modes
+def _step(index: int, name: str, mode: Mode, options: CheckOptions, dropout: str = "off") -> Task:
+    after = index == 0 and mode == "train" and dropout == "off" and "eval" in options.modes
     return {
+        "gradients": not options.large or (mode == "train" and name in SLOPES_OF_LARGE),
         "id": step_id(index, mode, dropout),
         "kind": "step",
         "mode": mode,
@@ -68,8 +74,8 @@ def _step(index: int, name: str, mode: Mode, dropout: str = "off", modes: Sequen
     }
 
 
-def _noisy(step: Task, arithmetic: str) -> list[Task]:
-    copies = range(1, NOISE_STEPS[arithmetic] + 1)
+def _noisy(step: Task, arithmetic: str, large: bool = False) -> list[Task]:
+    copies = range(1, 1 + (1 if large else NOISE_STEPS[arithmetic]))
     return [{**step, "id": f"{step['id']}-noise-{copy}", "noise": copy} for copy in copies]
 
 
@@ -77,26 +83,58 @@ def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bo
     """M64: every set in both modes, each once more with noisy weights; masks; derivatives; the trajectory."""
     tasks: list[Task] = [{"id": "weights", "kind": "weights"}, *_casts(options)]
     for index, item in enumerate(sets):
-        for mode in options.modes:
-            step = _step(index, item.name, mode, modes=options.modes)
-            tasks += [step, *_noisy(step, "64")]
-        if item.purpose == "typical":
-            tasks.append(_step(index, item.name, "train", "masks"))
-    tasks.append({**_step(0, "reference", "train"), "id": "again", "seed": 1})
+        for mode in _modes(item, options):
+            step = _step(index, item.name, mode, options)
+            tasks += [step, *([] if options.large else _noisy(step, "64"))]
+        if is_masked(item, options):
+            tasks.append(_step(index, item.name, "train", options, "masks"))
+    tasks.append({**_step(0, "reference", "train", options), "id": "again", "seed": 1, "gradients": not options.large})
     tasks.append(
         {
             "id": "derivative",
             "kind": "derivative",
             "mode": "train",
             "input": "reference",
-            "draws": DRAWS,
-            "steps": STEPS,
+            "draws": 1 if options.large else DRAWS,
+            "steps": _steps(options),
         }
     )
     if trains:
         tasks.append(trajectory("trajectory", options.steps, options))
-        tasks.append({**trajectory(NOISY, options.steps, options), "noise": 1})
+        if not options.large:
+            tasks.append({**trajectory(NOISY, options.steps, options), "noise": 1})
     return tasks
+
+
+def noise_float64(sets: Sequence[InputSet], names: Collection[str], options: CheckOptions, trains: bool) -> list[Task]:
+    """What `original_float64` leaves out of a large model: the noisy copies of the sets of these names."""
+    steps = [
+        _step(index, item.name, mode, options)
+        for index, item in enumerate(sets)
+        for mode in _modes(item, options)
+        if item.name in names
+    ]
+    tasks = [task for step in steps for task in _noisy(step, "64")]
+    return [*tasks, {**trajectory(NOISY, options.steps, options), "noise": 1}] if trains else tasks
+
+
+def _steps(options: CheckOptions) -> tuple[float, ...]:
+    return STEPS[:2] if options.large else STEPS
+
+
+def _modes(item: InputSet, options: CheckOptions) -> tuple[Mode, ...]:
+    """In which modes a set is run: a large model sees special inputs in training alone."""
+    return options.modes[:1] if options.large and item.purpose != "typical" else options.modes
+
+
+def runs(item: InputSet, mode: Mode, options: CheckOptions) -> bool:
+    """Whether a set is run in a mode."""
+    return mode in _modes(item, options)
+
+
+def is_masked(item: InputSet, options: CheckOptions) -> bool:
+    """Whether a set is also run with dropout masks."""
+    return item.purpose == "typical" and (not options.large or item.name == "reference")
 
 
 def original_float32(
@@ -113,7 +151,8 @@ def original_float32(
     tasks = converted_float32(sets, options, spec is not None, calls)
     special = {item.name for item in sets if item.purpose == "special"}
     for task in [task for task in tasks if task["kind"] == "step"]:
-        tasks += [{**noisy, "noisy_inputs": task["input"] in special} for noisy in _noisy(task, "32")]
+        copies = _noisy(task, "32", options.large)
+        tasks += [{**noisy, "noisy_inputs": task["input"] in special} for noisy in copies]
     if spec is not None:
         factor = 1 + coefficient_rounding(spec)
         tasks.append({**trajectory(ROUNDED, options.float32_steps, options), "rate_factor": factor})
@@ -137,13 +176,13 @@ def converted_float64(
     tasks: list[Task] = [
         {"id": "weights", "kind": "weights"},
         {"id": "randomness", "kind": "randomness", "input": "reference"},
-        {**_step(0, "reference", "train"), "id": "again", "seed": 1},
+        {**_step(0, "reference", "train", options), "id": "again", "seed": 1, "gradients": not options.large},
         *_casts(options),
     ]
     for index, item in enumerate(sets):
-        tasks += [_step(index, item.name, mode, modes=options.modes) for mode in options.modes]
-        if item.purpose == "typical" and calls:
-            tasks.append({**_step(index, item.name, "train", "masks"), "calls": calls})
+        tasks += [_step(index, item.name, mode, options) for mode in _modes(item, options)]
+        if is_masked(item, options) and calls:
+            tasks.append({**_step(index, item.name, "train", options, "masks"), "calls": calls})
     if chosen:
         tasks.append(
             {
@@ -152,7 +191,7 @@ def converted_float64(
                 "mode": "train",
                 "input": "reference",
                 "chosen": list(chosen),
-                "steps": STEPS,
+                "steps": _steps(options),
             }
         )
     if trains:
@@ -165,14 +204,14 @@ def converted_float32(
 ) -> list[Task]:
     """C32: the sets of the reference's shape, and the first steps of training."""
     tasks = [
-        _step(index, item.name, mode, modes=options.modes)
+        _step(index, item.name, mode, options)
         for index, item in enumerate(sets)
-        for mode in options.modes
+        for mode in _modes(item, options)
         if item.purpose != "shape"
     ]
     if calls and not options.quick:
-        typical = [(index, item) for index, item in enumerate(sets) if item.purpose == "typical"]
-        tasks += [{**_step(index, item.name, "train", "masks"), "calls": calls} for index, item in typical]
+        typical = [(index, item) for index, item in enumerate(sets) if is_masked(item, options)]
+        tasks += [{**_step(index, item.name, "train", options, "masks"), "calls": calls} for index, item in typical]
     if trains:
         tasks.append(trajectory("trajectory", options.float32_steps, options))
     return tasks
@@ -204,3 +243,14 @@ def trajectory(name: str, steps: int, options: CheckOptions) -> Task:
         "inputs": ["reference", "random 1"],
         "optimizer": options.optimizer,
     }
+
+
+def cost(task: Task) -> int:
+    """About how long a task takes, as a multiple of a forward pass: what the time that is left is told by."""
+    if task["kind"] == "step":
+        return 3 if task["gradients"] else 1
+    if task["kind"] == "trajectory":
+        return 5 * task["steps"]
+    if task["kind"] == "derivative":
+        return 4 * len(task["steps"]) * len(task.get("chosen") or range(task.get("draws", 0)))
+    return 2
