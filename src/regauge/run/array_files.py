@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def _write(file: BinaryIO, array: np.ndarray) -> None:
     if array.size:
-        file.write(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
+        file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def load_arrays(path: Path | str) -> Arrays:
@@ -76,8 +76,8 @@ def load_arrays(path: Path | str) -> Arrays:
     return {name: _array(data, entry) for name, entry in entries.items() if name != "__metadata__"}
 
 
-def _array(data: np.ndarray, entry: Mapping[str, object]) -> np.ndarray:
-    start, stop = entry["data_offsets"]  # type: ignore[misc]
-    shape: tuple[int, ...] = tuple(entry["shape"])  # type: ignore[arg-type]
+def _array(data: np.ndarray, entry: Mapping[str, Any]) -> np.ndarray:
+    start, stop = entry["data_offsets"]
+    shape = tuple(entry["shape"])
     # a plain array on the mapped memory: np.memmap itself would keep its class through every operation
-    return np.asarray(data[start:stop]).view(np.ndarray).view(_NAMES[str(entry["dtype"])]).reshape(shape)
+    return np.asarray(data[start:stop]).view(np.ndarray).view(_NAMES[entry["dtype"]]).reshape(shape)

@@ -17,11 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from regauge.errors import RegaugeError
+from regauge.errors import RegaugeError, WorkerFailed
 from regauge.run.array_files import Arrays, load_arrays, save_arrays
 from regauge.run.protocol import unflatten_tree
 
 TASKS_DONE = "tasks"  # a file whose length says how many tasks are done
+_MEMORY = (
+    "DefaultCPUAllocator: not enough memory",
+    "can't allocate memory",
+    "CUDA out of memory",
+    "RESOURCE_EXHAUSTED",
+)
 _SMALLEST_SHARE = 0.1  # of ||g|| ||u|| / sqrt(dimension): a direction nearly at right angles says little
 
 Handler = Callable[[dict[str, Any]], tuple[Arrays, dict[str, Any]]]
@@ -43,16 +49,41 @@ def run_tasks(job: Mapping[str, Any], handlers: Mapping[str, Handler]) -> dict[s
         except RegaugeError:
             raise
         except Exception as error:
+            if is_memory(error):
+                raise _out_of_memory(task, error) from error
             lines = traceback.format_exc().strip().splitlines()
             info = {
                 "error": f"{type(error).__name__}: {error}",
                 "error_type": type(error).__name__,
+                "where": own_line(error),
                 "traceback": lines[-12:],
             }
         results[task["id"]] = {**info, "seconds": time.perf_counter() - started}
         with (out / TASKS_DONE).open("ab") as counter:
             counter.write(b".")
     return results
+
+
+def is_memory(error: Exception) -> bool:
+    """Whether memory ran out: numpy's and Python's own error, torch's allocators, XLA's status."""
+    text = str(error)
+    return isinstance(error, MemoryError) or any(part in text for part in _MEMORY)
+
+
+def _out_of_memory(task: Mapping[str, Any], error: Exception) -> WorkerFailed:
+    return WorkerFailed(
+        f"the memory ran out in {task['id']}: {type(error).__name__}",
+        details=str(error).splitlines()[:2],
+        next="use a smaller batch, or a machine with more memory: float64 takes twice that of float32",
+    )
+
+
+def own_line(error: BaseException) -> str:
+    """``file.py:line`` of the last line of the person's own code that an error passed, or an empty string."""
+    frames = traceback.extract_tb(error.__traceback__)
+    package = str(Path(__file__).parents[1])
+    own = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(package)]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own and Path(own[-1].filename).is_file() else ""
 
 
 def array_file(task: Path | str, part: str = "") -> Path:

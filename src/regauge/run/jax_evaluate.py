@@ -25,6 +25,7 @@ from regauge.run.jax_side import JaxSide, copies, load_side
 from regauge.run.jax_trees import Leaves, Mode
 from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
+from regauge.run.side_effects import changes
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +61,7 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
         "modules": evaluator.modules,
         "randomness": evaluator.randomness,
         "casts": evaluator.casts,
+        "effects": evaluator.effects,
     }
     results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
     return {"tasks": results, "modules": evaluator.module_paths(), "versions": side.versions}
@@ -103,7 +105,7 @@ class JaxEvaluator:
             raise MasksDoNotFit(f"the original drops {len(calls)} times, the converted model {len(log.value[0])} times")
         arrays = {**self.names.outputs(_numpy(outputs)), "loss": numpy_of(loss)}
         arrays |= {f"input gradients.{n}": g for n, g in self.names.inputs(_numpy(by_inputs)).items()}
-        arrays |= self.names.weights("gradients.", _seen(gradients), trainable=True)
+        arrays |= self.names.weights("gradients.", seen(gradients), trainable=True)
         arrays |= self._buffers(state)
         if mode == "train" and task.get("after"):
             after = self._compile("forward", "eval", "off", lambda: self._forward)
@@ -140,8 +142,8 @@ class JaxEvaluator:
             ]
             return (loss(moved[0]) - loss(moved[1])) / (2 * step)
 
-        gradient = _seen(function(self.params, self.state, leaves, [], key)[2])
-        weights = names.weights("", _seen(self.params), trainable=True)
+        gradient = seen(function(self.params, self.state, leaves, [], key)[2])
+        weights = names.weights("", seen(self.params), trainable=True)
         return {}, derivative_results(task, weights, names.weights("", gradient, trainable=True), difference)
 
     def trajectory(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
@@ -152,16 +154,16 @@ class JaxEvaluator:
         batches = [self._trees(self._leaves(name)) for name in task["inputs"]]
         carry = trainer.start(copies(self._perturbed(task.get("noise"))), copies(self.state))
         file = task["file"]
-        save_arrays(array_file(file, "start"), self._trained("start", _seen(trainer.arrays(carry)[0])))
+        save_arrays(array_file(file, "start"), self._trained("start", seen(trainer.arrays(carry)[0])))
         losses: list[float] = []
         with dropout_control("off"):
             for step in range(task["steps"]):
                 carry, loss = trainer.step(carry, *batches[step % len(batches)])
                 losses.append(float(loss))
                 if step == 0:
-                    save_arrays(array_file(file, "first"), self._trained("first", _seen(trainer.arrays(carry)[0])))
+                    save_arrays(array_file(file, "first"), self._trained("first", seen(trainer.arrays(carry)[0])))
         params, state = trainer.arrays(carry)
-        save_arrays(array_file(file, "last"), self._trained("last", _seen(params)))
+        save_arrays(array_file(file, "last"), self._trained("last", seen(params)))
         return self._buffers(state), {"losses": losses, "parts": ["start", "first", "last"]}
 
     def _trained(self, label: str, arrays: Arrays) -> Arrays:
@@ -173,7 +175,7 @@ class JaxEvaluator:
     def weights(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Every weight as it was loaded, under its name in the original."""
         state = {n: array for n, array in self.program.state.items() if n not in self.program.random}
-        return self.names.weights("", _seen({**self.program.params, **state})), {}
+        return self.names.weights("", seen({**self.program.params, **state})), {}
 
     def modules(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The first array that each module returns on its first call, by path."""
@@ -196,6 +198,18 @@ class JaxEvaluator:
                 return self.program.call(params, state, inputs, task["mode"], jax.random.key(0))
 
         return {}, {"casts": low_precision(call, self.params, self.state, inputs)}
+
+    def effects(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """What Python does beside the arrays when the model is traced twice."""
+        inputs, targets = self._trees(self._leaves(task["input"]))
+        with dropout_control("off"):
+            call, owners, functions = self.program.effects(self.params, self.state, inputs, task["mode"])
+
+            def traced() -> None:
+                jax.eval_shape(lambda: self.loss(call(), targets) if self.loss else call())
+
+            found = changes(traced, owners, [*functions, self.loss])
+        return {}, {"changes": found}
 
     def randomness(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """What dropout multiplies by when it draws itself: ``first.i``, ``second.i``, ``again.i`` for call i.
@@ -246,13 +260,13 @@ class JaxEvaluator:
         def forward(params: Any, state: Any, leaves: Any, masks: Any, key: Any) -> Any:
             with dropout_control(setting, masks) as log:
                 loss, (outputs, new_state) = self._loss(params, state, leaves, mode, key)
-                seen = _Static((list(log.rates), list(log.shapes)))
-            return loss, named_outputs(outputs), {}, new_state, {}, seen
+                said = _Static((list(log.rates), list(log.shapes)))
+            return loss, named_outputs(outputs), {}, new_state, {}, said
 
         def step(params: Any, state: Any, leaves: Any, masks: Any, key: Any) -> Any:
             with dropout_control(setting, masks) as log:
                 loss, outputs, gradients, new_state = self._gradients(params, state, leaves, mode, key)
-                seen = _Static((list(log.rates), list(log.shapes)))
+                said = _Static((list(log.rates), list(log.shapes)))
             with dropout_control(setting, masks):
                 floats = {
                     name: leaf
@@ -264,7 +278,7 @@ class JaxEvaluator:
                     return self._loss(params, state, {**leaves, **new}, mode, key)[0]
 
                 by_inputs = jax.grad(changed)(floats) if floats else {}
-            return loss, named_outputs(outputs), gradients, new_state, by_inputs, seen
+            return loss, named_outputs(outputs), gradients, new_state, by_inputs, said
 
         return step if slopes else forward
 
@@ -349,7 +363,7 @@ def numpy_of(array: Any) -> np.ndarray:
     return found.astype(np.float32) if str(array.dtype) in ("bfloat16", "float16") else found
 
 
-def _seen(arrays: Mapping[str, Any]) -> Arrays:
+def seen(arrays: Mapping[str, Any]) -> Arrays:
     """As numpy without a copy where numpy knows the dtype: for what is written or read at once."""
     odd = ("bfloat16", "float16")
     return {name: numpy_of(array) if str(array.dtype) in odd else np.asarray(array) for name, array in arrays.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,32 @@ def describe(subject: TorchSubject, out: Path) -> dict[str, Any]:
         "optimizer": type(subject.optimizer).__name__ if subject.optimizer else "",
         "spec": optimizers.to_json(subject.optimizer) if subject.optimizer else None,
         "knows_mode": _knows_mode(model),
+        "shared": sharing(named),
         "weights": write_description(out, reference, {name: seen(tensor) for name, tensor in named}, roles),
         "versions": {"torch": torch.__version__},
     }
+
+
+def sharing(named: Sequence[tuple[str, torch.Tensor]]) -> list[list[str]]:
+    """Groups of weights that are different tensors on overlapping memory; tied ones are one tensor, named once."""
+    places: dict[int, list[tuple[int, int, str]]] = {}
+    for name, tensor in named:
+        if tensor.numel() and tensor.layout is torch.strided:
+            begin = int(tensor.storage_offset())
+            end = begin + 1 + sum((n - 1) * abs(s) for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+            places.setdefault(tensor.untyped_storage().data_ptr(), []).append((begin, end, name))
+    groups = []
+    for found in places.values():
+        found.sort()
+        group, reach = [found[0][2]], found[0][1]
+        for begin, end, name in [*found[1:], (found[-1][1] + reach, 0, "")]:
+            if begin < reach:
+                group.append(name)
+                reach = max(reach, end)
+                continue
+            groups += [group] if len(group) > 1 else []
+            group, reach = [name], end
+    return groups
 
 
 def _knows_mode(model: torch.nn.Module) -> bool:

@@ -25,10 +25,11 @@ from regauge.run.dropout_masks import DropoutCall
 from regauge.run.evaluation import InputSets, array_file, derivative_results, run_tasks, with_transplant
 from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
+from regauge.run.side_effects import changes
 from regauge.run.torch_arithmetic import DropoutControl, controlled, perturbed, widen_module, widen_tensor
 from regauge.run.torch_noise import SharedNoise
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
-from regauge.run.torch_tensors import Keeper, named_tensors, numpy_of, seen, transplant
+from regauge.run.torch_tensors import Keeper, attributes, named_tensors, numpy_of, seen, transplant
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
         "weights": evaluator.weights,
         "modules": evaluator.modules,
         "randomness": evaluator.randomness,
+        "effects": evaluator.effects,
         "casts": lambda task: ({}, {"casts": []}),  # a dispatch mode widens every one of them
     }
     results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
@@ -177,7 +179,7 @@ class TorchEvaluator:
         with self.keeper.kept(), self._controlled("off"), perturbed(self.model, task.get("noise")):
             self.model.train()
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-            optimizer = torch_optimizers.build(spec, self.model.named_parameters())
+            optimizer = torch_optimizers.build(spec, self.model.named_parameters(), self.keeper.large)
             batches = [self._leaves(name)[0] for name in task["inputs"]]
             file = task["file"]
             save_arrays(array_file(file, "start"), self._trained("start", trained))
@@ -250,6 +252,16 @@ class TorchEvaluator:
             for handle in handles:
                 handle.remove()
         return arrays, {"order": list(arrays)}
+
+    def effects(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """What two passes on the same inputs change besides parameters and buffers."""
+        leaves = self._leaves(task["input"])[0]
+        own = [module for module in self.model.modules() if not type(module).__module__.startswith("torch.")]
+        functions = [getattr(self.model, "function", None), self.loss, *{type(module): None for module in own}]
+        with self.keeper.kept(), self._controlled("off"), torch.no_grad():
+            self.model.train(task["mode"] == "train")
+            found = changes(lambda: self._evaluate(leaves), lambda: attributes(self.model), functions)
+        return {}, {"changes": found}
 
     def _evaluate(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
         if self._noise is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,15 @@ LARGE = 1 << 24  # elements: what a task may change is kept in memory below, in 
 def named_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
     """Parameters and buffers by name, tied ones once."""
     return [*model.named_parameters(), *model.named_buffers()]
+
+
+def attributes(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """What every module of a model holds besides torch's own tables, by path."""
+    own = set(vars(nn.Module()))
+    return {
+        path: {name: value for name, value in vars(module).items() if name not in own}
+        for path, module in model.named_modules()
+    }
 
 
 @torch.no_grad()
@@ -53,11 +63,15 @@ class Keeper:
     Args:
         model: whose they are.
         directory: for the file.
+
+    Attributes:
+        large: whether the weights are too many to be copied in memory.
     """
 
     def __init__(self, model: nn.Module, directory: Path) -> None:
         self.model = model
         self._path = directory / "kept.safetensors"
+        self.large = sum(parameter.numel() for parameter in model.parameters()) > LARGE
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -76,7 +90,7 @@ class Keeper:
 
     @contextmanager
     def _parameters(self, parameters: list[nn.Parameter]) -> Iterator[None]:
-        if sum(parameter.numel() for parameter in parameters) <= LARGE:
+        if not self.large:
             saved = [parameter.detach().clone() for parameter in parameters]
             try:
                 yield

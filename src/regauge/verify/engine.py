@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from regauge.errors import BadCase, RegaugeError, WorkerFailed
+from regauge.errors import RegaugeError, WorkerFailed
 from regauge.findings import Finding
 from regauge.language import N_
 from regauge.run.array_files import save_arrays
@@ -24,6 +24,7 @@ from regauge.verify.derivative import derivative_tier
 from regauge.verify.evaluations import Evaluations, Mode, Side
 from regauge.verify.inputs import InputSet, make_input_sets
 from regauge.verify.locate import first_difference
+from regauge.verify.obstacles import Refusal, effect_findings, refusal, rejected_reference, unrepeatable
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
@@ -100,6 +101,7 @@ class _Run:
     findings: list[Finding] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     failures: dict[Side, RegaugeError] = field(default_factory=dict)
+    refusals: dict[Side, Refusal] = field(default_factory=dict)
 
     def check(self) -> Check:
         self.started = time.monotonic()
@@ -113,6 +115,11 @@ class _Run:
         self._evaluate()
         if self.failures.keys() & {"M64", "C64"}:
             return self._result([self._crashed(side) for side in self.failures])
+        self.findings += effect_findings(self.found)
+        if "M64" in self.refusals:
+            why = self.refusals["M64"].why
+            names = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
+            return self._result([Tier(name, "not checked", why=why) for name in names])
         weights = [weights_tier(self.found, "weights")] if self.subject.map.sources else []
         functions = self._function_tiers()
         if self.options.large:
@@ -173,15 +180,33 @@ class _Run:
         if not self._launch("M64", plan.original_float64(self.sets, options, self.trains), 0):
             return
         self.accepted = self._accepted()
+        if not self.accepted:
+            return
         calls = self.found.outcomes["M64"][step_id(0, "train", "masks")].info.get("calls", [])
         directions = self.found.outcomes["M64"]["derivative"].info.get("directions", [])
         chosen = [direction["draw"] for direction in directions]
         tasks = self._kept(plan.converted_float64(self.sets, options, self.trains, calls, chosen))
-        if not self._launch("C64", tasks, 1) or not options.float32:
+        if not self._launch("C64", tasks, 1):
+            return
+        if self.found.outcomes["C64"][step_id(0, options.modes[0])].error:
+            self._refuses("C64", "C32")
+        if not options.float32:
             return
         spec = self.spec or ({} if self.trains else None)
         self._launch("M32", self._kept(plan.original_float32(self.sets, options, spec, calls)), 2)
         self._launch("C32", self._kept(plan.converted_float32(self.sets, options, self.trains, calls)), 3)
+
+    def _refuses(self, wide: Side, own: Side) -> bool:
+        """Whether a side raises on the reference inputs in float64 alone; a pair only: regauge's own code widens."""
+        if not self.subject.own_weights:
+            return False
+        outcome = next(o for n, o in self.found.outcomes[wide].items() if n.startswith("step-0") and o.error)
+        task = {**plan.reference_step(self.options), "id": "own"}
+        self._launch(own, [task], _PARTS - 1, place=f"{own}-own")
+        found = refusal(wide, outcome, self.found.get(own, "own"))
+        if found:
+            self.refusals[wide] = found
+        return found is not None
 
     def _launch(self, side: Side, tasks: Sequence[plan.Task], done: int, place: str = "") -> bool:
         """Evaluate a side; False if it failed and the check goes on without it."""
@@ -220,11 +245,9 @@ class _Run:
             outcomes = {mode: self.found.get("M64", step_id(index, mode)) for mode in self.options.modes}
             errors = {mode: outcome.error for mode, outcome in outcomes.items() if outcome}
             if item.name == "reference" and any(errors.values()):
-                raise BadCase(
-                    "the model rejects its own reference inputs in float64",
-                    received=next(error for error in errors.values() if error),
-                    next="call the model with the case's inputs, in training and in eval mode",
-                )
+                if not self._refuses("M64", "M32"):
+                    raise rejected_reference(errors)
+                return []
             rejected = next((f"in {mode} mode: {error}" for mode, error in errors.items() if error), "")
             if rejected:
                 text = f"The original rejects the generated input {item.name!r} {rejected}"
@@ -254,25 +277,31 @@ class _Run:
         ]
 
     def _function_tiers(self) -> list[Tier]:
-        why = ""
-        if not self._is_repeatable("M64"):
-            why = "two runs of the original differ: it draws random numbers that the check does not control"
-        elif not self._is_repeatable("C64"):
-            why = "two runs of the converted model differ: it draws random numbers that the check does not control"
+        sides: tuple[Side, ...] = ("M64", "C64")
+        why = next((unrepeatable(self.found, side) for side in sides if not self._is_repeatable(side)), "")
         if why:
             names = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
             return [Tier(name, "not checked", why=why) for name in names]
-        randomness = randomness_tier(self.found, "randomness", step_id(0, "train", "masks"))
+        if "C64" in self.refusals:
+            randomness = Tier("randomness", "not checked", "train", why=self.refusals["C64"].why)
+        else:
+            randomness = randomness_tier(self.found, "randomness", step_id(0, "train", "masks"))
         return [*self._step_tiers(), *self._training_tiers(), randomness]
 
     def _step_tiers(self) -> list[Tier]:
         tiers: list[Tier] = []
+        refused = self.refusals.get("C64")
         for mode in self.options.modes:
-            tiers += same_function_tiers(self.found, self._passes(mode), mode)
+            if refused:
+                tiers.append(Tier("tier 1 outputs", "not checked", mode, why=refused.why))
+            else:
+                tiers += same_function_tiers(self.found, self._passes(mode), mode)
             if self._without_float32():
                 tiers.append(Tier("tier 2 outputs", "not checked", mode, why=self._without_float32()))
             else:
                 tiers += no_worse_tiers(self.found, self._passes(mode, shapes=False), mode)
+        if refused:
+            return [*tiers, Tier("finite difference", "not checked", "train", why=refused.why)]
         tiers += self._masked_tiers()
         if self.found.get("C64", "derivative"):
             tiers.append(derivative_tier(self.found, "derivative", "train"))
@@ -315,6 +344,8 @@ class _Run:
         return all(np.allclose(one[n], other[n], rtol=1e-9, atol=0, equal_nan=True) for n in names if n in other)
 
     def _training_tiers(self) -> list[Tier]:
+        if "C64" in self.refusals:
+            return [Tier("trajectory", "not checked", "train", why=self.refusals["C64"].why)]
         if not self.trains:
             return [Tier("trajectory", "not checked", "train", why=self.subject.untrained)]
         error = self.found.outcomes["M64"]["trajectory"].error

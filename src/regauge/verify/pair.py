@@ -21,6 +21,7 @@ from regauge.run.naming import Link
 from regauge.run.protocol import read_json, write_json
 from regauge.verify.engine import Progress, judge, silent
 from regauge.verify.evaluations import Mode, Side
+from regauge.verify.obstacles import memory_findings
 from regauge.verify.plan import MODES, CheckOptions
 from regauge.verify.result import Check, Tier
 from regauge.verify.structure import link_given, link_outputs
@@ -230,6 +231,7 @@ def _subject(sides: Sides, described: Mapping[Role, _Described], weight_map: Wei
             *about_modes,
             *_about_losses(one, other),
             *pairing.findings,
+            *memory_findings({role: described[role].info.get("shared", []) for role in ROLES}),
         ),
     )
 

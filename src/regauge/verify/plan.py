@@ -74,6 +74,11 @@ def _step(index: int, name: str, mode: Mode, options: CheckOptions, dropout: str
     }
 
 
+def reference_step(options: CheckOptions) -> Task:
+    """The reference inputs once, in training."""
+    return _step(0, "reference", options.modes[0], options)
+
+
 def _noisy(step: Task, arithmetic: str, large: bool = False) -> list[Task]:
     copies = range(1, 1 + (1 if large else NOISE_STEPS[arithmetic]))
     return [{**step, "id": f"{step['id']}-noise-{copy}", "noise": copy} for copy in copies]
@@ -232,7 +237,7 @@ def coefficient_rounding(optimizer: Mapping[str, Any]) -> float:
 def _casts(options: CheckOptions) -> list[Task]:
     if not options.casts:
         return []
-    return [{"id": "casts", "kind": "casts", "mode": "train", "input": "reference"}]
+    return [{"id": name, "kind": name, "mode": "train", "input": "reference"} for name in ("casts", "effects")]
 
 
 def trajectory(name: str, steps: int, options: CheckOptions) -> Task:
