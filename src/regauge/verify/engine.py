@@ -30,6 +30,7 @@ from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
 from regauge.verify.randomness import randomness_tier
 from regauge.verify.result import Check, Tier, Verdict
+from regauge.verify.sizes import refused_sizes, sizes_tier
 from regauge.verify.subjects import Subject, role_of, subject_of_folder
 from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers
 from regauge.verify.watching import BEGINS, TOTAL, about_large, watching
@@ -262,6 +263,8 @@ class _Run:
 
     def _passes(self, mode: Mode, dropout: str = "off", shapes: bool = True) -> list[Pass]:
         accepted = {item.name for item in self.accepted}
+        if self.subject.own_weights:
+            accepted -= refused_sizes(self.found, self._size_tasks())
         return [
             Pass(
                 step_id(index, mode, dropout),
@@ -276,6 +279,11 @@ class _Run:
             and (dropout == "off" or plan.is_masked(item, self.options))
         ]
 
+    def _size_tasks(self) -> dict[str, list[str]]:
+        """Ids of the passes on other sizes, by the name of their set."""
+        shapes = [(n, item) for n, item in enumerate(self.sets) if item.purpose == "shape" and item in self.accepted]
+        return {item.name: [step_id(n, mode) for mode in self.options.modes] for n, item in shapes}
+
     def _function_tiers(self) -> list[Tier]:
         sides: tuple[Side, ...] = ("M64", "C64")
         why = next((unrepeatable(self.found, side) for side in sides if not self._is_repeatable(side)), "")
@@ -286,7 +294,8 @@ class _Run:
             randomness = Tier("randomness", "not checked", "train", why=self.refusals["C64"].why)
         else:
             randomness = randomness_tier(self.found, "randomness", step_id(0, "train", "masks"))
-        return [*self._step_tiers(), *self._training_tiers(), randomness]
+        sizes = sizes_tier(self.found, self._size_tasks()) if self.subject.own_weights else None
+        return [*self._step_tiers(), *([sizes] if sizes else []), *self._training_tiers(), randomness]
 
     def _step_tiers(self) -> list[Tier]:
         tiers: list[Tier] = []

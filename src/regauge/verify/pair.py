@@ -204,7 +204,7 @@ def _subject(sides: Sides, described: Mapping[Role, _Described], weight_map: Wei
         case=sides.label,
         sides=sides.names,
         reference=_given(reference, inputs),
-        symbols=[],  # no size of a model that was not captured is known to be free: the sets keep those that were given
+        symbols=None,  # no size of a model that was not captured is known to be free: they are tried
         trees={role: _trees(described[role].info, use_loss) for role in ROLES},
         map=pair_map,
         execute=sides.execute,

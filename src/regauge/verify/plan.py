@@ -9,6 +9,7 @@ from typing import Any
 from regauge.verify.derivative import DRAWS, STEPS
 from regauge.verify.evaluations import Mode
 from regauge.verify.inputs import InputSet
+from regauge.verify.sizes import SIZES
 
 Task = dict[str, Any]
 
@@ -64,7 +65,7 @@ def noisy_ids(index: int, mode: Mode, dropout: str = "off") -> tuple[str, ...]:
 def _step(index: int, name: str, mode: Mode, options: CheckOptions, dropout: str = "off") -> Task:
     after = index == 0 and mode == "train" and dropout == "off" and "eval" in options.modes
     return {
-        "gradients": not options.large or (mode == "train" and name in SLOPES_OF_LARGE),
+        "gradients": _slopes(name, mode, options),
         "id": step_id(index, mode, dropout),
         "kind": "step",
         "mode": mode,
@@ -72,6 +73,13 @@ def _step(index: int, name: str, mode: Mode, options: CheckOptions, dropout: str
         "dropout": dropout,
         "after": after,
     }
+
+
+def _slopes(name: str, mode: Mode, options: CheckOptions) -> bool:
+    """Not on the sizes that are tried of a pair: each is compiled anew."""
+    if options.casts and name in SIZES:
+        return False
+    return not options.large or (mode == "train" and name in SLOPES_OF_LARGE)
 
 
 def reference_step(options: CheckOptions) -> Task:
