@@ -214,3 +214,20 @@ def length(arrays: Mapping[str, np.ndarray]) -> float:
 def inner(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> float:
     """The sum of products over the names that both have."""
     return sum(float(np.vdot(left[name], right[name])) for name in left if name in right)
+
+
+def summaries(outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Three numbers for each float output of one pass: mean, mean square, and the sum that the probe loss takes."""
+    found: dict[str, float] = {}
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and array.size:
+            found[f"{name} mean"] = float(array.mean())
+            found[f"{name} mean square"] = float(np.square(array).mean())
+            found[f"{name} projection"] = float((probe_weights(name, array.shape) * array).sum())
+    return found
+
+
+def sampled(passes: int, one: Callable[[int], dict[str, float]]) -> Arrays:
+    """The summaries of many passes, each with another seed: float64[passes] by name."""
+    rows = [one(seed) for seed in range(passes)]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}

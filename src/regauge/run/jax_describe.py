@@ -13,7 +13,7 @@ from regauge.case import load_case
 from regauge.errors import RegaugeError
 from regauge.run.describing import flatten, rejects, write_description
 from regauge.run.evaluation import Arrays
-from regauge.run.jax_evaluate import numpy_of, seen
+from regauge.run.jax_arrays import numpy_of, seen
 from regauge.run.jax_side import JaxSide, side_of_case
 from regauge.run.protocol import unflatten_tree
 

@@ -18,13 +18,22 @@ import numpy as np
 from regauge.capture.jaxpr_casts import low_precision
 from regauge.run.array_files import Arrays, load_arrays, save_arrays
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, keep_mask
-from regauge.run.evaluation import InputSets, array_file, derivative_results, run_tasks, signs, with_transplant
+from regauge.run.evaluation import (
+    InputSets,
+    array_file,
+    derivative_results,
+    run_tasks,
+    sampled,
+    signs,
+    summaries,
+    with_transplant,
+)
+from regauge.run.jax_arrays import Static, named_outputs, numpy_all, numpy_of, seen
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_side import JaxSide, copies, load_side
 from regauge.run.jax_trees import Leaves, Mode
 from regauge.run.naming import Names
-from regauge.run.protocol import flatten_tree
 from regauge.run.side_effects import changes
 
 
@@ -62,6 +71,7 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
         "randomness": evaluator.randomness,
         "casts": evaluator.casts,
         "effects": evaluator.effects,
+        "samples": evaluator.samples,
     }
     results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
     return {"tasks": results, "modules": evaluator.module_paths(), "versions": side.versions}
@@ -103,13 +113,13 @@ class JaxEvaluator:
         calls = task.get("calls", ())
         if setting == "masks" and calls and len(log.value[0]) != len(calls):
             raise MasksDoNotFit(f"the original drops {len(calls)} times, the converted model {len(log.value[0])} times")
-        arrays = {**self.names.outputs(_numpy(outputs)), "loss": numpy_of(loss)}
-        arrays |= {f"input gradients.{n}": g for n, g in self.names.inputs(_numpy(by_inputs)).items()}
+        arrays = {**self.names.outputs(numpy_all(outputs)), "loss": numpy_of(loss)}
+        arrays |= {f"input gradients.{n}": g for n, g in self.names.inputs(numpy_all(by_inputs)).items()}
         arrays |= self.names.weights("gradients.", seen(gradients), trainable=True)
         arrays |= self._buffers(state)
         if mode == "train" and task.get("after"):
             after = self._compile("forward", "eval", "off", lambda: self._forward)
-            found = self.names.outputs(_numpy(after(params, state, leaves)))
+            found = self.names.outputs(numpy_all(after(params, state, leaves)))
             arrays |= {f"after.{name}": array for name, array in found.items()}
         rates, shapes = log.value
         return arrays, {
@@ -182,7 +192,7 @@ class JaxEvaluator:
         inputs, _ = self._trees(self._leaves(task["input"]))
         with dropout_control(task["dropout"], self._masks(task)):
             found = self.program.modules(self.params, self.state, inputs, task["mode"], jax.random.key(0))
-        return _numpy(found), {"order": list(found)}
+        return numpy_all(found), {"order": list(found)}
 
     def module_paths(self) -> list[str]:
         """Paths of the modules that own weights: every prefix of a weight's name, in order."""
@@ -217,24 +227,41 @@ class JaxEvaluator:
         `second` follows `first` with the streams where `first` left them and another key; `again` repeats `first`.
         """
         leaves, one, other = self._leaves(task["input"]), jax.random.key(0), jax.random.key(1)
-        rates = _Static()
+        rates = Static()
 
         def forward(state: Any, leaves: Any, key: Any) -> Any:
             with dropout_control("observe") as log:
                 _, following = self.program.call(self.params, state, self._trees(leaves)[0], "train", key)
-                rates.value = list(log.rates)
+                rates.value = (list(log.rates), list(log.shapes))
             return log.factors, following
 
         compiled = jax.jit(forward)
         compiled.eval_shape(self.state, leaves, one)
-        if not rates.value:
+        if not rates.value[0]:
             return {}, {"rates": []}
         first, following = compiled(self.state, leaves, one)
         second, _ = compiled(following, leaves, other)
         again, _ = compiled(self.state, leaves, one)
         named = {"first": first, "second": second, "again": again}
         arrays = {f"{name}.{i}": numpy_of(factor) for name, found in named.items() for i, factor in enumerate(found)}
-        return arrays, {"rates": rates.value}
+        return arrays, {"rates": rates.value[0], "shapes": rates.value[1]}
+
+    def samples(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """Summaries of the outputs over passes that draw their own random numbers."""
+        leaves = self._leaves(task["input"])
+
+        def forward(state: Any, key: Any) -> Any:
+            with dropout_control("observe"):
+                inputs = self._trees(leaves)[0]
+                return named_outputs(self.program.call(self.params, state, inputs, task["mode"], key)[0])
+
+        compiled = jax.jit(forward)
+
+        def one(seed: int) -> dict[str, float]:
+            outputs = numpy_all(compiled(self._reseeded(seed), jax.random.key(seed)))
+            return summaries(self.names.outputs(outputs))
+
+        return sampled(task["passes"], one), {}
 
     def _masks(self, task: Mapping[str, Any]) -> list[Any] | None:
         """Masks of the original's calls; None where this side is the original and draws them as it meets its own."""
@@ -260,13 +287,13 @@ class JaxEvaluator:
         def forward(params: Any, state: Any, leaves: Any, masks: Any, key: Any) -> Any:
             with dropout_control(setting, masks) as log:
                 loss, (outputs, new_state) = self._loss(params, state, leaves, mode, key)
-                said = _Static((list(log.rates), list(log.shapes)))
+                said = Static((list(log.rates), list(log.shapes)))
             return loss, named_outputs(outputs), {}, new_state, {}, said
 
         def step(params: Any, state: Any, leaves: Any, masks: Any, key: Any) -> Any:
             with dropout_control(setting, masks) as log:
                 loss, outputs, gradients, new_state = self._gradients(params, state, leaves, mode, key)
-                said = _Static((list(log.rates), list(log.shapes)))
+                said = Static((list(log.rates), list(log.shapes)))
             with dropout_control(setting, masks):
                 floats = {
                     name: leaf
@@ -318,7 +345,7 @@ class JaxEvaluator:
     def _buffers(self, state: Mapping[str, Any]) -> Arrays:
         """The state without random streams and parameters that do not train, which the original counts elsewhere."""
         kept = {n: a for n, a in state.items() if n not in self.program.random and not self.names.is_fixed(n)}
-        return self.names.weights("state.", _numpy(kept))
+        return self.names.weights("state.", numpy_all(kept))
 
     def _reseeded(self, seed: int) -> Leaves:
         """The state with other random streams, where the model keeps its own: what still draws from them shows."""
@@ -336,38 +363,3 @@ class JaxEvaluator:
             noise = jnp.asarray(signs(name, seed, array.shape), array.dtype)
             moved[name] = array * (1 + jnp.finfo(array.dtype).eps * noise)
         return moved
-
-
-@jax.tree_util.register_static
-class _Static:
-    """A Python value that a jitted function returns beside its arrays."""
-
-    def __init__(self, value: Any = None) -> None:
-        self.value = value
-
-    def __hash__(self) -> int:
-        return hash(repr(self.value))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and self.value == other.value
-
-
-def named_outputs(outputs: Any) -> dict[str, Any]:
-    """The outputs' arrays by name, ``outputs.logits`` and so on."""
-    return flatten_tree(outputs, lambda leaf: isinstance(leaf, jax.Array), "outputs")[1]
-
-
-def numpy_of(array: Any) -> np.ndarray:
-    """A copy as numpy; floats that numpy does not know become float32, which holds them exactly."""
-    found = np.array(array)
-    return found.astype(np.float32) if str(array.dtype) in ("bfloat16", "float16") else found
-
-
-def seen(arrays: Mapping[str, Any]) -> Arrays:
-    """As numpy without a copy where numpy knows the dtype: for what is written or read at once."""
-    odd = ("bfloat16", "float16")
-    return {name: numpy_of(array) if str(array.dtype) in odd else np.asarray(array) for name, array in arrays.items()}
-
-
-def _numpy(arrays: Mapping[str, Any]) -> Arrays:
-    return {name: numpy_of(array) for name, array in arrays.items()}

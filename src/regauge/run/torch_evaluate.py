@@ -22,14 +22,32 @@ from regauge.errors import BadCase
 from regauge.run import torch_optimizers
 from regauge.run.array_files import Arrays, load_arrays, save_arrays
 from regauge.run.dropout_masks import DropoutCall
-from regauge.run.evaluation import InputSets, array_file, derivative_results, run_tasks, with_transplant
+from regauge.run.evaluation import (
+    InputSets,
+    array_file,
+    derivative_results,
+    run_tasks,
+    sampled,
+    summaries,
+    with_transplant,
+)
 from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
 from regauge.run.side_effects import changes
 from regauge.run.torch_arithmetic import DropoutControl, controlled, perturbed, widen_module, widen_tensor
 from regauge.run.torch_noise import SharedNoise
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
-from regauge.run.torch_tensors import Keeper, attributes, named_tensors, numpy_of, seen, transplant
+from regauge.run.torch_tensors import (
+    Keeper,
+    attributes,
+    first_tensor,
+    is_tensor,
+    named_outputs,
+    named_tensors,
+    numpy_of,
+    seen,
+    transplant,
+)
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +84,7 @@ def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
         "modules": evaluator.modules,
         "randomness": evaluator.randomness,
         "effects": evaluator.effects,
+        "samples": evaluator.samples,
         "casts": lambda task: ({}, {"casts": []}),  # a dispatch mode widens every one of them
     }
     results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
@@ -218,6 +237,7 @@ class TorchEvaluator:
         """
         arrays: Arrays = {}
         rates: list[float] = []
+        shapes: list[tuple[int, ...]] = []
         leaves = self._leaves(task["input"])[0]
         passes = ({"first": 0, "second": 1}, {"again": 0})
         for named in passes:
@@ -228,8 +248,21 @@ class TorchEvaluator:
                     dropout.factors.clear()
                     self.subject.call(self.model, self.sets.inputs(leaves))
                     rates = [1 - call.keep for call in dropout.calls]
+                    shapes = [call.shape for call in dropout.calls]
                     arrays |= {f"{label}.{i}": numpy_of(factor) for i, factor in enumerate(dropout.factors)}
-        return arrays, {"rates": rates}
+        return arrays, {"rates": rates, "shapes": shapes}
+
+    def samples(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """Summaries of the outputs over passes that draw their own random numbers."""
+        leaves = self._leaves(task["input"])[0]
+
+        def one(seed: int) -> dict[str, float]:
+            with self.keeper.kept(), controlled(self.widen, "free", seed), torch.no_grad():
+                self.model.train(task["mode"] == "train")
+                outputs = named_outputs(self.subject.call(self.model, self.sets.inputs(leaves)))
+            return summaries(self.names.outputs(outputs))
+
+        return sampled(task["passes"], one), {}
 
     def modules(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The first tensor that each module returns on its first call, by path; `order` is the order of returning."""
@@ -237,7 +270,7 @@ class TorchEvaluator:
 
         def keep(path: str) -> Any:
             def hook(_module: nn.Module, _arguments: Any, output: Any) -> None:
-                tensor = _first_tensor(output)
+                tensor = first_tensor(output)
                 if path not in arrays and tensor is not None:
                     arrays[path] = numpy_of(tensor)
 
@@ -269,7 +302,7 @@ class TorchEvaluator:
         outputs = self.subject.call(self.model, self.sets.inputs(leaves))
         if self.loss is not None:
             return outputs, self.loss(outputs, self.sets.targets(leaves))
-        _, tensors = flatten_tree(outputs, _is_tensor, "outputs")
+        _, tensors = flatten_tree(outputs, is_tensor, "outputs")
         probed = [
             (tensor * torch.from_numpy(np.array(self.names.probe(name, tuple(tensor.shape)))).to(tensor)).sum()
             for name, tensor in tensors.items()
@@ -358,20 +391,3 @@ def _at_rate(spec: optimizers.Optimizer, factor: float) -> optimizers.Optimizer:
         for g in spec.groups
     ]
     return replace(spec, lr=spec.options()["lr"] * factor, groups=tuple(groups))  # type: ignore[call-arg]
-
-
-def named_outputs(outputs: Any) -> Arrays:
-    """The outputs' arrays by name, ``outputs.logits`` and so on."""
-    _, tensors = flatten_tree(outputs, _is_tensor, "outputs")
-    return {name: numpy_of(tensor) for name, tensor in tensors.items()}
-
-
-def _is_tensor(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor)
-
-
-def _first_tensor(output: Any) -> Tensor | None:
-    if isinstance(output, Tensor):
-        return output
-    children = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
-    return next((found for child in children if (found := _first_tensor(child)) is not None), None)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regauge.run.array_files import load_arrays, save_arrays
+from regauge.run.array_files import Arrays, load_arrays, save_arrays
+from regauge.run.protocol import flatten_tree
 
 LARGE = 1 << 24  # elements: what a task may change is kept in memory below, in a file above
 
@@ -52,6 +53,25 @@ def seen(tensor: Tensor) -> np.ndarray:
 def numpy_of(tensor: Tensor) -> np.ndarray:
     """A copy of a tensor as numpy."""
     return seen(tensor).copy()
+
+
+def named_outputs(outputs: Any) -> Arrays:
+    """The outputs' arrays by name, ``outputs.logits`` and so on."""
+    _, tensors = flatten_tree(outputs, is_tensor, "outputs")
+    return {name: numpy_of(tensor) for name, tensor in tensors.items()}
+
+
+def is_tensor(leaf: Any) -> bool:
+    """Whether a leaf of a tree is an array."""
+    return isinstance(leaf, Tensor)
+
+
+def first_tensor(output: Any) -> Tensor | None:
+    """The first tensor of an output, in order."""
+    if isinstance(output, Tensor):
+        return output
+    children = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
+    return next((found for child in children if (found := first_tensor(child)) is not None), None)
 
 
 class Keeper:

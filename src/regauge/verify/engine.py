@@ -28,7 +28,7 @@ from regauge.verify.obstacles import Refusal, effect_findings, refusal, rejected
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
-from regauge.verify.randomness import randomness_tier
+from regauge.verify.randomness import distribution_tier, randomness_tier
 from regauge.verify.result import Check, Tier, Verdict
 from regauge.verify.sizes import refused_sizes, sizes_tier
 from regauge.verify.subjects import Subject, role_of, subject_of_folder
@@ -47,6 +47,7 @@ LABELS: dict[Side, str] = {
 }
 _LOCATING = N_("finding the first module that differs")
 _PARTS = 5
+_WIDE: tuple[Side, Side] = ("M64", "C64")
 
 _NO_PARAMETER = "the loss depends on no parameter"
 _FLOAT64_ONLY = "the check was asked for float64 alone"
@@ -279,17 +280,23 @@ class _Run:
             and (dropout == "off" or plan.is_masked(item, self.options))
         ]
 
+    def _distribution(self) -> Tier:
+        """What is left to compare where random numbers cannot be given."""
+        for side in _WIDE:
+            self._launch(side, [plan.samples(self.options)], _PARTS - 1, place=f"{side}-samples")
+        return distribution_tier(self.found, "samples")
+
     def _size_tasks(self) -> dict[str, list[str]]:
         """Ids of the passes on other sizes, by the name of their set."""
         shapes = [(n, item) for n, item in enumerate(self.sets) if item.purpose == "shape" and item in self.accepted]
         return {item.name: [step_id(n, mode) for mode in self.options.modes] for n, item in shapes}
 
     def _function_tiers(self) -> list[Tier]:
-        sides: tuple[Side, ...] = ("M64", "C64")
-        why = next((unrepeatable(self.found, side) for side in sides if not self._is_repeatable(side)), "")
+        why = next((unrepeatable(self.found, side) for side in _WIDE if not self._is_repeatable(side)), "")
         if why:
             names = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
-            return [Tier(name, "not checked", why=why) for name in names]
+            tiers = [Tier(name, "not checked", why=why) for name in names]
+            return [*tiers, self._distribution()] if self.subject.own_weights else tiers
         if "C64" in self.refusals:
             randomness = Tier("randomness", "not checked", "train", why=self.refusals["C64"].why)
         else:

@@ -20,6 +20,7 @@ NOISE_STEPS = {"64": 1, "32": 2}  # noisy copies of one pass, by arithmetic
 NOISE_COPIES = 3  # noisy copies of a trajectory
 LARGE = 20_000_000  # weights of a model whose gradients are compared on fewer inputs
 SLOPES_OF_LARGE = ("reference", "random 1")  # the sets on which gradients of a large model are compared, in training
+PASSES = 200  # of a model that draws random numbers which nothing controls
 NOISY = "trajectory-noise-1"  # in float64: which statistics an optimizer moves by rounding noise
 
 
@@ -117,6 +118,11 @@ def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bo
         if not options.large:
             tasks.append({**trajectory(NOISY, options.steps, options), "noise": 1})
     return tasks
+
+
+def samples(options: CheckOptions) -> Task:
+    """Passes of the reference inputs that draw their own random numbers."""
+    return {"id": "samples", "kind": "samples", "mode": options.modes[0], "input": "reference", "passes": PASSES}
 
 
 def noise_float64(sets: Sequence[InputSet], names: Collection[str], options: CheckOptions, trains: bool) -> list[Task]:
