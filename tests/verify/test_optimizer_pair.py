@@ -145,3 +145,26 @@ def test_what_cannot_be_compared_says_why() -> None:
         judged(optax.sgd(0.1), lambda params, grads, state: 1 / 0)
     alone = judged(optax.sgd(0.1, momentum=0.9), optax.sgd(0.1))
     assert [finding.code for finding in alone.findings] == ["V148"]
+
+
+@pytest.mark.parametrize(("bias", "verdict"), [(True, "equal"), (False, "different")])
+def test_an_optimizer_by_hand_in_a_case(bias: bool, verdict: str) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Linear(4, 2)
+    x, y = torch.randn(3, 4), torch.randn(3, 2)
+    optimizer = HandAdam(model.parameters(), 1e-2, bias)
+    original = regauge.Case(model, (x,), y, torch.nn.functional.mse_loss, optimizer)
+    params = {name: jnp.asarray(p.detach().numpy()) for name, p in model.named_parameters()}
+    port = regauge.Case(
+        (lambda p, x: x @ p["weight"].T + p["bias"], params),
+        (x.numpy(),),
+        y.numpy(),
+        lambda out, target: ((out - target) ** 2).mean(),
+        optax.adam(1e-2),
+    )
+    check = regauge.check(original, port, quick=True)
+    assert check.verdict == verdict
+    trained = next(tier for tier in check.tiers if tier.name == "trajectory HandAdam")
+    assert trained.verdict == verdict
+    assert verdict == "equal" or trained.why.startswith("they part at step 1")
+    assert not optimizer.state

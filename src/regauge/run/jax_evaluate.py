@@ -72,6 +72,7 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
         "casts": evaluator.casts,
         "effects": evaluator.effects,
         "samples": evaluator.samples,
+        "candidate": evaluator.candidate,
     }
     results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
     return {"tasks": results, "modules": evaluator.module_paths(), "versions": side.versions}
@@ -245,6 +246,15 @@ class JaxEvaluator:
         named = {"first": first, "second": second, "again": again}
         arrays = {f"{name}.{i}": numpy_of(factor) for name, found in named.items() for i, factor in enumerate(found)}
         return arrays, {"rates": rates.value[0], "shapes": rates.value[1]}
+
+    def candidate(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """The outputs in evaluation mode with weights of the original, put in by a map that may be the right one."""
+        forward = self._compile("forward", "eval", "off", lambda: self._forward)
+        params, state = dict(self.params), dict(self.state)
+        for name, array in Names({"map": task["map"]}).to_side(load_arrays(task["weights"])).items():
+            place = params if name in params else state
+            place[name] = jnp.asarray(array, place[name].dtype)
+        return self.names.outputs(numpy_all(forward(params, state, self._leaves(task["input"])))), {}
 
     def samples(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Summaries of the outputs over passes that draw their own random numbers."""

@@ -17,7 +17,7 @@ from regauge.run.torch_tensors import numpy_of, seen
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Describe the case of a job."""
-    return describe(load_torch_subject(job["case"]), Path(job["out"]))
+    return describe(load_torch_subject(job["case"], as_it_is=True), Path(job["out"]))
 
 
 def describe(subject: TorchSubject, out: Path) -> dict[str, Any]:
@@ -44,13 +44,14 @@ def describe(subject: TorchSubject, out: Path) -> dict[str, Any]:
     named = [*model.named_parameters(), *model.named_buffers()]
     roles = {name: "buffer" for name, _ in model.named_buffers()}
     roles |= {name: "parameter" if p.requires_grad else "frozen" for name, p in model.named_parameters()}
+    optimizer = subject.own.optimizer if subject.own else subject.optimizer
     return {
         "name": subject.name,
         "inputs": inputs,
         "targets": targets,
         "outputs": outputs,
         "has_loss": subject.loss is not None,
-        "optimizer": type(subject.optimizer).__name__ if subject.optimizer else "",
+        "optimizer": type(optimizer).__name__ if optimizer else "",
         "spec": optimizers.to_json(subject.optimizer) if subject.optimizer else None,
         "knows_mode": _knows_mode(model),
         "shared": sharing(named),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,7 +55,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     Returns:
         ``{"tasks": {id: description}, "modules": paths in order, "dtypes": of the parameters, "versions"}``.
     """
-    subject = load_torch_subject(job["case"])
+    subject = load_torch_subject(job["case"], "use_loss" in job)
     if job["widen"]:
         torch.set_default_dtype(torch.float64)
     return evaluate(subject, job)
@@ -85,6 +84,7 @@ def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
         "randomness": evaluator.randomness,
         "effects": evaluator.effects,
         "samples": evaluator.samples,
+        "candidate": evaluator.candidate,
         "casts": lambda task: ({}, {"casts": []}),  # a dispatch mode widens every one of them
     }
     results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
@@ -192,24 +192,30 @@ class TorchEvaluator:
     def trajectory(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Optimizer steps in training mode: ``start.*``, ``first.*``, ``last.*`` parameters, ``state.*``, `losses`."""
         spec = optimizers.from_json(task["optimizer"]) if task.get("optimizer") else self.subject.optimizer
-        if spec is None:
+        own = self.subject.own
+        if spec is None and own is None:
             raise BadCase("the case has no optimizer")
-        spec = _at_rate(spec, task.get("rate_factor", 1.0))
         with self.keeper.kept(), self._controlled("off"), perturbed(self.model, task.get("noise")):
             self.model.train()
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-            optimizer = torch_optimizers.build(spec, self.model.named_parameters(), self.keeper.large)
+            named = dict(self.model.named_parameters())
+            if spec is not None:
+                spec = torch_optimizers.at_rate(spec, task.get("rate_factor", 1.0))
+                step = torch_optimizers.build(spec, named.items(), self.keeper.large).step
+            elif own is not None:
+                step = own.of(named).step
             batches = [self._leaves(name)[0] for name in task["inputs"]]
             file = task["file"]
             save_arrays(array_file(file, "start"), self._trained("start", trained))
             losses: list[float] = []
-            for step in range(task["steps"]):
-                optimizer.zero_grad()
-                _, loss = self._evaluate(batches[step % len(batches)])
+            for number in range(task["steps"]):
+                for parameter in named.values():
+                    parameter.grad = None
+                _, loss = self._evaluate(batches[number % len(batches)])
                 loss.backward()
-                optimizer.step()
+                step()
                 losses.append(float(loss.detach()))
-                if step == 0:
+                if number == 0:
                     save_arrays(array_file(file, "first"), self._trained("first", trained))
             save_arrays(array_file(file, "last"), self._trained("last", trained))
             buffers = self._buffers()
@@ -263,6 +269,15 @@ class TorchEvaluator:
             return summaries(self.names.outputs(outputs))
 
         return sampled(task["passes"], one), {}
+
+    def candidate(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """The outputs in evaluation mode with weights of the original, put in by a map that may be the right one."""
+        weights = Names({"map": task["map"]}).to_side(load_arrays(task["weights"]))
+        with self.keeper.kept(), self._controlled("off"), torch.no_grad():
+            transplant(self.model, weights)
+            self.model.eval()
+            outputs = self.subject.call(self.model, self.sets.inputs(self._leaves(task["input"])[0]))
+            return self.names.outputs(named_outputs(outputs)), {}
 
     def modules(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The first tensor that each module returns on its first call, by path; `order` is the order of returning."""
@@ -382,12 +397,3 @@ class TorchEvaluator:
                 yield control
             finally:
                 self._noise = None
-
-
-def _at_rate(spec: optimizers.Optimizer, factor: float) -> optimizers.Optimizer:
-    """The optimizer with every learning rate times a factor."""
-    groups = [
-        replace(g, options={**g.options, "lr": g.options["lr"] * factor}) if "lr" in g.options else g
-        for g in spec.groups
-    ]
-    return replace(spec, lr=spec.options()["lr"] * factor, groups=tuple(groups))  # type: ignore[call-arg]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -108,6 +109,15 @@ def build(spec: Optimizer, named_parameters: Iterable[tuple[str, nn.Parameter]],
     if spec.schedule is not None:
         built._set_learning_rates(spec.schedule)
     return built
+
+
+def at_rate(spec: Optimizer, factor: float) -> Optimizer:
+    """The optimizer with every learning rate times a factor."""
+    groups = [
+        replace(g, options={**g.options, "lr": g.options["lr"] * factor}) if "lr" in g.options else g
+        for g in spec.groups
+    ]
+    return replace(spec, lr=spec.options()["lr"] * factor, groups=tuple(groups))  # type: ignore[call-arg]
 
 
 def _parameter_groups(

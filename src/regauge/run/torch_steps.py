@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from regauge.errors import BadCase
 from regauge.optimizers import Optimizer
 from regauge.run import torch_optimizers
 from regauge.run.steps import Step, as_float64, is_update, slots_of, walk_function
+from regauge.run.torch_subject import renewed
 from regauge.run.torch_tensors import numpy_of
 
 
@@ -59,26 +59,18 @@ def _made(optimizer: Any, named: Mapping[str, nn.Parameter]) -> Any:
         return torch_optimizers.build(optimizer, named.items())
     if not isinstance(optimizer, torch.optim.Optimizer):
         return optimizer(list(named.values()))
-    # as it is but for parameters and state: a class by hand may keep its settings anywhere
-    copied = object.__new__(type(optimizer))
-    copied.__dict__.update(optimizer.__dict__)
-    copied.state = defaultdict(dict)
-    copied.param_groups = _groups(optimizer, list(named.values()))
-    return copied
+    return renewed(optimizer, _groups(optimizer, list(named.values())))
 
 
-def _groups(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+def _groups(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
     """One group takes all parameters; several take them in order, as many as each has."""
-    groups = optimizer.param_groups
-    if len(groups) == 1:
-        return [{**groups[0], "params": parameters}]
-    counts = [len(group["params"]) for group in groups]
+    counts = [len(group["params"]) for group in optimizer.param_groups]
+    if len(counts) == 1:
+        return [parameters]
     if sum(counts) != len(parameters):
         raise BadCase(
             f"the optimizer's groups hold {sum(counts)} parameters, {len(parameters)} were given",
             next="give the parameters of all groups, in their order",
         )
     rest = iter(parameters)
-    return [
-        {**group, "params": [next(rest) for _ in range(count)]} for group, count in zip(groups, counts, strict=True)
-    ]
+    return [[next(rest) for _ in range(count)] for count in counts]

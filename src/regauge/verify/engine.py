@@ -24,7 +24,7 @@ from regauge.verify.derivative import derivative_tier
 from regauge.verify.evaluations import Evaluations, Mode, Side
 from regauge.verify.inputs import InputSet, make_input_sets
 from regauge.verify.locate import first_difference
-from regauge.verify.obstacles import Refusal, effect_findings, refusal, rejected_reference, unrepeatable
+from regauge.verify.obstacles import Refusal, effect_findings, effects, refusal, rejected_reference, unrepeatable
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
@@ -296,7 +296,8 @@ class _Run:
         if why:
             names = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
             tiers = [Tier(name, "not checked", why=why) for name in names]
-            return [*tiers, self._distribution()] if self.subject.own_weights else tiers
+            random = self.subject.own_weights and not any(effects(self.found, side) for side in _WIDE)
+            return [*tiers, self._distribution()] if random else tiers
         if "C64" in self.refusals:
             randomness = Tier("randomness", "not checked", "train", why=self.refusals["C64"].why)
         else:

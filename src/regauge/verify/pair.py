@@ -14,13 +14,15 @@ import numpy as np
 from regauge.errors import RegaugeError, WeightMismatch, WorkerFailed
 from regauge.findings import Finding
 from regauge.language import N_
-from regauge.run.array_files import load_arrays
+from regauge.run.array_files import load_arrays, save_arrays
 from regauge.run.describing import REFERENCE, WEIGHTS
+from regauge.run.evaluation import array_file
 from regauge.run.launch import Framework
 from regauge.run.naming import Link
 from regauge.run.protocol import read_json, write_json
+from regauge.verify.assignments import Run, decide_by_outputs
 from regauge.verify.engine import Progress, judge, silent
-from regauge.verify.evaluations import Mode, Side
+from regauge.verify.evaluations import Arrays, Mode, Outcome, Side
 from regauge.verify.obstacles import memory_findings
 from regauge.verify.plan import MODES, CheckOptions
 from regauge.verify.result import Check, Tier
@@ -30,6 +32,7 @@ from regauge.verify.watching import TOTAL
 from regauge.weights.pair_map import PairMap
 from regauge.weights.pairing import TensorInfo, infer
 
+_WIDE: tuple[Side, Side] = ("M64", "C64")
 MAP_FILE = "weight_map.json"
 
 _DESCRIBING = N_("loading both models")
@@ -133,7 +136,7 @@ def check_pair(
             raise
     if failures:
         return _failed(sides, work, described, failures, time.monotonic() - started)
-    return judge(_subject(sides, described, weight_map, work), work, options, progress)
+    return judge(_subject(sides, described, weight_map, work, options.timeout), work, options, progress)
 
 
 def read_map(given: Any) -> WeightMapGiven:
@@ -178,7 +181,41 @@ def _failed(
     return check
 
 
-def _subject(sides: Sides, described: Mapping[Role, _Described], weight_map: WeightMapGiven, work: Path) -> Subject:
+def _runner(
+    sides: Sides,
+    described: Mapping[Role, _Described],
+    reference: Mapping[str, np.ndarray],
+    links: Mapping[str, Any],
+    work: Path,
+    timeout: float | None,
+) -> Run:
+    """Runs tasks on the reference inputs, in float64, on both sides before their weights are paired."""
+    file = work / "reference.safetensors"
+    save_arrays(file, reference)
+
+    def run(*tasks: list[dict[str, Any]]) -> list[list[Arrays]]:
+        found = []
+        for role, side, own in zip(ROLES, _WIDE, tasks, strict=True):
+            out = work / f"assign_{role}"
+            shutil.rmtree(out, ignore_errors=True)
+            out.mkdir(parents=True)
+            sets = {**_trees(described[role].info, False), "files": {"reference": str(file.resolve())}}
+            job = {"job": "evaluate", **sides.jobs[role], "widen": True, "use_loss": False, "sets": sets, "tasks": own}
+            reply = sides.execute(side, {**job, "names": links if role == "converted" else None}, out, timeout)
+            outcomes = [Outcome(reply["tasks"][task["id"]], array_file(out / task["id"])) for task in own]
+            found.append([outcome.arrays() for outcome in outcomes])
+        return found
+
+    return run
+
+
+def _subject(
+    sides: Sides,
+    described: Mapping[Role, _Described],
+    weight_map: WeightMapGiven,
+    work: Path,
+    timeout: float | None,
+) -> Subject:
     ours, theirs = described["original"], described["converted"]
     one, other = ours.info, theirs.info
     reference, candidate = load_arrays(ours.out / REFERENCE), load_arrays(theirs.out / REFERENCE)
@@ -189,6 +226,15 @@ def _subject(sides: Sides, described: Mapping[Role, _Described], weight_map: Wei
         inputs, findings = [*inputs, *targets], [*findings, *more]
     outputs, more = link_outputs(one["outputs"], other["outputs"], reference, candidate)
     pairing = infer(ours.tensors(), theirs.tensors(), given=weight_map)
+    if pairing.ambiguities and not (pairing.missing or pairing.mistakes):
+        links = {"inputs": [link.to_json() for link in inputs], "outputs": [link.to_json() for link in outputs]}
+        pairing = decide_by_outputs(
+            pairing,
+            lambda decide: infer(ours.tensors(), theirs.tensors(), given=weight_map, decide=decide),
+            _runner(sides, described, _given(reference, inputs), links, work, timeout),
+            ours.out / WEIGHTS,
+            work,
+        )
     pair_map = pairing.require()
     write_json(work / MAP_FILE, pair_map.to_json())
     modes, about_modes = _modes(one, other)
