@@ -49,7 +49,8 @@ def decide_by_outputs(pairing: Pairing, infer: Infer, run: Run, weights: Path, w
     """
     trials = _trials(pairing, infer)
     if trials is None:
-        return _open(pairing, f"more than {MOST} assignments are possible, which are too many to try")
+        why = f"more than {MOST} assignments are possible, which are too many to try"
+        return _open(pairing, why)
     if not trials:
         return pairing
     asked = {name for trial in trials for name in trial.answers}
@@ -62,13 +63,15 @@ def decide_by_outputs(pairing: Pairing, infer: Infer, run: Run, weights: Path, w
     try:
         ours, theirs = run([task], tasks)
     except RegaugeError as error:
-        return _open(pairing, f"their outputs could not be compared: {error.what}")
+        why = f"their outputs could not be compared: {error.what}"
+        return _open(pairing, why)
     right = [trial for trial, outputs in zip(trials, theirs, strict=True) if _same(ours[0], outputs)]
     if len(right) == 1:
         return _decided(right[0], len(trials))
+    why = f"none of {len(trials)} assignments gives the original's outputs"
     if right:
-        return _open(pairing, f"{len(right)} of {len(trials)} assignments give the original's outputs")
-    return _open(pairing, f"none of {len(trials)} assignments gives the original's outputs")
+        why = f"{len(right)} of {len(trials)} assignments give the original's outputs"
+    return _open(pairing, why)
 
 
 def _trials(pairing: Pairing, infer: Infer) -> list[_Trial] | None:

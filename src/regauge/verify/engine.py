@@ -24,7 +24,7 @@ from regauge.verify.derivative import derivative_tier
 from regauge.verify.evaluations import Evaluations, Mode, Side
 from regauge.verify.inputs import InputSet, make_input_sets
 from regauge.verify.locate import first_difference
-from regauge.verify.obstacles import Refusal, effect_findings, effects, refusal, rejected_reference, unrepeatable
+from regauge.verify.obstacles import Refusal, effect_findings, effects, refusal, rejected_reference, unrepeatable_why
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
@@ -292,7 +292,7 @@ class _Run:
         return {item.name: [step_id(n, mode) for mode in self.options.modes] for n, item in shapes}
 
     def _function_tiers(self) -> list[Tier]:
-        why = next((unrepeatable(self.found, side) for side in _WIDE if not self._is_repeatable(side)), "")
+        why = next((unrepeatable_why(self.found, side) for side in _WIDE if not self._is_repeatable(side)), "")
         if why:
             names = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
             tiers = [Tier(name, "not checked", why=why) for name in names]

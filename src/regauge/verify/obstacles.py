@@ -35,7 +35,7 @@ def effect_findings(found: Evaluations) -> list[Finding]:
     return findings
 
 
-def unrepeatable(found: Evaluations, side: Side) -> str:
+def unrepeatable_why(found: Evaluations, side: Side) -> str:
     """Why two runs of a side on the same inputs differ."""
     changed = effects(found, side)
     if changed:
@@ -79,9 +79,10 @@ def refusal(side: Side, wide: Outcome, own: Outcome | None) -> Refusal | None:
         return None
     where = wide.info.get("where", "")
     at = f" at {where}" if where else ""
+    why = f"the converted model refuses float64{at}: {wide.error}; in float32 it runs"
     if side == "M64":
-        return Refusal(side, f"the original refuses float64{at}: {wide.error}; in float32 it runs")
-    return Refusal(side, f"the converted model refuses float64{at}: {wide.error}; in float32 it runs")
+        why = f"the original refuses float64{at}: {wide.error}; in float32 it runs"
+    return Refusal(side, why)
 
 
 def rejected_reference(errors: Mapping[Mode, str]) -> BadCase:

@@ -48,8 +48,9 @@ def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
     failed = [d for d in distances if not d.passed]
     verdict: Verdict = "different" if failed else "equal"
     bound = max(d.norm for d in distances)
-    passed = f"{len(keeps)} calls; a correct model fails once in {1 / ERROR_RATE:.0f} checks"
-    why = describe(failed) if failed else passed
+    why = f"{len(keeps)} calls; a correct model fails once in {1 / ERROR_RATE:.0f} checks"
+    if failed:
+        why = describe(failed)
     return Tier(name, verdict, "train", 1, bound, None, why, tuple(distances), outcome.seconds)
 
 
