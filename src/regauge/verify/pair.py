@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +31,7 @@ from regauge.verify.structure import link_given, link_outputs
 from regauge.verify.subjects import ROLES, Role, Subject
 from regauge.verify.watching import TOTAL
 from regauge.weights.pair_map import PairMap
-from regauge.weights.pairing import TensorInfo, infer
+from regauge.weights.pairing import Pairing, TensorInfo, infer
 
 _WIDE: tuple[Side, Side] = ("M64", "C64")
 MAP_FILE = "weight_map.json"
@@ -181,6 +182,16 @@ def _failed(
     return check
 
 
+def _paired(ours: _Described, theirs: _Described, given: WeightMapGiven, run: Run, work: Path) -> Pairing:
+    """The weight map; what names and values leave open is decided by outputs, if they decide."""
+    mine, other = ours.tensors(), theirs.tensors()
+    pairing = infer(mine, other, given=given)
+    if not pairing.ambiguities or pairing.missing or pairing.mistakes:
+        return pairing
+    again = partial(infer, mine, other, given=given)
+    return decide_by_outputs(pairing, lambda decide: again(decide=decide), run, ours.out / WEIGHTS, work)
+
+
 def _runner(
     sides: Sides,
     described: Mapping[Role, _Described],
@@ -190,10 +201,10 @@ def _runner(
     timeout: float | None,
 ) -> Run:
     """Runs tasks on the reference inputs, in float64, on both sides before their weights are paired."""
-    file = work / "reference.safetensors"
-    save_arrays(file, reference)
 
     def run(*tasks: list[dict[str, Any]]) -> list[list[Arrays]]:
+        file = work / "reference.safetensors"
+        save_arrays(file, reference)
         found = []
         for role, side, own in zip(ROLES, _WIDE, tasks, strict=True):
             out = work / f"assign_{role}"
@@ -225,24 +236,16 @@ def _subject(
         targets, more = link_given("targets", one["targets"], other["targets"], reference, candidate)
         inputs, findings = [*inputs, *targets], [*findings, *more]
     outputs, more = link_outputs(one["outputs"], other["outputs"], reference, candidate)
-    pairing = infer(ours.tensors(), theirs.tensors(), given=weight_map)
-    if pairing.ambiguities and not (pairing.missing or pairing.mistakes):
-        links = {"inputs": [link.to_json() for link in inputs], "outputs": [link.to_json() for link in outputs]}
-        pairing = decide_by_outputs(
-            pairing,
-            lambda decide: infer(ours.tensors(), theirs.tensors(), given=weight_map, decide=decide),
-            _runner(sides, described, _given(reference, inputs), links, work, timeout),
-            ours.out / WEIGHTS,
-            work,
-        )
+    linked = {"inputs": [link.to_json() for link in inputs], "outputs": [link.to_json() for link in outputs]}
+    run = _runner(sides, described, _given(reference, inputs), linked, work, timeout)
+    pairing = _paired(ours, theirs, weight_map, run, work)
     pair_map = pairing.require()
     write_json(work / MAP_FILE, pair_map.to_json())
     modes, about_modes = _modes(one, other)
     names = {
         "map": pair_map.to_json(),
         "fixed": ours.fixed,
-        "inputs": [link.to_json() for link in inputs],
-        "outputs": [link.to_json() for link in outputs],
+        **linked,
     }
     trains = use_loss and bool(one["optimizer"] and other["optimizer"])
     common = {"use_loss": use_loss}
