@@ -247,6 +247,8 @@ def _subject(
         "fixed": ours.fixed,
         **linked,
     }
+    noticed = (*_about_inputs(reference), *findings, *more, *about_modes, *_about_losses(one, other))
+    shared: dict[str, Any] = {role: described[role].info.get("shared", []) for role in ROLES}
     trains = use_loss and bool(one["optimizer"] and other["optimizer"])
     common = {"use_loss": use_loss}
     return Subject(
@@ -273,15 +275,7 @@ def _subject(
         modes=modes,
         own_weights=True,
         keeps_failures=True,
-        findings=(
-            *_about_inputs(reference),
-            *findings,
-            *more,
-            *about_modes,
-            *_about_losses(one, other),
-            *pairing.findings,
-            *memory_findings({role: described[role].info.get("shared", []) for role in ROLES}),
-        ),
+        findings=(*noticed, *pairing.findings, *memory_findings(shared)),
     )
 
 
