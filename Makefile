@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 RUN_EXTRAS := torch,jax,vision,language
 DEV_EXTRAS := $(RUN_EXTRAS),zoo,dev
 
-.PHONY: compare test test-slow bench coverage lint format hooks clean
+.PHONY: compare test test-slow bench bench-check coverage lint format hooks clean
 
 compare: .venv/.installed-run
 	$(BIN)/regauge compare $(CASE) --quick --out $(OUT)
@@ -25,6 +25,10 @@ test-slow: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks
+
+# Minutes long and 6 GiB: a BERT-base pair, checked.
+bench-check: .venv/.installed-dev
+	$(BIN)/python -m benchmarks.checking
 
 # The whole check of every network; QUICK=--quick takes the quick one.
 coverage: .venv/.installed-dev

@@ -14,6 +14,7 @@ _PUBLIC = {
     "Case": "regauge.case",
     "to_jax": "regauge.api",
     "check": "regauge.api",
+    "check_optimizers": "regauge.verify.optimizer_pair",
     "compare": "regauge.api",
     "choose": "regauge.api",
     "audit": "regauge.api",

@@ -19,8 +19,9 @@ import torch
 from flax import nnx
 
 from regauge.run import jax_emit, torch_capture
-from regauge.run.evaluation import InputSets, save_arrays
-from regauge.run.jax_evaluate import named_outputs
+from regauge.run.array_files import save_arrays
+from regauge.run.evaluation import InputSets
+from regauge.run.jax_arrays import named_outputs
 from regauge.run.jax_subject import load_jax_subject
 from regauge.run.protocol import read_json
 from regauge.run.torch_arithmetic import widen_module

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regauge.run.evaluation import save_arrays
+from regauge.run.array_files import save_arrays
 from regauge.verify.derivative import derivative_tier
 from regauge.verify.evaluations import Evaluations
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
@@ -210,7 +210,7 @@ def randomness(made: Made, rate: float = 0.25, **arrays: np.ndarray) -> tuple[st
 
 
 def test_dropout_that_draws_as_it_should(tmp_path: Path) -> None:
-    assert randomness(Made(tmp_path)) == ("equal", "")
+    assert randomness(Made(tmp_path)) == ("equal", "1 calls; a correct model fails once in 1000000 checks")
 
 
 def test_noise_that_both_sides_share_is_not_called_checked(tmp_path: Path) -> None:

@@ -68,6 +68,9 @@ TIERS = {
     "finite difference": N_("gradients against finite differences"),
     "randomness": N_("randomness"),
     "trajectory": N_("training trajectory"),
+    "other sizes": N_("inputs of other sizes"),
+    "distribution": N_("distribution of the outputs"),
+    "optimizer parameters": N_("parameters after every step"),
 }
 INPUTS = {
     "reference": N_("the case's own input"),
@@ -84,6 +87,17 @@ INPUTS = {
     "all targets ignored": N_("all targets ignored"),
     "batch of 1": N_("batch of 1"),
     "another batch size": N_("another batch size"),
+    "odd length": N_("odd length"),
+    "odd image": N_("image of odd size"),
+}
+SLOTS = {
+    "first moment": N_("first moment"),
+    "second moment": N_("second moment"),
+    "largest second moment": N_("largest second moment"),
+    "momentum": N_("momentum"),
+    "sum of squares": N_("sum of squares"),
+    "mean gradient": N_("mean gradient"),
+    "step": N_("step count"),
 }
 ROLES = {
     "original": N_("original"),
@@ -103,6 +117,9 @@ def tier_label(name: str) -> str:
     """``tier 1 outputs with dropout masks`` in words; an unknown name stays as it is."""
     if name in TIERS:
         return word(TIERS, name)
+    slot = re.fullmatch(r"optimizer slot (.+) (\(.+\))", name)
+    if slot:
+        return _("optimizer's {slot} {names}").format(slot=word(SLOTS, slot[1]), names=slot[2])
     tier = re.fullmatch(r"(tier [12]) (.+?)( with dropout masks)?", name)
     if tier:
         label = _("{kind}: {tier}").format(kind=word(TIERS, tier[2]), tier=word(TIERS, tier[1]))

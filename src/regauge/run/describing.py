@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from regauge.errors import BadCase
-from regauge.run.evaluation import save_arrays
+from regauge.run.array_files import save_arrays
 from regauge.run.protocol import Skeleton, flatten_tree
 
 REFERENCE, WEIGHTS = "reference.safetensors", "weights.safetensors"

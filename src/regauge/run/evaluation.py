@@ -11,24 +11,30 @@ import math
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
-from regauge.errors import RegaugeError
+from regauge.errors import RegaugeError, WorkerFailed
+from regauge.run.array_files import Arrays, load_arrays, save_arrays
 from regauge.run.protocol import unflatten_tree
 
-Arrays = dict[str, np.ndarray]
+TASKS_DONE = "tasks"  # a file whose length says how many tasks are done
+_MEMORY = (
+    "DefaultCPUAllocator: not enough memory",
+    "can't allocate memory",
+    "CUDA out of memory",
+    "RESOURCE_EXHAUSTED",
+)
 _SMALLEST_SHARE = 0.1  # of ||g|| ||u|| / sqrt(dimension): a direction nearly at right angles says little
 
 Handler = Callable[[dict[str, Any]], tuple[Arrays, dict[str, Any]]]
 
 
 def run_tasks(job: Mapping[str, Any], handlers: Mapping[str, Handler]) -> dict[str, Any]:
-    """Run every task of a job.
+    """Run every task of a job; the file ``tasks`` in `out` grows by one byte with each that is done.
 
     Returns:
         By task id: what its handler said, with `seconds` and the `dtypes` of its arrays; or `error` and `traceback`.
@@ -38,24 +44,71 @@ def run_tasks(job: Mapping[str, Any], handlers: Mapping[str, Handler]) -> dict[s
     for task in job["tasks"]:
         started = time.perf_counter()
         try:
-            arrays, info = handlers[task["kind"]](task)
-            save_arrays(out / f"{task['id']}.safetensors", arrays)
+            arrays, info = handlers[task["kind"]]({**task, "file": str(out / task["id"])})
+            save_arrays(array_file(out / task["id"]), arrays)
         except RegaugeError:
             raise
         except Exception as error:
+            if is_memory(error):
+                raise _out_of_memory(task, error) from error
             lines = traceback.format_exc().strip().splitlines()
             info = {
                 "error": f"{type(error).__name__}: {error}",
                 "error_type": type(error).__name__,
+                "where": own_line(error),
                 "traceback": lines[-12:],
             }
         results[task["id"]] = {**info, "seconds": time.perf_counter() - started}
+        with (out / TASKS_DONE).open("ab") as counter:
+            counter.write(b".")
     return results
 
 
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays of any numpy dtype; safetensors stores memory as it lies, hence the copies."""
-    save_file({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}, path)
+def is_memory(error: Exception) -> bool:
+    """Whether memory ran out: numpy's and Python's own error, torch's allocators, XLA's status."""
+    text = str(error)
+    return isinstance(error, MemoryError) or any(part in text for part in _MEMORY)
+
+
+def _out_of_memory(task: Mapping[str, Any], error: Exception) -> WorkerFailed:
+    return WorkerFailed(
+        f"the memory ran out in {task['id']}: {type(error).__name__}",
+        details=str(error).splitlines()[:2],
+        next="use a smaller batch, or a machine with more memory: float64 takes twice that of float32",
+    )
+
+
+def own_line(error: BaseException) -> str:
+    """``file.py:line`` of the last line of the person's own code that an error passed, or an empty string."""
+    frames = traceback.extract_tb(error.__traceback__)
+    package = str(Path(__file__).parents[1])
+    own = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(package)]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own and Path(own[-1].filename).is_file() else ""
+
+
+def array_file(task: Path | str, part: str = "") -> Path:
+    """The file of a task's arrays, or of a part that it writes before its end; `task` is the path without an ending."""
+    return Path(f"{task}.{part}.safetensors" if part else f"{task}.safetensors")
+
+
+def task_arrays(task: Path | str, parts: Iterable[str]) -> Arrays:
+    """What a task wrote, mapped from its files: nothing is read before it is looked at."""
+    files = [array_file(task), *(array_file(task, part) for part in parts)]
+    return {name: array for file in files for name, array in load_arrays(file).items()}
+
+
+def with_transplant(job: Mapping[str, Any], run: Callable[[Mapping[str, Any]], dict[str, Any]], put: Any) -> Any:
+    """The results of all tasks: those that ask for the side's own weights before others are put in their places.
+
+    Args:
+        job: with the tasks.
+        run: gives the results of a job.
+        put: puts the weights in.
+    """
+    own = [task for task in job["tasks"] if task["kind"] == "weights"]
+    results = run({**job, "tasks": own})
+    put()
+    return results | run({**job, "tasks": [task for task in job["tasks"] if task["kind"] != "weights"]})
 
 
 class InputSets:
@@ -72,7 +125,7 @@ class InputSets:
 
     def leaves(self, name: str) -> Arrays:
         """The arrays of a set by leaf name (``inputs.*`` and ``targets.*``)."""
-        return load_file(self._files[name])
+        return {key: np.array(array) for key, array in load_arrays(self._files[name]).items()}
 
     def noisy(self, arrays: Arrays, seed: int) -> Arrays:
         """Each float input moved by one unit in the last place of the reference's magnitude.
@@ -84,8 +137,7 @@ class InputSets:
         for key, array in arrays.items():
             if key.startswith("inputs") and array.dtype.kind == "f":
                 magnitude = np.finfo(array.dtype).eps * np.sqrt(np.mean(np.square(reference[key], dtype=np.float64)))
-                signs = seeded(f"noise {key}", seed).choice([-1.0, 1.0], array.shape)
-                moved[key] = (array + magnitude * signs).astype(array.dtype)
+                moved[key] = (array + magnitude * signs(key, seed, array.shape)).astype(array.dtype)
         return moved
 
     def inputs(self, leaves: Mapping[str, Any]) -> Any:
@@ -100,6 +152,11 @@ def seeded(name: str, seed: int = 0) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(name.encode()), seed])
 
 
+def signs(name: str, seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """int8[shape]: -1 or 1 by chance."""
+    return 2 * seeded(f"noise {name}", seed).integers(0, 2, shape, np.int8) - np.int8(1)
+
+
 def probe_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Weights of one output in the probe loss ``sum(weights * output)`` of a case without a loss: float64[shape]."""
     return seeded(f"probe {name}").standard_normal(shape) / math.sqrt(max(1, math.prod(shape)))
@@ -112,9 +169,14 @@ def directions(weights: Mapping[str, np.ndarray], draw: int) -> Arrays:
         weights: parameters by the original's name, in the original's layout.
         draw: number of the direction.
     """
-    raw = {name: seeded(f"direction {name}", draw).standard_normal(array.shape) for name, array in weights.items()}
+    raw = {
+        name: np.asarray(seeded(f"direction {name}", draw).standard_normal(array.shape))
+        for name, array in weights.items()
+    }
     scale = length(weights) / (length(raw) or 1.0)
-    return {name: array * scale for name, array in raw.items()}
+    for array in raw.values():
+        np.multiply(array, scale, out=array)
+    return raw
 
 
 def derivative_results(
@@ -158,3 +220,20 @@ def length(arrays: Mapping[str, np.ndarray]) -> float:
 def inner(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> float:
     """The sum of products over the names that both have."""
     return sum(float(np.vdot(left[name], right[name])) for name in left if name in right)
+
+
+def summaries(outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Three numbers for each float output of one pass: mean, mean square, and the sum that the probe loss takes."""
+    found: dict[str, float] = {}
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and array.size:
+            found[f"{name} mean"] = float(array.mean())
+            found[f"{name} mean square"] = float(np.square(array).mean())
+            found[f"{name} projection"] = float((probe_weights(name, array.shape) * array).sum())
+    return found
+
+
+def sampled(passes: int, one: Callable[[int], dict[str, float]]) -> Arrays:
+    """The summaries of many passes, each with another seed: float64[passes] by name."""
+    rows = [one(seed) for seed in range(passes)]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from regauge.case import load_case
+from regauge.errors import RegaugeError
+from regauge.run.array_files import Arrays
 from regauge.run.describing import flatten, rejects, write_description
-from regauge.run.evaluation import Arrays
-from regauge.run.jax_evaluate import numpy_of
+from regauge.run.jax_arrays import numpy_of, seen
 from regauge.run.jax_side import JaxSide, side_of_case
-from regauge.run.jax_trees import is_array
+from regauge.run.protocol import unflatten_tree
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -31,21 +32,29 @@ def describe(side: JaxSide, out: Path) -> dict[str, Any]:
     program = side.program
     inputs, arrays = flatten(side.inputs, "inputs", _is_data)
     targets, target_arrays = (None, {}) if side.targets is None else flatten(side.targets, "targets", _is_data)
+    skeletons: dict[str, Any] = {}
+
+    def call(params: Any, state: Any, leaves: Any) -> Any:
+        found, _ = program.call(params, state, unflatten_tree(inputs, leaves), "eval", jax.random.key(0))
+        skeletons["outputs"], named = flatten(found, "outputs", _is_data)
+        return named
+
     try:
-        given = jax.tree.map(lambda leaf: jnp.asarray(leaf) if is_array(leaf) else leaf, side.inputs)
-        found, _ = program.call(program.params, program.state, given, "eval", jax.random.key(0))
+        given = {name: jnp.asarray(leaf) for name, leaf in arrays.items()}
+        output_arrays = jax.jit(call)(program.params, program.state, given)
+    except RegaugeError:
+        raise
     except Exception as error:
         raise rejects(error) from error
-    outputs, output_arrays = flatten(found, "outputs", _is_data)
     reference: Arrays = {n: numpy_of(leaf) for n, leaf in (arrays | target_arrays | output_arrays).items()}
     state = {name: array for name, array in program.state.items() if name not in program.random}
-    weights = {name: numpy_of(array) for name, array in {**program.params, **state}.items()}
+    weights = seen({**program.params, **state})
     roles = {name: "parameter" if name in program.params else "buffer" for name in weights}
     return {
         "name": program.name,
         "inputs": inputs,
         "targets": targets,
-        "outputs": outputs,
+        "outputs": skeletons["outputs"],
         "has_loss": side.loss is not None,
         "optimizer": side.optimizer,
         "spec": None,

@@ -9,24 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import load_file
 
 from regauge.capture.jaxpr_casts import low_precision
+from regauge.run.array_files import Arrays, load_arrays, save_arrays
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, keep_mask
-from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks, seeded
+from regauge.run.evaluation import (
+    InputSets,
+    array_file,
+    derivative_results,
+    run_tasks,
+    sampled,
+    signs,
+    summaries,
+    with_transplant,
+)
+from regauge.run.jax_arrays import Static, named_outputs, numpy_all, numpy_of, seen
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_side import JaxSide, copies, load_side
 from regauge.run.jax_trace import trace
 from regauge.run.jax_trees import Leaves, Mode
 from regauge.run.naming import Names
-from regauge.run.protocol import flatten_tree
+from regauge.run.side_effects import changes
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -49,8 +58,11 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
     evaluator = JaxEvaluator(
         side, InputSets(job["sets"]), job["widen"], Names(job.get("names")), job.get("use_loss", True)
     )
-    if job.get("transplant"):
-        evaluator.transplant(load_file(Path(job["transplant"])))
+
+    def put() -> None:
+        if job.get("transplant"):
+            evaluator.transplant(load_arrays(job["transplant"]))
+
     handlers = {
         "step": evaluator.step,
         "derivative": evaluator.derivative,
@@ -60,8 +72,12 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
         "randomness": evaluator.randomness,
         "casts": evaluator.casts,
         "trace": lambda task: trace(evaluator, task),
+        "effects": evaluator.effects,
+        "samples": evaluator.samples,
+        "candidate": evaluator.candidate,
     }
-    return {"tasks": run_tasks(job, handlers), "modules": evaluator.module_paths(), "versions": side.versions}
+    results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
+    return {"tasks": results, "modules": evaluator.module_paths(), "versions": side.versions}
 
 
 class JaxEvaluator:
@@ -74,8 +90,8 @@ class JaxEvaluator:
         self.widen = widen
         self.names = names
         self.loss = side.loss if use_loss else None
-        self.params = copies(self.program.params)
-        self.state = copies(self.program.state)
+        self.params = dict(self.program.params)
+        self.state = dict(self.program.state)
         self._compiled: dict[tuple[str, str, str], Callable[..., Any]] = {}
 
     def transplant(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -83,12 +99,16 @@ class JaxEvaluator:
         for name, array in self.names.to_side(arrays).items():
             place = self.params if name in self.params else self.state
             place[name] = jnp.asarray(array, place[name].dtype)
+        self.program.params, self.program.state = dict(self.params), dict(self.state)  # its own are not needed again
 
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass, through the side's own `gradients` if it brings a loss and this function."""
         mode, setting = task["mode"], task["dropout"]
         masks = self._masks(task)
-        function = self._compile("step", mode, setting, lambda: self._step_function(mode, setting))
+        slopes = task.get("gradients", True)
+        function = self._compile(
+            "step" if slopes else "pass", mode, setting, lambda: self._step_function(mode, setting, slopes)
+        )
         leaves = self.leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
         params, key = self._perturbed(task.get("noise")), jax.random.key(task.get("seed", 0))
         given = self._reseeded(task.get("seed", 0))
@@ -96,13 +116,13 @@ class JaxEvaluator:
         calls = task.get("calls", ())
         if setting == "masks" and calls and len(log.value[0]) != len(calls):
             raise MasksDoNotFit(f"the original drops {len(calls)} times, the converted model {len(log.value[0])} times")
-        arrays = {**self.names.outputs(_numpy(outputs)), "loss": numpy_of(loss)}
-        arrays |= {f"input gradients.{n}": g for n, g in self.names.inputs(_numpy(by_inputs)).items()}
-        arrays |= self.names.weights("gradients.", _numpy(gradients), trainable=True)
+        arrays = {**self.names.outputs(numpy_all(outputs)), "loss": numpy_of(loss)}
+        arrays |= {f"input gradients.{n}": g for n, g in self.names.inputs(numpy_all(by_inputs)).items()}
+        arrays |= self.names.weights("gradients.", seen(gradients), trainable=True)
         arrays |= self._buffers(state)
         if mode == "train" and task.get("after"):
             after = self._compile("forward", "eval", "off", lambda: self._forward)
-            found = self.names.outputs(_numpy(after(params, state, leaves)))
+            found = self.names.outputs(numpy_all(after(params, state, leaves)))
             arrays |= {f"after.{name}": array for name, array in found.items()}
         rates, shapes = log.value
         return arrays, {
@@ -135,8 +155,8 @@ class JaxEvaluator:
             ]
             return (loss(moved[0]) - loss(moved[1])) / (2 * step)
 
-        gradient = _numpy(function(self.params, self.state, leaves, [], key)[2])
-        weights = names.weights("", _numpy(self.params), trainable=True)
+        gradient = seen(function(self.params, self.state, leaves, [], key)[2])
+        weights = names.weights("", seen(self.params), trainable=True)
         return {}, derivative_results(task, weights, names.weights("", gradient, trainable=True), difference)
 
     def trajectory(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
@@ -146,34 +166,36 @@ class JaxEvaluator:
             raise FileNotFoundError("the folder has no train.py with an optimizer, the case has no optimizer")
         batches = [self._trees(self.leaves(name)) for name in task["inputs"]]
         carry = trainer.start(copies(self._perturbed(task.get("noise"))), copies(self.state))
-        start = _numpy(trainer.arrays(carry)[0])
-        arrays = self._trained("start", start, start)
+        file = task["file"]
+        save_arrays(array_file(file, "start"), self._trained("start", seen(trainer.arrays(carry)[0])))
         losses: list[float] = []
         with dropout_control("off"):
             for step in range(task["steps"]):
                 carry, loss = trainer.step(carry, *batches[step % len(batches)])
                 losses.append(float(loss))
                 if step == 0:
-                    arrays |= self._trained("first", _numpy(trainer.arrays(carry)[0]), start)
+                    save_arrays(array_file(file, "first"), self._trained("first", seen(trainer.arrays(carry)[0])))
         params, state = trainer.arrays(carry)
-        return {**arrays, **self._trained("last", _numpy(params), start), **self._buffers(state)}, {"losses": losses}
+        save_arrays(array_file(file, "last"), self._trained("last", seen(params)))
+        return self._buffers(state), {"losses": losses, "parts": ["start", "first", "last"]}
 
-    def _trained(self, label: str, arrays: Arrays, start: Arrays) -> Arrays:
+    def _trained(self, label: str, arrays: Arrays) -> Arrays:
         """Parameters of a trajectory; one that the original does not train appears only if this side moved it."""
+        start = self.params
         shown = {n: a for n, a in arrays.items() if not self.names.is_fixed(n) or not np.array_equal(a, start[n])}
         return self.names.weights(f"{label}.", shown)
 
     def weights(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Every weight as it was loaded, under its name in the original."""
         state = {n: array for n, array in self.program.state.items() if n not in self.program.random}
-        return self.names.weights("", _numpy({**self.program.params, **state})), {}
+        return self.names.weights("", seen({**self.program.params, **state})), {}
 
     def modules(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The first array that each module returns on its first call, by path."""
         inputs, _ = self._trees(self.leaves(task["input"]))
         with dropout_control(task["dropout"], self._masks(task)):
             found = self.program.modules(self.params, self.state, inputs, task["mode"], jax.random.key(0))
-        return _numpy(found), {"order": list(found)}
+        return numpy_all(found), {"order": list(found)}
 
     def module_paths(self) -> list[str]:
         """Paths of the modules that own weights: every prefix of a weight's name, in order."""
@@ -190,30 +212,68 @@ class JaxEvaluator:
 
         return {}, {"casts": low_precision(call, self.params, self.state, inputs)}
 
+    def effects(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """What Python does beside the arrays when the model is traced twice."""
+        inputs, targets = self._trees(self.leaves(task["input"]))
+        with dropout_control("off"):
+            call, owners, functions = self.program.effects(self.params, self.state, inputs, task["mode"])
+
+            def traced() -> None:
+                jax.eval_shape(lambda: self.loss(call(), targets) if self.loss else call())
+
+            found = changes(traced, owners, [*functions, self.loss])
+        return {}, {"changes": found}
+
     def randomness(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """What dropout multiplies by when it draws itself: ``first.i``, ``second.i``, ``again.i`` for call i.
 
         `second` follows `first` with the streams where `first` left them and another key; `again` repeats `first`.
         """
         leaves, one, other = self.leaves(task["input"]), jax.random.key(0), jax.random.key(1)
-        rates = _Static()
+        rates = Static()
 
         def forward(state: Any, leaves: Any, key: Any) -> Any:
             with dropout_control("observe") as log:
                 _, following = self.program.call(self.params, state, self._trees(leaves)[0], "train", key)
-                rates.value = list(log.rates)
+                rates.value = (list(log.rates), list(log.shapes))
             return log.factors, following
 
         compiled = jax.jit(forward)
         compiled.eval_shape(self.state, leaves, one)
-        if not rates.value:
+        if not rates.value[0]:
             return {}, {"rates": []}
         first, following = compiled(self.state, leaves, one)
         second, _ = compiled(following, leaves, other)
         again, _ = compiled(self.state, leaves, one)
         named = {"first": first, "second": second, "again": again}
         arrays = {f"{name}.{i}": numpy_of(factor) for name, found in named.items() for i, factor in enumerate(found)}
-        return arrays, {"rates": rates.value}
+        return arrays, {"rates": rates.value[0], "shapes": rates.value[1]}
+
+    def candidate(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """The outputs in evaluation mode with weights of the original, put in by a map that may be the right one."""
+        forward = self._compile("forward", "eval", "off", lambda: self._forward)
+        params, state = dict(self.params), dict(self.state)
+        for name, array in Names({"map": task["map"]}).to_side(load_arrays(task["weights"])).items():
+            place = params if name in params else state
+            place[name] = jnp.asarray(array, place[name].dtype)
+        return self.names.outputs(numpy_all(forward(params, state, self.leaves(task["input"])))), {}
+
+    def samples(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """Summaries of the outputs over passes that draw their own random numbers."""
+        leaves = self.leaves(task["input"])
+
+        def forward(state: Any, key: Any) -> Any:
+            with dropout_control("observe"):
+                inputs = self._trees(leaves)[0]
+                return named_outputs(self.program.call(self.params, state, inputs, task["mode"], key)[0])
+
+        compiled = jax.jit(forward)
+
+        def one(seed: int) -> dict[str, float]:
+            outputs = numpy_all(compiled(self._reseeded(seed), jax.random.key(seed)))
+            return summaries(self.names.outputs(outputs))
+
+        return sampled(task["passes"], one), {}
 
     def _masks(self, task: Mapping[str, Any]) -> list[Any] | None:
         """Masks of the original's calls; None where this side is the original and draws them as it meets its own."""
@@ -230,11 +290,22 @@ class JaxEvaluator:
             self._compiled[key] = jax.jit(make())
         return self._compiled[key]
 
-    def _step_function(self, mode: Mode, setting: str) -> Callable[..., Any]:
+    def _step_function(self, mode: Mode, setting: str, slopes: bool = True) -> Callable[..., Any]:
+        """Loss, outputs, gradients, new state, gradients of the inputs, what dropout was asked for.
+
+        Without slopes it is a forward pass, and the gradients are empty.
+        """
+
+        def forward(params: Any, state: Any, leaves: Any, masks: Any, key: Any) -> Any:
+            with dropout_control(setting, masks) as log:
+                loss, (outputs, new_state) = self.evaluate(params, state, leaves, mode, key)
+                said = Static((list(log.rates), list(log.shapes)))
+            return loss, named_outputs(outputs), {}, new_state, {}, said
+
         def step(params: Any, state: Any, leaves: Any, masks: Any, key: Any) -> Any:
             with dropout_control(setting, masks) as log:
                 loss, outputs, gradients, new_state = self._gradients(params, state, leaves, mode, key)
-                seen = _Static((list(log.rates), list(log.shapes)))
+                said = Static((list(log.rates), list(log.shapes)))
             with dropout_control(setting, masks):
                 floats = {
                     name: leaf
@@ -246,9 +317,9 @@ class JaxEvaluator:
                     return self.evaluate(params, state, {**leaves, **new}, mode, key)[0]
 
                 by_inputs = jax.grad(changed)(floats) if floats else {}
-            return loss, named_outputs(outputs), gradients, new_state, by_inputs, seen
+            return loss, named_outputs(outputs), gradients, new_state, by_inputs, said
 
-        return step
+        return step if slopes else forward
 
     def _gradients(self, params: Any, state: Any, leaves: Any, mode: Mode, key: Any) -> tuple[Any, Any, Leaves, Leaves]:
         if self.side.gradients is not None and self.loss is not None:
@@ -286,7 +357,7 @@ class JaxEvaluator:
     def _buffers(self, state: Mapping[str, Any]) -> Arrays:
         """The state without random streams and parameters that do not train, which the original counts elsewhere."""
         kept = {n: a for n, a in state.items() if n not in self.program.random and not self.names.is_fixed(n)}
-        return self.names.weights("state.", _numpy(kept))
+        return self.names.weights("state.", numpy_all(kept))
 
     def _reseeded(self, seed: int) -> Leaves:
         """The state with other random streams, where the model keeps its own: what still draws from them shows."""
@@ -301,35 +372,6 @@ class JaxEvaluator:
             return self.params
         moved = {}
         for name, array in self.params.items():
-            signs = seeded(f"noise {name}", seed).choice([-1.0, 1.0], array.shape)
-            moved[name] = array * (1 + jnp.finfo(array.dtype).eps * jnp.asarray(signs, array.dtype))
+            noise = jnp.asarray(signs(name, seed, array.shape), array.dtype)
+            moved[name] = array * (1 + jnp.finfo(array.dtype).eps * noise)
         return moved
-
-
-@jax.tree_util.register_static
-class _Static:
-    """A Python value that a jitted function returns beside its arrays."""
-
-    def __init__(self, value: Any = None) -> None:
-        self.value = value
-
-    def __hash__(self) -> int:
-        return hash(repr(self.value))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and self.value == other.value
-
-
-def named_outputs(outputs: Any) -> dict[str, Any]:
-    """The outputs' arrays by name, ``outputs.logits`` and so on."""
-    return flatten_tree(outputs, lambda leaf: isinstance(leaf, jax.Array), "outputs")[1]
-
-
-def numpy_of(array: Any) -> np.ndarray:
-    """A copy as numpy; floats that numpy does not know become float32, which holds them exactly."""
-    found = np.array(array)
-    return found.astype(np.float32) if str(array.dtype) in ("bfloat16", "float16") else found
-
-
-def _numpy(arrays: Mapping[str, Any]) -> Arrays:
-    return {name: numpy_of(array) for name, array in arrays.items()}

@@ -27,6 +27,10 @@ from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, sign
 _ACCEPTED = "an nnx.Module, (Linen module, variables), an equinox.Module, (Haiku transform, params), (function, params)"
 
 
+# a call, attributes by their owner, functions and classes
+Effects = tuple[Callable[[], Any], Callable[[], Mapping[str, Mapping[str, Any]]], list[Any]]
+
+
 class JaxProgram(ABC):
     """A model as a function of its parameters and state.
 
@@ -59,6 +63,15 @@ class JaxProgram(ABC):
     def modules(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode, key: Any) -> Leaves:
         """The first array that each module returns, by path, where the library lets modules be observed."""
         return {}
+
+    def effects(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode) -> Effects:
+        """A call without arguments, and where its side effects would show: attributes, functions and classes."""
+        return lambda: self.call(params, state, inputs, mode, jax.random.key(0))[0], dict, self.sources
+
+    @property
+    def sources(self) -> list[Any]:
+        """The person's functions and classes that the model consists of, as far as they are known."""
+        return []
 
 
 def program_of(model: Any) -> JaxProgram:
@@ -107,6 +120,11 @@ def _is_equinox(model: Any) -> bool:
     return equinox is not None and isinstance(model, equinox.Module)
 
 
+def _is_equinox_class(cls: type) -> bool:
+    equinox = sys.modules.get("equinox")
+    return equinox is not None and issubclass(cls, equinox.Module)
+
+
 def _call_module(module: Any, *args: Any, **kwargs: Any) -> Any:
     return module(*args, **kwargs)
 
@@ -126,6 +144,7 @@ class FunctionProgram(JaxProgram):
     ) -> None:
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self._function = function
+        self._given = trees
         self.trees = [TreeNames(tree) for tree in trees]
         found = self.trees[0].arrays if trees else {}
         self.params = {n: array for n, array in found.items() if jnp.issubdtype(array.dtype, jnp.inexact)}
@@ -155,6 +174,11 @@ class FunctionProgram(JaxProgram):
             raise TypeError("a function with state must return (outputs, new_state)")
         updated = {f"{self._prefix}{name}": array for name, array in TreeNames(found[1]).arrays.items()}
         return found[0], {**state, **updated}
+
+    @property
+    def sources(self) -> list[Any]:
+        found = [type(leaf) for tree in self._given for leaf in jax.tree.leaves(tree, is_leaf=_is_equinox)]
+        return [self._function, *(cls for cls in found if _is_equinox_class(cls))]
 
     def _in_mode(self, tree: Any, mode: Mode) -> Any:
         return self._inference(tree, value=mode == "eval") if self._inference else tree
@@ -207,6 +231,10 @@ class LinenProgram(JaxProgram):
         }
         return found[0], {**state, **updated}
 
+    @property
+    def sources(self) -> list[Any]:
+        return [type(self._module)]
+
     def _variables(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
         variables = {}
         for collection, names in self._collections.items():
@@ -225,6 +253,7 @@ class HaikuProgram(JaxProgram):
     def __init__(self, transformed: Any, params: Any, state: Any = None) -> None:
         self.name = "Haiku model"
         self._apply = transformed.apply
+        self._own = _haiku_function(inspect.unwrap(transformed.apply))
         self._params = TreeNames(dict(params))
         self._state = None if state is None else TreeNames(dict(state))
         self.params = self._params.arrays
@@ -249,9 +278,18 @@ class HaikuProgram(JaxProgram):
         updated = {f"{self._prefix}{name}": array for name, array in TreeNames(dict(found[1])).arrays.items()}
         return found[0], {**state, **updated}
 
+    @property
+    def sources(self) -> list[Any]:
+        return [self._own]
+
 
 def _haiku_signature(apply: Any) -> inspect.Signature:
-    """The signature of the function that was transformed: Haiku keeps it in the closures of its own."""
+    function = _haiku_function(apply)
+    return inspect.Signature() if function is None else inspect.signature(function)
+
+
+def _haiku_function(apply: Any) -> Any:
+    """The function that was transformed: Haiku keeps it in the closures of its own; None if it is not there."""
     seen: list[Any] = [apply]
     for function in seen:
         for cell in getattr(function, "__closure__", None) or ():
@@ -260,9 +298,13 @@ def _haiku_signature(apply: Any) -> inspect.Signature:
                 seen.append(content.apply)
             elif inspect.isfunction(content) and content not in seen:
                 if not content.__module__.startswith("haiku."):
-                    return inspect.signature(content)
+                    return content
                 seen.append(content)
-    return inspect.Signature()
+    return None
+
+
+# what nnx itself tracks in the attributes of a module
+_KEPT = (nnx.Variable, nnx.Module, nnx.Rngs, nnx.RngStream)
 
 
 class NnxProgram(JaxProgram):
@@ -309,11 +351,36 @@ class NnxProgram(JaxProgram):
         outputs = apply(model, (), inputs, switches)  # type: ignore[arg-type]
         return outputs, self.flat(nnx.state(model, nnx.Not(self.trains)))
 
+    def effects(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode) -> Effects:
+        """What a call leaves in the attributes of the module is there at the next call, as it is for its person.
+
+        Evaluations each have a copy of their own. A copy is made within the trace, where its variables may change.
+        """
+        nested = self.nested(params, True), self.nested(state, False)
+        left: dict[str, Any] = {"graphdef": self.graphdef(mode), "attributes": {}}
+        classes = {type(module): None for _, module in nnx.iter_modules(self.module)}
+
+        def call() -> Any:
+            model: Any = nnx.merge(left["graphdef"], *nested, copy=True)
+            outputs = apply(model, (), inputs, self._switches.chosen(inputs, mode, jax.random.key(0), skip=1))
+            left["attributes"] = _attributes(model)
+            left["graphdef"] = nnx.split(model, self.trains, ...)[0]
+            return outputs
+
+        return call, lambda: left["attributes"], list(classes)
+
     def modules(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode, key: Any) -> Leaves:
         nested = self.nested(params, True), self.nested(state, False)
         model = nnx.merge(self.graphdef(mode), *nested, copy=True)
         switches = self._switches.chosen(inputs, mode, key, skip=1)
         return first_outputs(model, lambda: apply(model, (), inputs, switches))  # type: ignore[arg-type]
+
+
+def _attributes(model: Any) -> dict[str, dict[str, Any]]:
+    return {
+        _dotted(path): {n: v for n, v in vars(module).items() if not n.startswith("_") and not isinstance(v, _KEPT)}
+        for path, module in nnx.iter_modules(model)
+    }
 
 
 def set_mode(module: nnx.Module, mode: Mode) -> None:

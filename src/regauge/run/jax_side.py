@@ -141,7 +141,7 @@ class OptaxTrainer:
             params = {name: array + updates[name] for name, array in params.items()}
             return params, new_state, slots, value
 
-        self._step = jax.jit(step)
+        self._step = jax.jit(step, donate_argnums=(0, 1, 2))
 
     def start(self, params: Leaves, state: Leaves) -> Any:
         slots = self.optimizer.init(params)

@@ -20,7 +20,7 @@ from regauge.run.dropout_masks import (
     too_many_calls,
     unlike_shapes,
 )
-from regauge.run.evaluation import seeded
+from regauge.run.evaluation import signs
 from regauge.run.torch_exact import EXACT
 from regauge.run.torch_noise import SharedNoise
 
@@ -163,20 +163,15 @@ def controlled(
 def perturbed(model: nn.Module, seed: int | None) -> Iterator[None]:
     """Within the block every float weight is larger or smaller by one unit in the last place, by chance.
 
-    What changes by that is as far as any other implementation may be away. No seed: as they are.
+    What changes by that is as far as any other implementation may be away. No seed: as they are. Whoever keeps the
+    weights puts them back.
     """
     if seed is None:
         yield
         return
-    tensors = {n: p for n, p in model.named_parameters() if p.dtype.is_floating_point}
-    saved = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     with torch.no_grad():
-        for name, tensor in tensors.items():
-            signs = torch.from_numpy(seeded(f"noise {name}", seed).choice([-1.0, 1.0], tuple(tensor.shape)))
-            tensor.mul_(1 + torch.finfo(tensor.dtype).eps * signs.to(tensor))
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, tensor in tensors.items():
-                tensor.copy_(saved[name])
+        for name, tensor in model.named_parameters():
+            if tensor.dtype.is_floating_point:
+                noise = torch.from_numpy(signs(name, seed, tuple(tensor.shape)))
+                tensor.mul_(1 + torch.finfo(tensor.dtype).eps * noise.to(tensor))
+    yield

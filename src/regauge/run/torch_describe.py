@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import torch
 
 from regauge import optimizers
 from regauge.run.describing import flatten, rejects, write_description
-from regauge.run.torch_evaluate import numpy_of
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
+from regauge.run.torch_tensors import numpy_of, seen
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Describe the case of a job."""
-    return describe(load_torch_subject(job["case"]), Path(job["out"]))
+    return describe(load_torch_subject(job["case"], as_it_is=True), Path(job["out"]))
 
 
 def describe(subject: TorchSubject, out: Path) -> dict[str, Any]:
@@ -43,18 +44,42 @@ def describe(subject: TorchSubject, out: Path) -> dict[str, Any]:
     named = [*model.named_parameters(), *model.named_buffers()]
     roles = {name: "buffer" for name, _ in model.named_buffers()}
     roles |= {name: "parameter" if p.requires_grad else "frozen" for name, p in model.named_parameters()}
+    optimizer = subject.own.optimizer if subject.own else subject.optimizer
     return {
         "name": subject.name,
         "inputs": inputs,
         "targets": targets,
         "outputs": outputs,
         "has_loss": subject.loss is not None,
-        "optimizer": type(subject.optimizer).__name__ if subject.optimizer else "",
+        "optimizer": type(optimizer).__name__ if optimizer else "",
         "spec": optimizers.to_json(subject.optimizer) if subject.optimizer else None,
         "knows_mode": _knows_mode(model),
-        "weights": write_description(out, reference, {name: numpy_of(tensor) for name, tensor in named}, roles),
+        "shared": sharing(named),
+        "weights": write_description(out, reference, {name: seen(tensor) for name, tensor in named}, roles),
         "versions": {"torch": torch.__version__},
     }
+
+
+def sharing(named: Sequence[tuple[str, torch.Tensor]]) -> list[list[str]]:
+    """Groups of weights that are different tensors on overlapping memory; tied ones are one tensor, named once."""
+    places: dict[int, list[tuple[int, int, str]]] = {}
+    for name, tensor in named:
+        if tensor.numel() and tensor.layout is torch.strided:
+            begin = int(tensor.storage_offset())
+            end = begin + 1 + sum((n - 1) * abs(s) for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+            places.setdefault(tensor.untyped_storage().data_ptr(), []).append((begin, end, name))
+    groups = []
+    for found in places.values():
+        found.sort()
+        group, reach = [found[0][2]], found[0][1]
+        for begin, end, name in [*found[1:], (found[-1][1] + reach, 0, "")]:
+            if begin < reach:
+                group.append(name)
+                reach = max(reach, end)
+                continue
+            groups += [group] if len(group) > 1 else []
+            group, reach = [name], end
+    return groups
 
 
 def _knows_mode(model: torch.nn.Module) -> bool:

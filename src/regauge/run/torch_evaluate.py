@@ -14,20 +14,40 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from regauge import optimizers
 from regauge.errors import BadCase
 from regauge.run import torch_optimizers
+from regauge.run.array_files import Arrays, load_arrays, save_arrays
 from regauge.run.dropout_masks import DropoutCall
-from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks
+from regauge.run.evaluation import (
+    InputSets,
+    array_file,
+    derivative_results,
+    run_tasks,
+    sampled,
+    summaries,
+    with_transplant,
+)
 from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
+from regauge.run.side_effects import changes
 from regauge.run.torch_arithmetic import DropoutControl, controlled, perturbed, widen_module, widen_tensor
 from regauge.run.torch_noise import SharedNoise
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
 from regauge.run.torch_substitution import substitute
+from regauge.run.torch_tensors import (
+    Keeper,
+    attributes,
+    first_tensor,
+    is_tensor,
+    named_outputs,
+    named_tensors,
+    numpy_of,
+    seen,
+    transplant,
+)
 from regauge.run.torch_trace import trace
 
 
@@ -37,7 +57,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     Returns:
         ``{"tasks": {id: description}, "modules": paths in order, "dtypes": of the parameters, "versions"}``.
     """
-    subject = load_torch_subject(job["case"])
+    subject = load_torch_subject(job["case"], "use_loss" in job)
     if job["widen"]:
         torch.set_default_dtype(torch.float64)
     return evaluate(subject, job)
@@ -47,14 +67,16 @@ def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
     """The tasks of a job on a subject that is loaded; its model is widened in place if the job widens."""
     dtypes = sorted({str(t.dtype).removeprefix("torch.") for t in subject.model.parameters()})
     names = Names(job.get("names"))
-    own = {name: numpy_of(tensor) for name, tensor in _named_tensors(subject.model)}
-    if job["widen"]:
-        widen_module(subject.model)
-    if job.get("transplant"):
-        transplant(subject.model, names.to_side(load_file(Path(job["transplant"]))))
     evaluator = TorchEvaluator(
-        subject, InputSets(job["sets"]), job["widen"], names, use_loss=job.get("use_loss", True), own=own
+        subject, InputSets(job["sets"]), job["widen"], Path(job["out"]), names, use_loss=job.get("use_loss", True)
     )
+
+    def put() -> None:
+        if job["widen"]:
+            widen_module(subject.model)
+        if job.get("transplant"):
+            transplant(subject.model, names.to_side(load_arrays(job["transplant"])))
+
     handlers = {
         "step": evaluator.step,
         "derivative": evaluator.derivative,
@@ -64,27 +86,20 @@ def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
         "randomness": evaluator.randomness,
         "trace": lambda task: trace(evaluator, task),
         "substitute": lambda task: substitute(evaluator, task),
+        "effects": evaluator.effects,
+        "samples": evaluator.samples,
+        "candidate": evaluator.candidate,
         "casts": lambda task: ({}, {"casts": []}),  # a dispatch mode widens every one of them
     }
+    results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
+    evaluator.keeper.forget()
     return {
-        "tasks": run_tasks(job, handlers),
+        "tasks": results,
         "has_optimizer": subject.optimizer is not None,
         "dtypes": dtypes,
         "modules": [name for name, _ in subject.model.named_modules()],
         "versions": {"torch": torch.__version__},
     }
-
-
-def _named_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
-    return [*model.named_parameters(), *model.named_buffers()]
-
-
-@torch.no_grad()
-def transplant(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put arrays, by this model's own names, in the places of its weights."""
-    tensors = dict(_named_tensors(model))
-    for name, array in arrays.items():
-        tensors[name].copy_(torch.from_numpy(np.array(array)).reshape(tensors[name].shape))
 
 
 class TorchEvaluator:
@@ -94,9 +109,9 @@ class TorchEvaluator:
         subject: the model with its loss and optimizer.
         sets: inputs and targets.
         widen: whether everything is float64.
+        out: directory of the job.
         names: what the tensors are called in the original; their own names by default.
         use_loss: without it the loss is the probe, also where the subject has one.
-        own: the weights as they were loaded, before any others were put in their places.
     """
 
     def __init__(
@@ -104,18 +119,18 @@ class TorchEvaluator:
         subject: TorchSubject,
         sets: InputSets,
         widen: bool,
+        out: Path,
         names: Names | None = None,
         *,
         use_loss: bool = True,
-        own: Arrays | None = None,
     ) -> None:
         self.subject = subject
         self.model = subject.model
+        self.keeper = Keeper(subject.model, out)
         self.sets = sets
         self.widen = widen
         self.names = names or Names()
         self.loss = subject.loss if use_loss else None
-        self._own = own
         self._noise: SharedNoise | None = None
         self.substitution: Callable[[], AbstractContextManager[Any]] = nullcontext  # around every forward pass
         self.build_optimizer = torch_optimizers.build
@@ -123,17 +138,24 @@ class TorchEvaluator:
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass: ``outputs.*``, ``loss``, ``gradients.*``, ``input gradients.*``, ``state.*``.
 
-        In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state.
+        In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state. A task without
+        ``gradients`` is a forward pass alone.
         """
+        slopes = task.get("gradients", True)
         given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
         control = self.controlled(task["dropout"], task.get("seed", 0), given)
-        with self.kept(), control as dropout, perturbed(self.model, task.get("noise")):
+        with (
+            self.keeper.kept(),
+            torch.set_grad_enabled(slopes),
+            control as dropout,
+            perturbed(self.model, task.get("noise")),
+        ):
             self.model.train(task["mode"] == "train")
             noise = task.get("noise") if task.get("noisy_inputs") else None
-            leaves, floats = self.leaves(task["input"], gradients=True, noise=noise)
+            leaves, floats = self.leaves(task["input"], gradients=slopes, noise=noise)
             outputs, loss = self.evaluate(leaves)
             calls, draws = list(dropout.calls), dropout.noise.drawn
-            found = self._gradients(loss, floats)
+            found = self._gradients(loss, floats) if slopes else ({}, [])
             arrays = {**self.forward_arrays(outputs, loss), **found[0]}
             arrays |= self._buffers()
             if task["mode"] == "train" and task.get("after"):
@@ -154,7 +176,7 @@ class TorchEvaluator:
 
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Central differences of the loss along random directions against the gradient."""
-        with self.kept(), self.controlled("off"):
+        with self.keeper.kept(), self.controlled("off"):
             self.model.train(task["mode"] == "train")
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             leaves, _ = self.leaves(task["input"])
@@ -163,7 +185,8 @@ class TorchEvaluator:
                 return {}, {"directions": []}
             found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
             pairs = zip(trained, found, strict=True)
-            gradient = {name: numpy_of(g) for name, g in pairs if g is not None}
+            gradient = {name: seen(g) for name, g in pairs if g is not None}
+            del found, loss
             start = {name: parameter.detach().clone() for name, parameter in trained.items()}
 
             names = self.names.of_directions
@@ -171,38 +194,44 @@ class TorchEvaluator:
             def difference(direction: Arrays, step: float) -> float:
                 return self._difference(leaves, trained, start, names.to_side(direction), step)
 
-            weights = names.weights(
-                "", {name: numpy_of(parameter) for name, parameter in start.items()}, trainable=True
-            )
+            weights = names.weights("", {name: seen(parameter) for name, parameter in start.items()}, trainable=True)
             by_name = names.weights("", gradient, trainable=True)
             return {}, derivative_results(task, weights, by_name, difference)
 
     def trajectory(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Optimizer steps in training mode: ``start.*``, ``first.*``, ``last.*`` parameters, ``state.*``, `losses`."""
         spec = optimizers.from_json(task["optimizer"]) if task.get("optimizer") else self.subject.optimizer
-        if spec is None:
+        own = self.subject.own
+        if spec is None and own is None:
             raise BadCase("the case has no optimizer")
-        spec = torch_optimizers.at_rate(spec, task.get("rate_factor", 1.0))
-        with self.kept(), self.controlled("off"), perturbed(self.model, task.get("noise")):
+        with self.keeper.kept(), self.controlled("off"), perturbed(self.model, task.get("noise")):
             self.model.train()
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-            optimizer = self.build_optimizer(spec, self.model.named_parameters())
+            named = dict(self.model.named_parameters())
+            if spec is not None:
+                spec = torch_optimizers.at_rate(spec, task.get("rate_factor", 1.0))
+                step = self.build_optimizer(spec, named.items(), self.keeper.large).step
+            elif own is not None:
+                step = own.of(named).step
             batches = [self.leaves(name)[0] for name in task["inputs"]]
-            arrays = self._trained("start", trained)
+            file = task["file"]
+            save_arrays(array_file(file, "start"), self._trained("start", trained))
             losses: list[float] = []
-            for step in range(task["steps"]):
-                optimizer.zero_grad()
-                _, loss = self.evaluate(batches[step % len(batches)])
+            for number in range(task["steps"]):
+                for parameter in named.values():
+                    parameter.grad = None
+                _, loss = self.evaluate(batches[number % len(batches)])
                 loss.backward()
-                optimizer.step()
+                step()
                 losses.append(float(loss.detach()))
-                if step == 0:
-                    arrays |= self._trained("first", trained)
-            arrays |= {**self._trained("last", trained), **self._buffers()}
-        return arrays, {"losses": losses}
+                if number == 0:
+                    save_arrays(array_file(file, "first"), self._trained("first", trained))
+            save_arrays(array_file(file, "last"), self._trained("last", trained))
+            buffers = self._buffers()
+        return buffers, {"losses": losses, "parts": ["start", "first", "last"]}
 
     def _trained(self, label: str, trained: Mapping[str, Tensor]) -> Arrays:
-        return self.names.weights(f"{label}.", {name: numpy_of(p) for name, p in trained.items()})
+        return self.names.weights(f"{label}.", {name: seen(p) for name, p in trained.items()})
 
     def _buffers(self) -> Arrays:
         return self.names.weights("state.", {name: numpy_of(buffer) for name, buffer in self.model.named_buffers()})
@@ -213,7 +242,7 @@ class TorchEvaluator:
     def weights(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Every parameter and buffer as it was loaded, tied ones under their first name."""
         trainable = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
-        own = self._own or {name: numpy_of(tensor) for name, tensor in _named_tensors(self.model)}
+        own = {name: seen(tensor) for name, tensor in named_tensors(self.model)}
         return self.names.weights("", own), {"trainable": trainable}
 
     def randomness(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
@@ -223,18 +252,41 @@ class TorchEvaluator:
         """
         arrays: Arrays = {}
         rates: list[float] = []
+        shapes: list[tuple[int, ...]] = []
         leaves = self.leaves(task["input"])[0]
         passes = ({"first": 0, "second": 1}, {"again": 0})
         for named in passes:
-            with self.kept(), controlled(self.widen, "free") as dropout, torch.no_grad():
+            with self.keeper.kept(), controlled(self.widen, "free") as dropout, torch.no_grad():
                 self.model.train()
                 for label in named:
                     dropout.calls.clear()
                     dropout.factors.clear()
                     self.subject.call(self.model, self.sets.inputs(leaves))
                     rates = [1 - call.keep for call in dropout.calls]
+                    shapes = [call.shape for call in dropout.calls]
                     arrays |= {f"{label}.{i}": numpy_of(factor) for i, factor in enumerate(dropout.factors)}
-        return arrays, {"rates": rates}
+        return arrays, {"rates": rates, "shapes": shapes}
+
+    def samples(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """Summaries of the outputs over passes that draw their own random numbers."""
+        leaves = self.leaves(task["input"])[0]
+
+        def one(seed: int) -> dict[str, float]:
+            with self.keeper.kept(), controlled(self.widen, "free", seed), torch.no_grad():
+                self.model.train(task["mode"] == "train")
+                outputs = named_outputs(self.subject.call(self.model, self.sets.inputs(leaves)))
+            return summaries(self.names.outputs(outputs))
+
+        return sampled(task["passes"], one), {}
+
+    def candidate(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """The outputs in evaluation mode with weights of the original, put in by a map that may be the right one."""
+        weights = Names({"map": task["map"]}).to_side(load_arrays(task["weights"]))
+        with self.keeper.kept(), self.controlled("off"), torch.no_grad():
+            transplant(self.model, weights)
+            self.model.eval()
+            outputs = self.subject.call(self.model, self.sets.inputs(self.leaves(task["input"])[0]))
+            return self.names.outputs(named_outputs(outputs)), {}
 
     def modules(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The first tensor that each module returns on its first call, by path; `order` is the order of returning."""
@@ -242,7 +294,7 @@ class TorchEvaluator:
 
         def keep(path: str) -> Any:
             def hook(_module: nn.Module, _arguments: Any, output: Any) -> None:
-                tensor = _first_tensor(output)
+                tensor = first_tensor(output)
                 if path not in arrays and tensor is not None:
                     arrays[path] = numpy_of(tensor)
 
@@ -250,13 +302,23 @@ class TorchEvaluator:
 
         handles = [module.register_forward_hook(keep(path)) for path, module in self.model.named_modules() if path]
         try:
-            with self.kept(), self.controlled(task["dropout"]), torch.no_grad():
+            with self.keeper.kept(), self.controlled(task["dropout"]), torch.no_grad():
                 self.model.train(task["mode"] == "train")
                 self.subject.call(self.model, self.sets.inputs(self.leaves(task["input"])[0]))
         finally:
             for handle in handles:
                 handle.remove()
         return arrays, {"order": list(arrays)}
+
+    def effects(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """What two passes on the same inputs change besides parameters and buffers."""
+        leaves = self.leaves(task["input"])[0]
+        own = [module for module in self.model.modules() if not type(module).__module__.startswith("torch.")]
+        functions = [getattr(self.model, "function", None), self.loss, *{type(module): None for module in own}]
+        with self.keeper.kept(), self.controlled("off"), torch.no_grad():
+            self.model.train(task["mode"] == "train")
+            found = changes(lambda: self.evaluate(leaves), lambda: attributes(self.model), functions)
+        return {}, {"changes": found}
 
     def evaluate(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
         if self._noise is not None:
@@ -268,7 +330,7 @@ class TorchEvaluator:
         outputs = self.subject.call(self.model, self.sets.inputs(leaves))
         if self.loss is not None:
             return outputs, self.loss(outputs, self.sets.targets(leaves))
-        _, tensors = flatten_tree(outputs, _is_tensor, "outputs")
+        _, tensors = flatten_tree(outputs, is_tensor, "outputs")
         probed = [
             (tensor * torch.from_numpy(np.array(self.names.probe(name, tuple(tensor.shape)))).to(tensor)).sum()
             for name, tensor in tensors.items()
@@ -307,7 +369,7 @@ class TorchEvaluator:
             found = list(torch.autograd.grad(loss, wanted, allow_unused=True))
         by_weight = dict(zip(trained, found, strict=False))
         by_input = dict(zip(floats, found[len(trained) :], strict=True))
-        arrays = self._named("gradients.", {n: numpy_of(g) for n, g in by_weight.items() if g is not None})
+        arrays = self._named("gradients.", {n: seen(g) for n, g in by_weight.items() if g is not None})
         inputs = self.names.inputs({n: numpy_of(g) for n, g in by_input.items() if g is not None})
         arrays |= {f"input gradients.{name}": array for name, array in inputs.items()}
         none = {name: np.zeros(tuple(p.shape)) for name, p in trained.items() if by_weight[name] is None}
@@ -348,44 +410,3 @@ class TorchEvaluator:
                 yield control
             finally:
                 self._noise = None
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Put mode, parameters and buffers back afterwards."""
-        modes = {module: module.training for module in self.model.modules()}
-        tensors = [*self.model.parameters(), *self.model.buffers()]
-        saved = [tensor.detach().clone() for tensor in tensors]
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for tensor, before in zip(tensors, saved, strict=True):
-                    tensor.copy_(before)
-                    tensor.grad = None
-            for module, mode in modes.items():
-                module.training = mode
-
-
-def named_outputs(outputs: Any) -> Arrays:
-    """The outputs' arrays by name, ``outputs.logits`` and so on."""
-    _, tensors = flatten_tree(outputs, _is_tensor, "outputs")
-    return {name: numpy_of(tensor) for name, tensor in tensors.items()}
-
-
-def numpy_of(tensor: Tensor) -> np.ndarray:
-    """A copy as numpy; floats that numpy does not know become float32, which holds them exactly."""
-    tensor = tensor.detach().cpu()
-    if tensor.dtype in (torch.bfloat16, torch.float16):
-        tensor = tensor.to(torch.float32)
-    return tensor.resolve_conj().resolve_neg().numpy().copy()
-
-
-def _is_tensor(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor)
-
-
-def _first_tensor(output: Any) -> Tensor | None:
-    if isinstance(output, Tensor):
-        return output
-    children = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
-    return next((found for child in children if (found := _first_tensor(child)) is not None), None)

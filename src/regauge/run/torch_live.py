@@ -21,7 +21,7 @@ class LiveTorch:
     """Describes and evaluates a case of this process."""
 
     def __init__(self, case: Case) -> None:
-        self._subject = subject_of(case)
+        self._subject = subject_of(case, as_it_is=True)
 
     def describe(self, out: Path) -> dict[str, Any]:
         return describe(self._subject, out)

@@ -21,7 +21,9 @@ class NoChange(ValueError):
     """The optimizer is already like that, or has no such thing."""
 
 
-def built_with(edit: Mapping[str, Any], spec: Optimizer, named: Iterable[tuple[str, nn.Parameter]]) -> TorchOptimizer:
+def built_with(
+    edit: Mapping[str, Any], spec: Optimizer, named: Iterable[tuple[str, nn.Parameter]], _fused: bool = False
+) -> TorchOptimizer:
     """The optimizer of a spec with an edit.
 
     Args:

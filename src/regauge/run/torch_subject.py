@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,34 @@ from torch import nn
 from regauge.case import Case, load_case
 from regauge.errors import BadCase
 from regauge.optimizers import Optimizer
+
+
+@dataclass(frozen=True)
+class OwnOptimizer:
+    """An optimizer by hand: everything but its parameters and state is the person's.
+
+    Attributes:
+        optimizer: as it was given.
+        names: of the parameters of each group.
+    """
+
+    optimizer: torch.optim.Optimizer
+    names: tuple[tuple[str, ...], ...]
+
+    def of(self, named: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+        """A new one for the parameters of these names."""
+        return renewed(self.optimizer, [[named[name] for name in group] for group in self.names])
+
+
+def renewed(optimizer: torch.optim.Optimizer, groups: Sequence[list[nn.Parameter]]) -> torch.optim.Optimizer:
+    """The same optimizer before its first step, with other parameters: a class may keep its settings anywhere."""
+    copied: torch.optim.Optimizer = object.__new__(type(optimizer))
+    copied.__dict__.update(optimizer.__dict__)
+    copied.state = defaultdict(dict)
+    copied.param_groups = [
+        {**group, "params": parameters} for group, parameters in zip(optimizer.param_groups, groups, strict=True)
+    ]
+    return copied
 
 
 @dataclass
@@ -25,6 +54,7 @@ class TorchSubject:
         loss: ``loss(outputs, targets) -> scalar``, or None.
         optimizer: a spec of `regauge.optimizers`, or None.
         name: what reports call the case.
+        own: the person's optimizer where it has no spec and is to be run as it is.
     """
 
     model: nn.Module
@@ -33,6 +63,7 @@ class TorchSubject:
     loss: Callable[[Any, Any], torch.Tensor] | None
     optimizer: Optimizer | None
     name: str
+    own: OwnOptimizer | None = None
 
     @staticmethod
     def call(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
@@ -51,31 +82,54 @@ class FunctionModule(nn.Module):
         return self.function(*args, **kwargs)
 
 
-def load_torch_subject(case: str) -> TorchSubject:
+def load_torch_subject(case: str, as_it_is: bool = False) -> TorchSubject:
     """The subject of a case reference, ``file.py:name`` and so on.
+
+    Args:
+        case: the reference.
+        as_it_is: an optimizer without a spec is taken as it is.
 
     Raises:
         BadCase: the case cannot be read, or its model is not torch's.
         UnsupportedOptimizer: its optimizer has no spec.
     """
-    return subject_of(load_case(case))
+    return subject_of(load_case(case), as_it_is)
 
 
-def subject_of(found: Case) -> TorchSubject:
+def subject_of(found: Case, as_it_is: bool = False) -> TorchSubject:
     """The subject of a case that is loaded; errors as of `load_torch_subject`."""
     model = found.model
     if not isinstance(model, nn.Module):
         if not callable(model) or hasattr(model, "parameters"):
             raise BadCase("the case's model is not a torch.nn.Module", received=type(model).__name__)
         model = FunctionModule(model)
+    own = _own(found, model) if as_it_is else None
     return TorchSubject(
+        own=own,
         model=model,
         inputs=found.inputs,
         targets=found.targets,
         loss=found.loss,
-        optimizer=_spec(found, model),
+        optimizer=None if own else _spec(found, model),
         name=found.name or type(model).__name__,
     )
+
+
+def _own(case: Case, model: nn.Module) -> OwnOptimizer | None:
+    """The case's optimizer if it is one by hand, all of whose parameters are the model's."""
+    optimizer = case.optimizer
+    if not isinstance(optimizer, torch.optim.Optimizer) or type(optimizer).__module__.startswith("torch.optim"):
+        return None
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = [[names.get(id(p), "") for p in group["params"]] for group in optimizer.param_groups]
+    foreign = sum(name == "" for group in groups for name in group)
+    if foreign:
+        raise BadCase(
+            f"{foreign} parameters of the optimizer are not the model's",
+            received=type(optimizer).__name__,
+            next="make the optimizer of model.parameters()",
+        )
+    return OwnOptimizer(optimizer, tuple(map(tuple, groups)))
 
 
 def _spec(case: Case, model: nn.Module) -> Optimizer | None:

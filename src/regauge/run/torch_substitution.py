@@ -14,15 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.numpy import load_file
 
+from regauge.run.array_files import Arrays, save_arrays
 from regauge.run.distances import distance_to, moves
 from regauge.run.dropout_masks import DropoutCall
-from regauge.run.evaluation import Arrays
+from regauge.run.evaluation import array_file, task_arrays
 from regauge.run.torch_alternatives import ALTERNATIVES, WEIGHTS
 from regauge.run.torch_calls import CallCounter, arguments_of, with_arguments
 from regauge.run.torch_optimizer_variants import built_with
@@ -75,14 +74,14 @@ def substitute(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arra
 
     Args:
         evaluator: of the side.
-        task: of a *step* or a *trajectory* (``of``: that task), with ``trials``, the file of the other side's arrays
-            (``target``), the names of the tensors that differ (``names``), ``seconds``, and the ``limit`` below which
-            a difference has vanished.
+        task: of a *step* or a *trajectory* (``of``: that task), with ``trials``, the path of the other side's arrays
+            (``target`` with its ``parts``), the names of the tensors that differ (``names``), ``seconds``, and the
+            ``limit`` below which a difference has vanished.
 
     Returns:
         ``before``, and ``trials``: for each that was run its index and ``after``, each by name of a tensor.
     """
-    kept = load_file(Path(task["target"]))
+    kept = task_arrays(task["target"], task["parts"])
     kept = moves(kept) if task["of"]["kind"] == "trajectory" else kept
     target = {name: array for name, array in kept.items() if name in task["names"]}
     run = _runner(evaluator, task)
@@ -121,7 +120,7 @@ def substitute(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arra
 def _runner(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> Callable[[Any], tuple[Arrays, Any]]:
     """What runs a pass: only as much of it as the tensors that differ need."""
     if task["of"]["kind"] == "trajectory":
-        return partial(_moves, evaluator)
+        return partial(_moves, evaluator, f"{task['file']}-trial")
     if all(name.startswith(("outputs", "loss")) for name in task["names"]):
         return partial(_forward, evaluator)
     return evaluator.step
@@ -148,15 +147,17 @@ def _after_one_step(
     return run_one
 
 
-def _moves(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+def _moves(evaluator: TorchEvaluator, file: str, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
     """How far the parameters went: their distances are over that way, as those of the trajectory are."""
-    return moves(evaluator.trajectory(dict(task))[0]), {}
+    buffers, info = evaluator.trajectory({**task, "file": file})
+    save_arrays(array_file(file), buffers)
+    return moves(task_arrays(file, info["parts"])), {}
 
 
 @torch.no_grad()
 def _forward(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
     given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
-    with evaluator.kept(), evaluator.controlled(task["dropout"], 0, given):
+    with evaluator.keeper.kept(), evaluator.controlled(task["dropout"], 0, given):
         evaluator.model.train(task["mode"] == "train")
         outputs, loss = evaluator.evaluate(evaluator.leaves(task["input"])[0])
         return evaluator.forward_arrays(outputs, loss), {}

@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from regauge.optimizers import to_json
+from regauge.run.array_files import Arrays
 from regauge.run.dropout_masks import DropoutCall
-from regauge.run.evaluation import Arrays
 from regauge.run.protocol import flatten_tree
 from regauge.run.torch_calls import CallCounter, ModuleStack, arguments_of, name_of, person_frame
 from regauge.run.tracing import Trace, fingerprint
@@ -119,7 +119,7 @@ def trace(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, d
     """
     given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
     model, names = evaluator.model, evaluator.names
-    with evaluator.kept(), evaluator.controlled(task["dropout"], 0, given), torch.no_grad():
+    with evaluator.keeper.kept(), evaluator.controlled(task["dropout"], 0, given), torch.no_grad():
         model.train(task["mode"] == "train")
         recorder = Recorder(model)
         leaves, _ = evaluator.leaves(task["input"])

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from regauge.errors import BadCase
-from regauge.run.evaluation import save_arrays
+from regauge.run.array_files import save_arrays
 from regauge.verify.evaluations import Arrays, Evaluations, Mode, Side, kind_of
 from regauge.verify.onestep import KINDS, Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.precision import after_precision

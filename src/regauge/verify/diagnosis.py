@@ -219,7 +219,7 @@ class _Case:
         """What was tried and helped, proven ones first."""
         if self.torch_role is None:
             return []
-        target = self.laboratory.found.outcomes[SIDES[1 - self.torch_role]][self.failure.id].file
+        target = self.laboratory.found.outcomes[SIDES[1 - self.torch_role]][self.failure.id]
         return try_all(
             self.laboratory,
             self.torch_role,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from regauge.errors import BadCase, RegaugeError, WorkerFailed
+from regauge.errors import RegaugeError, WorkerFailed
 from regauge.findings import Finding
 from regauge.language import N_
-from regauge.run.evaluation import save_arrays
+from regauge.run.array_files import save_arrays
 from regauge.run.launch import Framework, Interpreters
 from regauge.run.protocol import write_json
 from regauge.verify import plan
@@ -23,14 +25,17 @@ from regauge.verify.diagnosis import Diagnosis, diagnosis_of
 from regauge.verify.evaluations import Evaluations, Mode, Outcome, Side
 from regauge.verify.inputs import InputSet, make_input_sets
 from regauge.verify.locate import first_difference
+from regauge.verify.obstacles import Refusal, effect_findings, effects, refusal, rejected_reference, unrepeatable_why
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
-from regauge.verify.randomness import randomness_tier
+from regauge.verify.randomness import distribution_tier, randomness_tier
 from regauge.verify.reproduction import Sources, with_reproduction
 from regauge.verify.result import Check, Tier, Verdict
+from regauge.verify.sizes import refused_sizes, sizes_tier
 from regauge.verify.subjects import Role, Subject, role_of, subject_of_folder
 from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers
+from regauge.verify.watching import BEGINS, TOTAL, about_large, watching
 from regauge.verify.weights import weights_tier
 
 Progress = Callable[[str, int, int], None]
@@ -45,6 +50,7 @@ LABELS: dict[Side, str] = {
 _LOCATING = N_("finding the first module that differs")
 _TRYING = N_("trying what may be the cause")
 _PARTS = 5
+_WIDE: tuple[Side, Side] = ("M64", "C64")
 
 _NO_PARAMETER = "the loss depends on no parameter"
 _FLOAT64_ONLY = "the check was asked for float64 alone"
@@ -84,7 +90,9 @@ def check_folder(
 
 def judge(subject: Subject, work: Path, options: CheckOptions, progress: Progress) -> Check:
     """Judge any two sides; the result is written to ``work/check.json`` as well."""
-    return _Run(subject, work, replace(options, modes=subject.modes, casts=subject.own_weights), progress).check()
+    large = sum(math.prod(kind.shape) for kind in subject.map.sources.values()) > plan.LARGE
+    chosen = replace(options, modes=subject.modes, casts=subject.own_weights, large=large)
+    return _Run(subject, work, chosen, progress).check()
 
 
 def silent(_what: str, _done: int, _total: int) -> None:
@@ -102,6 +110,7 @@ class _Run:
     findings: list[Finding] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     failures: dict[Side, RegaugeError] = field(default_factory=dict)
+    refusals: dict[Side, Refusal] = field(default_factory=dict)
 
     def check(self) -> Check:
         self.started = time.monotonic()
@@ -115,14 +124,24 @@ class _Run:
         self._evaluate()
         if self.failures.keys() & {"M64", "C64"}:
             return self._result([self._crashed(side) for side in self.failures])
+        self.findings += effect_findings(self.found)
+        if "M64" in self.refusals:
+            why = self.refusals["M64"].why
+            names = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
+            return self._result([Tier(name, "not checked", why=why) for name in names])
         weights = [weights_tier(self.found, "weights")] if self.subject.map.sources else []
-        tiers = [*weights, *self._function_tiers()]
+        functions = self._function_tiers()
+        if self.options.large:
+            self.findings.append(about_large(self.subject.map, self.accepted))
+            if any(tier.verdict == "different" for tier in functions) and self._add_noise(functions):
+                functions = self._function_tiers()
+        tiers = [*weights, *functions]
         if self.subject.own_weights:
             tiers = after_precision(tiers, self._casts())
             self.findings += pair_findings(tiers, self.found, self._numbered())
         about = Diagnosis()
         if overall(tiers, self.subject.modes) == "different" and self.options.locate:
-            self.progress(_LOCATING, _PARTS - 1, _PARTS)
+            self.progress(_LOCATING, BEGINS[-1], TOTAL)
             about = self._locate(tiers)
         return self._result(tiers, about)
 
@@ -175,25 +194,42 @@ class _Run:
         if not self._launch("M64", plan.original_float64(self.sets, options, self.trains), 0):
             return
         self.accepted = self._accepted()
+        if not self.accepted:
+            return
         calls = self.found.outcomes["M64"][step_id(0, "train", "masks")].info.get("calls", [])
         directions = self.found.outcomes["M64"]["derivative"].info.get("directions", [])
         chosen = [direction["draw"] for direction in directions]
         tasks = self._kept(plan.converted_float64(self.sets, options, self.trains, calls, chosen))
-        if not self._launch("C64", tasks, 1) or not options.float32:
+        if not self._launch("C64", tasks, 1):
+            return
+        if self.found.outcomes["C64"][step_id(0, options.modes[0])].error:
+            self._refuses("C64", "C32")
+        if not options.float32:
             return
         spec = self.spec or ({} if self.trains else None)
         self._launch("M32", self._kept(plan.original_float32(self.sets, options, spec, calls)), 2)
         self._launch("C32", self._kept(plan.converted_float32(self.sets, options, self.trains, calls)), 3)
 
-    def _launch(self, side: Side, tasks: Sequence[plan.Task], done: int) -> bool:
+    def _refuses(self, wide: Side, own: Side) -> bool:
+        """Whether a side raises on the reference inputs in float64 alone; a pair only: regauge's own code widens."""
+        if not self.subject.own_weights:
+            return False
+        outcome = next(o for n, o in self.found.outcomes[wide].items() if n.startswith("step-0") and o.error)
+        task = {**plan.reference_step(self.options), "id": "own"}
+        self._launch(own, [task], _PARTS - 1, place=f"{own}-own")
+        found = refusal(wide, outcome, self.found.get(own, "own"))
+        if found:
+            self.refusals[wide] = found
+        return found is not None
+
+    def _launch(self, side: Side, tasks: Sequence[plan.Task], done: int, place: str = "") -> bool:
         """Evaluate a side; False if it failed and the check goes on without it."""
-        if done < _PARTS - 1:
-            self.progress(LABELS[side], done, _PARTS)
-        out = self.work / side
+        out = self.work / (place or side)
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         try:
-            reply = self.subject.execute(side, {**self._job(side), "tasks": list(tasks)}, out, self.options.timeout)
+            with watching(self.progress, LABELS[side], done, tasks, out) if done < _PARTS - 1 else nullcontext():
+                reply = self.subject.execute(side, {**self._job(side), "tasks": list(tasks)}, out, self.options.timeout)
         except WorkerFailed as error:
             if not self.subject.keeps_failures:
                 raise
@@ -210,17 +246,24 @@ class _Run:
         sets = {**self.subject.trees[role], "files": self.files}
         return {"job": "evaluate", **self.subject.jobs[role], "widen": side.endswith("64"), "sets": sets}
 
+    def _add_noise(self, tiers: Sequence[Tier]) -> bool:
+        """The noisy copies in float64 that a large model leaves out, for the inputs on which something differs."""
+        notes = [d.note.rpartition("on ")[2] for tier in tiers for d in tier.distances if not d.passed]
+        names = {item.name for item in self.accepted} & set(notes)
+        trains = self.trains and any(t.name.startswith("trajectory") and t.verdict == "different" for t in tiers)
+        tasks = plan.noise_float64(self.sets, names, self.options, trains)
+        return bool(tasks) and self._launch("M64", tasks, _PARTS - 1, place="M64-noise")
+
     def _accepted(self) -> list[InputSet]:
         """The sets that the original takes in both modes; what it rejects is no difference, but is said."""
         accepted = []
         for index, item in enumerate(self.sets):
-            errors = {mode: self.found.outcomes["M64"][step_id(index, mode)].error for mode in self.options.modes}
+            outcomes = {mode: self.found.get("M64", step_id(index, mode)) for mode in self.options.modes}
+            errors = {mode: outcome.error for mode, outcome in outcomes.items() if outcome}
             if item.name == "reference" and any(errors.values()):
-                raise BadCase(
-                    "the model rejects its own reference inputs in float64",
-                    received=next(error for error in errors.values() if error),
-                    next="call the model with the case's inputs, in training and in eval mode",
-                )
+                if not self._refuses("M64", "M32"):
+                    raise rejected_reference(errors)
+                return []
             rejected = next((f"in {mode} mode: {error}" for mode, error in errors.items() if error), "")
             if rejected:
                 text = f"The original rejects the generated input {item.name!r} {rejected}"
@@ -235,6 +278,8 @@ class _Run:
 
     def _passes(self, mode: Mode, dropout: str = "off", shapes: bool = True) -> list[Pass]:
         accepted = {item.name for item in self.accepted}
+        if self.subject.own_weights:
+            accepted -= refused_sizes(self.found, self._size_tasks())
         return [
             Pass(
                 step_id(index, mode, dropout),
@@ -244,30 +289,50 @@ class _Run:
             )
             for index, item in enumerate(self.sets)
             if item.name in accepted
+            and plan.runs(item, mode, self.options)
             and (shapes or item.purpose != "shape")
-            and (dropout == "off" or item.purpose == "typical")
+            and (dropout == "off" or plan.is_masked(item, self.options))
         ]
 
+    def _distribution(self) -> Tier:
+        """What is left to compare where random numbers cannot be given."""
+        for side in _WIDE:
+            self._launch(side, [plan.samples(self.options)], _PARTS - 1, place=f"{side}-samples")
+        return distribution_tier(self.found, "samples")
+
+    def _size_tasks(self) -> dict[str, list[str]]:
+        """Ids of the passes on other sizes, by the name of their set."""
+        shapes = [(n, item) for n, item in enumerate(self.sets) if item.purpose == "shape" and item in self.accepted]
+        return {item.name: [step_id(n, mode) for mode in self.options.modes] for n, item in shapes}
+
     def _function_tiers(self) -> list[Tier]:
-        why = ""
-        if not self._is_repeatable("M64"):
-            why = "two runs of the original differ: it draws random numbers that the check does not control"
-        elif not self._is_repeatable("C64"):
-            why = "two runs of the converted model differ: it draws random numbers that the check does not control"
+        why = next((unrepeatable_why(self.found, side) for side in _WIDE if not self._is_repeatable(side)), "")
         if why:
             names = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
-            return [Tier(name, "not checked", why=why) for name in names]
-        randomness = randomness_tier(self.found, "randomness", step_id(0, "train", "masks"))
-        return [*self._step_tiers(), *self._training_tiers(), randomness]
+            tiers = [Tier(name, "not checked", why=why) for name in names]
+            random = self.subject.own_weights and not any(effects(self.found, side) for side in _WIDE)
+            return [*tiers, self._distribution()] if random else tiers
+        if "C64" in self.refusals:
+            randomness = Tier("randomness", "not checked", "train", why=self.refusals["C64"].why)
+        else:
+            randomness = randomness_tier(self.found, "randomness", step_id(0, "train", "masks"))
+        sizes = sizes_tier(self.found, self._size_tasks()) if self.subject.own_weights else None
+        return [*self._step_tiers(), *([sizes] if sizes else []), *self._training_tiers(), randomness]
 
     def _step_tiers(self) -> list[Tier]:
         tiers: list[Tier] = []
+        refused = self.refusals.get("C64")
         for mode in self.options.modes:
-            tiers += same_function_tiers(self.found, self._passes(mode), mode)
+            if refused:
+                tiers.append(Tier("tier 1 outputs", "not checked", mode, why=refused.why))
+            else:
+                tiers += same_function_tiers(self.found, self._passes(mode), mode)
             if self._without_float32():
                 tiers.append(Tier("tier 2 outputs", "not checked", mode, why=self._without_float32()))
             else:
                 tiers += no_worse_tiers(self.found, self._passes(mode, shapes=False), mode)
+        if refused:
+            return [*tiers, Tier("finite difference", "not checked", "train", why=refused.why)]
         tiers += self._masked_tiers()
         if self.found.get("C64", "derivative"):
             tiers.append(derivative_tier(self.found, "derivative", "train"))
@@ -310,6 +375,8 @@ class _Run:
         return all(np.allclose(one[n], other[n], rtol=1e-9, atol=0, equal_nan=True) for n in names if n in other)
 
     def _training_tiers(self) -> list[Tier]:
+        if "C64" in self.refusals:
+            return [Tier("trajectory", "not checked", "train", why=self.refusals["C64"].why)]
         if not self.trains:
             return [Tier("trajectory", "not checked", "train", why=self.subject.untrained)]
         error = self.found.outcomes["M64"]["trajectory"].error
@@ -350,7 +417,7 @@ class _Run:
     def again(self, side: Side, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Outcome]:
         """Evaluate more tasks on a side, beside what it computed before."""
         if any(task["kind"] == "substitute" for task in tasks):
-            self.progress(_TRYING, _PARTS - 1, _PARTS)
+            self.progress(_TRYING, BEGINS[-1], TOTAL)
         out = self.work / "again" / side
         out.mkdir(parents=True, exist_ok=True)
         reply = self.subject.execute(side, {**self._job(side), "tasks": list(tasks)}, out, self.options.timeout)

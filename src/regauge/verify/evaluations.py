@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors.numpy import load_file
 
+from regauge.run.evaluation import task_arrays
 from regauge.weights.pair_map import PairMap, merged_groups
 
 Mode = Literal["train", "eval"]
@@ -34,7 +34,8 @@ class Outcome:
         return self.info["seconds"]
 
     def arrays(self) -> Arrays:
-        return load_file(self.file) if not self.error else {}
+        """What the task wrote, mapped from its files."""
+        return {} if self.error else task_arrays(self.file.with_suffix(""), self.info.get("parts", ()))
 
 
 @dataclass

@@ -12,12 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from regauge.verify.sizes import other_sizes
+
 Arrays = dict[str, np.ndarray]
 
 # what a set is for: typical values carry the rounding error of tier 2, special ones are compared with it
 Purpose = Literal["typical", "special", "shape"]
 
 IGNORED_TARGET = -100
+_LOW = -1e4  # an additive mask is at least this low where it masks
 
 
 @dataclass(frozen=True)
@@ -29,31 +32,35 @@ class InputSet:
     arrays: Arrays
 
 
-def make_input_sets(reference: Mapping[str, np.ndarray], symbols: list[dict[str, Any]], quick: bool) -> list[InputSet]:
+def make_input_sets(
+    reference: Mapping[str, np.ndarray], symbols: list[dict[str, Any]] | None, quick: bool
+) -> list[InputSet]:
     """The reference and what is derived from it.
 
     Args:
         reference: ``inputs.*`` and ``targets.*`` arrays of the case.
-        symbols: symbolic sizes of conversion.json.
+        symbols: symbolic sizes of conversion.json; None where nothing is known: then sizes are tried.
         quick: fewer sets, none with another shape.
     """
     leaves = {name: np.array(array) for name, array in reference.items() if name.split(".")[0] in ("inputs", "targets")}
     sets = [InputSet("reference", "typical", leaves)]
     sets += [InputSet(f"random {i}", "typical", _random(leaves, i)) for i in (1, 2)]
-    changes = _changes(leaves)
+    changes = _changes(leaves, additive=symbols is None)
     for name in ("kinks and ties", "padding") if quick else changes:
         if name in changes:
             sets.append(InputSet(name, "special", changes[name]()))
-    if not quick:
+    if not quick and symbols is not None:
         sets += _other_batches(leaves, symbols)
+    elif not quick:
+        sets += [InputSet(name, "shape", arrays) for name, arrays in other_sizes(leaves).items()]
     return sets
 
 
-def _changes(leaves: Arrays) -> dict[str, Callable[[], Arrays]]:
-    """By name, the special sets that make sense for these leaves."""
+def _changes(leaves: Arrays, additive: bool = False) -> dict[str, Callable[[], Arrays]]:
+    """By name, the special sets that make sense for these leaves; with `additive`, float masks are masks too."""
     changes: dict[str, Callable[[], Arrays]] = {}
     floats = [name for name in leaves if _is_data(name, leaves[name])]
-    masks = [name for name in leaves if _is_mask(name, leaves)]
+    masks = [name for name in leaves if _is_mask(name, leaves) or (additive and _is_float_mask(name, leaves[name]))]
     integers = [name for name in leaves if _is_index(name, leaves)]
     if floats:
         changes["kinks and ties"] = lambda: _map(leaves, floats, lambda x: np.round(2 * x) / 2)
@@ -96,6 +103,18 @@ def _is_mask(name: str, leaves: Arrays) -> bool:
     )
     integer = np.issubdtype(array.dtype, np.integer)
     return integer and set(np.unique(array)) <= {0, 1} and 1 in array and ("mask" in name or like_another)
+
+
+def _is_float_mask(name: str, array: np.ndarray) -> bool:
+    if not name.startswith("inputs") or array.ndim < 2 or array.size == 0 or array.dtype.kind != "f":
+        return False
+    return _is_additive(array) or ("mask" in name and set(np.unique(array)) <= {0.0, 1.0} and 1 in array)
+
+
+def _is_additive(array: np.ndarray) -> bool:
+    """Whether a float array is added to scores as a mask: zeros, and one very low number."""
+    values = np.unique(array)
+    return len(values) == 2 and values[1] == 0 and bool(values[0] <= _LOW)
 
 
 def _is_index(name: str, leaves: Arrays) -> bool:
@@ -141,6 +160,8 @@ def _masked_row(mask: np.ndarray) -> np.ndarray:
 
 def _mask_values(mask: np.ndarray) -> tuple[Any, Any]:
     """The value that keeps an element and the one that masks it: 1 and 0, or for booleans the frequent and the rare."""
+    if mask.dtype.kind == "f" and _is_additive(mask):
+        return 0.0, mask.min()
     if mask.dtype != np.bool_:
         return 1, 0
     frequent = bool(mask.mean() >= 0.5)

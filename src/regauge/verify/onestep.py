@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -45,6 +46,7 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
         return [Tier(f"tier 1 outputs{suffix}", "different", mode, len(passes), math.inf, LIMITS.same_norm, why)]
     worst: dict[str, dict[str, Distance]] = {}
     unstable: dict[str, list[str]] = {}
+    counts: Counter[str] = Counter()
     for step in passes:
         original = found.original("M64", step.task)
         converted = found.converted("C64", step.task, original)
@@ -55,6 +57,7 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
             candidate = of_kind(converted, kind)
             distances = list(_kind_distances(reference, candidate, missing.get(kind, frozenset())))
             moved = _moved(reference, [of_kind(copy, kind) for copy in noisy])
+            counts[kind] += bool(distances)
             for distance in distances:
                 if moved.get(distance.name, 0.0) > LIMITS.stable and not distance.passed:
                     unstable.setdefault(kind, []).append(f"{distance.name} on {step.input}")
@@ -67,7 +70,7 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
     for kind in KINDS:
         if kind in worst or kind in unstable:
             name = f"tier 1 {KINDS[kind]}{suffix}"
-            tiers.append(_tier(name, mode, len(passes), worst.get(kind, {}), unstable.get(kind, []), seconds))
+            tiers.append(_tier(name, mode, counts[kind], worst.get(kind, {}), unstable.get(kind, []), seconds))
     return tiers
 
 

@@ -6,29 +6,35 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from regauge.errors import RegaugeError, WeightMismatch, WorkerFailed
 from regauge.findings import Finding
 from regauge.language import N_
+from regauge.run.array_files import load_arrays, save_arrays
 from regauge.run.describing import REFERENCE, WEIGHTS
+from regauge.run.evaluation import array_file
 from regauge.run.launch import Framework
 from regauge.run.naming import Link
 from regauge.run.protocol import read_json, write_json
+from regauge.verify.assignments import Run, decide_by_outputs
 from regauge.verify.engine import Progress, judge, silent
-from regauge.verify.evaluations import Mode, Side
+from regauge.verify.evaluations import Arrays, Mode, Outcome, Side
+from regauge.verify.obstacles import memory_findings
 from regauge.verify.plan import MODES, CheckOptions
 from regauge.verify.reproduction import Sources, with_reproduction
 from regauge.verify.result import Check, Tier
 from regauge.verify.structure import link_given, link_outputs
 from regauge.verify.subjects import ROLES, Role, Subject
+from regauge.verify.watching import TOTAL
 from regauge.weights.pair_map import PairMap
-from regauge.weights.pairing import TensorInfo, infer
+from regauge.weights.pairing import Pairing, TensorInfo, infer
 
+_WIDE: tuple[Side, Side] = ("M64", "C64")
 MAP_FILE = "weight_map.json"
 
 _DESCRIBING = N_("loading both models")
@@ -78,7 +84,7 @@ class _Described:
     out: Path
 
     def tensors(self) -> list[TensorInfo]:
-        values = load_file(self.out / WEIGHTS)
+        values = load_arrays(self.out / WEIGHTS)
         return [
             TensorInfo(
                 name,
@@ -120,11 +126,11 @@ def check_pair(
     """
     options, progress = options or CheckOptions(), progress or silent
     started = time.monotonic()
-    progress(_DESCRIBING, 0, 5)
+    progress(_DESCRIBING, 0, TOTAL)
     described, failures = _describe(sides, work, options.timeout)
     if failures:
         return _failed(sides, work, described, failures, time.monotonic() - started)
-    subject = _subject(sides, described, weight_map, work)
+    subject = _subject(sides, described, weight_map, work, options.timeout)
     check = judge(subject, work, options, progress)
     return with_reproduction(check, subject, work, options, sides.sources, progress)
 
@@ -140,7 +146,7 @@ def subject_of_pair(sides: Sides, work: Path, weight_map: WeightMapGiven = None)
     described, failures = _describe(sides, work, None)
     for error in failures.values():
         raise error
-    return _subject(sides, described, read_map(weight_map), work)
+    return _subject(sides, described, read_map(weight_map), work, None)
 
 
 def _describe(
@@ -205,33 +211,80 @@ def _failed(
     return check
 
 
-def _subject(sides: Sides, described: Mapping[Role, _Described], weight_map: WeightMapGiven, work: Path) -> Subject:
+def _paired(ours: _Described, theirs: _Described, given: WeightMapGiven, run: Run, work: Path) -> Pairing:
+    """The weight map; what names and values leave open is decided by outputs, if they decide."""
+    mine, other = ours.tensors(), theirs.tensors()
+    pairing = infer(mine, other, given=given)
+    if not pairing.ambiguities or pairing.missing or pairing.mistakes:
+        return pairing
+    again = partial(infer, mine, other, given=given)
+    return decide_by_outputs(pairing, lambda decide: again(decide=decide), run, ours.out / WEIGHTS, work)
+
+
+def _runner(
+    sides: Sides,
+    described: Mapping[Role, _Described],
+    reference: Mapping[str, np.ndarray],
+    links: Mapping[str, Any],
+    work: Path,
+    timeout: float | None,
+) -> Run:
+    """Runs tasks on the reference inputs, in float64, on both sides before their weights are paired."""
+
+    def run(*tasks: list[dict[str, Any]]) -> list[list[Arrays]]:
+        file = work / "reference.safetensors"
+        save_arrays(file, reference)
+        found = []
+        for role, side, own in zip(ROLES, _WIDE, tasks, strict=True):
+            out = work / f"assign_{role}"
+            shutil.rmtree(out, ignore_errors=True)
+            out.mkdir(parents=True)
+            sets = {**_trees(described[role].info, False), "files": {"reference": str(file.resolve())}}
+            job = {"job": "evaluate", **sides.jobs[role], "widen": True, "use_loss": False, "sets": sets, "tasks": own}
+            reply = sides.execute(side, {**job, "names": links if role == "converted" else None}, out, timeout)
+            outcomes = [Outcome(reply["tasks"][task["id"]], array_file(out / task["id"])) for task in own]
+            found.append([outcome.arrays() for outcome in outcomes])
+        return found
+
+    return run
+
+
+def _subject(
+    sides: Sides,
+    described: Mapping[Role, _Described],
+    weight_map: WeightMapGiven,
+    work: Path,
+    timeout: float | None,
+) -> Subject:
     ours, theirs = described["original"], described["converted"]
     one, other = ours.info, theirs.info
-    reference, candidate = load_file(ours.out / REFERENCE), load_file(theirs.out / REFERENCE)
+    reference, candidate = load_arrays(ours.out / REFERENCE), load_arrays(theirs.out / REFERENCE)
     inputs, findings = link_given("inputs", one["inputs"], other["inputs"], reference, candidate)
     use_loss = one["has_loss"] and other["has_loss"]
     if use_loss:
         targets, more = link_given("targets", one["targets"], other["targets"], reference, candidate)
         inputs, findings = [*inputs, *targets], [*findings, *more]
     outputs, more = link_outputs(one["outputs"], other["outputs"], reference, candidate)
-    pairing = infer(ours.tensors(), theirs.tensors(), given=weight_map)
+    linked = {"inputs": [link.to_json() for link in inputs], "outputs": [link.to_json() for link in outputs]}
+    run = _runner(sides, described, _given(reference, inputs), linked, work, timeout)
+    pairing = _paired(ours, theirs, weight_map, run, work)
     pair_map = pairing.require()
     write_json(work / MAP_FILE, pair_map.to_json())
     modes, about_modes = _modes(one, other)
     names = {
         "map": pair_map.to_json(),
         "fixed": ours.fixed,
-        "inputs": [link.to_json() for link in inputs],
-        "outputs": [link.to_json() for link in outputs],
+        **linked,
     }
+    noticed = (*_about_inputs(reference), *findings, *more, *about_modes, *_about_losses(one, other))
+    shared: dict[str, Any] = {role: described[role].info.get("shared", []) for role in ROLES}
     trains = use_loss and bool(one["optimizer"] and other["optimizer"])
     common = {"use_loss": use_loss}
     return Subject(
         case=sides.label,
         sides=sides.names,
         reference=_given(reference, inputs),
-        symbols=[],  # no size of a model that was not captured is known to be free: the sets keep those that were given
+        symbols=None,  # no size of a model that was not captured is known to be free: they are tried
         trees={role: _trees(described[role].info, use_loss) for role in ROLES},
         map=pair_map,
         execute=sides.execute,
@@ -251,14 +304,7 @@ def _subject(sides: Sides, described: Mapping[Role, _Described], weight_map: Wei
         modes=modes,
         own_weights=True,
         keeps_failures=True,
-        findings=(
-            *_about_inputs(reference),
-            *findings,
-            *more,
-            *about_modes,
-            *_about_losses(one, other),
-            *pairing.findings,
-        ),
+        findings=(*noticed, *pairing.findings, *memory_findings(shared)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from regauge.verify.derivative import DRAWS, STEPS
 from regauge.verify.evaluations import Mode
 from regauge.verify.inputs import InputSet
+from regauge.verify.sizes import SIZES
 
 Task = dict[str, Any]
 
@@ -18,6 +19,9 @@ ROUNDED = "trajectory-rounded"  # the original with the learning rate that round
 MODES: tuple[Mode, ...] = ("train", "eval")
 NOISE_STEPS = {"64": 1, "32": 2}  # noisy copies of one pass, by arithmetic
 NOISE_COPIES = 3  # noisy copies of a trajectory
+LARGE = 20_000_000  # weights of a model whose gradients are compared on fewer inputs
+SLOPES_OF_LARGE = ("reference", "random 1")  # the sets on which gradients of a large model are compared, in training
+PASSES = 200  # of a model that draws random numbers which nothing controls
 NOISY = "trajectory-noise-1"  # in float64: which statistics an optimizer moves by rounding noise
 
 
@@ -36,6 +40,8 @@ class CheckOptions:
         modes: training and evaluation, or training alone where neither side knows the difference.
         casts: look through JAX sides for casts to lower precision.
         reproduce: directory for a file that fails alone, if the two differ; None writes none.
+        large: the model has so many weights that gradients are compared on fewer inputs, and that noisy copies in
+            float64 run only where something differs.
     """
 
     quick: bool = False
@@ -48,6 +54,7 @@ class CheckOptions:
     modes: tuple[Mode, ...] = MODES
     casts: bool = False
     reproduce: Path | None = None
+    large: bool = False
 
 
 def step_id(index: int, mode: Mode, dropout: str = "off", noise: int = 0) -> str:
@@ -59,9 +66,10 @@ def noisy_ids(index: int, mode: Mode, dropout: str = "off") -> tuple[str, ...]:
     return tuple(step_id(index, mode, dropout, copy) for copy in range(1, max(NOISE_STEPS.values()) + 1))
 
 
-def _step(index: int, name: str, mode: Mode, dropout: str = "off", modes: Sequence[Mode] = MODES) -> Task:
-    after = index == 0 and mode == "train" and dropout == "off" and "eval" in modes
+def _step(index: int, name: str, mode: Mode, options: CheckOptions, dropout: str = "off") -> Task:
+    after = index == 0 and mode == "train" and dropout == "off" and "eval" in options.modes
     return {
+        "gradients": _slopes(name, mode, options),
         "id": step_id(index, mode, dropout),
         "kind": "step",
         "mode": mode,
@@ -71,8 +79,20 @@ def _step(index: int, name: str, mode: Mode, dropout: str = "off", modes: Sequen
     }
 
 
-def _noisy(step: Task, arithmetic: str) -> list[Task]:
-    copies = range(1, NOISE_STEPS[arithmetic] + 1)
+def _slopes(name: str, mode: Mode, options: CheckOptions) -> bool:
+    """Not on the sizes that are tried of a pair: each is compiled anew."""
+    if options.casts and name in SIZES:
+        return False
+    return not options.large or (mode == "train" and name in SLOPES_OF_LARGE)
+
+
+def reference_step(options: CheckOptions) -> Task:
+    """The reference inputs once, in training."""
+    return _step(0, "reference", options.modes[0], options)
+
+
+def _noisy(step: Task, arithmetic: str, large: bool = False) -> list[Task]:
+    copies = range(1, 1 + (1 if large else NOISE_STEPS[arithmetic]))
     return [{**step, "id": f"{step['id']}-noise-{copy}", "noise": copy} for copy in copies]
 
 
@@ -80,26 +100,63 @@ def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bo
     """M64: every set in both modes, each once more with noisy weights; masks; derivatives; the trajectory."""
     tasks: list[Task] = [{"id": "weights", "kind": "weights"}, *_casts(options)]
     for index, item in enumerate(sets):
-        for mode in options.modes:
-            step = _step(index, item.name, mode, modes=options.modes)
-            tasks += [step, *_noisy(step, "64")]
-        if item.purpose == "typical":
-            tasks.append(_step(index, item.name, "train", "masks"))
-    tasks.append({**_step(0, "reference", "train"), "id": "again", "seed": 1})
+        for mode in _modes(item, options):
+            step = _step(index, item.name, mode, options)
+            tasks += [step, *([] if options.large else _noisy(step, "64"))]
+        if is_masked(item, options):
+            tasks.append(_step(index, item.name, "train", options, "masks"))
+    tasks.append({**_step(0, "reference", "train", options), "id": "again", "seed": 1, "gradients": not options.large})
     tasks.append(
         {
             "id": "derivative",
             "kind": "derivative",
             "mode": "train",
             "input": "reference",
-            "draws": DRAWS,
-            "steps": STEPS,
+            "draws": 1 if options.large else DRAWS,
+            "steps": _steps(options),
         }
     )
     if trains:
         tasks.append(trajectory("trajectory", options.steps, options))
-        tasks.append({**trajectory(NOISY, options.steps, options), "noise": 1})
+        if not options.large:
+            tasks.append({**trajectory(NOISY, options.steps, options), "noise": 1})
     return tasks
+
+
+def samples(options: CheckOptions) -> Task:
+    """Passes of the reference inputs that draw their own random numbers."""
+    return {"id": "samples", "kind": "samples", "mode": options.modes[0], "input": "reference", "passes": PASSES}
+
+
+def noise_float64(sets: Sequence[InputSet], names: Collection[str], options: CheckOptions, trains: bool) -> list[Task]:
+    """What `original_float64` leaves out of a large model: the noisy copies of the sets of these names."""
+    steps = [
+        _step(index, item.name, mode, options)
+        for index, item in enumerate(sets)
+        for mode in _modes(item, options)
+        if item.name in names
+    ]
+    tasks = [task for step in steps for task in _noisy(step, "64")]
+    return [*tasks, {**trajectory(NOISY, options.steps, options), "noise": 1}] if trains else tasks
+
+
+def _steps(options: CheckOptions) -> tuple[float, ...]:
+    return STEPS[:2] if options.large else STEPS
+
+
+def _modes(item: InputSet, options: CheckOptions) -> tuple[Mode, ...]:
+    """In which modes a set is run: a large model sees special inputs in training alone."""
+    return options.modes[:1] if options.large and item.purpose != "typical" else options.modes
+
+
+def runs(item: InputSet, mode: Mode, options: CheckOptions) -> bool:
+    """Whether a set is run in a mode."""
+    return mode in _modes(item, options)
+
+
+def is_masked(item: InputSet, options: CheckOptions) -> bool:
+    """Whether a set is also run with dropout masks."""
+    return item.purpose == "typical" and (not options.large or item.name == "reference")
 
 
 def original_float32(
@@ -116,7 +173,8 @@ def original_float32(
     tasks = converted_float32(sets, options, spec is not None, calls)
     special = {item.name for item in sets if item.purpose == "special"}
     for task in [task for task in tasks if task["kind"] == "step"]:
-        tasks += [{**noisy, "noisy_inputs": task["input"] in special} for noisy in _noisy(task, "32")]
+        copies = _noisy(task, "32", options.large)
+        tasks += [{**noisy, "noisy_inputs": task["input"] in special} for noisy in copies]
     if spec is not None:
         factor = 1 + coefficient_rounding(spec)
         tasks.append({**trajectory(ROUNDED, options.float32_steps, options), "rate_factor": factor})
@@ -140,13 +198,13 @@ def converted_float64(
     tasks: list[Task] = [
         {"id": "weights", "kind": "weights"},
         {"id": "randomness", "kind": "randomness", "input": "reference"},
-        {**_step(0, "reference", "train"), "id": "again", "seed": 1},
+        {**_step(0, "reference", "train", options), "id": "again", "seed": 1, "gradients": not options.large},
         *_casts(options),
     ]
     for index, item in enumerate(sets):
-        tasks += [_step(index, item.name, mode, modes=options.modes) for mode in options.modes]
-        if item.purpose == "typical" and calls:
-            tasks.append({**_step(index, item.name, "train", "masks"), "calls": calls})
+        tasks += [_step(index, item.name, mode, options) for mode in _modes(item, options)]
+        if is_masked(item, options) and calls:
+            tasks.append({**_step(index, item.name, "train", options, "masks"), "calls": calls})
     if chosen:
         tasks.append(
             {
@@ -155,7 +213,7 @@ def converted_float64(
                 "mode": "train",
                 "input": "reference",
                 "chosen": list(chosen),
-                "steps": STEPS,
+                "steps": _steps(options),
             }
         )
     if trains:
@@ -168,14 +226,14 @@ def converted_float32(
 ) -> list[Task]:
     """C32: the sets of the reference's shape, and the first steps of training."""
     tasks = [
-        _step(index, item.name, mode, modes=options.modes)
+        _step(index, item.name, mode, options)
         for index, item in enumerate(sets)
-        for mode in options.modes
+        for mode in _modes(item, options)
         if item.purpose != "shape"
     ]
     if calls and not options.quick:
-        typical = [(index, item) for index, item in enumerate(sets) if item.purpose == "typical"]
-        tasks += [{**_step(index, item.name, "train", "masks"), "calls": calls} for index, item in typical]
+        typical = [(index, item) for index, item in enumerate(sets) if is_masked(item, options)]
+        tasks += [{**_step(index, item.name, "train", options, "masks"), "calls": calls} for index, item in typical]
     if trains:
         tasks.append(trajectory("trajectory", options.float32_steps, options))
     return tasks
@@ -196,7 +254,7 @@ def coefficient_rounding(optimizer: Mapping[str, Any]) -> float:
 def _casts(options: CheckOptions) -> list[Task]:
     if not options.casts:
         return []
-    return [{"id": "casts", "kind": "casts", "mode": "train", "input": "reference"}]
+    return [{"id": name, "kind": name, "mode": "train", "input": "reference"} for name in ("casts", "effects")]
 
 
 def trajectory(name: str, steps: int, options: CheckOptions) -> Task:
@@ -207,3 +265,14 @@ def trajectory(name: str, steps: int, options: CheckOptions) -> Task:
         "inputs": ["reference", "random 1"],
         "optimizer": options.optimizer,
     }
+
+
+def cost(task: Task) -> int:
+    """About how long a task takes, as a multiple of a forward pass: what the time that is left is told by."""
+    if task["kind"] == "step":
+        return 3 if task["gradients"] else 1
+    if task["kind"] == "trajectory":
+        return 5 * task["steps"]
+    if task["kind"] == "derivative":
+        return 4 * len(task["steps"]) * len(task.get("chosen") or range(task.get("draws", 0)))
+    return 2

@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.stats import binomtest, ks_2samp
 
-from regauge.verify.evaluations import Evaluations
+from regauge.verify.evaluations import Evaluations, Side
 from regauge.verify.onestep import describe
 from regauge.verify.result import Distance, Tier, Verdict
 
-_DEVIATIONS = 5.0  # a correct rate is further away once in 1.7 million draws
+_SIDES: tuple[Side, Side] = ("M64", "C64")
+ERROR_RATE = 1e-6  # how often a correct model fails: all shares of a check together, by their exact distribution
 
 
 def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
@@ -37,27 +39,41 @@ def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
     distances = [
         distance
         for index, (keep, rate) in enumerate(zip(keeps, rates, strict=True))
-        for distance in _call(index, keep, rate, arrays)
+        for distance in _call(index, keep, rate, arrays, len(keeps))
     ]
+    shapes = outcome.info.get("shapes", ())
+    for index, (call, shape) in enumerate(zip(original.info["calls"], shapes, strict=False)):
+        distances.append(_draws(index, call["shape"], shape))
     distances += _independence(len(rates), arrays)
     failed = [d for d in distances if not d.passed]
     verdict: Verdict = "different" if failed else "equal"
     bound = max(d.norm for d in distances)
-    why = describe(failed)
+    why = f"{len(keeps)} calls; a correct model fails once in {1 / ERROR_RATE:.0f} checks"
+    if failed:
+        why = describe(failed)
     return Tier(name, verdict, "train", 1, bound, None, why, tuple(distances), outcome.seconds)
 
 
-def _call(index: int, keep: float, rate: float, arrays: Mapping[str, np.ndarray]) -> list[Distance]:
+def _draws(index: int, original: Sequence[int], converted: Sequence[int]) -> Distance:
+    """One draw that several elements share makes them depend on each other, at the same rate."""
+    ours, theirs = math.prod(original), math.prod(converted)
+    note = f"one pass draws {theirs} numbers, the original {ours}"
+    apart = float(ours != theirs)
+    return Distance(f"dropout call {index} draws", apart, apart, 0.0, ours == theirs, note=note if apart else "")
+
+
+def _call(index: int, keep: float, rate: float, arrays: Mapping[str, np.ndarray], calls: int) -> list[Distance]:
     first, second, again = (arrays[f"{part}.{index}"] for part in ("first", "second", "again"))
     label = f"dropout call {index}"
     off = abs(1 - rate - keep)
     distances = [Distance(f"{label} rate", off, off, 1e-12, off <= 1e-12, note=f"rate {rate:g}, original {1 - keep:g}")]
     independent = _independent(first)
-    share = float(np.mean(independent != 0))
-    spread = math.sqrt(keep * (1 - keep) / independent.size)
-    deviation = abs(share - keep) / spread
-    note = f"keeps {share:.4f} of {independent.size}, expected {keep:g}"
-    distances.append(Distance(f"{label} share", deviation, deviation, _DEVIATIONS, deviation <= _DEVIATIONS, note=note))
+    count, size = int(np.count_nonzero(independent)), independent.size
+    chance = float(binomtest(count, size, keep).pvalue)
+    # as orders of magnitude, so that larger is further away
+    rarity, limit = -math.log10(max(chance, 1e-300)), -math.log10(ERROR_RATE / calls)
+    note = f"keeps {count / size:.4f} of {size}, expected {keep:g}: chance {chance:.1g}"
+    distances.append(Distance(f"{label} share", rarity, rarity, limit, rarity <= limit, note=note))
     kept = first[first != 0]
     scale = float(np.abs(kept * keep - 1).max(initial=0.0))
     distances.append(Distance(f"{label} scale", scale, scale, 1e-6, scale <= 1e-6))
@@ -93,3 +109,35 @@ def _independence(calls: int, arrays: Mapping[str, np.ndarray]) -> Sequence[Dist
             keep = float(np.mean(other != 0))
             distances.append(_unlike(f"dropout calls {later - 1} and {later}", one != 0, other != 0, keep))
     return distances
+
+
+def distribution_tier(found: Evaluations, task: str) -> Tier:
+    """Whether two models that draw random numbers of their own have outputs of the same distribution.
+
+    The numbers of two frameworks never match, so passes are compared as samples: the Kolmogorov-Smirnov test of two
+    samples assumes nothing of their distribution, and passes are independent of each other.
+    """
+    name = "distribution"
+    for side in _SIDES:
+        outcome = found.get(side, task)
+        if outcome is None or outcome.error:
+            return Tier(name, "not checked", "train", 1, why=outcome.error if outcome else "it was not run")
+    ours, theirs = (found.outcomes[side][task].arrays() for side in _SIDES)
+    names = [name for name in ours if name in theirs]
+    if not names:
+        return Tier(name, "not checked", "train", 1, why="no output holds floating point numbers")
+    limit = -math.log10(ERROR_RATE / len(names))
+    distances = []
+    for key in names:
+        test = ks_2samp(ours[key], theirs[key])
+        rarity = -math.log10(max(float(test.pvalue), 1e-300))
+        note = f"mean {ours[key].mean():.4g} and {theirs[key].mean():.4g}, chance {test.pvalue:.1g}"
+        distances.append(Distance(key, rarity, rarity, limit, rarity <= limit, note=note))
+    failed = [d for d in distances if not d.passed]
+    passes = len(next(iter(ours.values())))
+    why = f"{passes} passes of each side; a correct model fails once in {1 / ERROR_RATE:.0f} checks"
+    if failed:
+        why = f"{failed[0].name}: {failed[0].note}"
+    bound = max(d.norm for d in distances)
+    verdict: Verdict = "different" if failed else "equal"
+    return Tier(name, verdict, "train", 1, bound, limit, why, tuple(distances))

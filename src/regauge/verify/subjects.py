@@ -40,7 +40,7 @@ class Subject:
         case: what the result calls them.
         sides: what the two models of a pair are called; empty for a conversion.
         reference: ``inputs.*`` and ``targets.*`` of the original.
-        symbols: symbolic sizes, as conversion.json has them.
+        symbols: symbolic sizes, as conversion.json has them; None where nothing is known about sizes.
         trees: skeletons of inputs and targets, by role.
         map: the weights of both sides.
         execute: evaluates a side.
@@ -59,7 +59,7 @@ class Subject:
     case: str
     sides: tuple[str, ...]
     reference: Mapping[str, np.ndarray]
-    symbols: list[dict[str, Any]]
+    symbols: list[dict[str, Any]] | None
     trees: Mapping[Role, Mapping[str, Any]]
     map: PairMap
     execute: Execute

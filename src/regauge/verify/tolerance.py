@@ -7,7 +7,7 @@ share a scale: all outputs, all gradients, all buffers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ import numpy as np
 from regauge.verify.result import Distance
 
 Arrays = Mapping[str, np.ndarray]
+
+_PIECE = 1 << 17  # elements that are compared at a time
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,18 @@ def rms(arrays: Iterable[np.ndarray]) -> float:
     """The root mean square G of all finite elements of a kind."""
     total, count = 0.0, 0
     for array in arrays:
-        finite = _float(array)[np.isfinite(array)]
-        total += float(np.vdot(finite, finite).real)
-        count += finite.size
+        for (piece,) in pieces(array):
+            finite = _finite(_float(piece))
+            total += float(np.vdot(finite, finite).real)
+            count += finite.size
     return math.sqrt(total / count) if count else 0.0
+
+
+def pieces(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Arrays of one shape, a cache full at a time: no temporary array is as large as a model's largest weight."""
+    flat = [array.reshape(-1) for array in arrays]
+    for start in range(0, flat[0].size, _PIECE):
+        yield tuple(array[start : start + _PIECE] for array in flat)
 
 
 def is_null(reference: np.ndarray, kind_rms: float, limits: Limits = LIMITS) -> bool:
@@ -73,11 +83,10 @@ def same_function(name: str, candidate: np.ndarray, reference: np.ndarray, kind_
     if not _is_float(reference):
         return _exact(name, candidate, reference)
     null = is_null(reference, kind_rms)
-    scale = kind_rms * math.sqrt(max(1, reference.size)) if null else _norm(reference)
-    largest_scale = kind_rms if null else _largest(reference)
-    difference = _difference(candidate, reference)
-    norm = _ratio(_norm(difference), scale)
-    largest = _ratio(_largest(difference), largest_scale)
+    found = _sizes(candidate, reference)
+    scale = kind_rms * math.sqrt(max(1, reference.size)) if null else found.reference
+    norm = _ratio(found.difference, scale)
+    largest = _ratio(found.largest_difference, kind_rms if null else found.largest_reference)
     passed = norm <= limits.same_norm and largest <= limits.same_largest
     if candidate.dtype not in (np.float64, np.complex128):
         return Distance(name, norm, largest, limits.same_norm, False, null=null, note=f"computed in {candidate.dtype}")
@@ -122,13 +131,13 @@ def rounding_error(result: Arrays, reference: Arrays) -> Error:
             if unequal:
                 notes[name] = f"{unequal} of {expected.size} elements differ"
             continue
-        difference = _difference(found, expected)
+        sizes = _sizes(found, expected)
         share = 1.0 if is_null(expected, kind_rms) else limits.smallest_share
         root = math.sqrt(max(1, expected.size))
-        norms[name] = _ratio(_norm(difference), max(_norm(expected), share * kind_rms * root))
-        largest[name] = _ratio(_largest(difference), max(_largest(expected), share * kind_rms))
-        squares += _norm(difference) ** 2
-        total += _norm(expected) ** 2
+        norms[name] = _ratio(sizes.difference, max(sizes.reference, share * kind_rms * root))
+        largest[name] = _ratio(sizes.largest_difference, max(sizes.largest_reference, share * kind_rms))
+        squares += sizes.difference**2
+        total += sizes.reference**2
     return Error(norms, largest, _ratio(math.sqrt(squares), math.sqrt(total)), notes)
 
 
@@ -139,6 +148,8 @@ def _unlike(candidate: np.ndarray, reference: np.ndarray) -> str:
     if candidate.dtype.kind != reference.dtype.kind:
         return f"dtype {candidate.dtype}, the original's is {reference.dtype}"
     if not _is_float(reference):
+        return ""
+    if all(bool(np.isfinite(a).all() and np.isfinite(b).all()) for a, b in pieces(candidate, reference)):
         return ""
     for what, places in (("NaN", np.isnan), ("+inf", np.isposinf), ("-inf", np.isneginf)):
         if reference.dtype.kind == "c" and what != "NaN":
@@ -164,20 +175,43 @@ def _float(array: np.ndarray) -> np.ndarray:
     return np.asarray(array, np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
-def _difference(candidate: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The difference where both are finite, 0 elsewhere (the places of NaN and inf are compared before)."""
-    finite = np.isfinite(candidate) & np.isfinite(reference)
-    return _float(np.where(finite, candidate, 0)) - _float(np.where(finite, reference, 0))
+@dataclass(frozen=True)
+class _Sizes:
+    """2-norms and largest magnitudes of a difference and of what it is taken from, over what is finite in both."""
+
+    difference: float
+    largest_difference: float
+    reference: float
+    largest_reference: float
+
+
+def _sizes(candidate: np.ndarray, reference: np.ndarray) -> _Sizes:
+    """Of ``candidate - reference``; the places of NaN and inf are compared before."""
+    squares, largest = [0.0, 0.0], [0.0, 0.0]
+    for one, other in pieces(candidate, reference):
+        found, expected = _float(one), _float(other)
+        with np.errstate(invalid="ignore"):  # inf - inf
+            difference = found - expected
+        if not np.isfinite(difference).all():
+            difference = difference[np.isfinite(found) & np.isfinite(expected)]
+            expected = _finite(expected)
+        for n, values in enumerate((difference, expected)):
+            squares[n] += float(np.vdot(values, values).real)
+            largest[n] = max(largest[n], float(np.abs(values).max(initial=0.0)))
+    return _Sizes(math.sqrt(squares[0]), largest[0], math.sqrt(squares[1]), largest[1])
+
+
+def _finite(array: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(array)
+    return array if finite.all() else array[finite]
 
 
 def _norm(array: np.ndarray) -> float:
-    finite = _float(array)[np.isfinite(array)]
-    return math.sqrt(float(np.vdot(finite, finite).real))
-
-
-def _largest(array: np.ndarray) -> float:
-    finite = np.abs(_float(array)[np.isfinite(array)])
-    return float(finite.max()) if finite.size else 0.0
+    total = 0.0
+    for (piece,) in pieces(array):
+        finite = _finite(_float(piece))
+        total += float(np.vdot(finite, finite).real)
+    return math.sqrt(total)
 
 
 def _ratio(distance: float, scale: float) -> float:

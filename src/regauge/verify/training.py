@@ -11,7 +11,7 @@ import numpy as np
 from regauge.verify.evaluations import Arrays, Evaluations, of_kind
 from regauge.verify.onestep import describe
 from regauge.verify.result import Distance, Tier, Verdict
-from regauge.verify.tolerance import LIMITS, is_null, rms
+from regauge.verify.tolerance import LIMITS, is_null, pieces, rms
 
 _TOGETHER = "all together"
 
@@ -138,7 +138,7 @@ def _noise(step: Arrays) -> dict[str, np.ndarray]:
 def _parameters(start: Arrays, end: Arrays, candidate: Arrays, noise: Arrays, label: str) -> list[Distance]:
     """Each parameter's distance, over the way that all parameters of the original went."""
     judged = {name: ~noise.get(name, np.zeros(array.shape, bool)) for name, array in end.items()}
-    moved = math.sqrt(sum(float(np.sum((end[name] - start[name])[places] ** 2)) for name, places in judged.items()))
+    moved = math.sqrt(sum(_apart(end[name], start[name], places)[0] ** 2 for name, places in judged.items()))
     distances = []
     for name, array in end.items():
         if array.size and not judged[name].any():
@@ -148,9 +148,8 @@ def _parameters(start: Arrays, end: Arrays, candidate: Arrays, noise: Arrays, la
             note = "missing in the converted model"
             distances.append(Distance(f"{name} at {label}", math.inf, math.inf, LIMITS.trajectory, False, note=note))
             continue
-        difference = (found - array)[judged[name]]
-        norm = _share(float(np.linalg.norm(difference)), moved)
-        largest = _share(float(np.abs(difference).max(initial=0.0)), moved)
+        away, farthest = _apart(found, array, judged[name])
+        norm, largest = _share(away, moved), _share(farthest, moved)
         passed = norm <= LIMITS.trajectory and found.dtype == np.float64
         note = "" if found.dtype == np.float64 else f"computed in {found.dtype}"
         distances.append(Distance(f"{name} at {label}", norm, largest, LIMITS.trajectory, passed, note=note))
@@ -160,6 +159,16 @@ def _parameters(start: Arrays, end: Arrays, candidate: Arrays, noise: Arrays, la
     passed = total <= LIMITS.trajectory and not extra
     together = Distance(f"{_TOGETHER} at {label}", total, total, LIMITS.trajectory, passed, note=note)
     return [*distances, together]
+
+
+def _apart(one: np.ndarray, other: np.ndarray, places: np.ndarray) -> tuple[float, float]:
+    """2-norm and largest element of the difference, at these places."""
+    squares, largest = 0.0, 0.0
+    for a, b, wanted in pieces(one, other, places):
+        difference = (a - b)[wanted] if not wanted.all() else a - b
+        squares += float(np.vdot(difference, difference).real)
+        largest = max(largest, float(np.abs(difference).max(initial=0.0)))
+    return math.sqrt(squares), largest
 
 
 def _state(original: Arrays, candidate: Arrays) -> list[Distance]:

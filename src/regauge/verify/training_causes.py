@@ -31,7 +31,7 @@ def causes_in_training(
         return []
     other = outcomes[1 - role].info
     constants = [*other.get("optimizer_constants", ()), *_numbers(other.get("optimizer"))]
-    target = laboratory.found.outcomes[SIDES[1 - role]][task["id"]].file
+    target = laboratory.found.outcomes[SIDES[1 - role]][task["id"]]
     tried = try_all(
         laboratory,
         role,

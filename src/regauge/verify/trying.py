@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from regauge.run.launch import Framework
@@ -62,7 +61,7 @@ def try_all(
     trials: Sequence[Trial],
     *,
     of: Mapping[str, Any],
-    target: Path,
+    target: Outcome,
     names: Sequence[str],
     limit: float,
 ) -> list[Tried]:
@@ -73,7 +72,7 @@ def try_all(
         role: of the side that they are run on.
         trials: most likely first.
         of: the task that they are run with.
-        target: file of the other side's arrays.
+        target: the other side's.
         names: of the arrays that are compared.
         limit: below which a difference has vanished.
     """
@@ -84,7 +83,8 @@ def try_all(
         "kind": "substitute",
         "of": {**of, "id": "substituted"},
         "trials": [{"edits": list(trial.edits)} for trial in trials],
-        "target": str(target.resolve()),
+        "target": str(target.file.with_suffix("").resolve()),
+        "parts": list(target.info.get("parts", ())),
         "names": list(names),
         "seconds": SECONDS,
         "limit": limit,

@@ -1,0 +1,68 @@
+"""What a person sees while sides are evaluated: how far the tasks are; and what a large model was spared."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from regauge.findings import Finding
+from regauge.run.evaluation import TASKS_DONE
+from regauge.verify import plan
+from regauge.verify.inputs import InputSet
+from regauge.weights.pair_map import PairMap
+
+TOTAL = 100  # a check, in shares of about the same time
+# where each evaluation begins: float64 costs twice as much as float32, and a file that is not yet read nothing
+BEGINS = (4, 36, 68, 84, 96)
+
+_EVERY = 0.5  # seconds
+
+
+@contextmanager
+def watching(
+    progress: Callable[[str, int, int], None], label: str, part: int, tasks: Sequence[plan.Task], out: Path
+) -> Iterator[None]:
+    """Within the block the watcher is told how many of the tasks are done, weighted by what they cost.
+
+    Args:
+        progress: the watcher.
+        label: what is evaluated.
+        part: number of the evaluation.
+        tasks: in order.
+        out: where the side counts them.
+    """
+    costs = [plan.cost(task) for task in tasks]
+    begin, end = BEGINS[part], BEGINS[part + 1]
+    stopped = threading.Event()
+
+    def tell() -> None:
+        counter = out / TASKS_DONE
+        done = counter.stat().st_size if counter.exists() else 0
+        progress(label, begin + math.floor((end - begin) * sum(costs[:done]) / max(1, sum(costs))), TOTAL)
+
+    def watch() -> None:
+        while not stopped.wait(_EVERY):
+            tell()
+
+    tell()
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def about_large(weights: PairMap, accepted: Sequence[InputSet]) -> Finding:
+    """What was left out because the model is large."""
+    millions = round(sum(math.prod(kind.shape) for kind in weights.sources.values()) / 1e6)
+    slopes = sum(item.name in plan.SLOPES_OF_LARGE for item in accepted)
+    text = (
+        f"The model has {millions} million weights: gradients were compared on {slopes} of {len(accepted)} inputs, "
+        "in training mode, finite differences along one direction, and special inputs in training mode alone"
+    )
+    return Finding("V128", "info", "", text)
