@@ -52,6 +52,70 @@ class Tier:
 
 
 @dataclass(frozen=True)
+class Place:
+    """One operation or module of one side, where a difference begins.
+
+    Attributes:
+        module: module path, "" for none.
+        operation: aten overload, lax primitive or module class, "" for none.
+        file: path as the person knows it, "" if unknown.
+        line: 0 if unknown.
+        code: the line's text.
+        distance: to float64 of the original (norm, as docs/equivalence.md section 2).
+    """
+
+    module: str
+    operation: str
+    file: str
+    line: int
+    code: str
+    distance: float | None
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A probable cause that was tried by substitution.
+
+    Attributes:
+        name: short stable key, e.g. "eps", "gelu-approximation", "biased-variance".
+        text: one sentence (msgid): what differs and the numbers that show it.
+        before: distance without the substitution.
+        after: distance with it.
+        change: the line to change, and how: "port.py:41: eps=1e-5".
+        proven: the substitution made the difference vanish (after within the tier 1 limit); else it was tried and
+            helped.
+    """
+
+    name: str
+    text: str
+    before: float
+    after: float
+    change: str
+    proven: bool
+
+
+@dataclass(frozen=True)
+class ModuleDistance:
+    """One row of the per-module table, in order of the forward pass.
+
+    Attributes:
+        module: module path in the original.
+        original: where the original computes what it returns.
+        converted: where the converted model does.
+        distance: float64 against float64.
+        distance32: of the converted model in float32, None if it was not measured.
+        passed: whether `distance` is within the limit of tier 1.
+    """
+
+    module: str
+    original: Place | None
+    converted: Place | None
+    distance: float
+    distance32: float | None
+    passed: bool
+
+
+@dataclass(frozen=True)
 class Check:
     """Whether two models are the same function, tier by tier.
 
@@ -65,7 +129,9 @@ class Check:
         findings: what a person should know.
         inputs_tried: names of the input sets.
         sides: what the two models of a pair are called; empty for a conversion that regauge made.
-        causes: probable causes that were tried and made the difference vanish; none are tried yet.
+        causes: probable causes that were tried by substitution, most likely first.
+        places: where the difference begins, in the original and in the converted model.
+        modules: distances along the depth of the network.
         reproduce: path of a file that fails alone; none is written yet.
     """
 
@@ -78,7 +144,9 @@ class Check:
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     sides: tuple[str, ...] = ()
-    causes: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    places: tuple[Place, ...] = ()
+    modules: tuple[ModuleDistance, ...] = ()
     reproduce: str | None = None
 
     @property
@@ -98,5 +166,15 @@ class Check:
             Tier(**{**tier, "distances": tuple(Distance(**d) for d in tier["distances"])}) for tier in data["tiers"]
         )
         findings = tuple(Finding.from_json(f) for f in data["findings"])
-        names = {key: tuple(data.get(key, ())) for key in ("inputs_tried", "sides", "causes")}
-        return Check(**{**data, "tiers": tiers, "findings": findings, **names})
+        names = {key: tuple(data.get(key, ())) for key in ("inputs_tried", "sides")}
+        placed = {
+            "causes": tuple(Cause(**cause) for cause in data.get("causes", ())),
+            "places": tuple(Place(**place) for place in data.get("places", ())),
+            "modules": tuple(_module_distance(row) for row in data.get("modules", ())),
+        }
+        return Check(**{**data, "tiers": tiers, "findings": findings, **names, **placed})
+
+
+def _module_distance(row: dict[str, Any]) -> ModuleDistance:
+    places = {side: Place(**row[side]) if row[side] else None for side in ("original", "converted")}
+    return ModuleDistance(**{**row, **places})
