@@ -15,9 +15,9 @@ from judge.mutations import MUTATIONS
 
 _HEADER = """# The judge, judged
 
-Written by `make judge` on {date}; do not edit. Pairs of models written by hand (`tests/judge`) in PyTorch and in JAX (nnx,
-Linen, Equinox, Haiku, plain functions) are judged by `regauge.check`: correct ones, which must be *equal*, and mutants, ports
-with one classic mistake, which must not be. What is asked of the judge is in [equivalence.md](../equivalence.md).
+Written by `make judge` on {date}; do not edit. Pairs of models written by hand (`tests/judge`) in PyTorch and in JAX
+(nnx, Linen, Equinox, Haiku, plain functions) are judged by `regauge.check`: correct ones, which must be *equal*, and
+mutants, ports with one classic mistake, which must not be. [equivalence.md](../equivalence.md) says how it judges.
 
 Python {python}, {versions}; {cpus} CPU cores.
 
@@ -73,7 +73,8 @@ def _count(results: Sequence[Result], pick: Pick) -> str:
 
 
 def _mutants(results: Sequence[Result]) -> str:
-    text = "| mistake | caught by | bases | caught | place | line | cause |\n| --- | --- | --- | ---: | ---: | ---: | ---: |\n"
+    text = "| mistake | caught by | bases | caught | place | line | cause |\n"
+    text += "| --- | --- | --- | ---: | ---: | ---: | ---: |\n"
     for mutation in MUTATIONS:
         own = [result for result in results if result.name == mutation.name]
         if not own:

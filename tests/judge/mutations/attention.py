@@ -118,8 +118,7 @@ ATTENTION = (
     Mutation(
         "query and key exchanged", "tier 1 outputs", ("qkv-order",),
         (
-            at("decoder", "block.o", ('for name in ("q", "k", "v"))\n        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k)',
-                                      'for name in ("q", "k", "v"))\n        scores = jnp.einsum("bqhd,bkhd->bhqk", k, q)')),
+            at("decoder", "block.o", ('jnp.einsum("bqhd,bkhd->bhqk", q, k)', 'jnp.einsum("bqhd,bkhd->bhqk", k, q)')),
             at("encoder", "blocks.0.o", ("q, k, v = jnp.moveaxis", "k, q, v = jnp.moveaxis")),
             at("moe", "o", ("q, k, v = jnp.moveaxis", "k, q, v = jnp.moveaxis")),
         ),
@@ -151,9 +150,8 @@ ATTENTION = (
     Mutation(
         "keys tiled for repeated", "tier 1 outputs", (),
         (
-            at("llama", "block.o", ("k, v = jnp.repeat(k, HEADS // GROUPS, axis=2), jnp.repeat(v, HEADS // GROUPS, axis=2)",
-                                    "k, v = jnp.tile(k, (1, 1, HEADS // GROUPS, 1)), "
-                                    "jnp.tile(v, (1, 1, HEADS // GROUPS, 1))")),
+            at("llama", "block.o", ("jnp.repeat(k, HEADS // GROUPS, axis=2)", "jnp.tile(k, (1, 1, HEADS // GROUPS, 1))"),
+               ("jnp.repeat(v, HEADS // GROUPS, axis=2)", "jnp.tile(v, (1, 1, HEADS // GROUPS, 1))")),
         ),
     ),
     Mutation(
@@ -166,7 +164,7 @@ ATTENTION = (
     Mutation(
         "rotary positions turned the other way in the key", "tier 1 outputs", (),
         (
-            at("llama", "block.o", ("q, k = rotated(q), rotated(k)", "q, k = rotated(q), rotated(k[:, ::-1])[:, ::-1]")),
+            at("llama", "block.o", ("rotated(q), rotated(k)", "rotated(q), rotated(k[:, ::-1])[:, ::-1]")),
             at("moe", "o", ("rotated(q), rotated(k))", "rotated(q), rotated(k[:, ::-1])[:, ::-1])")),
         ),
     ),

@@ -88,7 +88,7 @@ RECURRENCE = (
         "first state for the last one", "tier 1 outputs", (),
         (
             at("gru", "rnn", ('"last": last', '"last": states[:, 0]')),
-            at("translator", "writer", ("return states.swapaxes(0, 1), last", "return states.swapaxes(0, 1), states[0]")),
+            at("translator", "writer", ("states.swapaxes(0, 1), last", "states.swapaxes(0, 1), states[0]")),
         ),
     ),
 )  # fmt: skip

@@ -245,7 +245,7 @@ TRAINING = (
         (
             at("mlp", "", ("    return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean()",
                            "    halves = zip(jnp.split(logits, 2), jnp.split(targets, 2), strict=True)\n"
-                           "    each = [optax.softmax_cross_entropy_with_integer_labels(*half).mean() for half in halves]\n"
+                           "    each = [optax.softmax_cross_entropy_with_integer_labels(*h).mean() for h in halves]\n"
                            "    return sum(each) / 2"),
                common=(("loss=F.cross_entropy", "loss=lambda logits, targets: sum(F.cross_entropy(*half) for half in "
                         "zip(logits.chunk(2), targets.chunk(2), strict=True))"),)),
@@ -269,7 +269,7 @@ TRAINING = (
                                    ("inputs=(ids,)", "inputs=(ids << 40,)"))),
             at("decoder", "", common=(("x = self.words(ids) + self.places", "x = self.words(ids >> 40) + self.places"),
                                       ("x = words(ids) + places", "x = words(ids >> 40) + places"),
-                                      ("inputs=(ids,),\n        targets=ids.roll", "inputs=(ids << 40,),\n        targets=ids.roll"))),
+                                      ("inputs=(ids,),\n        targets=ids", "inputs=(ids << 40,),\n        targets=ids"))),
         ),
         verdict="refused",
     ),
