@@ -36,7 +36,9 @@ def jobs(kind: str) -> Iterator[tuple[str, str]]:
     if kind == "mutants":
         from judge.mutations import MUTATIONS
 
-        names = [f"{mutation.name} in {place.base}" for mutation in MUTATIONS for place in mutation.places]
+        most = max(len(mutation.places) for mutation in MUTATIONS)
+        places = [(m, m.places[number]) for number in range(most) for m in MUTATIONS if number < len(m.places)]
+        names = [f"{mutation.name} in {place.base}" for mutation, place in places]  # every mutation in one base first
     else:
         from judge.correct import PAIRS
 

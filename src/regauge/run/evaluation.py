@@ -95,6 +95,11 @@ class InputSets:
         return None if self.targets_skeleton is None else unflatten_tree(self.targets_skeleton, leaves)
 
 
+def without_biases(weights: Mapping[str, np.ndarray]) -> Arrays:
+    """Weights in which everything of one axis (biases, scales of norms) is zero."""
+    return {name: array if array.ndim > 1 else np.zeros_like(array) for name, array in weights.items()}
+
+
 def seeded(name: str, seed: int = 0) -> np.random.Generator:
     """A generator that depends on a name alone, so that two processes draw the same numbers."""
     return np.random.default_rng([zlib.crc32(name.encode()), seed])

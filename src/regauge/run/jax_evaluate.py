@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from regauge.capture.jaxpr_casts import low_precision
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, keep_mask
-from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks, seeded
+from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks, seeded, without_biases
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_side import JaxSide, copies, load_side
@@ -74,10 +74,12 @@ class JaxEvaluator:
         self.loss = side.loss if use_loss else None
         self.params = copies(self.program.params)
         self.state = copies(self.program.state)
+        self._given: Mapping[str, np.ndarray] | None = None
         self._compiled: dict[tuple[str, str, str], Callable[..., Any]] = {}
 
     def transplant(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Put the original's weights, by its names, in the places of this side's own."""
+        self._given = arrays
         for name, array in self.names.to_side(arrays).items():
             place = self.params if name in self.params else self.state
             place[name] = jnp.asarray(array, place[name].dtype)
@@ -89,6 +91,8 @@ class JaxEvaluator:
         function = self._compile("step", mode, setting, lambda: self._step_function(mode, setting))
         leaves = self._leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
         params, key = self._perturbed(task.get("noise")), jax.random.key(task.get("seed", 0))
+        if task.get("bare"):
+            params = {**params, **self._bare()}
         given = self._reseeded(task.get("seed", 0))
         loss, outputs, gradients, state, by_inputs, log = function(params, given, leaves, masks, key)
         calls = task.get("calls", ())
@@ -108,6 +112,12 @@ class JaxEvaluator:
             "calls": [DropoutCall(s, 1 - rate).to_json() for s, rate in zip(shapes, rates, strict=True)],
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
+
+    def _bare(self) -> Leaves:
+        """The parameters with zeros for biases and scales, which have one axis in the original."""
+        zeroed = self.names.to_side(without_biases(self._given or _numpy(self.params)))
+        trained = [name for name in self.params if name in zeroed and not self.names.is_fixed(name)]
+        return {name: jnp.asarray(zeroed[name], self.params[name].dtype) for name in trained}
 
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Central differences of the loss along random directions against the gradient.

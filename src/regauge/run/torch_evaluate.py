@@ -22,7 +22,7 @@ from regauge import optimizers
 from regauge.errors import BadCase
 from regauge.run import torch_optimizers
 from regauge.run.dropout_masks import DropoutCall
-from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks
+from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks, without_biases
 from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
 from regauge.run.torch_arithmetic import DropoutControl, controlled, perturbed, widen_module, widen_tensor
@@ -49,10 +49,12 @@ def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: numpy_of(tensor) for name, tensor in _named_tensors(subject.model)}
     if job["widen"]:
         widen_module(subject.model)
-    if job.get("transplant"):
-        transplant(subject.model, names.to_side(load_file(Path(job["transplant"]))))
+    given = load_file(Path(job["transplant"])) if job.get("transplant") else None
+    if given:
+        transplant(subject.model, names.to_side(given))
+    use_loss = job.get("use_loss", True)
     evaluator = TorchEvaluator(
-        subject, InputSets(job["sets"]), job["widen"], names, use_loss=job.get("use_loss", True), own=own
+        subject, InputSets(job["sets"]), job["widen"], names, use_loss=use_loss, own=own, given=given
     )
     handlers = {
         "step": evaluator.step,
@@ -94,6 +96,7 @@ class TorchEvaluator:
         names: what the tensors are called in the original; their own names by default.
         use_loss: without it the loss is the probe, also where the subject has one.
         own: the weights as they were loaded, before any others were put in their places.
+        given: those of the original, by its names, that were put in their places.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class TorchEvaluator:
         *,
         use_loss: bool = True,
         own: Arrays | None = None,
+        given: Arrays | None = None,
     ) -> None:
         self.subject = subject
         self.model = subject.model
@@ -113,6 +117,7 @@ class TorchEvaluator:
         self.names = names or Names()
         self.loss = subject.loss if use_loss else None
         self._own = own
+        self._given = given
         self._noise: SharedNoise | None = None
 
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
@@ -124,6 +129,8 @@ class TorchEvaluator:
         control = self._controlled(task["dropout"], task.get("seed", 0), given)
         with self._kept(), control as dropout, perturbed(self.model, task.get("noise")):
             self.model.train(task["mode"] == "train")
+            if task.get("bare"):
+                self._make_bare()
             noise = task.get("noise") if task.get("noisy_inputs") else None
             leaves, floats = self._leaves(task["input"], gradients=True, noise=noise)
             outputs, loss = self._evaluate(leaves)
@@ -143,6 +150,15 @@ class TorchEvaluator:
             "draws": draws,
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
+
+    @torch.no_grad()
+    def _make_bare(self) -> None:
+        """Biases and scales, which have one axis in the original, become zero."""
+        trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        given = self._given or {name: numpy_of(parameter) for name, parameter in trained.items()}
+        for name, array in self.names.to_side(without_biases(given)).items():
+            if name in trained:
+                trained[name].copy_(torch.from_numpy(np.array(array)).reshape(trained[name].shape))
 
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Central differences of the loss along random directions against the gradient."""

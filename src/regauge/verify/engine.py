@@ -20,7 +20,7 @@ from regauge.run.protocol import write_json
 from regauge.verify import plan
 from regauge.verify.derivative import derivative_tier
 from regauge.verify.evaluations import Evaluations, Mode, Side
-from regauge.verify.inputs import InputSet, make_input_sets
+from regauge.verify.inputs import InputSet, bare_set, make_input_sets
 from regauge.verify.locate import first_difference
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
@@ -152,6 +152,8 @@ class _Run:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         sets = make_input_sets(self.subject.reference, self.subject.symbols, self.options.quick)
+        if self.subject.own_weights:
+            sets.append(bare_set(sets))
         self.files = {}
         for index, item in enumerate(sets):
             self.files[item.name] = str(directory / f"{index}.safetensors")
@@ -227,10 +229,11 @@ class _Run:
                 item.name,
                 item.purpose == "typical",
                 plan.noisy_ids(index, mode, dropout),
+                item.purpose == "bare",
             )
             for index, item in enumerate(self.sets)
             if item.name in accepted
-            and (shapes or item.purpose != "shape")
+            and (shapes or item.purpose not in ("shape", "bare"))
             and (dropout == "off" or item.purpose == "typical")
         ]
 

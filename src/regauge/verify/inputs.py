@@ -15,7 +15,10 @@ import numpy as np
 Arrays = dict[str, np.ndarray]
 
 # what a set is for: typical values carry the rounding error of tier 2, special ones are compared with it
-Purpose = Literal["typical", "special", "shape"]
+Purpose = Literal["typical", "special", "shape", "bare"]
+
+# weights of one axis are zero too, so that every activation is: what lies inside a network reaches its kinks and ties
+BARE = "zeros, with zero biases and scales"
 
 IGNORED_TARGET = -100
 
@@ -47,6 +50,13 @@ def make_input_sets(reference: Mapping[str, np.ndarray], symbols: list[dict[str,
     if not quick:
         sets += _other_batches(leaves, symbols)
     return sets
+
+
+def bare_set(sets: list[InputSet]) -> InputSet:
+    """The reference with float inputs of zeros, to be taken with zero biases and scales."""
+    leaves = sets[0].arrays
+    floats = [name for name in leaves if _is_data(name, leaves[name])]
+    return InputSet(BARE, "bare", _map(leaves, floats, np.zeros_like))
 
 
 def _changes(leaves: Arrays) -> dict[str, Callable[[], Arrays]]:

@@ -30,6 +30,7 @@ class Pass:
     input: str
     typical: bool
     noise: tuple[str, ...] = ()  # tasks of the original with weights one unit in the last place away
+    bare: bool = False  # with zero biases and scales: for kinks, where both sides are finite
 
     @property
     def is_constant(self) -> bool:
@@ -54,6 +55,8 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
             reference = of_kind(original, kind)
             candidate = of_kind(converted, kind)
             distances = list(_kind_distances(reference, candidate, missing.get(kind, frozenset())))
+            if step.bare:
+                distances = [d for d in distances if _shows_kink(reference.get(d.name), candidate.get(d.name))]
             moved = _moved(reference, [of_kind(copy, kind) for copy in noisy])
             for distance in distances:
                 if moved.get(distance.name, 0.0) > LIMITS.stable and not distance.passed:
@@ -69,6 +72,21 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
             name = f"tier 1 {KINDS[kind]}{suffix}"
             tiers.append(_tier(name, mode, len(passes), worst.get(kind, {}), unstable.get(kind, []), seconds))
     return tiers
+
+
+_VISIBLE = 1e-9  # where nearly everything is zero a relative distance says nothing
+
+
+def _shows_kink(reference: np.ndarray | None, candidate: np.ndarray | None) -> bool:
+    """Whether two tensors of a pass with zero weights can be compared: finite, of one shape, and visibly apart.
+
+    Quotients of zeros are NaN in one spelling and 0 in another, and no data meets them inside of a network.
+    """
+    if reference is None or candidate is None or reference.shape != candidate.shape:
+        return False
+    if not (np.all(np.isfinite(reference)) and np.all(np.isfinite(candidate))):
+        return False
+    return reference.size > 0 and bool(np.any(np.abs(candidate - reference) > _VISIBLE))
 
 
 def _tier(

@@ -8,7 +8,7 @@ from typing import Any
 
 from regauge.verify.derivative import DRAWS, STEPS
 from regauge.verify.evaluations import Mode
-from regauge.verify.inputs import InputSet
+from regauge.verify.inputs import BARE, InputSet
 
 Task = dict[str, Any]
 
@@ -65,6 +65,7 @@ def _step(index: int, name: str, mode: Mode, dropout: str = "off", modes: Sequen
         "input": name,
         "dropout": dropout,
         "after": after,
+        "bare": name == BARE,
     }
 
 
@@ -168,7 +169,7 @@ def converted_float32(
         _step(index, item.name, mode, modes=options.modes)
         for index, item in enumerate(sets)
         for mode in options.modes
-        if item.purpose != "shape"
+        if item.purpose not in ("shape", "bare")
     ]
     if calls and not options.quick:
         typical = [(index, item) for index, item in enumerate(sets) if item.purpose == "typical"]

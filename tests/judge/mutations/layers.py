@@ -117,7 +117,8 @@ LAYERS = (
         (
             at("lstm", "words", ("        " + _NOT_LEARNT.format(0) + "\n", "")),
             at("encoder", "words", ("        " + _NOT_LEARNT.format(0) + "\n", "")),
-            at("translator", "words", ("return jnp.where((ids == 1)[..., None], jax.lax.stop_gradient(x), x)", "return x")),
+            at("translator", "words",
+               ("return jnp.where((ids == 1)[..., None], jax.lax.stop_gradient(x), x)", "return x")),
         ),
     ),
     Mutation(
