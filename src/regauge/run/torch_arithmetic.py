@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -20,7 +21,8 @@ from regauge.run.dropout_masks import (
     too_many_calls,
     unlike_shapes,
 )
-from regauge.run.evaluation import seeded
+from regauge.run.evaluation import Arrays, seeded, without_biases
+from regauge.run.naming import Names
 from regauge.run.torch_exact import EXACT
 from regauge.run.torch_noise import SharedNoise
 
@@ -180,3 +182,19 @@ def perturbed(model: nn.Module, seed: int | None) -> Iterator[None]:
         with torch.no_grad():
             for name, tensor in tensors.items():
                 tensor.copy_(saved[name])
+
+
+@torch.no_grad()
+def make_bare(model: nn.Module, names: Names, given: Arrays | None) -> None:
+    """Biases and scales of a model, which have one axis in the original, become zero.
+
+    Args:
+        model: whoever keeps its weights puts them back.
+        names: of its weights in the original.
+        given: the original's weights, None where this is the original.
+    """
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    own = {name: parameter.detach().to(torch.float64).numpy() for name, parameter in trained.items()}
+    for name, array in names.to_side(without_biases(given or own)).items():
+        if name in trained:
+            trained[name].copy_(torch.from_numpy(np.array(array)).reshape(trained[name].shape))

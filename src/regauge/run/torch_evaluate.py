@@ -22,11 +22,12 @@ from regauge import optimizers
 from regauge.errors import BadCase
 from regauge.run import torch_optimizers
 from regauge.run.dropout_masks import DropoutCall
-from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks, without_biases
+from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks
 from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
-from regauge.run.torch_arithmetic import DropoutControl, controlled, perturbed, widen_module, widen_tensor
+from regauge.run.torch_arithmetic import DropoutControl, controlled, make_bare, perturbed, widen_module, widen_tensor
 from regauge.run.torch_noise import SharedNoise
+from regauge.run.torch_rounding import rounded
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
 
 
@@ -127,10 +128,11 @@ class TorchEvaluator:
         """
         given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
         control = self._controlled(task["dropout"], task.get("seed", 0), given)
-        with self._kept(), control as dropout, perturbed(self.model, task.get("noise")):
+        inexact = rounded(task.get("noise"), self.widen)
+        with self._kept(), control as dropout, perturbed(self.model, task.get("noise")), inexact:
             self.model.train(task["mode"] == "train")
             if task.get("bare"):
-                self._make_bare()
+                make_bare(self.model, self.names, self._given)
             noise = task.get("noise") if task.get("noisy_inputs") else None
             leaves, floats = self._leaves(task["input"], gradients=True, noise=noise)
             outputs, loss = self._evaluate(leaves)
@@ -150,15 +152,6 @@ class TorchEvaluator:
             "draws": draws,
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
-
-    @torch.no_grad()
-    def _make_bare(self) -> None:
-        """Biases and scales, which have one axis in the original, become zero."""
-        trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        given = self._given or {name: numpy_of(parameter) for name, parameter in trained.items()}
-        for name, array in self.names.to_side(without_biases(given)).items():
-            if name in trained:
-                trained[name].copy_(torch.from_numpy(np.array(array)).reshape(trained[name].shape))
 
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Central differences of the loss along random directions against the gradient."""

@@ -150,7 +150,8 @@ ATTENTION = (
     Mutation(
         "keys tiled for repeated", "tier 1 outputs", (),
         (
-            at("llama", "block.o", ("jnp.repeat(k, HEADS // GROUPS, axis=2)", "jnp.tile(k, (1, 1, HEADS // GROUPS, 1))"),
+            at("llama", "block.o",
+               ("jnp.repeat(k, HEADS // GROUPS, axis=2)", "jnp.tile(k, (1, 1, HEADS // GROUPS, 1))"),
                ("jnp.repeat(v, HEADS // GROUPS, axis=2)", "jnp.tile(v, (1, 1, HEADS // GROUPS, 1))")),
         ),
     ),
