@@ -23,7 +23,7 @@ KEPT = ROOT / "build" / "judge"
 
 # Compilation takes most of the time, and float64 does not need what it is spent on.
 _MUTANT_FLAGS = "--xla_backend_optimization_level=0"
-_CACHE = {  # pairs of one base share most of what is compiled
+CACHE = {  # pairs of one base share most of what is compiled
     "JAX_COMPILATION_CACHE_DIR": str(KEPT / "compiled"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
@@ -70,7 +70,7 @@ def run_all(kind: str, resume: bool, pattern: str, processes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [(name, folder / file) for name, file in jobs(kind) if re.search(pattern, name)]
     left = [(name, file) for name, file in wanted if not (resume and file.is_file())]
-    os.environ |= {"OMP_NUM_THREADS": "1", **_CACHE}
+    os.environ |= {"OMP_NUM_THREADS": "1", **CACHE}
     os.environ["XLA_FLAGS"] = _MUTANT_FLAGS if kind == "mutants" else ""
     with ProcessPoolExecutor(processes, get_context("spawn"), max_tasks_per_child=_TASKS_OF_A_PROCESS) as pool:
         futures = {pool.submit(run, kind, name): (name, file) for name, file in left}

@@ -96,8 +96,13 @@ class InputSets:
 
 
 def without_biases(weights: Mapping[str, np.ndarray]) -> Arrays:
-    """Weights in which everything of one axis (biases, scales of norms) is zero."""
-    return {name: array if array.ndim > 1 else np.zeros_like(array) for name, array in weights.items()}
+    """Weights by the original's names, with zeros for what is called a bias; scales stay, for gradients pass them."""
+    return {name: np.zeros_like(array) if _is_bias(name) else array for name, array in weights.items()}
+
+
+def _is_bias(name: str) -> bool:
+    last = name.rpartition(".")[2]
+    return last.startswith("bias") or last in ("b", "beta", "offset", "shift")
 
 
 def seeded(name: str, seed: int = 0) -> np.random.Generator:

@@ -114,7 +114,7 @@ class JaxEvaluator:
         }
 
     def _bare(self) -> Leaves:
-        """The parameters with zeros for biases and scales, which have one axis in the original."""
+        """The parameters, with zeros for what the original calls a bias."""
         zeroed = self.names.to_side(without_biases(self._given or _numpy(self.params)))
         trained = [name for name in self.params if name in zeroed and not self.names.is_fixed(name)]
         return {name: jnp.asarray(zeroed[name], self.params[name].dtype) for name in trained}

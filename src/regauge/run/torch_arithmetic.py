@@ -186,7 +186,7 @@ def perturbed(model: nn.Module, seed: int | None) -> Iterator[None]:
 
 @torch.no_grad()
 def make_bare(model: nn.Module, names: Names, given: Arrays | None) -> None:
-    """Biases and scales of a model, which have one axis in the original, become zero.
+    """What the original calls a bias becomes zero.
 
     Args:
         model: whoever keeps its weights puts them back.

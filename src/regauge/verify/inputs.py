@@ -17,8 +17,8 @@ Arrays = dict[str, np.ndarray]
 # what a set is for: typical values carry the rounding error of tier 2, special ones are compared with it
 Purpose = Literal["typical", "special", "shape", "bare"]
 
-# weights of one axis are zero too, so that every activation is: what lies inside a network reaches its kinks and ties
-BARE = "zeros, with zero biases and scales"
+# biases are zero too, so that activations are: what lies inside a network reaches its kinks and ties
+BARE = "zeros, with zero biases"
 
 IGNORED_TARGET = -100
 
@@ -53,7 +53,7 @@ def make_input_sets(reference: Mapping[str, np.ndarray], symbols: list[dict[str,
 
 
 def bare_set(sets: list[InputSet]) -> InputSet:
-    """The reference with float inputs of zeros, to be taken with zero biases and scales."""
+    """The reference with float inputs of zeros, to be taken with zero biases."""
     leaves = sets[0].arrays
     floats = [name for name in leaves if _is_data(name, leaves[name])]
     return InputSet(BARE, "bare", _map(leaves, floats, np.zeros_like))

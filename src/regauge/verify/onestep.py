@@ -30,7 +30,7 @@ class Pass:
     input: str
     typical: bool
     noise: tuple[str, ...] = ()  # tasks of the original with weights one unit in the last place away
-    bare: bool = False  # with zero biases and scales: for kinks, where both sides are finite
+    bare: bool = False  # with zero biases: for kinks, where both sides are finite
 
     @property
     def is_constant(self) -> bool:
@@ -78,7 +78,7 @@ _VISIBLE = 1e-9  # where nearly everything is zero a relative distance says noth
 
 
 def _shows_kink(reference: np.ndarray | None, candidate: np.ndarray | None) -> bool:
-    """Whether two tensors of a pass with zero weights can be compared: finite, of one shape, and visibly apart.
+    """Whether two tensors of a pass with zero biases can be compared: finite, of one shape, and visibly apart.
 
     Quotients of zeros are NaN in one spelling and 0 in another, and no data meets them inside of a network.
     """
