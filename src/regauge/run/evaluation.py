@@ -95,14 +95,20 @@ class InputSets:
         return None if self.targets_skeleton is None else unflatten_tree(self.targets_skeleton, leaves)
 
 
-def without_biases(weights: Mapping[str, np.ndarray]) -> Arrays:
-    """Weights by the original's names, with zeros for what is called a bias; scales stay, for gradients pass them."""
-    return {name: np.zeros_like(array) if _is_bias(name) else array for name, array in weights.items()}
+def with_silent_units(weights: Mapping[str, np.ndarray], axis: int) -> Arrays:
+    """Weights in which every second unit is zero: what it gives is zero exactly, and gradients pass the others.
+
+    Args:
+        weights: in the original's layout.
+        axis: of the units, the first in torch and the last in JAX.
+    """
+    return {name: _silenced(array, axis) if array.ndim else array for name, array in weights.items()}
 
 
-def _is_bias(name: str) -> bool:
-    last = name.rpartition(".")[2]
-    return last.startswith("bias") or last in ("b", "beta", "offset", "shift")
+def _silenced(array: np.ndarray, axis: int) -> np.ndarray:
+    silent = np.moveaxis(array.copy(), axis, 0)
+    silent[::2] = 0
+    return np.moveaxis(silent, 0, axis)
 
 
 def seeded(name: str, seed: int = 0) -> np.random.Generator:

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from regauge.capture.jaxpr_casts import low_precision
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, keep_mask
-from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks, seeded, without_biases
+from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks, seeded, with_silent_units
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_side import JaxSide, copies, load_side
@@ -92,7 +92,7 @@ class JaxEvaluator:
         leaves = self._leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
         params, key = self._perturbed(task.get("noise")), jax.random.key(task.get("seed", 0))
         if task.get("bare"):
-            params = {**params, **self._bare()}
+            params = {**params, **self._silenced(task["units"])}
         given = self._reseeded(task.get("seed", 0))
         loss, outputs, gradients, state, by_inputs, log = function(params, given, leaves, masks, key)
         calls = task.get("calls", ())
@@ -113,9 +113,9 @@ class JaxEvaluator:
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
 
-    def _bare(self) -> Leaves:
-        """The parameters, with zeros for what the original calls a bias."""
-        zeroed = self.names.to_side(without_biases(self._given or _numpy(self.params)))
+    def _silenced(self, axis: int) -> Leaves:
+        """The parameters with zeros for every second unit, along an axis of the original's arrays."""
+        zeroed = self.names.to_side(with_silent_units(self._given or _numpy(self.params), axis))
         trained = [name for name in self.params if name in zeroed and not self.names.is_fixed(name)]
         return {name: jnp.asarray(zeroed[name], self.params[name].dtype) for name in trained}
 
@@ -286,7 +286,11 @@ class JaxEvaluator:
         if noise is not None:
             arrays = {**arrays, **self.sets.noisy(arrays, noise)}
         arrays = self.names.leaves(arrays)
-        return {key: jnp.asarray(widen_array(array) if self.widen else array) for key, array in arrays.items()}
+        if self.widen:
+            return {key: jnp.asarray(widen_array(array)) for key, array in arrays.items()}
+        own = flatten_tree(self.side.inputs, lambda leaf: hasattr(leaf, "dtype"), "inputs")[1]
+        low = {key: leaf.dtype for key, leaf in own.items() if leaf.dtype in (jnp.bfloat16, jnp.float16)}
+        return {key: jnp.asarray(array, low.get(key)) for key, array in arrays.items()}
 
     def _trees(self, leaves: Mapping[str, Any]) -> tuple[Any, Any]:
         return self.sets.inputs(leaves), self.sets.targets(leaves)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from regauge.run.dropout_masks import (
     too_many_calls,
     unlike_shapes,
 )
-from regauge.run.evaluation import Arrays, seeded, without_biases
+from regauge.run.evaluation import Arrays, seeded, with_silent_units
 from regauge.run.naming import Names
 from regauge.run.torch_exact import EXACT
 from regauge.run.torch_noise import SharedNoise
@@ -37,6 +37,12 @@ _WIDER = {
 def widen_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """A float tensor as float64, a complex one as complex128; others as they are."""
     return tensor.to(_WIDER[tensor.dtype]) if tensor.dtype in _WIDER else tensor
+
+
+def narrowed(leaves: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Inputs in the dtype of the case's own, where that is shorter than float32, which is what files hold."""
+    low = {key: tensor.dtype for key, tensor in own.items() if tensor.dtype in (torch.bfloat16, torch.float16)}
+    return {key: tensor.to(low.get(key, tensor.dtype)) for key, tensor in leaves.items()}
 
 
 def widen_module(model: nn.Module) -> None:
@@ -185,16 +191,17 @@ def perturbed(model: nn.Module, seed: int | None) -> Iterator[None]:
 
 
 @torch.no_grad()
-def make_bare(model: nn.Module, names: Names, given: Arrays | None) -> None:
-    """What the original calls a bias becomes zero.
+def silence(model: nn.Module, names: Names, given: Arrays | None, axis: int) -> None:
+    """Every second unit of the original's weights becomes zero.
 
     Args:
         model: whoever keeps its weights puts them back.
         names: of its weights in the original.
         given: the original's weights, None where this is the original.
+        axis: of the units in the original.
     """
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     own = {name: parameter.detach().to(torch.float64).numpy() for name, parameter in trained.items()}
-    for name, array in names.to_side(without_biases(given or own)).items():
+    for name, array in names.to_side(with_silent_units(given or own, axis)).items():
         if name in trained:
             trained[name].copy_(torch.from_numpy(np.array(array)).reshape(trained[name].shape))

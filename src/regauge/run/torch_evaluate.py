@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +24,15 @@ from regauge.run.dropout_masks import DropoutCall
 from regauge.run.evaluation import Arrays, InputSets, derivative_results, run_tasks
 from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
-from regauge.run.torch_arithmetic import DropoutControl, controlled, make_bare, perturbed, widen_module, widen_tensor
+from regauge.run.torch_arithmetic import (
+    DropoutControl,
+    controlled,
+    narrowed,
+    perturbed,
+    silence,
+    widen_module,
+    widen_tensor,
+)
 from regauge.run.torch_noise import SharedNoise
 from regauge.run.torch_rounding import rounded
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
@@ -132,7 +139,7 @@ class TorchEvaluator:
         with self._kept(), control as dropout, perturbed(self.model, task.get("noise")), inexact:
             self.model.train(task["mode"] == "train")
             if task.get("bare"):
-                make_bare(self.model, self.names, self._given)
+                silence(self.model, self.names, self._given, task["units"])
             noise = task.get("noise") if task.get("noisy_inputs") else None
             leaves, floats = self._leaves(task["input"], gradients=True, noise=noise)
             outputs, loss = self._evaluate(leaves)
@@ -183,7 +190,7 @@ class TorchEvaluator:
         spec = optimizers.from_json(task["optimizer"]) if task.get("optimizer") else self.subject.optimizer
         if spec is None:
             raise BadCase("the case has no optimizer")
-        spec = _at_rate(spec, task.get("rate_factor", 1.0))
+        spec = torch_optimizers.at_rate(spec, task.get("rate_factor", 1.0))
         with self._kept(), self._controlled("off"), perturbed(self.model, task.get("noise")):
             self.model.train()
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
@@ -288,6 +295,8 @@ class TorchEvaluator:
         leaves = {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in arrays.items()}
         if self.widen:
             leaves = {key: widen_tensor(tensor) for key, tensor in leaves.items()}
+        else:
+            leaves = narrowed(leaves, flatten_tree(self.subject.inputs, _is_tensor, "inputs")[1])
         floats: dict[str, Tensor] = {}
         if gradients:
             for key, tensor in leaves.items():
@@ -361,15 +370,6 @@ class TorchEvaluator:
                     tensor.grad = None
             for module, mode in modes.items():
                 module.training = mode
-
-
-def _at_rate(spec: optimizers.Optimizer, factor: float) -> optimizers.Optimizer:
-    """The optimizer with every learning rate times a factor."""
-    groups = [
-        replace(g, options={**g.options, "lr": g.options["lr"] * factor}) if "lr" in g.options else g
-        for g in spec.groups
-    ]
-    return replace(spec, lr=spec.options()["lr"] * factor, groups=tuple(groups))  # type: ignore[call-arg]
 
 
 def named_outputs(outputs: Any) -> Arrays:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -203,3 +204,12 @@ def _sequence(schedule: Sequence, base: float, count: Tensor) -> Tensor:
         # before its own start a schedule is asked at step 0: its value is not used there
         rate = torch.where(count < milestone, rate, learning_rate(following, base, (count - milestone).clamp(min=0)))
     return rate
+
+
+def at_rate(spec: Optimizer, factor: float) -> Optimizer:
+    """The optimizer with every learning rate times a factor."""
+    groups = [
+        replace(g, options={**g.options, "lr": g.options["lr"] * factor}) if "lr" in g.options else g
+        for g in spec.groups
+    ]
+    return replace(spec, lr=spec.options()["lr"] * factor, groups=tuple(groups))  # type: ignore[call-arg]

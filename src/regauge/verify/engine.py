@@ -184,9 +184,12 @@ class _Run:
         out.mkdir(parents=True)
         role = role_of(side)
         sets = {**self.subject.trees[role], "files": self.files}
+        units = 0 if self.subject.frameworks["original"] == "torch" else -1
         job = {"job": "evaluate", **self.subject.jobs[role], "widen": side.endswith("64"), "sets": sets}
         try:
-            reply = self.subject.execute(side, {**job, "tasks": list(tasks)}, out, self.options.timeout)
+            reply = self.subject.execute(
+                side, {**job, "tasks": [{**task, "units": units} for task in tasks]}, out, self.options.timeout
+            )
         except WorkerFailed as error:
             if not self.subject.keeps_failures:
                 raise

@@ -30,7 +30,7 @@ class Pass:
     input: str
     typical: bool
     noise: tuple[str, ...] = ()  # tasks of the original with weights one unit in the last place away
-    bare: bool = False  # with zero biases: for kinks, where both sides are finite
+    bare: bool = False  # with weights of which every second unit is zero: for gradients at kinks
 
     @property
     def is_constant(self) -> bool:
@@ -51,12 +51,11 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
         converted = found.converted("C64", step.task, original)
         noisy = [found.original("M64", task) for task in step.noise if found.get("M64", task)]
         missing = _missing(found.outcomes["M64"][step.task])
-        for kind in KINDS:
+        kinds = _kinks(original, converted) if step.bare else KINDS
+        for kind in kinds:
             reference = of_kind(original, kind)
             candidate = of_kind(converted, kind)
             distances = list(_kind_distances(reference, candidate, missing.get(kind, frozenset())))
-            if step.bare:
-                distances = [d for d in distances if _shows_kink(reference.get(d.name), candidate.get(d.name))]
             moved = _moved(reference, [of_kind(copy, kind) for copy in noisy])
             for distance in distances:
                 if moved.get(distance.name, 0.0) > LIMITS.stable and not distance.passed:
@@ -74,19 +73,16 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
     return tiers
 
 
-_VISIBLE = 1e-9  # where nearly everything is zero a relative distance says nothing
+def _kinks(original: Arrays, converted: Arrays) -> tuple[str, ...]:
+    """The kinds that a pass with silent units is for: gradients, if its outputs are equal and everything is finite.
 
-
-def _shows_kink(reference: np.ndarray | None, candidate: np.ndarray | None) -> bool:
-    """Whether two tensors of a pass with zero biases can be compared: finite, of one shape, and visibly apart.
-
-    Quotients of zeros are NaN in one spelling and 0 in another, and no data meets them inside of a network.
+    Where outputs differ, equal numbers were put in another order, which no data does; other inputs show what is wrong.
     """
-    if reference is None or candidate is None or reference.shape != candidate.shape:
-        return False
-    if not (np.all(np.isfinite(reference)) and np.all(np.isfinite(candidate))):
-        return False
-    return reference.size > 0 and bool(np.any(np.abs(candidate - reference) > _VISIBLE))
+    outputs = of_kind(original, "outputs"), of_kind(converted, "outputs")
+    equal = all(distance.passed for distance in _kind_distances(*outputs, ()))
+    arrays = [array for array in (*original.values(), *converted.values()) if array.dtype.kind in "fc"]
+    finite = all(bool(np.all(np.isfinite(array))) for array in arrays)
+    return ("gradients", "input gradients") if equal and finite else ()
 
 
 def _tier(
