@@ -25,7 +25,7 @@ from regauge.verify.locate import first_difference
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
-from regauge.verify.randomness import randomness_tier
+from regauge.verify.randomness import evaluation_tier, randomness_tier
 from regauge.verify.result import Check, Tier, Verdict
 from regauge.verify.subjects import Subject, role_of, subject_of_folder
 from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers
@@ -250,7 +250,8 @@ class _Run:
             names = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
             return [Tier(name, "not checked", why=why) for name in names]
         randomness = randomness_tier(self.found, "randomness", step_id(0, "train", "masks"))
-        return [*self._step_tiers(), *self._training_tiers(), randomness]
+        evaluation = evaluation_tier(self.found, step_id(0, "eval"))
+        return [*self._step_tiers(), *self._training_tiers(), randomness, *evaluation]
 
     def _step_tiers(self) -> list[Tier]:
         tiers: list[Tier] = []
