@@ -28,7 +28,7 @@ CACHE = {  # pairs of one base share most of what is compiled
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
-_TASKS_OF_A_PROCESS = 25  # compiled programs pile up
+_TASKS_OF_A_PROCESS = 8  # compiled programs pile up in memory
 
 
 def jobs(kind: str) -> Iterator[tuple[str, str]]:
