@@ -114,7 +114,7 @@ class JaxEvaluator:
         }
 
     def _silenced(self, axis: int) -> Leaves:
-        """The parameters with zeros for every second unit, along an axis of the original's arrays."""
+        """The parameters with zeros for about half of the units, along an axis of the original's arrays."""
         zeroed = self.names.to_side(with_silent_units(self._given or _numpy(self.params), axis))
         trained = [name for name in self.params if name in zeroed and not self.names.is_fixed(name)]
         return {name: jnp.asarray(zeroed[name], self.params[name].dtype) for name in trained}

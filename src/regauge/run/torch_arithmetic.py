@@ -192,7 +192,7 @@ def perturbed(model: nn.Module, seed: int | None) -> Iterator[None]:
 
 @torch.no_grad()
 def silence(model: nn.Module, names: Names, given: Arrays | None, axis: int) -> None:
-    """Every second unit of the original's weights becomes zero.
+    """About half of the units of the original's weights become zero.
 
     Args:
         model: whoever keeps its weights puts them back.

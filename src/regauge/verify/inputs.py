@@ -17,8 +17,8 @@ Arrays = dict[str, np.ndarray]
 # what a set is for: typical values carry the rounding error of tier 2, special ones are compared with it
 Purpose = Literal["typical", "special", "shape", "bare"]
 
-# the reference, for weights of which every second unit is zero: activations inside a network reach their kinks
-BARE = "every second unit zero"
+# the reference, for weights of which half of the units are zero: activations inside a network reach their kinks
+BARE = "half of the units zero"
 
 IGNORED_TARGET = -100
 
@@ -53,7 +53,7 @@ def make_input_sets(reference: Mapping[str, np.ndarray], symbols: list[dict[str,
 
 
 def bare_set(sets: list[InputSet]) -> InputSet:
-    """The reference once more, to be taken with weights of which every second unit is zero."""
+    """The reference once more, to be taken with weights of which half of the units are zero."""
     return InputSet(BARE, "bare", sets[0].arrays)
 
 

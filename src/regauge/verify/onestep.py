@@ -30,7 +30,7 @@ class Pass:
     input: str
     typical: bool
     noise: tuple[str, ...] = ()  # tasks of the original with weights one unit in the last place away
-    bare: bool = False  # with weights of which every second unit is zero: for gradients at kinks
+    bare: bool = False  # with weights of which half of the units are zero: for gradients at kinks
 
     @property
     def is_constant(self) -> bool:
