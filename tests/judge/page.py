@@ -10,6 +10,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from judge.correct import PAIRS
 from judge.judging import Result
 from judge.mutations import MUTATIONS
 
@@ -23,6 +24,8 @@ Python {python}, {versions}; {cpus} CPU cores.
 
 | question | answer |
 | --- | ---: |
+| correct pairs judged so far | {pairs} |
+| mutants judged so far | {all} |
 | correct pairs judged equal | {equal} |
 | mutants caught, by the tier that was named before | {caught} |
 | the module where the mistake shows is named | {placed} |
@@ -50,6 +53,8 @@ def page(kept: Path) -> str:
         python=platform.python_version(),
         versions=", ".join(f"{name} {version(name)}" for name in libraries),
         cpus=os.cpu_count(),
+        pairs=f"{len(correct)} of {len(PAIRS)}",
+        all=f"{len(mutants)} of {sum(len(mutation.places) for mutation in MUTATIONS)}",
         equal=_count(correct, lambda r: r.right),
         caught=_count(mutants, lambda r: r.right),
         placed=_count(mutants, lambda r: r.right_module),

@@ -94,6 +94,7 @@ def main() -> None:
         run_all(kind, options.resume, options.pattern, options.processes)
     from judge.page import page
 
+    options.page.parent.mkdir(parents=True, exist_ok=True)
     options.page.write_text(page(KEPT), encoding="utf-8")
 
 
