@@ -167,7 +167,7 @@ class Check:
         )
         findings = tuple(Finding.from_json(f) for f in data["findings"])
         names = {key: tuple(data.get(key, ())) for key in ("inputs_tried", "sides")}
-        placed = {
+        placed: dict[str, Any] = {
             "causes": tuple(Cause(**cause) for cause in data.get("causes", ())),
             "places": tuple(Place(**place) for place in data.get("places", ())),
             "modules": tuple(_module_distance(row) for row in data.get("modules", ())),
