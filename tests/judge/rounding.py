@@ -135,8 +135,8 @@ def table(kept: Path) -> str:
     """The largest ratios and their quantiles, in Markdown."""
     from regauge.verify.tolerance import LIMITS
 
-    text = "| model | precision | norm | k | ratios | median | 99 % | largest |\n"
-    text += "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |\n"
+    text = "| model | precision | norm | k | seeds | ratios | median | 99 % | largest |\n"
+    text += "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
     for base, title in MODELS.items():
         for precision in PRECISIONS:
             files = sorted(kept.glob(f"{base}-{precision}-*.json"))
@@ -146,7 +146,7 @@ def table(kept: Path) -> str:
                 if ratios:
                     quantiles = " | ".join(f"{np.quantile(ratios, q):.2g}" for q in (0.5, 0.99, 1.0))
                     k = f"{getattr(LIMITS, factor):.0f}"
-                    text += f"| {title} | {precision} | {norm} | {k} | {len(ratios)} | {quantiles} |\n"
+                    text += f"| {title} | {precision} | {norm} | {k} | {len(files)} | {len(ratios)} | {quantiles} |\n"
     return text
 
 
