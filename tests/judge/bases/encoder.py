@@ -47,7 +47,7 @@ class Net(nn.Module):
         for block in self.blocks:
             x = block(x, mask)
         kept = mask[..., None].to(x.dtype)
-        pooled = (x * kept).sum(1) / kept.sum(1).clamp(min=1)
+        pooled = (x * kept).sum(1) / kept.sum(1).clamp(min=1) + x[:, 0]
         return self.head(self.drop(pooled))
 
 
@@ -89,7 +89,7 @@ class Port(nnx.Module):
         for block in self.blocks:
             x = block(x, mask)
         kept = mask[..., None].astype(x.dtype)
-        pooled = (x * kept).sum(1) / jnp.maximum(kept.sum(1), 1)
+        pooled = (x * kept).sum(1) / jnp.maximum(kept.sum(1), 1) + x[:, 0]
         return self.head(self.drop(pooled))
 
 
