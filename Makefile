@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 RUN_EXTRAS := torch,jax,vision,language
 DEV_EXTRAS := $(RUN_EXTRAS),zoo,dev
 
-.PHONY: compare test test-slow bench bench-check coverage lint format hooks clean
+.PHONY: compare test test-slow bench bench-check coverage judge rounding lint format hooks clean
 
 compare: .venv/.installed-run
 	$(BIN)/regauge compare $(CASE) --quick --out $(OUT)
@@ -33,6 +33,14 @@ bench-check: .venv/.installed-dev
 # The whole check of every network; QUICK=--quick takes the quick one.
 coverage: .venv/.installed-dev
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m networks.coverage $(QUICK)
+
+# Correct pairs and mutants of the judge of pairs, about 25 minutes on 2 cores; RESUME=--resume goes on after a break.
+judge: .venv/.installed-dev
+	cd tests && ../$(BIN)/python -m judge.suite $(RESUME)
+
+# The table of rounding in docs/equivalence.md, about 10 minutes.
+rounding: .venv/.installed-dev
+	cd tests && ../$(BIN)/python -m judge.rounding $(RESUME)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

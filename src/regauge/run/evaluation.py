@@ -147,6 +147,24 @@ class InputSets:
         return None if self.targets_skeleton is None else unflatten_tree(self.targets_skeleton, leaves)
 
 
+def with_silent_units(weights: Mapping[str, np.ndarray], axis: int) -> Arrays:
+    """Weights in which about half of the units of a layer are zero: what they give is zero, gradients pass the others.
+
+    Which ones depends on the layer, so that a layer that keeps channels apart lets some of the zeros before it pass.
+
+    Args:
+        weights: by the original's names, in its layout.
+        axis: of the units, the first in torch and the last in JAX.
+    """
+    return {name: _silenced(name, array, axis) if array.ndim else array for name, array in weights.items()}
+
+
+def _silenced(name: str, array: np.ndarray, axis: int) -> np.ndarray:
+    units = np.moveaxis(array.copy(), axis, 0)
+    units[seeded(f"silent {name.rpartition('.')[0]}").random(len(units)) < 0.5] = 0
+    return np.moveaxis(units, 0, axis)
+
+
 def seeded(name: str, seed: int = 0) -> np.random.Generator:
     """A generator that depends on a name alone, so that two processes draw the same numbers."""
     return np.random.default_rng([zlib.crc32(name.encode()), seed])

@@ -26,6 +26,7 @@ from regauge.run.evaluation import (
     sampled,
     signs,
     summaries,
+    with_silent_units,
     with_transplant,
 )
 from regauge.run.jax_arrays import Static, named_outputs, numpy_all, numpy_of, seen
@@ -35,6 +36,7 @@ from regauge.run.jax_side import JaxSide, copies, load_side
 from regauge.run.jax_trace import trace
 from regauge.run.jax_trees import Leaves, Mode
 from regauge.run.naming import Names
+from regauge.run.protocol import flatten_tree
 from regauge.run.side_effects import changes
 
 
@@ -92,10 +94,12 @@ class JaxEvaluator:
         self.loss = side.loss if use_loss else None
         self.params = dict(self.program.params)
         self.state = dict(self.program.state)
+        self._given: Mapping[str, np.ndarray] | None = None
         self._compiled: dict[tuple[str, str, str], Callable[..., Any]] = {}
 
     def transplant(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Put the original's weights, by its names, in the places of this side's own."""
+        self._given = arrays
         for name, array in self.names.to_side(arrays).items():
             place = self.params if name in self.params else self.state
             place[name] = jnp.asarray(array, place[name].dtype)
@@ -110,7 +114,8 @@ class JaxEvaluator:
             "step" if slopes else "pass", mode, setting, lambda: self._step_function(mode, setting, slopes)
         )
         leaves = self.leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
-        params, key = self._perturbed(task.get("noise")), jax.random.key(task.get("seed", 0))
+        params = self._perturbed(task.get("noise")) | self._silenced(task)
+        key = jax.random.key(task.get("seed", 0))
         given = self._reseeded(task.get("seed", 0))
         loss, outputs, gradients, state, by_inputs, log = function(params, given, leaves, masks, key)
         calls = task.get("calls", ())
@@ -130,6 +135,18 @@ class JaxEvaluator:
             "calls": [DropoutCall(s, 1 - rate).to_json() for s, rate in zip(shapes, rates, strict=True)],
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
+
+    def parameters(self, task: Mapping[str, Any]) -> Leaves:
+        """The parameters of a pass, with silent units if it asks for them."""
+        return {**self.params, **self._silenced(task)}
+
+    def _silenced(self, task: Mapping[str, Any]) -> Leaves:
+        """Those of which about half of the units are zero, along an axis of the original's arrays."""
+        if task.get("silent") is None:
+            return {}
+        zeroed = self.names.to_side(with_silent_units(self._given or numpy_all(self.params), task["silent"]))
+        trained = [name for name in self.params if name in zeroed and not self.names.is_fixed(name)]
+        return {name: jnp.asarray(zeroed[name], self.params[name].dtype) for name in trained}
 
     def derivative(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Central differences of the loss along random directions against the gradient.
@@ -349,7 +366,11 @@ class JaxEvaluator:
         if noise is not None:
             arrays = {**arrays, **self.sets.noisy(arrays, noise)}
         arrays = self.names.leaves(arrays)
-        return {key: jnp.asarray(widen_array(array) if self.widen else array) for key, array in arrays.items()}
+        if self.widen:
+            return {key: jnp.asarray(widen_array(array)) for key, array in arrays.items()}
+        own = flatten_tree(self.side.inputs, lambda leaf: hasattr(leaf, "dtype"), "inputs")[1]
+        low = {key: leaf.dtype for key, leaf in own.items() if leaf.dtype in (jnp.bfloat16, jnp.float16)}
+        return {key: jnp.asarray(array, low.get(key)) for key, array in arrays.items()}
 
     def _trees(self, leaves: Mapping[str, Any]) -> tuple[Any, Any]:
         return self.sets.inputs(leaves), self.sets.targets(leaves)

@@ -164,15 +164,16 @@ def trace(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dic
         calls = [DropoutCall.from_json(call) for call in task["calls"]]
         masks = [jnp.asarray(keep_mask(index, call)) for index, call in enumerate(calls)]
     leaves, key = evaluator.leaves(task["input"]), jax.random.key(0)
+    params = evaluator.parameters(task)
 
     def forward(params: Any, state: Any, leaves: Any) -> Any:
         with dropout_control(task["dropout"], masks), scopes(evaluator.program):
             loss, (outputs, following) = evaluator.evaluate(params, state, leaves, task["mode"], key)
         return loss, outputs, following
 
-    closed, shapes = jax.make_jaxpr(forward, return_shape=True)(evaluator.params, evaluator.state, leaves)
+    closed, shapes = jax.make_jaxpr(forward, return_shape=True)(params, evaluator.state, leaves)
     found = Trace()
-    nodes = {"params": evaluator.params, "state": evaluator.state}
+    nodes = {"params": params, "state": evaluator.state}
     given: list[tuple[Any, int]] = []
     for kind, tree in (*nodes.items(), ("input", leaves)):
         for name, value in sorted(tree.items()):

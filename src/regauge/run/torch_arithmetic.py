@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -20,7 +21,8 @@ from regauge.run.dropout_masks import (
     too_many_calls,
     unlike_shapes,
 )
-from regauge.run.evaluation import signs
+from regauge.run.evaluation import signs, with_silent_units
+from regauge.run.naming import Names
 from regauge.run.torch_exact import EXACT
 from regauge.run.torch_noise import SharedNoise
 
@@ -35,6 +37,12 @@ _WIDER = {
 def widen_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """A float tensor as float64, a complex one as complex128; others as they are."""
     return tensor.to(_WIDER[tensor.dtype]) if tensor.dtype in _WIDER else tensor
+
+
+def narrowed(leaves: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Inputs in the dtype of the case's own, where that is shorter than float32, which is what files hold."""
+    low = {key: tensor.dtype for key, tensor in own.items() if tensor.dtype in (torch.bfloat16, torch.float16)}
+    return {key: tensor.to(low.get(key, tensor.dtype)) for key, tensor in leaves.items()}
 
 
 def widen_module(model: nn.Module) -> None:
@@ -175,3 +183,20 @@ def perturbed(model: nn.Module, seed: int | None) -> Iterator[None]:
                 noise = torch.from_numpy(signs(name, seed, tuple(tensor.shape)))
                 tensor.mul_(1 + torch.finfo(tensor.dtype).eps * noise.to(tensor))
     yield
+
+
+@torch.no_grad()
+def silence(model: nn.Module, names: Names, given: Mapping[str, np.ndarray] | None, axis: int) -> None:
+    """About half of the units of the original's weights become zero.
+
+    Args:
+        model: whoever keeps its weights puts them back.
+        names: of its weights in the original.
+        given: the original's weights, None where this is the original.
+        axis: of the units in the original.
+    """
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    own = {name: parameter.detach().to(torch.float64).numpy() for name, parameter in trained.items()}
+    for name, array in names.to_side(with_silent_units(given or own, axis)).items():
+        if name in trained:
+            trained[name].copy_(torch.from_numpy(np.array(array)).reshape(trained[name].shape))

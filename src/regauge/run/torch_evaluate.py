@@ -33,8 +33,17 @@ from regauge.run.evaluation import (
 from regauge.run.naming import Names
 from regauge.run.protocol import flatten_tree
 from regauge.run.side_effects import changes
-from regauge.run.torch_arithmetic import DropoutControl, controlled, perturbed, widen_module, widen_tensor
+from regauge.run.torch_arithmetic import (
+    DropoutControl,
+    controlled,
+    narrowed,
+    perturbed,
+    silence,
+    widen_module,
+    widen_tensor,
+)
 from regauge.run.torch_noise import SharedNoise
+from regauge.run.torch_rounding import rounded
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
 from regauge.run.torch_substitution import substitute
 from regauge.run.torch_tensors import (
@@ -75,7 +84,8 @@ def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
         if job["widen"]:
             widen_module(subject.model)
         if job.get("transplant"):
-            transplant(subject.model, names.to_side(load_arrays(job["transplant"])))
+            evaluator.given = load_arrays(job["transplant"])
+            transplant(subject.model, names.to_side(evaluator.given))
 
     handlers = {
         "step": evaluator.step,
@@ -131,6 +141,7 @@ class TorchEvaluator:
         self.widen = widen
         self.names = names or Names()
         self.loss = subject.loss if use_loss else None
+        self.given: Arrays | None = None  # the original's weights, where others were there before
         self._noise: SharedNoise | None = None
         self.substitution: Callable[[], AbstractContextManager[Any]] = nullcontext  # around every forward pass
         self.build_optimizer = torch_optimizers.build
@@ -149,8 +160,9 @@ class TorchEvaluator:
             torch.set_grad_enabled(slopes),
             control as dropout,
             perturbed(self.model, task.get("noise")),
+            rounded(task.get("noise"), self.widen),
         ):
-            self.model.train(task["mode"] == "train")
+            self.prepare(task)
             noise = task.get("noise") if task.get("noisy_inputs") else None
             leaves, floats = self.leaves(task["input"], gradients=slopes, noise=noise)
             outputs, loss = self.evaluate(leaves)
@@ -170,6 +182,12 @@ class TorchEvaluator:
             "draws": draws,
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
+
+    def prepare(self, task: Mapping[str, Any]) -> None:
+        """Set the mode of a pass, and silence units if it asks for that; `keeper` puts both back."""
+        self.model.train(task["mode"] == "train")
+        if task.get("silent") is not None:
+            silence(self.model, self.names, self.given, task["silent"])
 
     def forward_arrays(self, outputs: Any, loss: Tensor) -> Arrays:
         return {**self.names.outputs(named_outputs(outputs)), "loss": numpy_of(loss)}
@@ -353,6 +371,8 @@ class TorchEvaluator:
         leaves = {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in arrays.items()}
         if self.widen:
             leaves = {key: widen_tensor(tensor) for key, tensor in leaves.items()}
+        else:
+            leaves = narrowed(leaves, flatten_tree(self.subject.inputs, is_tensor, "inputs")[1])
         floats: dict[str, Tensor] = {}
         if gradients:
             for key, tensor in leaves.items():

@@ -158,6 +158,6 @@ def _moves(evaluator: TorchEvaluator, file: str, task: Mapping[str, Any]) -> tup
 def _forward(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
     given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
     with evaluator.keeper.kept(), evaluator.controlled(task["dropout"], 0, given):
-        evaluator.model.train(task["mode"] == "train")
+        evaluator.prepare(task)
         outputs, loss = evaluator.evaluate(evaluator.leaves(task["input"])[0])
         return evaluator.forward_arrays(outputs, loss), {}

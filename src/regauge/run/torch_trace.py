@@ -120,7 +120,7 @@ def trace(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, d
     given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
     model, names = evaluator.model, evaluator.names
     with evaluator.keeper.kept(), evaluator.controlled(task["dropout"], 0, given), torch.no_grad():
-        model.train(task["mode"] == "train")
+        evaluator.prepare(task)
         recorder = Recorder(model)
         leaves, _ = evaluator.leaves(task["input"])
         for tensor in leaves.values():

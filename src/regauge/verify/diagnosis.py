@@ -13,7 +13,8 @@ from regauge.verify.alignment import Alignment, TracedSide
 from regauge.verify.causes import Call, Situation, Trial, trials_for
 from regauge.verify.direct_causes import dropout_causes, weight_causes
 from regauge.verify.evaluations import Evaluations
-from regauge.verify.plan import step_id
+from regauge.verify.inputs import SILENT
+from regauge.verify.plan import axis_of_units, step_id
 from regauge.verify.result import Cause, ModuleDistance, Place, Tier
 from regauge.verify.tolerance import LIMITS
 from regauge.verify.training_causes import causes_in_training
@@ -70,13 +71,14 @@ class Failure:
         return [f"{_PREFIXES.get(self.kind, '')}{name}" for name in names]
 
 
-def failure_of(tiers: Sequence[Tier], found: Evaluations, sets: Sequence[str]) -> Failure | None:
+def failure_of(tiers: Sequence[Tier], found: Evaluations, sets: Sequence[str], units: int) -> Failure | None:
     """The pass of the first float64 tier of one step that differs; None if there is none.
 
     Args:
         tiers: of the check.
         found: for the original's dropout calls.
         sets: names of the input sets, in order.
+        units: axis of a layer's units in the original's weights.
     """
     failed = [t for t in tiers if t.verdict == "different" and t.name.startswith("tier 1 ")]
     first = next((tier for tier in failed if any(not d.passed for d in tier.distances)), None)
@@ -90,6 +92,8 @@ def failure_of(tiers: Sequence[Tier], found: Evaluations, sets: Sequence[str]) -
         return None
     index, dropout = sets.index(on), "masks" if masks else "off"
     task: dict[str, Any] = {"kind": "step", "mode": first.mode or "train", "input": on, "dropout": dropout}
+    if on == SILENT:
+        task["silent"] = units
     if kind.startswith("outputs with"):
         task["after"] = True
     if masks:
@@ -130,7 +134,8 @@ def diagnosis_of(
         sets: names of the input sets, in order.
         training: the task of the trajectory.
     """
-    failure = failure_of(tiers, laboratory.found, sets) or trajectory_failure(tiers, training)
+    units = axis_of_units(laboratory.frameworks["original"])
+    failure = failure_of(tiers, laboratory.found, sets, units) or trajectory_failure(tiers, training)
     if failure is not None:
         return diagnose(laboratory, failure)
     differing = {tier.name: tier for tier in tiers if tier.verdict == "different"}

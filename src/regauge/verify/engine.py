@@ -23,13 +23,13 @@ from regauge.verify import plan
 from regauge.verify.derivative import derivative_tier
 from regauge.verify.diagnosis import Diagnosis, diagnosis_of
 from regauge.verify.evaluations import Evaluations, Mode, Outcome, Side
-from regauge.verify.inputs import InputSet, make_input_sets
+from regauge.verify.inputs import InputSet, make_input_sets, silent_set
 from regauge.verify.locate import first_difference
 from regauge.verify.obstacles import Refusal, effect_findings, effects, refusal, rejected_reference, unrepeatable_why
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
-from regauge.verify.randomness import distribution_tier, randomness_tier
+from regauge.verify.randomness import distribution_tier, evaluation_tier, randomness_tier
 from regauge.verify.reproduction import Sources, with_reproduction
 from regauge.verify.result import Check, Tier, Verdict
 from regauge.verify.sizes import refused_sizes, sizes_tier
@@ -91,7 +91,8 @@ def check_folder(
 def judge(subject: Subject, work: Path, options: CheckOptions, progress: Progress) -> Check:
     """Judge any two sides; the result is written to ``work/check.json`` as well."""
     large = sum(math.prod(kind.shape) for kind in subject.map.sources.values()) > plan.LARGE
-    chosen = replace(options, modes=subject.modes, casts=subject.own_weights, large=large)
+    units = plan.axis_of_units(subject.frameworks["original"])
+    chosen = replace(options, modes=subject.modes, casts=subject.own_weights, large=large, units=units)
     return _Run(subject, work, chosen, progress).check()
 
 
@@ -182,6 +183,8 @@ class _Run:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         sets = make_input_sets(self.subject.reference, self.subject.symbols, self.options.quick)
+        if self.subject.own_weights and not self.options.large:
+            sets.append(silent_set(sets))
         self.files = {}
         for index, item in enumerate(sets):
             self.files[item.name] = str(directory / f"{index}.safetensors")
@@ -286,11 +289,12 @@ class _Run:
                 item.name,
                 item.purpose == "typical",
                 plan.noisy_ids(index, mode, dropout),
+                item.purpose == "silent",
             )
             for index, item in enumerate(self.sets)
             if item.name in accepted
             and plan.runs(item, mode, self.options)
-            and (shapes or item.purpose != "shape")
+            and (shapes or item.purpose not in ("shape", "silent"))
             and (dropout == "off" or plan.is_masked(item, self.options))
         ]
 
@@ -317,7 +321,8 @@ class _Run:
         else:
             randomness = randomness_tier(self.found, "randomness", step_id(0, "train", "masks"))
         sizes = sizes_tier(self.found, self._size_tasks()) if self.subject.own_weights else None
-        return [*self._step_tiers(), *([sizes] if sizes else []), *self._training_tiers(), randomness]
+        evaluation = evaluation_tier(self.found, step_id(0, "eval"))
+        return [*self._step_tiers(), *([sizes] if sizes else []), *self._training_tiers(), randomness, *evaluation]
 
     def _step_tiers(self) -> list[Tier]:
         tiers: list[Tier] = []

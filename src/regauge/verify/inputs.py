@@ -17,7 +17,10 @@ from regauge.verify.sizes import other_sizes
 Arrays = dict[str, np.ndarray]
 
 # what a set is for: typical values carry the rounding error of tier 2, special ones are compared with it
-Purpose = Literal["typical", "special", "shape"]
+Purpose = Literal["typical", "special", "shape", "silent"]
+
+# the reference, for weights of which half of the units are zero: activations inside a network reach their kinks
+SILENT = "half of the units zero"
 
 IGNORED_TARGET = -100
 _LOW = -1e4  # an additive mask is at least this low where it masks
@@ -54,6 +57,11 @@ def make_input_sets(
     elif not quick:
         sets += [InputSet(name, "shape", arrays) for name, arrays in other_sizes(leaves).items()]
     return sets
+
+
+def silent_set(sets: list[InputSet]) -> InputSet:
+    """The reference once more, to be taken with weights of which half of the units are zero."""
+    return InputSet(SILENT, "silent", sets[0].arrays)
 
 
 def _changes(leaves: Arrays, additive: bool = False) -> dict[str, Callable[[], Arrays]]:

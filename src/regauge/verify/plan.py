@@ -9,7 +9,7 @@ from typing import Any
 
 from regauge.verify.derivative import DRAWS, STEPS
 from regauge.verify.evaluations import Mode
-from regauge.verify.inputs import InputSet
+from regauge.verify.inputs import SILENT, InputSet
 from regauge.verify.sizes import SIZES
 
 Task = dict[str, Any]
@@ -42,6 +42,7 @@ class CheckOptions:
         reproduce: directory for a file that fails alone, if the two differ; None writes none.
         large: the model has so many weights that gradients are compared on fewer inputs, and that noisy copies in
             float64 run only where something differs.
+        units: axis of a layer's units in the original's weights, as `axis_of_units` has it.
     """
 
     quick: bool = False
@@ -55,6 +56,12 @@ class CheckOptions:
     casts: bool = False
     reproduce: Path | None = None
     large: bool = False
+    units: int = 0
+
+
+def axis_of_units(original: str) -> int:
+    """Along which axis the units of a layer lie in weights of a framework: the first in torch, the last in JAX."""
+    return 0 if original == "torch" else -1
 
 
 def step_id(index: int, mode: Mode, dropout: str = "off", noise: int = 0) -> str:
@@ -68,7 +75,9 @@ def noisy_ids(index: int, mode: Mode, dropout: str = "off") -> tuple[str, ...]:
 
 def _step(index: int, name: str, mode: Mode, options: CheckOptions, dropout: str = "off") -> Task:
     after = index == 0 and mode == "train" and dropout == "off" and "eval" in options.modes
+    silent = {"silent": options.units} if name == SILENT else {}
     return {
+        **silent,
         "gradients": _slopes(name, mode, options),
         "id": step_id(index, mode, dropout),
         "kind": "step",
@@ -229,7 +238,7 @@ def converted_float32(
         _step(index, item.name, mode, options)
         for index, item in enumerate(sets)
         for mode in _modes(item, options)
-        if item.purpose != "shape"
+        if item.purpose not in ("shape", "silent")
     ]
     if calls and not options.quick:
         typical = [(index, item) for index, item in enumerate(sets) if is_masked(item, options)]

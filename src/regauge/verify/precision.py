@@ -10,6 +10,7 @@ import numpy as np
 
 from regauge.findings import Finding
 from regauge.verify.evaluations import Evaluations, Side, of_kind
+from regauge.verify.inputs import SILENT
 from regauge.verify.plan import MODES, step_id
 from regauge.verify.result import Tier
 
@@ -67,6 +68,8 @@ def pair_findings(tiers: Sequence[Tier], found: Evaluations, inputs: Mapping[int
     """
     findings = []
     for index, name in inputs.items():
+        if name == SILENT:
+            continue
         for mode in MODES:
             outcome = found.get("M64", step_id(index, mode))
             outputs = of_kind(outcome.arrays(), "outputs") if outcome else {}

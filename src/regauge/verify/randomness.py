@@ -54,6 +54,16 @@ def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
     return Tier(name, verdict, "train", 1, bound, None, why, tuple(distances), outcome.seconds)
 
 
+def evaluation_tier(found: Evaluations, task: str) -> list[Tier]:
+    """A difference if the two drop another number of times in evaluation, where most models drop nothing."""
+    outcomes = [found.get(side, task) for side in ("M64", "C64")]
+    counts = [len(outcome.info["calls"]) for outcome in outcomes if outcome and "calls" in outcome.info]
+    if len(counts) < 2 or counts[0] == counts[1]:
+        return []
+    why = f"the original drops {counts[0]} times, the converted model {counts[1]} times"
+    return [Tier("randomness", "different", "eval", 1, math.inf, why=why)]
+
+
 def _draws(index: int, original: Sequence[int], converted: Sequence[int]) -> Distance:
     """One draw that several elements share makes them depend on each other, at the same rate."""
     ours, theirs = math.prod(original), math.prod(converted)

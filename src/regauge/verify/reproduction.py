@@ -17,6 +17,7 @@ from regauge.language import N_
 from regauge.run.protocol import read_json, write_json
 from regauge.verify.asking import Asking, Question, is_typical
 from regauge.verify.evaluations import Arrays
+from regauge.verify.inputs import SILENT
 from regauge.verify.plan import CheckOptions
 from regauge.verify.reproduce_file import MAP, Reproduction, remove_stale, write_reproduction
 from regauge.verify.result import Check, Tier
@@ -100,11 +101,17 @@ def _question(tiers: Sequence[Tier]) -> tuple[Question | None, Tier]:
     for tier in sorted(failed, key=_plainness):
         question = Question(tier.name, tier.mode or "train")
         try:
-            if question.asked:
+            if question.asked and not _shows_with_silent_units_alone(tier):
                 return question, tier
         except BadCase:
             continue
     return None, failed[0]
+
+
+def _shows_with_silent_units_alone(tier: Tier) -> bool:
+    """No input shows what differs with other weights alone."""
+    wrong = [distance.note for distance in tier.distances if not distance.passed]
+    return bool(wrong) and all(note.endswith(f"on {SILENT}") for note in wrong)
 
 
 def _plainness(tier: Tier) -> tuple[int, int, bool]:
