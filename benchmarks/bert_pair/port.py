@@ -44,7 +44,9 @@ class Attention(nnx.Module):
         b, t, _ = x.shape
         q, k, v = (layer(x).reshape(b, t, HEADS, -1) for layer in (self.query, self.key, self.value))
         scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) / np.sqrt(WIDTH // HEADS)
-        shares = self.drop(jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1))
+        seen = mask.any(-1, keepdims=True)  # a row that sees nothing gets nothing, as in torch
+        scores = jnp.where(seen, jnp.where(mask, scores, -jnp.inf), 0)
+        shares = self.drop(jnp.where(seen, jax.nn.softmax(scores, axis=-1), 0))
         return self.out(jnp.einsum("bhqk,bkhd->bqhd", shares, v).reshape(b, t, -1))
 
 

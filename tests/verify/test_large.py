@@ -61,6 +61,9 @@ def test_gradients_on_two_inputs_and_everything_else_as_ever() -> None:
     assert inputs["tier 1 gradients"] == 2
     assert inputs["tier 1 outputs"] == len(check.inputs_tried)
     assert {"trajectory AdamW", "trajectory AdamW float32", "tier 1 gradients with dropout masks"} <= set(inputs)
+    verdicts = {tier.name: tier.verdict for tier in check.tiers if tier.mode == "train"}
+    for name in ("tier 2 gradients", "tier 2 outputs with the updated state", "trajectory AdamW float32"):
+        assert verdicts[name] == "equal"  # the noisy copies begin with the weights, also after steps of a fused kernel
     text = next(finding.text for finding in check.findings if finding.code == "V128")
     assert f"gradients were compared on 2 of {len(check.inputs_tried)} inputs" in text
 

@@ -222,7 +222,7 @@ class TorchEvaluator:
         own = self.subject.own
         if spec is None and own is None:
             raise BadCase("the case has no optimizer")
-        with self.keeper.kept(), self.controlled("off"), perturbed(self.model, task.get("noise")):
+        with self.keeper.kept(steps=True), self.controlled("off"), perturbed(self.model, task.get("noise")):
             self.model.train()
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             named = dict(self.model.named_parameters())

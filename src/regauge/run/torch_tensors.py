@@ -94,11 +94,12 @@ class Keeper:
         self.large = sum(parameter.numel() for parameter in model.parameters()) > LARGE
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def kept(self, steps: bool = False) -> Iterator[None]:
+        """Within the block anything may be written; with `steps` an optimizer does, and fused ones are not counted."""
         modes = {module: module.training for module in self.model.modules()}
         parameters, buffers = list(self.model.parameters()), list(self.model.buffers())
         saved = [buffer.detach().clone() for buffer in buffers]
-        with self._parameters(parameters):
+        with self._parameters(parameters, steps):
             try:
                 yield
             finally:
@@ -109,7 +110,7 @@ class Keeper:
                     module.training = mode
 
     @contextmanager
-    def _parameters(self, parameters: list[nn.Parameter]) -> Iterator[None]:
+    def _parameters(self, parameters: list[nn.Parameter], steps: bool) -> Iterator[None]:
         if not self.large:
             saved = [parameter.detach().clone() for parameter in parameters]
             try:
@@ -123,7 +124,7 @@ class Keeper:
         try:
             yield
         finally:
-            if any(parameter._version != before for parameter, before in zip(parameters, versions, strict=True)):
+            if steps or any(p._version != before for p, before in zip(parameters, versions, strict=True)):
                 arrays = load_arrays(self._path)
                 stored = (torch.from_numpy(np.array(arrays[str(number)])) for number in range(len(parameters)))
                 _put_back(parameters, stored)

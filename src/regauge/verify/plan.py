@@ -123,6 +123,7 @@ def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bo
             "input": "reference",
             "draws": 1 if options.large else DRAWS,
             "steps": _steps(options),
+            "large": options.large,
         }
     )
     if trains:
@@ -223,6 +224,7 @@ def converted_float64(
                 "input": "reference",
                 "chosen": list(chosen),
                 "steps": _steps(options),
+                "large": options.large,
             }
         )
     if trains:
