@@ -140,8 +140,7 @@ def diagnosis_of(
         return diagnose(laboratory, failure)
     differing = {tier.name: tier for tier in tiers if tier.verdict == "different"}
     if "weights" in differing:
-        causes, module = weight_causes(laboratory.found, differing["weights"])
-        return Diagnosis(module, causes=tuple(causes))
+        return Diagnosis(causes=tuple(weight_causes(laboratory.found, differing["weights"])))
     if "randomness" in differing:
         return Diagnosis(causes=tuple(dropout_causes(laboratory.found, differing["randomness"])))
     return Diagnosis()

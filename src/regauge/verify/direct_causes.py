@@ -11,15 +11,12 @@ from regauge.verify.plan import step_id
 from regauge.verify.result import Cause, Tier
 
 
-def weight_causes(found: Evaluations, tier: Tier) -> tuple[list[Cause], str]:
+def weight_causes(found: Evaluations, tier: Tier) -> list[Cause]:
     """What turns the original's weights into those of the converted model.
 
     Args:
         found: the weights of both sides.
         tier: of the weights, which differ.
-
-    Returns:
-        The causes, and the module of the first weight that differs.
     """
     original = found.outcomes["M64"]["weights"].arrays()
     converted = found.outcomes["C64"]["weights"].arrays()
@@ -33,8 +30,7 @@ def weight_causes(found: Evaluations, tier: Tier) -> tuple[list[Cause], str]:
                 text = f"{name} is the original's {what}: that takes away the whole distance of {before:.2g}"
                 causes.setdefault(key, Cause(key, text, before, 0.0, f"{name}: load the original's values", True))
                 break
-    module = names[0].rpartition(".")[0] if names else ""
-    return list(causes.values()), module
+    return list(causes.values())
 
 
 def _changes(name: str, original: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, np.ndarray]]:
