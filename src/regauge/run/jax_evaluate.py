@@ -23,15 +23,14 @@ from regauge.run.evaluation import (
     array_file,
     derivative_results,
     run_tasks,
-    sampled,
     signs,
-    summaries,
     with_silent_units,
     with_transplant,
 )
 from regauge.run.jax_arrays import Static, named_outputs, numpy_all, numpy_of, seen
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.jax_precision import wide_names, widen_array
+from regauge.run.jax_randomness import randomness, samples
 from regauge.run.jax_side import JaxSide, copies, load_side
 from regauge.run.jax_trace import trace
 from regauge.run.jax_trees import Leaves, Mode
@@ -71,11 +70,11 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
         "trajectory": evaluator.trajectory,
         "weights": evaluator.weights,
         "modules": evaluator.modules,
-        "randomness": evaluator.randomness,
+        "randomness": lambda task: randomness(evaluator, task),
         "casts": evaluator.casts,
         "trace": lambda task: trace(evaluator, task),
         "effects": evaluator.effects,
-        "samples": evaluator.samples,
+        "samples": lambda task: samples(evaluator, task),
         "candidate": evaluator.candidate,
     }
     results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
@@ -116,7 +115,7 @@ class JaxEvaluator:
         leaves = self.leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
         params = self._perturbed(task.get("noise")) | self._silenced(task)
         key = jax.random.key(task.get("seed", 0))
-        given = self._reseeded(task.get("seed", 0))
+        given = self.reseeded(task.get("seed", 0))
         loss, outputs, gradients, state, by_inputs, log = function(params, given, leaves, masks, key)
         calls = task.get("calls", ())
         if setting == "masks" and calls and len(log.value[0]) != len(calls):
@@ -184,7 +183,7 @@ class JaxEvaluator:
         trainer = self.side.trainer
         if trainer is None:
             raise FileNotFoundError("the folder has no train.py with an optimizer, the case has no optimizer")
-        batches = [self._trees(self.leaves(name)) for name in task["inputs"]]
+        batches = [self.trees(self.leaves(name)) for name in task["inputs"]]
         carry = trainer.start(copies(self._perturbed(task.get("noise"))), copies(self.state))
         file = task["file"]
         save_arrays(array_file(file, "start"), self._trained("start", seen(trainer.arrays(carry)[0])))
@@ -212,7 +211,7 @@ class JaxEvaluator:
 
     def modules(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The first array that each module returns on its first call, by path."""
-        inputs, _ = self._trees(self.leaves(task["input"]))
+        inputs, _ = self.trees(self.leaves(task["input"]))
         with dropout_control(task["dropout"], self._masks(task)):
             found = self.program.modules(self.params, self.state, inputs, task["mode"], jax.random.key(0))
         return numpy_all(found), {"order": list(found)}
@@ -224,7 +223,7 @@ class JaxEvaluator:
 
     def casts(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Where the code narrows although every array that it is given is float64."""
-        inputs, _ = self._trees(self.leaves(task["input"]))
+        inputs, _ = self.trees(self.leaves(task["input"]))
 
         def call(params: Any, state: Any, inputs: Any) -> Any:
             with dropout_control("off"):
@@ -234,7 +233,7 @@ class JaxEvaluator:
 
     def effects(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """What Python does beside the arrays when the model is traced twice."""
-        inputs, targets = self._trees(self.leaves(task["input"]))
+        inputs, targets = self.trees(self.leaves(task["input"]))
         with dropout_control("off"):
             call, owners, functions = self.program.effects(self.params, self.state, inputs, task["mode"])
 
@@ -244,31 +243,6 @@ class JaxEvaluator:
             found = changes(traced, owners, [*functions, self.loss])
         return {}, {"changes": found}
 
-    def randomness(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """What dropout multiplies by when it draws itself: ``first.i``, ``second.i``, ``again.i`` for call i.
-
-        `second` follows `first` with the streams where `first` left them and another key; `again` repeats `first`.
-        """
-        leaves, one, other = self.leaves(task["input"]), jax.random.key(0), jax.random.key(1)
-        rates = Static()
-
-        def forward(state: Any, leaves: Any, key: Any) -> Any:
-            with dropout_control("observe") as log:
-                _, following = self.program.call(self.params, state, self._trees(leaves)[0], "train", key)
-                rates.value = (list(log.rates), list(log.shapes))
-            return log.factors, following
-
-        compiled = jax.jit(forward)
-        compiled.eval_shape(self.state, leaves, one)
-        if not rates.value[0]:
-            return {}, {"rates": []}
-        first, following = compiled(self.state, leaves, one)
-        second, _ = compiled(following, leaves, other)
-        again, _ = compiled(self.state, leaves, one)
-        named = {"first": first, "second": second, "again": again}
-        arrays = {f"{name}.{i}": numpy_of(factor) for name, found in named.items() for i, factor in enumerate(found)}
-        return arrays, {"rates": rates.value[0], "shapes": rates.value[1]}
-
     def candidate(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The outputs in evaluation mode with weights of the original, put in by a map that may be the right one."""
         forward = self._compile("forward", "eval", "off", lambda: self._forward)
@@ -277,23 +251,6 @@ class JaxEvaluator:
             place = params if name in params else state
             place[name] = jnp.asarray(array, place[name].dtype)
         return self.names.outputs(numpy_all(forward(params, state, self.leaves(task["input"])))), {}
-
-    def samples(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Summaries of the outputs over passes that draw their own random numbers."""
-        leaves = self.leaves(task["input"])
-
-        def forward(state: Any, key: Any) -> Any:
-            with dropout_control("observe"):
-                inputs = self._trees(leaves)[0]
-                return named_outputs(self.program.call(self.params, state, inputs, task["mode"], key)[0])
-
-        compiled = jax.jit(forward)
-
-        def one(seed: int) -> dict[str, float]:
-            outputs = numpy_all(compiled(self._reseeded(seed), jax.random.key(seed)))
-            return summaries(self.names.outputs(outputs))
-
-        return sampled(task["passes"], one), {}
 
     def _masks(self, task: Mapping[str, Any]) -> list[Any] | None:
         """Masks of the original's calls; None where this side is the original and draws them as it meets its own."""
@@ -343,13 +300,13 @@ class JaxEvaluator:
 
     def _gradients(self, params: Any, state: Any, leaves: Any, mode: Mode, key: Any) -> tuple[Any, Any, Leaves, Leaves]:
         if self.side.gradients is not None and self.loss is not None:
-            return self.side.gradients(params, state, *self._trees(leaves), mode, key)
+            return self.side.gradients(params, state, *self.trees(leaves), mode, key)
         slope = jax.value_and_grad(lambda changed: self.evaluate(changed, state, leaves, mode, key), has_aux=True)
         (value, (outputs, new_state)), gradients = slope(params)
         return value, outputs, gradients, new_state
 
     def evaluate(self, params: Any, state: Any, leaves: Mapping[str, Any], mode: Mode, key: Any) -> tuple[Any, Any]:
-        inputs, targets = self._trees(leaves)
+        inputs, targets = self.trees(leaves)
         outputs, new_state = self.program.call(params, state, inputs, mode, key)
         if self.loss is not None:
             return self.loss(outputs, targets), (outputs, new_state)
@@ -360,7 +317,7 @@ class JaxEvaluator:
         return total, (outputs, new_state)
 
     def _forward(self, params: Any, state: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:
-        inputs = self._trees(leaves)[0]
+        inputs = self.trees(leaves)[0]
         with dropout_control("off"):
             return named_outputs(self.program.call(params, state, inputs, "eval", jax.random.key(0))[0])
 
@@ -375,7 +332,7 @@ class JaxEvaluator:
         low = {key: leaf.dtype for key, leaf in own.items() if leaf.dtype in (jnp.bfloat16, jnp.float16)}
         return {key: jnp.asarray(array, low.get(key)) for key, array in arrays.items()}
 
-    def _trees(self, leaves: Mapping[str, Any]) -> tuple[Any, Any]:
+    def trees(self, leaves: Mapping[str, Any]) -> tuple[Any, Any]:
         return self.sets.inputs(leaves), self.sets.targets(leaves)
 
     def _buffers(self, state: Mapping[str, Any]) -> Arrays:
@@ -383,7 +340,7 @@ class JaxEvaluator:
         kept = {n: a for n, a in state.items() if n not in self.program.random and not self.names.is_fixed(n)}
         return self.names.weights("state.", numpy_all(kept))
 
-    def _reseeded(self, seed: int) -> Leaves:
+    def reseeded(self, seed: int) -> Leaves:
         """The state with other random streams, where the model keeps its own: what still draws from them shows."""
         if not seed:
             return self.state

@@ -26,8 +26,6 @@ from regauge.run.evaluation import (
     array_file,
     derivative_results,
     run_tasks,
-    sampled,
-    summaries,
     with_transplant,
 )
 from regauge.run.naming import Names
@@ -43,6 +41,7 @@ from regauge.run.torch_arithmetic import (
     widen_tensor,
 )
 from regauge.run.torch_noise import SharedNoise
+from regauge.run.torch_randomness import randomness, samples
 from regauge.run.torch_rounding import rounded
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
 from regauge.run.torch_substitution import substitute
@@ -93,11 +92,11 @@ def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
         "trajectory": evaluator.trajectory,
         "weights": evaluator.weights,
         "modules": evaluator.modules,
-        "randomness": evaluator.randomness,
+        "randomness": lambda task: randomness(evaluator, task),
         "trace": lambda task: trace(evaluator, task),
         "substitute": lambda task: substitute(evaluator, task),
         "effects": evaluator.effects,
-        "samples": evaluator.samples,
+        "samples": lambda task: samples(evaluator, task),
         "candidate": evaluator.candidate,
         "casts": lambda task: ({}, {"casts": []}),  # a dispatch mode widens every one of them
     }
@@ -262,40 +261,6 @@ class TorchEvaluator:
         trainable = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
         own = {name: seen(tensor) for name, tensor in named_tensors(self.model)}
         return self.names.weights("", own), {"trainable": trainable}
-
-    def randomness(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """What dropout multiplies by when it draws itself: ``first.i``, ``second.i``, ``again.i`` for call i.
-
-        `second` goes on where the generator stands after `first`; `again` starts from the seed of `first`.
-        """
-        arrays: Arrays = {}
-        rates: list[float] = []
-        shapes: list[tuple[int, ...]] = []
-        leaves = self.leaves(task["input"])[0]
-        passes = ({"first": 0, "second": 1}, {"again": 0})
-        for named in passes:
-            with self.keeper.kept(), controlled(self.widen, "free") as dropout, torch.no_grad():
-                self.model.train()
-                for label in named:
-                    dropout.calls.clear()
-                    dropout.factors.clear()
-                    self.subject.call(self.model, self.sets.inputs(leaves))
-                    rates = [1 - call.keep for call in dropout.calls]
-                    shapes = [call.shape for call in dropout.calls]
-                    arrays |= {f"{label}.{i}": numpy_of(factor) for i, factor in enumerate(dropout.factors)}
-        return arrays, {"rates": rates, "shapes": shapes}
-
-    def samples(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Summaries of the outputs over passes that draw their own random numbers."""
-        leaves = self.leaves(task["input"])[0]
-
-        def one(seed: int) -> dict[str, float]:
-            with self.keeper.kept(), controlled(self.widen, "free", seed), torch.no_grad():
-                self.model.train(task["mode"] == "train")
-                outputs = named_outputs(self.subject.call(self.model, self.sets.inputs(leaves)))
-            return summaries(self.names.outputs(outputs))
-
-        return sampled(task["passes"], one), {}
 
     def candidate(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The outputs in evaluation mode with weights of the original, put in by a map that may be the right one."""

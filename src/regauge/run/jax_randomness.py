@@ -1,0 +1,60 @@
+"""What a JAX side draws itself: the factors of dropout, and summaries of outputs over many passes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from regauge.run.array_files import Arrays
+from regauge.run.evaluation import sampled, summaries
+from regauge.run.jax_arrays import Static, named_outputs, numpy_all, numpy_of
+from regauge.run.jax_dropout import dropout_control
+
+if TYPE_CHECKING:
+    from regauge.run.jax_evaluate import JaxEvaluator
+
+
+def randomness(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+    """What dropout multiplies by when it draws itself: ``first.i``, ``second.i``, ``again.i`` for call i.
+
+    `second` follows `first` with the streams where `first` left them and another key; `again` repeats `first`.
+    """
+    leaves, one, other = evaluator.leaves(task["input"]), jax.random.key(0), jax.random.key(1)
+    rates = Static()
+
+    def forward(state: Any, leaves: Any, key: Any) -> Any:
+        with dropout_control("observe") as log:
+            _, following = evaluator.program.call(evaluator.params, state, evaluator.trees(leaves)[0], "train", key)
+            rates.value = (list(log.rates), list(log.shapes))
+        return log.factors, following
+
+    compiled = jax.jit(forward)
+    compiled.eval_shape(evaluator.state, leaves, one)
+    if not rates.value[0]:
+        return {}, {"rates": []}
+    first, following = compiled(evaluator.state, leaves, one)
+    second, _ = compiled(following, leaves, other)
+    again, _ = compiled(evaluator.state, leaves, one)
+    named = {"first": first, "second": second, "again": again}
+    arrays = {f"{name}.{i}": numpy_of(factor) for name, found in named.items() for i, factor in enumerate(found)}
+    return arrays, {"rates": rates.value[0], "shapes": rates.value[1]}
+
+
+def samples(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+    """Summaries of the outputs over passes that draw their own random numbers."""
+    leaves = evaluator.leaves(task["input"])
+
+    def forward(state: Any, key: Any) -> Any:
+        with dropout_control("observe"):
+            inputs = evaluator.trees(leaves)[0]
+            return named_outputs(evaluator.program.call(evaluator.params, state, inputs, task["mode"], key)[0])
+
+    compiled = jax.jit(forward)
+
+    def one(seed: int) -> dict[str, float]:
+        outputs = numpy_all(compiled(evaluator.reseeded(seed), jax.random.key(seed)))
+        return summaries(evaluator.names.outputs(outputs))
+
+    return sampled(task["passes"], one), {}
