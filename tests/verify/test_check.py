@@ -10,6 +10,7 @@ import pytest
 
 from regauge.errors import BadCase, RegaugeError
 from regauge.verify import Check, CheckOptions, check_folder
+from regauge.verify.watching import BEGINS, TOTAL
 
 from .conftest import Handmade
 
@@ -49,7 +50,10 @@ def test_a_correct_conversion_is_equal(handmade: Get, tmp_path: Path) -> None:
     gradients = next(t for t in check.tiers if t.name == "tier 1 gradients" and t.mode == "train")
     assert {d.name for d in gradients.distances} >= {"conv.weight", "conv.bias", "norm.weight", "head.bias"}
     assert next(d for d in gradients.distances if d.name == "conv.bias").null
-    assert [step[1:] for step in seen] == [(0, 5), (1, 5), (2, 5), (3, 5)]
+    done = [step[1] for step in seen]
+    assert done == sorted(done)
+    assert {step[2] for step in seen} == {TOTAL}
+    assert set(BEGINS[:4]) <= set(done) <= set(range(TOTAL + 1))
     assert Check.from_json(json.loads((tmp_path / "check.json").read_text(encoding="utf-8"))) == check
 
 
