@@ -11,8 +11,8 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,14 +72,18 @@ def run_all(kind: str, resume: bool, pattern: str, processes: int) -> None:
     left = [(name, file) for name, file in wanted if not (resume and file.is_file())]
     os.environ |= {"OMP_NUM_THREADS": "1", **CACHE}
     os.environ["XLA_FLAGS"] = _MUTANT_FLAGS if kind == "mutants" else ""
-    with ProcessPoolExecutor(processes, get_context("spawn"), max_tasks_per_child=_TASKS_OF_A_PROCESS) as pool:
-        futures = {pool.submit(run, kind, name): (name, file) for name, file in left}
-        for number, future in enumerate(as_completed(futures), start=1):
-            name, file = futures[future]
-            result = future.result()
-            file.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    files = dict(left)
+    # not concurrent.futures: with a limit on the tasks of a process its pool can wait for ever in Python 3.11
+    with get_context("spawn").Pool(processes, maxtasksperchild=_TASKS_OF_A_PROCESS) as pool:
+        results = pool.imap_unordered(partial(_named, kind), files)
+        for number, (name, result) in enumerate(results, start=1):
+            files[name].write_text(json.dumps(result, indent=1), encoding="utf-8")
             mark = "right" if result["right"] else "WRONG"
             print(f"{number}/{len(left)} {mark} {name}: {result['verdict']}, {result['seconds']:.0f} s", flush=True)
+
+
+def _named(kind: str, name: str) -> tuple[str, dict[str, object]]:
+    return name, run(kind, name)
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def original(network: Network, name: str, widen: bool) -> Arrays:
         if widen:
             widen_module(subject.model)
         task = {"mode": "eval", "input": name, "dropout": "off"}
-        arrays, _ = TorchEvaluator(subject, network.sets, widen).step(task)
+        arrays, _ = TorchEvaluator(subject, network.sets, widen, network.folder.parent).step(task)
     return {n: array for n, array in arrays.items() if n.startswith(("outputs", "loss", "gradients"))}
 
 

@@ -117,7 +117,8 @@ def check(different: bool = False) -> Check:
             "randomness",
             "not checked",
             "train",
-            why="two runs of the original differ: it draws random numbers that the check does not control",
+            why="two runs of the original differ: it draws random numbers that the check does not control; "
+            "give it an argument named key, or set their seed in the call",
         ),
     )
     findings = (
