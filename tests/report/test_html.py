@@ -76,7 +76,7 @@ def test_anchors_lead_to_lines_that_exist(english: str) -> None:
 def test_chinese_reader_meets_no_english_sentence(full: Document) -> None:
     """Only names and units stay: variants, frameworks, dtypes, the command that repairs something."""
     names = {"torch", "eager", "compile", "jax", "jit", "JAX", "float64", "float32", "SmallNet", "adamw", "strict32"}
-    names |= {"norm", "drop", "zeros", "in", "train", "mode", "NaN"}  # values inside the findings of the sample
+    names |= {"norm", "drop", "zeros", "in", "train", "mode", "NaN", "key"}  # values inside the sample
     units = {"ms", "s", "min", "MiB", "GiB", "KiB", "µs"}
     commands = {"regauge", "compare", "self", "test"}
     codes = {"C120", "V310"}
