@@ -175,7 +175,7 @@ TRAINING = (
         trains=True,
     ),
     Mutation(
-        "frozen parameter trained", "tier 1 gradients", (),
+        "frozen parameter trained", "trajectory", (),
         (
             at("encoder", "places", ("jax.lax.stop_gradient(self.places.embedding[...])", "self.places.embedding[...]"),
                (_TRAINED, "optax.adamw(2e-3, b2=0.98, weight_decay=1e-2)")),
@@ -262,7 +262,7 @@ TRAINING = (
         ),
     ),
     Mutation(
-        "numbers of 64 bits narrowed", "", (),
+        "numbers of 64 bits narrowed", "tier 1 outputs", (),
         (
             at("lstm", "", common=(("self.rnn(self.words(ids))", "self.rnn(self.words(ids >> 40))"),
                                    ("x = self.words(ids)\n", "x = self.words(ids >> 40)\n"),
@@ -272,6 +272,5 @@ TRAINING = (
                                       ("inputs=(ids,),\n        targets=ids",
                                        "inputs=(ids << 40,),\n        targets=ids"))),
         ),
-        verdict="refused",
     ),
 )  # fmt: skip
