@@ -111,7 +111,7 @@ def _names(func: Any, kinds: tuple[str, ...], keywords: frozenset[str]) -> tuple
     except (TypeError, ValueError):
         pass
     packet = getattr(torch.ops.aten, name_of(func), None)
-    if packet is None:
+    if not isinstance(packet, torch._ops.OpOverloadPacket):  # nothing of that name, or a method of the namespace itself
         return ("input",)
     for overload in packet.overloads():
         given = getattr(packet, overload)._schema.arguments
