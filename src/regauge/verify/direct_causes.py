@@ -63,7 +63,11 @@ def _away(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def dropout_causes(found: Evaluations, tier: Tier) -> list[Cause]:
-    """The rates of dropout where they differ, as both sides report them."""
+    """The rates of dropout where they differ, as both sides report them; in evaluation, how often it runs."""
+    if tier.mode == "eval":
+        one, other = (len(found.outcomes[side][step_id(0, "eval")].info.get("calls", ())) for side in ("M64", "C64"))
+        text = f"dropout runs {other} times in evaluation in the converted model, {one} times in the original"
+        return [Cause("dropout-rate", text, float(abs(one - other)), 0.0, "dropout", False)] if one != other else []
     ours = [1 - call["keep"] for call in found.outcomes["M64"][step_id(0, "train", "masks")].info.get("calls", ())]
     theirs = found.outcomes["C64"]["randomness"].info.get("rates", [])
     if tier.verdict != "different":
