@@ -16,7 +16,7 @@ import numpy as np
 
 from regauge.errors import BadCase
 from regauge.run.array_files import save_arrays
-from regauge.verify.evaluations import Arrays, Evaluations, Mode, Side, kind_of
+from regauge.verify.evaluations import WIDE, Arrays, Evaluations, Mode, Side, kind_of
 from regauge.verify.onestep import KINDS, Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.precision import after_precision
 from regauge.verify.result import Tier
@@ -110,7 +110,7 @@ class Asking:
         self.files = self._written(sets)
         asked = self.question.asked
         if asked == "weights":
-            for side in ("M64", "C64"):
+            for side in WIDE:
                 self._launch(side, [{"id": "weights", "kind": "weights"}])
             return dict.fromkeys(sets, weights_tier(self.found, "weights"))
         names = list(sets)
@@ -159,15 +159,11 @@ class Asking:
             judge = no_worse_tiers if question.asked == "step float32" else same_function_tiers
             tiers = judge(self.found, passes, question.mode, _MASKS if question.masked else "")
         if self.subject.own_weights:
-            tiers = after_precision(tiers, self._casts())
+            tiers = after_precision(tiers, self.found.casts())
         return next((tier for tier in tiers if tier.name == question.tier), None)
 
     def _is_typical(self, name: str) -> bool:
         return self.question.typical and is_typical(name)
-
-    def _casts(self) -> dict[Side, list[dict[str, str]]]:
-        sides: tuple[Side, ...] = ("M64", "C64")
-        return {side: list(self.found.outcomes[side]["casts"].info.get("casts", ())) for side in sides}
 
     def _tasks(
         self, names: Sequence[str], asked: Sequence[str], *, converted: bool = False, noise: int = 0

@@ -12,14 +12,13 @@ from typing import Any
 from regauge.verify.alignment import Alignment, TracedSide
 from regauge.verify.causes import Call, Situation, Trial, trials_for
 from regauge.verify.direct_causes import dropout_causes, weight_causes
-from regauge.verify.evaluations import Evaluations
+from regauge.verify.evaluations import WIDE, Evaluations
 from regauge.verify.inputs import SILENT
 from regauge.verify.plan import axis_of_units, step_id
 from regauge.verify.result import Cause, ModuleDistance, Place, Tier
 from regauge.verify.tolerance import LIMITS
 from regauge.verify.training_causes import causes_in_training
 from regauge.verify.trying import (
-    SIDES,
     Laboratory,
     Tried,
     converteds_value,
@@ -153,7 +152,7 @@ def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
     else:
         task = {**failure.task, "id": "trace", "kind": "trace"}
     traces, outcomes = [], []
-    for side in SIDES:
+    for side in WIDE:
         outcome = laboratory.again(side, [task])["trace"]
         outcomes.append(outcome)
         if outcome.error or not outcome.info["trace"]["nodes"]:
@@ -223,7 +222,7 @@ class _Case:
         """What was tried and helped, proven ones first."""
         if self.torch_role is None:
             return []
-        target = self.laboratory.found.outcomes[SIDES[1 - self.torch_role]][self.failure.id]
+        target = self.laboratory.found.outcomes[WIDE[1 - self.torch_role]][self.failure.id]
         return try_all(
             self.laboratory,
             self.torch_role,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from regauge.verify.evaluations import Evaluations
+from regauge.verify.evaluations import WIDE, Evaluations
 from regauge.verify.plan import step_id
 from regauge.verify.result import Cause, Tier
 
@@ -65,7 +65,7 @@ def _away(one: np.ndarray, other: np.ndarray) -> float:
 def dropout_causes(found: Evaluations, tier: Tier) -> list[Cause]:
     """The rates of dropout where they differ, as both sides report them; in evaluation, how often it runs."""
     if tier.mode == "eval":
-        one, other = (len(found.outcomes[side][step_id(0, "eval")].info.get("calls", ())) for side in ("M64", "C64"))
+        one, other = (len(found.outcomes[side][step_id(0, "eval")].info.get("calls", ())) for side in WIDE)
         text = f"dropout runs {other} times in evaluation in the converted model, {one} times in the original"
         return [Cause("dropout-rate", text, float(abs(one - other)), 0.0, "dropout", False)] if one != other else []
     ours = [1 - call["keep"] for call in found.outcomes["M64"][step_id(0, "train", "masks")].info.get("calls", ())]

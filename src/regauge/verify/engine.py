@@ -19,7 +19,7 @@ from regauge.run.launch import Framework, Interpreters
 from regauge.run.protocol import write_json
 from regauge.verify import plan
 from regauge.verify.diagnosis import Diagnosis, diagnosis_of
-from regauge.verify.evaluations import Evaluations, Mode, Outcome, Side
+from regauge.verify.evaluations import WIDE, Evaluations, Mode, Outcome, Side
 from regauge.verify.inputs import InputSet, make_input_sets, silent_set
 from regauge.verify.locate import first_difference
 from regauge.verify.obstacles import Refusal, effect_findings, refusal, rejected_reference
@@ -106,7 +106,7 @@ class _Run:
         self.sets = self._write_inputs()
         self.accepted: list[InputSet] = []
         self._evaluate()
-        if self.failures.keys() & {"M64", "C64"}:
+        if self.failures.keys() & set(WIDE):
             return self._result([self._crashed(side) for side in self.failures])
         self.findings += effect_findings(self.found)
         if "M64" in self.refusals:
@@ -120,7 +120,7 @@ class _Run:
                 functions = self._questions().tiers()
         tiers = [*weights, *functions]
         if self.subject.own_weights:
-            tiers = after_precision(tiers, self._casts())
+            tiers = after_precision(tiers, self.found.casts())
             self.findings += pair_findings(tiers, self.found, self._numbered())
         about = Diagnosis()
         if overall(tiers, self.subject.modes) == "different" and self.options.locate:
@@ -153,11 +153,6 @@ class _Run:
         self.findings.append(Finding("V140", "error", str(self.work / side), "; ".join([error.what, *error.details])))
         question = "tier 1 outputs" if side.endswith("64") else "tier 2 outputs"
         return Tier(question, "not checked", why=f"{LABELS[side]}: {error.what}")
-
-    def _casts(self) -> dict[Side, list[dict[str, str]]]:
-        sides: tuple[Side, ...] = ("M64", "C64")
-        found = {side: self.found.outcomes[side]["casts"] for side in sides}
-        return {side: list(outcome.info.get("casts", ())) for side, outcome in found.items()}
 
     def _write_inputs(self) -> list[InputSet]:
         """Make the input sets and write each into a file that every side reads."""

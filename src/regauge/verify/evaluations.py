@@ -14,6 +14,7 @@ from regauge.weights.pair_map import PairMap, merged_groups
 
 Mode = Literal["train", "eval"]
 Side = Literal["M64", "C64", "M32", "C32"]
+WIDE: tuple[Side, Side] = ("M64", "C64")  # original and converted model in float64
 
 Arrays = dict[str, np.ndarray]
 
@@ -58,6 +59,10 @@ class Evaluations:
 
     def get(self, side: Side, task: str) -> Outcome | None:
         return self.outcomes.get(side, {}).get(task)
+
+    def casts(self) -> dict[Side, list[dict[str, str]]]:
+        """What each side casts to a lower precision in float64, by the task of that name."""
+        return {side: list(self.outcomes[side]["casts"].info.get("casts", ())) for side in WIDE}
 
     def original(self, side: Side, task: str) -> Arrays:
         """The original's arrays, as far as the converted side can have them.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from regauge.errors import BadCase
 from regauge.findings import Finding
-from regauge.verify.evaluations import Evaluations, Mode, Outcome, Side
+from regauge.verify.evaluations import WIDE, Evaluations, Mode, Outcome, Side
 
 # how a sentence begins, by side
 _SUBJECTS: dict[str, str] = {"M": "the original", "C": "the converted model"}
@@ -22,8 +22,7 @@ def effects(found: Evaluations, side: Side) -> list[str]:
 def effect_findings(found: Evaluations) -> list[Finding]:
     """One finding for each side that changes what is not its result."""
     findings = []
-    sides: tuple[Side, ...] = ("M64", "C64")
-    for side in sides:
+    for side in WIDE:
         changed = effects(found, side)
         if changed:
             shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")

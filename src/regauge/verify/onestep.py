@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from regauge.verify.evaluations import Arrays, Evaluations, Mode, Outcome, of_kind
+from regauge.verify.evaluations import WIDE, Arrays, Evaluations, Mode, Outcome, of_kind
 from regauge.verify.result import Distance, Tier, Verdict
 from regauge.verify.tolerance import LIMITS, Error, rms, rounding_error, same_function
 
@@ -67,7 +67,7 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
                 kept = worst.setdefault(kind, {})
                 shown = replace(distance, note=_on(distance, step.input))
                 kept[distance.name] = _worse(kept.get(distance.name), shown)
-    seconds = sum(found.outcomes[side][p.task].seconds for p in passes for side in ("M64", "C64"))  # type: ignore[index]
+    seconds = sum(found.outcomes[side][p.task].seconds for p in passes for side in WIDE)
     tiers = []
     for kind in KINDS:
         if kind in worst or kind in unstable:

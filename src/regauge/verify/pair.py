@@ -23,7 +23,7 @@ from regauge.run.naming import Link
 from regauge.run.protocol import read_json, write_json
 from regauge.verify.assignments import Run, decide_by_outputs
 from regauge.verify.engine import Progress, judge, silent
-from regauge.verify.evaluations import Arrays, Mode, Outcome, Side
+from regauge.verify.evaluations import WIDE, Arrays, Mode, Outcome, Side
 from regauge.verify.obstacles import memory_findings
 from regauge.verify.plan import MODES, CheckOptions
 from regauge.verify.reproduction import Sources, with_reproduction
@@ -34,7 +34,6 @@ from regauge.verify.watching import TOTAL
 from regauge.weights.pair_map import PairMap
 from regauge.weights.pairing import Pairing, TensorInfo, infer
 
-_WIDE: tuple[Side, Side] = ("M64", "C64")
 MAP_FILE = "weight_map.json"
 
 _DESCRIBING = N_("loading both models")
@@ -235,7 +234,7 @@ def _runner(
         file = work / "reference.safetensors"
         save_arrays(file, reference)
         found = []
-        for role, side, own in zip(ROLES, _WIDE, tasks, strict=True):
+        for role, side, own in zip(ROLES, WIDE, tasks, strict=True):
             out = work / f"assign_{role}"
             shutil.rmtree(out, ignore_errors=True)
             out.mkdir(parents=True)

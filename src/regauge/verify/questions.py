@@ -12,7 +12,7 @@ from regauge.errors import RegaugeError
 from regauge.language import N_
 from regauge.verify import plan
 from regauge.verify.derivative import derivative_tier
-from regauge.verify.evaluations import Evaluations, Mode, Side
+from regauge.verify.evaluations import WIDE, Evaluations, Mode, Side
 from regauge.verify.inputs import InputSet
 from regauge.verify.obstacles import Refusal, effects, unrepeatable_why
 from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
@@ -30,7 +30,6 @@ LABELS: dict[Side, str] = {
     "M32": N_("original in float32"),
     "C32": N_("converted model in float32"),
 }
-WIDE: tuple[Side, Side] = ("M64", "C64")
 UNASKED = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
 
 _NO_PARAMETER = "the loss depends on no parameter"

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import binomtest, ks_2samp
 
-from regauge.verify.evaluations import Evaluations, Side
+from regauge.verify.evaluations import WIDE, Evaluations
 from regauge.verify.onestep import describe
 from regauge.verify.result import Distance, Tier, Verdict
 
-_SIDES: tuple[Side, Side] = ("M64", "C64")
 ERROR_RATE = 1e-6  # how often a correct model fails: all shares of a check together, by their exact distribution
 
 
@@ -56,7 +55,7 @@ def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
 
 def evaluation_tier(found: Evaluations, task: str) -> list[Tier]:
     """A difference if the two drop another number of times in evaluation, where most models drop nothing."""
-    outcomes = [found.get(side, task) for side in ("M64", "C64")]
+    outcomes = [found.get(side, task) for side in WIDE]
     counts = [len(outcome.info["calls"]) for outcome in outcomes if outcome and "calls" in outcome.info]
     if len(counts) < 2 or counts[0] == counts[1]:
         return []
@@ -128,11 +127,11 @@ def distribution_tier(found: Evaluations, task: str) -> Tier:
     samples assumes nothing of their distribution, and passes are independent of each other.
     """
     name = "distribution"
-    for side in _SIDES:
+    for side in WIDE:
         outcome = found.get(side, task)
         if outcome is None or outcome.error:
             return Tier(name, "not checked", "train", 1, why=outcome.error if outcome else "it was not run")
-    ours, theirs = (found.outcomes[side][task].arrays() for side in _SIDES)
+    ours, theirs = (found.outcomes[side][task].arrays() for side in WIDE)
     names = [name for name in ours if name in theirs]
     if not names:
         return Tier(name, "not checked", "train", 1, why="no output holds floating point numbers")

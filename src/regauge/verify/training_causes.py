@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regauge.verify.causes_optimizers import optimizer_trials
-from regauge.verify.evaluations import Outcome
+from regauge.verify.evaluations import WIDE, Outcome
 from regauge.verify.result import Cause
 from regauge.verify.tolerance import LIMITS
-from regauge.verify.trying import SIDES, Laboratory, Tried, originals_value, torch_role, try_all, worded
+from regauge.verify.trying import Laboratory, Tried, originals_value, torch_role, try_all, worded
 
 
 def causes_in_training(
@@ -31,7 +31,7 @@ def causes_in_training(
         return []
     other = outcomes[1 - role].info
     constants = [*other.get("optimizer_constants", ()), *_numbers(other.get("optimizer"))]
-    target = laboratory.found.outcomes[SIDES[1 - role]][task["id"]]
+    target = laboratory.found.outcomes[WIDE[1 - role]][task["id"]]
     tried = try_all(
         laboratory,
         role,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from regauge.run.launch import Framework
 from regauge.verify.causes import Trial
-from regauge.verify.evaluations import Evaluations, Outcome, Side
+from regauge.verify.evaluations import WIDE, Evaluations, Outcome, Side
 from regauge.verify.result import Cause
 from regauge.verify.subjects import Role
 
@@ -16,7 +16,6 @@ SECONDS = 30.0
 MOST_CAUSES = 5
 _HELPS = 0.5  # a trial that takes less than this share of the distance away is not worth naming
 _FAR = 1e299  # beyond it two tensors cannot be compared
-SIDES: tuple[Side, Side] = ("M64", "C64")
 
 
 class Laboratory(Protocol):
@@ -89,7 +88,7 @@ def try_all(
         "seconds": SECONDS,
         "limit": limit,
     }
-    outcome = laboratory.again(SIDES[role], [task])["causes"]
+    outcome = laboratory.again(WIDE[role], [task])["causes"]
     if outcome.error:
         return []
     before = max(outcome.info["before"].values(), default=0.0)
