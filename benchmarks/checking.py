@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 import psutil
@@ -40,13 +40,18 @@ def measured(command: list[str], environment: Mapping[str, str]) -> dict[str, An
     """Wall and CPU seconds and the peak memory of a command with all that it starts."""
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     peak = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=dict(environment), cwd=ROOT, text=True) as running:
+    # a file and not a pipe, which fills while nobody reads it
+    with (
+        TemporaryFile("w+", encoding="utf-8") as printed,
+        subprocess.Popen(command, stdout=printed, env=dict(environment), cwd=ROOT) as running,
+    ):
         root = psutil.Process(running.pid)
         while running.poll() is None:
             with contextlib.suppress(psutil.Error):
                 peak = max(peak, sum(map(anonymous, [root, *root.children(recursive=True)])))
             time.sleep(EVERY)
-        output = running.stdout.read() if running.stdout else ""
+        printed.seek(0)
+        output = printed.read()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"wall_s": time.perf_counter() - started, "cpu_s": cpu, "peak": peak, "output": output}
