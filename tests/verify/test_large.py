@@ -93,7 +93,7 @@ def test_progress_follows_the_tasks(tmp_path: Path) -> None:
 
     sets = [InputSet("reference", "typical", {"inputs.0": np.ones((1, 2))})]
     tasks = plan.original_float64(sets, plan.CheckOptions(large=True), True)
-    with watching(watch, "original", 0, tasks, tmp_path):
+    with watching(watch, "original", 0, [(tasks, tmp_path)]):
         (tmp_path / TASKS_DONE).write_bytes(b"." * len(tasks))
         assert both.wait(10)
     assert told[0] == BEGINS[0]

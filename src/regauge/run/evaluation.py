@@ -19,6 +19,7 @@ import numpy as np
 
 from regauge.errors import RegaugeError, WorkerFailed
 from regauge.run.array_files import Arrays, load_arrays, save_arrays
+from regauge.run.process_memory import give_back
 from regauge.run.protocol import unflatten_tree
 
 TASKS_DONE = "tasks"  # a file whose length says how many tasks are done
@@ -46,6 +47,7 @@ def run_tasks(job: Mapping[str, Any], handlers: Mapping[str, Handler]) -> dict[s
         try:
             arrays, info = handlers[task["kind"]]({**task, "file": str(out / task["id"])})
             save_arrays(array_file(out / task["id"]), arrays)
+            del arrays  # as large as the model, perhaps: not beside those of the next task
         except RegaugeError:
             raise
         except Exception as error:
@@ -61,6 +63,7 @@ def run_tasks(job: Mapping[str, Any], handlers: Mapping[str, Handler]) -> dict[s
         results[task["id"]] = {**info, "seconds": time.perf_counter() - started}
         with (out / TASKS_DONE).open("ab") as counter:
             counter.write(b".")
+        give_back()
     return results
 
 
@@ -95,6 +98,26 @@ def task_arrays(task: Path | str, parts: Iterable[str]) -> Arrays:
     """What a task wrote, mapped from its files: nothing is read before it is looked at."""
     files = [array_file(task), *(array_file(task, part) for part in parts)]
     return {name: array for file in files for name, array in load_arrays(file).items()}
+
+
+class PartKeeper:
+    """Writes the parts of a trajectory, ``start``, ``first`` and ``last``, while it runs.
+
+    Args:
+        task: without ``parameters`` nothing is written.
+
+    Attributes:
+        parts: that were written.
+    """
+
+    def __init__(self, task: Mapping[str, Any]) -> None:
+        self.parts: list[str] = []
+        self._file = task["file"] if task.get("parameters", True) else None
+
+    def __call__(self, part: str, arrays: Callable[[], Arrays]) -> None:
+        if self._file is not None:
+            save_arrays(array_file(self._file, part), arrays())
+            self.parts.append(part)
 
 
 def with_transplant(job: Mapping[str, Any], run: Callable[[Mapping[str, Any]], dict[str, Any]], put: Any) -> Any:

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from regauge.capture.jaxpr_casts import low_precision
-from regauge.run.array_files import Arrays, load_arrays, save_arrays
+from regauge.run.array_files import Arrays, load_arrays
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, keep_mask
 from regauge.run.evaluation import (
     InputSets,
-    array_file,
+    PartKeeper,
     derivative_results,
     run_tasks,
     signs,
@@ -35,12 +35,14 @@ from regauge.run.jax_side import JaxSide, copies, load_side
 from regauge.run.jax_trace import trace
 from regauge.run.jax_trees import Leaves, Mode
 from regauge.run.naming import Names
+from regauge.run.process_memory import reuse_freed
 from regauge.run.protocol import flatten_tree
 from regauge.run.side_effects import changes
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run the tasks of a job; the reply has the form of torch_evaluate's."""
+    reuse_freed()
     if job["widen"]:
         jax.config.update("jax_enable_x64", True)
     side = load_side(job)
@@ -185,18 +187,18 @@ class JaxEvaluator:
             raise FileNotFoundError("the folder has no train.py with an optimizer, the case has no optimizer")
         batches = [self.trees(self.leaves(name)) for name in task["inputs"]]
         carry = trainer.start(copies(self._perturbed(task.get("noise"))), copies(self.state))
-        file = task["file"]
-        save_arrays(array_file(file, "start"), self._trained("start", seen(trainer.arrays(carry)[0])))
+        keep = PartKeeper(task)
+        keep("start", lambda: self._trained("start", seen(trainer.arrays(carry)[0])))
         losses: list[float] = []
         with dropout_control("off"):
             for step in range(task["steps"]):
                 carry, loss = trainer.step(carry, *batches[step % len(batches)])
                 losses.append(float(loss))
                 if step == 0:
-                    save_arrays(array_file(file, "first"), self._trained("first", seen(trainer.arrays(carry)[0])))
+                    keep("first", lambda: self._trained("first", seen(trainer.arrays(carry)[0])))
         params, state = trainer.arrays(carry)
-        save_arrays(array_file(file, "last"), self._trained("last", seen(params)))
-        return self._buffers(state), {"losses": losses, "parts": ["start", "first", "last"]}
+        keep("last", lambda: self._trained("last", seen(params)))
+        return self._buffers(state), {"losses": losses, "parts": keep.parts}
 
     def _trained(self, label: str, arrays: Arrays) -> Arrays:
         """Parameters of a trajectory; one that the original does not train appears only if this side moved it."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from regauge.errors import MissingFramework, RegaugeError, WorkerFailed
 from regauge.run.protocol import read_json, write_json
 
 Framework = Literal["torch", "jax"]
+Answer = TypeVar("Answer")
+
+_running: dict[subprocess.Popen[bytes], int] = {}  # workers, by the thread that waits for each
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ def launch(
     log = out / "log.txt"
     with log.open("wb") as output:
         process = _start(framework, command, output, {**os.environ, **(environment or {})})
+        _running[process] = threading.get_ident()
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -70,12 +76,48 @@ def launch(
             process.kill()
             process.wait()
             raise
+        finally:
+            _running.pop(process, None)
     if not reply_path.exists():
         raise _died(framework, python, code, log)
     reply = read_json(reply_path)
     if not reply["ok"]:
         raise RegaugeError.from_json(reply["error"])
     return reply["result"]
+
+
+def at_once(calls: Sequence[Callable[[], Answer]]) -> list[Answer | WorkerFailed]:
+    """What calls that launch workers return, all made at the same time, in order.
+
+    Returns:
+        Of each its answer, or the error of a worker that crashed, was killed or ran out of time.
+
+    Raises:
+        Exception: the first other error, after all calls are over. An interruption kills their workers.
+    """
+    threads: set[int] = set()
+    with ThreadPoolExecutor(len(calls), initializer=lambda: threads.add(threading.get_ident())) as pool:
+        futures = [pool.submit(_answer, call) for call in calls]
+        try:
+            wait(futures)
+        except BaseException:
+            for process, thread in list(_running.items()):
+                if thread in threads:
+                    process.kill()
+            raise
+    return [future.result() for future in futures]
+
+
+def one_by_one(calls: Sequence[Callable[[], Answer]]) -> list[Answer | WorkerFailed]:
+    """The same as `at_once`, one after the other: of models that share a process."""
+    return [_answer(call) for call in calls]
+
+
+def _answer(call: Callable[[], Answer]) -> Answer | WorkerFailed:
+    try:
+        return call()
+    except WorkerFailed as error:
+        return error
 
 
 def _start(

@@ -20,16 +20,17 @@ from torch import Tensor, nn
 from regauge import optimizers
 from regauge.errors import BadCase
 from regauge.run import torch_optimizers
-from regauge.run.array_files import Arrays, load_arrays, save_arrays
+from regauge.run.array_files import Arrays, load_arrays
 from regauge.run.dropout_masks import DropoutCall
 from regauge.run.evaluation import (
     InputSets,
-    array_file,
+    PartKeeper,
     derivative_results,
     run_tasks,
     with_transplant,
 )
 from regauge.run.naming import Names
+from regauge.run.process_memory import reuse_freed
 from regauge.run.protocol import flatten_tree
 from regauge.run.side_effects import changes
 from regauge.run.torch_arithmetic import (
@@ -66,6 +67,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     Returns:
         ``{"tasks": {id: description}, "modules": paths in order, "dtypes": of the parameters, "versions"}``.
     """
+    reuse_freed()
     subject = load_torch_subject(job["case"], "use_loss" in job)
     if job["widen"]:
         torch.set_default_dtype(torch.float64)
@@ -232,8 +234,8 @@ class TorchEvaluator:
             elif own is not None:
                 step = own.of(named).step
             batches = [self.leaves(name)[0] for name in task["inputs"]]
-            file = task["file"]
-            save_arrays(array_file(file, "start"), self._trained("start", trained))
+            keep = PartKeeper(task)
+            keep("start", lambda: self._trained("start", trained))
             losses: list[float] = []
             for number in range(task["steps"]):
                 for parameter in named.values():
@@ -243,10 +245,10 @@ class TorchEvaluator:
                 step()
                 losses.append(float(loss.detach()))
                 if number == 0:
-                    save_arrays(array_file(file, "first"), self._trained("first", trained))
-            save_arrays(array_file(file, "last"), self._trained("last", trained))
+                    keep("first", lambda: self._trained("first", trained))
+            keep("last", lambda: self._trained("last", trained))
             buffers = self._buffers()
-        return buffers, {"losses": losses, "parts": ["start", "first", "last"]}
+        return buffers, {"losses": losses, "parts": keep.parts}
 
     def _trained(self, label: str, trained: Mapping[str, Tensor]) -> Arrays:
         return self.names.weights(f"{label}.", {name: seen(p) for name, p in trained.items()})

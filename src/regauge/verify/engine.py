@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from regauge.errors import RegaugeError, WorkerFailed
 from regauge.findings import Finding
 from regauge.language import N_
 from regauge.run.array_files import save_arrays
-from regauge.run.launch import Framework, Interpreters
+from regauge.run.launch import Framework, Interpreters, at_once, one_by_one
 from regauge.run.protocol import write_json
 from regauge.verify import plan
 from regauge.verify.diagnosis import Diagnosis, diagnosis_of
@@ -36,7 +37,7 @@ Progress = Callable[[str, int, int], None]
 
 _LOCATING = N_("finding the first module that differs")
 _TRYING = N_("trying what may be the cause")
-_PARTS = 5
+_BOTH = N_("both models in float32")
 
 
 def check_folder(
@@ -113,7 +114,7 @@ class _Run:
             why = self.refusals["M64"].why
             return self._result([Tier(name, "not checked", why=why) for name in UNASKED])
         weights = [weights_tier(self.found, "weights")] if self.subject.map.sources else []
-        functions = self._questions().tiers()
+        functions = self.asked.tiers()
         if self.options.large:
             self.findings.append(about_large(self.subject.map, self.accepted))
             if any(tier.verdict == "different" for tier in functions) and self._add_noise(functions):
@@ -182,13 +183,15 @@ class _Run:
         tasks = self._kept(plan.converted_float64(self.sets, options, self.trains, calls, chosen))
         if not self._launch("C64", tasks, 1):
             return
+        self.asked = self._questions()
         if self.found.outcomes["C64"][step_id(0, options.modes[0])].error:
             self._refuses("C64", "C32")
         if not options.float32:
             return
         spec = self.spec or ({} if self.trains else None)
-        self._launch("M32", self._kept(plan.original_float32(self.sets, options, spec, calls)), 2)
-        self._launch("C32", self._kept(plan.converted_float32(self.sets, options, self.trains, calls)), 3)
+        ours = self._kept(plan.original_float32(self.sets, options, spec, calls))
+        theirs = self._kept(plan.converted_float32(self.sets, options, self.trains, calls))
+        self._launch_all({"M32": ours, "C32": theirs}, _BOTH, 2, meanwhile=self.asked.ask_in_float64)
 
     def _refuses(self, wide: Side, own: Side) -> bool:
         """Whether a side raises on the reference inputs in float64 alone; a pair only: regauge's own code widens."""
@@ -196,24 +199,56 @@ class _Run:
             return False
         outcome = next(o for n, o in self.found.outcomes[wide].items() if n.startswith("step-0") and o.error)
         task = {**plan.reference_step(self.options), "id": "own"}
-        self._launch(own, [task], _PARTS - 1, place=f"{own}-own")
+        self._launch(own, [task], place=f"{own}-own")
         found = refusal(wide, outcome, self.found.get(own, "own"))
         if found:
             self.refusals[wide] = found
         return found is not None
 
-    def _launch(self, side: Side, tasks: Sequence[plan.Task], done: int, place: str = "") -> bool:
+    def _launch(self, side: Side, tasks: Sequence[plan.Task], part: int | None = None, place: str = "") -> bool:
         """Evaluate a side; False if it failed and the check goes on without it."""
-        out = self.work / (place or side)
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        try:
-            with watching(self.progress, LABELS[side], done, tasks, out) if done < _PARTS - 1 else nullcontext():
-                reply = self.subject.execute(side, {**self._job(side), "tasks": list(tasks)}, out, self.options.timeout)
-        except WorkerFailed as error:
+        return self._launch_all({side: tasks}, LABELS[side], part, place)
+
+    def _launch_all(
+        self,
+        jobs: Mapping[Side, Sequence[plan.Task]],
+        label: str,
+        part: int | None = None,
+        place: str = "",
+        meanwhile: Callable[[], None] | None = None,
+    ) -> bool:
+        """Evaluate sides, at once if they are processes of their own; False if one failed.
+
+        Args:
+            jobs: tasks by side.
+            label: what the watcher is told.
+            part: number of the evaluation, None for one that is not watched.
+            place: directory, where it is not the side's.
+            meanwhile: called beside workers that are waited for; where there are none it is left out.
+        """
+        outs = {side: self.work / (place or side) for side in jobs}
+        for out in outs.values():
+            shutil.rmtree(out, ignore_errors=True)
+            out.mkdir(parents=True)
+        calls: list[Callable[[], Any]] = [
+            partial(
+                self.subject.execute, side, {**self._job(side), "tasks": list(own)}, outs[side], self.options.timeout
+            )
+            for side, own in jobs.items()
+        ]
+        watched = [(own, outs[side]) for side, own in jobs.items()]
+        with nullcontext() if part is None else watching(self.progress, label, part, watched):
+            if self.subject.separate:
+                replies = at_once([*calls, *([meanwhile] if meanwhile else [])])[: len(calls)]
+            else:
+                replies = one_by_one(calls)
+        return all([self._keep(side, reply, outs[side]) for side, reply in zip(jobs, replies, strict=True)])
+
+    def _keep(self, side: Side, reply: Any, out: Path) -> bool:
+        if isinstance(reply, WorkerFailed):
             if not self.subject.keeps_failures:
-                raise
-            self.failures[side] = error
+                raise reply
+            self.failures[side] = reply
             return False
         self.found.add(side, out, reply["tasks"])
         self.versions |= reply["versions"]
@@ -232,7 +267,7 @@ class _Run:
         names = {item.name for item in self.accepted} & set(notes)
         trains = self.trains and any(t.name.startswith("trajectory") and t.verdict == "different" for t in tiers)
         tasks = plan.noise_float64(self.sets, names, self.options, trains)
-        return bool(tasks) and self._launch("M64", tasks, _PARTS - 1, place="M64-noise")
+        return bool(tasks) and self._launch("M64", tasks, place="M64-noise")
 
     def _accepted(self) -> list[InputSet]:
         """The sets that the original takes in both modes; what it rejects is no difference, but is said."""
@@ -258,7 +293,7 @@ class _Run:
 
     def _questions(self) -> Questions:
         def sample(side: Side) -> None:
-            self._launch(side, [plan.samples(self.options)], _PARTS - 1, place=f"{side}-samples")
+            self._launch(side, [plan.samples(self.options)], place=f"{side}-samples")
 
         return Questions(
             self.subject,

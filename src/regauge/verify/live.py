@@ -42,6 +42,7 @@ class LiveSides:
     models: Mapping[Role, Live]
     jobs: Mapping[Role, Mapping[str, Any]]
     cases: tuple[Case, Case]
+    separate: bool = False
 
     @property
     def sources(self) -> Sources:

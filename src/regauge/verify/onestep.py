@@ -11,7 +11,17 @@ import numpy as np
 
 from regauge.verify.evaluations import WIDE, Arrays, Evaluations, Mode, Outcome, of_kind
 from regauge.verify.result import Distance, Tier, Verdict
-from regauge.verify.tolerance import LIMITS, Error, rms, rounding_error, same_function
+from regauge.verify.tolerance import (
+    LIMITS,
+    Error,
+    alone,
+    compare,
+    judged_same,
+    kind_scale,
+    rms,
+    rounding_error,
+    same_function,
+)
 
 KINDS = {
     "outputs": "outputs",
@@ -128,10 +138,11 @@ def _worse(one: Distance | None, other: Distance) -> Distance:
 
 def _kind_distances(reference: Arrays, candidate: Arrays, missing: Iterable[str]) -> Iterable[Distance]:
     """Every tensor of a kind once: names of one side only differ, a gradient that torch leaves out must be zero."""
-    scale = rms(array for array in reference.values() if array.dtype.kind in "fc")
+    compared = {n: compare(candidate[n], array) if n in candidate else alone(array) for n, array in reference.items()}
+    scale = kind_scale(compared.values())
     for name, array in reference.items():
         if name in candidate:
-            yield same_function(name, candidate[name], array, scale)
+            yield judged_same(name, candidate[name], array, compared[name], scale)
         else:
             yield Distance(name, math.inf, math.inf, LIMITS.same_norm, False, note="missing in the converted model")
     for name, array in candidate.items():
@@ -155,6 +166,8 @@ def _missing(outcome: Outcome) -> dict[str, set[str]]:
 
 def _moved(reference: Arrays, copies: Sequence[Arrays]) -> dict[str, float]:
     """How far noise moves each tensor of the original, at most; a branch that flips counts as far."""
+    if not copies:
+        return {}
     scale = rms(array for array in reference.values() if array.dtype.kind in "fc")
     moved: dict[str, float] = {}
     for copy in copies:

@@ -18,7 +18,7 @@ from regauge.language import N_
 from regauge.run.array_files import load_arrays, save_arrays
 from regauge.run.describing import REFERENCE, WEIGHTS
 from regauge.run.evaluation import array_file
-from regauge.run.launch import Framework
+from regauge.run.launch import Framework, at_once, one_by_one
 from regauge.run.naming import Link
 from regauge.run.protocol import read_json, write_json
 from regauge.verify.assignments import Run, decide_by_outputs
@@ -50,6 +50,7 @@ class Sides(Protocol):
         names: of the original and of the converted model.
         frameworks: by role.
         jobs: what names each side in its jobs, by role.
+        separate: whether each runs in a process of its own.
     """
 
     @property
@@ -63,6 +64,9 @@ class Sides(Protocol):
 
     @property
     def jobs(self) -> Mapping[Role, Mapping[str, Any]]: ...
+
+    @property
+    def separate(self) -> bool: ...
 
     def describe(self, role: Role, out: Path, timeout: float | None) -> dict[str, Any]:
         """What `run/describing.py` says of a side; its arrays go to `out`."""
@@ -154,18 +158,26 @@ def _describe(
     """What each side says of itself, and the error of one that failed."""
     described: dict[Role, _Described] = {}
     failures: dict[Role, RegaugeError] = {}
-    for role in ROLES:
-        out = work / f"describe_{role}"
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        try:
-            described[role] = _Described(sides.describe(role, out, timeout), out)
-        except WorkerFailed as error:
-            failures[role] = error
-        except RegaugeError as error:
-            error.where = error.where or f"the {_WORDS[role]}, {sides.jobs[role].get('case', sides.label)}"
-            raise
+    outs = {role: work / f"describe_{role}" for role in ROLES}
+    calls = [partial(_describe_one, sides, role, outs[role], timeout) for role in ROLES]
+    for role, found in zip(ROLES, at_once(calls) if sides.separate else one_by_one(calls), strict=True):
+        if isinstance(found, WorkerFailed):
+            failures[role] = found
+        else:
+            described[role] = _Described(found, outs[role])
     return described, failures
+
+
+def _describe_one(sides: Sides, role: Role, out: Path, timeout: float | None) -> dict[str, Any]:
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    try:
+        return sides.describe(role, out, timeout)
+    except WorkerFailed:
+        raise
+    except RegaugeError as error:
+        error.where = error.where or f"the {_WORDS[role]}, {sides.jobs[role].get('case', sides.label)}"
+        raise
 
 
 def read_map(given: Any) -> WeightMapGiven:
@@ -303,6 +315,7 @@ def _subject(
         modes=modes,
         own_weights=True,
         keeps_failures=True,
+        separate=sides.separate,
         findings=(*noticed, *pairing.findings, *memory_findings(shared)),
     )
 

@@ -187,9 +187,8 @@ def original_float32(
         tasks += [{**noisy, "noisy_inputs": task["input"] in special} for noisy in copies]
     if spec is not None:
         factor = 1 + coefficient_rounding(spec)
-        tasks.append({**trajectory(ROUNDED, options.float32_steps, options), "rate_factor": factor})
-        for seed in range(1, NOISE_COPIES + 1):
-            tasks.append({**trajectory(f"trajectory-noise-{seed}", options.float32_steps, options), "noise": seed})
+        tasks.append({**_losses(ROUNDED, options), "rate_factor": factor})
+        tasks += [{**_losses(f"trajectory-noise-{seed}", options), "noise": seed} for seed in range(1, NOISE_COPIES + 1)]
     return tasks
 
 
@@ -246,8 +245,13 @@ def converted_float32(
         typical = [(index, item) for index, item in enumerate(sets) if is_masked(item, options)]
         tasks += [{**_step(index, item.name, "train", options, "masks"), "calls": calls} for index, item in typical]
     if trains:
-        tasks.append(trajectory("trajectory", options.float32_steps, options))
+        tasks.append(_losses("trajectory", options))
     return tasks
+
+
+def _losses(name: str, options: CheckOptions) -> Task:
+    """The first steps in float32, of which the losses are compared and nothing else."""
+    return {**trajectory(name, options.float32_steps, options), "parameters": False}
 
 
 def coefficient_rounding(optimizer: Mapping[str, Any]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ LABELS: dict[Side, str] = {
 UNASKED = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
 
 _NO_PARAMETER = "the loss depends on no parameter"
+_MASKS = " with dropout masks"
 _FLOAT64_ONLY = "the check was asked for float64 alone"
 
 
@@ -51,6 +52,7 @@ class Questions:
         spec: JSON of the optimizer, None if it has none or one by hand.
         trains: whether there is a training step.
         sample: launches a side once more for its random outputs.
+        answers: to questions that were asked before, by what they are about.
     """
 
     subject: Subject
@@ -63,6 +65,30 @@ class Questions:
     spec: Mapping[str, Any] | None
     trains: bool
     sample: Callable[[Side], Any]
+    answers: dict[str, list[Tier]] = field(default_factory=dict)
+
+    def ask_in_float64(self) -> None:
+        """Ask what float64 alone answers: the sides may still run in float32."""
+        if "C64" in self.refusals or not all(map(self._is_repeatable, WIDE)):
+            return
+        for mode in self.options.modes:
+            self._same_function(mode)
+        self._same_function("train", "masks")
+        if self.trains and not self.found.outcomes["M64"]["trajectory"].error:
+            self._trajectory()
+
+    def _once(self, about: str, ask: Callable[[], list[Tier]]) -> list[Tier]:
+        if about not in self.answers:
+            self.answers[about] = ask()
+        return self.answers[about]
+
+    def _same_function(self, mode: Mode, dropout: str = "off") -> list[Tier]:
+        suffix = _MASKS if dropout == "masks" else ""
+        passes = self._passes(mode, dropout)
+        return self._once(f"{mode} {dropout}", lambda: same_function_tiers(self.found, passes, mode, suffix))
+
+    def _trajectory(self) -> list[Tier]:
+        return self._once("trajectory", lambda: trajectory_tiers(self.found, *self._training()))
 
     def tiers(self) -> list[Tier]:
         """Every question about the functions, with its answer."""
@@ -116,7 +142,7 @@ class Questions:
             if refused:
                 tiers.append(Tier("tier 1 outputs", "not checked", mode, why=refused.why))
             else:
-                tiers += same_function_tiers(self.found, self._passes(mode), mode)
+                tiers += self._same_function(mode)
             if self._without_float32():
                 tiers.append(Tier("tier 2 outputs", "not checked", mode, why=self._without_float32()))
             else:
@@ -132,14 +158,14 @@ class Questions:
         return tiers
 
     def _masked_tiers(self) -> list[Tier]:
-        suffix = " with dropout masks"
+        suffix = _MASKS
         first = self.found.get("C64", step_id(0, "train", "masks"))
         if first is None:
             return []
         if first.info.get("error_type") == "MasksDoNotFit":
             return [Tier(f"tier 1 outputs{suffix}", "not checked", "train", why=first.error)]
         passes = self._passes("train", "masks")
-        tiers = same_function_tiers(self.found, passes, "train", suffix)
+        tiers = [*self._same_function("train", "masks")]
         if not self._without_float32() and not self.options.quick:
             tiers += no_worse_tiers(self.found, passes, "train", suffix)
         return tiers
@@ -165,10 +191,14 @@ class Questions:
         error = self.found.outcomes["M64"]["trajectory"].error
         if error:
             return [Tier("trajectory", "not checked", "train", why=f"the original's own step raises: {error}")]
-        noisy = [f"trajectory-noise-{seed}" for seed in range(1, plan.NOISE_COPIES + 1)]
-        tasks = Trajectory("trajectory", step_id(0, "train"), noisy, plan.ROUNDED)
-        name = self.spec["type"] if self.spec else self.subject.optimizer
+        tasks, name = self._training()
         if self._without_float32():
             skipped = Tier(f"trajectory {name} float32", "not checked", "train", why=self._without_float32())
-            return [*trajectory_tiers(self.found, tasks, name), skipped]
-        return [*trajectory_tiers(self.found, tasks, name), float32_tier(self.found, tasks, name)]
+            return [*self._trajectory(), skipped]
+        return [*self._trajectory(), float32_tier(self.found, tasks, name)]
+
+    def _training(self) -> tuple[Trajectory, str]:
+        """The tasks of the training, and what to call the optimizer."""
+        noisy = [f"trajectory-noise-{seed}" for seed in range(1, plan.NOISE_COPIES + 1)]
+        name = self.spec["type"] if self.spec else self.subject.optimizer
+        return Trajectory("trajectory", step_id(0, "train"), noisy, plan.ROUNDED), name

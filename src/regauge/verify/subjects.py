@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,7 @@ class Subject:
         casts: whether the JAX side is looked through for casts to lower precision.
         own_weights: whether the converted side had weights of its own, beside which the original's were put in.
         keeps_failures: a side that crashes is a result, not an error.
+        separate: whether each side runs in a process of its own, so that both can run at once.
         findings: what was noticed while the sides were linked.
     """
 
@@ -72,13 +74,15 @@ class Subject:
     constants: frozenset[str] = frozenset()
     own_weights: bool = False
     keeps_failures: bool = False
+    separate: bool = False
     findings: tuple[Finding, ...] = field(default=())
 
 
 def environment_of(framework: Framework, side: Side) -> dict[str, str]:
     """Variables of a worker: float64 in JAX is a setting of the process; float32 must really be float32 everywhere."""
     if framework == "torch":
-        return {}
+        # both sides run at once in float32: a thread that waits for work leaves its core to the other
+        return {} if side.endswith("64") else {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
     if side.endswith("64"):
         return {"JAX_ENABLE_X64": "1"}
     return {"JAX_ENABLE_X64": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
@@ -125,6 +129,7 @@ def subject_of_folder(case: str, folder: Path, interpreters: Interpreters) -> Su
         frameworks=frameworks,
         spec=spec,
         optimizer=spec["type"] if spec else "",
+        separate=True,
         untrained="the case has no optimizer" if conversion.get("has_loss") else "the case has no loss",
         constants=frozenset(entry.source for entry in weights.entries if entry.role == "constant"),
     )

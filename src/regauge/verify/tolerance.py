@@ -64,7 +64,80 @@ def pieces(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
 
 def is_null(reference: np.ndarray, kind_rms: float, limits: Limits = LIMITS) -> bool:
     """Whether a tensor is zero in theory: ``||x|| <= 1e-10 G sqrt(n)``."""
-    return kind_rms > 0 and _norm(reference) <= limits.null * kind_rms * math.sqrt(max(1, reference.size))
+    return _is_null(_norm(reference), reference.size, kind_rms, limits)
+
+
+def _is_null(norm: float, size: int, kind_rms: float, limits: Limits) -> bool:
+    return kind_rms > 0 and norm <= limits.null * kind_rms * math.sqrt(max(1, size))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A tensor beside what it is compared with, from one pass over both.
+
+    2-norms and largest magnitudes are over what is finite in both; the places of NaN and inf are the same if there is
+    no note.
+
+    Attributes:
+        note: what makes the two incomparable: shape, kind of dtype, places that are not finite; or empty.
+        unequal: elements of integers and booleans that differ.
+        difference: norm of the difference.
+        largest_difference: its largest magnitude.
+        reference: norm of what it is compared with.
+        largest_reference: its largest magnitude.
+        finite: finite elements of the reference.
+    """
+
+    note: str = ""
+    unequal: int = 0
+    difference: float = 0.0
+    largest_difference: float = 0.0
+    reference: float = 0.0
+    largest_reference: float = 0.0
+    finite: int = 0
+
+
+def compare(candidate: np.ndarray, reference: np.ndarray) -> Compared:
+    """Everything that a verdict asks of two arrays."""
+    if candidate.shape != reference.shape:
+        return _apart(f"shape {candidate.shape}, the original's is {reference.shape}", reference)
+    if candidate.dtype.kind != reference.dtype.kind:
+        return _apart(f"dtype {candidate.dtype}, the original's is {reference.dtype}", reference)
+    if not _is_float(reference):
+        return Compared(unequal=int(np.sum(candidate != reference)))
+    squares, largest, finite = [0.0, 0.0], [0.0, 0.0], 0
+    for one, other in pieces(candidate, reference):
+        found, expected = _float(one), _float(other)
+        with np.errstate(invalid="ignore"):  # inf - inf
+            difference = found - expected
+        totals = _square(difference), _square(expected)
+        if not math.isfinite(totals[0] + totals[1]):
+            if _unlike(found, expected):
+                return _apart(_unlike(candidate, reference), reference)
+            difference, expected = difference[np.isfinite(found) & np.isfinite(expected)], _finite(expected)
+            totals = _square(difference), _square(expected)
+        finite += expected.size
+        for n, values in enumerate((difference, expected)):
+            squares[n] += totals[n]
+            largest[n] = max(largest[n], _largest(values))
+    return Compared("", 0, math.sqrt(squares[0]), largest[0], math.sqrt(squares[1]), largest[1], finite)
+
+
+def _apart(note: str, reference: np.ndarray) -> Compared:
+    """Arrays that cannot be compared: the reference alone still counts for the scale of its kind."""
+    return Compared(note, reference=_norm(reference), finite=_count(reference)) if _is_float(reference) else Compared(note)
+
+
+def kind_scale(found: Iterable[Compared]) -> float:
+    """The root mean square G of a kind, of what its tensors were compared with: that of `rms`."""
+    tensors = list(found)
+    count = sum(one.finite for one in tensors)
+    return math.sqrt(sum(one.reference**2 for one in tensors) / count) if count else 0.0
+
+
+def alone(reference: np.ndarray) -> Compared:
+    """A tensor of the original that the other side does not have."""
+    return _apart("missing in the converted model", reference)
 
 
 def same_function(name: str, candidate: np.ndarray, reference: np.ndarray, kind_rms: float) -> Distance:
@@ -76,14 +149,19 @@ def same_function(name: str, candidate: np.ndarray, reference: np.ndarray, kind_
         reference: M64.
         kind_rms: G of the tensor's kind in M64.
     """
+    return judged_same(name, candidate, reference, compare(candidate, reference), kind_rms)
+
+
+def judged_same(
+    name: str, candidate: np.ndarray, reference: np.ndarray, found: Compared, kind_rms: float
+) -> Distance:
+    """`same_function` of arrays that were compared before."""
     limits = LIMITS
-    note = _unlike(candidate, reference)
-    if note:
-        return Distance(name, math.inf, math.inf, limits.same_norm, False, note=note)
+    if found.note:
+        return Distance(name, math.inf, math.inf, limits.same_norm, False, note=found.note)
     if not _is_float(reference):
-        return _exact(name, candidate, reference)
-    null = is_null(reference, kind_rms)
-    found = _sizes(candidate, reference)
+        return _exact(name, reference, found.unequal)
+    null = _is_null(found.reference, reference.size, kind_rms, limits)
     scale = kind_rms * math.sqrt(max(1, reference.size)) if null else found.reference
     norm = _ratio(found.difference, scale)
     largest = _ratio(found.largest_difference, kind_rms if null else found.largest_reference)
@@ -113,44 +191,34 @@ class Error:
 def rounding_error(result: Arrays, reference: Arrays) -> Error:
     """The distance of one result of a kind from M64; `reference` names the tensors."""
     limits = LIMITS
-    kind_rms = rms(array for array in reference.values() if _is_float(array))
+    compared = {n: compare(result[n], array) if n in result else alone(array) for n, array in reference.items()}
+    kind_rms = kind_scale(compared.values())
     norms: dict[str, float] = {}
     largest: dict[str, float] = {}
     notes: dict[str, str] = {}
     squares, total = 0.0, 0.0
     for name, expected in reference.items():
-        found = result.get(name)
-        note = "missing" if found is None else _unlike(found, expected)
-        if found is None or note:
-            notes[name] = note
+        found = compared[name]
+        if found.note:
+            notes[name] = "missing" if name not in result else found.note
             norms[name] = largest[name] = math.inf
             continue
         if not _is_float(expected):
-            unequal = int(np.sum(found != expected))
-            norms[name] = largest[name] = 0.0 if unequal == 0 else math.inf
-            if unequal:
-                notes[name] = f"{unequal} of {expected.size} elements differ"
+            norms[name] = largest[name] = 0.0 if found.unequal == 0 else math.inf
+            if found.unequal:
+                notes[name] = f"{found.unequal} of {expected.size} elements differ"
             continue
-        sizes = _sizes(found, expected)
-        share = 1.0 if is_null(expected, kind_rms) else limits.smallest_share
+        share = 1.0 if _is_null(found.reference, expected.size, kind_rms, limits) else limits.smallest_share
         root = math.sqrt(max(1, expected.size))
-        norms[name] = _ratio(sizes.difference, max(sizes.reference, share * kind_rms * root))
-        largest[name] = _ratio(sizes.largest_difference, max(sizes.largest_reference, share * kind_rms))
-        squares += sizes.difference**2
-        total += sizes.reference**2
+        norms[name] = _ratio(found.difference, max(found.reference, share * kind_rms * root))
+        largest[name] = _ratio(found.largest_difference, max(found.largest_reference, share * kind_rms))
+        squares += found.difference**2
+        total += found.reference**2
     return Error(norms, largest, _ratio(math.sqrt(squares), math.sqrt(total)), notes)
 
 
 def _unlike(candidate: np.ndarray, reference: np.ndarray) -> str:
-    """What makes two arrays incomparable: shape, kind of dtype, or places that are not finite."""
-    if candidate.shape != reference.shape:
-        return f"shape {candidate.shape}, the original's is {reference.shape}"
-    if candidate.dtype.kind != reference.dtype.kind:
-        return f"dtype {candidate.dtype}, the original's is {reference.dtype}"
-    if not _is_float(reference):
-        return ""
-    if all(bool(np.isfinite(a).all() and np.isfinite(b).all()) for a, b in pieces(candidate, reference)):
-        return ""
+    """Places that are not finite in one of two arrays alone, or not in the same way."""
     for what, places in (("NaN", np.isnan), ("+inf", np.isposinf), ("-inf", np.isneginf)):
         if reference.dtype.kind == "c" and what != "NaN":
             continue
@@ -160,8 +228,7 @@ def _unlike(candidate: np.ndarray, reference: np.ndarray) -> str:
     return ""
 
 
-def _exact(name: str, candidate: np.ndarray, reference: np.ndarray) -> Distance:
-    unequal = int(np.sum(candidate != reference))
+def _exact(name: str, reference: np.ndarray, unequal: int) -> Distance:
     note = f"{unequal} of {reference.size} elements differ" if unequal else ""
     distance = math.inf if unequal else 0.0
     return Distance(name, distance, distance, 0.0, not unequal, note=note)
@@ -175,30 +242,15 @@ def _float(array: np.ndarray) -> np.ndarray:
     return np.asarray(array, np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
-@dataclass(frozen=True)
-class _Sizes:
-    """2-norms and largest magnitudes of a difference and of what it is taken from, over what is finite in both."""
-
-    difference: float
-    largest_difference: float
-    reference: float
-    largest_reference: float
+def _square(values: np.ndarray) -> float:
+    """The square of the 2-norm; not finite if an element is not, or if it overflows."""
+    return float(np.vdot(values, values).real)
 
 
-def _sizes(candidate: np.ndarray, reference: np.ndarray) -> _Sizes:
-    """Of ``candidate - reference``; the places of NaN and inf are compared before."""
-    squares, largest = [0.0, 0.0], [0.0, 0.0]
-    for one, other in pieces(candidate, reference):
-        found, expected = _float(one), _float(other)
-        with np.errstate(invalid="ignore"):  # inf - inf
-            difference = found - expected
-        if not np.isfinite(difference).all():
-            difference = difference[np.isfinite(found) & np.isfinite(expected)]
-            expected = _finite(expected)
-        for n, values in enumerate((difference, expected)):
-            squares[n] += float(np.vdot(values, values).real)
-            largest[n] = max(largest[n], float(np.abs(values).max(initial=0.0)))
-    return _Sizes(math.sqrt(squares[0]), largest[0], math.sqrt(squares[1]), largest[1])
+def _largest(values: np.ndarray) -> float:
+    if values.dtype.kind == "c":
+        return float(np.abs(values).max(initial=0.0))
+    return max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
 
 
 def _finite(array: np.ndarray) -> np.ndarray:
@@ -207,11 +259,11 @@ def _finite(array: np.ndarray) -> np.ndarray:
 
 
 def _norm(array: np.ndarray) -> float:
-    total = 0.0
-    for (piece,) in pieces(array):
-        finite = _finite(_float(piece))
-        total += float(np.vdot(finite, finite).real)
-    return math.sqrt(total)
+    return math.sqrt(sum(_square(_finite(_float(piece))) for (piece,) in pieces(array)))
+
+
+def _count(array: np.ndarray) -> int:
+    return sum(_finite(piece).size for (piece,) in pieces(array))
 
 
 def _ratio(distance: float, scale: float) -> float:

@@ -128,11 +128,15 @@ def _noise(step: Arrays) -> dict[str, np.ndarray]:
     """
     gradients = of_kind(step, "gradients")
     scale = rms(gradients.values())
-    return {
-        name: np.full(gradient.shape, is_null(gradient, scale))
-        | ((gradient != 0) & (np.abs(gradient) <= LIMITS.null * scale))
-        for name, gradient in gradients.items()
-    }
+    return {name: _noise_in(gradient, scale) for name, gradient in gradients.items()}
+
+
+def _noise_in(gradient: np.ndarray, scale: float) -> np.ndarray:
+    places = np.full(gradient.shape, is_null(gradient, scale))
+    if not places.all():
+        for piece, found in pieces(gradient, places):  # parts of `places`, which is written here
+            found[:] = (piece != 0) & (np.abs(piece) <= LIMITS.null * scale)
+    return places
 
 
 def _parameters(start: Arrays, end: Arrays, candidate: Arrays, noise: Arrays, label: str) -> list[Distance]:
@@ -167,7 +171,7 @@ def _apart(one: np.ndarray, other: np.ndarray, places: np.ndarray) -> tuple[floa
     for a, b, wanted in pieces(one, other, places):
         difference = (a - b)[wanted] if not wanted.all() else a - b
         squares += float(np.vdot(difference, difference).real)
-        largest = max(largest, float(np.abs(difference).max(initial=0.0)))
+        largest = max(largest, float(difference.max(initial=0.0)), -float(difference.min(initial=0.0)))
     return math.sqrt(squares), largest
 
 

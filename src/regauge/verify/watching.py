@@ -15,15 +15,15 @@ from regauge.verify.inputs import InputSet
 from regauge.weights.pair_map import PairMap
 
 TOTAL = 100  # a check, in shares of about the same time
-# where each evaluation begins: float64 costs twice as much as float32, and a file that is not yet read nothing
-BEGINS = (4, 36, 68, 84, 96)
+# where each evaluation begins: original and converted model in float64, both in float32, which costs half; the end
+BEGINS = (4, 36, 68, 96)
 
 _EVERY = 0.5  # seconds
 
 
 @contextmanager
 def watching(
-    progress: Callable[[str, int, int], None], label: str, part: int, tasks: Sequence[plan.Task], out: Path
+    progress: Callable[[str, int, int], None], label: str, part: int, watched: Sequence[tuple[Sequence[plan.Task], Path]]
 ) -> Iterator[None]:
     """Within the block the watcher is told how many of the tasks are done, weighted by what they cost.
 
@@ -31,17 +31,17 @@ def watching(
         progress: the watcher.
         label: what is evaluated.
         part: number of the evaluation.
-        tasks: in order.
-        out: where the side counts them.
+        watched: of each side that runs, its tasks in order, and where it counts them.
     """
-    costs = [plan.cost(task) for task in tasks]
+    costs = [[plan.cost(task) for task in tasks] for tasks, _ in watched]
     begin, end = BEGINS[part], BEGINS[part + 1]
     stopped = threading.Event()
 
     def tell() -> None:
-        counter = out / TASKS_DONE
-        done = counter.stat().st_size if counter.exists() else 0
-        progress(label, begin + math.floor((end - begin) * sum(costs[:done]) / max(1, sum(costs))), TOTAL)
+        counters = [out / TASKS_DONE for _, out in watched]
+        done = [counter.stat().st_size if counter.exists() else 0 for counter in counters]
+        share = sum(sum(own[:n]) for own, n in zip(costs, done, strict=True)) / max(1, sum(map(sum, costs)))
+        progress(label, begin + math.floor((end - begin) * share), TOTAL)
 
     def watch() -> None:
         while not stopped.wait(_EVERY):

@@ -38,6 +38,7 @@ class WorkerSides:
     jobs: Mapping[Role, Mapping[str, Any]]
     frameworks: Mapping[Role, Framework]
     interpreters: Mapping[Role, Interpreters]
+    separate: bool = True
 
     @property
     def sources(self) -> Sources:
