@@ -203,18 +203,19 @@ def probe_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return seeded(f"probe {name}").standard_normal(shape) / math.sqrt(max(1, math.prod(shape)))
 
 
-def directions(weights: Mapping[str, np.ndarray], draw: int) -> Arrays:
+def directions(weights: Mapping[str, np.ndarray], draw: int, size: float | None = None) -> Arrays:
     """A random direction in the space of all parameters, as long as the parameters themselves.
 
     Args:
         weights: parameters by the original's name, in the original's layout.
         draw: number of the direction.
+        size: length of the parameters, where it is known.
     """
     raw = {
         name: np.asarray(seeded(f"direction {name}", draw).standard_normal(array.shape))
         for name, array in weights.items()
     }
-    scale = length(weights) / (length(raw) or 1.0)
+    scale = (length(weights) if size is None else size) / (length(raw) or 1.0)
     for array in raw.values():
         np.multiply(array, scale, out=array)
     return raw
@@ -239,10 +240,11 @@ def derivative_results(
     """
     results: list[dict[str, Any]] = []
     chosen = task.get("chosen")
-    size = max(1, sum(array.size for array in weights.values()))
-    least = _SMALLEST_SHARE * length(gradient) * length(weights) / math.sqrt(size)
+    count = max(1, sum(array.size for array in weights.values()))
+    size = length(weights)
+    least = _SMALLEST_SHARE * length(gradient) * size / math.sqrt(count)
     for draw in range(8 * task["draws"]) if chosen is None else chosen:
-        direction = directions(weights, draw)
+        direction = directions(weights, draw, size)
         slope = inner(gradient, direction)
         if chosen is None and (abs(slope) < least or slope == 0):
             continue
@@ -255,7 +257,9 @@ def derivative_results(
 
 def length(arrays: Mapping[str, np.ndarray]) -> float:
     """The 2-norm of all arrays together."""
-    return math.sqrt(sum(float(np.vdot(array, array).real) for array in arrays.values()))
+    # in the order in which they lie: a transposed one is not copied
+    flat = (array.ravel(order="K") for array in arrays.values())
+    return math.sqrt(sum(float(np.vdot(array, array).real) for array in flat))
 
 
 def inner(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> float:

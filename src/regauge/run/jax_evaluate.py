@@ -165,16 +165,14 @@ class JaxEvaluator:
         def loss(params: Leaves) -> float:
             return float(passing(params, self.state, leaves, [], key)[0])
 
+        def moved(moves: Arrays, step: float) -> float:
+            params = {n: a + step * jnp.asarray(moves[n], a.dtype) if n in moves else a for n, a in self.params.items()}
+            return loss(params)
+
         def difference(direction: Arrays, step: float) -> float:
             moves = names.to_side(direction)
-            values = []
-            for sign in (1, -1):  # one after the other: each is as large as the model
-                moved = {
-                    n: a + sign * step * jnp.asarray(moves[n], a.dtype) if n in moves else a
-                    for n, a in self.params.items()
-                }
-                values.append(loss(moved))
-            return (values[0] - values[1]) / (2 * step)
+            # one after the other: each is as large as the model
+            return (moved(moves, step) - moved(moves, -step)) / (2 * step)
 
         gradient = seen(function(self.params, self.state, leaves, [], key)[2])
         weights = names.weights("", seen(self.params), trainable=True)

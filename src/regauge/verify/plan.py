@@ -188,7 +188,8 @@ def original_float32(
     if spec is not None:
         factor = 1 + coefficient_rounding(spec)
         tasks.append({**_losses(ROUNDED, options), "rate_factor": factor})
-        tasks += [{**_losses(f"trajectory-noise-{seed}", options), "noise": seed} for seed in range(1, NOISE_COPIES + 1)]
+        for seed in range(1, NOISE_COPIES + 1):
+            tasks.append({**_losses(f"trajectory-noise-{seed}", options), "noise": seed})
     return tasks
 
 

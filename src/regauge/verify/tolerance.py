@@ -125,7 +125,9 @@ def compare(candidate: np.ndarray, reference: np.ndarray) -> Compared:
 
 def _apart(note: str, reference: np.ndarray) -> Compared:
     """Arrays that cannot be compared: the reference alone still counts for the scale of its kind."""
-    return Compared(note, reference=_norm(reference), finite=_count(reference)) if _is_float(reference) else Compared(note)
+    if not _is_float(reference):
+        return Compared(note)
+    return Compared(note, reference=_norm(reference), finite=_count(reference))
 
 
 def kind_scale(found: Iterable[Compared]) -> float:
@@ -152,9 +154,7 @@ def same_function(name: str, candidate: np.ndarray, reference: np.ndarray, kind_
     return judged_same(name, candidate, reference, compare(candidate, reference), kind_rms)
 
 
-def judged_same(
-    name: str, candidate: np.ndarray, reference: np.ndarray, found: Compared, kind_rms: float
-) -> Distance:
+def judged_same(name: str, candidate: np.ndarray, reference: np.ndarray, found: Compared, kind_rms: float) -> Distance:
     """`same_function` of arrays that were compared before."""
     limits = LIMITS
     if found.note:

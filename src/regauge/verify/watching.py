@@ -23,7 +23,10 @@ _EVERY = 0.5  # seconds
 
 @contextmanager
 def watching(
-    progress: Callable[[str, int, int], None], label: str, part: int, watched: Sequence[tuple[Sequence[plan.Task], Path]]
+    progress: Callable[[str, int, int], None],
+    label: str,
+    part: int,
+    watched: Sequence[tuple[Sequence[plan.Task], Path]],
 ) -> Iterator[None]:
     """Within the block the watcher is told how many of the tasks are done, weighted by what they cost.
 
