@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -184,19 +185,22 @@ class JaxEvaluator:
         if trainer is None:
             raise FileNotFoundError("the folder has no train.py with an optimizer, the case has no optimizer")
         batches = [self.trees(self.leaves(name)) for name in task["inputs"]]
+
+        def trained(label: str, carry: Any) -> Arrays:
+            return self._trained(label, seen(trainer.arrays(carry)[0]))
+
         carry = trainer.start(copies(self._perturbed(task.get("noise"))), copies(self.state))
         keep = PartKeeper(task)
-        keep("start", lambda: self._trained("start", seen(trainer.arrays(carry)[0])))
+        keep("start", partial(trained, "start", carry))
         losses: list[float] = []
         with dropout_control("off"):
             for step in range(task["steps"]):
                 carry, loss = trainer.step(carry, *batches[step % len(batches)])
                 losses.append(float(loss))
                 if step == 0:
-                    keep("first", lambda: self._trained("first", seen(trainer.arrays(carry)[0])))
-        params, state = trainer.arrays(carry)
-        keep("last", lambda: self._trained("last", seen(params)))
-        return self._buffers(state), {"losses": losses, "parts": keep.parts}
+                    keep("first", partial(trained, "first", carry))
+        keep("last", partial(trained, "last", carry))
+        return self._buffers(trainer.arrays(carry)[1]), {"losses": losses, "parts": keep.parts}
 
     def _trained(self, label: str, arrays: Arrays) -> Arrays:
         """Parameters of a trajectory; one that the original does not train appears only if this side moved it."""

@@ -242,7 +242,8 @@ class _Run:
                 replies = at_once([*calls, *([meanwhile] if meanwhile else [])])[: len(calls)]
             else:
                 replies = one_by_one(calls)
-        return all([self._keep(side, reply, outs[side]) for side, reply in zip(jobs, replies, strict=True)])
+        kept = [self._keep(side, reply, outs[side]) for side, reply in zip(jobs, replies, strict=True)]
+        return all(kept)
 
     def _keep(self, side: Side, reply: Any, out: Path) -> bool:
         if isinstance(reply, WorkerFailed):

@@ -81,8 +81,8 @@ class Subject:
 def environment_of(framework: Framework, side: Side) -> dict[str, str]:
     """Variables of a worker: float64 in JAX is a setting of the process; float32 must really be float32 everywhere."""
     if framework == "torch":
-        # both sides run at once in float32: a thread that waits for work leaves its core to the other
-        return {} if side.endswith("64") else {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
+        # a thread that waits for work leaves its core to the other side, or to whatever else the machine runs
+        return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
     if side.endswith("64"):
         return {"JAX_ENABLE_X64": "1"}
     return {"JAX_ENABLE_X64": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
