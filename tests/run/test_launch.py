@@ -11,7 +11,8 @@ import time
 import pytest
 
 from regauge.errors import BadCase, MissingFramework, WorkerFailed
-from regauge.run.launch import Interpreters, launch
+from regauge.run import launch as launching
+from regauge.run.launch import Interpreters, at_once, launch, one_by_one
 
 
 @pytest.fixture
@@ -136,3 +137,61 @@ def test_an_interpreter_without_regauge(worker):
     with pytest.raises(MissingFramework) as caught:
         worker("print(\"ModuleNotFoundError: No module named 'regauge'\", file=sys.stderr); sys.exit(1)")
     assert "regauge" in caught.value.what
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A call that launches a worker whose program is the given text."""
+
+    def make(name, text):
+        script, out = tmp_path / name, tmp_path / f"out of {name}"
+        header = f"#!{sys.executable}\nimport json, os, signal, sys, time\njob = json.load(open(sys.argv[-1]))\n"
+        script.write_text(header + textwrap.dedent(text))
+        script.chmod(0o755)
+        out.mkdir()
+        return lambda: launch("jax", {"out": str(out)}, interpreters=Interpreters(jax=str(script)))
+
+    return make
+
+
+REPLY = 'json.dump({"ok": True, "result": %r}, open(job["out"] + "/reply.json", "w"))'
+MEET = """
+    open(job["out"] + "/here", "w").close()
+    other = os.path.join(os.path.dirname(job["out"]), "out of %s", "here")
+    while not os.path.exists(other):
+        time.sleep(0.01)
+    json.dump({"ok": True, "result": %r}, open(job["out"] + "/reply.json", "w"))
+"""
+
+
+def test_calls_run_at_the_same_time_and_answer_in_order(program):
+    assert at_once([program("a", MEET % ("b", 1)), program("b", MEET % ("a", 2))]) == [1, 2]
+
+
+@pytest.mark.parametrize("run", [at_once, one_by_one])
+def test_a_worker_that_fails_leaves_the_answer_of_the_other(program, run):
+    failed, answer = run([program("a", "os.kill(os.getpid(), signal.SIGKILL)"), program("b", REPLY % 2)])
+    assert isinstance(failed, WorkerFailed)
+    assert "signal 9" in failed.what
+    assert answer == 2
+
+
+def test_other_errors_are_raised_when_all_calls_are_over(program):
+    error = BadCase("no such thing").to_json()
+    text = f'json.dump({{"ok": False, "error": {error!r}}}, open(job["out"] + "/reply.json", "w"))'
+    with pytest.raises(BadCase, match="no such thing"):
+        at_once([program("a", text), program("b", REPLY % 2)])
+
+
+def test_an_interruption_kills_the_workers(program, monkeypatch):
+    def interrupted(futures):
+        while len(launching._running) < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launching, "wait", interrupted)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        at_once([program("a", "time.sleep(600)"), program("b", "time.sleep(600)")])
+    assert time.monotonic() - started < 60
+    assert not launching._running

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from regauge.verify.tolerance import LIMITS, is_null, rms, rounding_error, same_function
+from regauge.verify.tolerance import LIMITS, alone, compare, is_null, kind_scale, rms, rounding_error, same_function
 
 
 def test_rms_is_over_all_finite_elements_of_a_kind() -> None:
@@ -109,3 +109,36 @@ def test_a_small_tensor_is_not_judged_by_its_own_size_alone() -> None:
 def test_what_is_missing_has_no_distance() -> None:
     error = rounding_error({}, {"a": np.array([1.0])})
     assert (error.norms["a"], error.notes["a"]) == (math.inf, "missing")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+def test_one_pass_gives_what_the_formulas_give(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regauge.verify.tolerance._PIECE", 7)
+    random = np.random.default_rng(0)
+    reference = random.standard_normal((6, 9)).astype(dtype)
+    candidate = reference * (1 + 1e-3 * random.standard_normal((6, 9))).astype(dtype)
+    reference[1, 2] = candidate[1, 2] = np.nan
+    if dtype is not np.complex128:
+        reference[4, 4] = candidate[4, 4] = np.inf
+    finite = np.isfinite(reference)
+    difference = candidate[finite].astype(np.complex128) - reference[finite]
+    found = compare(candidate, reference)
+    assert found.note == ""
+    assert found.finite == finite.sum()
+    assert found.difference == pytest.approx(np.linalg.norm(difference))
+    assert found.largest_difference == pytest.approx(np.abs(difference).max())
+    assert found.reference == pytest.approx(np.linalg.norm(reference[finite]))
+    assert found.largest_reference == pytest.approx(np.abs(reference[finite]).max())
+    assert kind_scale([found, alone(reference), compare(np.array([1]), np.array([2]))]) == pytest.approx(
+        rms([reference, reference])
+    )
+
+
+def test_places_that_are_not_finite_are_found_in_any_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regauge.verify.tolerance._PIECE", 4)
+    reference = np.arange(1.0, 12.0)
+    for place in range(11):
+        candidate = reference.copy()
+        candidate[place] = np.nan
+        assert compare(candidate, reference).note == "NaN at other places: 1 of 11 elements"
+        assert compare(reference, candidate).note == "NaN at other places: 1 of 11 elements"
