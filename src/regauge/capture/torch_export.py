@@ -68,7 +68,12 @@ class _Stages:
 
 @new_objects_only()
 def capture_module(
-    model: nn.Module | Callable[..., Any], inputs: Inputs, *, train: bool, dynamic: Dynamic = "auto"
+    model: nn.Module | Callable[..., Any],
+    inputs: Inputs,
+    *,
+    train: bool,
+    dynamic: Dynamic = "auto",
+    finite: bool = True,
 ) -> Captured:
     """Capture a model on example inputs; the model, its modes, buffers and the random streams stay as they are.
 
@@ -78,6 +83,7 @@ def capture_module(
         train: capture what the model does in training; parts that were left in evaluation stay there.
         dynamic: ``"auto"`` keeps batch and token lengths symbolic where export can prove it, None fixes all sizes,
             anything else is passed to torch.export as its `dynamic_shapes`.
+        finite: refuse a model whose outputs are not finite; nothing that is checked later may hold NaN.
 
     Raises:
         BadCase: the model rejects the inputs, or weights or outputs are not finite.
@@ -89,7 +95,7 @@ def capture_module(
     with training_mode.unchanged(module):
         began = time.perf_counter()
         with packed.observed(stages.reached):
-            outputs = _run(module, inputs, name)
+            outputs = _run(module, inputs, name, finite)
         stages.add("run", began)
         register_dataclasses(inputs, outputs)
         training_mode.set_mode(module, False)
@@ -101,9 +107,15 @@ def capture_module(
         program, reads = _export(module, example, dynamic, name, stages)
         graph, tensors = _convert(module, program, name, stages)
         graph_eval = None
-        if train and (reads.that_matter() or training_mode.has_switches_of_its_own(graph)):
+        if not train:
+            graph = training_mode.always_dropping(graph)
+        elif (
+            reads.that_matter()
+            or training_mode.has_switches_of_its_own(graph)
+            or training_mode.has_unswitched_dropout(graph)
+        ):
             training_mode.set_mode(module, False)
-            graph_eval = _evaluation(module, example, dynamic, name, graph, stages)
+            graph, graph_eval = _evaluation(module, example, dynamic, name, graph, stages)
     if frozen:
         stages.findings.append(training_mode.evaluation_finding(frozen))
     if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
@@ -156,7 +168,7 @@ def _as_module(model: nn.Module | Callable[..., Any]) -> tuple[nn.Module, str]:
 # running and exporting -----------------------------------------------------------------------------------------------
 
 
-def _run(model: nn.Module, inputs: Inputs, name: str) -> Any:
+def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
     """The model's outputs in evaluation, which shows that it accepts its inputs."""
     try:
         flatten_tree(inputs, lambda leaf: isinstance(leaf, torch.Tensor), "inputs")
@@ -177,7 +189,7 @@ def _run(model: nn.Module, inputs: Inputs, name: str) -> Any:
     except TypeError as error:
         raise _unknown_container(error, name) from error
     broken = [f"{key or 'the output'}: {problem}" for key, t in leaves.items() if (problem := weights.not_finite(t))]
-    if broken:
+    if broken and finite:
         raise BadCase(
             f"{name} gives outputs that are not finite",
             code="B121",
@@ -271,15 +283,17 @@ def _quiet() -> Iterator[None]:
 
 def _evaluation(
     model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, training: Graph, stages: _Stages
-) -> Graph | None:
-    """The graph in evaluation, if it is different code from the one in training."""
+) -> tuple[Graph, Graph | None]:
+    """The graph in training, that in evaluation too if it is different code."""
     program, _ = _export(model, inputs, dynamic, name, stages)
     graph, _ = _convert(model, program, name, stages)
+    graph = training_mode.always_dropping(graph)
+    training = training_mode.with_always(training, graph)
     different = training_mode.differences(training, graph)
     if not different:
-        return None
+        return training, None
     stages.findings.append(training_mode.mode_finding(different))
-    return graph
+    return training, graph
 
 
 def _fixed(program: ExportedProgram) -> list[Finding]:

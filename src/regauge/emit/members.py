@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from regauge.emit.attributes import Path, attribute_paths
-from regauge.emit.dropouts import dropout_rate
+from regauge.ir.dropouts import dropout_rate
 from regauge.emit.layers import Context, Layer, Layout, recognise
 from regauge.emit.names import unique
 from regauge.emit.scopes import Scope, connect, owns, splice
