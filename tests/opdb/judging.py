@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from opdb.comparing import Differs, no_worse, same_form, same_values
-from opdb.entries import Call, Problem
 from torch.utils import _pytree as pytree
 
 import regauge
+from opdb.comparing import Differs, no_worse, same_form, same_values
+from opdb.entries import Call, Problem
 from regauge.capture.in_memory import as_numpy
 from regauge.errors import BadCase, CaptureError, UnsupportedOps
 
@@ -58,7 +58,7 @@ def judge(problem: Problem, *, gradient: bool, second: bool, random: bool, value
     """
     try:
         expected = _torch_outputs(problem.call, problem.tensors)
-    except Exception as error:  # noqa: BLE001 - whatever torch raises, there is nothing to compare with
+    except Exception as error:
         return Outcome("not comparable", _short(error))
     try:
         with warnings.catch_warnings():
@@ -70,7 +70,7 @@ def judge(problem: Problem, *, gradient: bool, second: bool, random: bool, value
         return Outcome("refused", _short(error))
     except BadCase as error:
         return Outcome("refused" if error.code == "B122" else "fails", _short(error))
-    except Exception as error:  # noqa: BLE001 - the suite goes on and shows it
+    except Exception as error:
         return Outcome("fails", _short(error))
     if random or not values:
         return _outcome("forward", lambda: _compare_form(model, problem, expected, random))
@@ -91,7 +91,7 @@ def _outcome(part: Part, compare: Callable[[], None]) -> Outcome:
         return Outcome("wrong", str(difference), part)
     except UnsupportedOps as error:
         return Outcome("limit", _reason(error), part)
-    except Exception as error:  # noqa: BLE001 - the suite goes on and shows it
+    except Exception as error:
         return Outcome("fails", _short(error), part)
     return Outcome("right")
 
@@ -119,7 +119,7 @@ def _truth(problem: Problem, expected: Sequence[Any]) -> list[Any]:
     """Torch's results with everything widened to float64; its own where the operator has no such form."""
     try:
         truth = _torch_outputs(problem.call.widened(), [_widened(t) for t in problem.tensors])
-    except Exception:  # noqa: BLE001 - no kernel of this width
+    except Exception:
         return list(expected)
     same = len(truth) == len(expected) and all(
         getattr(a, "shape", None) == getattr(b, "shape", None) for a, b in zip(truth, expected, strict=True)
@@ -242,7 +242,7 @@ def is_random(call: Call, tensors: Sequence[torch.Tensor]) -> bool:
         torch.manual_seed(seed)
         try:
             leaves = pytree.tree_leaves(call(*[t.clone() for t in tensors]))
-        except Exception:  # noqa: BLE001 - judged, and named, elsewhere
+        except Exception:
             return False
         results.append([leaf for leaf in leaves if isinstance(leaf, torch.Tensor)])
     return any(

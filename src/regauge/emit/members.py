@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from regauge.emit.attributes import Path, attribute_paths
-from regauge.ir.dropouts import dropout_rate
 from regauge.emit.layers import Context, Layer, Layout, recognise
 from regauge.emit.names import unique
 from regauge.emit.scopes import Scope, connect, owns, splice
 from regauge.emit.sequential import is_chain
 from regauge.emit.statements import declared_parameters, parameter_names
+from regauge.ir.dropouts import dropout_rate
 from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs
 from regauge.lower.plan import value_specs
 
