@@ -78,6 +78,13 @@ def same_values(what: str, got: Sequence[Any], wanted: Sequence[torch.Tensor], s
             raise Differs(f"{distance:.1e} in norm; {_shown(what, array, tensor)}")
 
 
+def as_near(got: Any, wanted: torch.Tensor, moved: torch.Tensor) -> bool:
+    """Whether a result is as near as torch's is to itself when the last digits of the inputs move."""
+    g, w, m = _wide(got), _wide(wanted), _wide(moved)
+    own, distance = float(np.linalg.norm((m - w).ravel())), float(np.linalg.norm((g - w).ravel()))
+    return distance <= max(ROUNDING_FACTOR * own, SAME_FUNCTION * float(np.linalg.norm(w.ravel())))
+
+
 def _wide(tensor: Any) -> np.ndarray:
     array = as_numpy(tensor) if isinstance(tensor, torch.Tensor) else np.asarray(tensor)
     return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)

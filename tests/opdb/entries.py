@@ -61,11 +61,13 @@ class Problem:
         number: which of the entry's samples it is.
         call: the operator with what is fixed.
         tensors: its arguments, detached.
+        differentiable: the places of those that torch differentiates by.
     """
 
     number: int
     call: Call
     tensors: tuple[torch.Tensor, ...]
+    differentiable: tuple[int, ...] = ()
 
 
 @cache
@@ -91,13 +93,15 @@ def problems(op: Any, dtype: torch.dtype, most: int | None) -> Iterator[Problem]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
-        samples = list(op.sample_inputs("cpu", dtype, requires_grad=False))
+        inexact = dtype.is_floating_point or dtype.is_complex
+        samples = list(op.sample_inputs("cpu", dtype, requires_grad=op.supports_autograd and inexact))
     step = 1.0 if most is None else max(1.0, len(samples) / most)
     chosen = [int(i * step) for i in range(len(samples))]
     for number in itertools.takewhile(lambda i: i < len(samples), chosen):
         sample = samples[number]
         leaves, spec = pytree.tree_flatten((sample.input, sample.args, sample.kwargs))
+        marked = [leaf.requires_grad for leaf in leaves if isinstance(leaf, torch.Tensor)]
         leaves = [leaf.detach() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         call = Call(op.op, leaves, spec)
         call.changes = op.formatted_name in IN_PLACE
-        yield Problem(number, call, tuple(leaves[i] for i in call.places))
+        yield Problem(number, call, tuple(leaves[i] for i in call.places), tuple(i for i, m in enumerate(marked) if m))

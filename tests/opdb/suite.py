@@ -19,6 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "build" / "opdb"
+PAGE = ROOT / "docs" / "coverage" / "torch-to-jax.md"
 # Results whose memory torch does not set.
 UNSET = {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"}
 LONGEST = 120  # seconds for one sample
@@ -26,7 +27,7 @@ SHOWN = 5  # failing samples that are kept of one entry and dtype
 SECOND = 2  # samples of an entry whose second derivative is compared
 
 
-def judge_entry(name: str, most: int | None) -> dict[str, Any]:
+def judge_entry(name: str, most: int | None, dtypes: list[str]) -> dict[str, Any]:
     """All dtypes of one entry."""
     import jax
     import torch
@@ -37,7 +38,8 @@ def judge_entry(name: str, most: int | None) -> dict[str, Any]:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     op, started = entries()[name], time.process_time()
-    found = {str(dtype).removeprefix("torch."): _judge_dtype(op, dtype, most) for dtype in dtypes_of(op)}
+    chosen = [dtype for dtype in dtypes_of(op) if not dtypes or str(dtype).removeprefix("torch.") in dtypes]
+    found = {str(dtype).removeprefix("torch."): _judge_dtype(op, dtype, most) for dtype in chosen}
     return {"name": name, "most": most, "dtypes": found, "seconds": round(time.process_time() - started, 1)}
 
 
@@ -99,22 +101,22 @@ class _limited:
         signal.alarm(0)
 
 
-def _work(job: tuple[str, int | None]) -> dict[str, Any]:
-    name, most = job
-    result = judge_entry(name, most)
+def _work(job: tuple[str, int | None, list[str]]) -> dict[str, Any]:
+    result = judge_entry(*job)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / f"{job[0]}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
 
 
 def main() -> int:
     from opdb.entries import entries
-    from opdb.page import write_page
+    from opdb.page import page
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, help="at most so many samples of an entry and dtype; default: all")
     parser.add_argument("--only", nargs="*", default=[], help="entries whose name contains one of these")
     parser.add_argument("--exact", nargs="*", default=[], help="entries of exactly these names")
+    parser.add_argument("--dtypes", nargs="*", default=[], help="of these alone, float64 for example")
     parser.add_argument("--resume", action="store_true", help="keep results that are there")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--part", default="0/1", help="i/n: every n-th entry from the i-th on")
@@ -124,8 +126,8 @@ def main() -> int:
     names = [n for n in names if not given.exact or n in given.exact][at::parts]
     if given.resume:
         names = [n for n in names if not (RESULTS / f"{n}.json").is_file()]
-    jobs = [(name, given.samples) for name in names]
-    with multiprocessing.get_context("spawn").Pool(given.processes, maxtasksperchild=12) as pool:
+    jobs = [(name, given.samples, given.dtypes) for name in names]
+    with multiprocessing.get_context("spawn").Pool(given.processes, maxtasksperchild=60) as pool:
         for number, result in enumerate(pool.imap_unordered(_work, jobs), 1):
             bad = {
                 dtype: [f"{f['kind']} {f['part']} #{f['number']}: {f['what']}" for f in found["failures"][:2]]
@@ -137,7 +139,7 @@ def main() -> int:
                 *(f"\n    {k}: {v}" for k, v in bad.items()),
             )
             sys.stdout.flush()
-    write_page()
+    PAGE.write_text(page(RESULTS), encoding="utf-8")
     return 0
 
 

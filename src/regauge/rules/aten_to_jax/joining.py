@@ -72,10 +72,11 @@ def block_diagonal(tensors: Sequence[Array]) -> Array:
     return result
 
 
-@TABLE.rule("aten.split.Tensor", "aten.unsafe_split.Tensor")
+@TABLE.rule("aten.split.Tensor", "aten.split_copy.Tensor", "aten.unsafe_split.Tensor")
 def split_by_size(self: Array, split_size: int, dim: int = 0) -> list[Array]:
     """split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]
     unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]
+    split_copy.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]
     """
     if self.shape[dim] == 0:
         return [self]
@@ -84,10 +85,13 @@ def split_by_size(self: Array, split_size: int, dim: int = 0) -> list[Array]:
     return jnp.split(self, tuple(range(split_size, self.shape[dim], split_size)), axis=dim)
 
 
-@TABLE.rule("aten.split_with_sizes.default", "aten.unsafe_split_with_sizes.default")
+@TABLE.rule(
+    "aten.split_with_sizes.default", "aten.split_with_sizes_copy.default", "aten.unsafe_split_with_sizes.default"
+)
 def split_by_sizes(self: Array, split_sizes: Sequence[int], dim: int = 0) -> list[Array]:
     """split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]
     unsafe_split_with_sizes(Tensor self, SymInt[] split_sizes, int dim=0) -> Tensor[]
+    split_with_sizes_copy(Tensor self, SymInt[] split_sizes, int dim=0) -> Tensor[]
     """
     return jnp.split(self, tuple(sum(split_sizes[:i]) for i in range(1, len(split_sizes))), axis=dim)
 
@@ -124,9 +128,11 @@ def split_at(self: Array, indices: Sequence[int], dim: int = 0) -> list[Array]:
     return jnp.split(self, tuple(indices), axis=dim)
 
 
-@TABLE.rule("aten.unbind.int")
+@TABLE.rule("aten.unbind.int", "aten.unbind_copy.int")
 def unstack(self: Array, dim: int = 0) -> tuple[Array, ...]:
-    """unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]"""
+    """unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]
+    unbind_copy.int(Tensor self, int dim=0) -> Tensor[]
+    """
     return jnp.unstack(self, axis=dim)
 
 
