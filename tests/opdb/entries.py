@@ -14,8 +14,12 @@ from torch import nn
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils import _pytree as pytree
 
-# Entries that fill their first argument in place: they get a copy, since a JAX function changes nothing.
-IN_PLACE = {"cauchy", "exponential", "geometric", "log_normal", "normal_in_place", "uniform"}
+# Entries that change their arguments: they get copies, since a JAX function changes nothing that it is given.
+IN_PLACE = {
+    *("cauchy", "exponential", "geometric", "log_normal", "normal_in_place", "uniform"),
+    *("_batch_norm_with_update", "_native_batch_norm_legit", "native_batch_norm"),
+    *("nn_functional_batch_norm", "nn_functional_instance_norm"),
+}
 # Two floating dtypes, an integer one, bool, a narrow and a complex one stand for all.
 DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.bfloat16, torch.complex64)
 
@@ -33,9 +37,9 @@ class Call(nn.Module):
     def forward(self, *tensors: torch.Tensor) -> Any:
         leaves = list(self.fixed)
         for place, tensor in zip(self.places, tensors, strict=True):
-            leaves[place] = tensor
+            leaves[place] = tensor.clone() if self.changes else tensor
         first, args, kwargs = pytree.tree_unflatten(leaves, self.spec)
-        return self.op(first.clone() if self.changes else first, *args, **kwargs)
+        return self.op(first, *args, **kwargs)
 
     def widened(self) -> Call:
         """The same call where dtypes that are named are widened too."""

@@ -14,6 +14,7 @@ from regauge.rules.aten_to_jax import (
     copies,
     creation,
     cumulative,
+    differences,
     elementwise,
     indexing,
     joining,
@@ -34,7 +35,9 @@ from regauge.rules.aten_to_jax import (
     shape,
     softmax,
     sorting,
+    spaces,
     special_functions,
+    strided,
 )
 from regauge.rules.table import merge
 
@@ -49,6 +52,7 @@ FAMILIES = (
     copies,
     creation,
     cumulative,
+    differences,
     elementwise,
     indexing,
     joining,
@@ -69,7 +73,9 @@ FAMILIES = (
     shape,
     softmax,
     sorting,
+    spaces,
     special_functions,
+    strided,
 )
 
 TABLE = merge("aten_to_jax", [family.TABLE for family in FAMILIES])
