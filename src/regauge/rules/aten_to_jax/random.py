@@ -100,10 +100,8 @@ def bernoulli_p(self: Array, p: float, *, generator: Any = None, rng_key: Any = 
     return jax.random.bernoulli(rng_key, p, self.shape).astype(self.dtype)
 
 
-def uniform_numbers(key: Any, shape: tuple[int, ...], dtype: Any, low: float = 0.0, high: float = 1.0) -> Array:
-    """Uniform numbers; of complex ones both parts are drawn."""
-    if not jnp.issubdtype(dtype, jnp.complexfloating):
-        return jax.random.uniform(key, shape, dtype, low, high)
+def complex_uniform(key: Any, shape: tuple[int, ...], dtype: Any, low: float = 0.0, high: float = 1.0) -> Array:
+    """Complex numbers whose parts are uniform."""
     parts = jax.random.uniform(key, (2, *shape), jnp.finfo(dtype).dtype, low, high)
     return jax.lax.complex(parts[0], parts[1])
 
@@ -119,7 +117,9 @@ def rand(
     rng_key: Any = None,
 ) -> Array:
     """rand(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor"""  # noqa: E501
-    return uniform_numbers(rng_key, size, jnp.float32 if dtype is None else dtype)
+    if dtype is not None and jnp.issubdtype(dtype, jnp.complexfloating):
+        return complex_uniform(rng_key, size, dtype)
+    return jax.random.uniform(rng_key, size, jnp.float32 if dtype is None else dtype)
 
 
 @TABLE.rule("aten.rand_like.default")
@@ -134,7 +134,9 @@ def rand_like(
     rng_key: Any = None,
 ) -> Array:
     """rand_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor"""  # noqa: E501
-    return uniform_numbers(rng_key, self.shape, self.dtype if dtype is None else dtype)
+    if jnp.issubdtype(self.dtype if dtype is None else dtype, jnp.complexfloating):
+        return complex_uniform(rng_key, self.shape, self.dtype if dtype is None else dtype)
+    return jax.random.uniform(rng_key, self.shape, self.dtype if dtype is None else dtype)
 
 
 @TABLE.rule("aten.randn.default")
@@ -217,7 +219,9 @@ def normal_functional(
 @TABLE.rule("aten.uniform.default")
 def uniform(self: Array, from_: float = 0.0, to: float = 1.0, *, generator: Any = None, rng_key: Any = None) -> Array:
     """uniform(Tensor self, float from=0., float to=1., *, Generator? generator=None) -> Tensor"""
-    return uniform_numbers(rng_key, self.shape, self.dtype, from_, to)
+    if jnp.issubdtype(self.dtype, jnp.complexfloating):
+        return complex_uniform(rng_key, self.shape, self.dtype, from_, to)
+    return jax.random.uniform(rng_key, self.shape, self.dtype, from_, to)
 
 
 @TABLE.rule("aten.exponential.default")
