@@ -24,7 +24,7 @@ def require_plain(node: fx.Node, source: Any, origin: Origin) -> None:
         return
     raise CaptureError(
         f"{node.target} looks behind a view into its memory",
-        code="C132",
+        code="C134",
         where=origin.line or origin.path,
         why="an array of JAX has no strides; those of a contiguous tensor are indices, those of a view are not",
         next="call .contiguous() first, or write the view with reshape, permute, expand or unfold",
