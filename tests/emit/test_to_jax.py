@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from modes import Branches, Tied
 from same_names import SameNames
 from tiny_vit import TinyViT
@@ -99,6 +100,64 @@ def test_a_key_decides_what_dropout_does():
     c, _ = converted.apply(converted.params, converted.state, x, rng=jax.random.key(2))
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
+
+
+class Scales(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x, scale):
+        return torch.tanh(self.layer(x)) * scale
+
+
+class CallsTwice(nn.Module):
+    """One module, called with two settings, and once under `no_grad`: three different functions with its weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.scales = Scales()
+        self.block = Scales()
+
+    def forward(self, x):
+        with torch.no_grad():
+            x = x + self.block(x, 1.0)
+        return self.block(self.scales(x, 2.0) + self.scales(2 * x, 3.0), 1.0)
+
+
+def test_calls_of_one_module_that_differ_stay_different():
+    torch.manual_seed(0)
+    model, x = CallsTwice(), torch.randn(5, 4)
+    converted = regauge.to_jax(model, (x,))
+    assert distance(converted(x.numpy()), model(x)) < 1e-6
+    model(x).square().sum().backward()
+    gradients = jax.grad(lambda p: (converted.apply(p, converted.state, jnp.asarray(x.numpy()))[0] ** 2).sum())(
+        converted.params
+    )
+    assert distance(gradients["scales"]["layer"]["kernel"][...], model.scales.layer.weight.grad.T) < 1e-5
+    assert distance(gradients["block"]["layer"]["kernel"][...], model.block.layer.weight.grad.T) < 1e-5
+
+
+class AlwaysDrops(nn.Module):
+    """`F.dropout` and attention without a switch drop in evaluation too, whatever their author meant."""
+
+    def __init__(self):
+        super().__init__()
+        self.switched = nn.Dropout(0.5)
+
+    def forward(self, x):
+        heads = F.dropout(x, 0.25)[:, None]
+        return self.switched(x), heads[:, 0], F.scaled_dot_product_attention(heads, heads, heads, dropout_p=0.5)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_dropout_without_a_switch_drops_in_evaluation(train):
+    converted = regauge.to_jax(AlwaysDrops(), (torch.ones(64, 8, 4),), train=train)
+    converted.module.eval()
+    outputs = [np.asarray(out) for out in converted.module(np.ones((64, 8, 4), np.float32))]
+    assert np.array_equal(outputs[0], np.ones((64, 8, 4))), "nn.Dropout is off in evaluation"
+    assert 0.2 < np.mean(outputs[1] == 0) < 0.3
+    assert np.unique(outputs[2].round(5)).size > 1, "equal rows stay equal unless weights are dropped"
 
 
 def test_one_module_serves_both_modes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,6 +70,8 @@ def sample(op: str, *args: Any, **kwargs: Any) -> Sample:
 def torch_op(op: str) -> Any:
     """The overload of torch for `aten.name.overload`, or of capture for `regauge.name.overload`."""
     family, name, overload = op.split(".")
+    if family == "transformers":
+        importlib.import_module("transformers.integrations.moe")  # which defines the operator
     return getattr(getattr(getattr(torch.ops, family), name), overload)
 
 

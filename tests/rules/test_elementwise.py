@@ -21,6 +21,9 @@ INSIDE_UNIT = ("asin", "arcsin", "acos", "arccos", "atanh", "arctanh")
 ROUNDING = ("ceil", "floor", "round", "trunc", "fix", "frac")
 
 SAMPLES = [
+    sample("frexp.Tensor", floats(0.0, 1.0, -3.5, 1e-3, 12.0)),
+    sample("frexp.Tensor", floats(INF, -INF, NAN)),
+    sample("nextafter.default", floats(1.0, 2.0, 0.0), floats(2.0, 2.0, -1.0)),
     *(sample(f"{op}.default", x) for op in EVERYWHERE for x in (X, N, scalar(0.0), NOT_FINITE)),
     *(sample(f"{op}.default", LARGE) for op in ("exp", "expm1", "sinh", "cosh", "tanh", "asinh", "atan")),
     *(

@@ -40,6 +40,10 @@ DRAWS = [
     ("alpha_dropout.default", (torch.ones(SIZE), 0.3, True), {}),
     ("feature_dropout.default", (torch.ones(SIZE), 0.3, True), {}),
     ("feature_alpha_dropout.default", (torch.ones(SIZE), 0.3, True), {}),
+    ("log_normal.default", (torch.ones(SIZE), 0.5, 0.25), {}),
+    ("geometric.default", (torch.ones(SIZE), 0.3), {}),
+    ("randint_like.default", (torch.ones(SIZE), 7), {}),
+    ("randint_like.low_dtype", (torch.ones(SIZE), -3, 7), {}),
     ("multinomial.default", (torch.tensor([0.1, 0.2, 0.7]).expand(50, 3), 800, True), {}),
 ]
 
@@ -148,3 +152,16 @@ def test_multinomial_without_replacement() -> None:
 @pytest.mark.parametrize("case", LIMITS, ids=str)
 def test_limits(case: LimitSample) -> None:
     check_limit(case)
+
+
+def test_law_of_cauchy() -> None:
+    """It has no mean and no deviation: the quartiles stand at median - sigma and median + sigma."""
+    found = np.asarray(run("cauchy.default", (torch.ones(SIZE), 3.0, 2.0), {}, KEY))
+    assert np.allclose(np.quantile(found, [0.25, 0.5, 0.75]), [1.0, 3.0, 5.0], atol=0.1)
+
+
+def test_parts_of_complex_numbers() -> None:
+    """Both parts are drawn, and not by the same key."""
+    found = np.asarray(run("rand.default", (SIZE,), {"dtype": jnp.complex64}, KEY))
+    assert np.allclose([found.real.mean(), found.imag.mean()], 0.5, atol=0.02)
+    assert abs(np.corrcoef(found.real.ravel(), found.imag.ravel())[0, 1]) < 0.03

@@ -19,6 +19,8 @@ SAMPLES = [
     *(sample("sum.dim_IntList", X, dim, keep) for dim in DIMS for keep in (False, True)),
     *(sample("sum.dim_IntList", x, [0]) for x in (N, B, BYTES, EMPTY)),
     sample("sum.default", N, dtype=torch.float32),
+    *(sample("sum_to_size.default", normal(2, 3, 4), size) for size in ([3, 1], [1, 3, 4], [], [2, 3, 4])),
+    sample("sum_to_size.default", bools(3), [1]),
     sample("sum.dim_IntList", B, [1], dtype=torch.float32),
     sample("sum.default", normal(300, dtype=torch.bfloat16)),
     *(sample(f"{op}.default", floats(1.0, NAN, 2.0)) for op in ("nansum", "nanmean")),

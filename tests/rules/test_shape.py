@@ -76,7 +76,6 @@ SAMPLES = [
 ]
 
 LIMITS = [
-    LimitSample("aten.as_strided.default", "always", (MATRIX, [2, 2], [1, 2])),
     LimitSample("aten.repeat_interleave.self_Tensor", "output_size is not given", (MATRIX, ints(1, 0, 2), 0)),
 ]
 

@@ -33,7 +33,7 @@ def capture(
         inputs and outputs (evaluation mode) by name; what describes them.
     """
     module = model if isinstance(model, nn.Module) else FunctionModule(model)
-    captured = capture_module(module, inputs, train=train, dynamic=dynamic)
+    captured = capture_module(module, inputs, train=train, dynamic=dynamic, finite=False)
     weights = {name: as_numpy(tensor) for name, tensor in captured.tensors.items()}
     constants = {w.name: weights[w.name] for w in captured.graph.weights if w.role == "constant" and w.tied_to is None}
     name = getattr(model, "__name__", None) or type(model).__name__

@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from regauge.capture import dynamic as sizes_of_inputs
-from regauge.capture import failures, packed, training_mode, value_checks, weights
+from regauge.capture import failures, own_gradients, packed, training_mode, value_checks, weights
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.source_lines import own_line, with_own_lines
@@ -61,6 +61,7 @@ class _Stages:
     seconds: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     reached: list[bool] = field(default_factory=list)  # what `packed.observed` finds
+    gradients: dict[str, str] = field(default_factory=dict)  # what `own_gradients.watched` finds
 
     def add(self, stage: str, began: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
@@ -68,7 +69,12 @@ class _Stages:
 
 @new_objects_only()
 def capture_module(
-    model: nn.Module | Callable[..., Any], inputs: Inputs, *, train: bool, dynamic: Dynamic = "auto"
+    model: nn.Module | Callable[..., Any],
+    inputs: Inputs,
+    *,
+    train: bool,
+    dynamic: Dynamic = "auto",
+    finite: bool = True,
 ) -> Captured:
     """Capture a model on example inputs; the model, its modes, buffers and the random streams stay as they are.
 
@@ -78,6 +84,7 @@ def capture_module(
         train: capture what the model does in training; parts that were left in evaluation stay there.
         dynamic: ``"auto"`` keeps batch and token lengths symbolic where export can prove it, None fixes all sizes,
             anything else is passed to torch.export as its `dynamic_shapes`.
+        finite: refuse a model whose outputs are not finite; nothing that is checked later may hold NaN.
 
     Raises:
         BadCase: the model rejects the inputs, or weights or outputs are not finite.
@@ -89,7 +96,7 @@ def capture_module(
     with training_mode.unchanged(module):
         began = time.perf_counter()
         with packed.observed(stages.reached):
-            outputs = _run(module, inputs, name)
+            outputs = _run(module, inputs, name, finite)
         stages.add("run", began)
         register_dataclasses(inputs, outputs)
         training_mode.set_mode(module, False)
@@ -98,12 +105,20 @@ def capture_module(
         frozen = training_mode.left_in_evaluation(module) if train else []
         inputs = sizes_of_inputs.distinct(inputs)
         example = _example(module, inputs, name) if dynamic == "auto" else inputs
+        stages.gradients.update(own_gradients.of_modules(module))
         program, reads = _export(module, example, dynamic, name, stages)
+        stages.findings += own_gradients.judged(stages.gradients, train)
         graph, tensors = _convert(module, program, name, stages)
         graph_eval = None
-        if train and (reads.that_matter() or training_mode.has_switches_of_its_own(graph)):
+        if not train:
+            graph = training_mode.always_dropping(graph)
+        elif (
+            reads.that_matter()
+            or training_mode.has_switches_of_its_own(graph)
+            or training_mode.has_unswitched_dropout(graph)
+        ):
             training_mode.set_mode(module, False)
-            graph_eval = _evaluation(module, example, dynamic, name, graph, stages)
+            graph, graph_eval = _evaluation(module, example, dynamic, name, graph, stages)
     if frozen:
         stages.findings.append(training_mode.evaluation_finding(frozen))
     if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
@@ -156,7 +171,7 @@ def _as_module(model: nn.Module | Callable[..., Any]) -> tuple[nn.Module, str]:
 # running and exporting -----------------------------------------------------------------------------------------------
 
 
-def _run(model: nn.Module, inputs: Inputs, name: str) -> Any:
+def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
     """The model's outputs in evaluation, which shows that it accepts its inputs."""
     try:
         flatten_tree(inputs, lambda leaf: isinstance(leaf, torch.Tensor), "inputs")
@@ -166,6 +181,8 @@ def _run(model: nn.Module, inputs: Inputs, name: str) -> Any:
             code="B111",
             next="give torch tensors in tuples, lists and dicts: torch.from_numpy(array) makes one of a numpy array",
         ) from error
+    for tensor in sizes_of_inputs.tensors_in(inputs):
+        weights.require_dense(tensor, "an input")
     model.eval()
     try:
         with torch.no_grad():
@@ -177,7 +194,7 @@ def _run(model: nn.Module, inputs: Inputs, name: str) -> Any:
     except TypeError as error:
         raise _unknown_container(error, name) from error
     broken = [f"{key or 'the output'}: {problem}" for key, t in leaves.items() if (problem := weights.not_finite(t))]
-    if broken:
+    if broken and finite:
         raise BadCase(
             f"{name} gives outputs that are not finite",
             code="B121",
@@ -225,7 +242,8 @@ def _export(
     try:
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
-        with training_mode.watched() as reads, _quiet(), with_own_lines(model), looking, packing:
+        gradients = own_gradients.watched(stages.gradients)
+        with training_mode.watched() as reads, _quiet(), with_own_lines(model), looking, packing, gradients:
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
@@ -271,15 +289,17 @@ def _quiet() -> Iterator[None]:
 
 def _evaluation(
     model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, training: Graph, stages: _Stages
-) -> Graph | None:
-    """The graph in evaluation, if it is different code from the one in training."""
+) -> tuple[Graph, Graph | None]:
+    """The graph in training, that in evaluation too if it is different code."""
     program, _ = _export(model, inputs, dynamic, name, stages)
     graph, _ = _convert(model, program, name, stages)
+    graph = training_mode.always_dropping(graph)
+    training = training_mode.with_always(training, graph)
     different = training_mode.differences(training, graph)
     if not different:
-        return None
+        return training, None
     stages.findings.append(training_mode.mode_finding(different))
-    return graph
+    return training, graph
 
 
 def _fixed(program: ExportedProgram) -> list[Finding]:

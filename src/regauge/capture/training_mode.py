@@ -24,6 +24,7 @@ from torch import nn
 
 from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
+from regauge.ir.dropouts import dropout_rate
 from regauge.ir.graph import Graph, Node, Operand, Ref, node_inputs, references
 
 # Code of torch that acts on layers from outside; what layers themselves do with the mode is known.
@@ -145,6 +146,39 @@ def _switches(call: ast.Call) -> Iterator[ast.Attribute]:
             condition: ast.AST = value.test.operand if isinstance(value.test, ast.UnaryOp) else value.test
             if isinstance(condition, ast.Attribute) and condition.attr == "training":
                 yield condition
+
+
+# dropout that evaluation does not switch off -----------------------------------------------------------------------
+
+
+def has_unswitched_dropout(graph: Graph) -> bool:
+    """Whether a dropout of own code may have no switch: ``F.dropout(x, 0.5)`` drops in evaluation too."""
+    return any(dropout_rate(node) is not None and not _is_switched(node) for node in graph.nodes)
+
+
+def _is_switched(node: Node) -> bool:
+    """Whether a layer of torch called it, or the line that called it hands on the mode."""
+    modules, frames = node.origin.modules, node.origin.frames
+    if modules and modules[-1].type.startswith("torch.nn.modules."):
+        return True
+    return bool(frames) and _is_dropout_switch(frames[-1].file, frames[-1].line)
+
+
+def always_dropping(evaluation: Graph) -> Graph:
+    """The graph of evaluation, in which every dropout that drops is one that nothing switches off."""
+    nodes = (replace(n, always=True) if dropout_rate(n) is not None else n for n in evaluation.nodes)
+    return replace(evaluation, nodes=tuple(nodes))
+
+
+def with_always(training: Graph, evaluation: Graph) -> Graph:
+    """The graph of training, with the dropouts marked that evaluation, from `always_dropping`, has too."""
+    left = Counter(_place(node) for node in evaluation.nodes if node.always)
+    nodes = []
+    for node in training.nodes:
+        stays = dropout_rate(node) is not None and left[_place(node)] > 0
+        left[_place(node)] -= stays
+        nodes.append(replace(node, always=True) if stays else node)
+    return replace(training, nodes=tuple(nodes))
 
 
 # comparing the two modes ---------------------------------------------------------------------------------------------

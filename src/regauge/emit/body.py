@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from regauge.emit.dropouts import dropout_function, dropped
 from regauge.emit.expressions import Helpers, cast_expression, draws, write_node
 from regauge.emit.lines import Body, Line
 from regauge.emit.members import Structure
@@ -182,10 +183,10 @@ class BodyWriter:
                 raise EmitError("dropout of something that is no array", where=node.origin.line)
             expression = self.use(source)
             if drop is not None:
-                expression = call(f"self.{drop[0]}", [expression])
+                expression = dropped(drop[0], expression, node.always)
             self._finish(node, [node.outputs[0].name], expression, following, pure=drop is None)
             return
-        extras = {"dropout": ast.parse(f"self.{drop[0]}", mode="eval").body} if drop is not None else {}
+        extras = {"dropout": dropout_function(drop[0], node.always)} if drop is not None else {}
         if draws(self.plan.rules[node.op]):
             extras["rng_key"] = ast.parse(f"self.{self._random_stream()}()", mode="eval").body
         self._bind_repeated(node)

@@ -1,26 +1,22 @@
-"""Which operators drop, and at what rate."""
+"""Calls of an `nnx.Dropout`; one that evaluation does not switch off gets the switch with the call."""
 
 from __future__ import annotations
 
-from regauge.ir.graph import Node
-
-_KINDS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
-_RECURRENT = frozenset(
-    {f"aten.{kind}.input" for kind in _KINDS} | {f"regauge.{kind}_padded.default" for kind in _KINDS}
-)
+import ast
 
 
-def dropout_rate(node: Node) -> float | None:
-    """The rate of an operator that drops, or None."""
-    arguments = dict(node.arguments)
-    if node.op == "aten.dropout.default":
-        rate = arguments["p"]
-        return float(rate) if isinstance(rate, float | int) and arguments["train"] else None
-    if node.op == "aten.scaled_dot_product_attention.default":
-        rate = arguments.get("dropout_p", 0.0)
-        return float(rate) if isinstance(rate, float | int) and rate else None
-    if node.op in _RECURRENT:
-        rate = arguments.get("dropout", 0.0)
-        active = bool(rate) and bool(arguments["train"]) and arguments["num_layers"] != 1
-        return float(rate) if isinstance(rate, float | int) and active else None
-    return None
+def dropped(attribute: str, expression: ast.expr, always: bool) -> ast.expr:
+    """``self.dropout(x)``, or ``self.dropout(x, deterministic=False)``."""
+    keywords = [ast.keyword("deterministic", ast.Constant(False))] if always else []
+    return ast.Call(_member(attribute), [expression], keywords)
+
+
+def dropout_function(attribute: str, always: bool) -> ast.expr:
+    """The same as a function of an array, for helpers that drop inside."""
+    if not always:
+        return _member(attribute)
+    return ast.parse(f"lambda x: self.{attribute}(x, deterministic=False)", mode="eval").body
+
+
+def _member(attribute: str) -> ast.expr:
+    return ast.parse(f"self.{attribute}", mode="eval").body

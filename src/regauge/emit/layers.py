@@ -355,6 +355,6 @@ def embedding(scope: Scope, node: Node, context: Context) -> Layer | None:
 
 @recognises("aten.dropout.default")
 def dropout(scope: Scope, node: Node, context: Context) -> Layer | None:
-    if context.frozen and node.argument("train") is False:
+    if node.always or (context.frozen and node.argument("train") is False):
         return None
     return Layer("nnx.Dropout", (node.argument("p"),), {}, {}, (_ref(node.argument("input")),), node.outputs[0].name)

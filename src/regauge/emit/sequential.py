@@ -6,10 +6,10 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 
-from regauge.emit.dropouts import dropout_rate
 from regauge.emit.expressions import Helpers, cast_expression, write_call, write_node
 from regauge.emit.layers import Context
 from regauge.emit.scopes import Scope, item_inputs, item_outputs
+from regauge.ir.dropouts import dropout_rate
 from regauge.ir.graph import Node, Operand, Ref, Sym
 from regauge.lower.plan import Plan
 

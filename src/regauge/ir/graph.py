@@ -114,13 +114,23 @@ class Origin:
 
 @dataclass(frozen=True)
 class Node:
-    """One operator call. `arguments` are all arguments of the schema, by name, in its order, defaults filled."""
+    """One operator call.
+
+    Attributes:
+        op: qualified name with the overload.
+        arguments: all arguments of the schema, by name, in its order, defaults filled.
+        outputs: what it gives.
+        bodies: of control flow.
+        origin: where it came from.
+        always: a dropout that evaluation does not switch off, because the code says so.
+    """
 
     op: str
     arguments: tuple[tuple[str, Operand], ...]
     outputs: tuple[Value, ...]
     bodies: tuple[Graph, ...] = ()
     origin: Origin = Origin()
+    always: bool = False
 
     def argument(self, name: str) -> Operand:
         for key, operand in self.arguments:

@@ -87,6 +87,8 @@ def _node_to_json(node: Node, modules: dict[ModuleStep, int], frames: dict[Frame
         "modules": [modules.setdefault(step, len(modules)) for step in node.origin.modules],
         "frames": [frames.setdefault(frame, len(frames)) for frame in node.origin.frames],
     }
+    if node.always:
+        data["always"] = True
     if node.bodies:
         data["bodies"] = [_body_to_json(body, modules, frames) for body in node.bodies]
     return data
@@ -99,6 +101,7 @@ def _node_from_json(data: Mapping[str, Any], modules: list[ModuleStep], frames: 
         outputs=tuple(_value_from_json(item) for item in data["outputs"]),
         bodies=tuple(_body_from_json(body, modules, frames) for body in data.get("bodies", ())),
         origin=Origin(tuple(modules[i] for i in data["modules"]), tuple(frames[i] for i in data["frames"])),
+        always=data.get("always", False),
     )
 
 

@@ -78,10 +78,8 @@ class JaxModel:
         return self._conversion.findings
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Outputs for arrays of jax or numpy. In training mode statistics and random streams move on."""
-        outputs, state = self._jitted(self.params, self.state, args, kwargs)
-        if self.train:
-            self.state = state
+        """Outputs for arrays of jax or numpy. What the model changes moves on: statistics, counters, random streams."""
+        outputs, self.state = self._jitted(self.params, self.state, args, kwargs)
         return outputs
 
     def apply(self, params: Any, state: Any, *args: Any, rng: jax.Array | None = None, **kwargs: Any) -> Any:

@@ -14,7 +14,9 @@ from regauge.rules.aten_to_jax import (
     copies,
     creation,
     cumulative,
+    differences,
     elementwise,
+    grouped,
     indexing,
     joining,
     linalg,
@@ -34,7 +36,9 @@ from regauge.rules.aten_to_jax import (
     shape,
     softmax,
     sorting,
+    spaces,
     special_functions,
+    strided,
 )
 from regauge.rules.table import merge
 
@@ -49,7 +53,9 @@ FAMILIES = (
     copies,
     creation,
     cumulative,
+    differences,
     elementwise,
+    grouped,
     indexing,
     joining,
     linalg,
@@ -69,7 +75,9 @@ FAMILIES = (
     shape,
     softmax,
     sorting,
+    spaces,
     special_functions,
+    strided,
 )
 
 TABLE = merge("aten_to_jax", [family.TABLE for family in FAMILIES])

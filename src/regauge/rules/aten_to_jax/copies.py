@@ -24,11 +24,12 @@ def contiguous(self: Array, memory_format: Any = 0) -> Array:
     return self
 
 
-@TABLE.rule("aten.alias.default", "aten.lift_fresh.default", "aten.lift_fresh_copy.default")
+@TABLE.rule("aten.alias.default", "aten.alias_copy.default", "aten.lift_fresh.default", "aten.lift_fresh_copy.default")
 def alias(self: Array) -> Array:
     """alias(Tensor(a) self) -> Tensor(a)
     lift_fresh(Tensor(a) self) -> Tensor(a)
     lift_fresh_copy(Tensor self) -> Tensor
+    alias_copy(Tensor self) -> Tensor
     """
     return self
 
@@ -116,7 +117,9 @@ def cast_as(self: Array, other: Array) -> Array:
     return self.astype(other.dtype)
 
 
-@TABLE.rule("aten.view.dtype")
+@TABLE.rule("aten.view.dtype", "aten.view_copy.dtype")
 def view_as_dtype(self: Array, dtype: DTypeLike) -> Array:
-    """view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)"""
+    """view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)
+    view_copy.dtype(Tensor self, ScalarType dtype) -> Tensor
+    """
     return self.view(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,21 +45,27 @@ SCALED_BY_FREQUENCY = Limit(
 )
 
 
-@TABLE.rule("aten.select.int")
+@TABLE.rule("aten.select.int", "aten.select_copy.int")
 def select(self: Array, dim: int, index: int) -> Array:
-    """select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)"""
+    """select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)
+    select_copy.int(Tensor self, int dim, SymInt index) -> Tensor
+    """
     return self[(slice(None),) * (dim % self.ndim) + (index,)]
 
 
-@TABLE.rule("aten.slice.Tensor")
+@TABLE.rule("aten.slice.Tensor", "aten.slice_copy.Tensor")
 def slice_along(self: Array, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Array:
-    """slice.Tensor(Tensor(a) self, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor(a)"""
+    """slice.Tensor(Tensor(a) self, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor(a)
+    slice_copy.Tensor(Tensor self, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor
+    """
     return self[(slice(None),) * (dim % self.ndim) + (slice(start, end, step),)]
 
 
-@TABLE.rule("aten.narrow.default")
+@TABLE.rule("aten.narrow.default", "aten.narrow_copy.default")
 def narrow(self: Array, dim: int, start: int, length: int) -> Array:
-    """narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)"""
+    """narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)
+    narrow_copy(Tensor self, int dim, SymInt start, SymInt length) -> Tensor
+    """
     return self[(slice(None),) * (dim % self.ndim) + (slice(start, start + length),)]
 
 
@@ -145,7 +152,8 @@ def search_sorted(
     if rows.ndim == 1:
         found = jnp.searchsorted(rows, self, side="right" if from_right else "left")
     else:
-        flat = jnp.reshape(rows, (-1, rows.shape[-1])), jnp.reshape(self, (-1, self.shape[-1]))
+        count = math.prod(rows.shape[:-1])
+        flat = jnp.reshape(rows, (count, rows.shape[-1])), jnp.reshape(self, (count, self.shape[-1]))
         found = jax.vmap(lambda a, v: jnp.searchsorted(a, v, side="right" if from_right else "left"))(*flat)
     return jnp.reshape(found, self.shape).astype(jnp.int32 if out_int32 else int)
 

@@ -17,18 +17,13 @@ UNKNOWN_LENGTH = Limit(
     effect="unsupported",
     reason="the length of the result depends on values; jit needs it beforehand: pass output_size",
 )
-STRIDES = Limit(
-    when="always",
-    applies=lambda arguments: True,
-    effect="unsupported",
-    reason="an array of JAX has no strides; write the view with reshape, permute or unfold",
-)
 
 
-@TABLE.rule("aten.view.default", "aten._unsafe_view.default")
+@TABLE.rule("aten.view.default", "aten.view_copy.default", "aten._unsafe_view.default")
 def reshape(self: Array, size: Sequence[int]) -> Array:
     """view(Tensor(a) self, SymInt[] size) -> Tensor(a)
     _unsafe_view(Tensor self, SymInt[] size) -> Tensor
+    view_copy(Tensor self, SymInt[] size) -> Tensor
     """
     return jnp.reshape(self, tuple(size))
 
@@ -69,15 +64,19 @@ def unflatten(self: Array, dim: int, sizes: Sequence[int]) -> Array:
     return jnp.reshape(self, self.shape[:axis] + tuple(sizes) + self.shape[axis + 1 :])
 
 
-@TABLE.rule("aten.permute.default")
+@TABLE.rule("aten.permute.default", "aten.permute_copy.default")
 def permute(self: Array, dims: Sequence[int]) -> Array:
-    """permute(Tensor(a) self, int[] dims) -> Tensor(a)"""
+    """permute(Tensor(a) self, int[] dims) -> Tensor(a)
+    permute_copy(Tensor self, int[] dims) -> Tensor
+    """
     return jnp.transpose(self, tuple(dims))
 
 
-@TABLE.rule("aten.transpose.int")
+@TABLE.rule("aten.transpose.int", "aten.transpose_copy.int")
 def swap_axes(self: Array, dim0: int, dim1: int) -> Array:
-    """transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)"""
+    """transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)
+    transpose_copy.int(Tensor self, int dim0, int dim1) -> Tensor
+    """
     if self.ndim == 0:
         return self
     return jnp.swapaxes(self, dim0, dim1)
@@ -95,10 +94,11 @@ def swap_axes_by_name(self: Array, axis0: int, axis1: int) -> Array:
     return jnp.swapaxes(self, axis0, axis1)
 
 
-@TABLE.rule("aten.t.default", "aten.numpy_T.default")
+@TABLE.rule("aten.t.default", "aten.t_copy.default", "aten.numpy_T.default")
 def transpose_matrix(self: Array) -> Array:
     """t(Tensor(a) self) -> Tensor(a)
     numpy_T(Tensor(a) self) -> Tensor(a)
+    t_copy(Tensor self) -> Tensor
     """
     return jnp.transpose(self)
 
@@ -125,35 +125,45 @@ def move_axes(self: Array, source: Sequence[int], destination: Sequence[int]) ->
     return jnp.moveaxis(self, tuple(source), tuple(destination))
 
 
-@TABLE.rule("aten.squeeze.default")
+@TABLE.rule("aten.squeeze.default", "aten.squeeze_copy.default")
 def squeeze(self: Array) -> Array:
-    """squeeze(Tensor(a) self) -> Tensor(a)"""
+    """squeeze(Tensor(a) self) -> Tensor(a)
+    squeeze_copy(Tensor self) -> Tensor
+    """
     return jnp.squeeze(self)
 
 
-@TABLE.rule("aten.squeeze.dim")
+@TABLE.rule("aten.squeeze.dim", "aten.squeeze_copy.dim")
 def squeeze_axis(self: Array, dim: int) -> Array:
-    """squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)"""
+    """squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)
+    squeeze_copy.dim(Tensor self, int dim) -> Tensor
+    """
     if self.ndim == 0 or self.shape[dim] != 1:
         return self
     return jnp.squeeze(self, axis=dim)
 
 
-@TABLE.rule("aten.squeeze.dims")
+@TABLE.rule("aten.squeeze.dims", "aten.squeeze_copy.dims")
 def squeeze_axes(self: Array, dim: Sequence[int]) -> Array:
-    """squeeze.dims(Tensor(a) self, int[] dim) -> Tensor(a)"""
+    """squeeze.dims(Tensor(a) self, int[] dim) -> Tensor(a)
+    squeeze_copy.dims(Tensor self, int[] dim) -> Tensor
+    """
     return jnp.squeeze(self, axis=tuple(axis for axis in dim if self.shape[axis] == 1))
 
 
-@TABLE.rule("aten.unsqueeze.default")
+@TABLE.rule("aten.unsqueeze.default", "aten.unsqueeze_copy.default")
 def unsqueeze(self: Array, dim: int) -> Array:
-    """unsqueeze(Tensor(a) self, int dim) -> Tensor(a)"""
+    """unsqueeze(Tensor(a) self, int dim) -> Tensor(a)
+    unsqueeze_copy(Tensor self, int dim) -> Tensor
+    """
     return jnp.expand_dims(self, dim)
 
 
-@TABLE.rule("aten.expand.default")
+@TABLE.rule("aten.expand.default", "aten.expand_copy.default")
 def expand(self: Array, size: Sequence[int], implicit: bool = False) -> Array:
-    """expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)"""
+    """expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)
+    expand_copy(Tensor self, SymInt[] size, *, bool implicit=False) -> Tensor
+    """
     added = len(size) - self.ndim
     return jnp.broadcast_to(self, tuple(self.shape[i - added] if s == -1 else s for i, s in enumerate(size)))
 
@@ -235,9 +245,11 @@ def repeat_elements_by(self: Array, repeats: Array, dim: int | None = None, outp
     return jnp.repeat(self, repeats, axis=dim, total_repeat_length=output_size)
 
 
-@TABLE.rule("aten.diagonal.default")
+@TABLE.rule("aten.diagonal.default", "aten.diagonal_copy.default")
 def diagonal(self: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
-    """diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) -> Tensor(a)"""
+    """diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) -> Tensor(a)
+    diagonal_copy(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor
+    """
     return jnp.diagonal(self, offset, dim1, dim2)
 
 
@@ -296,19 +308,15 @@ def channel_shuffle(self: Array, groups: int) -> Array:
     return jnp.reshape(jnp.swapaxes(split, 1, 2), self.shape)
 
 
-@TABLE.rule("aten.unfold.default")
+@TABLE.rule("aten.unfold.default", "aten.unfold_copy.default")
 def windows(self: Array, dimension: int, size: int, step: int) -> Array:
-    """unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)"""
+    """unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)
+    unfold_copy(Tensor self, int dimension, int size, int step) -> Tensor
+    """
     axis = dimension % self.ndim if self.ndim else 0
     starts = jnp.arange(0, (self.shape[axis] if self.ndim else 1) - size + 1, step)
     taken = jnp.take(jnp.atleast_1d(self), starts[:, None] + jnp.arange(size), axis=axis)
     return jnp.moveaxis(taken, axis + 1, -1) if self.ndim else jnp.reshape(taken, (size,))
-
-
-@TABLE.rule("aten.as_strided.default", limits=[STRIDES])
-def as_strided(self: Array, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Array:
-    """as_strided(Tensor(a) self, SymInt[] size, SymInt[] stride, SymInt? storage_offset=None) -> Tensor(a)"""
-    raise NotImplementedError("an array of JAX has no strides")
 
 
 @TABLE.rule("aten.atleast_1d.default")

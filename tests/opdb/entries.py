@@ -1,0 +1,111 @@
+"""The entries of PyTorch's `op_db`, their dtypes and their sample inputs as modules of tensors."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.utils import _pytree as pytree
+
+# Entries that change their arguments: they get copies, since a JAX function changes nothing that it is given.
+IN_PLACE = {
+    *("cauchy", "exponential", "geometric", "log_normal", "normal_in_place", "uniform"),
+    *("_batch_norm_with_update", "_native_batch_norm_legit", "native_batch_norm"),
+    *("nn_functional_batch_norm", "nn_functional_instance_norm"),
+}
+# Two floating dtypes, an integer one, bool, a narrow and a complex one stand for all.
+DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.bfloat16, torch.complex64)
+
+
+class Call(nn.Module):
+    """One call of an operator: its tensors are the arguments, everything else is fixed."""
+
+    def __init__(self, op: Callable[..., Any], leaves: list[Any], spec: pytree.TreeSpec) -> None:
+        super().__init__()
+        self.op, self.spec = op, spec
+        self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+        self.changes = False
+        self.fixed = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        leaves = list(self.fixed)
+        for place, tensor in zip(self.places, tensors, strict=True):
+            leaves[place] = tensor.clone() if self.changes else tensor
+        first, args, kwargs = pytree.tree_unflatten(leaves, self.spec)
+        return self.op(first, *args, **kwargs)
+
+    def widened(self) -> Call:
+        """The same call where dtypes that are named are widened too."""
+        leaves = [WIDE.get(leaf, leaf) if isinstance(leaf, torch.dtype) else leaf for leaf in self.fixed]
+        call = Call(self.op, leaves, self.spec)
+        call.places, call.changes = self.places, self.changes
+        return call
+
+
+WIDE = {
+    torch.float32: torch.float64,
+    torch.float16: torch.float64,
+    torch.bfloat16: torch.float64,
+    torch.complex64: torch.complex128,
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One sample input of an entry.
+
+    Attributes:
+        number: which of the entry's samples it is.
+        call: the operator with what is fixed.
+        tensors: its arguments, detached.
+        differentiable: the places of those that torch differentiates by.
+    """
+
+    number: int
+    call: Call
+    tensors: tuple[torch.Tensor, ...]
+    differentiable: tuple[int, ...] = ()
+
+
+@cache
+def entries() -> dict[str, Any]:
+    """OpInfo by its full name (with the variant)."""
+    return {op.formatted_name: op for op in op_db}
+
+
+def dtypes_of(op: Any) -> list[torch.dtype]:
+    """Those of `DTYPES` that torch has for this entry on the CPU; where it has none of them, its first own one."""
+    own = [dtype for dtype in DTYPES if dtype in op.dtypes]
+    return own or sorted(op.dtypes, key=str)[:1]
+
+
+def problems(op: Any, dtype: torch.dtype, most: int | None) -> Iterator[Problem]:
+    """The sample inputs of an entry in one dtype, with the same numbers in every run.
+
+    Args:
+        op: the OpInfo.
+        dtype: of the samples.
+        most: how many at most, spread over all of them; None for all.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        inexact = dtype.is_floating_point or dtype.is_complex
+        samples = list(op.sample_inputs("cpu", dtype, requires_grad=op.supports_autograd and inexact))
+    step = 1.0 if most is None else max(1.0, len(samples) / most)
+    chosen = [int(i * step) for i in range(len(samples))]
+    for number in itertools.takewhile(lambda i: i < len(samples), chosen):
+        sample = samples[number]
+        leaves, spec = pytree.tree_flatten((sample.input, sample.args, sample.kwargs))
+        marked = [leaf.requires_grad for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        leaves = [leaf.detach() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        call = Call(op.op, leaves, spec)
+        call.changes = op.formatted_name in IN_PLACE
+        yield Problem(number, call, tuple(leaves[i] for i in call.places), tuple(i for i, m in enumerate(marked) if m))
