@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 RUN_EXTRAS := torch,jax,vision,language
 DEV_EXTRAS := $(RUN_EXTRAS),zoo,dev
 
-.PHONY: compare test test-slow bench bench-check coverage judge rounding lint format hooks clean
+.PHONY: compare test test-slow bench bench-check coverage judge rounding op-db zoos lint format hooks clean
 
 compare: .venv/.installed-run
 	$(BIN)/regauge compare $(CASE) --quick --out $(OUT)
@@ -41,6 +41,14 @@ judge: .venv/.installed-dev
 # The table of rounding in docs/equivalence.md, about 10 minutes.
 rounding: .venv/.installed-dev
 	cd tests && ../$(BIN)/python -m judge.rounding $(RESUME)
+
+# PyTorch's own operator tests through to_jax, hours with all samples; SAMPLES="--samples 8" takes some of each.
+op-db: .venv/.installed-dev
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m opdb.suite $(SAMPLES) $(RESUME)
+
+# Every model type of transformers that can be made small, about an hour on 2 cores.
+zoos: .venv/.installed-dev
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m zoos.suite $(RESUME)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

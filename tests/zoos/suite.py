@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "build" / "zoos"
+PAGE = ROOT / "docs" / "coverage" / "models.md"
 LONGEST = 240  # seconds for one model
 ZOOS = {"transformers": Path(__file__).parent / "transformers_zoo.py"}
 
@@ -46,6 +47,7 @@ def _work(job: tuple[str, str]) -> dict[str, object]:
 
 def main() -> int:
     from zoos import transformers_zoo
+    from zoos.page import page
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=[], help="models of these names")
@@ -64,6 +66,7 @@ def main() -> int:
                 f"[{number}/{len(jobs)}] {outcome['name']} {outcome['kind']} {outcome['seconds']} s {outcome['what']}"
             )
             sys.stdout.flush()
+    PAGE.write_text(page(RESULTS / "transformers", len(transformers_zoo.names())), encoding="utf-8")
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -38,6 +39,8 @@ SMALL = {
     **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), HEADS),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
     **dict.fromkeys(("max_position_embeddings", "n_positions"), 64),
+    **dict.fromkeys(("qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim", "qk_head_dim"), 8),
+    **dict.fromkeys(("kv_lora_rank", "q_lora_rank"), 16),
     "num_key_value_heads": 2,
     "head_dim": 8,
     "d_kv": 8,
@@ -48,6 +51,16 @@ SMALL = {
     "rotary_dim": 4,
 }
 TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+
+
+# Inputs that can be made, and the layouts that are tried one after the other.
+KNOWN = {
+    *("input_ids", "decoder_input_ids", "attention_mask", "pixel_values", "input_values", "input_features"),
+    *("inputs_embeds", "pixel_mask", "input_features_mask"),
+}
+LAYOUTS = ("usual", "other")
+# What may be missing where an error does not name it.
+SPARE = ("pixel_values", "input_ids", "decoder_input_ids", "attention_mask")
 
 
 class NotBuilt(Exception):
@@ -78,12 +91,7 @@ def case(name: str) -> regauge.Case:
         model = AutoModel.from_config(config)
     except (Exception, SystemExit) as error:
         raise NotBuilt(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
-    inputs = inputs_of(model)
-    try:
-        with torch.no_grad():
-            model.eval()(**inputs)
-    except Exception as error:
-        raise NotBuilt(f"inputs: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+    inputs = accepted_inputs(model)
     return regauge.Case(seeded(model), inputs, None, weighted, None, name)
 
 
@@ -94,6 +102,8 @@ def shrink(config: PretrainedConfig) -> None:
             shrink(value)
         elif key in SMALL and isinstance(value, int) and not isinstance(value, bool) and value > SMALL[key]:
             setattr(config, key, SMALL[key])
+        elif isinstance(value, dict) and "mrope_section" in value:
+            value["mrope_section"] = [2, 1, 1]  # of half a head of 8
         elif key in TOKENS and isinstance(value, int) and value >= WORDS:
             setattr(config, key, 1)
     kinds = getattr(config, "layer_types", None)
@@ -103,8 +113,38 @@ def shrink(config: PretrainedConfig) -> None:
         config.use_cache = False
 
 
-def inputs_of(model: nn.Module) -> dict[str, Tensor]:
-    """Inputs for what the model's forward asks for."""
+def accepted_inputs(model: nn.Module) -> dict[str, Tensor]:
+    """Inputs that the model runs with: what it asks for, what its errors name, and other layouts of it.
+
+    Raises:
+        NotBuilt: with the model's own message.
+    """
+    accepted = inspect.signature(model.forward).parameters
+    names, layouts, last = _asked_for(model), iter(LAYOUTS), ""
+    layout = next(layouts)
+    for _ in range(8):
+        inputs = {name: _input(name, model, layout) for name in names}
+        try:
+            with torch.no_grad():
+                model.eval()(**inputs)
+        except Exception as error:
+            message = " ".join(str(error).split())
+            last = f"inputs: {type(error).__name__}: {message[:200]}"
+            named = [n for n in accepted if n in KNOWN and n not in names and re.search(rf"\\b{n}\\b", message)]
+            if named:
+                names.append(named[0])
+            elif (following := next(layouts, None)) is not None:
+                layout = following
+            elif spare := [n for n in SPARE if n in accepted and n not in names]:
+                names.append(spare[0])
+            else:
+                break
+        else:
+            return inputs
+    raise NotBuilt(last)
+
+
+def _asked_for(model: Any) -> list[str]:
     accepted = inspect.signature(model.forward).parameters
     needed = [name for name, p in accepted.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     main = getattr(model, "main_input_name", "input_ids")
@@ -113,12 +153,11 @@ def inputs_of(model: nn.Module) -> dict[str, Tensor]:
         wanted.append("decoder_input_ids")
     if "input_ids" in wanted and "attention_mask" in accepted:
         wanted.append("attention_mask")
-    generator = torch.Generator().manual_seed(2)
-    return {name: _input(name, model, generator) for name in dict.fromkeys(wanted) if name in accepted}
+    return [name for name in dict.fromkeys(wanted) if name in accepted]
 
 
-def _input(name: str, model: Any, generator: torch.Generator) -> Tensor:
-    config = model.config
+def _input(name: str, model: Any, layout: str) -> Tensor:
+    config, generator = model.config, torch.Generator().manual_seed(2)
     part = getattr(config, "vision_config", None) or getattr(config, "audio_config", None) or config
     if name.endswith("mask"):
         return torch.ones(BATCH, LENGTH, dtype=torch.long)
@@ -133,10 +172,14 @@ def _input(name: str, model: Any, generator: torch.Generator) -> Tensor:
         height, width = size if isinstance(size, list | tuple) else (size, size)
         return torch.randn(BATCH, channels, height, width, generator=generator)
     if name == "input_values":
-        return torch.randn(BATCH, 2000, generator=generator)
+        return torch.randn(BATCH, *((1,) if layout == "other" else ()), 2000, generator=generator)
     if name == "input_features":
-        bins, steps = getattr(part, "num_mel_bins", 80), 2 * getattr(part, "max_source_positions", 32)
-        return torch.randn(BATCH, bins, min(steps, 3000), generator=generator)
+        bins = getattr(part, "num_mel_bins", None) or getattr(part, "input_feat_size", None) or 80
+        steps = min(2 * getattr(part, "max_source_positions", 32), 3000)
+        features = torch.randn(BATCH, bins, steps, generator=generator)
+        return features.transpose(1, 2).contiguous() if layout == "other" else features
+    if name in ("pixel_mask", "input_features_mask"):
+        return torch.ones(BATCH, IMAGE, IMAGE, dtype=torch.long)
     if name == "inputs_embeds":
         return torch.randn(BATCH, LENGTH, config.hidden_size, generator=generator)
     raise NotBuilt(f"inputs: nobody knows what {name} is")
