@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from opdb.reasons import REASONS
+from opdb.reasons import reason_of
 
 _HEADER = """# PyTorch's own operator tests
 
@@ -88,7 +88,7 @@ def _row(result: dict[str, Any]) -> Row:
                 notes.setdefault(f"{failure['kind']}, {failure['part']} ({name}): {failure['what'][:120]}", None)
     return Row(
         name=result["name"],
-        reason=REASONS.get(result["name"], ""),
+        reason=reason_of(result["name"], {kind for found in dtypes.values() for kind in found["kinds"]}),
         forward=all(forward_right.values()),
         gradient=not any(_bad(found, "gradient") for found in differentiated) if differentiated else None,
         dtypes=tuple(forward_right.items()),

@@ -1,7 +1,32 @@
-"""Entries of `op_db` that cannot be compared, each with the reason; a test holds that regauge refuses or that torch does."""
+"""Entries of `op_db` that are not compared, each with the reason that holds for it."""
 
-_VALUES = "the shape of the result depends on values"
-_NUMBER = "the result is a Python number that depends on values"
-_UNSET = "torch promises no values: the memory is not set"
+_SPARSE = "sparse tensors: arrays of JAX are dense"
+_MEMORY = "changes the size of its argument's memory, which an array of JAX cannot"
 
-REASONS: dict[str, str] = {}
+REASONS: dict[str, str] = {
+    "sparse_mm_reduce": _SPARSE,
+    "sparse_sampled_addmm": _SPARSE,
+    "to_sparse": _SPARSE,
+    "chalf": "complex numbers of two float16, which JAX has not",
+    "hash_tensor": "a hash of the bits, in uint64",
+    "resize_": _MEMORY,
+    "resize_as_": _MEMORY,
+    "as_strided_partial_views": "strides that look behind a view into its memory",
+    "broadcast_shapes": "takes and gives no tensor",
+}
+
+
+def reason_of(name: str, kinds: set[str]) -> str:
+    """Why an entry is not compared, or an empty string.
+
+    Args:
+        name: of the entry.
+        kinds: what became of its samples.
+    """
+    if name in REASONS:
+        return REASONS[name]
+    if kinds == {"not comparable"}:
+        return "torch has no samples for the CPU, or raises for all of them"
+    if kinds <= {"by value", "not comparable"}:
+        return "a size or a Python number that depends on the values of tensors"
+    return ""

@@ -15,13 +15,13 @@ from zoos.judging import Outcome
 
 _HEADER = """# Public model libraries
 
-Written by `make zoos` on {date}; do not edit. Every model type of transformers whose base model can be made small without
-a download (default settings, small sizes, random weights: `tests/zoos`) is captured, converted and compared: outputs and
-the gradients of all parameters, for a loss that weighs every output element differently, no further from the original in
-float64 than ten times the original's own float32.
+Written by `make zoos` on {date}; do not edit. Every model type of transformers whose base model can be made small
+without a download (default settings, small sizes, random weights: `tests/zoos`) is captured, converted and compared:
+outputs and the gradients of all parameters, for a loss that weighs every output element differently, no further from
+the original in float64 than ten times the original's own float32.
 
-Python {python}, torch {torch}, transformers {transformers}, jax {jax}; {cpus} CPU cores, {minutes:.0f} minutes of processor
-time.
+Python {python}, torch {torch}, transformers {transformers}, jax {jax}; {cpus} CPU cores, {minutes:.0f} minutes of
+processor time.
 
 | result | models |
 | --- | ---: |
@@ -30,8 +30,8 @@ time.
 | captured by torch.export, of those built | {captured} |
 | equal, of those captured | {equal} |
 
-*limit*: operators without a rule; *refused*: torch.export cannot capture the model; *not built*: the library asks for more
-than small settings, or for inputs that nobody can guess from the names of its arguments.
+*limit*: operators without a rule; *refused*: torch.export cannot capture the model; *not built*: the library asks for
+more than small settings, or for inputs that nobody can guess from the names of its arguments.
 """
 
 
