@@ -18,6 +18,7 @@ from torch.distributions import Distribution
 from torch.nn.modules import transformer
 from torch.overrides import TorchFunctionMode
 
+from regauge.capture.whole_ops import WHOLE
 from regauge.findings import Finding
 
 _FINDING = Finding(
@@ -47,7 +48,7 @@ class _WithoutChecks(TorchFunctionMode):
         if func is F.gaussian_nll_loss:
             self._findings.append(_FINDING)
             return _gaussian_nll_loss(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+        return WHOLE.get(func, func)(*args, **(kwargs or {}))
 
 
 @contextmanager
