@@ -20,9 +20,7 @@ from torch.utils import _pytree as pytree
 IN_PLACE = {"cauchy", "exponential", "geometric", "log_normal", "normal_in_place", "uniform"}
 # Decompositions whose results have free signs, phases or null vectors. Their sample inputs carry torch's own function
 # of the results that does not see this freedom (`output_process_fn_grad`); it becomes part of the call.
-FREE = frozenset(
-    {"linalg_eig", "linalg_eigh", "linalg_svd", "svd", "svd_lowrank", "pca_lowrank"}
-)
+FREE = frozenset({"linalg_eig", "linalg_eigh", "linalg_svd", "svd", "svd_lowrank", "pca_lowrank"})
 # A derivative that only holds where the matrix is Hermitian, which the samples are not: torch makes them so.
 HERMITIAN = frozenset({"linalg_pinv_hermitian"})
 # torch's own float64 is wrong in the seventh digit (against mpmath too): SciPy says what is right.

@@ -16,9 +16,7 @@ from torch._subclasses import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
 
 
-def _cov(
-    self: Tensor, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
-) -> Tensor:
+def _cov(self: Tensor, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
     return torch.cov(self, correction=correction, fweights=fweights, aweights=aweights)
 
 
@@ -45,9 +43,7 @@ def _lstsq(self: Tensor, b: Tensor, rcond: float | None = None, driver: str | No
     return tuple(torch.linalg.lstsq(self, b, rcond, driver=driver))
 
 
-def _lstsq_shape(
-    self: Tensor, b: Tensor, rcond: float | None = None, driver: str | None = None
-) -> tuple[Tensor, ...]:
+def _lstsq_shape(self: Tensor, b: Tensor, rcond: float | None = None, driver: str | None = None) -> tuple[Tensor, ...]:
     rows, columns = self.shape[-2:]
     vector = b.ndim == 1 or (b.ndim == self.ndim - 1 and b.shape == self.shape[:-1])
     batch = torch.broadcast_shapes(self.shape[:-2], b.shape[:-1] if vector else b.shape[:-2])
@@ -116,7 +112,8 @@ def _whole_corrcoef(input: Tensor) -> Tensor:
 
 
 def _whole_lstsq(input: Tensor, b: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
-    return torch.return_types.linalg_lstsq(torch.ops.regauge.lstsq(input, b, rcond, driver))
+    results = torch.ops.regauge.lstsq(input, b, rcond, driver)
+    return torch.return_types.linalg_lstsq(results)  # type: ignore[attr-defined]
 
 
 # Function of torch -> what is called in its place during capture.

@@ -267,10 +267,8 @@ def inverse_short_time_fourier(
     norm = "ortho" if normalized else None
     if return_complex:
         frames = jnp.fft.ifft(spectrum, norm=norm)
-    elif onesided or (onesided is None and self.shape[-2] != n_fft):
-        frames = jnp.fft.irfft(spectrum, n=n_fft, norm=norm)
     else:
-        frames = jnp.fft.ifft(spectrum, norm=norm).real
+        frames = jnp.fft.irfft(spectrum[..., : n_fft // 2 + 1], n=n_fft, norm=norm)
     count = frames.shape[-2]
     places, total = frame_places(count, n_fft, hop), n_fft + hop * (count - 1)
     signal = jnp.zeros((*frames.shape[:-2], total), frames.dtype).at[..., places].add(frames * weights)

@@ -21,9 +21,9 @@ BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 
 
 
 def hurwitz(s: Array, q: Array) -> Array:
-    """The Hurwitz zeta function, the sum of ``(k + q) ** -s`` over k >= 0, by Euler and Maclaurin's formula (DLMF 25.11.28
-    and 2.10.1): the terms up to 9, then the integral and its corrections. For q <= 0 it is defined where s is an
-    integer; its poles are infinite. It is differentiated by q alone.
+    """The Hurwitz zeta function, the sum of ``(k + q) ** -s`` over k >= 0, by Euler and Maclaurin's formula (DLMF
+    25.11.28 and 2.10.1): the terms up to 9, then the integral and its corrections. For q <= 0 it is defined where s is
+    an integer; its poles are infinite. It is differentiated by q alone.
     """
 
     @jax.custom_jvp
@@ -41,7 +41,7 @@ def hurwitz(s: Array, q: Array) -> Array:
             return jnp.where(more, at + 1, at), jnp.where(more, total + term, total), count + 1
 
         start = jnp.where(q == jnp.floor(q), jnp.maximum(q, 1), q)  # from a pole the terms are never used
-        at, total, count = lax.while_loop(running, add, (start, jnp.zeros_like(q), 0))
+        at, total = lax.while_loop(running, add, (start, jnp.zeros_like(q), jnp.asarray(0)))[:2]
         power = at**-s
         total = total + at * power / (s - 1) + power / 2
         factor = s * power / at

@@ -143,9 +143,7 @@ def matrix_rank_within(
 
 
 @TABLE.rule("regauge.cov.default", promotes=Promotes.INT_TO_FLOAT)
-def covariance(
-    self: Array, correction: int = 1, fweights: Array | None = None, aweights: Array | None = None
-) -> Array:
+def covariance(self: Array, correction: int = 1, fweights: Array | None = None, aweights: Array | None = None) -> Array:
     """cov(Tensor self, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor"""
     return jnp.cov(self, ddof=correction, fweights=fweights, aweights=aweights)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -36,7 +33,7 @@ def permutation_matrix(order: Array, like: Array) -> Array:
 @TABLE.rule("aten.linalg_lu.default", limits=[NO_PIVOTS])
 def lower_upper(A: Array, pivot: bool = True) -> tuple[Array, Array, Array]:
     """linalg_lu(Tensor A, *, bool pivot=True) -> (Tensor P, Tensor L, Tensor U)"""
-    factors, pivots, order = lax.linalg.lu(A)
+    factors, order = lax.linalg.lu(A)[::2]
     lower, upper = triangles(factors)
     return permutation_matrix(order, A), lower, upper
 
@@ -49,9 +46,7 @@ def lower_upper_packed(A: Array, pivot: bool = True) -> tuple[Array, Array]:
 
 
 @TABLE.rule("aten.linalg_lu_factor_ex.default", limits=[NO_PIVOTS])
-def lower_upper_with_status(
-    A: Array, pivot: bool = True, check_errors: bool = False
-) -> tuple[Array, Array, Array]:
+def lower_upper_with_status(A: Array, pivot: bool = True, check_errors: bool = False) -> tuple[Array, Array, Array]:
     """linalg_lu_factor_ex(Tensor A, *, bool pivot=True, bool check_errors=False) -> (Tensor LU, Tensor pivots, Tensor
     info)
     """

@@ -50,7 +50,9 @@ def solve(A: Array, B: Array, left: bool = True) -> Array:
 
 @TABLE.rule("aten.linalg_solve_ex.default")
 def solve_with_status(A: Array, B: Array, left: bool = True, check_errors: bool = False) -> tuple[Array, Array]:
-    """linalg_solve_ex(Tensor A, Tensor B, *, bool left=True, bool check_errors=False) -> (Tensor result, Tensor info)"""
+    """linalg_solve_ex(Tensor A, Tensor B, *, bool left=True, bool check_errors=False) -> (Tensor result, Tensor
+    info)
+    """
     solution = solve(A, B, left)
     return solution, jnp.any(~jnp.isfinite(jnp.linalg.inv(A)), axis=(-2, -1)).astype(jnp.int32)
 
@@ -58,7 +60,7 @@ def solve_with_status(A: Array, B: Array, left: bool = True, check_errors: bool 
 @TABLE.rule("aten.linalg_tensorsolve.default")
 def solve_tensor(self: Array, other: Array, dims: Sequence[int] | None = None) -> Array:
     """linalg_tensorsolve(Tensor self, Tensor other, int[]? dims=None) -> Tensor"""
-    return jnp.linalg.tensorsolve(self, other, axes=dims)
+    return jnp.linalg.tensorsolve(self, other, axes=None if dims is None else tuple(dims))
 
 
 @TABLE.rule("aten.linalg_solve_triangular.default")
@@ -149,11 +151,11 @@ def pseudo_inverse_within_arrays(
     default = max(self.shape[-2:]) * float(jnp.finfo(self.dtype).eps)
     if rtol is None and atol is None and not hermitian:
         return jnp.linalg.pinv(self, rtol=default)
-    if rtol is None and atol is None:
-        return truncated_inverse(self, 0.0, default, hermitian)
+    if atol is None:
+        return truncated_inverse(self, 0.0, default if rtol is None else rtol, hermitian)
     if rtol is None:
         return truncated_inverse(self, atol, jnp.where(atol > 0, 0, default), hermitian)
-    return truncated_inverse(self, 0.0 if atol is None else atol, rtol, hermitian)
+    return truncated_inverse(self, atol, rtol, hermitian)
 
 
 @TABLE.rule("aten.linalg_pinv.rcond_tensor")

@@ -121,7 +121,8 @@ def log_add_exp(self: Array, other: Array) -> Array:
     """logaddexp(Tensor self, Tensor other) -> Tensor"""
     if jnp.iscomplexobj(self):
         # JAX wraps the imaginary part; torch's is that of the number with the larger real part
-        larger, smaller = jnp.where(self.real >= other.real, (self, other), (other, self))
+        ordered = self.real >= other.real
+        larger, smaller = jnp.where(ordered, self, other), jnp.where(ordered, other, self)
         both_zero = (larger.real == smaller.real) & jnp.isneginf(larger.real)
         return jnp.where(both_zero, larger, larger + jnp.log1p(jnp.exp(jnp.where(both_zero, 0, smaller - larger))))
     return jnp.logaddexp(self, other)
