@@ -20,10 +20,10 @@ SAMPLES = [
     sample("imag.default", Z),
     *(
         sample(f"{op}.default", x)
-        for op in ("conj", "_conj", "conj_physical", "resolve_conj", "resolve_neg", "matrix_H")
-        for x in (Z, X)
+        for op in ("conj", "conj_physical", "resolve_conj", "resolve_neg", "matrix_H")
+        for x in (Z, X.T)
     ),
-    sample("adjoint.default", Z),
+    *(sample(f"{op}.default", Z) for op in ("_conj", "adjoint")),
     sample("_neg_view.default", X),
     *(sample(f"{op}.default", x) for op in ("angle", "sgn") for x in (WITH_ZERO, X, integers(3))),
     sample("abs.default", WITH_ZERO),

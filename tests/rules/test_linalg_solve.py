@@ -23,7 +23,7 @@ SAMPLES = [
     sample("linalg_solve.default", REGULAR, normal(2, 3), left=False),
     *(
         sample("linalg_solve_ex.default", BATCH, b, left=left)
-        for left, b in ((True, normal(3, 2)), (False, normal(2, 3)))
+        for left, b in ((True, normal(3, 2)), (False, normal(2, 2, 3)))
     ),
     *(sample("linalg_tensorsolve.default", normal(2, 3, 6), normal(2, 3), dims) for dims in (None, [2])),
     *(
@@ -47,9 +47,14 @@ SAMPLES = [
     sample("linalg_pinv.default", HERMITIAN, 1e-7, True),
     *(sample("linalg_pinv.atol_rtol_float", x, atol=atol) for x in (TALL, SINGULAR) for atol in (None, 1e-3)),
     *(sample("linalg_pinv.atol_rtol_tensor", x) for x in (TALL, BATCH)),
-    sample("linalg_pinv.atol_rtol_tensor", BATCH, atol=torch.tensor([0.1, 2.0]), rtol=torch.tensor(1e-3)),
+    Sample(
+        "aten.linalg_pinv.atol_rtol_tensor",
+        (BATCH,),
+        {"atol": torch.tensor([0.1, 2.0]), "rtol": torch.tensor(1e-3)},
+        held=("atol", "rtol"),
+    ),
     sample("linalg_pinv.atol_rtol_tensor", HERMITIAN, hermitian=True),
-    sample("linalg_pinv.rcond_tensor", BATCH, torch.tensor([0.1, 1e-3])),
+    Sample("aten.linalg_pinv.rcond_tensor", (BATCH, torch.tensor([0.1, 1e-3])), held=("rcond",)),
 ]
 
 

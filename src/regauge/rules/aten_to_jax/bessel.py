@@ -105,9 +105,9 @@ def bessel_y1(self: Array) -> Array:
 
 
 @TABLE.rule("aten.special_spherical_bessel_j0.default", promotes=Promotes.INT_TO_FLOAT)
-def spherical_bessel_j0(self: Array) -> Array:
-    """special_spherical_bessel_j0(Tensor self) -> Tensor"""
-    return jnp.where(jnp.isinf(self), 0, jnp.where(self == 0, 1, jnp.sin(self) / self))
+def spherical_bessel_j0(x: Array) -> Array:
+    """special_spherical_bessel_j0(Tensor x) -> Tensor"""
+    return jnp.where(jnp.isinf(x), 0, jnp.where(x == 0, 1, jnp.sin(x) / x))
 
 
 @TABLE.rule("aten.i0.default", "aten.special_i0.default", promotes=Promotes.INT_TO_FLOAT)

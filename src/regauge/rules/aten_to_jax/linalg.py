@@ -30,15 +30,13 @@ def determinant_of(self: Array) -> Array:
 @TABLE.rule("aten.linalg_slogdet.default")
 def log_determinant(A: Array) -> tuple[Array, Array]:
     """linalg_slogdet(Tensor A) -> (Tensor sign, Tensor logabsdet)"""
-    sign, logarithm = jnp.linalg.slogdet(A)
-    return sign, logarithm
+    return jnp.linalg.slogdet(A)
 
 
 @TABLE.rule("aten.slogdet.default")
 def log_determinant_of(self: Array) -> tuple[Array, Array]:
     """slogdet(Tensor self) -> (Tensor sign, Tensor logabsdet)"""
-    sign, logarithm = jnp.linalg.slogdet(self)
-    return sign, logarithm
+    return jnp.linalg.slogdet(self)
 
 
 @TABLE.rule("aten.logdet.default")
@@ -62,7 +60,7 @@ def matrix_exponential(self: Array) -> Array:
 
 @TABLE.rule("aten.linalg_diagonal.default")
 def matrix_diagonal(A: Array, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Array:
-    """linalg_diagonal(Tensor A, *, int offset=0, int dim1=-2, int dim2=-1) -> Tensor"""
+    """linalg_diagonal(Tensor(a) A, *, int offset=0, int dim1=-2, int dim2=-1) -> Tensor(a)"""
     return jnp.diagonal(A, offset, dim1, dim2)
 
 
@@ -143,12 +141,16 @@ def matrix_rank_within(
 
 
 @TABLE.rule("regauge.cov.default", promotes=Promotes.INT_TO_FLOAT)
-def covariance(self: Array, correction: int = 1, fweights: Array | None = None, aweights: Array | None = None) -> Array:
+def covariance_matrix(self: Array, correction: int = 1, fweights: Array | None = None, aweights: Array | None = None) -> Array:
     """cov(Tensor self, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor"""
+    if fweights is None and aweights is None and correction == 1:
+        return jnp.cov(self)
+    if fweights is None and aweights is None:
+        return jnp.cov(self, ddof=correction)
     return jnp.cov(self, ddof=correction, fweights=fweights, aweights=aweights)
 
 
 @TABLE.rule("regauge.corrcoef.default", promotes=Promotes.INT_TO_FLOAT)
-def correlation(self: Array) -> Array:
+def correlation_matrix(self: Array) -> Array:
     """corrcoef(Tensor self) -> Tensor"""
     return jnp.corrcoef(self)

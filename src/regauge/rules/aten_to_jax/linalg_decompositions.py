@@ -67,8 +67,7 @@ def from_triangle(x: Array, UPLO: str) -> Array:
 @TABLE.rule("aten.linalg_eigh.default")
 def eigen_symmetric(self: Array, UPLO: str = "L") -> tuple[Array, Array]:
     """linalg_eigh(Tensor self, str UPLO="L") -> (Tensor eigenvalues, Tensor eigenvectors)"""
-    values, vectors = jnp.linalg.eigh(from_triangle(self, UPLO))
-    return values, vectors
+    return jnp.linalg.eigh(from_triangle(self, UPLO))
 
 
 @TABLE.rule("aten.linalg_eigvalsh.default")
@@ -101,9 +100,9 @@ def singular_decomposition(
     A: Array, full_matrices: bool = True, driver: str | None = None
 ) -> tuple[Array, Array, Array]:
     """linalg_svd(Tensor A, bool full_matrices=True, *, str? driver=None) -> (Tensor U, Tensor S, Tensor Vh)"""
-    left, values, right = jnp.linalg.svd(A, full_matrices=False)
     if not full_matrices or A.shape[-2] == A.shape[-1]:
-        return left, values, right
+        return jnp.linalg.svd(A, full_matrices=False)
+    left, values, right = jnp.linalg.svd(A, full_matrices=False)
     # the vectors that complete the bases are free: they have no derivative, in torch neither
     full_left, full_values, full_right = jnp.linalg.svd(lax.stop_gradient(A))
     least = full_values.shape[-1]
@@ -128,15 +127,17 @@ def orthogonal_triangular(A: Array, mode: str = "reduced") -> tuple[Array, Array
     """linalg_qr(Tensor A, str mode="reduced") -> (Tensor Q, Tensor R)"""
     if mode == "r":
         return jnp.zeros((0,), A.dtype), jnp.linalg.qr(A, mode="r")
-    orthogonal, triangular = jnp.linalg.qr(A, mode=mode)
-    return orthogonal, triangular
+    if mode == "complete":
+        return jnp.linalg.qr(A, mode="complete")  # type: ignore[return-value]
+    return jnp.linalg.qr(A)  # type: ignore[return-value]
 
 
 @TABLE.rule("aten.qr.default")
 def orthogonal_triangular_of(self: Array, some: bool = True) -> tuple[Array, Array]:
     """qr(Tensor self, bool some=True) -> (Tensor Q, Tensor R)"""
-    orthogonal, triangular = jnp.linalg.qr(self, mode="reduced" if some else "complete")
-    return orthogonal, triangular
+    if not some:
+        return jnp.linalg.qr(self, mode="complete")  # type: ignore[return-value]
+    return jnp.linalg.qr(self)  # type: ignore[return-value]
 
 
 @TABLE.rule("aten.geqrf.default")
