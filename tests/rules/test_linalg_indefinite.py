@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from harness import Sample, check, sample
+from harness import Sample, check
 from values import normal
 
 SYMMETRIC = normal(2, 5, 5) + normal(2, 5, 5).mT
@@ -28,12 +28,14 @@ SAMPLES = [
                 normal(x.shape[-1], 2).to(x.dtype).expand(*x.shape[:-1], 2),
             ),
             {"hermitian": hermitian},
-            held=("LD",),
+            no_gradient=NO_GRADIENT,
         )
         for x, hermitian in MATRICES
     ),
-    sample(
-        "linalg_ldl_solve.default", torch.zeros(0, 3, 3), torch.zeros(0, 3, dtype=torch.int32), torch.zeros(0, 3, 2)
+    Sample(
+        "aten.linalg_ldl_solve.default",
+        (torch.zeros(0, 3, 3), torch.zeros(0, 3, dtype=torch.int32), torch.zeros(0, 3, 2)),
+        no_gradient=NO_GRADIENT,
     ),
 ]
 

@@ -41,8 +41,8 @@ _RESIDUALS = Finding(
     "C144",
     "info",
     "torch.linalg.lstsq",
-    "The original gives no residuals where a matrix is not of full rank; the converted model gives them always, because "
-    "the shape of a result cannot depend on values.",
+    "The original gives no residuals where a matrix is not of full rank; the converted model gives them always, "
+    "because the shape of a result cannot depend on values.",
 )
 
 

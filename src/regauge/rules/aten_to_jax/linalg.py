@@ -141,7 +141,9 @@ def matrix_rank_within(
 
 
 @TABLE.rule("regauge.cov.default", promotes=Promotes.INT_TO_FLOAT)
-def covariance_matrix(self: Array, correction: int = 1, fweights: Array | None = None, aweights: Array | None = None) -> Array:
+def covariance_matrix(
+    self: Array, correction: int = 1, fweights: Array | None = None, aweights: Array | None = None
+) -> Array:
     """cov(Tensor self, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor"""
     if fweights is None and aweights is None and correction == 1:
         return jnp.cov(self)

@@ -79,6 +79,9 @@ def eigenvalues_symmetric(self: Array, UPLO: str = "L") -> Array:
 @TABLE.rule("aten.linalg_eig.default")
 def eigen_general(self: Array) -> tuple[Array, Array]:
     """linalg_eig(Tensor self) -> (Tensor eigenvalues, Tensor eigenvectors)"""
+    if self.shape[-1] == 0:
+        kind = jnp.result_type(self.dtype, jnp.complex64)
+        return jnp.zeros(self.shape[:-1], kind), jnp.zeros(self.shape, kind)
     values, vectors = lax.linalg.eig(self, compute_left_eigenvectors=False, enable_eigvec_derivs=True)
     return values, vectors
 
@@ -101,7 +104,7 @@ def singular_decomposition(
 ) -> tuple[Array, Array, Array]:
     """linalg_svd(Tensor A, bool full_matrices=True, *, str? driver=None) -> (Tensor U, Tensor S, Tensor Vh)"""
     if not full_matrices or A.shape[-2] == A.shape[-1]:
-        return jnp.linalg.svd(A, full_matrices=False)
+        return jnp.linalg.svd(A, full_matrices=False)  # type: ignore[return-value]
     left, values, right = jnp.linalg.svd(A, full_matrices=False)
     # the vectors that complete the bases are free: they have no derivative, in torch neither
     full_left, full_values, full_right = jnp.linalg.svd(lax.stop_gradient(A))

@@ -92,11 +92,11 @@ def erfc_scaled(self: Array) -> Array:
 def log_normal_cdf(self: Array) -> Array:
     """special_log_ndtr(Tensor self) -> Tensor"""
     # JAX's own takes a series below -20 whose derivative has a relative error of 4e-9
-    low = jnp.minimum(self, -1)
+    low, high = jnp.where(self < -1, self, -1), jnp.where(self < -1, 0, self)
     return jnp.where(
         self < -1,
         jnp.log(scaled_erfc(-low * math.sqrt(0.5)) / 2) - jnp.square(low) / 2,
-        jnp.log1p(-jax.scipy.special.erfc(jnp.maximum(self, -1) * math.sqrt(0.5)) / 2),
+        jnp.log1p(-jax.scipy.special.erfc(high * math.sqrt(0.5)) / 2),
     )
 
 
