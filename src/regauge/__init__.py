@@ -21,6 +21,7 @@ _PUBLIC = {
     "RegaugeError": "regauge.errors",
     "Finding": "regauge.findings",
     "optimizers": "regauge.optimizers",
+    "rule": "regauge.rules.custom",
     "testing": "regauge.testing",
 }
 

@@ -26,6 +26,7 @@ class Case:
         optimizer: a torch.optim.Optimizer, a pair of it and its lr_scheduler, which then advances after every step,
             or a spec such as ``regauge.optimizers.AdamW(lr=1e-3)``.
         name: what reports call the case; the class name of the model when None.
+        rules: a file with JAX rules for operators of your own (`regauge.rule`), relative to the case's file.
     """
 
     model: Any
@@ -34,6 +35,7 @@ class Case:
     loss: Any = None
     optimizer: Any = None
     name: str | None = None
+    rules: str | Path | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.inputs, tuple | dict):
@@ -97,6 +99,8 @@ def load_case(reference: str) -> Case:
             received=type(found).__name__,
             next=f"write {name} = regauge.Case(model, inputs=(x,))",
         )
+    if found.rules is not None and target.endswith(".py"):
+        found.rules = Path(target).resolve().parent / found.rules
     return found
 
 

@@ -222,6 +222,136 @@ def test_weights_without_numbers_and_sparse_ones():
         capture_module(sparse, (X,), train=False)
 
 
+@pytest.mark.parametrize(
+    ("tensor", "kind"),
+    [
+        (torch.eye(3).to_sparse(), "sparse"),
+        (torch.eye(3).to_sparse_csr(), "sparse_csr"),
+        (torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8), "quantized"),
+        (torch.zeros(3, dtype=torch.complex32), "complex32"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "tensor",
+)
+def test_inputs_that_arrays_cannot_hold(tensor, kind):
+    with pytest.raises(CaptureError, match=f"an input is {kind}") as refused:
+        capture_module(nn.Identity(), (tensor,), train=False)
+    assert refused.value.code == "C106"
+
+
+def test_strides_that_look_behind_a_view():
+    class Strided(nn.Module):
+        def forward(self, x):
+            return torch.as_strided(x.T, (2, 2), (1, 2))
+
+    with pytest.raises(CaptureError, match="looks behind a view") as refused:
+        capture_module(Strided(), (torch.randn(3, 4),), train=False, dynamic=None)
+    assert refused.value.code == "C134"
+
+
+class PrintsValue(nn.Module):
+    def forward(self, x):
+        print(f"mean {x.mean():.3f}")
+        return x
+
+
+class Numpy(nn.Module):
+    def forward(self, x):
+        return torch.from_numpy(np.sin(x.detach().numpy()))
+
+
+@pytest.mark.parametrize(("model", "hint"), [(PrintsValue(), "no values to print"), (Numpy(), "numpy is not followed")])
+def test_what_to_write_instead(model, hint):
+    with pytest.raises(CaptureError) as refused:
+        capture_module(model, (X,), train=False)
+    assert hint in refused.value.next
+    assert "test_errors.py" in refused.value.where
+
+
+LAYERS = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+
+
+@pytest.mark.parametrize("script", [torch.jit.script(LAYERS), torch.jit.trace(LAYERS, X)], ids=["script", "trace"])
+def test_torchscript(script):
+    with pytest.raises(CaptureError, match="is TorchScript") as refused:
+        capture_module(nn.Sequential(script), (X,), train=False)
+    assert refused.value.code == "C136"
+
+
+def test_quantized_layers():
+    quantized = torch.ao.quantization.quantize_dynamic(LAYERS, {nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(CaptureError, match="0 is quantized") as refused:
+        capture_module(quantized, (X,), train=False)
+    assert refused.value.code == "C106"
+
+
+def test_what_changes_nothing():
+    """Wrappers, hooks of the forward, texts without values and Python lists are followed."""
+    hooked = nn.Linear(4, 4)
+    hooked.register_forward_hook(lambda module, args, output: output * 2)
+
+    class Remembers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def forward(self, x):
+            self.seen.append(x)
+            print("shape", x.shape)
+            return self.seen[-1] * 2
+
+    for model in (nn.DataParallel(LAYERS), torch.compile(LAYERS), hooked, Remembers()):
+        assert capture_module(model, (X,), train=False).graph.nodes
+
+
+class StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.round()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+class Rounds(nn.Module):
+    def forward(self, x):
+        return StraightThrough.apply(x)
+
+
+class StopsGradient(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.fc(x)
+        if y.requires_grad:
+            y.register_hook(lambda gradient: gradient * 0)
+        return y
+
+
+def _backward_hook():
+    layer = nn.Linear(4, 4)
+    layer.register_full_backward_hook(lambda module, inputs, outputs: None)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("model", "what"),
+    [
+        (Rounds(), "the backward of StraightThrough"),
+        (StopsGradient(), "a hook of a tensor"),
+        (_backward_hook(), "a backward hook of the model"),
+    ],
+    ids=["function", "tensor hook", "module hook"],
+)
+def test_gradients_by_hand_are_never_lost_in_silence(model, what):
+    found = capture_module(model, (X,), train=False).findings
+    assert any(finding.code == "C135" and what in finding.text for finding in found)
+    with pytest.raises(CaptureError, match=what):
+        capture_module(model.train(), (X,), train=True)
+
+
 def test_lazy_weights():
     with pytest.raises(BadCase, match="has no shape yet"):
         capture_module(nn.LazyLinear(3), (X,), train=False)

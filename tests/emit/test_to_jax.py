@@ -102,6 +102,42 @@ def test_a_key_decides_what_dropout_does():
     assert not np.array_equal(a, c)
 
 
+class Scales(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x, scale):
+        return torch.tanh(self.layer(x)) * scale
+
+
+class CallsTwice(nn.Module):
+    """One module, called with two settings, and once under `no_grad`: three different functions with its weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.scales = Scales()
+        self.block = Scales()
+
+    def forward(self, x):
+        with torch.no_grad():
+            x = x + self.block(x, 1.0)
+        return self.block(self.scales(x, 2.0) + self.scales(2 * x, 3.0), 1.0)
+
+
+def test_calls_of_one_module_that_differ_stay_different():
+    torch.manual_seed(0)
+    model, x = CallsTwice(), torch.randn(5, 4)
+    converted = regauge.to_jax(model, (x,))
+    assert distance(converted(x.numpy()), model(x)) < 1e-6
+    model(x).square().sum().backward()
+    gradients = jax.grad(lambda p: (converted.apply(p, converted.state, jnp.asarray(x.numpy()))[0] ** 2).sum())(
+        converted.params
+    )
+    assert distance(gradients["scales"]["layer"]["kernel"][...], model.scales.layer.weight.grad.T) < 1e-5
+    assert distance(gradients["block"]["layer"]["kernel"][...], model.block.layer.weight.grad.T) < 1e-5
+
+
 class AlwaysDrops(nn.Module):
     """`F.dropout` and attention without a switch drop in evaluation too, whatever their author meant."""
 

@@ -16,14 +16,18 @@ from torch import nn
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils import _pytree as pytree
 
-# Entries that fill their first argument in place: they get a copy, since a JAX function changes nothing.
-IN_PLACE = {"cauchy", "exponential", "geometric", "log_normal", "normal_in_place", "uniform"}
+# Entries that change their arguments: they get copies, since a JAX function changes nothing that it is given.
+IN_PLACE = {
+    *("cauchy", "exponential", "geometric", "log_normal", "normal_in_place", "uniform"),
+    *("_batch_norm_with_update", "_native_batch_norm_legit", "native_batch_norm"),
+    *("nn_functional_batch_norm", "nn_functional_instance_norm"),
+}
 # Decompositions whose results have free signs, phases or null vectors. Their sample inputs carry torch's own function
 # of the results that does not see this freedom (`output_process_fn_grad`); it becomes part of the call.
 FREE = frozenset({"linalg_eig", "linalg_eigh", "linalg_svd", "svd", "svd_lowrank", "pca_lowrank"})
 # A derivative that only holds where the matrix is Hermitian, which the samples are not: torch makes them so.
 HERMITIAN = frozenset({"linalg_pinv_hermitian"})
-# torch's own float64 is wrong in the seventh digit (against mpmath too): SciPy says what is right.
+# torch's own float64 is wrong in the seventh digit: SciPy says what is right.
 EXACT: dict[str, Callable[..., Any]] = {
     "special_bessel_j0": scipy.special.j0,
     "special_bessel_j1": scipy.special.j1,
@@ -49,9 +53,9 @@ class Call(nn.Module):
     def forward(self, *tensors: torch.Tensor) -> Any:
         leaves = list(self.fixed)
         for place, tensor in zip(self.places, tensors, strict=True):
-            leaves[place] = tensor
+            leaves[place] = tensor.clone() if self.changes else tensor
         first, args, kwargs = pytree.tree_unflatten(leaves, self.spec)
-        results = self.op(first.clone() if self.changes else first, *args, **kwargs)
+        results = self.op(first, *args, **kwargs)
         return results if self.invariant is None else self.invariant(results)
 
     def widened(self) -> Call:

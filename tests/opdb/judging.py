@@ -25,8 +25,10 @@ from opdb.entries import Call, Problem
 from regauge.capture.in_memory import as_numpy
 from regauge.errors import BadCase, CaptureError, UnsupportedOps
 
-Kind = Literal["right", "limit", "refused", "wrong", "fails", "not comparable"]
+Kind = Literal["right", "by value", "limit", "refused", "wrong", "fails", "not comparable"]
 
+# C104: sizes or Python numbers from values; B122: an output that is no tensor, but a number computed from some
+BY_VALUE = {"C104", "B122"}
 Part = Literal["forward", "gradient", "second derivative"]
 
 
@@ -35,11 +37,11 @@ class Outcome:
     """What became of one sample.
 
     Attributes:
-        part: where it stopped: forward, gradient, second derivative.
-        kind: right; limit (operators that the rule table refuses, with a reason); refused (torch.export cannot
-            capture it); wrong (something differs); fails (an error that is no refusal); not comparable (torch itself
-            raises).
+        kind: right; by value (a size or a Python number depends on values of tensors); limit (operators that the rule
+            table refuses, with a reason); refused (torch.export cannot capture it); wrong (something differs); fails
+            (an error that is no refusal); not comparable (torch itself raises).
         what: what differs or the message.
+        part: where it stopped.
     """
 
     kind: Kind
@@ -67,10 +69,8 @@ def judge(problem: Problem, *, gradient: bool, second: bool, random: bool, value
             model = regauge.to_jax(problem.call, problem.tensors, train=random)
     except UnsupportedOps as error:
         return Outcome("limit", _reason(error))
-    except CaptureError as error:
-        return Outcome("refused", _short(error))
-    except BadCase as error:
-        return Outcome("refused" if error.code == "B122" else "fails", _short(error))
+    except (CaptureError, BadCase) as error:
+        return Outcome("by value" if error.code in BY_VALUE else "refused", _short(error))
     except Exception as error:
         return Outcome("fails", _short(error))
     if random or not values:
@@ -90,6 +90,8 @@ def _outcome(part: Part, compare: Callable[[], None]) -> Outcome:
         compare()
     except Differs as difference:
         return Outcome("wrong", str(difference), part)
+    except NoGradient:
+        return Outcome("right")
     except UnsupportedOps as error:
         return Outcome("limit", _reason(error), part)
     except Exception as error:
@@ -138,6 +140,10 @@ def _widened(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
 
 
+class NoGradient(Exception):
+    """Torch itself has no gradient for this sample."""
+
+
 @dataclass(frozen=True)
 class Pulled:
     """Both gradients of one sample, to differentiate them again.
@@ -166,14 +172,22 @@ def _compare_gradient(model: Any, problem: Problem, keep: bool) -> list[Pulled]:
         model = regauge.to_jax(call, tuple(wide))
     places = list(problem.differentiable)
     leaves = [t.clone().requires_grad_(i in places) for i, t in enumerate(wide)]
-    outputs = _torch_outputs(call, leaves)
+    try:
+        outputs = _torch_outputs(call, leaves)
+    except RuntimeError as error:  # "not differentiable with respect to argument"
+        raise NoGradient from error
     chosen = [i for i, out in enumerate(outputs) if isinstance(out, torch.Tensor) and out.requires_grad]
     if not chosen or not places:
         return []
     generator = torch.Generator().manual_seed(1)
     cotangents = [torch.randn(outputs[i].shape, dtype=outputs[i].dtype, generator=generator) for i in chosen]
     wanted = [leaves[i] for i in places]
-    found = torch.autograd.grad([outputs[i] for i in chosen], wanted, cotangents, allow_unused=True, create_graph=keep)
+    try:
+        found = torch.autograd.grad(
+            [outputs[i] for i in chosen], wanted, cotangents, allow_unused=True, create_graph=keep
+        )
+    except RuntimeError as error:
+        raise NoGradient from error
     gradients = _filled(found, wanted)
     pull = _puller(model, wide, places, chosen, cotangents)
     arrays = [as_numpy(wide[i]) for i in places]
@@ -249,7 +263,10 @@ def _compare_second(pulled: Pulled) -> None:
     inner = [(g, a) for g, a in zip(pulled.gradients, along, strict=True) if g.requires_grad]
     found: Sequence[torch.Tensor | None] = [None] * len(along)
     if inner:
-        found = torch.autograd.grad([g for g, _ in inner], pulled.leaves, [a for _, a in inner], allow_unused=True)
+        try:
+            found = torch.autograd.grad([g for g, _ in inner], pulled.leaves, [a for _, a in inner], allow_unused=True)
+        except RuntimeError as error:
+            raise NoGradient from error
     tangents = [jnp.asarray(as_numpy(a)) for a in along]
     got = jax.jit(lambda part: jax.jvp(pulled.pull, (part,), (tangents,))[1])(pulled.arrays)
     wanted = _filled(found, pulled.leaves)
@@ -281,9 +298,9 @@ def is_random(call: Call, tensors: Sequence[torch.Tensor]) -> bool:
         try:
             with mock.patch("torch.manual_seed"):
                 leaves = pytree.tree_leaves(call(*[t.clone() for t in tensors]))
+            results.append([as_numpy(leaf) for leaf in leaves if _is_dense(leaf)])
         except Exception:  # judged, and named, elsewhere
             return False
-        results.append([as_numpy(leaf) for leaf in leaves if _is_dense(leaf)])
     return any(
         a.shape == b.shape and not np.array_equal(a, b, equal_nan=_is_inexact(a)) for a, b in zip(*results, strict=True)
     )

@@ -16,8 +16,8 @@ from opdb.reasons import REASONS
 
 _HEADER = """# PyTorch's own operator tests
 
-Written by `make op-db` on {date}; do not edit. Every entry of PyTorch's `op_db` ({total} entries, among them variants of
-one operator) goes through the public path: `regauge.to_jax` captures, applies rules and emits source, which runs under
+Written by `make op-db` on {date}; do not edit. Every entry of PyTorch's `op_db` ({total} entries, with variants of one
+operator) goes through the public path: `regauge.to_jax` captures, applies rules and emits source, which runs under
 `jax.jit` with JAX's 64-bit mode on. Sample inputs are PyTorch's; {most}.
 
 Compared are shape, dtype and values in float64, float32, int64, bool, bfloat16 and complex64, as far as PyTorch has
@@ -38,6 +38,10 @@ Python {python}, torch {torch}, jax {jax}; {cpus} CPU cores, {minutes:.0f} minut
 An entry cannot be compared where its reason holds for every framework that compiles for fixed shapes, or where PyTorch
 promises no values; the reason stands in its row.
 """
+
+
+# Kinds of outcome that do not count against an entry.
+HARMLESS = ("right", "not comparable", "by value")
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def _row(result: dict[str, Any]) -> Row:
 
 def _bad(found: dict[str, Any], part: str) -> bool:
     """Whether a sample is not right in its values or, for `gradient`, in its first or second derivative."""
-    kinds = [kind for kind in found["kinds"] if kind not in ("right", "not comparable")]
+    kinds = [kind for kind in found["kinds"] if kind not in HARMLESS]
     derivative = [kind for kind in kinds if kind.endswith(("gradient", "second derivative"))]
     return bool(derivative) if part == "gradient" else len(kinds) > len(derivative)
 

@@ -20,10 +20,13 @@ _KEYWORDS = {"from": "from_", "in": "in_", "lambda": "lambda_"}
 @lru_cache(maxsize=4096)
 def parameters(op: Any) -> tuple[tuple[str, bool, Any], ...]:
     """(name, is a keyword argument, default) of all parameters of an overload."""
-    return tuple(
-        (argument.name, argument.kwarg_only, argument.default_value if argument.has_default_value() else None)
-        for argument in op._schema.arguments
-    )
+    return tuple((argument.name, argument.kwarg_only, _default(argument)) for argument in op._schema.arguments)
+
+
+def _default(argument: Any) -> Any:
+    """The default of a schema's argument; a dtype stands there by its number, and int64 (4) is the only one."""
+    value = argument.default_value if argument.has_default_value() else None
+    return torch.int64 if argument.name == "dtype" and value == 4 else value
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,19 @@ _REWRITE = (
 )
 
 
+# What the error of an export says, and what to write instead.
+_KNOWN = (
+    (
+        re.compile(r"\.numpy\(\) is not supported|numpy\(\) .*tensor subclasses"),
+        "numpy is not followed: use the function of torch of the same name, or pass the array in as an input",
+    ),
+    (
+        re.compile(r"FakeTensor\.__format__|format string passed to FakeTensor"),
+        "a graph has no values to print: leave the text out of forward, or print it outside from a returned tensor",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class DataDependent:
     """A node whose result, or the shape of it, depends on the values of tensors."""
@@ -87,7 +100,10 @@ def not_captured(error: Exception, model: str) -> CaptureError:
         f"torch.export cannot capture {model}: {type(error).__name__}: {_first_line(error)}",
         where=where,
         details=[*details, *_more_lines(error)],
-        next="change the line that is named so that torch.export.export(model, inputs, strict=False) works",
+        next=next(
+            (hint for pattern, hint in _KNOWN if pattern.search(str(error))),
+            "change the line that is named so that torch.export.export(model, inputs, strict=False) works",
+        ),
     )
 
 

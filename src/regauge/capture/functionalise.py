@@ -34,6 +34,7 @@ from regauge.capture.inplace import functional, functional_of_out, result_dtype
 from regauge.capture.memory import Arguments, Step, View, read, whole, write
 from regauge.capture.sizes import Sizes, dtype_name
 from regauge.capture.source_lines import origin_of
+from regauge.capture.strides import require_plain
 from regauge.dtypes import kind
 from regauge.errors import CaptureError
 from regauge.ir.graph import Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs
@@ -62,11 +63,9 @@ class Functionaliser:
 
     def take(self, node: fx.Node, value: str, owner: str) -> View:
         """Declare a placeholder: its tensor is the graph value `value`."""
-        view = whole(value, self.sizes.spec(node.meta["val"]), owner)
+        self._env[node] = view = whole(value, self.sizes.spec(node.meta["val"]), owner)
         self._names.add(value)
-        if value in self.trainable:
-            self._carries.add(value)
-        self._env[node] = view
+        self._carries |= {value} & self.trainable
         return view
 
     def hold(self, node: fx.Node, held: Any) -> None:
@@ -123,6 +122,7 @@ class Functionaliser:
     def _operator(self, node: fx.Node) -> None:
         target: Any = node.target
         name, raw, origin = str(target), bind(node), origin_of(node.meta)
+        require_plain(node, raw.get("self"), origin)
         if name in spelling.SAME:
             self._env[node] = self._same(node, raw["self"], origin)
         elif name in spelling.CASTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
@@ -74,6 +75,14 @@ def with_own_lines(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         anchors.discard((code.co_filename, code.co_name))
+
+
+def line_of_caller() -> str:
+    """``file.py:12`` of the innermost own line that is running, or an empty string."""
+    frame = sys._getframe(1)
+    while frame is not None and not is_own(frame.f_code.co_filename):
+        frame = frame.f_back  # type: ignore[assignment]
+    return "" if frame is None else f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
 def own_line(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from regauge.capture import dynamic as sizes_of_inputs
-from regauge.capture import failures, packed, training_mode, value_checks, weights
+from regauge.capture import failures, own_gradients, packed, training_mode, value_checks, weights
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.source_lines import own_line, with_own_lines
@@ -61,6 +61,7 @@ class _Stages:
     seconds: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     reached: list[bool] = field(default_factory=list)  # what `packed.observed` finds
+    gradients: dict[str, str] = field(default_factory=dict)  # what `own_gradients.watched` finds
 
     def add(self, stage: str, began: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
@@ -104,7 +105,9 @@ def capture_module(
         frozen = training_mode.left_in_evaluation(module) if train else []
         inputs = sizes_of_inputs.distinct(inputs)
         example = _example(module, inputs, name) if dynamic == "auto" else inputs
+        stages.gradients.update(own_gradients.of_modules(module))
         program, reads = _export(module, example, dynamic, name, stages)
+        stages.findings += own_gradients.judged(stages.gradients, train)
         graph, tensors = _convert(module, program, name, stages)
         graph_eval = None
         if not train:
@@ -178,6 +181,8 @@ def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
             code="B111",
             next="give torch tensors in tuples, lists and dicts: torch.from_numpy(array) makes one of a numpy array",
         ) from error
+    for tensor in sizes_of_inputs.tensors_in(inputs):
+        weights.require_dense(tensor, "an input")
     model.eval()
     try:
         with torch.no_grad():
@@ -237,7 +242,8 @@ def _export(
     try:
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
-        with training_mode.watched() as reads, _quiet(), with_own_lines(model), looking, packing:
+        gradients = own_gradients.watched(stages.gradients)
+        with training_mode.watched() as reads, _quiet(), with_own_lines(model), looking, packing, gradients:
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)

@@ -129,15 +129,29 @@ def require_usable(model: nn.Module) -> None:
         BadCase: NaN or infinity in parameters, or NaN in buffers (masks of -inf are common there); all are named.
         CaptureError: weights without numbers (meta device) or of a kind that arrays do not have.
     """
+    for path, module in model.named_modules():
+        where = path or "the model"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise CaptureError(
+                f"{where} is TorchScript ({type(module).__name__})",
+                code="C136",
+                why="it has no Python code that capture could follow and no names that the emitted code could keep",
+                next="give the nn.Module that was scripted or traced, with the same weights: load_state_dict",
+            )
+        if ".quantized" in type(module).__module__:
+            raise CaptureError(
+                f"{where} is quantized ({type(module).__name__})",
+                code="C106",
+                why="its weights are packed integers of one machine's kernels",
+                next="convert the float model, and quantize what comes out for the machine that runs it",
+            )
     broken: list[str] = []
     for name, tensor, is_parameter, _ in model_tensors(model):
         if is_lazy(tensor):
             raise BadCase(f"the weight {name} has no shape yet", code="B123", next="call the model once: it is lazy")
         if tensor.device.type == "meta":
             raise CaptureError(f"the weight {name} is on the meta device: it has no numbers", next="load the weights")
-        if tensor.layout != torch.strided or tensor.is_quantized:
-            kind = "quantized" if tensor.is_quantized else str(tensor.layout).removeprefix("torch.")
-            raise CaptureError(f"the weight {name} is {kind}", code="C106", next="convert it to a dense float tensor")
+        require_dense(tensor, f"the weight {name}")
         problem = not_finite(tensor, allow_infinite=not is_parameter)
         if problem:
             broken.append(f"{name}: {problem}")
@@ -148,6 +162,24 @@ def require_usable(model: nn.Module) -> None:
             details=broken[:20],
             why="NaN compares equal to nothing, so neither the conversion nor a measurement could be checked",
             next="load weights that are finite, or initialise the model again",
+        )
+
+
+def require_dense(tensor: torch.Tensor, what: str) -> None:
+    """Refuse tensors of a kind that arrays do not have.
+
+    Raises:
+        CaptureError: it is sparse, quantized or of complex numbers in half precision.
+    """
+    kind = "quantized" if tensor.is_quantized else str(tensor.layout).removeprefix("torch.")
+    if tensor.dtype == torch.complex32:
+        kind = "complex32"
+    if kind != "strided":
+        raise CaptureError(
+            f"{what} is {kind}",
+            code="C106",
+            why="arrays of JAX are dense, and complex from two float32 numbers on",
+            next="convert it to a dense float tensor",
         )
 
 

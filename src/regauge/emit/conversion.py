@@ -19,6 +19,7 @@ from regauge.ir.graph import Graph, Symbol, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
 from regauge.optimizers import Optimizer
 from regauge.rules.aten_to_jax import TABLE
+from regauge.rules.custom import with_own
 from regauge.run.protocol import leaf_names
 from regauge.weights import layout as layouts
 from regauge.weights.mapping import WeightEntry, WeightMap
@@ -59,11 +60,12 @@ def convert(captured: CapturedModel) -> Conversion:
     """
     helpers = Helpers()
     title = _title(captured)
-    emitted = emit_module(captured.graph, TABLE, captured.constants, title, helpers, captured.graph_eval)
+    table = with_own(TABLE)
+    emitted = emit_module(captured.graph, table, captured.constants, title, helpers, captured.graph_eval)
     loss = None
     if captured.loss is not None:
         parameters = ("outputs", "targets")
-        loss = emit_function(captured.loss, TABLE, captured.loss_constants, "loss", parameters, helpers)
+        loss = emit_function(captured.loss, table, captured.loss_constants, "loss", parameters, helpers)
     weight_map = _weight_map(captured.graph.weights, emitted)
     sources: dict[str, str] = {}
     ops = ops_text(helpers)

@@ -11,9 +11,11 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from regauge.emit.expressions import Helpers
 from regauge.emit.lines import Body, Line
+from regauge.errors import EmitError
 
 # Where a line came from: the module's path in the original, and `file.py:12`.
 Place = tuple[str, str]
@@ -140,6 +142,11 @@ def _class_lines(made: EmittedClass) -> list[tuple[str, Place | None]]:
     return lines
 
 
+def _travels(found: Any, fn: Any) -> bool:
+    """Whether a function comes along with one that calls it: rules' helpers, and those of a person's own file."""
+    return found.__module__.startswith("regauge.rules") or found.__module__ == inspect.unwrap(fn).__module__
+
+
 def ops_text(helpers: Helpers) -> str | None:
     """The text of ops.py: the helpers and what they call, each once, without decorators."""
     if not helpers.functions:
@@ -147,8 +154,14 @@ def ops_text(helpers: Helpers) -> str | None:
     texts: dict[str, str] = {}
     pending = list(helpers.functions.values())
     constants: dict[str, str] = {}
+    written: dict[str, Any] = {}
     while pending:
         fn = pending.pop(0)
+        if written.setdefault(fn.__name__, fn) is not fn:
+            raise EmitError(
+                f"two functions are called {fn.__name__}: of {written[fn.__name__].__module__} and of {fn.__module__}",
+                next="give your own rule or its helper another name",
+            )
         if fn.__name__ in texts:
             continue
         tree = ast.parse(textwrap.dedent(inspect.getsource(fn))).body[0]
@@ -156,7 +169,7 @@ def ops_text(helpers: Helpers) -> str | None:
         texts[fn.__name__] = "\n".join(source[tree.lineno - 1 :])
         for name in {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}:
             found = fn.__globals__.get(name)
-            if inspect.isfunction(found) and found.__module__.startswith("regauge.rules"):
+            if inspect.isfunction(found) and _travels(found, fn):
                 pending.append(found)
             elif isinstance(found, int | float | str | tuple | dict | frozenset) and not name.startswith("__"):
                 constants[name] = f"{name} = {found!r}"

@@ -13,6 +13,7 @@ from typing import Literal
 from regauge.emit.attributes import Path, attribute_paths
 from regauge.emit.layers import Context, Layer, Layout, recognise
 from regauge.emit.names import unique
+from regauge.emit.same_code import code_key
 from regauge.emit.scopes import Scope, connect, owns, splice
 from regauge.emit.sequential import is_chain
 from regauge.emit.statements import declared_parameters, parameter_names
@@ -149,9 +150,18 @@ class Structure:
 
     def _splice_unequal_calls(self) -> None:
         """A module that is called more than once must be one thing: calls that differ are spliced."""
-        for calls in self._calls().values():
-            if len({(self.kinds[s], len(s.items), len(s.inputs), len(s.outputs)) for s in calls}) > 1:
-                self._splice(calls)
+        while True:
+            unequal = [calls for calls in self._calls().values() if len(calls) > 1 and not self._are_equal(calls)]
+            if not unequal:
+                return
+            self._splice(min(unequal, key=lambda calls: len(calls[0].path)))
+
+    def _are_equal(self, calls: list[Scope]) -> bool:
+        if len({(self.kinds[s], len(s.items), len(s.inputs), len(s.outputs)) for s in calls}) > 1:
+            return False
+        if self.kinds[calls[0]] == "layer":
+            return True
+        return len({code_key(s, self.context.weights, self.layers, {}, sizes=False) for s in calls}) == 1
 
     def _splice_half_opened(self) -> None:
         """A module that is called, and parts of it by others too, is spliced: its parts then stand side by side."""

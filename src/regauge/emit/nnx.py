@@ -22,6 +22,7 @@ from regauge.emit.members import Member, Structure, dotted, joined
 from regauge.emit.modes import align, children, join_bodies
 from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at
+from regauge.emit.same_code import code_key
 from regauge.emit.scopes import Scope, build_scopes
 from regauge.emit.sequential import function_text, sequential_text
 from regauge.emit.signature import signature
@@ -29,7 +30,7 @@ from regauge.emit.statements import declared_parameters
 from regauge.emit.unify import unify
 from regauge.errors import EmitError
 from regauge.findings import Finding
-from regauge.ir.graph import Graph, Node, Ref
+from regauge.ir.graph import Graph, Ref
 from regauge.lower.attention_layout import heads_after_time
 from regauge.lower.channels_last import channels_last
 from regauge.lower.identities import without_identities
@@ -190,41 +191,8 @@ def array_text(value: np.ndarray) -> str:
 
 
 def _key(view: _View, scope: Scope) -> Any:
-    """Two calls with the same key are the same code: names of values and weights are replaced by their order."""
-    numbers: dict[str, str] = {}
-
-    def local(name: str) -> str:
-        spec = view.structure.context.weights.get(name)
-        if spec is not None and name not in scope.inputs:
-            if name in view.constants:
-                return ast.unparse(view.constants[name])
-            return "w:" + spec.name.removeprefix(scope.path + ".") + str(spec.spec) + spec.role + str(spec.trainable)
-        return numbers.setdefault(name, f"v{len(numbers)}")
-
-    def operand(item: Any) -> Any:
-        if isinstance(item, Ref):
-            return local(item.name)
-        if isinstance(item, tuple):
-            return tuple(operand(part) for part in item)
-        return (type(item).__name__, str(item))
-
-    parts: list[Any] = [scope.step.type, tuple(local(n) for n in scope.inputs)]
-    for item in scope.items:
-        if isinstance(item, Node):
-            arguments = tuple((k, operand(v)) for k, v in item.arguments)
-            outputs = tuple((local(v.name), str(v.spec)) for v in item.outputs)
-            parts.append((item.op, arguments, outputs))
-        else:
-            layer = view.structure.layers.get(item)
-            inner = (
-                (layer.constructor, repr(layer.arguments), repr(layer.keywords))
-                if layer is not None
-                else _key(view, item)
-            )
-            relative = item.path.removeprefix(scope.path + ".")
-            parts.append((relative, inner, tuple(map(local, item.inputs)), tuple(map(local, item.outputs))))
-    parts.append(tuple(local(n) for n in scope.outputs))
-    return tuple(parts)
+    structure = view.structure
+    return code_key(scope, structure.context.weights, structure.layers, view.constants)
 
 
 def _emit_class(

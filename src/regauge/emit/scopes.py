@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Union
 
+from regauge.emit.carried_sizes import carry_sizes
 from regauge.ir.graph import Graph, ModuleStep, Node, node_inputs, references
 
 Item = Union[Node, "Scope"]
@@ -118,6 +119,7 @@ def connect(root: Scope, graph: Graph, literals: Collection[str] = ()) -> None:
     root.inputs = [value.name for value in graph.inputs]
     root.outputs = []
     _connect(root, foreign, wanted, mutated, literals)
+    carry_sizes(root, graph, foreign)
     root.outputs = list(dict.fromkeys(name for operand in graph.outputs for name in references(operand)))
 
 

@@ -17,6 +17,7 @@ from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel, Reference
 from regauge.ir.graph import Graph
 from regauge.ir.serial import graph_from_json
+from regauge.rules.custom import load_rules
 from regauge.run.protocol import read_json
 from regauge.weights.files import WeightFile
 
@@ -33,6 +34,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
     directory, folder = Path(job["capture"]), Path(job["folder"])
     about = read_json(directory / "capture.json")
+    if about.get("rules") is not None:
+        load_rules(Path(about["rules"]))
     captured = read_capture(directory, about)
     conversion = convert(captured)
     emitted = time.perf_counter()

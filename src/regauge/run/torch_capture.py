@@ -62,6 +62,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
             "name": subject.name,
             "case": job["case"],
             "root": root,
+            "rules": None if subject.rules is None else str(subject.rules),
             "source": source_file(model.function if isinstance(model, FunctionModule) else model),
             "train": train,
             **skeletons,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,6 +56,7 @@ class TorchSubject:
         optimizer: a spec of `regauge.optimizers`, or None.
         name: what reports call the case.
         own: the person's optimizer where it has no spec and is to be run as it is.
+        rules: the file with the person's rules for operators of their own, or None.
     """
 
     model: nn.Module
@@ -64,6 +66,7 @@ class TorchSubject:
     optimizer: Optimizer | None
     name: str
     own: OwnOptimizer | None = None
+    rules: Path | None = None
 
     @staticmethod
     def call(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
@@ -112,6 +115,7 @@ def subject_of(found: Case, as_it_is: bool = False) -> TorchSubject:
         loss=found.loss,
         optimizer=None if own else _spec(found, model),
         name=found.name or type(model).__name__,
+        rules=None if found.rules is None else Path(found.rules),
     )
 
 

@@ -16,9 +16,11 @@ from regauge.rules.aten_to_jax import (
     copies,
     creation,
     cumulative,
+    differences,
     elementwise,
     fourier,
     gamma,
+    grouped,
     indexing,
     joining,
     linalg,
@@ -43,7 +45,9 @@ from regauge.rules.aten_to_jax import (
     shape,
     softmax,
     sorting,
+    spaces,
     special_functions,
+    strided,
 )
 from regauge.rules.table import merge
 
@@ -60,9 +64,11 @@ FAMILIES = (
     copies,
     creation,
     cumulative,
+    differences,
     elementwise,
     fourier,
     gamma,
+    grouped,
     indexing,
     joining,
     linalg,
@@ -87,7 +93,9 @@ FAMILIES = (
     shape,
     softmax,
     sorting,
+    spaces,
     special_functions,
+    strided,
 )
 
 TABLE = merge("aten_to_jax", [family.TABLE for family in FAMILIES])

@@ -93,6 +93,37 @@ def empty_permuted(
     return jnp.zeros(tuple(size), jnp.float32 if dtype is None else dtype)
 
 
+@TABLE.rule("aten.empty_permuted.default")
+def empty_in_layout(
+    size: Sequence[int],
+    physical_layout: Sequence[int],
+    dtype: DTypeLike | None = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+) -> Array:
+    """empty_permuted(SymInt[] size, int[] physical_layout, *, ScalarType? dtype=None, Layout? layout=None, Device?
+    device=None, bool? pin_memory=None) -> Tensor
+    """
+    return jnp.zeros(tuple(size), jnp.float32 if dtype is None else dtype)
+
+
+@TABLE.rule("aten.new_empty_strided.default")
+def new_empty_by_strides(
+    self: Array,
+    size: Sequence[int],
+    stride: Sequence[int],
+    dtype: DTypeLike | None = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+) -> Array:
+    """new_empty_strided(Tensor self, SymInt[] size, SymInt[] stride, *, ScalarType? dtype=None, Layout?
+    layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
+    """
+    return jnp.zeros(tuple(size), self.dtype if dtype is None else dtype)
+
+
 @TABLE.rule("aten.zeros_like.default", "aten.empty_like.default")
 def zeros_like(
     self: Array,
@@ -267,39 +298,6 @@ def range_by(
     if not is_fraction:
         return jnp.arange(start, end, step, dtype=kind)
     return (start + step * jnp.arange(math.ceil((end - start) / step))).astype(kind)
-
-
-@TABLE.rule("aten.linspace.default")
-def spaced(
-    start: float,
-    end: float,
-    steps: int,
-    dtype: DTypeLike | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool | None = None,
-) -> Array:
-    """linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None, Layout? layout=None, Device?
-    device=None, bool? pin_memory=None) -> Tensor
-    """
-    return jnp.linspace(start, end, steps, dtype=jnp.float32 if dtype is None else dtype)
-
-
-@TABLE.rule("aten.logspace.default")
-def spaced_in_logarithm(
-    start: float,
-    end: float,
-    steps: int,
-    base: float = 10.0,
-    dtype: DTypeLike | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool | None = None,
-) -> Array:
-    """logspace(Scalar start, Scalar end, int steps, float base=10., *, ScalarType? dtype=None, Layout?
-    layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
-    """
-    return jnp.logspace(start, end, steps, base=base, dtype=jnp.float32 if dtype is None else dtype)
 
 
 @TABLE.rule("aten.eye.default")

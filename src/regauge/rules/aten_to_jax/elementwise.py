@@ -261,4 +261,14 @@ def heaviside(self: Array, values: Array) -> Array:
 @TABLE.rule("aten.nextafter.default", promotes=Promotes.DEFAULT)
 def next_after(self: Array, other: Array) -> Array:
     """nextafter(Tensor self, Tensor other) -> Tensor"""
-    return jnp.nextafter(self, other)
+    # in torch the step moves with `self`, which JAX has no derivative for
+    x, y = lax.stop_gradient(self), lax.stop_gradient(other)
+    stepped = jnp.nextafter(x, y)
+    return jnp.where((x == y) | ~jnp.isfinite(x), stepped, self + (stepped - x))
+
+
+@TABLE.rule("aten.frexp.Tensor")
+def mantissa_and_exponent(self: Array) -> tuple[Array, Array]:
+    """frexp.Tensor(Tensor self) -> (Tensor mantissa, Tensor exponent)"""
+    exponent = jnp.frexp(lax.stop_gradient(self))[1]
+    return jnp.where(jnp.isfinite(self), jnp.ldexp(self, -exponent), self), exponent.astype(jnp.int32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -151,7 +152,8 @@ def search_sorted(
     if rows.ndim == 1:
         found = jnp.searchsorted(rows, self, side="right" if from_right else "left")
     else:
-        flat = jnp.reshape(rows, (-1, rows.shape[-1])), jnp.reshape(self, (-1, self.shape[-1]))
+        count = math.prod(rows.shape[:-1])
+        flat = jnp.reshape(rows, (count, rows.shape[-1])), jnp.reshape(self, (count, self.shape[-1]))
         found = jax.vmap(lambda a, v: jnp.searchsorted(a, v, side="right" if from_right else "left"))(*flat)
     return jnp.reshape(found, self.shape).astype(jnp.int32 if out_int32 else int)
 

@@ -136,16 +136,52 @@ def unstack(self: Array, dim: int = 0) -> tuple[Array, ...]:
     return jnp.unstack(self, axis=dim)
 
 
+@TABLE.rule("aten.hsplit.int")
+def split_columns(self: Array, sections: int) -> list[Array]:
+    """hsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]"""
+    return jnp.split(self, sections, axis=0 if self.ndim == 1 else 1)
+
+
+@TABLE.rule("aten.hsplit.array")
+def split_columns_at(self: Array, indices: Sequence[int]) -> list[Array]:
+    """hsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]"""
+    return jnp.split(self, tuple(indices), axis=0 if self.ndim == 1 else 1)
+
+
+@TABLE.rule("aten.vsplit.int")
+def split_rows(self: Array, sections: int) -> list[Array]:
+    """vsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]"""
+    return jnp.split(self, sections, axis=0)
+
+
+@TABLE.rule("aten.vsplit.array")
+def split_rows_at(self: Array, indices: Sequence[int]) -> list[Array]:
+    """vsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]"""
+    return jnp.split(self, tuple(indices), axis=0)
+
+
+@TABLE.rule("aten.dsplit.int")
+def split_depth(self: Array, sections: int) -> list[Array]:
+    """dsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]"""
+    return jnp.split(self, sections, axis=2)
+
+
+@TABLE.rule("aten.dsplit.array")
+def split_depth_at(self: Array, indices: Sequence[int]) -> list[Array]:
+    """dsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]"""
+    return jnp.split(self, tuple(indices), axis=2)
+
+
 @TABLE.rule("aten.meshgrid.default")
 def meshgrid(tensors: Sequence[Array]) -> list[Array]:
     """meshgrid(Tensor[] tensors) -> Tensor[]"""
-    return jnp.meshgrid(*tensors, indexing="ij")
+    return jnp.meshgrid(*[jnp.atleast_1d(x) if x.ndim == 0 else x for x in tensors], indexing="ij")
 
 
 @TABLE.rule("aten.meshgrid.indexing")
 def meshgrid_indexed(tensors: Sequence[Array], indexing: str) -> list[Array]:
     """meshgrid.indexing(Tensor[] tensors, *, str indexing) -> Tensor[]"""
-    return jnp.meshgrid(*tensors, indexing=indexing)
+    return jnp.meshgrid(*[jnp.atleast_1d(x) if x.ndim == 0 else x for x in tensors], indexing=indexing)
 
 
 @TABLE.rule("aten.constant_pad_nd.default")
@@ -197,3 +233,22 @@ def padded(x: Array, pad: Sequence[int], mode: str, value: float | None) -> Arra
     if mode == "constant":
         return jnp.pad(cut, widths, constant_values=0 if value is None else value)
     return jnp.pad(cut, widths, mode=PAD_MODES[mode])
+
+
+@TABLE.rule("aten.cartesian_prod.default")
+def cartesian_product(tensors: Sequence[Array]) -> Array:
+    """cartesian_prod(Tensor[] tensors) -> Tensor"""
+    if len(tensors) == 1:
+        return tensors[0]
+    return jnp.stack([jnp.ravel(grid) for grid in jnp.meshgrid(*tensors, indexing="ij")], axis=-1)
+
+
+@TABLE.rule("aten._chunk_cat.default")
+def join_chunks(tensors: Sequence[Array], dim: int, num_chunks: int) -> Array:
+    """_chunk_cat(Tensor[] tensors, int dim, int num_chunks) -> Tensor"""
+    axis, pieces = dim % tensors[0].ndim, []
+    for x in tensors:
+        missing = -x.shape[axis] % num_chunks
+        filled = jnp.pad(x, [(0, missing if i == axis else 0) for i in range(x.ndim)])
+        pieces.append(jnp.reshape(filled, (*x.shape[:axis], num_chunks, -1)))
+    return jnp.concatenate(pieces, axis=axis + 1)

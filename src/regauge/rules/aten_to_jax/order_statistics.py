@@ -48,22 +48,6 @@ def quantile_of_numbers(
     return jnp.nanquantile(self, q, axis=dim, method=interpolation, keepdims=keepdim)
 
 
-@TABLE.rule("aten.trapezoid.dx", "aten.trapz.dx")
-def area_by_step(y: Array, dx: float = 1, dim: int = -1) -> Array:
-    """trapezoid.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor
-    trapz.dx(Tensor y, *, float dx=1., int dim=-1) -> Tensor
-    """
-    return jnp.trapezoid(y, dx=dx, axis=dim)
-
-
-@TABLE.rule("aten.trapezoid.x", "aten.trapz.x")
-def area_by_positions(y: Array, x: Array, dim: int = -1) -> Array:
-    """trapezoid.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor
-    trapz.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor
-    """
-    return jnp.trapezoid(y, x, axis=dim)
-
-
 @TABLE.rule("aten.cov.default")
 def covariance(self: Array, correction: int = 1, fweights: Array | None = None, aweights: Array | None = None) -> Array:
     """cov(Tensor self, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor"""

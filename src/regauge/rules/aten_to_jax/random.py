@@ -100,6 +100,12 @@ def bernoulli_p(self: Array, p: float, *, generator: Any = None, rng_key: Any = 
     return jax.random.bernoulli(rng_key, p, self.shape).astype(self.dtype)
 
 
+def complex_uniform(key: Any, shape: tuple[int, ...], dtype: Any, low: float = 0.0, high: float = 1.0) -> Array:
+    """Complex numbers whose parts are uniform."""
+    parts = jax.random.uniform(key, (2, *shape), jnp.finfo(dtype).dtype, low, high)
+    return jax.lax.complex(parts[0], parts[1])
+
+
 @TABLE.rule("aten.rand.default")
 def rand(
     size: tuple[int, ...],
@@ -111,6 +117,8 @@ def rand(
     rng_key: Any = None,
 ) -> Array:
     """rand(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor"""  # noqa: E501
+    if dtype is not None and jnp.issubdtype(dtype, jnp.complexfloating):
+        return complex_uniform(rng_key, size, dtype)
     return jax.random.uniform(rng_key, size, jnp.float32 if dtype is None else dtype)
 
 
@@ -126,6 +134,8 @@ def rand_like(
     rng_key: Any = None,
 ) -> Array:
     """rand_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor"""  # noqa: E501
+    if jnp.issubdtype(self.dtype if dtype is None else dtype, jnp.complexfloating):
+        return complex_uniform(rng_key, self.shape, self.dtype if dtype is None else dtype)
     return jax.random.uniform(rng_key, self.shape, self.dtype if dtype is None else dtype)
 
 
@@ -209,6 +219,8 @@ def normal_functional(
 @TABLE.rule("aten.uniform.default")
 def uniform(self: Array, from_: float = 0.0, to: float = 1.0, *, generator: Any = None, rng_key: Any = None) -> Array:
     """uniform(Tensor self, float from=0., float to=1., *, Generator? generator=None) -> Tensor"""
+    if jnp.issubdtype(self.dtype, jnp.complexfloating):
+        return complex_uniform(rng_key, self.shape, self.dtype, from_, to)
     return jax.random.uniform(rng_key, self.shape, self.dtype, from_, to)
 
 
@@ -249,6 +261,39 @@ def randint_low(
     return jax.random.randint(rng_key, size, low, high).astype(int if dtype is None else dtype)
 
 
+@TABLE.rule("aten.randint_like.default")
+def randint_like(
+    self: Array,
+    high: int,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    memory_format: Any = None,
+    rng_key: Any = None,
+) -> Array:
+    """randint_like(Tensor self, SymInt high, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor"""  # noqa: E501
+    return jax.random.randint(rng_key, self.shape, 0, high).astype(self.dtype if dtype is None else dtype)
+
+
+@TABLE.rule("aten.randint_like.low_dtype")
+def randint_like_from(
+    self: Array,
+    low: int,
+    high: int,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    memory_format: Any = None,
+    rng_key: Any = None,
+) -> Array:
+    """randint_like.low_dtype(Tensor self, SymInt low, SymInt high, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor"""  # noqa: E501
+    return jax.random.randint(rng_key, self.shape, low, high).astype(self.dtype if dtype is None else dtype)
+
+
 @TABLE.rule("aten.randperm.default")
 def randperm(
     n: int,
@@ -286,3 +331,25 @@ def multinomial(
     # the largest Gumbel-perturbed logits are a sample without replacement
     noise = jax.random.gumbel(rng_key, self.shape, self.dtype)
     return jax.lax.top_k(logits + noise, num_samples)[1].astype(int)
+
+
+@TABLE.rule("aten.cauchy.default")
+def cauchy(
+    self: Array, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None, rng_key: Any = None
+) -> Array:
+    """cauchy(Tensor self, float median=0., float sigma=1., *, Generator? generator=None) -> Tensor"""
+    return median + sigma * jax.random.cauchy(rng_key, self.shape, self.dtype)
+
+
+@TABLE.rule("aten.log_normal.default")
+def log_normal(
+    self: Array, mean: float = 1.0, std: float = 2.0, *, generator: Any = None, rng_key: Any = None
+) -> Array:
+    """log_normal(Tensor self, float mean=1., float std=2., *, Generator? generator=None) -> Tensor"""
+    return jnp.exp(mean + std * jax.random.normal(rng_key, self.shape, self.dtype))
+
+
+@TABLE.rule("aten.geometric.default")
+def geometric(self: Array, p: float, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """geometric(Tensor self, float p, *, Generator? generator=None) -> Tensor"""
+    return jax.random.geometric(rng_key, p, self.shape).astype(self.dtype)

@@ -332,3 +332,15 @@ def log_sum_exp(self: Array, dim: Sequence[int], keepdim: bool = False) -> Array
     if self.ndim == 0:
         return self
     return jax.nn.logsumexp(self, axis=tuple(dim) if dim else None, keepdims=keepdim)
+
+
+@TABLE.rule("aten.sum_to_size.default")
+def sum_to_size(self: Array, size: Sequence[int]) -> Array:
+    """sum_to_size(Tensor self, SymInt[] size) -> Tensor"""
+    if not size:
+        return sum_all(self)
+    added = self.ndim - len(size)
+    axes = tuple(i for i in range(self.ndim) if i < added or (size[i - added] == 1 and self.shape[i] != 1))
+    if not axes:
+        return jnp.reshape(self, tuple(size))
+    return jnp.reshape(sum_along(self, axes), tuple(size))

@@ -17,12 +17,6 @@ UNKNOWN_LENGTH = Limit(
     effect="unsupported",
     reason="the length of the result depends on values; jit needs it beforehand: pass output_size",
 )
-STRIDES = Limit(
-    when="always",
-    applies=lambda arguments: True,
-    effect="unsupported",
-    reason="an array of JAX has no strides; write the view with reshape, permute or unfold",
-)
 
 
 @TABLE.rule("aten.view.default", "aten.view_copy.default", "aten._unsafe_view.default")
@@ -323,12 +317,6 @@ def windows(self: Array, dimension: int, size: int, step: int) -> Array:
     starts = jnp.arange(0, (self.shape[axis] if self.ndim else 1) - size + 1, step)
     taken = jnp.take(jnp.atleast_1d(self), starts[:, None] + jnp.arange(size), axis=axis)
     return jnp.moveaxis(taken, axis + 1, -1) if self.ndim else jnp.reshape(taken, (size,))
-
-
-@TABLE.rule("aten.as_strided.default", limits=[STRIDES])
-def as_strided(self: Array, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Array:
-    """as_strided(Tensor(a) self, SymInt[] size, SymInt[] stride, SymInt? storage_offset=None) -> Tensor(a)"""
-    raise NotImplementedError("an array of JAX has no strides")
 
 
 @TABLE.rule("aten.atleast_1d.default")
