@@ -140,16 +140,28 @@ def matrix_rank_within(
     return rank_above(self, atol, rtol, hermitian)
 
 
-@TABLE.rule("regauge.cov.default", promotes=Promotes.INT_TO_FLOAT)
+def weighted_covariance(x: Array, correction: int, fweights: Array | None, aweights: Array | None) -> Array:
+    """The covariance with frequencies and weights, whose sums are taken in the weights' own dtype, as in torch."""
+    weights = aweights if fweights is None else fweights if aweights is None else fweights * aweights
+    values = jnp.atleast_2d(x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32))
+    total = jnp.sum(weights)
+    factor = total - correction
+    if aweights is not None and correction != 0:
+        factor = total - correction * jnp.sum(weights * aweights) / total
+    centred = values - jnp.sum(values * weights, axis=1, keepdims=True) / total
+    return jnp.squeeze((centred * weights) @ centred.T.conj() / jnp.maximum(factor, 0))
+
+
+@TABLE.rule("regauge.cov.default")
 def covariance_matrix(
     self: Array, correction: int = 1, fweights: Array | None = None, aweights: Array | None = None
 ) -> Array:
     """cov(Tensor self, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor"""
-    if fweights is None and aweights is None and correction == 1:
+    if fweights is not None or aweights is not None:
+        return weighted_covariance(self, correction, fweights, aweights)
+    if correction == 1:
         return jnp.cov(self)
-    if fweights is None and aweights is None:
-        return jnp.cov(self, ddof=correction)
-    return jnp.cov(self, ddof=correction, fweights=fweights, aweights=aweights)
+    return jnp.cov(self, ddof=correction)
 
 
 @TABLE.rule("regauge.corrcoef.default", promotes=Promotes.INT_TO_FLOAT)

@@ -26,7 +26,7 @@ def complex_cholesky(x: Array) -> Array:
         lower = factor(*primals)
         half = lax.linalg.triangular_solve(lower, tangents[0], left_side=True, lower=True)
         inner = lax.linalg.triangular_solve(lower, half, lower=True, transpose_a=True, conjugate_a=True)
-        return lower, lower @ (jnp.tril(inner.mT.conj()) + jnp.tril(inner, -1)) / 2
+        return lower, lower @ (jnp.tril(inner) + jnp.tril(inner.mT.conj(), -1)) / 2
 
     return factor(x)
 
@@ -35,7 +35,7 @@ def complex_cholesky(x: Array) -> Array:
 def cholesky(self: Array, upper: bool = False) -> Array:
     """linalg_cholesky(Tensor self, *, bool upper=False) -> Tensor"""
     if jnp.iscomplexobj(self):
-        return complex_cholesky(self.mT).mT if upper else complex_cholesky(self)
+        return complex_cholesky(self).mT.conj() if upper else complex_cholesky(self)
     if upper:
         return jnp.linalg.cholesky(self, upper=True)
     return jnp.linalg.cholesky(self)
@@ -45,7 +45,7 @@ def cholesky(self: Array, upper: bool = False) -> Array:
 def cholesky_of(self: Array, upper: bool = False) -> Array:
     """cholesky(Tensor self, bool upper=False) -> Tensor"""
     if jnp.iscomplexobj(self):
-        return complex_cholesky(self.mT).mT if upper else complex_cholesky(self)
+        return complex_cholesky(self).mT.conj() if upper else complex_cholesky(self)
     if upper:
         return jnp.linalg.cholesky(self, upper=True)
     return jnp.linalg.cholesky(self)
