@@ -140,9 +140,10 @@ def matrix_rank_within(
     return rank_above(self, atol, rtol, hermitian)
 
 
-def weighted_covariance(x: Array, correction: int, fweights: Array | None, aweights: Array | None) -> Array:
-    """The covariance with frequencies and weights, whose sums are taken in the weights' own dtype, as in torch."""
-    weights = aweights if fweights is None else fweights if aweights is None else fweights * aweights
+def weighted_covariance(x: Array, correction: int, weights: Array, aweights: Array | None) -> Array:
+    """The covariance with weights, and which part of them are no frequencies; their sums are taken in their own dtype,
+    as in torch.
+    """
     values = jnp.atleast_2d(x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32))
     total = jnp.sum(weights)
     factor = total - correction
@@ -157,8 +158,12 @@ def covariance_matrix(
     self: Array, correction: int = 1, fweights: Array | None = None, aweights: Array | None = None
 ) -> Array:
     """cov(Tensor self, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor"""
-    if fweights is not None or aweights is not None:
-        return weighted_covariance(self, correction, fweights, aweights)
+    if fweights is not None and aweights is not None:
+        return weighted_covariance(self, correction, fweights * aweights, aweights)
+    if aweights is not None:
+        return weighted_covariance(self, correction, aweights, aweights)
+    if fweights is not None:
+        return weighted_covariance(self, correction, fweights, None)
     if correction == 1:
         return jnp.cov(self)
     return jnp.cov(self, ddof=correction)
