@@ -270,6 +270,34 @@ def test_names_of_sizes_are_not_names_of_arrays():
     assert "this" not in converted.source
 
 
+class Spectrum(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = nn.Parameter(torch.randn(8))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        z = torch.fft.fft(x * self.filter)
+        return z * torch.polar(torch.ones_like(x), x), z.abs()
+
+
+def test_a_model_gives_complex_numbers_and_its_folder_tests_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    original, x = Spectrum(), torch.randn(4, 8)
+    converted = regauge.to_jax(original, (x,))
+    for got, wanted in zip(converted(x.numpy()), original(x), strict=True):
+        np.testing.assert_allclose(got, wanted.detach().numpy(), rtol=1e-5, atol=1e-5)
+    converted.save(tmp_path / "spectrum")
+    model = tmp_path / "spectrum" / "model.py"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "test_equivalence.py"]
+        return subprocess.run(command, cwd=model.parent, capture_output=True, text=True, timeout=300)
+
+    assert run().returncode == 0, run().stderr
+    model.write_text(model.read_text().replace("jnp.sin", "-jnp.sin"))
+    assert "outputs.0: off by" in run().stderr
+
+
 class Sampler(nn.Module):
     def __init__(self) -> None:
         super().__init__()

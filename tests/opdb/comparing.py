@@ -36,9 +36,16 @@ def same_form(got: Sequence[Any], expected: Sequence[Any]) -> None:
             raise Differs(f"dtype {jnp.asarray(array).dtype} instead of {name}")
 
 
-def no_worse(got: Sequence[Any], expected: Sequence[Any], truth: Sequence[Any]) -> None:
-    """In the own dtype: no further from the truth than torch, times a constant; in float64 the same function."""
-    for array, own, exact in zip(got, expected, truth, strict=True):
+def no_worse(got: Sequence[Any], expected: Sequence[Any], truth: Sequence[Any], exact: bool = False) -> None:
+    """In the own dtype: no further from the truth than torch, times a constant; in float64 the same function.
+
+    Args:
+        got: of JAX.
+        expected: of torch.
+        truth: of torch in float64.
+        exact: whether the truth comes from elsewhere, so that float64 is compared with it too.
+    """
+    for array, own, wide in zip(got, expected, truth, strict=True):
         if not isinstance(own, torch.Tensor):
             if np.asarray(array).item() != own and not own != own:
                 raise Differs(f"{array} instead of {own}")
@@ -46,20 +53,24 @@ def no_worse(got: Sequence[Any], expected: Sequence[Any], truth: Sequence[Any]) 
             if not np.array_equal(np.asarray(array), as_numpy(own)):
                 raise Differs(_shown("value", array, own))
         else:
-            _no_worse(array, own, exact if isinstance(exact, torch.Tensor) else own)
+            _no_worse(array, own, wide if isinstance(wide, torch.Tensor) else own, exact)
 
 
-def _no_worse(array: Any, own: torch.Tensor, exact: torch.Tensor) -> None:
+def _no_worse(array: Any, own: torch.Tensor, wide: torch.Tensor, exact: bool) -> None:
+    eps = torch.finfo(own.dtype).eps
+    failed = np.isnan(_wide(own)) & np.isfinite(_wide(wide)) & (eps > 1e-12)
+    if np.any(failed):  # NaN of torch's own rounding: nothing is further from the number in float64
+        array, own = np.where(failed, 0, _wide(array)), torch.where(torch.from_numpy(failed), 0, own)
+        wide = torch.where(torch.from_numpy(failed), 0, wide)
     g, w, finite = _finite(array, own, "value")
     if not w.size:
         return
-    t = np.where(finite, _wide(exact), 0.0)
+    t = np.where(finite, _wide(wide), 0.0)
     t = np.where(np.isfinite(t), t, w)
-    eps = torch.finfo(own.dtype).eps
     size = float(np.linalg.norm(t.ravel())) or 1.0
     own_error = float(np.linalg.norm((w - t).ravel())) / size
     allowed = SAME_FUNCTION if eps < 1e-12 else ROUNDING_FACTOR * max(own_error, eps)
-    distance = float(np.linalg.norm((g - t if eps > 1e-12 else g - w).ravel())) / size
+    distance = float(np.linalg.norm((g - t if exact or eps > 1e-12 else g - w).ravel())) / size
     if distance > allowed:
         raise Differs(f"{distance:.1e} from float64, allowed {allowed:.1e}; {_shown('value', array, own)}")
 

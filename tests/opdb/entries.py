@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import random
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+import scipy.special
 import torch
 from torch import nn
 from torch.testing._internal.common_methods_invocations import op_db
@@ -19,6 +21,19 @@ IN_PLACE = {
     *("cauchy", "exponential", "geometric", "log_normal", "normal_in_place", "uniform"),
     *("_batch_norm_with_update", "_native_batch_norm_legit", "native_batch_norm"),
     *("nn_functional_batch_norm", "nn_functional_instance_norm"),
+}
+# Decompositions whose results have free signs, phases or null vectors. Their sample inputs carry torch's own function
+# of the results that does not see this freedom (`output_process_fn_grad`); it becomes part of the call.
+FREE = frozenset({"linalg_eig", "linalg_eigh", "linalg_svd", "svd", "svd_lowrank", "pca_lowrank"})
+# A derivative that only holds where the matrix is Hermitian, which the samples are not: torch makes them so.
+HERMITIAN = frozenset({"linalg_pinv_hermitian"})
+# torch's own float64 is wrong in the seventh digit: SciPy says what is right.
+EXACT: dict[str, Callable[..., Any]] = {
+    "special_bessel_j0": scipy.special.j0,
+    "special_bessel_j1": scipy.special.j1,
+    "special_bessel_y0": scipy.special.y0,
+    "special_bessel_y1": scipy.special.y1,
+    "special_airy_ai": lambda x: scipy.special.airy(x)[0],
 }
 # Two floating dtypes, an integer one, bool, a narrow and a complex one stand for all.
 DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.bfloat16, torch.complex64)
@@ -32,6 +47,7 @@ class Call(nn.Module):
         self.op, self.spec = op, spec
         self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
         self.changes = False
+        self.invariant: Callable[[Any], Any] | None = None
         self.fixed = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
 
     def forward(self, *tensors: torch.Tensor) -> Any:
@@ -39,13 +55,14 @@ class Call(nn.Module):
         for place, tensor in zip(self.places, tensors, strict=True):
             leaves[place] = tensor.clone() if self.changes else tensor
         first, args, kwargs = pytree.tree_unflatten(leaves, self.spec)
-        return self.op(first, *args, **kwargs)
+        results = self.op(first, *args, **kwargs)
+        return results if self.invariant is None else self.invariant(results)
 
     def widened(self) -> Call:
         """The same call where dtypes that are named are widened too."""
         leaves = [WIDE.get(leaf, leaf) if isinstance(leaf, torch.dtype) else leaf for leaf in self.fixed]
         call = Call(self.op, leaves, self.spec)
-        call.places, call.changes = self.places, self.changes
+        call.places, call.changes, call.invariant = self.places, self.changes, self.invariant
         return call
 
 
@@ -66,12 +83,14 @@ class Problem:
         call: the operator with what is fixed.
         tensors: its arguments, detached.
         differentiable: the places of those that torch differentiates by.
+        exact: the function on float64 arrays where torch's own is not exact.
     """
 
     number: int
     call: Call
     tensors: tuple[torch.Tensor, ...]
     differentiable: tuple[int, ...] = ()
+    exact: Callable[..., Any] | None = None
 
 
 @cache
@@ -97,6 +116,7 @@ def problems(op: Any, dtype: torch.dtype, most: int | None) -> Iterator[Problem]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
+        random.seed(0)
         inexact = dtype.is_floating_point or dtype.is_complex
         samples = list(op.sample_inputs("cpu", dtype, requires_grad=op.supports_autograd and inexact))
     step = 1.0 if most is None else max(1.0, len(samples) / most)
@@ -106,6 +126,10 @@ def problems(op: Any, dtype: torch.dtype, most: int | None) -> Iterator[Problem]
         leaves, spec = pytree.tree_flatten((sample.input, sample.args, sample.kwargs))
         marked = [leaf.requires_grad for leaf in leaves if isinstance(leaf, torch.Tensor)]
         leaves = [leaf.detach() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-        call = Call(op.op, leaves, spec)
+        call = Call(partial(op.gradcheck_wrapper, op.op) if op.formatted_name in HERMITIAN else op.op, leaves, spec)
         call.changes = op.formatted_name in IN_PLACE
-        yield Problem(number, call, tuple(leaves[i] for i in call.places), tuple(i for i, m in enumerate(marked) if m))
+        if op.formatted_name in FREE:
+            call.invariant = sample.output_process_fn_grad
+        differentiable = tuple(i for i, m in enumerate(marked) if m)
+        tensors = tuple(leaves[i] for i in call.places)
+        yield Problem(number, call, tensors, differentiable, EXACT.get(op.formatted_name))

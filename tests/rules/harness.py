@@ -23,6 +23,7 @@ from samples import (
     Sample,
     arguments_of,
     dtype_name,
+    is_inexact,
     map_tensors,
     results_of,
     rule_of,
@@ -50,7 +51,7 @@ def check(sample: Sample) -> None:
     narrow, wide = BoundRule(sample), BoundRule(sample, widen=True)
     expected = _run_torch(sample.op, narrow.arguments)
     truth, tensors = _run_torch_for_gradient(sample, wide)
-    wide_cotangents = [torch.randn(t.shape, dtype=t.dtype) if t.is_floating_point() else None for t in truth]
+    wide_cotangents = [torch.randn(t.shape, dtype=t.dtype) if is_inexact(t) else None for t in truth]
     gradients = None if sample.no_gradient else _torch_gradients(truth, tensors, wide_cotangents)
     places = [place for place, tensor in enumerate(tensors) if tensor.requires_grad]
     scale = _magnitude([*map(to_numpy, wide.tensors), *(to_numpy(t) for t in wide_cotangents if t is not None)])
@@ -101,7 +102,7 @@ def _run_torch_for_gradient(sample: Sample, bound: BoundRule) -> tuple[list[torc
     fresh: list[torch.Tensor] = []
 
     def leaf(tensor: torch.Tensor, differentiable: bool) -> torch.Tensor:
-        fresh.append(tensor.detach().clone().requires_grad_(differentiable and tensor.is_floating_point()))
+        fresh.append(tensor.detach().clone().requires_grad_(differentiable and is_inexact(tensor)))
         return fresh[-1]
 
     arguments = {
@@ -126,7 +127,7 @@ def _torch_gradients(
 def _jax_gradients(
     fn: Callable[..., list[jax.Array]], arrays: list[jax.Array], cotangents: list[Any], places: Sequence[int]
 ) -> list[Any]:
-    """Gradients of the arrays at these places."""
+    """Gradients of the arrays at these places; for complex numbers torch's are the conjugates of JAX's."""
     if not places:
         return []
 
@@ -134,12 +135,12 @@ def _jax_gradients(
         full = list(arrays)
         for place, value in zip(places, floats, strict=True):
             full[place] = value
-        return [o for o in fn(*full) if jnp.issubdtype(o.dtype, jnp.floating)]
+        return [o for o in fn(*full) if jnp.issubdtype(o.dtype, jnp.inexact)]
 
     outputs, pull = jax.vjp(of_floats, [arrays[i] for i in places])
     if not outputs:
         return [jnp.zeros_like(arrays[i]) for i in places]
-    return pull([c for c in cotangents if c is not None])[0]
+    return [jnp.conj(g) for g in pull([jnp.conj(c) for c in cotangents if c is not None])[0]]
 
 
 def _same_form(got: Sequence[Any], expected: Sequence[torch.Tensor], canonical: bool) -> None:
@@ -151,9 +152,15 @@ def _same_form(got: Sequence[Any], expected: Sequence[torch.Tensor], canonical: 
         assert array.dtype == wanted, f"dtype {array.dtype} instead of {wanted} (64-bit {'off' if canonical else 'on'})"
 
 
+def _real(values: Any) -> np.ndarray:
+    """As float64; complex numbers as pairs along a last axis."""
+    array = np.asarray(values)
+    return np.stack([array.real, array.imag], -1).astype(np.float64) if np.iscomplexobj(array) else array.astype(float)
+
+
 def _magnitude(arrays: Sequence[np.ndarray]) -> float:
     """Root mean square of all finite float elements: the natural size of rounding noise; 1 if there are none."""
-    parts = [a.astype(np.float64).ravel() for a in arrays if a.size and jnp.issubdtype(a.dtype, jnp.floating)]
+    parts = [_real(a).ravel() for a in arrays if a.size and jnp.issubdtype(a.dtype, jnp.inexact)]
     flat = np.concatenate(parts) if parts else np.ones(1)
     flat = flat[np.isfinite(flat)]
     return float(np.sqrt(np.mean(flat**2))) if flat.size and np.any(flat) else 1.0
@@ -161,7 +168,7 @@ def _magnitude(arrays: Sequence[np.ndarray]) -> float:
 
 def _finite_parts(got: Any, wanted: torch.Tensor, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Both as float64, non-finite elements compared by place and sign and then set to zero; and the mask kept."""
-    g, w = np.asarray(got, dtype=np.float64), wanted.detach().double().numpy(force=True)
+    g, w = _real(got), _real(to_numpy(wanted))
     assert g.shape == w.shape, f"{what}: shape {g.shape} instead of {w.shape}"
     finite = np.isfinite(w)
     same = np.array_equal(g[~finite], w[~finite], equal_nan=True) and bool(np.all(np.isfinite(g[finite])))
@@ -175,13 +182,14 @@ def _same_values(
     """float64 against float64, at best to `least`; integers and booleans exactly."""
     assert len(got) == len(wanted), f"{what}: {len(got)} instead of {len(wanted)}"
     for array, tensor in zip(got, wanted, strict=True):
-        if not tensor.is_floating_point():
+        if not is_inexact(tensor):
             _equal(what, array, tensor)
             continue
         g, w, _ = _finite_parts(array, tensor, what)
         if not w.size:
             continue
-        rounding = 0.0 if tensor.dtype == torch.float64 else ROUNDING_FACTOR * _epsilon(tensor.dtype)
+        wide = tensor.dtype in (torch.float64, torch.complex128)
+        rounding = 0.0 if wide else ROUNDING_FACTOR * _epsilon(tensor.dtype)
         bound, element_bound = max(SAME_FUNCTION, rounding, least), max(SAME_ELEMENT, rounding, least)
         norm, noise = np.linalg.norm(w), scale * np.sqrt(w.size)
         null = norm <= NULL * noise
@@ -196,13 +204,13 @@ def _no_worse(
 ) -> None:
     """In the sample's own dtypes: no further from the float64 truth than torch, times a constant."""
     for array, own, exact in zip(got, expected, truth, strict=True):
-        if not own.is_floating_point():
+        if not is_inexact(own):
             _equal("value", array, own)
             continue
         g, w, finite = _finite_parts(array, own, "value")
         if not w.size:
             continue
-        t = np.where(finite, exact.detach().double().numpy(force=True), 0.0)
+        t = np.where(finite, _real(to_numpy(exact)), 0.0)
         t = np.where(np.isfinite(t), t, w)
         size = max(np.linalg.norm(t), 1e-3 * scale * np.sqrt(t.size))
         eps = max(_epsilon(own.dtype), float(jnp.finfo(array.dtype).eps))
@@ -220,5 +228,5 @@ def _epsilon(dtype: torch.dtype) -> float:
     return (
         torch.finfo(dtype).eps
         if dtype in (torch.float16, torch.bfloat16)
-        else (1.2e-7 if dtype == torch.float32 else 1e-15)
+        else (1.2e-7 if dtype in (torch.float32, torch.complex64) else 1e-15)
     )

@@ -12,12 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-import regauge.capture.padded_ops  # noqa: F401  registers operators that rules serve
+import regauge.capture.padded_ops
+import regauge.capture.whole_ops  # noqa: F401  the same
 from regauge.ir.graph import TensorSpec
 from regauge.lower.lower import dtype_argument, jax_dtype
 from regauge.lower.promotion import casts
 from regauge.rules.aten_to_jax import TABLE
 from regauge.rules.table import Rule
+
+WIDE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,11 @@ def torch_op(op: str) -> Any:
     return getattr(getattr(getattr(torch.ops, family), name), overload)
 
 
+def is_inexact(tensor: torch.Tensor) -> bool:
+    """Whether its elements are floating or complex numbers: those that have derivatives."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
@@ -126,11 +134,11 @@ def map_tensors(value: Any, fn: Callable[[torch.Tensor], Any]) -> Any:
 
 
 def widen_floats(value: Any) -> Any:
-    """float32 tensors and dtypes as float64; everything else as it is."""
+    """float32 tensors and dtypes as float64, complex64 as complex128; everything else as it is."""
     if isinstance(value, torch.Tensor):
-        return value.double() if value.dtype == torch.float32 else value
-    if value is torch.float32:
-        return torch.float64
+        return value.to(WIDE.get(value.dtype, value.dtype))
+    if isinstance(value, torch.dtype):
+        return WIDE.get(value, value)
     if isinstance(value, list | tuple):
         return tuple(widen_floats(v) for v in value)
     if isinstance(value, Mapping):

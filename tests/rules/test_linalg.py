@@ -1,55 +1,41 @@
-"""Samples of linear algebra: single and batched matrices, both sides, both triangles."""
+"""Samples of functions of matrices: determinants, exponentials, ranks, conditions, covariances."""
 
 import pytest
 import torch
 from harness import Sample, check, sample
-from values import INF, normal
+from values import INF, floats, integers, normal
 
 REGULAR = normal(3, 3) + 3 * torch.eye(3)
 BATCH = normal(2, 3, 3) + 3 * torch.eye(3)
 POSITIVE = REGULAR @ REGULAR.T
 SYMMETRIC = torch.diag(torch.tensor([1.0, 2.0, 4.0])) + 0.1 * torch.ones(3, 3)
-LOWER = REGULAR.tril()
-NO_SIGN = "the gradient of single vectors depends on their sign, which is arbitrary"
+SINGULAR = torch.outer(floats(1.0, 2.0, 3.0), floats(1.0, 0.0, 2.0))
+EMPTY = torch.zeros(0, 0)
+WEIGHTS = {"fweights": torch.tensor([1, 2, 1, 3]), "aweights": floats(0.5, 1.0, 0.2, 2.0)}
 
 SAMPLES = [
-    *(
-        sample(f"{op}.default", x)
-        for op in ("linalg_inv", "inverse", "linalg_det", "det", "linalg_slogdet", "slogdet")
-        for x in (REGULAR, BATCH)
-    ),
-    *(
-        sample("linalg_solve.default", a, b)
-        for a, b in ((REGULAR, normal(3)), (REGULAR, normal(3, 2)), (BATCH, normal(2, 3, 2)), (BATCH, normal(2, 3)))
-    ),
-    sample("linalg_solve.default", REGULAR, normal(2, 3), left=False),
-    *(
-        sample("linalg_solve_triangular.default", LOWER if not upper else LOWER.T, b, upper=upper, left=left)
-        for upper in (False, True)
-        for left, b in ((True, normal(3, 2)), (False, normal(2, 3)))
-    ),
-    sample("linalg_solve_triangular.default", LOWER, normal(3, 2), upper=False, unitriangular=True),
-    *(
-        sample(f"{op}.default", POSITIVE, upper=upper)
-        for op in ("linalg_cholesky", "cholesky")
-        for upper in (False, True)
-    ),
-    *(sample("linalg_eigvalsh.default", SYMMETRIC, side) for side in ("L", "U")),
-    Sample("aten.linalg_eigh.default", (SYMMETRIC,), no_gradient=NO_SIGN),
-    sample("linalg_svdvals.default", normal(3, 2)),
-    Sample("aten.linalg_svd.default", (normal(3, 2), False), no_gradient=NO_SIGN),
-    *(sample("linalg_qr.default", x) for x in (REGULAR, normal(4, 3), BATCH)),
-    *(sample(f"{op}.default", x) for op in ("linalg_matrix_exp", "matrix_exp") for x in (normal(3, 3), SYMMETRIC)),
+    *(sample(f"{op}.default", x) for op in ("linalg_det", "det") for x in (REGULAR, BATCH, EMPTY)),
+    *(sample(f"{op}.default", x) for op in ("linalg_slogdet", "slogdet") for x in (REGULAR, BATCH)),
     *(sample("logdet.default", x) for x in (POSITIVE, BATCH)),
-    *(sample("linalg_cholesky_ex.default", POSITIVE, upper=upper) for upper in (False, True)),
-    sample("linalg_inv_ex.default", BATCH),
-    *(sample(f"{op}.default", x, 1e-7) for op in ("linalg_pinv", "pinverse") for x in (normal(3, 2), REGULAR)),
-    *(sample("linalg_matrix_norm.default", BATCH, order) for order in (2, 1, -1, INF, -INF)),
-    sample("linalg_matrix_norm.default", BATCH, 1, [0, 2], True),
-    *(sample("linalg_matrix_norm.str_ord", BATCH, order) for order in ("fro", "nuc")),
-    sample("linalg_matrix_norm.str_ord", torch.zeros(2, 2), "fro"),
-    sample("linalg_matrix_norm.str_ord", BATCH.double(), "fro", [0, 1], True, dtype=torch.float64),
-    *(sample("nuclear_norm.default", REGULAR, keep) for keep in (False, True)),
+    *(sample(f"{op}.default", x) for op in ("linalg_matrix_exp", "matrix_exp") for x in (normal(3, 3), SYMMETRIC)),
+    *(sample("linalg_diagonal.default", BATCH, offset=offset) for offset in (0, 1)),
+    *(sample("linalg_vander.default", x, N=n) for n in (None, 2) for x in (floats(0.0, 1.5, -2.0), integers(2, 3))),
+    *(sample("linalg_cond.default", BATCH, p) for p in (None, -2, 1, -INF)),
+    sample("linalg_cond.default", EMPTY),
+    sample("linalg_cond.p_str", BATCH, "nuc"),
+    Sample("aten.linalg_cond.p_str", (BATCH, "fro"), no_gradient="torch writes over what its derivative needs"),
+    sample("linalg_cond.p_str", EMPTY, "fro"),
+    *(
+        sample("linalg_matrix_rank.default", x, 1e-3, hermitian)
+        for x, hermitian in ((SINGULAR, False), (POSITIVE, True))
+    ),
+    sample("linalg_matrix_rank.tol_tensor", BATCH, torch.tensor(2.0)),
+    *(sample("linalg_matrix_rank.atol_rtol_tensor", x) for x in (SINGULAR, BATCH)),
+    sample("linalg_matrix_rank.atol_rtol_tensor", BATCH, atol=torch.tensor([1.0, 3.0]), rtol=torch.tensor(0.3)),
+    *(sample("linalg_matrix_rank.atol_rtol_float", SINGULAR, atol=atol) for atol in (None, 10.0)),
+    *(Sample("regauge.cov.default", (x,), options) for x, options in ((normal(3, 4), {}), (normal(3, 4), WEIGHTS))),
+    Sample("regauge.cov.default", (normal(5),), {"correction": 0}),
+    *(Sample("regauge.corrcoef.default", (x,)) for x in (normal(3, 5), integers(2, 4))),
 ]
 
 

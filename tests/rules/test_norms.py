@@ -6,6 +6,7 @@ from harness import Sample, check, sample
 from values import INF, normal
 
 X = normal(3, 4)
+BATCH = normal(2, 3, 3)
 ZERO = torch.zeros(2, 3)
 SOME_ZEROS = torch.tensor([[0.0, -2.0, 2.0], [0.0, 0.0, 0.0]])
 ORDERS = (2, 1, 0, INF, -INF, 3, 1.5, 0.5)
@@ -23,6 +24,17 @@ SAMPLES = [
     *(sample("norm.ScalarOpt_dim", SOME_ZEROS, p, [1], keep) for p in (None, 1, 2) for keep in (False, True)),
     sample("norm.ScalarOpt_dim_dtype", X, 2, [1], False, dtype=torch.float64),
     sample("norm.ScalarOpt_dtype", X, 2, dtype=torch.float64),
+    *(sample("linalg_norm.default", x, order) for x in (X, X[0]) for order in (None, 2, 1, -INF)),
+    sample("linalg_norm.default", X, 3, [1], True),
+    *(sample("linalg_norm.ord_str", BATCH[0], order) for order in ("fro", "nuc")),
+    sample("linalg_norm.ord_str", BATCH, "fro", [0, 2], True),
+    *(sample("linalg_matrix_norm.default", BATCH, order) for order in (2, 1, -1, INF, -INF)),
+    sample("linalg_matrix_norm.default", BATCH, 1, [0, 2], True),
+    *(sample("linalg_matrix_norm.str_ord", BATCH, order) for order in ("fro", "nuc")),
+    sample("linalg_matrix_norm.str_ord", torch.zeros(2, 2), "fro"),
+    sample("linalg_matrix_norm.str_ord", BATCH.double(), "fro", [0, 1], True, dtype=torch.float64),
+    *(sample("nuclear_norm.default", BATCH[0], keep) for keep in (False, True)),
+    sample("nuclear_norm.dim", BATCH, [0, 2], True),
     sample("frobenius_norm.dim", X, [0, 1]),
     sample("frobenius_norm.dim", ZERO, [1], True),
     *(sample("dist.default", X, y, p) for y in (normal(3, 4, key="y"), X.clone()) for p in (2, 1, 3)),

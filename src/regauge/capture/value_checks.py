@@ -18,6 +18,7 @@ from torch.distributions import Distribution
 from torch.nn.modules import transformer
 from torch.overrides import TorchFunctionMode
 
+from regauge.capture.whole_ops import WHOLE
 from regauge.findings import Finding
 
 _FINDING = Finding(
@@ -36,6 +37,13 @@ _DISTRIBUTIONS = Finding(
     "The original refuses invalid parameters and samples of distributions; the converted model computes with them, "
     "because a compiled function cannot raise an error for a value.",
 )
+_RESIDUALS = Finding(
+    "C144",
+    "info",
+    "torch.linalg.lstsq",
+    "The original gives no residuals where a matrix is not of full rank; the converted model gives them always, "
+    "because the shape of a result cannot depend on values.",
+)
 
 
 class _WithoutChecks(TorchFunctionMode):
@@ -47,7 +55,9 @@ class _WithoutChecks(TorchFunctionMode):
         if func is F.gaussian_nll_loss:
             self._findings.append(_FINDING)
             return _gaussian_nll_loss(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+        if func is torch.linalg.lstsq and (kwargs or {}).get("driver") in ("gelsd", "gelss"):
+            self._findings.append(_RESIDUALS)
+        return WHOLE.get(func, func)(*args, **(kwargs or {}))
 
 
 @contextmanager

@@ -47,6 +47,8 @@ class _Simplifier(ast.NodeTransformer):
         node.args = [part for argument in node.args for part in _unpacked(argument)]
         if not isinstance(node.func, ast.Attribute):
             return node
+        if _is_fourier(node.func):
+            node.keywords = [k for k in node.keywords if not _is_default_of_fourier(k)]
         node = _as_method(node)
         func = node.func
         if not isinstance(func, ast.Attribute):
@@ -88,6 +90,14 @@ def _unpacked(argument: ast.expr) -> list[ast.expr]:
     if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Tuple):
         return argument.value.elts
     return [argument]
+
+
+def _is_fourier(func: ast.Attribute) -> bool:
+    return isinstance(func.value, ast.Attribute) and ast.unparse(func.value) == "jnp.fft"
+
+
+def _is_default_of_fourier(keyword: ast.keyword) -> bool:
+    return ast.unparse(keyword.value) == ("-1" if keyword.arg == "axis" else "None")
 
 
 def _as_method(node: ast.Call) -> ast.Call:

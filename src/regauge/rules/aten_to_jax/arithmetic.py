@@ -165,6 +165,8 @@ def float_power(self: Array, exponent: Array | float) -> Array:
     """float_power.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor
     float_power.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor
     """
+    if jnp.iscomplexobj(self) or jnp.iscomplexobj(exponent):
+        return jnp.power(self.astype(complex), exponent)
     return jnp.power(self.astype(float), exponent)
 
 
@@ -205,11 +207,11 @@ def absolute(self: Array) -> Array:
     return self * lax.stop_gradient(jnp.sign(self))
 
 
-@TABLE.rule("aten.sign.default", "aten.sgn.default")
+@TABLE.rule("aten.sign.default")
 def sign(self: Array) -> Array:
-    """sign(Tensor self) -> Tensor
-    sgn(Tensor self) -> Tensor
-    """
+    """sign(Tensor self) -> Tensor"""
+    if self.dtype == jnp.bool_:
+        return self
     if not jnp.issubdtype(self.dtype, jnp.floating):
         return jnp.sign(self)
     # the sign of NaN is 0 in torch

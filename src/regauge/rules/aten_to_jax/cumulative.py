@@ -31,11 +31,30 @@ def cumulative_product(self: Array, dim: int, dtype: DTypeLike | None = None) ->
     return jnp.cumprod(self, axis=dim, dtype=dtype)
 
 
+def complex_log_sums(x: Array, axis: int) -> Array:
+    """Cumulative logarithms of sums of exponentials of complex numbers, one by one: the imaginary part follows that of
+    the number with the larger real part, as in torch, and is not wrapped.
+    """
+    items = jnp.moveaxis(x, axis, 0)
+
+    def add(total: Array, item: Array) -> tuple[Array, Array]:
+        ordered = item.real >= total.real
+        larger, smaller = jnp.where(ordered, item, total), jnp.where(ordered, total, item)
+        nothing = jnp.isneginf(larger.real)
+        total = jnp.where(nothing, larger, larger + jnp.log1p(jnp.exp(jnp.where(nothing, 0, smaller - larger))))
+        return total, total
+
+    sums = lax.scan(add, items[0], items[1:])[1]
+    return jnp.moveaxis(jnp.concatenate([items[:1], sums]), 0, axis)
+
+
 @TABLE.rule("aten.logcumsumexp.default")
 def cumulative_log_sum_exp(self: Array, dim: int) -> Array:
     """logcumsumexp(Tensor self, int dim) -> Tensor"""
     if self.ndim == 0:
         return self
+    if jnp.iscomplexobj(self) and self.shape[dim] > 0:
+        return complex_log_sums(self, dim)
     return lax.cumlogsumexp(self, axis=dim % self.ndim)
 
 

@@ -38,11 +38,15 @@ def dot_product(self: Array, tensor: Array) -> Array:
     return jnp.dot(self, tensor)
 
 
-@TABLE.rule("aten.vdot.default", "aten.inner.default")
+@TABLE.rule("aten.vdot.default")
+def dot_product_conjugate(self: Array, other: Array) -> Array:
+    """vdot(Tensor self, Tensor other) -> Tensor"""
+    return jnp.vdot(self, other)
+
+
+@TABLE.rule("aten.inner.default")
 def dot_product_of(self: Array, other: Array) -> Array:
-    """vdot(Tensor self, Tensor other) -> Tensor
-    inner(Tensor self, Tensor other) -> Tensor
-    """
+    """inner(Tensor self, Tensor other) -> Tensor"""
     return jnp.inner(self, other)
 
 
@@ -75,6 +79,8 @@ def add_matrix_product(self: Array, mat1: Array, mat2: Array, beta: float = 1, a
     """addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor"""
     if beta == 1 and alpha == 1:
         return self + mat1 @ mat2
+    if jnp.issubdtype(self.dtype, jnp.integer):  # torch makes integers of the factors too
+        beta, alpha = int(beta), int(alpha)
     if beta == 0:
         return alpha * (mat1 @ mat2)
     return beta * self + alpha * (mat1 @ mat2)
@@ -85,6 +91,8 @@ def add_matrix_vector(self: Array, mat: Array, vec: Array, beta: float = 1, alph
     """addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor"""
     if beta == 1 and alpha == 1:
         return self + mat @ vec
+    if jnp.issubdtype(self.dtype, jnp.integer):  # torch makes integers of the factors too
+        beta, alpha = int(beta), int(alpha)
     if beta == 0:
         return alpha * (mat @ vec)
     return beta * self + alpha * (mat @ vec)
@@ -95,6 +103,10 @@ def add_outer(self: Array, vec1: Array, vec2: Array, beta: float = 1, alpha: flo
     """addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor"""
     if beta == 1 and alpha == 1:
         return self + jnp.outer(vec1, vec2)
+    if self.dtype == jnp.bool_:
+        return (self & bool(beta)) | (jnp.outer(vec1, vec2) & bool(alpha))
+    if jnp.issubdtype(self.dtype, jnp.integer):  # torch makes integers of the factors too
+        beta, alpha = int(beta), int(alpha)
     if beta == 0:
         return alpha * jnp.outer(vec1, vec2)
     return beta * self + alpha * jnp.outer(vec1, vec2)
@@ -105,6 +117,8 @@ def add_batched_products(self: Array, batch1: Array, batch2: Array, beta: float 
     """baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor"""
     if beta == 1 and alpha == 1:
         return self + batch1 @ batch2
+    if jnp.issubdtype(self.dtype, jnp.integer):  # torch makes integers of the factors too
+        beta, alpha = int(beta), int(alpha)
     if beta == 0:
         return alpha * (batch1 @ batch2)
     return beta * self + alpha * (batch1 @ batch2)
@@ -116,6 +130,8 @@ def add_sum_of_products(self: Array, batch1: Array, batch2: Array, beta: float =
     product = jnp.einsum("bij,bjk->ik", batch1, batch2)
     if beta == 1 and alpha == 1:
         return self + product
+    if jnp.issubdtype(self.dtype, jnp.integer):  # torch makes integers of the factors too
+        beta, alpha = int(beta), int(alpha)
     if beta == 0:
         return alpha * product
     return beta * self + alpha * product
@@ -136,6 +152,8 @@ def tensordot(self: Array, other: Array, dims_self: Sequence[int], dims_other: S
 @TABLE.rule("aten.kron.default")
 def kronecker(self: Array, other: Array) -> Array:
     """kron(Tensor self, Tensor other) -> Tensor"""
+    if self.dtype == jnp.bool_ and other.dtype == jnp.bool_:
+        return jnp.kron(self.astype(jnp.uint8), other.astype(jnp.uint8)) != 0
     return jnp.kron(self, other)
 
 
@@ -187,4 +205,4 @@ def matrix_product_of(self: Array, other: Array) -> Array:
 @TABLE.rule("aten.linalg_vecdot.default")
 def dot_products_along(x: Array, y: Array, dim: int = -1) -> Array:
     """linalg_vecdot(Tensor x, Tensor y, *, int dim=-1) -> Tensor"""
-    return jnp.sum(x * y, axis=dim)
+    return jnp.linalg.vecdot(x, y, axis=dim)

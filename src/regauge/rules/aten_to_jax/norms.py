@@ -1,4 +1,4 @@
-"""Norms of vectors, and distances built on them, with torch's derivative 0 where the norm is 0."""
+"""Norms of vectors and matrices, and distances built on them, with torch's derivative 0 where the norm is 0."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ TABLE = RuleTable("norms")
 
 def p_norm(x: Array, order: float, axis: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
     """The p-norm along axes. Its derivative is 0 where it is 0, as in torch; JAX's plain formulas give NaN."""
+    if x.ndim == 0:
+        axis = None
     if order == 2:
-        squares = jnp.sum(jnp.square(x), axis=axis, keepdims=keepdims)
+        squares = jnp.sum(jnp.square(x) if jnp.isrealobj(x) else jnp.real(x * x.conj()), axis=axis, keepdims=keepdims)
         return jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
-    size = x * lax.stop_gradient(jnp.sign(x))
+    size = x * lax.stop_gradient(jnp.sign(x)) if jnp.isrealobj(x) else jnp.abs(x)
     if order == 1:
         return jnp.sum(size, axis=axis, keepdims=keepdims)
     if order == 0:
-        return jnp.sum(x != 0, axis=axis, keepdims=keepdims).astype(x.dtype)
+        return jnp.sum(x != 0, axis=axis, keepdims=keepdims).astype(size.dtype)
     if order == math.inf:
         return jnp.max(size, axis=axis, keepdims=keepdims)
     if order == -math.inf:
@@ -66,6 +68,76 @@ def norm_along_as(self: Array, p: float | None, dim: Sequence[int], keepdim: boo
 def norm_as(self: Array, p: float | None, dtype: DTypeLike) -> Array:
     """norm.ScalarOpt_dtype(Tensor self, Scalar? p, *, ScalarType dtype) -> Tensor"""
     return p_norm(self.astype(dtype), 2 if p is None else p)
+
+
+@TABLE.rule("aten.linalg_norm.default")
+def linalg_norm(
+    self: Array,
+    ord: float | None = None,
+    dim: Sequence[int] | None = None,
+    keepdim: bool = False,
+    dtype: DTypeLike | None = None,
+) -> Array:
+    """linalg_norm(Tensor self, Scalar? ord=None, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) ->
+    Tensor
+    """
+    x = self if dtype is None else self.astype(dtype)
+    if ord is None:
+        return p_norm(x, 2, tuple(dim) if dim else None, keepdim)
+    axes = tuple(range(x.ndim)) if dim is None else tuple(dim)
+    if len(axes) == 1:
+        return p_norm(x, ord, axes, keepdim)
+    return jnp.linalg.norm(x, ord, axis=axes, keepdims=keepdim)
+
+
+@TABLE.rule("aten.linalg_norm.ord_str")
+def linalg_norm_named(
+    self: Array, ord: str, dim: Sequence[int] | None = None, keepdim: bool = False, dtype: DTypeLike | None = None
+) -> Array:
+    """linalg_norm.ord_str(Tensor self, str ord, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) ->
+    Tensor
+    """
+    x = self if dtype is None else self.astype(dtype)
+    axes = (0, 1) if dim is None else (dim[0], dim[1])
+    if ord == "nuc":
+        return jnp.linalg.norm(x, "nuc", axis=axes, keepdims=keepdim)
+    return p_norm(x, 2, axes, keepdim)
+
+
+@TABLE.rule("aten.linalg_matrix_norm.default")
+def matrix_norm(
+    self: Array, ord: float, dim: Sequence[int] = (-2, -1), keepdim: bool = False, dtype: DTypeLike | None = None
+) -> Array:
+    """linalg_matrix_norm(Tensor self, Scalar ord, int[] dim=[-2, -1], bool keepdim=False, *, ScalarType?
+    dtype=None) -> Tensor
+    """
+    x = self if dtype is None else self.astype(dtype)
+    return jnp.linalg.norm(x, ord, axis=(dim[0], dim[1]), keepdims=keepdim)
+
+
+@TABLE.rule("aten.linalg_matrix_norm.str_ord")
+def matrix_norm_named(
+    self: Array, ord: str = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, dtype: DTypeLike | None = None
+) -> Array:
+    """linalg_matrix_norm.str_ord(Tensor self, str ord="fro", int[] dim=[-2, -1], bool keepdim=False, *,
+    ScalarType? dtype=None) -> Tensor
+    """
+    x = self if dtype is None else self.astype(dtype)
+    if ord == "nuc":
+        return jnp.linalg.norm(x, "nuc", axis=(dim[0], dim[1]), keepdims=keepdim)
+    return p_norm(x, 2, (dim[0], dim[1]), keepdim)
+
+
+@TABLE.rule("aten.nuclear_norm.default")
+def nuclear_norm(self: Array, keepdim: bool = False) -> Array:
+    """nuclear_norm(Tensor self, bool keepdim=False) -> Tensor"""
+    return jnp.linalg.norm(self, "nuc", keepdims=keepdim)
+
+
+@TABLE.rule("aten.nuclear_norm.dim")
+def nuclear_norm_along(self: Array, dim: Sequence[int], keepdim: bool = False) -> Array:
+    """nuclear_norm.dim(Tensor self, int[2] dim, bool keepdim=False) -> Tensor"""
+    return jnp.linalg.norm(self, "nuc", axis=(dim[0], dim[1]), keepdims=keepdim)
 
 
 @TABLE.rule("aten.frobenius_norm.dim")

@@ -336,7 +336,8 @@ def transpose_adjoint(self: Array) -> Array:
     """adjoint(Tensor(a) self) -> Tensor(a)
     mH(Tensor(a) self) -> Tensor(a)
     """
-    # of real arrays: torch would conjugate complex ones
+    if jnp.iscomplexobj(self):
+        return jnp.swapaxes(self, -2, -1).conj()
     return jnp.swapaxes(self, -2, -1)
 
 

@@ -1,21 +1,16 @@
-"""Special functions: error function, gamma and Bessel functions, the normal distribution."""
+"""Error functions, the normal distribution, entropies and logarithms of sums."""
 
 from __future__ import annotations
+
+import math
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from regauge.rules.table import Limit, Promotes, RuleTable
+from regauge.rules.table import Promotes, RuleTable
 
 TABLE = RuleTable("special_functions")
-
-ASYMPTOTIC_SERIES = Limit(
-    when="an element is at or below -20",
-    applies=lambda arguments: True,
-    effect="approximate",
-    reason="below -20 JAX takes a series whose derivative has a relative error of 4e-9",
-)
 
 
 @TABLE.rule("aten.erf.default", "aten.special_erf.default", promotes=Promotes.INT_TO_FLOAT)
@@ -42,86 +37,67 @@ def erfinv(self: Array) -> Array:
     return jax.scipy.special.erfinv(self)
 
 
-@TABLE.rule("aten.lgamma.default", "aten.special_gammaln.default", promotes=Promotes.INT_TO_FLOAT)
-def log_gamma(self: Array) -> Array:
-    """lgamma(Tensor self) -> Tensor
-    special_gammaln(Tensor self) -> Tensor
-    """
-    return jax.scipy.special.gammaln(self)
-
-
-@TABLE.rule(
-    "aten.digamma.default", "aten.special_digamma.default", "aten.special_psi.default", promotes=Promotes.INT_TO_FLOAT
-)
-def digamma(self: Array) -> Array:
-    """digamma(Tensor self) -> Tensor
-    special_digamma(Tensor self) -> Tensor
-    special_psi(Tensor self) -> Tensor
-    """
-    return jax.scipy.special.digamma(self)
-
-
-@TABLE.rule("aten.polygamma.default", "aten.special_polygamma.default", promotes=Promotes.INT_TO_FLOAT)
-def polygamma(n: int, self: Array) -> Array:
-    """polygamma(int n, Tensor self) -> Tensor
-    special_polygamma(int n, Tensor self) -> Tensor
-    """
-    if n == 0:
-        return jax.scipy.special.digamma(self)
-    return jax.scipy.special.polygamma(n, self)
-
-
-@TABLE.rule("aten.i0.default", "aten.special_i0.default", promotes=Promotes.INT_TO_FLOAT)
-def bessel_i0(self: Array) -> Array:
-    """i0(Tensor self) -> Tensor
-    special_i0(Tensor self) -> Tensor
-    """
-    # jax.scipy.special.i0 goes through abs, whose derivative at 0 is 1
-    return jnp.exp(self * lax.stop_gradient(jnp.sign(self))) * jax.scipy.special.i0e(self)
-
-
-@TABLE.rule("aten.special_i0e.default", promotes=Promotes.INT_TO_FLOAT)
-def bessel_i0e(self: Array) -> Array:
-    """special_i0e(Tensor self) -> Tensor"""
-    return jax.scipy.special.i0e(self)
-
-
-@TABLE.rule("aten.special_i1.default", promotes=Promotes.INT_TO_FLOAT)
-def bessel_i1(self: Array) -> Array:
-    """special_i1(Tensor self) -> Tensor"""
-    return jax.scipy.special.i1(self)
-
-
-@TABLE.rule("aten.special_i1e.default", promotes=Promotes.INT_TO_FLOAT)
-def bessel_i1e(self: Array) -> Array:
-    """special_i1e(Tensor self) -> Tensor"""
-    return jax.scipy.special.i1e(self)
-
-
-@TABLE.rule("aten.mvlgamma.default", "aten.special_multigammaln.default")
-def log_gamma_many(self: Array, p: int) -> Array:
-    """mvlgamma(Tensor self, int p) -> Tensor
-    special_multigammaln(Tensor self, int p) -> Tensor
-    """
-    return jax.scipy.special.multigammaln(self, p)
-
-
 @TABLE.rule("aten.special_entr.default", promotes=Promotes.INT_TO_FLOAT)
 def entropy(self: Array) -> Array:
     """special_entr(Tensor self) -> Tensor"""
-    return jax.scipy.special.entr(self)
+
+    @jax.custom_jvp
+    def value(x: Array) -> Array:
+        return jax.scipy.special.entr(x)
+
+    @value.defjvp
+    def derivative(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+        # as in torch for negative numbers too: JAX's own second derivative is 0 there
+        return value(*primals), -(1 + jnp.log(primals[0])) * tangents[0]
+
+    return value(self)
 
 
 @TABLE.rule("aten.special_ndtr.default", promotes=Promotes.INT_TO_FLOAT)
 def normal_cdf(self: Array) -> Array:
     """special_ndtr(Tensor self) -> Tensor"""
+    if self.dtype == jnp.bfloat16:
+        return jax.scipy.special.ndtr(self.astype(jnp.float32)).astype(self.dtype)
     return jax.scipy.special.ndtr(self)
 
 
-@TABLE.rule("aten.special_log_ndtr.default", promotes=Promotes.INT_TO_FLOAT, limits=[ASYMPTOTIC_SERIES])
+def scaled_erfc(x: Array) -> Array:
+    """``exp(x^2) erfc(x)``: from 2 up by the continued fraction of DLMF 7.9.1, which does not overflow; JAX's own is 0
+    where erfc(x) is.
+    """
+
+    @jax.custom_jvp
+    def value(x: Array) -> Array:
+        large = jnp.maximum(x, 2)
+        fraction = lax.fori_loop(0, 60, lambda step, below: large + (60 - step) / 2 / below, large)
+        small = jnp.minimum(x, 2)
+        direct = jnp.exp(jnp.square(small)) * jax.scipy.special.erfc(small)
+        return jnp.where(x > 2, 1 / (math.sqrt(math.pi) * fraction), direct)
+
+    @value.defjvp
+    def derivative(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+        result = value(*primals)
+        return result, (2 * primals[0] * result - 2 / math.sqrt(math.pi)) * tangents[0]
+
+    return value(x)
+
+
+@TABLE.rule("aten.special_erfcx.default", promotes=Promotes.INT_TO_FLOAT)
+def erfc_scaled(self: Array) -> Array:
+    """special_erfcx(Tensor self) -> Tensor"""
+    return scaled_erfc(self)
+
+
+@TABLE.rule("aten.special_log_ndtr.default", promotes=Promotes.INT_TO_FLOAT)
 def log_normal_cdf(self: Array) -> Array:
     """special_log_ndtr(Tensor self) -> Tensor"""
-    return jax.scipy.special.log_ndtr(self)
+    # JAX's own takes a series below -20 whose derivative has a relative error of 4e-9
+    low, high = jnp.where(self < -1, self, -1), jnp.where(self < -1, 0, self)
+    return jnp.where(
+        self < -1,
+        jnp.log(scaled_erfc(-low * math.sqrt(0.5)) / 2) - jnp.square(low) / 2,
+        jnp.log1p(-jax.scipy.special.erfc(high * math.sqrt(0.5)) / 2),
+    )
 
 
 @TABLE.rule("aten.special_ndtri.default", promotes=Promotes.INT_TO_FLOAT)
@@ -143,6 +119,12 @@ def logit(self: Array, eps: float | None = None) -> Array:
 @TABLE.rule("aten.logaddexp.default", promotes=Promotes.DEFAULT)
 def log_add_exp(self: Array, other: Array) -> Array:
     """logaddexp(Tensor self, Tensor other) -> Tensor"""
+    if jnp.iscomplexobj(self):
+        # JAX wraps the imaginary part; torch's is that of the number with the larger real part
+        ordered = self.real >= other.real
+        larger, smaller = jnp.where(ordered, self, other), jnp.where(ordered, other, self)
+        both_zero = (larger.real == smaller.real) & jnp.isneginf(larger.real)
+        return jnp.where(both_zero, larger, larger + jnp.log1p(jnp.exp(jnp.where(both_zero, 0, smaller - larger))))
     return jnp.logaddexp(self, other)
 
 
@@ -184,25 +166,3 @@ def x_log1p_y(self: Array | float, other: Array | float) -> Array:
     special_xlog1py.other_scalar(Tensor self, Scalar other) -> Tensor
     """
     return jax.scipy.special.xlog1py(self, other)
-
-
-@TABLE.rule("aten.special_zeta.default", promotes=Promotes.INT_TO_FLOAT)
-def zeta(self: Array, other: Array) -> Array:
-    """special_zeta(Tensor self, Tensor other) -> Tensor"""
-    return jax.scipy.special.zeta(self, other)
-
-
-@TABLE.rule("aten.igamma.default", "aten.special_gammainc.default", promotes=Promotes.INT_TO_FLOAT)
-def incomplete_gamma(self: Array, other: Array) -> Array:
-    """igamma(Tensor self, Tensor other) -> Tensor
-    special_gammainc(Tensor self, Tensor other) -> Tensor
-    """
-    return jax.scipy.special.gammainc(self, other)
-
-
-@TABLE.rule("aten.igammac.default", "aten.special_gammaincc.default", promotes=Promotes.INT_TO_FLOAT)
-def incomplete_gamma_complement(self: Array, other: Array) -> Array:
-    """igammac(Tensor self, Tensor other) -> Tensor
-    special_gammaincc(Tensor self, Tensor other) -> Tensor
-    """
-    return jax.scipy.special.gammaincc(self, other)

@@ -1,0 +1,34 @@
+"""Operators that torch.export takes apart or refuses stay one node, and compute what the original does."""
+
+import pytest
+import torch
+from comparing import leaves, run_graph
+
+from regauge.capture.torch_export import capture_function
+
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(3, 5, generator=GENERATOR)
+TALL, RIGHT = torch.randn(5, 3, generator=GENERATOR), torch.randn(5, 2, generator=GENERATOR)
+WEIGHTS = torch.tensor([1, 2, 1, 3, 1])
+
+CASES = {
+    "regauge.cov.default": (lambda x: torch.cov(x, correction=0, fweights=WEIGHTS), (X,)),
+    "regauge.corrcoef.default": (lambda x: x.corrcoef(), (X,)),
+    "regauge.lstsq.default": (lambda a, b: tuple(torch.linalg.lstsq(a, b, driver="gelsd")), (TALL, RIGHT)),
+    "aten.geqrf.default": (lambda x: torch.geqrf(x), (X,)),
+}
+
+
+@pytest.mark.parametrize("op", CASES)
+def test_one_node_that_computes_the_same(op):
+    function, given = CASES[op]
+    captured = capture_function(function, given)
+    assert op in [node.op for node in captured.graph.nodes]
+    found = run_graph(captured.graph, captured.tensors, given, gradient=False).outputs
+    torch.testing.assert_close(leaves(found), leaves(function(*given)))
+
+
+@pytest.mark.parametrize(("driver", "codes"), [("gelsd", ["C144"]), ("gelsy", []), (None, [])])
+def test_it_is_said_that_residuals_always_come(driver, codes):
+    captured = capture_function(lambda a, b: torch.linalg.lstsq(a, b, driver=driver).solution, (TALL, RIGHT))
+    assert [finding.code for finding in captured.findings] == codes
