@@ -21,6 +21,7 @@ from regauge.capture import failures, packed, training_mode, value_checks, weigh
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.source_lines import own_line, with_own_lines
+from regauge.capture.untraceable import Respelled
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
@@ -237,7 +238,7 @@ def _export(
     try:
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
-        with training_mode.watched() as reads, _quiet(), with_own_lines(model), looking, packing:
+        with training_mode.watched() as reads, _quiet(), with_own_lines(model), looking, packing, Respelled():
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
