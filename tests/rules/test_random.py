@@ -102,6 +102,14 @@ def test_native_dropout_gives_its_mask() -> None:
         assert jnp.all(mask)
 
 
+def test_derivative_of_native_dropout() -> None:
+    mask = torch.tensor([True, False, True])
+    gradient = torch.tensor([1.0, 2.0, -3.0])
+    expected = torch_operator("native_dropout_backward.default")(gradient, mask, 1.25)
+    found = random.native_dropout_backward(jnp.asarray(gradient.numpy()), jnp.asarray(mask.numpy()), 1.25)
+    assert jnp.array_equal(found, expected.numpy())
+
+
 @pytest.mark.parametrize("name", ["dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"])
 def test_nothing_drops_in_evaluation_and_everything_with_one(name: str) -> None:
     rule = getattr(random, name)

@@ -245,6 +245,7 @@ def _export(
             except Exception as error:
                 if shapes is None or dynamic != "auto" or failures.is_data_dependent(error):
                     raise
+                sizes_of_inputs.forget_marks((args, kwargs))
                 program = torch.export.export(model, args, kwargs or None, strict=False)
                 reason = str(error).strip().splitlines()[0][:200]
                 text = f"All sizes are fixed: torch.export refuses symbolic ones ({type(error).__name__}: {reason})."
