@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 import torch
-from harness import Sample, check, sample
+from harness import LimitSample, Sample, check, check_limit, sample
 from values import ints, normal, uniform
 
 ROWS = normal(5, 3)
@@ -14,21 +14,37 @@ OFFSETS = ints(0, 2, 2, 5)
 
 SAMPLES = [
     *(
-        sample("embedding_bag.padding_idx", rows, INDICES, OFFSETS, frequency, mode, False, None, False, padding)
-        for rows, (frequency, mode), padding in product(
-            (ROWS.double(), EQUAL.double()), ((False, 0), (True, 0), (False, 1), (True, 1), (False, 2)), (None, 1)
-        )
+        sample("embedding_bag.padding_idx", rows, INDICES, OFFSETS, False, mode, False, None, False, padding)
+        for rows, mode, padding in product((ROWS, EQUAL), (0, 1, 2), (None, 1))
     ),
-    sample("embedding_bag.padding_idx", ROWS, INDICES, OFFSETS, False, 1, False, None, False, None),
+    # torch on the CPU takes the frequency of another index where they differ
+    *(
+        sample("embedding_bag.padding_idx", ROWS, ints(0, 2, 2, 0), ints(0, 1), True, mode, False, None, False, padding)
+        for mode, padding in ((0, None), (1, None))
+    ),
     sample(
         "embedding_bag.padding_idx", ROWS.double(), INDICES, OFFSETS, False, 0, False, uniform(6).double(), False, 1
     ),
     sample("embedding_bag.padding_idx", ROWS.double(), INDICES, ints(0, 2, 6), False, 1, False, None, True, None),
     sample("embedding_bag.default", ROWS.double(), INDICES, OFFSETS, False, 2),
-    sample("embedding_bag.default", ROWS.double(), INDICES, OFFSETS),
+    sample("embedding_bag.default", ROWS, INDICES, OFFSETS),
+]
+
+LIMITS = [
+    LimitSample(
+        "aten.embedding_bag.padding_idx",
+        "scale_grad_by_freq is True",
+        (ROWS, INDICES, OFFSETS, True, 0, False, None, False, None),
+    ),
+    LimitSample("aten.embedding_bag.default", "scale_grad_by_freq is True", (ROWS, INDICES, OFFSETS, True)),
 ]
 
 
 @pytest.mark.parametrize("case", SAMPLES, ids=str)
 def test_embedding_bags(case: Sample) -> None:
     check(case)
+
+
+@pytest.mark.parametrize("case", LIMITS, ids=str)
+def test_limits(case: LimitSample) -> None:
+    check_limit(case)

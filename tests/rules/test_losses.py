@@ -3,7 +3,6 @@ from itertools import product
 
 import pytest
 import torch
-import torch.nn.modules.linear_cross_entropy
 from harness import Sample, check, sample
 
 

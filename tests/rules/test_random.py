@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from harness import LimitSample, check_limit
+from harness import LimitSample, Sample, check, check_limit, sample
 
 from regauge.rules.aten_to_jax import TABLE, random
 
@@ -102,12 +102,14 @@ def test_native_dropout_gives_its_mask() -> None:
         assert jnp.all(mask)
 
 
-def test_derivative_of_native_dropout() -> None:
-    mask = torch.tensor([True, False, True])
-    gradient = torch.tensor([1.0, 2.0, -3.0])
-    expected = torch_operator("native_dropout_backward.default")(gradient, mask, 1.25)
-    found = random.native_dropout_backward(jnp.asarray(gradient.numpy()), jnp.asarray(mask.numpy()), 1.25)
-    assert jnp.array_equal(found, expected.numpy())
+SAMPLES = [
+    sample("native_dropout_backward.default", torch.tensor([1.0, 2.0, -3.0]), torch.tensor([True, False, True]), 1.25)
+]
+
+
+@pytest.mark.parametrize("case", SAMPLES, ids=str)
+def test_derivative_of_native_dropout(case: Sample) -> None:
+    check(case)
 
 
 @pytest.mark.parametrize("name", ["dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from harness import Sample, check, sample
+from harness import LimitSample, Sample, check, check_limit, sample
 from values import NAN, bools, floats, integers, ints, normal, scalar
 
 X = normal(4, 3)
@@ -46,9 +46,14 @@ SAMPLES = [
         for include in (True, False)
     ),
     *(sample("index_reduce.default", N, 0, ints(1, 1), integers(2, 3), reduce) for reduce in REDUCTIONS[1:]),
-    sample("index_reduce.default", scalar(2.0), 0, ints(0), floats(3.0), "prod"),
+    sample("index_reduce.default", scalar(2.0), 0, ints(0), scalar(3.0), "prod"),
     *(
-        sample("segment_reduce.default", data, kind, axis=0, unsafe=False, initial=initial, **where)
+        Sample(
+            "aten.segment_reduce.default",
+            (data, kind),
+            {"axis": 0, "unsafe": False, "initial": initial, **where},
+            no_gradient="torch does not divide negative ones" if data is TIES and kind in ("max", "min") else "",
+        )
         for data in (DATA, TIES)
         for kind in ("sum", "mean", "max", "min", "prod")
         for initial, where in ((None, {"lengths": LENGTHS}), (1.5, {"offsets": ints(0, 2, 2, 6, 7)}))
@@ -63,7 +68,14 @@ SAMPLES = [
     ),
 ]  # fmt: skip
 
+LIMITS = [LimitSample("aten.segment_reduce.default", "reduce is 'max' or 'min'", (DATA, "max"), {"lengths": LENGTHS})]
+
 
 @pytest.mark.parametrize("case", SAMPLES, ids=str)
 def test_scatter_reduce(case: Sample) -> None:
     check(case)
+
+
+@pytest.mark.parametrize("case", LIMITS, ids=str)
+def test_limits(case: LimitSample) -> None:
+    check_limit(case)

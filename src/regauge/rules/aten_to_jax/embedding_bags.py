@@ -6,9 +6,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from regauge.rules.table import RuleTable
+from regauge.rules.table import Limit, RuleTable
 
 TABLE = RuleTable("embedding_bags")
+
+FREQUENCIES = Limit(
+    when="scale_grad_by_freq is True",
+    applies=lambda arguments: bool(arguments.get("scale_grad_by_freq")),
+    effect="approximate",
+    reason="the gradient of each row is divided by its own frequency; torch on the CPU takes that of another row",
+)
 
 
 def divided_by_frequency(rows: Array, indices: Array, count: int) -> Array:
@@ -84,7 +91,7 @@ def pooled_embeddings(
     return result / jnp.maximum(size, 1)[:, None].astype(result.dtype), bag, size, size
 
 
-@TABLE.rule("aten.embedding_bag.padding_idx")
+@TABLE.rule("aten.embedding_bag.padding_idx", limits=[FREQUENCIES])
 def embedding_bag(
     weight: Array,
     indices: Array,
@@ -102,7 +109,7 @@ def embedding_bag(
     )
 
 
-@TABLE.rule("aten.embedding_bag.default")
+@TABLE.rule("aten.embedding_bag.default", limits=[FREQUENCIES])
 def embedding_bag_without_padding(
     weight: Array,
     indices: Array,

@@ -7,9 +7,16 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from regauge.rules.table import RuleTable
+from regauge.rules.table import Limit, RuleTable
 
 TABLE = RuleTable("scatter_reduce")
+
+TIED_SEGMENTS = Limit(
+    when="reduce is 'max' or 'min'",
+    applies=lambda arguments: arguments.get("reduce") in ("max", "min"),
+    effect="approximate",
+    reason="equal extremes share the gradient; torch divides it among them only where it is positive",
+)
 
 Places = tuple[Array | slice, ...]
 
@@ -129,7 +136,7 @@ def index_reduce(
     return scatter_combined(self, (slice(None),) * (dim % self.ndim) + (index,), source, reduce, include_self)
 
 
-@TABLE.rule("aten.segment_reduce.default")
+@TABLE.rule("aten.segment_reduce.default", limits=[TIED_SEGMENTS])
 def segment_reduce(
     data: Array,
     reduce: str,
