@@ -95,13 +95,17 @@ SAMPLES = [s for rank in (1, 2, 3) for s in windows(rank) + averages(rank) + ada
         (1, 1), False, indices(2, 3, 3, 2),
     ),
     *(
-        sample("fractional_max_pool2d.default", x, (2, 3), size, torch.rand(2, 3, 2, generator=RANDOM))
+        Sample(
+            "aten.fractional_max_pool2d.default", (x, (2, 3), size, torch.rand(2, 3, 2, generator=RANDOM)),
+            held=("random_samples",),
+        )
         for x in (normal(2, 3, 9, 8), steps(2, 3, 9, 8))
         for size in ((4, 3), (1, 5))
     ),
-    sample(
-        "fractional_max_pool3d.default", normal(2, 3, 7, 5, 6), (2, 2, 2), (4, 3, 4),
-        torch.rand(2, 3, 3, generator=RANDOM),
+    Sample(
+        "aten.fractional_max_pool3d.default",
+        (normal(2, 3, 7, 5, 6), (2, 2, 2), (4, 3, 4), torch.rand(2, 3, 3, generator=RANDOM)),
+        held=("random_samples",),
     ),
 ]  # fmt: skip
 

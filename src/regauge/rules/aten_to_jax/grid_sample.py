@@ -103,7 +103,6 @@ def sample_cubic(images: Array, positions: list[Array], padding_mode: int, align
     "aten.grid_sampler.default",
     "aten.grid_sampler_2d.default",
     "aten.grid_sampler_3d.default",
-    "aten._grid_sampler_2d_cpu_fallback.default",
 )
 def grid_sample(input: Array, grid: Array, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Array:
     """grid_sampler(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners) ->
