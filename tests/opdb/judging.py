@@ -240,7 +240,7 @@ def _puller(
     cotangents: Sequence[torch.Tensor],
 ) -> Callable[[list[Any]], list[Any]]:
     """Torch's gradient in JAX: for complex numbers the conjugate of JAX's, of conjugate cotangents."""
-    arrays = [as_numpy(t) for t in tensors]
+    arrays = [jnp.asarray(as_numpy(t)) for t in tensors]
 
     def forward(part: list[Any]) -> list[Any]:
         full = list(arrays)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+import torch.nn.modules.linear_cross_entropy  # registers operators that rules serve
 
 import regauge.capture.padded_ops
 import regauge.capture.whole_ops  # noqa: F401  the same

@@ -42,6 +42,7 @@ SAMPLES = [
     sample("embedding.default", TABLE_OF_ROWS, IDS, 2),
     sample("embedding.default", TABLE_OF_ROWS, scalar(3, torch.int64), 3),
     sample("embedding.default", TABLE_OF_ROWS, ints(1, 2, dtype=torch.int32)),
+    *(sample("embedding.default", TABLE_OF_ROWS, IDS, padding, True) for padding in (-1, 2)),
     sample("one_hot.default", IDS, 6),
     *(
         sample("bucketize.Tensor", floats(0.0, 1.0, 1.5, 9.0), floats(0.0, 1.0, 2.0), **k)
@@ -57,6 +58,17 @@ SAMPLES = [
     *(sample("searchsorted.Scalar", floats(0.0, 1.0, 2.0), 1.0, **k) for k in ({}, {"side": "right"})),
     sample("put.default", MATRIX, torch.tensor([[0, -1], [7, 3]]), normal(2, 2)),
     sample("put.default", MATRIX, ints(0, 0, 7), normal(3), True),
+    sample("put.default", bools(4), ints(0, 0, 2), bools(3, key="s"), True),
+    sample("put.default", scalar(1.0), scalar(0, torch.int64), floats(3.0)),
+    sample("index_select.default", scalar(2.0), 0, ints(0)),
+    sample("gather.default", floats(1.0, 2.0), 0, torch.zeros(0, 3, dtype=torch.int64)),
+    sample("take_along_dim.default", MATRIX, torch.tensor([[0, 19], [7, 3]])),
+    *(
+        sample("nonzero_static.default", x, size=size, fill_value=-1)
+        for x in (floats(0.0, 1.0, 0.0, 2.0), bools(3, 4), integers(2, 2, 3, low=0, high=2))
+        for size in (2, 9)
+    ),
+    sample("nonzero_static.default", scalar(1.0), size=1),
 ]
 
 MASK = bools(5, 4)
@@ -67,7 +79,6 @@ LIMITS = [
         for mask in (MASK, MASK.to(torch.uint8))
     ),
     LimitSample("aten.index.Tensor", "an index is a boolean mask", (MATRIX, [None, MASK[0]])),
-    LimitSample("aten.embedding.default", "scale_grad_by_freq is True", (TABLE_OF_ROWS, IDS, -1, True)),
     LimitSample("aten.one_hot.default", "num_classes is -1", (IDS,)),
     LimitSample("aten.nonzero.default", "always", (MATRIX,)),
     LimitSample("aten.masked_select.default", "always", (MATRIX, MASK)),

@@ -76,6 +76,14 @@ DISTANCES = [
     sample("triplet_margin_loss.default", A, B, normal(4, 5, seed=2), 0.5, 1.0, 1e-6, True),
 ]
 
+
+CHUNKS = ("compact", torch.float32, False, False, False, False)
+
+
+def sample_of_torch_nn(op: str, *args: object) -> Sample:
+    return Sample(f"torch_nn.{op}.default", (*args, -100, 2, "compact", torch.float32))
+
+
 LABELS = torch.tensor([2, 0, -100, 4])
 IMAGE_LABELS = torch.tensor([[[0, 1, 2], [2, 1, -100]], [[1, 1, 0], [0, 2, 2]]])
 WEIGHT = uniform(5)
@@ -123,6 +131,21 @@ CLASSES = [
         for r in (0, 1, 2)
     ),
     sample("multilabel_margin_loss.default", A[0], torch.tensor([3, 0, 1, -1, 2])),
+    sample("multilabel_margin_loss.default", torch.tensor(0.5), torch.tensor(0)),
+    sample("multi_margin_loss.default", torch.tensor(0.5), torch.tensor(0)),
+    sample("cosine_similarity.default", torch.tensor(0.5), torch.tensor(-2.0), 0),
+    *(
+        Sample(
+            "torch_nn._linear_cross_entropy_batch_chunked.default",
+            (A, normal(3, 5), LABELS.clamp(-100, 2), bias, uniform(3), reduction, -100, smoothing, 2, *CHUNKS),
+            no_gradient="torch keeps its derivatives in results that are compared with nothing",
+        )
+        for bias, reduction, smoothing in ((normal(3), "mean", 0.1), (None, "sum", 0.0))
+    ),
+    *(
+        sample_of_torch_nn("_linear_cross_entropy_batch_chunked_no_reduction", A, normal(3, 5), target, bias, None)
+        for bias, target in ((normal(3), LABELS.clamp(-100, 2)), (None, LABELS.clamp(0, 2)))
+    ),
 ]
 
 # Arguments for which torch defines no derivative.

@@ -125,3 +125,12 @@ def test_channels_last_is_the_same_function(case: Sample) -> None:
     expected = rule(x, *rest)
     found = rule(jnp.moveaxis(x, 1, -1), *rest, channels_last=True)
     np.testing.assert_allclose(jnp.moveaxis(found, -1, 1), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_instance_norm_moves_its_running_statistics_as_torch() -> None:
+    mean, var = (t.clone() for t in RUNNING)
+    expected = torch.instance_norm(X, *C, mean, var, True, 0.3, 1e-5, False)
+    arrays = [jnp.asarray(t.numpy()) for t in (X, *C, *RUNNING)]
+    found = normalization.instance_norm(*arrays, True, 0.3, 1e-5, False)
+    for array, tensor in zip(found, (expected, mean, var), strict=True):
+        np.testing.assert_allclose(array, tensor.numpy(), rtol=2e-5, atol=2e-5)

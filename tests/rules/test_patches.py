@@ -7,6 +7,7 @@ from values import normal
 IMAGE = normal(2, 3, 6, 5)
 
 SAMPLES = [
+    sample("im2col.default", normal(0, 2, 4, 5), (2, 2), (1, 1), (0, 0), (1, 1)),
     sample("im2col.default", IMAGE, [2, 2], [1, 1], [0, 0], [1, 1]),
     sample("im2col.default", IMAGE, [3, 2], [2, 1], [1, 2], [2, 1]),
     sample("im2col.default", IMAGE[0], [2, 2], [1, 1], [0, 0], [2, 2]),

@@ -73,6 +73,7 @@ def indices(*shape: int) -> torch.Tensor:
     return torch.stack([torch.randperm(24)[: shape[-1] * shape[-2]] for _ in range(shape[0] * shape[1])]).reshape(shape)
 
 
+RANDOM = torch.Generator().manual_seed(3)
 OVERLAPPING = torch.tensor([[[[1.5, 1.5], [0.5, 2.0]]]]), torch.tensor([[[[5, 5], [2, 7]]]])
 
 SAMPLES = [s for rank in (1, 2, 3) for s in windows(rank) + averages(rank) + adaptive(rank)] + [
@@ -85,7 +86,28 @@ SAMPLES = [s for rank in (1, 2, 3) for s in windows(rank) + averages(rank) + ada
     ),
     sample("max_pool2d.default", torch.tensor([[[[0.0, torch.nan, 1.0, 2.0]]]]), (1, 2)),
     sample("max_pool2d.default", torch.arange(16).reshape(1, 1, 4, 4), (2, 2)),
-]
+    *(
+        sample(f"avg_pool{ones + 1}d.default", torch.arange(-9, 9).reshape(1, 1, *(1,) * ones, 18), (*(1,) * ones, 4))
+        for ones in (0, 1, 2)
+    ),
+    sample(
+        "max_pool2d_with_indices_backward.default", normal(2, 3, 3, 2), normal(2, 3, 6, 4), (2, 2), (2, 2), (0, 0),
+        (1, 1), False, indices(2, 3, 3, 2),
+    ),
+    *(
+        Sample(
+            "aten.fractional_max_pool2d.default", (x, (2, 3), size, torch.rand(2, 3, 2, generator=RANDOM)),
+            held=("random_samples",),
+        )
+        for x in (normal(2, 3, 9, 8), steps(2, 3, 9, 8))
+        for size in ((4, 3), (1, 5))
+    ),
+    Sample(
+        "aten.fractional_max_pool3d.default",
+        (normal(2, 3, 7, 5, 6), (2, 2, 2), (4, 3, 4), torch.rand(2, 3, 3, generator=RANDOM)),
+        held=("random_samples",),
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", SAMPLES, ids=str)

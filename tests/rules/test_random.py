@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from harness import LimitSample, check_limit
+from harness import LimitSample, Sample, check, check_limit, sample
 
 from regauge.rules.aten_to_jax import TABLE, random
 
@@ -104,6 +104,16 @@ def test_native_dropout_gives_its_mask() -> None:
         output, mask = random.native_dropout(X, p, train)
         assert jnp.array_equal(output, X)
         assert jnp.all(mask)
+
+
+SAMPLES = [
+    sample("native_dropout_backward.default", torch.tensor([1.0, 2.0, -3.0]), torch.tensor([True, False, True]), 1.25)
+]
+
+
+@pytest.mark.parametrize("case", SAMPLES, ids=str)
+def test_derivative_of_native_dropout(case: Sample) -> None:
+    check(case)
 
 
 @pytest.mark.parametrize("name", ["dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"])

@@ -11,7 +11,6 @@ INDEX = torch.tensor([[0, 1, 2], [2, 2, 0]])
 DISTINCT = torch.tensor([[0, 1, 2], [1, 2, 0]])
 SRC = normal(2, 3)
 BIG_SRC = normal(5, 4)
-EQUAL = torch.ones(2, 3)
 N = integers(4, 3)
 LARGER_SOURCE = "torch's derivative fails for a source that is larger than the index"
 
@@ -33,18 +32,16 @@ SAMPLES = [
     *(sample("scatter.value", X, dim, INDEX, 0.5) for dim in (0, 1)),
     sample("scatter.value", scalar(1.0), 0, ints(0), 3.0),
     sample("scatter.value", N, 0, INDEX, 2),
-    Sample("aten.scatter.reduce", (X, 0, INDEX, SRC), {"reduce": "add"}, no_gradient="torch has none"),
-    Sample("aten.scatter.value_reduce", (X, 0, INDEX, 2.0), {"reduce": "add"}, no_gradient="torch has none"),
     *(sample("scatter_add.default", X, dim, INDEX, SRC) for dim in (0, 1)),
     Sample("aten.scatter_add.default", (X, 0, INDEX, BIG_SRC), no_gradient=LARGER_SOURCE),
     sample("scatter_add.default", N, 0, INDEX, integers(2, 3)),
-    *(
-        sample("scatter_reduce.two", x, 0, INDEX, src, reduce, include_self=include)
-        for x, src in ((X, SRC), (torch.ones(4, 3), EQUAL))
-        for reduce in ("sum", "mean", "amax", "amin")
-        for include in (True, False)
-    ),
-    *(sample("scatter_reduce.two", N, 0, INDEX, integers(2, 3), r) for r in ("sum", "mean", "amax", "amin")),
+    sample("scatter_add.default", bools(4, 3), 0, INDEX, bools(2, 3)),
+    sample("scatter_add.default", scalar(1.0), 0, ints(0, 0), floats(3.0, 4.0)),
+    sample("index_put.default", bools(4), [ints(0, 0, 2)], bools(3), True),
+    *(sample(f"{op}.default", scalar(1.0), 0, ints(0), floats(3.0)) for op in ("index_add", "index_copy")),
+    sample("index_add.default", bools(4), 0, ints(0, 0, 2), bools(3)),
+    sample("index_fill.int_Scalar", scalar(1.0), 0, ints(0), 3.0),
+    sample("masked_scatter.default", floats(1.0, 2.0, 3.0), MASK, normal(13)),
     sample("index_add.default", X, 0, ints(0, 0, 2), normal(3, 3)),
     sample("index_add.default", X, 1, ints(0, 2), normal(4, 2), alpha=2),
     sample("index_copy.default", X, 0, ints(3, 1), normal(2, 3)),
@@ -78,11 +75,6 @@ LIMITS = [
         LimitSample(f"aten.{op}.default", "accumulate is False", (X, [ints(0, 0)], normal(2, 3)))
         for op in ("index_put", "_unsafe_index_put")
     ),
-    LimitSample("aten.scatter.reduce", "reduce is 'prod' or 'multiply'", (X, 0, INDEX, SRC), {"reduce": "multiply"}),
-    LimitSample(
-        "aten.scatter.value_reduce", "reduce is 'prod' or 'multiply'", (X, 0, INDEX, 2.0), {"reduce": "multiply"}
-    ),
-    LimitSample("aten.scatter_reduce.two", "reduce is 'prod' or 'multiply'", (X, 0, INDEX, SRC, "prod")),
 ]
 
 

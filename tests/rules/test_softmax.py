@@ -22,8 +22,13 @@ SAMPLES = [
     *(sample(f"{op}.int", X, -1, torch.float32) for op in ("softmax", "log_softmax")),
     *(sample(f"{op}.int", scalar(2, torch.int64), 0, torch.float32) for op in ("softmax", "log_softmax")),
     *(sample(f"{op}.default", x, 0, False) for op in ("_softmax", "_log_softmax") for x in (X, scalar(1.0))),
-    *(sample("_safe_softmax.default", x, -1) for x in (X, MASKED)),
-    Sample("aten._safe_softmax.default", (FULLY_MASKED, -1), no_gradient="NaN in torch"),
+    *(sample("_safe_softmax.default", x, -1) for x in (X, MASKED, FULLY_MASKED)),
+    *(
+        sample(f"{op}_backward_data.default", x, y, dim, torch.float32)
+        for op in ("_softmax", "_log_softmax")
+        for x, y, dim in ((X, normal(3, 4, key="y"), -1), (X, normal(3, 4, key="y"), 0))
+    ),
+    sample("_softmax_backward_data.default", scalar(2.0), scalar(1.0), 0, torch.float32),
     *(sample(f"special_{op}.default", X, -1) for op in ("softmax", "log_softmax")),
     *(sample(f"special_{op}.default", integers(4), 0, torch.float32) for op in ("softmax", "log_softmax")),
 ]

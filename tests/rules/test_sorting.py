@@ -39,6 +39,18 @@ SAMPLES = [
     sample("median.dim", SPECIAL, 0),
     sample("median.dim", scalar(1.0), 0),
     sample("median.dim", torch.tensor([[1, 5, 3], [9, 7, 8]]), 1),
+    *(sample("nanmedian.default", x) for x in (X, TIES, SPECIAL, floats(NAN, 2.0, 1.0), integers(5))),
+    Sample("aten.nanmedian.default", (floats(NAN, NAN),), no_gradient="the value is NaN"),
+    *(sample("nanmedian.dim", x, dim, keep) for x in (X, normal(4, 4)) for dim, keep in ((0, False), (-1, True))),
+    sample("nanmedian.dim", torch.tensor([[NAN, 1.0, 3.0], [2.0, NAN, NAN]]), 1),
+    sample("nanmedian.dim", torch.tensor([[1, 5, 3], [9, 7, 8]]), 1),
+    sample("nanmedian.dim", scalar(1.0), 0),
+    *(
+        sample("mode.default", x, dim, keep)
+        for x in (TIES[None], integers(4, 6), bools(3, 5), normal(3, 4))
+        for dim, keep in ((-1, False), (0, True))
+    ),
+    sample("mode.default", scalar(1.0)),
 ]
 
 

@@ -140,3 +140,11 @@ def fixed_sizes(inputs: Iterable[tuple[str, torch.Tensor]]) -> list[Finding]:
                 text = f"Size {axis} of {name} is fixed at {size} in the converted model: {reason}."
                 found.append(Finding("C110", "info", name, text))
     return found
+
+
+def forget_marks(inputs: Any) -> None:
+    """Take off the marks of symbolic sizes that torch.export leaves on tensors when it fails."""
+    for tensor in pytree.tree_leaves(inputs):
+        if isinstance(tensor, torch.Tensor):
+            for name in [name for name in vars(tensor) if name.startswith("_dynamo_")]:
+                delattr(tensor, name)

@@ -129,8 +129,8 @@ class Functionaliser:
             self._env[node] = self._cast(node, raw["self"], origin)
         elif name == "aten.broadcast_tensors.default":
             self._env[node] = [self._broadcast(node, i, origin) for i in range(len(raw["tensors"]))]
-        elif name == "aten.batch_norm.default":
-            self._batch_norm(node, raw, origin)
+        elif name in ("aten.batch_norm.default", "aten.instance_norm.default"):
+            self._norm_with_statistics(node, raw, origin)
         elif written(target):
             self._in_place(node, raw, origin)
         elif may_alias(target) or name == "aten.dropout.default":
@@ -142,13 +142,6 @@ class Functionaliser:
         """An operator that makes new tensors."""
         if op == "aten.zeros.default":
             raw = {key: value for key, value in raw.items() if key != "memory_format"}
-        if op == "aten.instance_norm.default" and raw["use_input_stats"] and raw["running_mean"] is not None:
-            raise CaptureError(
-                "instance norm with running statistics in training is not supported",
-                code="C131",
-                where=origin.line or origin.path,
-                next="use track_running_stats=False, or put the layer into eval mode",
-            )
         specs = self._specs(node, origin)
         names = self._emit(op, self._arguments(raw), self._wanted(node, specs), origin)
         views = [whole(value, spec) for value, spec in zip(names, specs, strict=True)]
@@ -336,9 +329,10 @@ class Functionaliser:
 
     # operators with state or regions -----------------------------------------------------------------------------
 
-    def _batch_norm(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
+    def _norm_with_statistics(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
         """In training it has three results: the output and the new running mean and variance."""
-        if not raw["training"] or raw["running_mean"] is None or raw["running_var"] is None:
+        training = raw["training"] if "training" in raw else raw["use_input_stats"]
+        if not training or raw["running_mean"] is None or raw["running_var"] is None:
             self._plain(node, str(node.target), raw, origin)
             return
         mean: View = self._env[raw["running_mean"]]

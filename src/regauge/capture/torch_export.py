@@ -21,6 +21,7 @@ from regauge.capture import failures, own_gradients, packed, training_mode, valu
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.source_lines import own_line, with_own_lines
+from regauge.capture.untraceable import Respelled
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
@@ -242,14 +243,23 @@ def _export(
     try:
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
-        gradients = own_gradients.watched(stages.gradients)
-        with training_mode.watched() as reads, _quiet(), with_own_lines(model), looking, packing, gradients:
+        gradients, respelled = own_gradients.watched(stages.gradients), Respelled()
+        with (
+            training_mode.watched() as reads,
+            _quiet(),
+            with_own_lines(model),
+            looking,
+            packing,
+            gradients,
+            respelled,
+        ):
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
             except Exception as error:
                 if shapes is None or dynamic != "auto" or failures.is_data_dependent(error):
                     raise
+                sizes_of_inputs.forget_marks((args, kwargs))
                 program = torch.export.export(model, args, kwargs or None, strict=False)
                 reason = str(error).strip().splitlines()[0][:200]
                 text = f"All sizes are fixed: torch.export refuses symbolic ones ({type(error).__name__}: {reason})."

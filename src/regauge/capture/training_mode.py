@@ -190,7 +190,6 @@ _OWN_SWITCHES = frozenset(
 _SWITCHES: dict[str, dict[str, Operand]] = {
     "aten.scaled_dot_product_attention.default": {"dropout_p": 0.0},
     "aten.batch_norm.default": {"training": False},
-    "aten.instance_norm.default": {"use_input_stats": True},
     **{f"aten.{kind}.input": {"train": False} for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
     **{f"regauge.{kind}_padded.default": {"train": False} for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
 }
@@ -198,7 +197,11 @@ _SWITCHES: dict[str, dict[str, Operand]] = {
 
 def has_switches_of_its_own(graph: Graph) -> bool:
     """Whether evaluation differs by operators that no attribute of the converted module switches."""
-    return any(node.op in _OWN_SWITCHES for node in graph.nodes)
+    return any(
+        node.op in _OWN_SWITCHES
+        or (node.op == "aten.instance_norm.default" and node.argument("running_mean") is not None)
+        for node in graph.nodes
+    )
 
 
 def differences(a: Graph, b: Graph) -> list[Node]:

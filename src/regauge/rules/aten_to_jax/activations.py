@@ -6,18 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
-from regauge.rules.table import Limit, Promotes, RuleTable
+from regauge.rules.table import Promotes, RuleTable
 
 TABLE = RuleTable("activations")
 
-RANDOM_SLOPES = Limit(
-    when="training is True",
-    applies=lambda arguments: bool(arguments.get("training")),
-    effect="unsupported",
-    reason="the random slopes of rrelu in training have no counterpart yet; leaky_relu or prelu do",
-)
+SIXTH = 0.16666667163372040  # 1 / 6 as torch holds it, in float32, in the derivative of hardsigmoid
 
 
 @TABLE.rule("aten.relu.default")
@@ -29,7 +24,7 @@ def relu(self: Array) -> Array:
 @TABLE.rule("aten.relu6.default")
 def relu6(self: Array) -> Array:
     """relu6(Tensor self) -> Tensor"""
-    return jax.nn.relu6(self)
+    return jax.nn.relu6(self).astype(self.dtype)
 
 
 @TABLE.rule("aten.leaky_relu.default")
@@ -39,13 +34,20 @@ def leaky_relu(self: Array, negative_slope: float = 0.01) -> Array:
     return jnp.where(self > 0, self, negative_slope * self)
 
 
-@TABLE.rule("aten.rrelu.default", limits=[RANDOM_SLOPES])
+@TABLE.rule("aten.rrelu.default")
 def rrelu(
-    self: Array, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False, generator: Any = None
+    self: Array,
+    lower: float = 0.125,
+    upper: float = 0.3333333333333333,
+    training: bool = False,
+    generator: Any = None,
+    rng_key: Any = None,
 ) -> Array:
     """rrelu(Tensor self, Scalar lower=0.125, Scalar upper=0.33333333333333331, bool training=False, Generator?
     generator=None) -> Tensor
     """
+    if training and lower != upper:
+        return jnp.where(self > 0, self, jax.random.uniform(rng_key, self.shape, self.dtype, lower, upper) * self)
     return jnp.where(self > 0, self, (lower + upper) / 2 * self)
 
 
@@ -124,12 +126,17 @@ def softplus(self: Array, beta: float = 1, threshold: float = 20) -> Array:
 def hardtanh(self: Array, min_val: float = -1, max_val: float = 1) -> Array:
     """hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor"""
     # jnp.clip has another derivative at the bounds: torch's is 0 there
+    if jnp.issubdtype(self.dtype, jnp.integer):
+        return jnp.clip(self, int(min_val), int(max_val))
     return jnp.where(self <= min_val, min_val, jnp.where(self >= max_val, max_val, self))
 
 
 @TABLE.rule("aten.hardsigmoid.default")
 def hardsigmoid(self: Array) -> Array:
     """hardsigmoid(Tensor self) -> Tensor"""
+    if self.dtype == jnp.float64:
+        held = lax.stop_gradient(self)
+        return jax.nn.hard_sigmoid(held) + jnp.where((held > -3) & (held < 3), (self - held) * SIXTH, 0)
     return jax.nn.hard_sigmoid(self)
 
 

@@ -90,10 +90,14 @@ def avg_pool(
         (1,) * before + stride + (1,) * after,
         ((0, 0),) * before + pads + ((0, 0),) * after,
     )
-    if divisor_override is not None:
-        return total / divisor_override
-    counts = window_counts(image, kernel, stride, padding, ceil_mode, count_include_pad)
-    return total / jnp.asarray(counts.reshape(counts.shape + (1,) * after), x.dtype)
+    if divisor_override is None:
+        counts = window_counts(image, kernel, stride, padding, ceil_mode, count_include_pad)
+        divisor = jnp.asarray(counts.reshape(counts.shape + (1,) * after), x.dtype)
+    else:
+        divisor = jnp.asarray(divisor_override, x.dtype)
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        return lax.div(total, jnp.broadcast_to(divisor, total.shape))  # towards zero, as in torch
+    return total / divisor
 
 
 @TABLE.rule("aten.avg_pool1d.default")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -148,6 +150,50 @@ def cross_entropy_loss(
     return negative_log_likelihood(log_probabilities, target, weight, reduction, ignore_index)[0]
 
 
+@TABLE.rule("torch_nn._linear_cross_entropy_batch_chunked.default")
+def linear_cross_entropy(
+    input: Array,
+    linear_weight: Array,
+    target: Array,
+    linear_bias: Array | None,
+    weight: Array | None,
+    reduction: str,
+    ignore_index: int,
+    label_smoothing: float,
+    batch_chunk_size: int,
+    acc_policy: str,
+    acc_dtype: Any,
+    allow_retain_graph: bool,
+    compute_input_grad: bool,
+    compute_linear_weight_grad: bool,
+    compute_linear_bias_grad: bool,
+) -> tuple[Array, Array, Array, Array]:
+    """_linear_cross_entropy_batch_chunked(Tensor input, Tensor linear_weight, Tensor target, Tensor? linear_bias, Tensor? weight, str reduction, SymInt ignore_index, float label_smoothing, SymInt batch_chunk_size, str acc_policy, ScalarType acc_dtype, bool allow_retain_graph, bool compute_input_grad, bool compute_linear_weight_grad, bool compute_linear_bias_grad) -> (Tensor, Tensor, Tensor, Tensor)"""  # noqa: E501
+    logits = input @ linear_weight.T if linear_bias is None else input @ linear_weight.T + linear_bias
+    loss = cross_entropy_loss(logits, target, weight, 1 if reduction == "mean" else 2, ignore_index, label_smoothing)
+    # torch keeps the derivatives of the loss in its other results, which nobody reads: here the loss is differentiated
+    by_input = jnp.zeros(input.shape if compute_input_grad else (0, 0), input.dtype)
+    by_weight = jnp.zeros(linear_weight.shape if compute_linear_weight_grad else (0, 0), input.dtype)
+    return loss, by_input, by_weight, jnp.zeros(linear_weight.shape[0] if compute_linear_bias_grad else 0, input.dtype)
+
+
+@TABLE.rule("torch_nn._linear_cross_entropy_batch_chunked_no_reduction.default")
+def linear_cross_entropies(
+    input: Array,
+    linear_weight: Array,
+    target: Array,
+    linear_bias: Array | None,
+    weight: Array | None,
+    ignore_index: int,
+    batch_chunk_size: int,
+    acc_policy: str,
+    acc_dtype: Any,
+) -> Array:
+    """_linear_cross_entropy_batch_chunked_no_reduction(Tensor input, Tensor linear_weight, Tensor target, Tensor? linear_bias, Tensor? weight, SymInt ignore_index, SymInt batch_chunk_size, str acc_policy, ScalarType acc_dtype) -> Tensor"""  # noqa: E501
+    logits = input @ linear_weight.T if linear_bias is None else input @ linear_weight.T + linear_bias
+    return cross_entropy_loss(logits, target, weight, 0, ignore_index)
+
+
 @TABLE.rule("aten.multi_margin_loss.default")
 def multi_margin_loss(
     self: Array,
@@ -158,7 +204,7 @@ def multi_margin_loss(
     reduction: int = 1,
 ) -> Array:
     """multi_margin_loss(Tensor self, Tensor target, Scalar p=1, Scalar margin=1, Tensor? weight=None, int reduction=1) -> Tensor"""  # noqa: E501
-    scores = self if self.ndim == 2 else self[None]
+    scores = self if self.ndim == 2 else self.reshape(1, -1)
     classes = target.reshape(-1, 1)
     excess = margin - jnp.take_along_axis(scores, classes, 1) + scores
     counts = (excess > 0) & (jnp.arange(scores.shape[1]) != classes)
@@ -174,8 +220,8 @@ def multi_margin_loss(
 @TABLE.rule("aten.multilabel_margin_loss.default")
 def multilabel_margin_loss(self: Array, target: Array, reduction: int = 1) -> Array:
     """multilabel_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor"""
-    scores = self if self.ndim == 2 else self[None]
-    labels = target if target.ndim == 2 else target[None]
+    scores = self if self.ndim == 2 else self.reshape(1, -1)
+    labels = target.reshape(scores.shape)
     listed = jnp.cumsum(labels < 0, axis=1) == 0  # the labels before the first negative one
     classes = jnp.where(listed, labels, 0)
     is_label = jnp.any((classes[:, :, None] == jnp.arange(scores.shape[1])) & listed[:, :, None], axis=1)

@@ -63,7 +63,7 @@ def cumulative_maximum(self: Array, dim: int) -> tuple[Array, Array]:
     """cummax(Tensor self, int dim) -> (Tensor values, Tensor indices)"""
     if self.ndim == 0:
         return self, jnp.zeros((), int)
-    indices = running_index(self, dim % self.ndim)
+    indices = running_index(self, dim % self.ndim, True)
     return jnp.take_along_axis(self, indices, axis=dim), indices
 
 
@@ -72,19 +72,20 @@ def cumulative_minimum(self: Array, dim: int) -> tuple[Array, Array]:
     """cummin(Tensor self, int dim) -> (Tensor values, Tensor indices)"""
     if self.ndim == 0:
         return self, jnp.zeros((), int)
-    indices = running_index(-self, dim % self.ndim)
+    indices = running_index(self, dim % self.ndim, False)
     return jnp.take_along_axis(self, indices, axis=dim), indices
 
 
-def running_index(x: Array, axis: int) -> Array:
-    """Where the running maximum along an axis is; the last of equal values, and NaN before all numbers.
+def running_index(x: Array, axis: int, largest: bool) -> Array:
+    """Where the running maximum or minimum along an axis is; the last of equal values, and NaN before all numbers.
 
-    torch's derivative of cummax goes to exactly this element.
+    torch's derivative goes to exactly this element.
     """
 
-    def later_or_larger(left: tuple[Array, Array], right: tuple[Array, Array]) -> tuple[Array, Array]:
-        takes = (right[0] >= left[0]) | jnp.isnan(right[0])
+    def later_or_beyond(left: tuple[Array, Array], right: tuple[Array, Array]) -> tuple[Array, Array]:
+        beyond = right[0] >= left[0] if largest else right[0] <= left[0]
+        takes = beyond | jnp.isnan(right[0])
         return jnp.where(takes, right[0], left[0]), jnp.where(takes, right[1], left[1])
 
     positions = lax.broadcasted_iota(int, x.shape, axis)
-    return lax.associative_scan(later_or_larger, (lax.stop_gradient(x), positions), axis=axis)[1]
+    return lax.associative_scan(later_or_beyond, (lax.stop_gradient(x), positions), axis=axis)[1]

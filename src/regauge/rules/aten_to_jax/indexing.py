@@ -37,12 +37,6 @@ UNKNOWN_CLASSES = Limit(
     effect="unsupported",
     reason="the number of classes would depend on values; pass num_classes",
 )
-SCALED_BY_FREQUENCY = Limit(
-    when="scale_grad_by_freq is True",
-    applies=lambda arguments: bool(arguments.get("scale_grad_by_freq")),
-    effect="unsupported",
-    reason="gradients divided by the frequency of each index have no counterpart in JAX",
-)
 
 
 @TABLE.rule("aten.select.int", "aten.select_copy.int")
@@ -80,14 +74,16 @@ def index_by_arrays(self: Array, indices: Sequence[Array | None]) -> Array:
 @TABLE.rule("aten.index_select.default")
 def index_select(self: Array, dim: int, index: Array) -> Array:
     """index_select(Tensor self, int dim, Tensor index) -> Tensor"""
+    if self.ndim == 0:
+        return self
     return jnp.take(self, index, axis=dim)
 
 
 @TABLE.rule("aten.gather.default")
 def gather(self: Array, dim: int, index: Array, sparse_grad: bool = False) -> Array:
     """gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor"""
-    if self.ndim == 0:
-        return jnp.broadcast_to(self, index.shape)
+    if self.ndim == 0 or index.size == 0:
+        return jnp.broadcast_to(self, index.shape) if index.size else jnp.zeros(index.shape, self.dtype)
     axis = dim % self.ndim
     if index.shape[:axis] == self.shape[:axis] and index.shape[axis + 1 :] == self.shape[axis + 1 :]:
         return jnp.take_along_axis(self, index, axis=dim)
@@ -99,6 +95,8 @@ def gather(self: Array, dim: int, index: Array, sparse_grad: bool = False) -> Ar
 @TABLE.rule("aten.take_along_dim.default")
 def take_along(self: Array, indices: Array, dim: int | None = None) -> Array:
     """take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor"""
+    if dim is None:
+        return self.reshape(-1)[indices.reshape(-1)]
     return jnp.take_along_axis(self, indices, axis=dim)
 
 
@@ -108,17 +106,21 @@ def take_flat(self: Array, index: Array) -> Array:
     return jnp.take(self, index)
 
 
-@TABLE.rule("aten.embedding.default", limits=[SCALED_BY_FREQUENCY])
+@TABLE.rule("aten.embedding.default")
 def embedding(
     weight: Array, indices: Array, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
 ) -> Array:
     """embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, bool scale_grad_by_freq=False, bool
     sparse=False) -> Tensor
     """
-    if padding_idx < 0:
+    if padding_idx < 0 and not scale_grad_by_freq:
         return jnp.take(weight, indices, axis=0)
-    # the row of the padding index gets no gradient
     rows = jnp.take(weight, indices, axis=0)
+    if scale_grad_by_freq:  # derivatives are divided by how often each index occurs
+        frequency = jnp.zeros(weight.shape[0], weight.dtype).at[indices].add(1)[indices]
+        held = lax.stop_gradient(rows)
+        rows = held + (rows - held) / jnp.expand_dims(frequency, -1)
+    # the row of the padding index gets no gradient
     return jnp.where(jnp.expand_dims(indices == padding_idx, -1), lax.stop_gradient(rows), rows)
 
 
@@ -220,6 +222,16 @@ def positions_where(self: Array) -> Array:
 @TABLE.rule("aten.put.default")
 def put(self: Array, index: Array, source: Array, accumulate: bool = False) -> Array:
     """put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor"""
-    flat = jnp.reshape(self, (-1,))
-    written = flat.at[index].add(source) if accumulate else flat.at[index].set(source)
+    flat, values = jnp.reshape(self, (-1,)), jnp.reshape(source, index.shape)
+    if accumulate and self.dtype == bool:
+        return jnp.reshape(flat.at[index].max(values), self.shape)
+    written = flat.at[index].add(values) if accumulate else flat.at[index].set(values)
     return jnp.reshape(written, self.shape)
+
+
+@TABLE.rule("aten.nonzero_static.default")
+def nonzero_of_size(self: Array, *, size: int, fill_value: int = -1) -> Array:
+    """nonzero_static(Tensor self, *, SymInt size, int fill_value=-1) -> Tensor"""
+    if self.ndim == 0:
+        return jnp.zeros((size, 0), int)
+    return jnp.stack(jnp.nonzero(self, size=size, fill_value=fill_value), axis=1).astype(int)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from regauge.rules.table import Promotes, RuleTable
@@ -232,6 +233,12 @@ def padded(x: Array, pad: Sequence[int], mode: str, value: float | None) -> Arra
     widths = [(max(low, 0), max(high, 0)) for low, high in pairs]
     if mode == "constant":
         return jnp.pad(cut, widths, constant_values=0 if value is None else value)
+    if mode == "replicate" and any(low < 0 or high < 0 for low, high in pairs):
+        # torch repeats the outermost elements of the whole, even where all of them are cut off
+        for axis, (low, high) in enumerate(pairs):
+            if low or high:
+                x = jnp.take(x, np.clip(np.arange(x.shape[axis] + low + high) - low, 0, x.shape[axis] - 1), axis=axis)
+        return x
     return jnp.pad(cut, widths, mode=PAD_MODES[mode])
 
 

@@ -32,7 +32,10 @@ def mse_loss(self: Array, target: Array, reduction: int = 1) -> Array:
 def l1_loss(self: Array, target: Array, reduction: int = 1) -> Array:
     """l1_loss(Tensor self, Tensor target, int reduction=1) -> Tensor"""
     difference = self - target
-    loss = difference * lax.stop_gradient(jnp.sign(difference))  # derivative 0 at 0, unlike jnp.abs
+    if jnp.iscomplexobj(difference):
+        loss = jnp.abs(difference)
+    else:
+        loss = difference * lax.stop_gradient(jnp.sign(difference))  # derivative 0 at 0, unlike jnp.abs
     if reduction == 1:
         return jnp.mean(loss)
     return jnp.sum(loss) if reduction == 2 else loss
@@ -171,6 +174,8 @@ def cosine_embedding_loss(
 
 def vector_norm(x: Array, p: float, axis: int, keepdims: bool) -> Array:
     """The p-norm along an axis, with torch's derivative 0 where the norm or an element is 0."""
+    if jnp.iscomplexobj(x):
+        x = jnp.abs(x)
     if p == 2:
         total = jnp.sum(jnp.square(x), axis=axis, keepdims=keepdims)
         return jnp.where(total == 0, 0, jnp.sqrt(jnp.where(total == 0, 1, total)))
@@ -194,6 +199,8 @@ def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, k
 @TABLE.rule("aten.cosine_similarity.default", promotes=Promotes.DEFAULT)
 def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Array:
     """cosine_similarity(Tensor x1, Tensor x2, int dim=1, float eps=1e-08) -> Tensor"""
+    if x1.ndim == 0 and x2.ndim == 0:
+        x1, x2 = x1.reshape(1), x2.reshape(1)
     if x1.shape != x2.shape:
         x1, x2 = jnp.broadcast_arrays(x1, x2)
     norm1, norm2 = vector_norm(x1, 2.0, dim, True), vector_norm(x2, 2.0, dim, True)

@@ -275,6 +275,25 @@ def scatter_images(values: Array, indices: Array, output_size: tuple[int, ...]) 
     return (placed + change).reshape(*lead, *output_size)
 
 
+@TABLE.rule("aten.max_pool2d_with_indices_backward.default")
+def max_pool2d_with_indices_backward(
+    grad_output: Array,
+    self: Array,
+    kernel_size: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    ceil_mode: bool,
+    indices: Array,
+) -> Array:
+    """max_pool2d_with_indices_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, int[2] padding, int[2] dilation, bool ceil_mode, Tensor indices) -> Tensor"""  # noqa: E501
+    lead = self.shape[:-2]
+    places = indices.reshape(*lead, -1)
+    batch = jnp.indices(places.shape, sparse=True)[:-1]
+    zeros = jnp.zeros((*lead, self.shape[-2] * self.shape[-1]), grad_output.dtype)
+    return zeros.at[(*batch, places)].add(grad_output.reshape(places.shape)).reshape(self.shape)
+
+
 @TABLE.rule("aten.max_unpool2d.default")
 def max_unpool2d(self: Array, indices: Array, output_size: Sizes) -> Array:
     """max_unpool2d(Tensor self, Tensor indices, SymInt[2] output_size) -> Tensor"""

@@ -248,8 +248,9 @@ def instance_norm(
     eps: float,
     cudnn_enabled: bool,
     channels_last: bool = False,
-) -> Array:
+) -> Array | tuple[Array, Array, Array]:
     """instance_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool use_input_stats, float momentum, float eps, bool cudnn_enabled) -> Tensor"""  # noqa: E501
+    # With statistics of the input and running ones the results are (output, new mean, new variance), as in batch_norm.
     x = input.astype(jnp.float32) if is_half(input) else input
     axes = tuple(range(1, input.ndim - 1)) if channels_last else tuple(range(2, input.ndim))
     shape = (-1,) if channels_last else (-1, *(1,) * (input.ndim - 2))
@@ -262,7 +263,17 @@ def instance_norm(
         result = result * weight.reshape(shape)
     if bias is not None:
         result = result + bias.reshape(shape)
-    return result.astype(input.dtype) if is_half(input) else result
+    result = result.astype(input.dtype) if is_half(input) else result
+    if not use_input_stats or running_mean is None or running_var is None:
+        return result
+    count = math.prod(input.shape[axis] for axis in axes)
+    # the running statistics move towards the mean over the batch of the mean and of the unbiased variance
+    new_mean = running_average(running_mean, jnp.mean(mean, axis=(0, *axes)), momentum)
+    return (
+        result,
+        new_mean,
+        running_average(running_var, jnp.mean(var, axis=(0, *axes)) * (count / (count - 1)), momentum),
+    )
 
 
 @TABLE.rule("aten.norm_except_dim.default")

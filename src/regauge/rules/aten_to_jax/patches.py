@@ -29,7 +29,8 @@ def patches_to_columns(
     columns = patch_positions(width, kernel_size[1], dilation[1], padding[1], stride[1])
     patches = padded[..., rows[:, None, :, None], columns[None, :, None, :]]
     patches = jnp.moveaxis(patches, (-2, -1), (-4, -3))
-    return jnp.reshape(patches, (*lead[:-1], lead[-1] * kernel_size[0] * kernel_size[1], -1))
+    channels, count = lead[-1] * kernel_size[0] * kernel_size[1], rows.shape[0] * columns.shape[0]
+    return jnp.reshape(patches, (*lead[:-1], channels, count))
 
 
 @TABLE.rule("aten.col2im.default")

@@ -56,6 +56,12 @@ def native_dropout(input: Array, p: float, train: bool | None, rng_key: Any = No
     return drop(input, mask, p), mask
 
 
+@TABLE.rule("aten.native_dropout_backward.default")
+def native_dropout_backward(grad_output: Array, mask: Array, scale: float) -> Array:
+    """native_dropout_backward(Tensor grad_output, Tensor mask, float scale) -> Tensor"""
+    return grad_output * mask.astype(grad_output.dtype) * scale
+
+
 @TABLE.rule("aten.feature_dropout.default")
 def feature_dropout(input: Array, p: float, train: bool, rng_key: Any = None) -> Array:
     """feature_dropout(Tensor input, float p, bool train) -> Tensor"""

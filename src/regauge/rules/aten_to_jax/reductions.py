@@ -207,6 +207,8 @@ def minima(self: Array, dim: Sequence[int] = (), keepdim: bool = False) -> Array
 @TABLE.rule("aten.aminmax.default")
 def extremes(self: Array, dim: int | None = None, keepdim: bool = False) -> tuple[Array, Array]:
     """aminmax(Tensor self, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)"""
+    if self.ndim == 0:
+        return self, self
     return jnp.min(self, axis=dim, keepdims=keepdim), jnp.max(self, axis=dim, keepdims=keepdim)
 
 

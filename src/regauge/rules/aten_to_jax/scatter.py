@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from regauge.rules.table import Limit, RuleTable
 
@@ -37,12 +37,6 @@ REPEATED_INDICES = Limit(
     effect="approximate",
     reason="where an index occurs twice, neither framework says which value stays; the gradient of the other differs",
 )
-PRODUCTS = Limit(
-    when="reduce is 'prod' or 'multiply'",
-    applies=lambda arguments: arguments.get("reduce") in ("prod", "multiply"),
-    effect="unsupported",
-    reason="JAX has no derivative of a scattered product with repeated indices",
-)
 
 
 def places(index: Array, dim: int) -> tuple[Array, ...]:
@@ -67,6 +61,8 @@ def index_put(self: Array, indices: Sequence[Array | None], values: Array, accum
         mask = jnp.reshape(indices[0], indices[0].shape + (1,) * missing) if missing else indices[0]
         return jnp.where(mask, self + values if accumulate else values, self)
     index = tuple(slice(None) if i is None else i for i in indices)
+    if accumulate and self.dtype == bool:
+        return self.at[index].max(values)
     if accumulate:
         return self.at[index].add(values)
     return self.at[index].set(values)
@@ -88,71 +84,32 @@ def scatter_value(self: Array, dim: int, index: Array, value: float) -> Array:
     return self.at[places(index, dim)].set(value)
 
 
-@TABLE.rule("aten.scatter.reduce", limits=[PRODUCTS])
-def scatter_with(self: Array, dim: int, index: Array, src: Array, reduce: str) -> Array:
-    """scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor"""
-    return self.at[places(index, dim)].add(corner(src, index))
-
-
-@TABLE.rule("aten.scatter.value_reduce", limits=[PRODUCTS])
-def scatter_value_with(self: Array, dim: int, index: Array, value: float, reduce: str) -> Array:
-    """scatter.value_reduce(Tensor self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor"""
-    return self.at[places(index, dim)].add(value)
-
-
 @TABLE.rule("aten.scatter_add.default")
 def scatter_add(self: Array, dim: int, index: Array, src: Array) -> Array:
     """scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor"""
+    if self.ndim == 0:
+        return self + jnp.sum(src) if index.size else self
+    if self.dtype == bool:
+        return self.at[places(index, dim)].max(corner(src, index))
     return self.at[places(index, dim)].add(corner(src, index))
-
-
-@TABLE.rule("aten.scatter_reduce.two", limits=[PRODUCTS])
-def scatter_reduce(self: Array, dim: int, index: Array, src: Array, reduce: str, include_self: bool = True) -> Array:
-    """scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) ->
-    Tensor
-    """
-    at, values = places(index, dim), corner(src, index)
-    if reduce in ("amax", "amin"):
-        return scattered_extremes(self, at, values, reduce == "amax", include_self)
-    total = (self if include_self else self.at[at].set(0)).at[at].add(values)
-    if reduce == "sum":
-        return total
-    ones = jnp.ones_like(self)
-    counts = (ones if include_self else ones.at[at].set(0)).at[at].add(1)
-    if jnp.issubdtype(self.dtype, jnp.floating):
-        return total / jnp.maximum(counts, 1)
-    return total // jnp.maximum(counts, 1)
-
-
-def scattered_extremes(x: Array, at: tuple[Array, ...], values: Array, largest: bool, include_self: bool) -> Array:
-    """Scatter that keeps the largest or smallest; equal values share the derivative evenly, as in torch."""
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        neutral = -jnp.inf if largest else jnp.inf
-    else:
-        neutral = jnp.iinfo(x.dtype).min if largest else jnp.iinfo(x.dtype).max
-    start = lax.stop_gradient(x if include_self else x.at[at].set(neutral))
-    fixed = lax.stop_gradient(values)
-    found = start.at[at].max(fixed) if largest else start.at[at].min(fixed)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        return found
-    # torch counts an equal element of x as a sharer even where x is left out
-    own, taken = x == found, values == found[at]
-    counts = own.astype(x.dtype).at[at].add(taken.astype(x.dtype))
-    kept = jnp.where(own, x if include_self else x.at[at].set(0), 0)
-    shares = kept.at[at].add(jnp.where(taken, values, 0)) / counts
-    return found + shares - lax.stop_gradient(shares)
 
 
 @TABLE.rule("aten.index_add.default")
 def index_add(self: Array, dim: int, index: Array, source: Array, alpha: float = 1) -> Array:
     """index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor"""
+    if self.ndim == 0:
+        return self + alpha * jnp.sum(source, dtype=self.dtype)
     at = (slice(None),) * (dim % self.ndim) + (index,)
+    if self.dtype == bool:
+        return self.at[at].max(source & bool(alpha))
     return self.at[at].add(source if alpha == 1 else alpha * source)
 
 
 @TABLE.rule("aten.index_copy.default")
 def index_copy(self: Array, dim: int, index: Array, source: Array) -> Array:
     """index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor"""
+    if self.ndim == 0:
+        return source.reshape(()) if source.size else self
     return self.at[(slice(None),) * (dim % self.ndim) + (index,)].set(source)
 
 
@@ -161,6 +118,8 @@ def index_fill(self: Array, dim: int, index: Array, value: Array | float) -> Arr
     """index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor
     index_fill.int_Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor
     """
+    if self.ndim == 0:
+        return jnp.full_like(self, value) if index.size else self
     return self.at[(slice(None),) * (dim % self.ndim) + (index,)].set(value)
 
 
@@ -179,9 +138,9 @@ def masked_fill_with(self: Array, mask: Array, value: Array) -> Array:
 @TABLE.rule("aten.masked_scatter.default")
 def masked_scatter(self: Array, mask: Array, source: Array) -> Array:
     """masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor"""
-    chosen = jnp.broadcast_to(mask, self.shape)
-    order = jnp.reshape(jnp.cumsum(jnp.reshape(chosen, (-1,))) - 1, self.shape)
-    return jnp.where(chosen, jnp.reshape(source, (-1,))[order], self)
+    x, chosen = jnp.broadcast_arrays(self, mask)
+    order = jnp.reshape(jnp.cumsum(jnp.reshape(chosen, (-1,))) - 1, x.shape)
+    return jnp.where(chosen, jnp.reshape(source, (-1,))[order], x)
 
 
 @TABLE.rule("aten.select_scatter.default")

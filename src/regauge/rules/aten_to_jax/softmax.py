@@ -52,8 +52,9 @@ def log_softmax_without_dtype(self: Array, dim: int, half_to_float: bool) -> Arr
 def safe_softmax(self: Array, dim: int, dtype: DTypeLike | None = None) -> Array:
     """_safe_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor"""
     x = self if dtype is None else self.astype(dtype)
-    # a row of -inf gives zeros
-    return jnp.where(jnp.all(x == -jnp.inf, axis=dim, keepdims=True), 0, jax.nn.softmax(x, axis=dim))
+    # a row of -inf gives zeros, with derivative 0
+    empty = jnp.all(x == -jnp.inf, axis=dim, keepdims=True)
+    return jnp.where(empty, 0, jax.nn.softmax(jnp.where(empty, 0, x), axis=dim))
 
 
 @TABLE.rule("aten.special_softmax.default")
@@ -70,3 +71,19 @@ def special_log_softmax(self: Array, dim: int, dtype: DTypeLike | None = None) -
     if dtype is None or self.dtype == dtype:
         return jax.nn.log_softmax(self, axis=dim)
     return jax.nn.log_softmax(self.astype(dtype), axis=dim)
+
+
+@TABLE.rule("aten._softmax_backward_data.default")
+def softmax_backward(grad_output: Array, output: Array, dim: int, input_dtype: DTypeLike) -> Array:
+    """_softmax_backward_data(Tensor grad_output, Tensor output, int dim, ScalarType input_dtype) -> Tensor"""
+    product = grad_output * output
+    if output.ndim:
+        product = product - output * jnp.sum(product, axis=dim, keepdims=True)
+    return (product if output.ndim else jnp.zeros_like(product)).astype(input_dtype)
+
+
+@TABLE.rule("aten._log_softmax_backward_data.default")
+def log_softmax_backward(grad_output: Array, output: Array, dim: int, input_dtype: DTypeLike) -> Array:
+    """_log_softmax_backward_data(Tensor grad_output, Tensor output, int dim, ScalarType input_dtype) -> Tensor"""
+    total = jnp.sum(grad_output, axis=dim, keepdims=True) if output.ndim else grad_output
+    return (grad_output - jnp.exp(output) * total).astype(input_dtype)

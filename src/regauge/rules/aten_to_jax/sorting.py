@@ -106,3 +106,48 @@ def shared_by_equals(x: Array, rank: int) -> Array:
     equal = (x == value) | (jnp.isnan(x) & jnp.isnan(value))
     share = jnp.sum(jnp.where(equal, x - lax.stop_gradient(x), 0)) / jnp.sum(equal)
     return value + share
+
+
+@TABLE.rule("aten.nanmedian.default")
+def median_of_numbers(self: Array) -> Array:
+    """nanmedian(Tensor self) -> Tensor"""
+    flat = jnp.reshape(self, (-1,))
+    if not jnp.issubdtype(self.dtype, jnp.floating):
+        return shared_by_equals(flat, (self.size - 1) // 2)
+    numbers = jnp.sum(~jnp.isnan(flat))
+    value = lax.stop_gradient(jnp.sort(flat)[jnp.maximum(numbers - 1, 0) // 2])  # NaN sorts last
+    equal = (flat == value) | (jnp.isnan(flat) & jnp.isnan(value))
+    return value + jnp.sum(jnp.where(equal, flat - lax.stop_gradient(flat), 0)) / jnp.sum(equal)
+
+
+@TABLE.rule("aten.nanmedian.dim")
+def median_of_numbers_and_index(self: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    """nanmedian.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)"""
+    if self.ndim == 0:
+        return self, jnp.zeros((), int)
+    numbers = jnp.sum(~jnp.isnan(self), axis=dim, keepdims=True)
+    # a NaN sorts last
+    indices = jnp.take_along_axis(jnp.argsort(self, axis=dim), jnp.maximum(numbers - 1, 0) // 2, axis=dim)
+    values = jnp.take_along_axis(self, indices, axis=dim)
+    if keepdim:
+        return values, indices
+    return jnp.squeeze(values, axis=dim), jnp.squeeze(indices, axis=dim)
+
+
+@TABLE.rule("aten.mode.default")
+def most_frequent(self: Array, dim: int = -1, keepdim: bool = False) -> tuple[Array, Array]:
+    """mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)"""
+    if self.ndim == 0:
+        return self, jnp.zeros((), int)
+    axis = dim % self.ndim
+    order = jnp.argsort(self, axis=axis)
+    ordered = jnp.take_along_axis(self, order, axis=axis)
+    position = lax.broadcasted_iota(int, self.shape, axis)
+    begins = (position == 0) | (ordered != jnp.roll(ordered, 1, axis=axis))
+    run = position - lax.cummax(jnp.where(begins, position, 0), axis=axis)  # equal elements before this one
+    # the first longest run is that of the smallest value; its last element counts
+    indices = jnp.take_along_axis(order, jnp.argmax(run, axis=axis, keepdims=True), axis=axis)
+    values = jnp.take_along_axis(self, indices, axis=axis)
+    if keepdim:
+        return values, indices
+    return jnp.squeeze(values, axis=axis), jnp.squeeze(indices, axis=axis)

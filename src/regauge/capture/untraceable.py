@@ -1,0 +1,83 @@
+"""Operators of torch that torch.export cannot trace by itself: shapes of their results, and other spellings.
+
+Histograms have no shape function in torch; ``ctc_loss`` reads lengths that are given as a list, and the shape of what
+it keeps for its derivative depends on values; ``histogramdd`` returns a list within a tuple.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+_LIBRARY = torch.library.Library("aten", "IMPL")
+
+
+def _ctc(log_probs: Tensor, targets: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+    steps, batch = log_probs.shape[:2]
+    return log_probs.new_empty((batch,)), log_probs.new_empty((batch, steps, 2 * targets.shape[-1] + 1))
+
+
+def _counts(self: Tensor, bins: int = 100, **_: Any) -> tuple[Tensor, Tensor]:
+    return self.new_empty((bins,)), self.new_empty((bins + 1,))
+
+
+def _counts_between(self: Tensor, bins: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+    return self.new_empty((bins.shape[0] - 1,)), self.new_empty((bins.shape[0],))
+
+
+def _edges(self: Tensor, bins: Sequence[int], **_: Any) -> list[Tensor]:
+    return [self.new_empty((count + 1,)) for count in bins]
+
+
+def _counts_by_dimension(self: Tensor, bins: Sequence[Any], **_: Any) -> Tensor:
+    return self.new_empty(tuple(b.shape[0] - 1 if isinstance(b, Tensor) else b for b in bins))
+
+
+_SHAPES: dict[str, Callable[..., Any]] = {
+    "_ctc_loss": _ctc,
+    "_ctc_loss.Tensor": _ctc,
+    "histogram.bin_ct": _counts,
+    "histogram.bins_tensor": _counts_between,
+    "_histogramdd_bin_edges": _edges,
+    "_histogramdd_from_bin_cts": _counts_by_dimension,
+    "_histogramdd_from_bin_tensors": _counts_by_dimension,
+}
+for _name, _shape in _SHAPES.items():
+    torch.library.register_fake(f"aten::{_name}", _shape, lib=_LIBRARY)
+
+
+class Respelled(TorchFunctionMode):
+    """Within the block, what cannot be traced is called in a form that can."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (functional.ctc_loss, torch.ctc_loss):
+            names = inspect.signature(functional.ctc_loss).parameters
+            given = dict(zip(names, args, strict=False)) | kwargs
+            for name in ("input_lengths", "target_lengths"):
+                if isinstance(given[name], list | tuple):
+                    given[name] = torch.tensor(given[name], dtype=torch.int64, device=given["log_probs"].device)
+            return func(*given.values())
+        if func is torch.histogramdd:
+            return _histogram_of_points(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _histogram_of_points(
+    input: Tensor, bins: Any, range: Any = None, weight: Tensor | None = None, density: bool = False
+) -> Any:
+    """``torch.histogramdd`` by the operators that it is made of."""
+    counts: list[Any] = [bins] * input.shape[-1] if isinstance(bins, int) else list(bins)
+    if counts and isinstance(counts[0], Tensor):
+        filled = torch._histogramdd_from_bin_tensors(input, counts, weight=weight, density=density)
+        return torch.return_types.histogramdd((filled, tuple(counts)))
+    settings: dict[str, Any] = {"range": range, "weight": weight, "density": density}
+    edges = torch._histogramdd_bin_edges(input, counts, **settings)
+    filled = torch._histogramdd_from_bin_cts(input, counts, **settings)
+    return torch.return_types.histogramdd((filled, tuple(edges)))
