@@ -263,7 +263,7 @@ class Numpy(nn.Module):
 def test_what_to_write_instead(model, hint):
     with pytest.raises(CaptureError) as refused:
         capture_module(model, (X,), train=False)
-    assert hint in refused.value.next
+    assert hint in refused.value.why
     assert "test_errors.py" in refused.value.where
 
 

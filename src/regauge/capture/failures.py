@@ -21,17 +21,8 @@ _REWRITE = (
 )
 
 
-# What the error of an export says, and what to write instead.
-_KNOWN = (
-    (
-        re.compile(r"\.numpy\(\) is not supported|numpy\(\) .*tensor subclasses"),
-        "numpy is not followed: use the function of torch of the same name, or pass the array in as an input",
-    ),
-    (
-        re.compile(r"FakeTensor\.__format__|format string passed to FakeTensor"),
-        "a graph has no values to print: leave the text out of forward, or print it outside from a returned tensor",
-    ),
-)
+_NUMPY = re.compile(r"\.numpy\(\) is not supported|numpy\(\) .*tensor subclasses")
+_FORMAT = re.compile(r"FakeTensor\.__format__|format string passed to FakeTensor")
 
 
 @dataclass(frozen=True)
@@ -96,14 +87,17 @@ def not_captured(error: Exception, model: str) -> CaptureError:
             why="a captured graph is one sequence of operators for all values",
             next=_REWRITE,
         )
+    why = ""
+    if _NUMPY.search(str(error)):
+        why = "numpy is not followed: use torch's function of the same name, or pass the array in as an input"
+    elif _FORMAT.search(str(error)):
+        why = "a graph has no values to print: print a returned tensor outside of forward"
     return CaptureError(
         f"torch.export cannot capture {model}: {type(error).__name__}: {_first_line(error)}",
         where=where,
         details=[*details, *_more_lines(error)],
-        next=next(
-            (hint for pattern, hint in _KNOWN if pattern.search(str(error))),
-            "change the line that is named so that torch.export.export(model, inputs, strict=False) works",
-        ),
+        why=why,
+        next="change the line that is named so that torch.export.export(model, inputs, strict=False) works",
     )
 
 

@@ -151,10 +151,12 @@ class Structure:
     def _splice_unequal_calls(self) -> None:
         """A module that is called more than once must be one thing: calls that differ are spliced."""
         while True:
-            unequal = [calls for calls in self._calls().values() if len(calls) > 1 and not self._are_equal(calls)]
+            several = [calls for calls in self._calls().values() if len(calls) > 1]
+            unequal = [calls for calls in several if not self._are_equal(calls)]
             if not unequal:
                 return
-            self._splice(min(unequal, key=lambda calls: len(calls[0].path)))
+            outermost: list[Scope] = min(unequal, key=_depth)
+            self._splice(outermost)
 
     def _are_equal(self, calls: list[Scope]) -> bool:
         if len({(self.kinds[s], len(s.items), len(s.inputs), len(s.outputs)) for s in calls}) > 1:
@@ -309,3 +311,7 @@ def _item_reads(item: Node | Scope) -> list[str]:
     if isinstance(item, Node):
         return node_inputs(item)
     return [*item.inputs, *(name for node in item.nodes() for name in node_inputs(node))]
+
+
+def _depth(calls: list[Scope]) -> int:
+    return len(calls[0].path)
