@@ -11,6 +11,7 @@ from regauge.verify.causes import (
     Trial,
     argument,
     cause,
+    replaced,
     replacement_trials,
     scopes,
     value_trials,
@@ -128,10 +129,21 @@ def second_bias(call: Call, situation: Situation) -> Iterator[Trial]:
     return replacement_trials("recurrent-bias", what, call, situation, "recurrent", without="hidden")
 
 
-@cause("recurrent-activation", functions=("gru",), order=4)
-def candidate(call: Call, situation: Situation) -> Iterator[Trial]:
-    what = "the activation of the candidate"
-    return replacement_trials("recurrent-activation", what, call, situation, "recurrent", activation="relu")
+@cause("recurrent-activation", functions=("gru", "lstm"), order=-1)
+def inside(call: Call, situation: Situation) -> Iterator[Trial]:
+    """What a cell, a candidate or the gates go through: other libraries let each be chosen."""
+    places = {
+        "cell": ("the activation of the cell before the output gate", "tanh", ("none", "relu", "sigmoid")),
+        "activation": ("the activation of the candidate", "tanh", ("relu", "none", "sigmoid")),
+        "gate": ("the activation of the gates", "sigmoid", ("hardsigmoid", "tanh")),
+    }
+    for place, (what, own, others) in places.items():
+        if place == "cell" and call.function == "gru":
+            continue
+        for other in others:
+            for calls in scopes(call, situation):
+                edit = replaced(calls, "recurrent", **{place: other})
+                yield Trial("recurrent-activation", what, (edit,), own, other, call.number)
 
 
 @cause("padding-index", functions=("embedding",), order=0, backward=True)

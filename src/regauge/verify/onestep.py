@@ -212,7 +212,7 @@ def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, 
             placed = replace(distance, note=_on(distance, step.input))
             worst[distance.name] = _excess(worst.get(distance.name), placed)
     failed = [distance for distance in worst.values() if not distance.passed]
-    together = worst[_TOGETHER]
+    together = worst[TOGETHER]
     if failed:
         why = describe(failed)
     verdict: Verdict = "different" if failed else "equal"
@@ -229,7 +229,7 @@ def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, 
     )
 
 
-_TOGETHER = "all together"
+TOGETHER = "all together"
 
 
 def _against_rounding(kind: str, step: Pass, own: Error, other: Error, typical: Sequence[Error]) -> Iterable[Distance]:
@@ -245,7 +245,7 @@ def _against_rounding(kind: str, step: Pass, own: Error, other: Error, typical: 
     factor = LIMITS.together if step.typical and kind != "loss" else LIMITS.alone
     alone = LIMITS.coherent if kind == "state" and step.is_constant else LIMITS.alone
     limit = min(allowed(factor, [own_together]), LIMITS.cap)
-    yield Distance(_TOGETHER, other.together, other.together, limit, other.together <= limit, own_together)
+    yield Distance(TOGETHER, other.together, other.together, limit, other.together <= limit, own_together)
     for name, norm in other.norms.items():
         own_norm = max(own.norms[name], *(e.norms.get(name, 0.0) for e in typical))
         own_largest = max(own.largest[name], *(e.largest.get(name, 0.0) for e in typical))
