@@ -160,10 +160,10 @@ def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
         if outcome.error or not outcome.info["trace"]["nodes"]:
             return Diagnosis()
         traces.append(TracedSide(outcome.info["trace"]))
-    alignment = Alignment(traces[0], traces[1])
+    alignment, own = Alignment(traces[0], traces[1]), _own_precision(laboratory, task, traces[0])
     if failure.kind == "trajectory":
         found = causes_in_training(laboratory, outcomes, failure.task, failure.every)
-        return Diagnosis(modules=tuple(module_rows(alignment)), causes=tuple(found))
+        return Diagnosis(modules=tuple(module_rows(alignment, own)), causes=tuple(found))
     regions = tuple(_region(alignment, role, failure) for role in (0, 1))
     firsts = [alignment.first(role, region) for role, region in enumerate(regions)]
     case = _Case(laboratory, failure, alignment, regions, firsts)
@@ -174,7 +174,17 @@ def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
     role = case.torch_role or 0
     causes = tuple(worded(one, role, case.line_to_change(one.trial)) for one in tried)
     module = places[0].module or case.following(tried[0] if tried and tried[0].proven else None)
-    return Diagnosis(module, places, tuple(module_rows(alignment)), causes)
+    return Diagnosis(module, places, tuple(module_rows(alignment, own)), causes)
+
+
+def _own_precision(laboratory: Laboratory, task: Mapping[str, Any], original: TracedSide) -> Alignment | None:
+    """The original in float64 beside the converted model in its own precision; None if the check leaves that out."""
+    if "C32" not in laboratory.found.outcomes:
+        return None
+    outcome = laboratory.again("C32", [task])["trace"]
+    if outcome.error or not outcome.info["trace"]["nodes"]:
+        return None
+    return Alignment(original, TracedSide(outcome.info["trace"]))
 
 
 def _region(alignment: Alignment, role: int, failure: Failure) -> list[int]:

@@ -48,6 +48,7 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
     worst: dict[str, dict[str, Distance]] = {}
     unstable: dict[str, list[str]] = {}
     counts: Counter[str] = Counter()
+    usual: dict[str, float] = {}
     for step in passes:
         original = found.original("M64", step.task)
         converted = found.converted("C64", step.task, original)
@@ -57,7 +58,8 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
         for kind in kinds:
             reference = of_kind(original, kind)
             candidate = of_kind(converted, kind)
-            distances = list(_kind_distances(reference, candidate, missing.get(kind, frozenset())))
+            scale = usual.setdefault(kind, _scale(reference))
+            distances = list(_kind_distances(reference, candidate, missing.get(kind, frozenset()), scale))
             moved = _moved(reference, [of_kind(copy, kind) for copy in noisy])
             counts[kind] += bool(distances)
             for distance in distances:
@@ -126,9 +128,23 @@ def _worse(one: Distance | None, other: Distance) -> Distance:
     return other if (other.norm, other.largest) > (one.norm, one.largest) else one
 
 
-def _kind_distances(reference: Arrays, candidate: Arrays, missing: Iterable[str]) -> Iterable[Distance]:
-    """Every tensor of a kind once: names of one side only differ, a gradient that torch leaves out must be zero."""
-    scale = rms(array for array in reference.values() if array.dtype.kind in "fc")
+def _scale(arrays: Arrays) -> float:
+    return rms(array for array in arrays.values() if array.dtype.kind in "fc")
+
+
+def _kind_distances(
+    reference: Arrays, candidate: Arrays, missing: Iterable[str], usual: float = 0.0
+) -> Iterable[Distance]:
+    """Every tensor of a kind once: names of one side only differ, a gradient that torch leaves out must be zero.
+
+    Args:
+        reference: the original's.
+        candidate: the converted model's.
+        missing: gradients that torch leaves out.
+        usual: the scale of the kind on the reference inputs: of a kind that cancels to zero exactly on others, where
+            another order of the same sum leaves rounding.
+    """
+    scale = _scale(reference) or usual
     for name, array in reference.items():
         if name in candidate:
             yield same_function(name, candidate[name], array, scale)
@@ -155,7 +171,7 @@ def _missing(outcome: Outcome) -> dict[str, set[str]]:
 
 def _moved(reference: Arrays, copies: Sequence[Arrays]) -> dict[str, float]:
     """How far noise moves each tensor of the original, at most; a branch that flips counts as far."""
-    scale = rms(array for array in reference.values() if array.dtype.kind in "fc")
+    scale = _scale(reference)
     moved: dict[str, float] = {}
     for copy in copies:
         for name in [name for name in reference if name in copy]:

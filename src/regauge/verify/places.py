@@ -10,8 +10,13 @@ from regauge.verify.alignment import Alignment, TracedSide
 from regauge.verify.result import ModuleDistance, Place
 
 
-def module_rows(alignment: Alignment) -> list[ModuleDistance]:
-    """One row for each module of the original, in order of returning: how far its value is from the nearest."""
+def module_rows(alignment: Alignment, own: Alignment | None) -> list[ModuleDistance]:
+    """One row for each module of the original, in order of returning: how far its value is from the nearest.
+
+    Args:
+        alignment: of both sides in float64.
+        own: of the original in float64 and the converted model in its own precision; None where that did not run.
+    """
     side, other = alignment.sides
     returned = side.data["modules"] or _last_of_modules(side)
     rows = []
@@ -22,7 +27,8 @@ def module_rows(alignment: Alignment) -> list[ModuleDistance]:
         theirs = None if found is None else placed(other, found[0], other.module(found[0]), found[1])
         distance = float("inf") if found is None else found[1]
         ours = placed(side, node, path, 0.0)
-        rows.append(ModuleDistance(path, ours, theirs, distance, None, alignment.is_same(0, node)))
+        distance32 = None if own is None else own.distance(0, node)
+        rows.append(ModuleDistance(path, ours, theirs, distance, distance32, alignment.is_same(0, node)))
     return rows
 
 
