@@ -98,7 +98,9 @@ class Surroundings:
 
         def moves(node: int) -> bool:
             number = side.nodes[node]["call"]
-            return number >= 0 and (number == own or side.calls[number]["function"] in _LAYOUT)
+            if number < 0:
+                return False
+            return number == own or side.calls[number]["function"] in _LAYOUT or _is_unchanged(side, node)
 
         # all that its call computes, which moves what it is given too
         begins = [n for n in self.regions[self.role] if side.nodes[n]["call"] == own] if own >= 0 else [start]
@@ -154,6 +156,15 @@ def near_gradients(calls: Sequence[Call], wrong: Iterable[str], every: Iterable[
     end = min((c.number for c in calls if c.number > last and weights(c) & right), default=len(calls) - 1)
     between = list(range(max(last, 0), end + 1))
     return list(dict.fromkeys([*between, *sorted(users, reverse=True), *(c.number for c in calls)]))
+
+
+def _is_unchanged(side: TracedSide, node: int) -> bool:
+    """Whether a value has the elements of what it is made of, as behind dropout that is off."""
+    own = side.nodes[node]["print"]
+    prints = [side.nodes[origin]["print"] for origin in side.nodes[node]["from"]]
+    return own is not None and any(
+        found is not None and found[3:] == own[3:] and found[0] == own[0] for found in prints
+    )
 
 
 def _ancestors(side: TracedSide, begins: Sequence[int], passes: Callable[[int], bool]) -> Iterator[int]:
