@@ -150,8 +150,8 @@ class TorchEvaluator:
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass: ``outputs.*``, ``loss``, ``gradients.*``, ``input gradients.*``, ``state.*``.
 
-        In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state. A task without
-        ``gradients`` is a forward pass alone; for ``keep`` see `OwnPrecision`.
+        In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state.
+        Without ``gradients`` it is a forward pass alone; for ``keep`` see `OwnPrecision`.
         """
         slopes = task.get("gradients", True)
         given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
@@ -170,8 +170,7 @@ class TorchEvaluator:
             outputs, loss = self.evaluate(leaves)
             calls, draws = list(dropout.calls), dropout.noise.drawn
             found = self._gradients(loss, floats) if slopes else ({}, [])
-            arrays = {**self.forward_arrays(outputs, loss), **found[0]}
-            arrays |= self._buffers()
+            arrays = {**self.forward_arrays(outputs, loss), **found[0], **self._buffers()}
             if task["mode"] == "train" and task.get("after"):
                 self.model.eval()
                 with torch.no_grad():

@@ -68,9 +68,11 @@ def split(call: Call, situation: Situation) -> Iterator[Trial]:
     own = split_of(call)
     if own is None:
         return
-    key, what = "head-order", "an axis is split into its parts (heads and their width) in another order"
-    if len(call.shape()) == 2 and len(own.parts) > 2:
-        key, what = "flatten-layout", "a vector is read as an image with its channels last for channels first"
+    is_image = len(call.shape()) == 2 and len(own.parts) > 2
+    key = "flatten-layout" if is_image else "head-order"
+    what = "an axis is split into its parts (heads and their width) in another order"
+    if is_image:
+        what = "a vector is read as an image with its channels last for channels first"
     others = [c for c in situation.calls if c.function == call.function and c.number != call.number]
     alike = [c.number for c in others if (other := split_of(c)) and other.written == own.written]
     groups = [[call.number, *alike], [call.number], *([number] for number in alike)] if alike else [[call.number]]

@@ -47,11 +47,17 @@ def precision_causes(laboratory: Laboratory, tier: Tier, sets: Sequence[str]) ->
         return [], ()
     place = _place(chosen[0])
     where = f"{place.file}:{place.line}" if place.file else ""
-    more = f" and {len(chosen) - 1} more lines" if len(chosen) > 1 else ""
-    text = (
-        f"a value is rounded to {lines[chosen[0]]} at {where or 'an unknown line'}{more}: where it stays in float32 "
-        f"the distance falls from {before:.2g} to {after:.2g}"
-    )
+    dtype, count, at = lines[chosen[0]], len(chosen), where or "?"
+    if count == 1:
+        text = (
+            f"a value is rounded to {dtype} at {at}: where it stays in float32 the distance falls from "
+            f"{before:.2g} to {after:.2g}"
+        )
+    else:
+        text = (
+            f"values are rounded to {dtype} at {count} lines, first at {at}: where they stay in float32 the distance "
+            f"falls from {before:.2g} to {after:.2g}"
+        )
     cause = Cause("precision", text, before, after, f"{where}: {place.code}".strip(": "), proven)
     return [cause], (Place("", "", "", 0, "", None), place)
 
