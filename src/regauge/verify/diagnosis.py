@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from regauge.errors import WorkerFailed
 from regauge.verify.alignment import Alignment, TracedSide
 from regauge.verify.causes import Situation, Trial, trials_for
 from regauge.verify.direct_causes import dropout_causes, weight_causes
@@ -181,7 +182,10 @@ def _own_precision(laboratory: Laboratory, task: Mapping[str, Any], original: Tr
     """The original in float64 beside the converted model in its own precision; None if the check leaves that out."""
     if "C32" not in laboratory.found.outcomes:
         return None
-    outcome = laboratory.again("C32", [task])["trace"]
+    try:
+        outcome = laboratory.again("C32", [task])["trace"]
+    except WorkerFailed:  # a column that stays empty is no reason to say nothing
+        return None
     if outcome.error or not outcome.info["trace"]["nodes"]:
         return None
     return Alignment(original, TracedSide(outcome.info["trace"]))
