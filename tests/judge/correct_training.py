@@ -54,7 +54,8 @@ LOSSES = (
          "-(jnp.array([3.0, 1.0, 2.0]) * targets * jax.nn.log_sigmoid(logits)"
          " + (1 - targets) * jax.nn.log_sigmoid(-logits)).mean()", "torch.rand(6, 3).round()"),
     loss("squares", "F.mse_loss", "optax.squared_error(logits, targets).mean()", "torch.randn(6, 3)"),
-    loss("Huber", "nn.HuberLoss(delta=0.7)", "optax.huber_loss(logits, targets, 0.7).mean()", "torch.randn(6, 3)"),
+    loss("Huber", "nn.HuberLoss(delta=0.7)", "optax.huber_loss(logits, targets, delta=0.7).mean()",
+         "torch.randn(6, 3)"),
     loss("Gaussian likelihood", "lambda x, y: F.gaussian_nll_loss(x, y, torch.full((6, 3), 0.5))",
          "0.5 * (jnp.log(0.5) + (logits - targets) ** 2 / 0.5).mean()", "torch.randn(6, 3)"),
     loss("Poisson likelihood", "F.poisson_nll_loss", "(jnp.exp(logits) - targets * logits).mean()",

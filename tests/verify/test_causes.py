@@ -97,6 +97,85 @@ def test_a_gru_that_is_written_out_is_the_gru() -> None:
     torch.testing.assert_close(written[0], layer(x)[0])
 
 
+@pytest.mark.parametrize(("layers", "both"), [(1, False), (2, False), (2, True)])
+def test_an_lstm_that_is_written_out_is_the_lstm(layers: int, both: bool) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.LSTM(3, 4, layers, batch_first=True, bidirectional=both)
+    x, state = torch.randn(2, 5, 3), torch.randn(layers * (1 + both), 2, 4)
+    args = (x, (state, state), [*layer._flat_weights], True, layers, 0.0, False, both, True)
+    func, usual = torch._VF.lstm, layer(x, (state, state))
+    for found, wanted in zip(
+        ALTERNATIVES["recurrent"](func, args, {}, {}, cell="tanh"), (usual[0], *usual[1]), strict=True
+    ):
+        torch.testing.assert_close(found, wanted)
+    other = ALTERNATIVES["recurrent"](func, args, {}, {}, cell="none")[0]
+    assert (other - usual[0]).abs().max() > 1e-3
+
+
+def test_a_cell_without_tanh_is_the_formula_without_it() -> None:
+    torch.manual_seed(0)
+    cell, x = torch.nn.LSTM(2, 3), torch.randn(1, 4, 2)
+    args = (x, (torch.zeros(1, 4, 3), torch.zeros(1, 4, 3)), [*cell._flat_weights], True, 1, 0.0, False, False, False)
+    i, _, g, o = (x[0] @ cell.weight_ih_l0.T + cell.bias_ih_l0 + cell.bias_hh_l0).chunk(4, -1)
+    found = ALTERNATIVES["recurrent"](torch._VF.lstm, args, {}, {}, cell="none")[0]
+    torch.testing.assert_close(found[0], o.sigmoid() * i.sigmoid() * g.tanh())
+
+
+def test_heads_are_split_and_joined_in_another_order() -> None:
+    x = torch.arange(2 * 3 * 24.0).reshape(2, 3, 24)
+    split = torch.Tensor.unflatten
+    found = run("split_in_order", split, x, -1, (3, 2, 4), options={"first": 2, "order": [1, 0, 2]})
+    torch.testing.assert_close(found, x.reshape(2, 3, 2, 3, 4).transpose(2, 3))
+    image = run("split_in_order", split, x, -1, (6, 2, 2), options={"first": 2, "order": [1, 2, 0]})
+    torch.testing.assert_close(image, x.reshape(2, 3, 2, 2, 6).movedim(-1, 2))
+    heads = torch.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
+    joined = run("transposed_merge", torch.flatten, heads, 2, options={"axis": 1})
+    torch.testing.assert_close(joined, heads.transpose(1, 2).reshape(2, 3, 20))
+
+
+def test_attention_can_take_its_softmax_over_the_queries() -> None:
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, 2, 4, 3, dtype=torch.float64) for _ in range(3))
+    found = run("attention", F.scaled_dot_product_attention, q, k, v, options={"axis": -2})
+    torch.testing.assert_close(found, (q @ k.mT / 3**0.5).softmax(-2) @ v)
+
+
+def test_targets_that_are_ignored_can_count_as_a_class() -> None:
+    torch.manual_seed(0)
+    x, target = torch.randn(4, 3), torch.tensor([0, -100, 2, -100])
+    found = run("ignored_as", F.cross_entropy, x, target, options={"taken": 1})
+    torch.testing.assert_close(found, F.cross_entropy(x, torch.tensor([0, 1, 2, 1])))
+    other = torch.tensor([0, 1, 2, 1])
+    kept = run("ignored_as", F.cross_entropy, x, other, ignore_index=2, options={"taken": 0})
+    torch.testing.assert_close(kept, F.cross_entropy(x, torch.tensor([0, 1, 0, 1])))
+
+
+def test_rows_of_query_and_key_alone_are_interleaved_in_a_joint_weight() -> None:
+    joint = torch.arange(12.0).reshape(12, 1)
+    found = WEIGHTS["interleaved"](joint, {}, {}, sizes=[1, 2, 2], parts=3, members=[0, 1])
+    assert found.ravel().tolist() == [0, 2, 1, 3, 4, 6, 5, 7, 8, 9, 10, 11]
+
+
+def test_the_loss_is_tried_times_a_factor_wherever_it_is_made() -> None:
+    calls = [call(0, "mse_loss"), call(1, "mse_loss"), call(2, "__add__")]
+    kinds = frozenset({"loss", "gradients"})
+    trials = trials_for(Situation(calls, [2], kinds=kinds, loss=2))
+    assert (trials[0].cause, trials[0].edits[0]["calls"], trials[0].other_value) == ("loss-scale", [2], "0.5")
+    calls = [call(0, "mse_loss"), call(1, "__add__"), call(2, "__add__")]
+    names = {trial.cause for trial in trials_for(Situation(calls, [1], kinds=kinds, loss=2))}
+    assert "loss-scale" not in names
+
+
+def test_a_number_between_a_product_and_a_softmax_is_the_scale_of_attention() -> None:
+    calls = [call(0, "__matmul__"), call(1, "__truediv__", other=2.0), call(2, "masked_fill", value=-1e9)]
+    calls += [call(3, "softmax", dim=-1)]
+    trials = trials_for(Situation(calls, [1, 2], (4.0,), kinds=frozenset({"outputs"})))
+    named = {(t.cause, t.other_value) for t in trials}
+    assert {("attention-scale", "4"), ("mask-value", "-10000"), ("mask-left-out", "")} <= named
+    alone = trials_for(Situation(calls[:2], [1], (4.0,), kinds=frozenset({"outputs"})))
+    assert "attention-scale" not in {t.cause for t in alone}
+
+
 def test_a_rounded_value_has_the_bits_of_its_dtype() -> None:
     x = torch.randn(1000, dtype=torch.float64)
     found = run("rounded", torch.mul, x, 1.0, options={"to": "bfloat16"})

@@ -30,8 +30,10 @@ from regauge.run.evaluation import (
 )
 from regauge.run.jax_arrays import Static, named_outputs, numpy_all, numpy_of, seen
 from regauge.run.jax_dropout import dropout_control
+from regauge.run.jax_own_precision import OwnPrecision, in_own_precision
 from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_randomness import randomness, samples
+from regauge.run.jax_rounding import in_last_place
 from regauge.run.jax_side import JaxSide, copies, load_side
 from regauge.run.jax_trace import trace
 from regauge.run.jax_trees import Leaves, Mode
@@ -112,11 +114,17 @@ class JaxEvaluator:
         mode, setting = task["mode"], task["dropout"]
         masks = self._masks(task)
         slopes = task.get("gradients", True)
-        function = self._compile(
-            "step" if slopes else "pass", mode, setting, lambda: self._step_function(mode, setting, slopes)
-        )
-        leaves = self.leaves(task["input"], task.get("noise") if task.get("noisy_inputs") else None)
-        params = self._perturbed(task.get("noise")) | self._silenced(task)
+        noise = task.get("noise")
+        kept = OwnPrecision.asked(task)
+
+        def make() -> Callable[..., Any]:
+            own = self._step_function(mode, setting, slopes)
+            return in_own_precision(own, kept) if kept else in_last_place(own, noise, self.widen)
+
+        name = ("step" if slopes else "pass") + (" moved" if self.widen and noise is not None else "")
+        function = jax.jit(make()) if kept else self._compile(name, mode, setting, make)
+        leaves = self.leaves(task["input"], noise if task.get("noisy_inputs") else None)
+        params = self._perturbed(noise) | self._silenced(task)
         key = jax.random.key(task.get("seed", 0))
         given = self.reseeded(task.get("seed", 0))
         loss, outputs, gradients, state, by_inputs, log = function(params, given, leaves, masks, key)
@@ -133,6 +141,7 @@ class JaxEvaluator:
             arrays |= {f"after.{name}": array for name, array in found.items()}
         rates, shapes = log.value
         return arrays, {
+            "narrowed": kept.found if kept else {},
             "rates": rates,
             "calls": [DropoutCall(s, 1 - rate).to_json() for s, rate in zip(shapes, rates, strict=True)],
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},

@@ -82,12 +82,10 @@ class Interpreter:
         name, params = equation.primitive.name, equation.params
         module = module_of(str(equation.source_info.name_stack)) or module
         place = frame or frame_of(equation)
-        if name in _GONE_THROUGH:
-            body = next((params[key] for key in _CALLS if key in params), None)
-            if body is not None:
-                jaxpr, constants = (body.jaxpr, body.consts) if hasattr(body, "jaxpr") else (body, ())
-                inner = place if frame or _is_of_library(jaxpr) else None
-                return self.run(jaxpr, constants, inputs, module, inner)
+        if (body := body_of(equation)) is not None:
+            jaxpr, constants = (body.jaxpr, body.consts) if hasattr(body, "jaxpr") else (body, ())
+            inner = place if frame or _is_of_library(jaxpr) else None
+            return self.run(jaxpr, constants, inputs, module, inner)
         if name == "cond":
             branch = params["branches"][int(np.clip(int(inputs[0][0]), 0, len(params["branches"]) - 1))]
             return self.run(branch.jaxpr, branch.consts, inputs[1:], module, frame)
@@ -143,9 +141,16 @@ def _is_short(params: Any) -> bool:
     return length <= _LONGEST_SCAN and length * len(params["jaxpr"].jaxpr.eqns) <= _LARGEST_SCAN
 
 
-def evaluated(equation: Any, values: Sequence[Any]) -> list[Any]:
-    """The results of one equation, as `jax.core.eval_jaxpr` computes them."""
-    found = equation.primitive.get_bind_params(equation.params)
+def body_of(equation: Any) -> Any:
+    """The jaxpr of an equation that does nothing but call it; None for other equations."""
+    if equation.primitive.name not in _GONE_THROUGH:
+        return None
+    return next((equation.params[key] for key in _CALLS if key in equation.params), None)
+
+
+def evaluated(equation: Any, values: Sequence[Any], changes: Mapping[str, Any] | None = None) -> list[Any]:
+    """The results of one equation, as `jax.core.eval_jaxpr` computes them; with some of its parameters changed."""
+    found = equation.primitive.get_bind_params({**equation.params, **(changes or {})})
     functions, params = found if isinstance(found, tuple) else ((), found)  # a tuple before jax 0.8
     with equation.ctx.manager:
         made = equation.primitive.bind(*functions, *values, **params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from regauge.run import (
     torch_alternatives_elementwise,
+    torch_alternatives_recurrent,
     torch_alternatives_sequences,
     torch_alternatives_spatial,
     torch_alternatives_weights,
@@ -12,6 +13,7 @@ from regauge.run.torch_alternative_registry import ALTERNATIVES, WEIGHTS
 
 FAMILIES = (
     torch_alternatives_elementwise,
+    torch_alternatives_recurrent,
     torch_alternatives_sequences,
     torch_alternatives_spatial,
     torch_alternatives_weights,

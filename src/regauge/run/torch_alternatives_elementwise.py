@@ -12,6 +12,8 @@ from regauge.run.torch_alternative_registry import Named, alternative
 from regauge.run.torch_alternatives_weights import rounded_to
 from regauge.run.torch_calls import name_of, with_arguments
 
+_NO_CLASS = -(2**31)  # a target that nothing is
+
 
 @alternative
 def function(func: Any, args: Any, kwargs: Any, named: Named, *, name: str, options: Named | None = None) -> Any:
@@ -115,6 +117,15 @@ def loss_over(func: Any, args: Any, kwargs: Any, named: Named, *, by: str) -> An
     target, x = named["target"], named["input"]
     count = {"all": target.numel(), "batch": x.shape[0], "elements": x.numel(), "half": 2 * x.numel(), "one": 1}[by]
     return total / count
+
+
+@alternative
+def ignored_as(func: Any, args: Any, kwargs: Any, named: Named, *, taken: int) -> Any:
+    """A loss in which the targets that are ignored count as those of a class."""
+    ignored, target = named.get("ignore_index", -100), named["target"]
+    changes = {"target": torch.where(target == ignored, taken, target), "ignore_index": _NO_CLASS}
+    rest = with_arguments(func, args, kwargs, changes)
+    return func(*rest[0], **rest[1])
 
 
 @alternative

@@ -57,9 +57,27 @@ def reordered(tensor: Tensor, others: Named, saved: Named, *, order: Sequence[in
 
 
 @of_weight
-def interleaved(tensor: Tensor, others: Named, saved: Named, *, sizes: Sequence[int], back: bool = False) -> Tensor:
-    """Rows seen as (a, b), ordered as (b, a) within each outer block: ``sizes`` is (outer, a, b)."""
-    outer, a, b = sizes
-    rest = tensor.shape[1:]
-    found = tensor.reshape(outer, a, b, *rest).transpose(1, 2)
-    return found.reshape(tensor.shape)
+def interleaved(
+    tensor: Tensor,
+    others: Named,
+    saved: Named,
+    *,
+    sizes: Sequence[int],
+    parts: int = 1,
+    members: Sequence[int] = (0,),
+) -> Tensor:
+    """Rows seen as (a, b), ordered as (b, a) within each outer block.
+
+    Args:
+        tensor: the weight.
+        others: all weights.
+        saved: those that are changed, as they were.
+        sizes: (outer, a, b).
+        parts: blocks of rows that the weight is joined from.
+        members: the blocks that are reordered.
+    """
+    blocks = list(tensor.chunk(parts, 0))
+    for member in members:
+        rows = blocks[member]
+        blocks[member] = rows.reshape(*sizes, *tensor.shape[1:]).transpose(1, 2).reshape(rows.shape)
+    return torch.cat(blocks)

@@ -22,13 +22,7 @@ from regauge.errors import BadCase
 from regauge.run import torch_optimizers
 from regauge.run.array_files import Arrays, load_arrays
 from regauge.run.dropout_masks import DropoutCall
-from regauge.run.evaluation import (
-    InputSets,
-    PartKeeper,
-    derivative_results,
-    run_tasks,
-    with_transplant,
-)
+from regauge.run.evaluation import InputSets, PartKeeper, derivative_results, run_tasks, with_transplant
 from regauge.run.naming import Names
 from regauge.run.process_memory import reuse_freed
 from regauge.run.protocol import flatten_tree
@@ -43,6 +37,7 @@ from regauge.run.torch_arithmetic import (
     widen_tensor,
 )
 from regauge.run.torch_noise import SharedNoise
+from regauge.run.torch_own_precision import OwnPrecision
 from regauge.run.torch_randomness import randomness, samples
 from regauge.run.torch_rounding import rounded
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
@@ -151,18 +146,19 @@ class TorchEvaluator:
     def step(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """One forward and backward pass: ``outputs.*``, ``loss``, ``gradients.*``, ``input gradients.*``, ``state.*``.
 
-        In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state. A task without
-        ``gradients`` is a forward pass alone.
+        In training mode also ``after.outputs.*``: the outputs in eval mode with the updated state.
+        Without ``gradients`` it is a forward pass alone; for ``keep`` see `OwnPrecision`.
         """
         slopes = task.get("gradients", True)
         given = [DropoutCall.from_json(call) for call in task["calls"]] if "calls" in task else None
-        control = self.controlled(task["dropout"], task.get("seed", 0), given)
+        control, kept = self.controlled(task["dropout"], task.get("seed", 0), given), OwnPrecision.asked(task)
         with (
             self.keeper.kept(),
             torch.set_grad_enabled(slopes),
             control as dropout,
             perturbed(self.model, task.get("noise")),
             rounded(task.get("noise"), self.widen),
+            kept or nullcontext(),
         ):
             self.prepare(task)
             noise = task.get("noise") if task.get("noisy_inputs") else None
@@ -170,14 +166,14 @@ class TorchEvaluator:
             outputs, loss = self.evaluate(leaves)
             calls, draws = list(dropout.calls), dropout.noise.drawn
             found = self._gradients(loss, floats) if slopes else ({}, [])
-            arrays = {**self.forward_arrays(outputs, loss), **found[0]}
-            arrays |= self._buffers()
+            arrays = {**self.forward_arrays(outputs, loss), **found[0], **self._buffers()}
             if task["mode"] == "train" and task.get("after"):
                 self.model.eval()
                 with torch.no_grad():
                     after, _ = self.evaluate(self.leaves(task["input"])[0])
                 arrays |= {f"after.{name}": array for name, array in self.names.outputs(named_outputs(after)).items()}
         return arrays, {
+            "narrowed": kept.found if kept else {},
             "missing": found[1],
             "calls": [call.to_json() for call in calls],
             "rates": [1 - call.keep for call in calls],

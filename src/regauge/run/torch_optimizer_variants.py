@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from regauge import optimizers
-from regauge.optimizers import SCHEDULES, Optimizer
+from regauge.optimizers import SCHEDULES, Optimizer, Schedule
 from regauge.run.torch_optimizers import TorchOptimizer, build
 
 
@@ -37,12 +37,12 @@ def built_with(
     """
     changed = _changed(spec, edit)
     built = build(changed, named)
+    if edit.get("how"):
+        built.__class__ = VARIANTS[edit["how"]]
     if edit.get("shift"):
         if changed.schedule is None:
             raise NoChange
         built.shift_schedule(edit["shift"])
-    if edit.get("how"):
-        built.__class__ = VARIANTS[edit["how"]]
     return built
 
 
@@ -65,6 +65,15 @@ def _changed(spec: Optimizer, edit: Mapping[str, Any]) -> Optimizer:
     groups = tuple(replace(g, options={n: changes.get(n, v) for n, v in g.options.items()}) for g in spec.groups)
     changes["groups"] = groups
     return replace(spec, **changes)
+
+
+class _Held(TorchOptimizer):
+    """Before its first step the schedule stands where it begins."""
+
+    def _set_learning_rates(self, schedule: Schedule) -> None:
+        count, self._count = self._count, self._count.clamp(min=0)
+        super()._set_learning_rates(schedule)
+        self._count = count
 
 
 class _ExactClip(TorchOptimizer):
@@ -185,6 +194,7 @@ class _Decoupled(TorchOptimizer):
 
 
 VARIANTS: dict[str, type[TorchOptimizer]] = {
+    "held": _Held,
     "exact-clip": _ExactClip,
     "eps-inside": _EpsInside,
     "uncorrected": _Uncorrected,

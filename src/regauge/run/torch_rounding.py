@@ -1,16 +1,21 @@
-"""Rounding of saturating functions, for the noisy copies of the original in float64.
+"""Rounding of saturating functions and the order of ties, for the noisy copies of the original in float64.
 
 A gate at 1 - 1e-7 keeps nine digits of its distance to 1 in float64, and its derivative is that distance: two correct
 programs whose sigmoids differ in the last place are 1e-9 apart there, which weights that are moved by one unit in the
 last place do not show, since they hardly move the gate.
+
+Which of several equal elements topk and sort give first is not defined (torch's documentation of both), so no port can
+be held to it: a copy takes the last where it can.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _IN_PLACE = {torch.ops.aten.sigmoid_.default, torch.ops.aten.tanh_.default}
@@ -24,13 +29,34 @@ _SATURATING = {
 _MIX = 0x9E3779B97F4A7C1  # odd: every bit of a value decides about the sign
 
 
-class LastPlace(TorchDispatchMode):
-    """Moves what saturating functions return by one unit in the last place.
+def _sorted(x: Tensor, dim: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
+    """Sorted, of equal elements the last one first."""
+    if x.dim() == 0:
+        return x.clone(), torch.zeros_like(x, dtype=torch.int64)
+    values, order = torch.sort(x.flip(dim), dim=dim, descending=descending, stable=True)
+    return values, x.shape[dim] - 1 - order
 
-    The direction depends on the value alone, so that equal values stay equal and ties are not broken.
+
+def _largest(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
+    values, order = _sorted(x, dim, largest)
+    return (values, order) if x.dim() == 0 else (values.narrow(dim, 0, k), order.narrow(dim, 0, k))
+
+
+_ORDERED: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.sort.default: _sorted,
+    torch.ops.aten.topk.default: _largest,
+}
+
+
+class LastPlace(TorchDispatchMode):
+    """Moves what saturating functions return by one unit in the last place, and puts equal elements in another order.
+
+    The direction depends on the value alone, so that equal values stay equal and other ties are not broken.
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _ORDERED:
+            return _ORDERED[func](*args, **(kwargs or {}))
         found = func(*args, **(kwargs or {}))
         if func in _SATURATING and found.dtype == torch.float64:
             up = (found.view(torch.int64) * _MIX >> 40) & 1

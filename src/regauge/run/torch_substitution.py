@@ -129,20 +129,26 @@ def _runner(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> Callable[[Any
 def _after_one_step(
     task: Mapping[str, Any], target: Arrays, before: Mapping[str, float]
 ) -> Callable[[Callable[[Any], tuple[Arrays, Any]]], dict[str, float] | None] | None:
-    """For training that parts at its first step: one step tells of most trials that they do not help.
+    """For training: one step tells of most trials that they do not help.
+
+    Where both sides part at the first step a trial must bring them together there, and where they part later it must
+    leave the first step as it is.
 
     Returns:
         A function that gives the distances after one step, or None if all steps must be run; None where it is no
-        training, or the first step does not tell.
+        training, or nothing is known of the first step.
     """
     first = {name: array for name, array in target.items() if name.startswith("first.")}
-    apart = max((before[name] for name in first), default=0.0)
-    if task["of"]["kind"] != "trajectory" or apart <= 10 * task["limit"]:
+    if task["of"]["kind"] != "trajectory" or not first:
         return None
+    apart, limit = max(before[name] for name in first), task["limit"]
+    part_at_once = apart > 10 * limit
 
     def run_one(run: Callable[[Any], tuple[Arrays, Any]]) -> dict[str, float] | None:
         after = distance_to(run({**task["of"], "steps": 1})[0], first)
-        return after if max(after.values()) > max(0.5 * apart, task["limit"]) else None
+        if max(after.values()) <= (max(0.5 * apart, limit) if part_at_once else max(2 * apart, limit)):
+            return None
+        return after if part_at_once else dict(before)
 
     return run_one
 

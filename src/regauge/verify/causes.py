@@ -71,6 +71,7 @@ class Situation:
         constants: that the other side uses there, most likely first.
         weights: shapes by name.
         kinds: which tensors differ: outputs, loss, gradients, state.
+        loss: number of the call that gives the loss, -1 for none.
     """
 
     calls: Sequence[Call]
@@ -78,6 +79,7 @@ class Situation:
     constants: Sequence[float] = ()
     weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     kinds: frozenset[str] = frozenset()
+    loss: int = -1
 
     @property
     def only_gradients(self) -> bool:
@@ -200,5 +202,5 @@ def trials_for(situation: Situation) -> list[Trial]:
 
 def load_families() -> None:
     """Enter all causes; the families import this module, hence not at its head."""
-    for family in ("norms", "elementwise", "attention", "spatial", "weights", "losses"):
+    for family in ("norms", "elementwise", "attention", "layout", "spatial", "weights", "losses"):
         importlib.import_module(f"regauge.verify.causes_{family}")

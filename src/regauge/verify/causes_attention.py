@@ -1,9 +1,10 @@
-"""Causes in attention: scale, mask and its offset, empty rows, heads, order of query, key and value, rotary pairs."""
+"""Causes in attention: scale, mask and its offset, empty rows, order of query, key and value, rotary pairs."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from regauge.verify.causes import (
     Call,
@@ -15,6 +16,7 @@ from regauge.verify.causes import (
     replacement_trials,
     scopes,
     shown,
+    value_trials,
     weight,
 )
 
@@ -58,6 +60,12 @@ def causal(call: Call, situation: Situation) -> Iterator[Trial]:
     return replacement_trials("causal-mask", what, call, situation, "attention", causal=not own)
 
 
+@cause("axis", functions=_SDPA, order=6)
+def queries(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "the softmax of attention runs over the queries for the keys"
+    return replacement_trials("axis", what, call, situation, "attention", axis=-2)
+
+
 @cause("empty-rows", functions=_SDPA, order=3)
 def empty(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "rows whose keys are all masked: zero in one, the mean of the values or NaN in the other"
@@ -67,11 +75,49 @@ def empty(call: Call, situation: Situation) -> Iterator[Trial]:
 
 @cause("mask-value", functions=_SDPA, order=4)
 def fill(call: Call, situation: Situation) -> Iterator[Trial]:
-    values = [v for v in situation.constants if v < -100] + [-1e4, -1e9, -1e30, -3.4028234663852886e38, -1e5, -1e6]
-    for value in dict.fromkeys(v for v in values if v != float("-inf")):
+    for value in _low_values(situation):
         for calls in scopes(call, situation):
             edit = replaced(calls, "attention", fill=value)
             yield Trial("mask-value", "the value of masked scores", (edit,), "-inf", shown(float(value)), call.number)
+
+
+def _low_values(situation: Situation) -> list[float]:
+    """What stands for minus infinity: numbers of the other side first."""
+    usual = [-1e4, -1e9, -1e30, -3.4028234663852886e38, -1e5, -1e6]
+    return list(dict.fromkeys([*(v for v in situation.constants if v < -100), *usual]))
+
+
+_FILLS = ("masked_fill", "masked_fill_")
+
+
+@cause("mask-value", functions=_FILLS, order=1)
+def written_fill(call: Call, situation: Situation) -> Iterator[Trial]:
+    own = call.value("value", None)
+    if isinstance(own, int | float) and own < -100:
+        values = [*_low_values(situation), float("-inf")]
+        yield from value_trials("mask-value", "the value of masked scores", call, situation, "value", own, values)
+
+
+@cause("mask-left-out", functions=_FILLS, order=2)
+def written_mask(call: Call, situation: Situation) -> Iterator[Trial]:
+    return replacement_trials("mask-left-out", "the mask is left out", call, situation, "left_out")
+
+
+@cause("attention-scale", functions=("mul", "__mul__", "div", "__truediv__", "true_divide"), order=2)
+def written_scale(call: Call, situation: Situation) -> Iterator[Trial]:
+    """A number by which a product is divided or multiplied, of which a softmax is taken afterwards."""
+    own = call.value("other", None)
+    following = situation.calls[call.number + 1 : call.number + 7]
+    before = situation.calls[max(0, call.number - 3) : call.number]
+    if isinstance(own, bool) or not isinstance(own, int | float) or own <= 0:
+        return
+    if any(c.function in _PRODUCTS for c in before) and any(c.function == "softmax" for c in following):
+        values = [1.0, own * own, own**0.5, 1 / own, *(v for v in situation.constants if v > 0), 2 * own, own / 2]
+        what = "the scale of attention"
+        yield from value_trials("attention-scale", what, call, situation, "other", own, map(float, values))
+
+
+_PRODUCTS = ("matmul", "__matmul__", "bmm", "baddbmm", "einsum")
 
 
 @cause("mask-left-out", functions=_SDPA, order=5)
@@ -92,46 +138,6 @@ def roles(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "query, key and value stand in each other's place"
     for order in ((1, 0, 2), (0, 2, 1), (2, 1, 0)):
         yield from replacement_trials("qkv-order", what, call, situation, "exchanged_roles", order=order)
-
-
-_SPLITS = ("view", "reshape", "unflatten")
-
-
-@cause("head-order", functions=_SPLITS, order=6)
-def heads(call: Call, situation: Situation) -> Iterator[Trial]:
-    """Heads and their width split in the other order, in all calls that split alike."""
-    sizes = _split_sizes(call)
-    if sizes is None:
-        return
-    what = "the heads are split in the other order: (width, heads) for (heads, width)"
-    alike = [c.number for c in situation.calls if c.function == call.function and _split_sizes(c) == sizes]
-    groups = [alike, [call.number], *([group] for group in alike if group != call.number)][:4]
-    for calls in groups:
-        for at in (-2,):
-            yield Trial("head-order", what, (replaced(calls, "split_the_other_way", axis=at),), call=call.number)
-
-
-def _split_sizes(call: Call) -> tuple[int, ...] | None:
-    """Sizes that the last axis is split into; None for another kind of reshape."""
-    given = call.arguments.get("sizes") or call.arguments.get("shape") or call.arguments.get("size")
-    if given is None:
-        given = [v for k, v in call.arguments.items() if k != "input" and isinstance(v, int)]
-    shape = call.shape()
-    if not isinstance(given, list) or not shape or not all(isinstance(v, int) for v in given):
-        return None
-    if call.function == "unflatten":
-        return tuple(given) if len(given) == 2 else None
-    return tuple(given[-2:]) if len(given) == len(shape) + 1 else None
-
-
-@cause("head-merge", functions=("flatten", "reshape", "view", "contiguous"), order=12)
-def merge(call: Call, situation: Situation) -> Iterator[Trial]:
-    rank = len(call.shape())
-    if rank < 3:
-        return
-    what = "axes are merged in the other order"
-    for axis in range(1, rank - 1):
-        yield Trial("head-merge", what, (replaced([call.number], "transposed_merge", axis=axis),), call=call.number)
 
 
 @cause(
@@ -201,20 +207,31 @@ def rotary(call: Call, situation: Situation) -> Iterator[Trial]:
     """Rotary pairs taken as neighbours for halves, which is the same as query and key with their rows in that order."""
     what = "rotary embedding turns neighbours in one and halves in the other"
     size = (call.shape("query") or call.shape() or [0])[-1]
-    names = _query_key(call, situation)
+    apart, joint = _query_key(call, situation), _joint(call, situation)
     for width in dict.fromkeys((size, 2 * size)):
-        if width < 4 or width % 2 or not names:
+        if width < 4 or width % 2:
             continue
-        for halves in (True, False):
-            edits: list[Edit] = []
-            for name in names:
-                rows = situation.weights[name][0]
-                if rows % width:
-                    break
-                a, b = (width // 2, 2) if halves else (2, width // 2)
-                edits.append(weight(name, "interleaved", sizes=[rows // width, a, b]))
-            if len(edits) == len(names):
-                yield Trial("rotary-pairs", what, tuple(edits), call=call.number)
+        for a, b in ((width // 2, 2), (2, width // 2)):
+            edits = [_pairs(name, situation, width, a, b) for name in apart]
+            if edits and all(edits):
+                yield Trial("rotary-pairs", what, tuple(e for e in edits if e), call=call.number)
+            both = [_pairs(name, situation, width, a, b, parts=3, members=[0, 1]) for name in joint]
+            if both and all(both):
+                yield Trial("rotary-pairs", what, tuple(e for e in both if e), call=call.number)
+
+
+def _pairs(name: str, situation: Situation, width: int, a: int, b: int, **parts: Any) -> Edit | None:
+    """Rows of each head in the other order; None where the rows are no heads of that width."""
+    rows = situation.weights[name][0] // parts.get("parts", 1)
+    return None if rows % width else weight(name, "interleaved", sizes=[rows // width, a, b], **parts)
+
+
+def _joint(call: Call, situation: Situation) -> list[str]:
+    """The joint weight of query, key and value, and its bias: of the last linear before a call that has three parts."""
+    earlier = [c for c in situation.calls[max(0, call.number - 40) : call.number + 1] if c.function == "linear"]
+    names = [name for c in reversed(earlier) if (name := c.weight()) in situation.weights]
+    joint = next((name for name in names if situation.weights[name][0] % 3 == 0), "")
+    return [name for name in (joint, _bias_of(joint, situation)) if name] if joint else []
 
 
 def _query_key(call: Call, situation: Situation) -> list[str]:

@@ -85,6 +85,9 @@ _ARITHMETIC = (
     "masked_fill",
     "masked_fill_",
     "__pow__",
+    "__rpow__",
+    "__rtruediv__",
+    "float_power",
     "full",
     "true_divide",
 )
@@ -186,5 +189,7 @@ def axis(call: Call, situation: Situation) -> Iterator[Trial]:
 )
 def rate(call: Call, situation: Situation) -> Iterator[Trial]:
     own = call.value("p", 0.5)
-    values = [*(v for v in situation.constants if 0 < v < 1), 1 - own, 0.0]
+    shares = [v for v in situation.constants if 0 < v < 1]
+    # where masks are given, what is kept is divided by its share: the rate itself stands nowhere
+    values = [*(round(1 - v, 12) for v in shares), *shares, 1 - own, 0.0]
     return value_trials("dropout-rate", "the rate of dropout", call, situation, "p", 0.5, values)

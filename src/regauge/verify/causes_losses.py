@@ -30,6 +30,12 @@ def ignored(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "the loss is averaged over all targets, those that are ignored too"
     for calls in scopes(call, situation):
         yield Trial("ignore-index", what, (replaced(calls, "loss_over", by="all"),), call=call.number)
+    what = "targets that are ignored in one are taken as a class in the other"
+    last = (call.shape()[1] if len(call.shape()) > 1 else 0) - 1
+    for taken in dict.fromkeys((0, max(last, 0), 1)):
+        for calls in scopes(call, situation):
+            edit = replaced(calls, "ignored_as", taken=taken)
+            yield Trial("ignore-index", what, (edit,), "ignored", f"class {taken}", call.number)
     what = "the target that is ignored"
     for value in (-100, 0, -1, 1):
         if value != own:
@@ -45,13 +51,17 @@ def smoothing(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("label-smoothing", "label smoothing", call, situation, "label_smoothing", 0.0, values)
 
 
-@cause("loss-scale", functions=(*_LOSSES, "mean", "sum"), order=-1)
+@cause("loss-scale", functions=(), order=-1)
 def factor(call: Call, situation: Situation) -> Iterator[Trial]:
     """The loss times a factor: halved squares, the mean of accumulated losses for their sum."""
     if not situation.kinds & {"loss"} or "outputs" in situation.kinds:
         return
-    alike = len(situation.alike(call))
-    for by in dict.fromkeys((0.5, 2.0, 1 / alike, float(alike))):
+    if call.number != situation.loss and call.function not in (*_LOSSES, "mean", "sum"):
+        return
+    # the terms of a sum that is the loss are as many as there are calls of the function that makes one of them
+    terms = [len(situation.alike(c)) for c in situation.calls if c.function in _LOSSES] or [len(situation.alike(call))]
+    factors = [by for count in dict.fromkeys(terms) for by in (1 / count, float(count))]
+    for by in dict.fromkeys((0.5, 2.0, *factors)):
         for calls in scopes(call, situation):
             if by != 1:
                 edit = replaced(calls, "scaled", by=by)
@@ -62,7 +72,7 @@ def factor(call: Call, situation: Situation) -> Iterator[Trial]:
 def beta(call: Call, situation: Situation) -> Iterator[Trial]:
     for name, default in (("beta", 1.0), ("delta", 1.0)):
         if call.function in ("smooth_l1_loss", "huber_loss"):
-            values = [value for value in situation.constants if value > 0]
+            values = [*(value for value in situation.constants if value > 0), default, 0.5, 0.1]
             yield from value_trials(
                 "loss-threshold", "the threshold of the loss", call, situation, name, default, values
             )

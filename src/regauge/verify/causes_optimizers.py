@@ -147,8 +147,10 @@ def _schedule(spec: Spec, constants: list[float]) -> Iterator[Trial]:
     own = spec.get("schedule")
     if own is None:
         return
-    for shift in (1, -1):
-        yield _trial("schedule", "the schedule is off by one step", "0", str(shift), shift=shift)
+    what = "the schedule is off by one step"
+    yield _trial("schedule", what, "0", "1", shift=1)
+    yield _trial("schedule", what, "0", "-1", shift=-1, how="held")
+    yield _trial("schedule", what, "0", "-1", shift=-1)
     yield _trial("schedule", "the schedule of the learning rate", own["type"], "none", schedule=None)
     if own["type"] == "StepLR":
         gamma = own["gamma"] ** (1 / own["step_size"])

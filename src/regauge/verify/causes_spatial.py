@@ -154,13 +154,3 @@ def resize_mode(call: Call, situation: Situation) -> Iterator[Trial]:
                 values = {"mode": mode} if mode in ("bilinear", "bicubic") else {"mode": mode, "align_corners": None}
                 edit = argument(calls, **values)
                 yield Trial("resize-mode", "the mode of the resize", (edit,), own, mode, call.number)
-
-
-@cause("flatten-layout", functions=("flatten", "reshape", "view"), order=2)
-def flatten(call: Call, situation: Situation) -> Iterator[Trial]:
-    if len(call.shape()) < 3:
-        return
-    what = "flattened with the channels last for channels first, before a weight that expects the other order"
-    for how in ("channels_last", "channels_first"):
-        for calls in scopes(call, situation)[:1]:
-            yield Trial("flatten-layout", what, (replaced(calls, how),), call=call.number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from regauge.verify.causes import (
     Call,
@@ -11,6 +11,7 @@ from regauge.verify.causes import (
     Trial,
     argument,
     cause,
+    replaced,
     replacement_trials,
     scopes,
     value_trials,
@@ -128,10 +129,32 @@ def second_bias(call: Call, situation: Situation) -> Iterator[Trial]:
     return replacement_trials("recurrent-bias", what, call, situation, "recurrent", without="hidden")
 
 
-@cause("recurrent-activation", functions=("gru",), order=4)
+@cause("recurrent-activation", functions=("lstm",), order=-1)
+def cell(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "the activation of the cell before the output gate"
+    return _activations("cell", what, call, situation, "tanh", ("none", "relu", "sigmoid"))
+
+
+@cause("recurrent-activation", functions=("gru", "lstm"), order=3)
 def candidate(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "the activation of the candidate"
-    return replacement_trials("recurrent-activation", what, call, situation, "recurrent", activation="relu")
+    return _activations("activation", what, call, situation, "tanh", ("relu", "none", "sigmoid"))
+
+
+@cause("recurrent-activation", functions=("gru", "lstm"), order=4)
+def gate(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "the activation of the gates"
+    return _activations("gate", what, call, situation, "sigmoid", ("hardsigmoid", "tanh"))
+
+
+def _activations(
+    place: str, what: str, call: Call, situation: Situation, own: str, others: Iterable[str]
+) -> Iterator[Trial]:
+    """What a place in a cell goes through: other libraries let each be chosen."""
+    for other in others:
+        for calls in scopes(call, situation):
+            edit = replaced(calls, "recurrent", **{place: other})
+            yield Trial("recurrent-activation", what, (edit,), own, other, call.number)
 
 
 @cause("padding-index", functions=("embedding",), order=0, backward=True)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import linecache
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from regauge.errors import WorkerFailed
 from regauge.verify.alignment import Alignment, TracedSide
-from regauge.verify.causes import Call, Situation, Trial, trials_for
+from regauge.verify.causes import Situation, Trial, trials_for
 from regauge.verify.direct_causes import dropout_causes, weight_causes
 from regauge.verify.evaluations import WIDE, Evaluations
 from regauge.verify.inputs import SILENT
+from regauge.verify.places import module_rows, placed, shown_path, text_of_line
 from regauge.verify.plan import axis_of_units, step_id
+from regauge.verify.precision_causes import precision_causes
 from regauge.verify.result import Cause, ModuleDistance, Place, Tier
+from regauge.verify.surroundings import Surroundings, calls_of, near_gradients
 from regauge.verify.tolerance import LIMITS
 from regauge.verify.training_causes import causes_in_training
 from regauge.verify.trying import (
@@ -28,11 +29,9 @@ from regauge.verify.trying import (
     worded,
 )
 
-_MOST_NEAR = 14
 _KINDS = ("outputs", "loss", "gradients", "input gradients", "state", "outputs with the updated state")
 _PREFIXES = {"gradients": "gradients.", "input gradients": "input gradients.", "state": "state."}
 _PREFIXES["outputs with the updated state"] = "after."
-_LAYOUT = {"view", "reshape", "flatten", "transpose", "permute", "unflatten", "contiguous", "chunk", "split", "unbind"}
 
 
 @dataclass(frozen=True)
@@ -142,6 +141,10 @@ def diagnosis_of(
         return Diagnosis(causes=tuple(weight_causes(laboratory.found, differing["weights"])))
     if "randomness" in differing:
         return Diagnosis(causes=tuple(dropout_causes(laboratory.found, differing["randomness"])))
+    narrow = next((tier for name, tier in differing.items() if name.startswith("tier 2")), None)
+    if narrow is not None:
+        causes, places = precision_causes(laboratory, narrow, sets)
+        return Diagnosis(places=places, causes=tuple(causes))
     return Diagnosis()
 
 
@@ -158,10 +161,10 @@ def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
         if outcome.error or not outcome.info["trace"]["nodes"]:
             return Diagnosis()
         traces.append(TracedSide(outcome.info["trace"]))
-    alignment = Alignment(traces[0], traces[1])
+    alignment, own = Alignment(traces[0], traces[1]), _own_precision(laboratory, task, traces[0])
     if failure.kind == "trajectory":
         found = causes_in_training(laboratory, outcomes, failure.task, failure.every)
-        return Diagnosis(modules=tuple(module_rows(alignment)), causes=tuple(found))
+        return Diagnosis(modules=tuple(module_rows(alignment, own)), causes=tuple(found))
     regions = tuple(_region(alignment, role, failure) for role in (0, 1))
     firsts = [alignment.first(role, region) for role, region in enumerate(regions)]
     case = _Case(laboratory, failure, alignment, regions, firsts)
@@ -172,7 +175,20 @@ def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
     role = case.torch_role or 0
     causes = tuple(worded(one, role, case.line_to_change(one.trial)) for one in tried)
     module = places[0].module or case.following(tried[0] if tried and tried[0].proven else None)
-    return Diagnosis(module, places, tuple(module_rows(alignment)), causes)
+    return Diagnosis(module, places, tuple(module_rows(alignment, own)), causes)
+
+
+def _own_precision(laboratory: Laboratory, task: Mapping[str, Any], original: TracedSide) -> Alignment | None:
+    """The original in float64 beside the converted model in its own precision; None if the check leaves that out."""
+    if "C32" not in laboratory.found.outcomes:
+        return None
+    try:
+        outcome = laboratory.again("C32", [task])["trace"]
+    except WorkerFailed:  # a column that stays empty is no reason to say nothing
+        return None
+    if outcome.error or not outcome.info["trace"]["nodes"]:
+        return None
+    return Alignment(original, TracedSide(outcome.info["trace"]))
 
 
 def _region(alignment: Alignment, role: int, failure: Failure) -> list[int]:
@@ -207,7 +223,7 @@ class _Case:
         if node is None:
             return Place("", "", "", 0, "", None)
         distance = 0.0 if role == 0 else self.alignment.distance(role, node)
-        return _placed(side, node, side.module(node), distance)
+        return placed(side, node, side.module(node), distance)
 
     def place_of_call(self, number: int) -> Place:
         """The place of the call that the proven cause is about."""
@@ -216,7 +232,7 @@ class _Case:
         call = side.calls[number]
         file, line = tuple(side.data["frames"][call["frame"]]) if call["frame"] >= 0 else ("", 0)
         distance = 0.0 if role == 0 else self.place(role).distance
-        return Place(call["module"], call["function"], shown_path(file), line, _line(file, line), distance)
+        return Place(call["module"], call["function"], shown_path(file), line, text_of_line(file, line), distance)
 
     def tried(self) -> list[Tried]:
         """What was tried and helped, proven ones first."""
@@ -226,55 +242,20 @@ class _Case:
         return try_all(
             self.laboratory,
             self.torch_role,
-            trials_for(self.situation()),
+            trials_for(self.situation(self.torch_role)),
             of=self.failure.task,
             target=target,
             names=self.failure.arrays(self.failure.every),
             limit=LIMITS.same_norm,
         )
 
-    def situation(self) -> Situation:
-        role = self.torch_role or 0
-        side = self.alignment.sides[role]
-        calls = [
-            Call(number, item["function"], item["module"], item["arguments"]) for number, item in enumerate(side.calls)
-        ]
-        weights: dict[str, tuple[int, ...]] = {}
-        for call in calls:
-            for value in call.arguments.values():
-                for item in value if isinstance(value, list) else [value]:
-                    if isinstance(item, dict) and item.get("weight"):
-                        weights[item["weight"]] = tuple(item["shape"])
-        near = self.near(role, calls)
-        return Situation(calls, near, self.constants(1 - role), weights, self.failure.kinds)
-
-    def near(self, role: int, calls: Sequence[Call]) -> list[int]:
-        """Numbers of the calls at which causes are tried, nearest first."""
-        side, region = self.alignment.sides[role], self.regions[role]
+    def situation(self, role: int) -> Situation:
+        """What stands around the place on the torch side."""
+        around = Surroundings(self.alignment, role, self.regions, self.firsts)
+        near = None
         if self.failure.kind in ("gradients", "input gradients"):
-            return self._near_gradients(calls)
-        start = self.firsts[role]
-        ordered = [n for n in region if start is None or n >= start] + [n for n in region if start and n < start]
-        found = list(dict.fromkeys(side.nodes[n]["call"] for n in ordered if side.nodes[n]["call"] >= 0))
-        found = found[:_MOST_NEAR]
-        if found:
-            before = [n for n in range(found[0] - 1, max(-1, found[0] - 9), -1) if calls[n].function in _LAYOUT]
-            found = [found[0], *before, *found[1:]]
-        return list(dict.fromkeys(found))
-
-    def _near_gradients(self, calls: Sequence[Call]) -> list[int]:
-        """From the last weight, in order of the forward pass, whose gradient differs, to the next whose does not."""
-        wrong, every = set(self.failure.names), set(self.failure.every)
-
-        def weights(call: Call) -> set[str]:
-            return {call.weight(name) for name in call.arguments} - {""}
-
-        users = [c.number for c in calls if weights(c) & wrong]
-        last = max(users, default=-1)
-        right = [c.number for c in calls if c.number > last and weights(c) & (every - wrong)]
-        end = min(right, default=len(calls) - 1)
-        between = list(range(max(last, 0), end + 1))
-        return list(dict.fromkeys([*between, *sorted(users, reverse=True), *(c.number for c in calls)]))
+            near = near_gradients(calls_of(self.alignment.sides[role]), self.failure.names, self.failure.every)
+        return around.situation(self.failure.kinds, near)
 
     def begin_at_gradients(self) -> None:
         """Where only gradients differ the place is the last use, in the forward pass, of a weight whose gradient does.
@@ -295,20 +276,6 @@ class _Case:
         node = made[-1] if made else next(iter(fed), None)
         found = None if node is None else self.alignment.counterparts[role][node]
         self.firsts[role], self.firsts[1 - role] = node, None if found is None else found[0]
-
-    def constants(self, role: int) -> list[float]:
-        """Numbers in the other side's formula, nearest to the place first."""
-        side, region = self.alignment.sides[role], self.regions[role]
-        found: list[float] = []
-        start = self.firsts[role]
-        later = [n for n in region if start is None or n >= start]
-        for node in later[:80]:
-            found += side.nodes[node]["constants"]
-            call = side.nodes[node]["call"]
-            if call >= 0:
-                values = side.calls[call]["arguments"].values()
-                found += [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-        return [value for value in dict.fromkeys(found) if value == value and abs(value) != float("inf")]
 
     def line_to_change(self, trial: Trial) -> str:
         """The line of the converted model, and what it must say where that is known."""
@@ -347,43 +314,5 @@ class _Case:
         side = self.alignment.sides[1]
         for node in self.regions[1]:
             if any(f"{constant:.6g}" == value for constant in side.nodes[node]["constants"]):
-                return _placed(side, node, side.module(node), self.alignment.distance(1, node))
+                return placed(side, node, side.module(node), self.alignment.distance(1, node))
         return None
-
-
-def module_rows(alignment: Alignment) -> list[ModuleDistance]:
-    """One row for each module of the original, in order of returning: how far its value is from the nearest."""
-    side, other = alignment.sides
-    returned = side.data["modules"] or _last_of_modules(side)
-    rows = []
-    for path, node in returned:
-        if not path or side.nodes[node]["print"] is None:
-            continue
-        found = alignment.counterparts[0][node]
-        theirs = None if found is None else _placed(other, found[0], other.module(found[0]), found[1])
-        distance = float("inf") if found is None else found[1]
-        ours = _placed(side, node, path, 0.0)
-        rows.append(ModuleDistance(path, ours, theirs, distance, None, alignment.is_same(0, node)))
-    return rows
-
-
-def _last_of_modules(side: TracedSide) -> list[tuple[str, int]]:
-    last = {node["module"]: number for number, node in enumerate(side.nodes) if node["op"] not in ("weight", "input")}
-    return sorted(last.items(), key=lambda item: item[1])
-
-
-def _placed(side: TracedSide, node: int, module: str, distance: float | None) -> Place:
-    file, line = side.place(node)
-    return Place(module, side.nodes[node]["op"], shown_path(file), line, _line(file, line), distance)
-
-
-def shown_path(file: str) -> str:
-    """A path as the person knows it: relative to the working directory where it lies below it."""
-    if not file:
-        return ""
-    relative = os.path.relpath(file)
-    return file if relative.startswith("..") else Path(relative).as_posix()
-
-
-def _line(file: str, line: int) -> str:
-    return linecache.getline(file, line).strip() if file else ""

@@ -58,6 +58,7 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
     worst: dict[str, dict[str, Distance]] = {}
     unstable: dict[str, list[str]] = {}
     counts: Counter[str] = Counter()
+    usual: dict[str, float] = {}
     for step in passes:
         original = found.original("M64", step.task)
         converted = found.converted("C64", step.task, original)
@@ -67,7 +68,8 @@ def same_function_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, 
         for kind in kinds:
             reference = of_kind(original, kind)
             candidate = of_kind(converted, kind)
-            distances = list(_kind_distances(reference, candidate, missing.get(kind, frozenset())))
+            scale = usual.setdefault(kind, _scale(reference))
+            distances = list(_kind_distances(reference, candidate, missing.get(kind, frozenset()), scale))
             moved = _moved(reference, [of_kind(copy, kind) for copy in noisy])
             counts[kind] += bool(distances)
             for distance in distances:
@@ -136,10 +138,24 @@ def _worse(one: Distance | None, other: Distance) -> Distance:
     return other if (other.norm, other.largest) > (one.norm, one.largest) else one
 
 
-def _kind_distances(reference: Arrays, candidate: Arrays, missing: Iterable[str]) -> Iterable[Distance]:
-    """Every tensor of a kind once: names of one side only differ, a gradient that torch leaves out must be zero."""
+def _scale(arrays: Arrays) -> float:
+    return rms(array for array in arrays.values() if array.dtype.kind in "fc")
+
+
+def _kind_distances(
+    reference: Arrays, candidate: Arrays, missing: Iterable[str], usual: float = 0.0
+) -> Iterable[Distance]:
+    """Every tensor of a kind once: names of one side only differ, a gradient that torch leaves out must be zero.
+
+    Args:
+        reference: the original's.
+        candidate: the converted model's.
+        missing: gradients that torch leaves out.
+        usual: the scale of the kind on the reference inputs: of a kind that cancels to zero exactly on others, where
+            another order of the same sum leaves rounding.
+    """
     compared = {n: compare(candidate[n], array) if n in candidate else alone(array) for n, array in reference.items()}
-    scale = kind_scale(compared.values())
+    scale = kind_scale(compared.values()) or usual
     for name, array in reference.items():
         if name in candidate:
             yield judged_same(name, candidate[name], array, compared[name], scale)
@@ -168,7 +184,7 @@ def _moved(reference: Arrays, copies: Sequence[Arrays]) -> dict[str, float]:
     """How far noise moves each tensor of the original, at most; a branch that flips counts as far."""
     if not copies:
         return {}
-    scale = rms(array for array in reference.values() if array.dtype.kind in "fc")
+    scale = _scale(reference)
     moved: dict[str, float] = {}
     for copy in copies:
         for name in [name for name in reference if name in copy]:
@@ -225,7 +241,7 @@ def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, 
             placed = replace(distance, note=_on(distance, step.input))
             worst[distance.name] = _excess(worst.get(distance.name), placed)
     failed = [distance for distance in worst.values() if not distance.passed]
-    together = worst[_TOGETHER]
+    together = worst[TOGETHER]
     if failed:
         why = describe(failed)
     verdict: Verdict = "different" if failed else "equal"
@@ -242,7 +258,7 @@ def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, 
     )
 
 
-_TOGETHER = "all together"
+TOGETHER = "all together"
 
 
 def _against_rounding(kind: str, step: Pass, own: Error, other: Error, typical: Sequence[Error]) -> Iterable[Distance]:
@@ -258,7 +274,7 @@ def _against_rounding(kind: str, step: Pass, own: Error, other: Error, typical: 
     factor = LIMITS.together if step.typical and kind != "loss" else LIMITS.alone
     alone = LIMITS.coherent if kind == "state" and step.is_constant else LIMITS.alone
     limit = min(allowed(factor, [own_together]), LIMITS.cap)
-    yield Distance(_TOGETHER, other.together, other.together, limit, other.together <= limit, own_together)
+    yield Distance(TOGETHER, other.together, other.together, limit, other.together <= limit, own_together)
     for name, norm in other.norms.items():
         own_norm = max(own.norms[name], *(e.norms.get(name, 0.0) for e in typical))
         own_largest = max(own.largest[name], *(e.largest.get(name, 0.0) for e in typical))
