@@ -35,6 +35,11 @@ EXACT: dict[str, Callable[..., Any]] = {
     "special_bessel_y1": scipy.special.y1,
     "special_airy_ai": lambda x: scipy.special.airy(x)[0],
 }
+# Which of several equal elements an index names is open in torch: the elements at the indices are compared. The number
+# is the place of `dim` among the arguments after the first.
+TIED = {"kthvalue": 1, "mode": 0}
+# torch keeps the gradient of the chunked form as a constant, so its second derivative is 0 where it is none.
+NO_SECOND = frozenset({"nn_functional_linear_cross_entropy_chunked", "nn_functional_linear_cross_entropy_chunked_none"})
 # Two floating dtypes, an integer one, bool, a narrow and a complex one stand for all.
 DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.bfloat16, torch.complex64)
 
@@ -126,10 +131,30 @@ def problems(op: Any, dtype: torch.dtype, most: int | None) -> Iterator[Problem]
         leaves, spec = pytree.tree_flatten((sample.input, sample.args, sample.kwargs))
         marked = [leaf.requires_grad for leaf in leaves if isinstance(leaf, torch.Tensor)]
         leaves = [leaf.detach() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-        call = Call(partial(op.gradcheck_wrapper, op.op) if op.formatted_name in HERMITIAN else op.op, leaves, spec)
+        call = Call(_function(op), leaves, spec)
         call.changes = op.formatted_name in IN_PLACE
         if op.formatted_name in FREE:
             call.invariant = sample.output_process_fn_grad
         differentiable = tuple(i for i, m in enumerate(marked) if m)
         tensors = tuple(leaves[i] for i in call.places)
         yield Problem(number, call, tensors, differentiable, EXACT.get(op.formatted_name))
+
+
+def _function(op: Any) -> Callable[..., Any]:
+    """What is called: the operator, or what of it is defined."""
+    name = op.formatted_name
+    if name in HERMITIAN:
+        return partial(op.gradcheck_wrapper, op.op)
+    return partial(_with_elements, op.op, TIED[name]) if name in TIED else op.op
+
+
+def _with_elements(
+    function: Callable[..., Any], place: int, x: torch.Tensor, *args: Any, **kwargs: Any
+) -> tuple[torch.Tensor, ...]:
+    """Values, and the elements that the indices name."""
+    values, indices = function(x, *args, **kwargs)
+    if x.ndim == 0:
+        return (values,)
+    dim = kwargs.get("dim", args[place] if len(args) > place else -1)
+    keeps = kwargs.get("keepdim", len(args) > place + 1 and args[place + 1])
+    return values, x.gather(dim, indices if keeps else indices.unsqueeze(dim))

@@ -100,7 +100,7 @@ def _outcome(part: Part, compare: Callable[[], None]) -> Outcome:
 
 
 def _compare_form(model: Any, problem: Problem, expected: Sequence[Any], random: bool) -> None:
-    arrays = [as_numpy(t) for t in problem.tensors]
+    arrays = [jnp.asarray(as_numpy(t)) for t in problem.tensors]
 
     def drawn(key: jax.Array) -> list[Any]:
         return jax.tree.leaves(model.apply(model.params, model.state, *arrays, rng=key)[0])

@@ -46,7 +46,7 @@ def judge_entry(name: str, most: int | None, dtypes: list[str]) -> dict[str, Any
 def _judge_dtype(op: Any, dtype: Any, most: int | None) -> dict[str, Any]:
     import torch
 
-    from opdb.entries import problems
+    from opdb.entries import NO_SECOND, problems
     from opdb.judging import Outcome, is_random, judge
 
     wide = dtype in (torch.float64, torch.complex64) or torch.float64 not in op.dtypes
@@ -57,7 +57,7 @@ def _judge_dtype(op: Any, dtype: Any, most: int | None) -> dict[str, Any]:
     for position, problem in enumerate(_problems(problems(op, dtype, most), failures, kinds)):
         random = is_random(problem.call, problem.tensors)
         drawn += random
-        second = gradient and op.supports_gradgrad and position < SECOND
+        second = gradient and op.supports_gradgrad and position < SECOND and op.formatted_name not in NO_SECOND
         try:
             with _limited(LONGEST):
                 outcome = judge(
