@@ -17,6 +17,8 @@ VOLUME = normal(2, 2, 3, 4, 5)
 CUBE_GRID = uniform(2, 2, 3, 2, 3, low=-1.5, high=1.5)
 
 SAMPLES = [
+    *(sample("affine_grid_generator.default", normal(2, 2, 3), [2, 3, 4, 5], align) for align in (True, False)),
+    *(sample("affine_grid_generator.default", normal(2, 3, 4), [2, 1, 3, 1, 2], align) for align in (True, False)),
     *(
         sample("grid_sampler.default", IMAGE, GRID, mode, padding, align)
         for mode, padding, align in product((0, 1, 2), (0, 1, 2), (False, True))

@@ -5,9 +5,12 @@ Modes are torch's numbers: interpolation 0 linear, 1 nearest, 2 cubic; padding 0
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 
 from regauge.rules.table import RuleTable
 
@@ -119,3 +122,18 @@ def grid_sample(input: Array, grid: Array, interpolation_mode: int, padding_mode
     if interpolation_mode == 1:
         return jnp.moveaxis(pixels_at(input, [jnp.round(position) for position in positions]), -1, 1)
     return jnp.moveaxis(sample_linear(input, positions), -1, 1)
+
+
+def centres(n: int, align_corners: bool, dtype: DTypeLike) -> Array:
+    """Places of n elements between -1 and 1: the ends are the outermost elements, or their outer edges."""
+    places = jnp.linspace(-1, 1, n, dtype=dtype) if n > 1 else jnp.zeros(n, dtype)
+    return places if align_corners else places * ((n - 1) / n)
+
+
+@TABLE.rule("aten.affine_grid_generator.default")
+def affine_grid(theta: Array, size: Sequence[int], align_corners: bool) -> Array:
+    """affine_grid_generator(Tensor theta, SymInt[] size, bool align_corners) -> Tensor"""
+    axes = [centres(n, align_corners, theta.dtype) for n in size[2:]]
+    places = jnp.meshgrid(*axes, indexing="ij")[::-1]  # x first
+    points = jnp.stack([*places, jnp.ones_like(places[0])], axis=-1)
+    return jnp.einsum("...k,njk->n...j", points, theta)
