@@ -37,7 +37,7 @@ EXACT: dict[str, Callable[..., Any]] = {
 }
 # Which of several equal elements an index names is open in torch: the elements at the indices are compared. The number
 # is the place of `dim` among the arguments after the first.
-TIED = {"kthvalue": 1, "mode": 0}
+TIED = {"kthvalue": 1, "mode": 0, "sort": 0, "topk": 1}
 # torch keeps the gradient of the chunked form as a constant, so its second derivative is 0 where it is none.
 NO_SECOND = frozenset({"nn_functional_linear_cross_entropy_chunked", "nn_functional_linear_cross_entropy_chunked_none"})
 # Two floating dtypes, an integer one, bool, a narrow and a complex one stand for all.
@@ -156,5 +156,4 @@ def _with_elements(
     if x.ndim == 0:
         return (values,)
     dim = kwargs.get("dim", args[place] if len(args) > place else -1)
-    keeps = kwargs.get("keepdim", len(args) > place + 1 and args[place + 1])
-    return values, x.gather(dim, indices if keeps else indices.unsqueeze(dim))
+    return values, x.gather(dim, indices if indices.ndim == x.ndim else indices.unsqueeze(dim))

@@ -55,6 +55,7 @@ SAMPLES = [
     sample("nan_to_num.default", N),
     *(sample(f"{op}.default", x) for op in ("rad2deg", "deg2rad") for x in (X, N)),
     Sample("aten.heaviside.default", (floats(-1.0, 0.0, 2.0), scalar(0.5)), no_gradient="torch has none"),
+    Sample("aten.heaviside.default", (integers(5), scalar(3, torch.int64)), no_gradient="torch has none"),
     Sample("aten.nextafter.default", (X.double(), X.double() + 1), no_gradient="torch has none"),
 ]
 

@@ -51,6 +51,8 @@ SAMPLES = [
     *(sample("masked_fill.Scalar", X, mask, -INF) for mask in (MASK, bools(3))),
     sample("masked_fill.Scalar", X, MASK, torch.finfo(torch.float32).min),
     sample("masked_fill.Scalar", N, MASK, 3),
+    sample("masked_fill.Scalar", bools(4, 3), MASK, 1),
+    sample("scatter.reduce", bools(4), 0, ints(0, 0, 2), bools(3), reduce="add"),
     sample("masked_fill.Scalar", normal(4, 3, dtype=torch.bfloat16), MASK, 0),
     sample("masked_fill.Tensor", X, MASK, scalar(2.0)),
     sample("masked_fill.Tensor", X, MASK, scalar(2, torch.int64)),

@@ -255,6 +255,8 @@ def radians(self: Array) -> Array:
 @TABLE.rule("aten.heaviside.default")
 def heaviside(self: Array, values: Array) -> Array:
     """heaviside(Tensor self, Tensor values) -> Tensor"""
+    if not jnp.issubdtype(self.dtype, jnp.inexact):
+        return jnp.where(self == 0, values, (self > 0).astype(self.dtype))
     return jnp.heaviside(self, values)
 
 

@@ -126,6 +126,8 @@ def index_fill(self: Array, dim: int, index: Array, value: Array | float) -> Arr
 @TABLE.rule("aten.masked_fill.Scalar")
 def masked_fill(self: Array, mask: Array, value: float) -> Array:
     """masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor"""
+    if self.dtype == bool:
+        return jnp.where(mask, bool(value), self)
     return jnp.where(mask, value, self)
 
 

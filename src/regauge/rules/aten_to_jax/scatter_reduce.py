@@ -100,6 +100,8 @@ def scatter_with(self: Array, dim: int, index: Array, src: Array, reduce: str) -
     if self.ndim == 0 or reduce == "multiply":
         at = () if self.ndim == 0 else scatter_places(index, dim)
         return scatter_combined(self, at, values, "prod" if reduce == "multiply" else "sum")
+    if self.dtype == bool:
+        return self.at[scatter_places(index, dim)].max(values)
     return self.at[scatter_places(index, dim)].add(values)
 
 
