@@ -37,7 +37,7 @@ EXACT: dict[str, Callable[..., Any]] = {
 }
 # Which of several equal elements an index names is open in torch: the elements at the indices are compared. The number
 # is the place of `dim` among the arguments after the first.
-TIED = {"kthvalue": 1, "mode": 0, "sort": 0, "topk": 1}
+TIED = {"kthvalue": 1, "mode": 0, "sort": 0, "argsort": 0, "topk": 1}
 # torch keeps the gradient of the chunked form as a constant, so its second derivative is 0 where it is none.
 NO_SECOND = frozenset({"nn_functional_linear_cross_entropy_chunked", "nn_functional_linear_cross_entropy_chunked_none"})
 # Two floating dtypes, an integer one, bool, a narrow and a complex one stand for all.
@@ -152,7 +152,8 @@ def _with_elements(
     function: Callable[..., Any], place: int, x: torch.Tensor, *args: Any, **kwargs: Any
 ) -> tuple[torch.Tensor, ...]:
     """Values, and the elements that the indices name."""
-    values, indices = function(x, *args, **kwargs)
+    results = function(x, *args, **kwargs)
+    values, indices = results if isinstance(results, tuple) else (x.detach().sum(), results)
     if x.ndim == 0:
         return (values,)
     dim = kwargs.get("dim", args[place] if len(args) > place else -1)

@@ -12,6 +12,8 @@ REASONS: dict[str, str] = {
     "resize_": _MEMORY,
     "resize_as_": _MEMORY,
     "as_strided_partial_views": "strides that look behind a view into its memory",
+    "argwhere": "the size of the result depends on the values of tensors",
+    "item": "a Python number that is the value of a tensor",
     "broadcast_shapes": "takes and gives no tensor",
 }
 

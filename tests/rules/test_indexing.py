@@ -12,6 +12,14 @@ IDS = torch.tensor([[0, 5, 2], [2, 2, 1]])
 BIG = 2**63 - 1
 
 SAMPLES = [
+    sample("_unsafe_masked_index.default", normal(4), ints(1, 0, 1) > 0, [ints(1, 99, 0)], 0.5),
+    sample(
+        "_unsafe_masked_index_put_accumulate.default",
+        normal(4),
+        ints(1, 0, 1) > 0,
+        [ints(1, 99, 1)],
+        normal(3, key="v"),
+    ),
     *(sample("select.int", X, dim, i) for dim, i in ((0, 0), (1, -1), (-1, 1), (2, 0))),
     *(
         sample("slice.Tensor", X, *a)

@@ -44,6 +44,8 @@ SAMPLES = [
         )
     ),
     sample("tensordot.default", BATCH, OTHER, [0, 2], [0, 1]),
+    sample("tensordot.default", normal(1, 3), normal(2, 4), [0], [0]),
+    sample("tensordot.default", normal(3, 2), normal(1, 4), [1], [0]),
     sample("kron.default", A, normal(2, 2)),
     sample("chain_matmul.default", [A, B, normal(5, 2)]),
     sample("linalg_multi_dot.default", [A, B, normal(5, 2)]),

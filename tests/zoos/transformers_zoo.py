@@ -18,12 +18,15 @@ import transformers
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from transformers import AutoModel, PretrainedConfig
+from transformers.integrations import moe
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
 import regauge
 
 transformers.logging.set_verbosity_error()
+# The kernel of torch for products by groups knows no float64, with which everything is compared.
+moe._can_use_grouped_mm = lambda *args, **kwargs: False
 
 WIDTH, INNER, LAYERS, HEADS, WORDS, IMAGE, LENGTH, BATCH = 32, 48, 2, 4, 99, 32, 7, 2
 # The largest value of a setting, by the name that the library's configurations give it.
@@ -107,7 +110,7 @@ def shrink(config: PretrainedConfig) -> None:
         elif key in TOKENS and isinstance(value, int) and value >= WORDS:
             setattr(config, key, 1)
     kinds = getattr(config, "layer_types", None)
-    if isinstance(kinds, list):
+    if isinstance(kinds, list) and not isinstance(getattr(type(config), "layer_types", None), property):
         config.layer_types = kinds[: getattr(config, "num_hidden_layers", LAYERS)]
     if hasattr(config, "use_cache"):
         config.use_cache = False

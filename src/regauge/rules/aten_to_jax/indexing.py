@@ -71,6 +71,23 @@ def index_by_arrays(self: Array, indices: Sequence[Array | None]) -> Array:
     return self[tuple(slice(None) if index is None else index for index in indices)]
 
 
+@TABLE.rule("aten._unsafe_masked_index.default")
+def index_where(self: Array, mask: Array, indices: Sequence[Array | None], fill: float) -> Array:
+    """_unsafe_masked_index(Tensor self, Tensor mask, Tensor?[] indices, Scalar fill) -> Tensor"""
+    places = tuple(slice(None) if index is None else jnp.where(mask, index, 0) for index in indices)
+    return jnp.where(mask, self[places], jnp.asarray(fill, self.dtype))
+
+
+@TABLE.rule("aten._unsafe_masked_index_put_accumulate.default")
+def add_where(self: Array, mask: Array, indices: Sequence[Array | None], values: Array) -> Array:
+    """_unsafe_masked_index_put_accumulate(Tensor self, Tensor mask, Tensor?[] indices, Tensor values) -> Tensor"""
+    places = tuple(slice(None) if index is None else jnp.where(mask, index, 0) for index in indices)
+    kept = jnp.where(mask, values, jnp.zeros((), values.dtype))
+    if self.dtype == bool:
+        return self.at[places].max(kept)
+    return self.at[places].add(kept)
+
+
 @TABLE.rule("aten.index_select.default")
 def index_select(self: Array, dim: int, index: Array) -> Array:
     """index_select(Tensor self, int dim, Tensor index) -> Tensor"""

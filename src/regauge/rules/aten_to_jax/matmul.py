@@ -146,7 +146,13 @@ def einsum(equation: str, tensors: Sequence[Array], path: Sequence[int] | None =
 @TABLE.rule("aten.tensordot.default")
 def tensordot(self: Array, other: Array, dims_self: Sequence[int], dims_other: Sequence[int]) -> Array:
     """tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> Tensor"""
-    return jnp.tensordot(self, other, axes=(tuple(dims_self), tuple(dims_other)))
+    if all(self.shape[i] == other.shape[j] for i, j in zip(dims_self, dims_other, strict=True)):
+        return jnp.tensordot(self, other, axes=(tuple(dims_self), tuple(dims_other)))
+    # torch broadcasts contracted axes of size 1: the other side is summed
+    left = tuple(i for i, j in zip(dims_self, dims_other, strict=True) if other.shape[j] == 1)
+    right = tuple(j for i, j in zip(dims_self, dims_other, strict=True) if self.shape[i] == 1)
+    summed = jnp.sum(self, left, keepdims=True), jnp.sum(other, right, keepdims=True)
+    return jnp.tensordot(*summed, axes=(tuple(dims_self), tuple(dims_other)))
 
 
 @TABLE.rule("aten.kron.default")
