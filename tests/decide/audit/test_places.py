@@ -135,7 +135,7 @@ def test_dictionaries_and_operators_are_no_tensors(tmp_path: Path) -> None:
 
 
 def test_names_of_the_public_apis_have_records() -> None:
-    assert entry_of("torch.histc", "pytorch").counterpart == "jnp.histogram"
+    assert entry_of("torch.histogram", "pytorch").counterpart == "jnp.histogram"
     assert entry_of("torch.exp_", "pytorch").degree == entry_of("torch.Tensor.exp_", "pytorch").degree == "automatic"
     assert entry_of("torch.FloatStorage", "pytorch").degree == "none"
     assert entry_of("jax._src.flatten_util.ravel_pytree", "jax").recorded
