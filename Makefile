@@ -42,11 +42,11 @@ judge: .venv/.installed-dev
 rounding: .venv/.installed-dev
 	cd tests && ../$(BIN)/python -m judge.rounding $(RESUME)
 
-# PyTorch's own operator tests through to_jax, hours with all samples; SAMPLES="--samples 8" takes some of each.
+# PyTorch's own operator tests through to_jax: long with all samples; SAMPLES="--samples 8" takes some of each.
 op-db: .venv/.installed-dev
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m opdb.suite $(SAMPLES) $(RESUME)
 
-# Every model type of transformers that can be made small, about an hour on 2 cores.
+# Every model type of transformers that can be made small; RESUME=--resume goes on after a break.
 zoos: .venv/.installed-dev
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m zoos.suite $(RESUME)
 

@@ -338,3 +338,18 @@ def test_losses_and_their_constants():
     assert captured.graph.in_tree == {"tuple": [{"dict": {"logits": {"leaf": names[0]}}}, {"leaf": names[1]}]}
     module = capture_function(nn.CrossEntropyLoss(weight=weight), (outputs["logits"], targets))
     assert module.tensors.keys() == {"weight"}
+
+
+@pytest.mark.parametrize("lengths", [list, torch.tensor], ids=["lists", "tensors"])
+def test_keywords_of_ctc_loss_in_any_order(lengths):
+    """Lengths in lists are respelled for export; what is given by keyword must stay what it is."""
+
+    class Loss(torch.nn.Module):
+        def forward(self, scores, targets):
+            given = {"zero_infinity": True, "blank": 2, "target_lengths": lengths([2, 1])}
+            return torch.nn.functional.ctc_loss(scores.log_softmax(-1), targets, lengths([5, 4]), **given)
+
+    graph = capture_module(Loss(), (torch.randn(5, 2, 4), torch.tensor([[0, 1], [3, 0]])), train=False).graph
+    (node,) = [node for node in graph.nodes if "ctc_loss" in node.op]
+    assert node.argument("blank") == 2
+    assert node.argument("zero_infinity") is True

@@ -28,7 +28,6 @@ class Outcome:
         kind: equal; different; limit (operators that the rule table refuses); refused (torch.export cannot capture
             it); fails (an error that is no refusal); not built (the library asks for more than small settings).
         what: the message, or the tensors that differ.
-        nodes: of the captured graph.
         lines: of the emitted model.py.
         seconds: of processor time.
     """
@@ -36,7 +35,6 @@ class Outcome:
     name: str
     kind: Kind
     what: str = ""
-    nodes: int = 0
     lines: int = 0
     seconds: float = 0.0
 

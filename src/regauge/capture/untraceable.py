@@ -63,7 +63,7 @@ class Respelled(TorchFunctionMode):
             for name in ("input_lengths", "target_lengths"):
                 if isinstance(given[name], list | tuple):
                     given[name] = torch.tensor(given[name], dtype=torch.int64, device=given["log_probs"].device)
-            return func(*given.values())
+            return func(**given)  # by name: what was given by keyword stands in no order
         if func is torch.histogramdd:
             return _histogram_of_points(*args, **kwargs)
         return func(*args, **kwargs)

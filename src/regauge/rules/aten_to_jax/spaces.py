@@ -64,10 +64,10 @@ def spaced_in_logarithm(
     return jnp.logspace(start, end, steps, base=base, dtype=jnp.float32 if dtype is None else dtype)
 
 
-@TABLE.rule("aten.linspace.Tensor_Tensor")
-def spaced_between_arrays(
-    start: Array,
-    end: Array,
+@TABLE.rule("aten.linspace.Tensor_Tensor", "aten.linspace.Tensor_Scalar", "aten.linspace.Scalar_Tensor")
+def spaced_between(
+    start: Array | float,
+    end: Array | float,
     steps: int,
     dtype: DTypeLike | None = None,
     layout: Any = None,
@@ -75,58 +75,23 @@ def spaced_between_arrays(
     pin_memory: bool | None = None,
 ) -> Array:
     """linspace.Tensor_Tensor(Tensor start, Tensor end, int steps, *, ScalarType? dtype=None, Layout?
-    layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
+        layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
+    linspace.Tensor_Scalar(Tensor start, Scalar end, int steps, *, ScalarType? dtype=None, Layout?
+        layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
+    linspace.Scalar_Tensor(Scalar start, Tensor end, int steps, *, ScalarType? dtype=None, Layout?
+        layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
     """
     # torch reads the ends as numbers, through which no gradient flows
+    first, last = lax.stop_gradient(start), lax.stop_gradient(end)
     if dtype is not None and jnp.issubdtype(dtype, jnp.integer):
-        return whole_steps_of(lax.stop_gradient(start), lax.stop_gradient(end), steps).astype(dtype)
-    return jnp.linspace(
-        lax.stop_gradient(start), lax.stop_gradient(end), steps, dtype=jnp.float32 if dtype is None else dtype
-    )
+        return whole_steps_of(first, last, steps).astype(dtype)
+    return jnp.linspace(first, last, steps, dtype=jnp.float32 if dtype is None else dtype)
 
 
-@TABLE.rule("aten.linspace.Tensor_Scalar")
-def spaced_from_array(
-    start: Array,
-    end: float,
-    steps: int,
-    dtype: DTypeLike | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool | None = None,
-) -> Array:
-    """linspace.Tensor_Scalar(Tensor start, Scalar end, int steps, *, ScalarType? dtype=None, Layout?
-    layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
-    """
-    # torch reads the ends as numbers, through which no gradient flows
-    if dtype is not None and jnp.issubdtype(dtype, jnp.integer):
-        return whole_steps_of(lax.stop_gradient(start), end, steps).astype(dtype)
-    return jnp.linspace(lax.stop_gradient(start), end, steps, dtype=jnp.float32 if dtype is None else dtype)
-
-
-@TABLE.rule("aten.linspace.Scalar_Tensor")
-def spaced_to_array(
-    start: float,
-    end: Array,
-    steps: int,
-    dtype: DTypeLike | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool | None = None,
-) -> Array:
-    """linspace.Scalar_Tensor(Scalar start, Tensor end, int steps, *, ScalarType? dtype=None, Layout?
-    layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
-    """
-    # torch reads the ends as numbers, through which no gradient flows
-    if dtype is not None and jnp.issubdtype(dtype, jnp.integer):
-        return whole_steps_of(start, lax.stop_gradient(end), steps).astype(dtype)
-    return jnp.linspace(start, lax.stop_gradient(end), steps, dtype=jnp.float32 if dtype is None else dtype)
-
-
-@TABLE.rule("aten.logspace.Tensor_Tensor")
-def spaced_in_logarithm_between_arrays(
-    start: Array,
-    end: Array,
+@TABLE.rule("aten.logspace.Tensor_Tensor", "aten.logspace.Tensor_Scalar", "aten.logspace.Scalar_Tensor")
+def spaced_in_logarithm_between(
+    start: Array | float,
+    end: Array | float,
     steps: int,
     base: float = 10.0,
     dtype: DTypeLike | None = None,
@@ -135,55 +100,14 @@ def spaced_in_logarithm_between_arrays(
     pin_memory: bool | None = None,
 ) -> Array:
     """logspace.Tensor_Tensor(Tensor start, Tensor end, int steps, float base=10., *, ScalarType? dtype=None, Layout?
-    layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
+        layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
+    logspace.Tensor_Scalar(Tensor start, Scalar end, int steps, float base=10., *, ScalarType? dtype=None, Layout?
+        layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
+    logspace.Scalar_Tensor(Scalar start, Tensor end, int steps, float base=10., *, ScalarType? dtype=None, Layout?
+        layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
     """
     # torch reads the ends as numbers, through which no gradient flows
+    first, last = lax.stop_gradient(start), lax.stop_gradient(end)
     if dtype is not None and jnp.issubdtype(dtype, jnp.integer):
-        return (base ** whole_steps_of(lax.stop_gradient(start), lax.stop_gradient(end), steps)).astype(dtype)
-    return jnp.logspace(
-        lax.stop_gradient(start),
-        lax.stop_gradient(end),
-        steps,
-        base=base,
-        dtype=jnp.float32 if dtype is None else dtype,
-    )
-
-
-@TABLE.rule("aten.logspace.Tensor_Scalar")
-def spaced_in_logarithm_from_array(
-    start: Array,
-    end: float,
-    steps: int,
-    base: float = 10.0,
-    dtype: DTypeLike | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool | None = None,
-) -> Array:
-    """logspace.Tensor_Scalar(Tensor start, Scalar end, int steps, float base=10., *, ScalarType? dtype=None, Layout?
-    layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
-    """
-    # torch reads the ends as numbers, through which no gradient flows
-    if dtype is not None and jnp.issubdtype(dtype, jnp.integer):
-        return (base ** whole_steps_of(lax.stop_gradient(start), end, steps)).astype(dtype)
-    return jnp.logspace(lax.stop_gradient(start), end, steps, base=base, dtype=jnp.float32 if dtype is None else dtype)
-
-
-@TABLE.rule("aten.logspace.Scalar_Tensor")
-def spaced_in_logarithm_to_array(
-    start: float,
-    end: Array,
-    steps: int,
-    base: float = 10.0,
-    dtype: DTypeLike | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool | None = None,
-) -> Array:
-    """logspace.Scalar_Tensor(Scalar start, Tensor end, int steps, float base=10., *, ScalarType? dtype=None, Layout?
-    layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
-    """
-    # torch reads the ends as numbers, through which no gradient flows
-    if dtype is not None and jnp.issubdtype(dtype, jnp.integer):
-        return (base ** whole_steps_of(start, lax.stop_gradient(end), steps)).astype(dtype)
-    return jnp.logspace(start, lax.stop_gradient(end), steps, base=base, dtype=jnp.float32 if dtype is None else dtype)
+        return (base ** whole_steps_of(first, last, steps)).astype(dtype)
+    return jnp.logspace(first, last, steps, base=base, dtype=jnp.float32 if dtype is None else dtype)
