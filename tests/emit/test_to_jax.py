@@ -138,6 +138,31 @@ def test_calls_of_one_module_that_differ_stay_different():
     assert distance(gradients["block"]["layer"]["kernel"][...], model.block.layer.weight.grad.T) < 1e-5
 
 
+class Shifts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.tanh(self.layer(x)) + torch.tensor(0.5)
+
+
+class ShiftsTwice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.shifts = Shifts()
+
+    def forward(self, x):
+        return self.shifts(self.shifts(x))
+
+
+def test_calls_of_one_module_that_make_the_same_tensor_are_one_class():
+    model, x = ShiftsTwice(), torch.randn(5, 4)
+    converted = regauge.to_jax(model, (x,))
+    assert "class Shifts(nnx.Module)" in converted.source
+    assert distance(converted(x.numpy()), model(x)) < 1e-6
+
+
 class AlwaysDrops(nn.Module):
     """`F.dropout` and attention without a switch drop in evaluation too, whatever their author meant."""
 

@@ -6,7 +6,8 @@ or *spliced*: its operators are written into its parent (activations, containers
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import ast
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -86,11 +87,17 @@ class Structure:
     Args:
         graph: the captured graph.
         root: the tree of its calls.
-        literals: values of tensors that are written into the code, so that no module holds them.
+        literals: tensors that are written into the code, so that no module holds them, with their text.
         reserved: attributes that no module may use.
     """
 
-    def __init__(self, graph: Graph, root: Scope, literals: Collection[str] = (), reserved: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        root: Scope,
+        literals: Mapping[str, ast.expr] | None = None,
+        reserved: Iterable[str] = (),
+    ) -> None:
         self.graph = graph
         self.root = root
         self.context = Context(
@@ -98,14 +105,14 @@ class Structure:
             value_specs(graph),
             frozen=any(finding.code == "C121" for finding in graph.findings),
         )
-        self.literals = literals
+        self.literals = literals or {}
         self.reserved = set(reserved)
         self.kinds: dict[Scope, Kind] = {}
         self.layers: dict[Scope, Layer] = {}
         self.holders: dict[Scope, Holder] = {}
-        connect(root, graph, literals)
+        connect(root, graph, self.literals)
         self._classify(root)
-        connect(root, graph, literals)
+        connect(root, graph, self.literals)
         self._splice_unequal_calls()
         self._splice_half_opened()
         for scope in root.scopes():
@@ -163,7 +170,7 @@ class Structure:
             return False
         if self.kinds[calls[0]] == "layer":
             return True
-        return len({code_key(s, self.context.weights, self.layers, {}, sizes=False) for s in calls}) == 1
+        return len({code_key(s, self.context.weights, self.layers, self.literals, sizes=False) for s in calls}) == 1
 
     def _splice_half_opened(self) -> None:
         """A module that is called, and parts of it by others too, is spliced: its parts then stand side by side."""
