@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Case": "regauge.case",
     "to_jax": "regauge.api",
+    "to_torch": "regauge.api",
     "check": "regauge.api",
     "check_optimizers": "regauge.verify.optimizer_pair",
     "compare": "regauge.api",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from regauge.decide.recommendation import Recommendation
     from regauge.pipeline import Comparison
     from regauge.run.jax_model import JaxModel
+    from regauge.run.torch_model import Converted
     from regauge.verify.result import Check
 
 
@@ -51,6 +52,53 @@ def to_jax(
     inputs = _inputs(module, args, kwargs)
     captured, weights, arrays, reference = in_memory.capture(module, inputs, train=train, dynamic=dynamic)
     return jax_model.build(captured, jax_model.Original(weights, arrays, reference), train)
+
+
+def to_torch(
+    fn_or_module: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    params: Any = None,
+    train: bool = False,
+    dynamic: Any = "auto",
+) -> Converted:
+    """Convert a JAX model or function to a torch module, in this process.
+
+    Args:
+        fn_or_module: an nnx.Module, (Linen module, variables), an equinox.Module, (Haiku transform, params), a function
+            of arrays, or a function of (params, inputs) with `params`; it is not changed.
+        args: example positional arguments; shapes and dtypes are taken from them.
+        kwargs: example keyword arguments.
+        params: a pytree: first argument of a function, variables of a Linen module, parameters of a Haiku transform.
+        train: whether the result starts in training mode.
+        dynamic: "auto" keeps the first axis of inputs symbolic where the trace allows it; None fixes all sizes; a
+            pytree of `jax.export` shapes such as ``"batch, 16"``, in the structure of the inputs, says which stay.
+
+    Returns:
+        A torch.nn.Module with the weights: `source`, `sources`, `findings` and `save(directory)` besides its own.
+
+    Raises:
+        CaptureError: the model cannot be traced.
+        UnsupportedOps: primitives without a rule, all at once.
+    """
+    from regauge.capture import jax_in_memory
+    from regauge.run import torch_model
+
+    model = fn_or_module if params is None else (fn_or_module, params)
+    inputs = args if kwargs is None else _all_by_name(model, args, kwargs)
+    captured, weights, arrays, reference = jax_in_memory.capture(model, inputs, train=train, dynamic=dynamic)
+    return torch_model.build(captured, torch_model.Original(weights, arrays, reference), train)
+
+
+def _all_by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...] | dict[str, Any]:
+    """Positional and keyword arguments of a JAX model as one dict."""
+    if not args:
+        return dict(kwargs)
+    from regauge.run.jax_program import program_of
+
+    names = program_of(model).positions
+    return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
 def check(

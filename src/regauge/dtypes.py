@@ -33,6 +33,15 @@ _WIDTH = {
 
 DTYPES = tuple(_WIDTH)
 
+# Of programs of JAX: torch holds these, but computes with hardly any of them.
+UNSIGNED = ("uint16", "uint32", "uint64")
+
+
+def is_known(dtype: str) -> bool:
+    """Whether a graph may hold this dtype; ``key<fry>`` is a key of a random stream of JAX."""
+    return dtype in DTYPES or dtype in UNSIGNED or dtype.startswith("key<")
+
+
 # A default float of torch; regauge does not support a changed torch.get_default_dtype().
 DEFAULT_FLOAT = "float32"
 

@@ -108,13 +108,19 @@ class SymbolicInt:
 
 
 class ArrayProxy:
-    """What a rule may ask of an array before it has values: rank, dtype, fixed sizes, element count."""
+    """What a rule may ask of an array before it has values: rank, dtype, fixed sizes, element count, its class."""
 
-    def __init__(self, spec: TensorSpec, dtype: Any) -> None:
+    def __init__(self, spec: TensorSpec, dtype: Any, array_type: type | None = None) -> None:
+        self._array_type = array_type
         self.spec = spec
         self.ndim = len(spec.shape)
         self.dtype = dtype
         self.shape = tuple(SymbolicInt(d.text) if isinstance(d, Sym) else d for d in spec.shape)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # type: ignore[override]
+        """`isinstance(x, Tensor)` holds for what will be one."""
+        return self._array_type or ArrayProxy
 
     @property
     def size(self) -> int:

@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from flax import nnx
-
 from regauge.emit.names import identifier, unique
+from regauge.emit.target import target
 
 Path = tuple[str | int, ...]
 Tree = dict[str, Any]  # names of the original, dotted parts as nested dicts; a leaf is its whole name
-
-_DICT_NAMES = frozenset(dir(nnx.Dict))
 
 
 def attribute_paths(names: Iterable[str], reserved: Collection[str] = ()) -> dict[str, Path]:
@@ -56,7 +53,7 @@ def _assign(level: Tree, prefix: Path, taken: set[str], found: dict[str, Path]) 
         elif _is_list(item):
             _assign_list(item, (*prefix, attribute), found)
         else:
-            _assign(item, (*prefix, attribute), set(_DICT_NAMES), found)
+            _assign(item, (*prefix, attribute), set(target().dict_names), found)
 
 
 def _assign_list(items: Tree, prefix: Path, found: dict[str, Path]) -> None:
@@ -67,7 +64,7 @@ def _assign_list(items: Tree, prefix: Path, found: dict[str, Path]) -> None:
         elif _is_list(item):
             _assign_list(item, (*prefix, int(key)), found)
         else:
-            _assign(item, (*prefix, int(key)), set(_DICT_NAMES), found)
+            _assign(item, (*prefix, int(key)), set(target().dict_names), found)
 
 
 def _is_list(items: Tree) -> bool:
@@ -78,7 +75,7 @@ def _is_list(items: Tree) -> bool:
 
 
 def _is_dict(items: Tree) -> bool:
-    return not any(key[0].isdigit() or key in _DICT_NAMES for key in items)
+    return not any(key[0].isdigit() or key in target().dict_names for key in items)
 
 
 def container_text(items: Mapping[Path, str]) -> str:
@@ -89,8 +86,5 @@ def container_text(items: Mapping[Path, str]) -> str:
     for path, text in items.items():
         groups.setdefault(path[0], {})[path[1:]] = text
     if all(isinstance(key, int) for key in groups):
-        texts = [container_text(groups[key]) for key in sorted(groups)]
-        if len(texts) > 1 and len(set(texts)) == 1:
-            return f"nnx.List([{texts[0]} for _ in range({len(texts)})])"
-        return f"nnx.List([{', '.join(texts)}])"
-    return f"nnx.Dict({', '.join(f'{key}={container_text(group)}' for key, group in groups.items())})"
+        return target().list_text([container_text(groups[key]) for key in sorted(groups)])
+    return target().dict_text({str(key): container_text(group) for key, group in groups.items()})

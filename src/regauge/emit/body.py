@@ -20,9 +20,9 @@ from regauge.emit.origins import Statement
 from regauge.emit.partial import substitute
 from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
 from regauge.emit.signature import Parameter, accesses, texts
-from regauge.emit.simplify import simplify
 from regauge.emit.statements import parameter_names, statement_of
 from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, size_text, undo_layout
+from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.ir.graph import Node, Ref
 from regauge.lower.plan import Plan
@@ -149,8 +149,7 @@ class BodyWriter:
 
     def _weight(self, name: str) -> ast.expr:
         path, layout = self.structure.locate(self.scope, name)
-        expression = ast.parse(f"{member_expression(path)}[...]", mode="eval").body
-        return undo_layout(expression, layout)
+        return undo_layout(target().weight(member_expression(path)), layout)
 
     # statements ------------------------------------------------------------------------------------------------
 
@@ -164,7 +163,7 @@ class BodyWriter:
             else:
                 self._write_node(position, item, following)
         mutated = self._mutations()
-        result = simplify(returned(self.use))
+        result = target().simplify(returned(self.use))
         lines = [*self._sizes(result), *self.lines, *mutated]
         lines.append(Line(f"return {ast.unparse(result)}"))
         return Body(self.parameters, lines, self._shapes())
@@ -232,8 +231,8 @@ class BodyWriter:
         if not isinstance(statement, ast.Assign):
             raise EmitError("a rule left a statement that is no assignment", where=node.op)
         value = substitute(renames)(statement.value)
-        target = statement.targets[0]
-        items = target.elts if isinstance(target, ast.Tuple) else [target]
+        left = statement.targets[0]
+        items = left.elts if isinstance(left, ast.Tuple) else [left]
         names = []
         for item in items:
             if not isinstance(item, ast.Name):
@@ -243,7 +242,8 @@ class BodyWriter:
             self.left[self.names[name]] = 1
             renames[item.id] = ast.Name(name, ast.Load())
             names.append(name)
-        self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(simplify(value))}", origin=node.origin.line))
+        text = ast.unparse(target().simplify(value))
+        self.lines.append(Line(f"{', '.join(names)} = {text}", origin=node.origin.line))
 
     def _write_call(self, child: Scope, following: Item | None) -> None:
         member = self.structure.holders[self.scope].members[child.path]
@@ -373,7 +373,7 @@ class BodyWriter:
             if layout:
                 raise EmitError(f"buffer {weight} is written in a layout of its own", where=self.scope.path)
             expression = self.use(Ref(value))
-            lines.append(Line(f"{member_expression(path)}[...] = {ast.unparse(expression)}"))
+            lines.append(Line(target().store(member_expression(path), ast.unparse(expression))))
         return lines
 
     def _sizes(self, result: ast.expr) -> list[Line]:

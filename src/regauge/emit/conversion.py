@@ -12,17 +12,17 @@ from regauge.emit.files import Place, ops_text
 from regauge.emit.formatting import format_source, moved_places
 from regauge.emit.functions import emit_function
 from regauge.emit.nnx import Emitted, emit_module
-from regauge.emit.train import emit_train
+from regauge.emit.target import target
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
 from regauge.ir.graph import Graph, Symbol, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
 from regauge.optimizers import Optimizer
-from regauge.rules.aten_to_jax import TABLE
-from regauge.rules.custom import with_own
 from regauge.run.protocol import leaf_names
 from regauge.weights import layout as layouts
 from regauge.weights.mapping import WeightEntry, WeightMap
+
+_ORIGINALS = {"aten": "PyTorch", "lax": "JAX"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def convert(captured: CapturedModel) -> Conversion:
     """
     helpers = Helpers()
     title = _title(captured)
-    table = with_own(TABLE)
+    table = target().table()
     emitted = emit_module(captured.graph, table, captured.constants, title, helpers, captured.graph_eval)
     loss = None
     if captured.loss is not None:
@@ -73,7 +73,7 @@ def convert(captured: CapturedModel) -> Conversion:
         sources["ops"] = format_source(ops)
     sources["model"] = format_source(emitted.model)
     if loss is not None and captured.loss is not None:
-        train = emit_train(
+        train = target().emit_train(
             loss=loss,
             optimizer=captured.optimizer,
             entries=weight_map.entries,
@@ -99,7 +99,8 @@ def _title(captured: CapturedModel) -> str:
     graph = captured.graph
     origin = f", converted from {captured.source}" if captured.source else ", converted"
     inputs = ", ".join(f"{value.name}: {value.spec}" for value in graph.inputs)
-    return f"{captured.name} in Flax NNX{origin} (PyTorch).\n\n{inputs}  ->  {_described(graph)}\n"
+    written, original = target().library, _ORIGINALS[graph.dialect]
+    return f"{captured.name} in {written}{origin} ({original}).\n\n{inputs}  ->  {_described(graph)}\n"
 
 
 def _described(graph: Graph) -> str:

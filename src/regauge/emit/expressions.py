@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regauge.emit.arguments import ArrayArgument, DTypeArgument, ModuleArgument
-from regauge.emit.indexing import indexing
 from regauge.emit.literals import dtype_expression, literal
 from regauge.emit.partial import Residual, specialise
-from regauge.emit.simplify import simplify
+from regauge.emit.target import target
 from regauge.ir.graph import DType, Node, Operand, Ref, TensorSpec
-from regauge.lower.lower import dtype_argument
 from regauge.lower.plan import node_arguments
 from regauge.lower.promotion import casts
 from regauge.rules.table import Rule
@@ -63,11 +61,11 @@ def write_node(
     """
     first = node.arguments[0][1] if node.arguments else None
     spec = specs.get(first.name) if isinstance(first, Ref) else None
-    indexed = indexing(node, spec, use)
+    indexed = target().indexing(node, spec, use)
     if indexed is not None:
-        return Written([], simplify(indexed))
+        return Written([], target().simplify(indexed))
     arguments = _arguments(node, rule, specs, use, extras)
-    residual = specialise(rule.fn, arguments, _comparable_dtype)
+    residual = specialise(rule.fn, arguments, target().dtype)
     if residual is None:
         helpers.add(rule.fn)
         residual = Residual([], _helper_call(rule.fn, arguments))
@@ -77,8 +75,8 @@ def write_node(
     statements = [qualify.visit(statement) for statement in residual.statements]
     for statement in statements:
         if isinstance(statement, ast.Assign):
-            statement.value = simplify(statement.value)
-    return Written(statements, simplify(qualify.visit(residual.expression)))
+            statement.value = target().simplify(statement.value)
+    return Written(statements, target().simplify(qualify.visit(residual.expression)))
 
 
 def write_call(
@@ -113,12 +111,6 @@ def draws(rule: Rule) -> bool:
     return "rng_key" in inspect.signature(rule.fn).parameters
 
 
-def _comparable_dtype(name: str) -> Any:
-    import jax.numpy as jnp
-
-    return jnp.dtype(name)
-
-
 class _Qualify(ast.NodeTransformer):
     """Calls of functions that travel to ops.py are written `ops.name(...)`."""
 
@@ -143,15 +135,15 @@ def _argument(
             spec = TensorSpec(spec.shape, cast)
         return ArrayArgument(expression, spec)
     if isinstance(operand, DType):
-        return DTypeArgument(dtype_argument(operand.name), ast.unparse(dtype_expression(operand.name)))
+        return DTypeArgument(target().dtype_argument(operand.name), ast.unparse(dtype_expression(operand.name)))
     if isinstance(operand, tuple):
         return tuple(_argument(item, cast, specs, use) for item in operand)
     return operand
 
 
 def cast_expression(expression: ast.expr, dtype: str) -> ast.expr:
-    """`expression.astype(dtype)`."""
-    return ast.Call(ast.Attribute(expression, "astype", ast.Load()), [dtype_expression(dtype)], [])
+    """`expression.astype(dtype)`, as the framework writes it."""
+    return target().cast(expression, dtype)
 
 
 def _helper_call(fn: Callable[..., Any], arguments: Mapping[str, Any]) -> ast.expr:

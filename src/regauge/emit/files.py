@@ -15,6 +15,7 @@ from typing import Any
 
 from regauge.emit.expressions import Helpers
 from regauge.emit.lines import Body, Line
+from regauge.emit.target import target
 from regauge.errors import EmitError
 
 # Where a line came from: the module's path in the original, and `file.py:12`.
@@ -187,11 +188,15 @@ def ops_text(helpers: Helpers) -> str | None:
             (r"\bnp\.", "import numpy as np"),
             (r"\bnnx\.", "from flax import nnx"),
             (r"\bArray\b", "from jax import Array"),
+            (r"\btorch\.", "import torch"),
+            (r"\bF\.", "import torch.nn.functional as F"),
+            (r"\bTensor\b", "from torch import Tensor"),
             (r"\blax\.", "from jax import lax"),
             (r"\bDTypeLike\b", "from jax.typing import DTypeLike"),
         )
         if re.search(pattern, body)
     ]
-    header = '"""Helpers of model.py: operators that JAX has no single function for."""\n\n'
+    framework = {"jax": "JAX", "torch": "PyTorch"}[target().framework]
+    header = f'"""Helpers of model.py: operators that {framework} has no single function for."""\n\n'
     header += "from __future__ import annotations\n\n"
     return header + "\n".join(imports) + "\n\n" + (values + "\n\n\n" if values else "\n") + body + "\n"

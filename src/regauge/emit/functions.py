@@ -10,11 +10,11 @@ import numpy as np
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
 from regauge.emit.members import Structure
-from regauge.emit.nnx import array_text, tree_expression
+from regauge.emit.nnx import tree_expression
 from regauge.emit.scopes import Scope, connect
 from regauge.emit.signature import signature
+from regauge.emit.target import target
 from regauge.ir.graph import Graph, ModuleStep
-from regauge.lower.lower import check_specs
 from regauge.lower.plan import plan
 from regauge.rules.table import RuleTable
 
@@ -39,12 +39,13 @@ def emit_function(
         helpers: receives the functions that `ops.py` must hold.
     """
     chosen = plan(graph, table, f"the {name}")
-    casts = check_specs(graph, chosen)
+    casts = target().check_specs(graph, chosen)
     scope = Scope(ModuleStep("", name, ""), list(graph.nodes))
     connect(scope, graph)
     structure = Structure(graph, scope)
     structure.hold()
-    constants = {w.value: ast.parse(array_text(tensors[w.name]), mode="eval").body for w in graph.weights if w.value}
+    texts = {w.value: target().array_text(tensors[w.name]) for w in graph.weights if w.value}
+    constants = {value: ast.parse(text, mode="eval").body for value, text in texts.items()}
     writer = BodyWriter(scope, structure, chosen, casts, constants, helpers, {})
     entries = signature(graph.in_tree, parameters)
     writer.read_inputs_as(entries)

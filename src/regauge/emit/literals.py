@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from regauge.emit.arguments import ArrayArgument, DTypeArgument, ModuleArgument, SymbolicInt
+from regauge.emit.target import target
 from regauge.ir.graph import Sym
 
 
@@ -47,15 +48,13 @@ def _dtype_literal(value: Any) -> ast.expr:
 
 
 def dtype_expression(name: str) -> ast.expr:
-    """How emitted code writes a dtype: int64 as `int`, whose width follows JAX's 64-bit setting."""
-    if name in ("int64", "bool"):
-        return ast.Name("int" if name == "int64" else "bool", ast.Load())
-    return ast.Attribute(ast.Name("jnp", ast.Load()), name, ast.Load())
+    """How emitted code writes a dtype."""
+    return target().dtype_expression(name)
 
 
 def _float(value: float) -> ast.expr:
     if math.isnan(value):
-        return ast.parse("jnp.nan", mode="eval").body
+        return target().special_float("nan")
     if math.isinf(value):
-        return ast.parse("jnp.inf" if value > 0 else "-jnp.inf", mode="eval").body
+        return target().special_float("inf" if value > 0 else "-inf")
     return ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from regauge.emit.attributes import Path, attribute_paths
-from regauge.emit.layers import Context, Layer, Layout, recognise
+from regauge.emit.layers import Context, Layer, Layout
 from regauge.emit.names import unique
 from regauge.emit.same_code import code_key
 from regauge.emit.scopes import Scope, connect, owns, splice
 from regauge.emit.sequential import is_chain
 from regauge.emit.statements import declared_parameters, parameter_names
+from regauge.emit.target import target
 from regauge.ir.dropouts import dropout_rate
 from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs
 from regauge.lower.plan import value_specs
@@ -126,7 +127,7 @@ class Structure:
 
     def _classify(self, scope: Scope) -> None:
         for child in [item for item in scope.items if isinstance(item, Scope)]:
-            layer = recognise(child, self.context)
+            layer = target().recognise(child, self.context)
             if layer is not None:
                 self.kinds[child], self.layers[child] = "layer", layer
                 continue
@@ -148,12 +149,12 @@ class Structure:
             for name in node_inputs(node)
             if name in self.context.weights and self.context.weights[name].tied_to is None
         )
-        is_torch = scope.step.type.startswith("torch.nn.")
-        if is_torch and scope.step.type.endswith((".Sequential", ".ModuleList")):
+        is_library = target().is_library_type(scope.step.type)
+        if is_library and scope.step.type.endswith((".Sequential", ".ModuleList")):
             return True
         if owned or calls:
             return False
-        return is_torch or len(scope.items) <= _SMALL
+        return is_library or len(scope.items) <= _SMALL
 
     def _splice_unequal_calls(self) -> None:
         """A module that is called more than once must be one thing: calls that differ are spliced."""

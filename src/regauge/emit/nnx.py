@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from flax import nnx as flax_nnx
 
 from regauge.emit.body import BodyWriter
-from regauge.emit.construct import init_lines, layer_text
 from regauge.emit.expressions import Helpers
-from regauge.emit.files import EmittedClass, Place, model_text, ops_text
+from regauge.emit.files import EmittedClass, Place, ops_text
 from regauge.emit.layers import Layout
 from regauge.emit.lines import Line
 from regauge.emit.literals import literal
@@ -27,14 +25,10 @@ from regauge.emit.scopes import Scope, build_scopes
 from regauge.emit.sequential import function_text, sequential_text
 from regauge.emit.signature import signature
 from regauge.emit.statements import declared_parameters
-from regauge.emit.unify import unify
+from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.findings import Finding
 from regauge.ir.graph import Graph, Ref
-from regauge.lower.attention_layout import heads_after_time
-from regauge.lower.channels_last import channels_last
-from regauge.lower.identities import without_identities
-from regauge.lower.lower import check_specs
 from regauge.lower.plan import Plan, plan
 from regauge.rules.table import RuleTable
 
@@ -136,7 +130,7 @@ def emit_module(
     module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
     root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)
     placed = _place_all(module)
-    text, places = model_text(unify(module.classes.values()), module.library, root.name, title)
+    text, places = target().model_text(module, root.name, title)
     used = {p.source for p in placed}
     literals = {w.name for w in graph.weights if w.value in main.constants}
     unused = tuple(
@@ -150,15 +144,15 @@ def emit_module(
 
 def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray]) -> _View:
     plan(graph, table)  # gaps are reported on the graph that was captured, before it is rewritten
-    graph = heads_after_time(channels_last(without_identities(graph)))
+    graph = target().rewritten(graph)
     chosen = plan(graph, table)
     small = {
-        w.value: ast.parse(array_text(constants[w.name]), mode="eval").body
+        w.value: ast.parse(target().array_text(constants[w.name]), mode="eval").body
         for w in graph.weights
         if w.role == "constant" and w.value and w.name in constants and constants[w.name].size <= _SMALL_CONSTANT
     }
-    structure = Structure(graph, build_scopes(graph), small, reserved=dir(flax_nnx.Module))
-    return _View(graph, structure, chosen, check_specs(graph, chosen), small)
+    structure = Structure(graph, build_scopes(graph), small, reserved=target().reserved)
+    return _View(graph, structure, chosen, target().check_specs(graph, chosen), small)
 
 
 def _name_alike(structures: Sequence[Structure]) -> None:
@@ -178,13 +172,6 @@ def _unused_reason(name: str, is_literal: bool) -> str:
     if name.endswith("num_batches_tracked"):
         return "a counter that nothing reads"
     return "the forward pass does not read it"
-
-
-def array_text(value: np.ndarray) -> str:
-    """A literal array with its dtype."""
-    dtype = {"int64": "int", "bool": "bool"}.get(str(value.dtype), f"jnp.{value.dtype}")
-    text = repr(value.tolist()).replace("inf", "jnp.inf").replace("nan", "jnp.nan")
-    return f"jnp.array({text}, dtype={dtype})"
 
 
 # classes ---------------------------------------------------------------------------------------------------------
@@ -215,7 +202,7 @@ def _emit_class(
     counterparts = children(evaluated) if evaluated is not None else {}
     maker = _Maker(module, view, writer.child_hints)
     constructors = {path: maker.constructor(member, counterparts) for path, member in holder.members.items()}
-    init = init_lines(module, holder, constructors)
+    init = target().init_lines(module, holder, constructors)
     if asks:
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
@@ -237,14 +224,14 @@ class _Maker:
 
     def constructor(self, member: Member, counterparts: Mapping[str, Scope]) -> str:
         if member.layer is not None:
-            return layer_text(self.module, member.layer)
+            return target().layer_text(self.module, member.layer)
         evaluation = self.module.evaluation
         view = self.view if member.scope in self.view.structure.holders or evaluation is None else evaluation
         counterpart = counterparts.get(member.scope.step.call)
         if member.kind == "sequential":
             return self._sequential(view, member.scope, children(counterpart) if counterpart else {})
         made = _emit_class(self.module, view, member.scope, self.hints.get(member.scope, {}), counterpart)
-        return f"{made.name}(rngs=rngs)"
+        return target().module_call(made.name)
 
     def _sequential(self, view: _View, scope: Scope, counterparts: Mapping[str, Scope]) -> str:
         members = view.structure.holders[scope].members
@@ -292,9 +279,9 @@ def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:
 
 def _class_comment(scope: Scope) -> str:
     for node in scope.nodes():
-        own = [s for s in node.origin.modules if not s.type.startswith("torch.nn.")]
+        own = [s for s in node.origin.modules if not target().is_library_type(s.type)]
         depth = next((i for i, s in enumerate(own) if s.call == scope.step.call), None)
-        forwards = [f for f in node.origin.frames if f.function == "forward"]
+        forwards = [f for f in node.origin.frames if f.function == target().original_method]
         if depth is not None and depth < len(forwards):
             function = function_at(forwards[depth])
             if function is not None and function.class_line:

@@ -20,6 +20,7 @@ from typing import Any
 
 from regauge.emit.arguments import ArrayArgument, ArrayProxy, DTypeArgument, ModuleArgument, NotStatic, SymbolicInt
 from regauge.emit.literals import literal
+from regauge.emit.target import target
 from regauge.ir.graph import Sym
 
 
@@ -48,11 +49,6 @@ def function_tree(fn: Callable[..., Any]) -> ast.FunctionDef:
     return tree
 
 
-# Calls into array libraries that ask about dtypes; every other call there makes an array and is left alone.
-_STATIC_CALLS = {"issubdtype", "finfo", "iinfo", "dtype", "iscomplexobj", "isdtype", "prod", "ceil", "floor", "sqrt"}
-_ARRAY_LIBRARIES = {"jnp", "jax", "lax", "nnx", "np"}
-
-
 class _Evaluator(ast.NodeTransformer):
     """Turns expressions into residual ones: static parts become literals, names become their expressions."""
 
@@ -78,7 +74,7 @@ class _Evaluator(ast.NodeTransformer):
 
     def _static_value(self, argument: Any) -> Any:
         if isinstance(argument, ArrayArgument):
-            return ArrayProxy(argument.spec, self.dtype_object(argument.spec.dtype))
+            return ArrayProxy(argument.spec, self.dtype_object(argument.spec.dtype), target().array_type)
         if isinstance(argument, ModuleArgument):
             return _Callable()
         if isinstance(argument, DTypeArgument):
@@ -129,7 +125,7 @@ class _Evaluator(ast.NodeTransformer):
             return copy.deepcopy(self.expressions[node.id])
         if (
             node.id not in self.local
-            and node.id not in _ARRAY_LIBRARIES
+            and node.id not in target().libraries
             and inspect.isfunction(self.globals.get(node.id))
         ):
             self.helpers.add(node.id)
@@ -230,7 +226,8 @@ def _makes_arrays(node: ast.AST) -> bool:
         root: ast.AST = call.func
         while isinstance(root, ast.Attribute):
             root = root.value
-        if isinstance(root, ast.Name) and root.id in _ARRAY_LIBRARIES and call.func.attr not in _STATIC_CALLS:
+        known = target()
+        if isinstance(root, ast.Name) and root.id in known.libraries and call.func.attr not in known.static_calls:
             return True
     return False
 

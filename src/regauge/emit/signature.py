@@ -39,6 +39,7 @@ def signature(tree: Any, declared: Sequence[str]) -> list[Parameter]:
     """
     if "dict" in tree:
         return [Parameter(key, item) for key, item in tree["dict"].items()]
+    declared = tree.get("names", declared)
     taken: set[str] = set()
     parameters = []
     for position, item in enumerate(tree["tuple"]):

@@ -44,7 +44,7 @@ def _is_module(node: ast.AST) -> bool:
 class _Simplifier(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
-        node.args = [part for argument in node.args for part in _unpacked(argument)]
+        node.args = [part for argument in node.args for part in unpacked(argument)]
         if not isinstance(node.func, ast.Attribute):
             return node
         if _is_fourier(node.func):
@@ -61,7 +61,7 @@ class _Simplifier(ast.NodeTransformer):
             if func.attr in ("reshape", "transpose") and len(node.args) == 1 and isinstance(node.args[0], ast.Tuple):
                 node.args = list(node.args[0].elts)
             if func.attr == "reshape":
-                node.args = _infer_one_size(node.args)
+                node.args = infer_one_size(node.args)
             return _cancel(node, func)
         return node
 
@@ -85,7 +85,7 @@ class _Simplifier(ast.NodeTransformer):
         return _merge_new_axes(node)
 
 
-def _unpacked(argument: ast.expr) -> list[ast.expr]:
+def unpacked(argument: ast.expr) -> list[ast.expr]:
     """`f(*(a, b))` as `f(a, b)`."""
     if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Tuple):
         return argument.value.elts
@@ -123,7 +123,7 @@ def _single_axis(keyword: ast.keyword) -> ast.expr:
     return value
 
 
-def _infer_one_size(sizes: list[ast.expr]) -> list[ast.expr]:
+def infer_one_size(sizes: list[ast.expr]) -> list[ast.expr]:
     """`reshape(batch, 16, 64)` as `reshape(-1, 16, 64)`: the one size that is not a number can be inferred."""
     if len(sizes) == 1 or any(isinstance(size, ast.Starred | ast.Attribute) for size in sizes):
         return sizes  # a whole shape may stand there

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from regauge.emit.origins import Statement, function_at, statement_at
 from regauge.emit.scopes import Item, Scope, item_inputs
+from regauge.emit.target import target
 from regauge.ir.graph import Frame, Node
 
 
@@ -50,7 +51,7 @@ def parameter_names(scope: Scope, hints: Mapping[str, str]) -> dict[str, str]:
 def frame_of(scope: Scope, node: Node) -> Frame | None:
     """The line of this module's own forward at which the operator ran."""
     forwards = [f for f in node.origin.frames if f.function in ("forward", "__call__")]
-    own = [s for s in node.origin.modules if not s.type.startswith("torch.nn.")]
+    own = [s for s in node.origin.modules if not target().is_library_type(s.type)]
     depth = next((i for i, s in enumerate(own) if s.call == scope.step.call), None)
     if depth is None or depth >= len(forwards):
         if scope.path:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from regauge.emit.layers import Layout
-from regauge.emit.literals import literal
+from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.ir.graph import Operand, Ref, Sym, TensorSpec
 
@@ -24,11 +24,7 @@ def undo_layout(expression: ast.expr, layout: Layout) -> ast.expr:
     for kind, axes in reversed(layout):
         if kind != "permute":
             raise EmitError(f"layout {kind} cannot be undone in an expression")
-        if axes == (1, 0):
-            expression = ast.Attribute(expression, "T", ast.Load())
-        else:
-            inverse = tuple(axes.index(i) for i in range(len(axes)))
-            expression = ast.Call(ast.Attribute(expression, "transpose", ast.Load()), [literal(a) for a in inverse], [])
+        expression = target().permuted(expression, tuple(axes.index(i) for i in range(len(axes))))
     return expression
 
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 from typing import Any
 
-from regauge.dtypes import DTYPES
+from regauge.dtypes import is_known
 from regauge.errors import GraphError
 from regauge.ir.graph import Graph, Node, Operand, Sym, TensorSpec, node_inputs, references
 from regauge.run.protocol import leaf_names
@@ -101,7 +101,7 @@ def _check_operand(operand: Operand, symbols: set[str], where: str) -> None:
 
 
 def _check_spec(spec: TensorSpec, symbols: set[str], where: str) -> None:
-    _require(spec.dtype in DTYPES, f"the dtype {spec.dtype} is not known", where)
+    _require(is_known(spec.dtype), f"the dtype {spec.dtype} is not known", where)
     for dim in spec.shape:
         if isinstance(dim, Sym):
             _check_size(dim, symbols, where)

@@ -13,6 +13,7 @@ from regauge.errors import SpecMismatch
 from regauge.ir.graph import DType, Graph, Node, Ref, Sym, Symbol, TensorSpec
 from regauge.lower.plan import Plan, node_arguments, value_specs
 from regauge.lower.promotion import casts
+from regauge.lower.sizes import evaluate_size
 from regauge.rules.table import Rule
 
 
@@ -106,13 +107,6 @@ def _extras(rule: Rule) -> dict[str, Any]:
     if "rng_key" in names:
         extras["rng_key"] = jax.random.key(0)
     return extras
-
-
-def evaluate_size(size: int | Sym, hints: Mapping[str, int]) -> int:
-    """A size at the example's values of the symbols."""
-    if isinstance(size, int):
-        return size
-    return int(eval(size.text, {"__builtins__": {"max": max, "min": min, "abs": abs}}, dict(hints)))
 
 
 def _sizes(spec: TensorSpec, hints: Mapping[str, int]) -> tuple[int, ...]:

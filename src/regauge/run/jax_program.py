@@ -40,6 +40,7 @@ class JaxProgram(ABC):
         random: names in `state` that belong to random streams, which no two frameworks share.
         knows_mode: whether training and evaluation can differ.
         name: what to call the model.
+        positions: names of the parameters that take the inputs, in order.
     """
 
     params: Leaves
@@ -47,6 +48,7 @@ class JaxProgram(ABC):
     random: frozenset[str] = frozenset()
     knows_mode: bool = False
     name: str = ""
+    positions: tuple[str, ...] = ()
 
     @abstractmethod
     def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
@@ -154,6 +156,7 @@ class FunctionProgram(JaxProgram):
         self.state = {**self._constants, **{f"{self._prefix}{n}": array for n, array in own.items()}}
         self._skip = 0 if signature else len(trees)
         self._switches = Switches(signature or signature_of(function))
+        self.positions = tuple(self._switches.positions[self._skip :])
         equinox = any(_has_equinox(tree) for tree in trees)
         self.knows_mode = bool(self._switches.modes) or equinox
         self._inference = sys.modules["equinox"].nn.inference_mode if equinox else None
@@ -209,6 +212,7 @@ class LinenProgram(JaxProgram):
             for name, array in names.arrays.items()
         }
         self._switches = Switches(signature_of(module))
+        self.positions = tuple(self._switches.positions)
         self.knows_mode = bool(self._switches.modes)
 
     def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
@@ -263,6 +267,7 @@ class HaikuProgram(JaxProgram):
         wrapped = inspect.unwrap(transformed.apply)
         self._takes_key = "rng" in signature_of(wrapped).parameters
         self._switches = Switches(_haiku_signature(wrapped))
+        self.positions = tuple(self._switches.positions)
         self.knows_mode = bool(self._switches.modes)
 
     def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
@@ -321,6 +326,7 @@ class NnxProgram(JaxProgram):
         flat = nnx.to_flat_state(self._templates[1])
         self.random = frozenset(_dotted(path) for path, variable in flat if isinstance(variable, nnx.RngState))
         self._switches = Switches(signature_of(type(module).__call__))
+        self.positions = tuple(self._switches.positions[1:])
         self.knows_mode = True
 
     def split(self, mode: Mode) -> tuple[Any, Any, Any]:

@@ -1,8 +1,12 @@
-"""The modules of a JAX model in the name stack of its equations: each module's call runs within a scope of its own."""
+"""The modules of a JAX model in the name stack of its equations: each module's call runs within a scope of its own.
+
+A scope is called ``module@path#3``: the path of the module and the number of the call.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,50 +16,84 @@ import jax
 from flax import linen, nnx
 
 _MARK = "module@"
+_SCOPE = re.compile(rf"{_MARK}([^#/()]*)#(\d+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModuleCall:
+    """One call of a module.
+
+    Attributes:
+        path: of the module in the model.
+        module: the object, with its configuration; it must not be kept longer than the trace.
+    """
+
+    path: str
+    module: Any
 
 
 def module_of(name_stack: str) -> str:
     """The path of the innermost module in a name stack; "" for none."""
-    found = [part for part in name_stack.split("/") if _MARK in part]
-    return found[-1].rpartition(_MARK)[2].rstrip(")") if found else ""
+    found = _SCOPE.findall(name_stack)
+    return found[-1][0] if found else ""
+
+
+def calls_in(name_stack: str) -> tuple[int, ...]:
+    """The numbers of the calls of modules in a name stack, outermost first."""
+    return tuple(int(number) for _, number in _SCOPE.findall(name_stack))
 
 
 @contextmanager
-def scopes(program: Any) -> Iterator[None]:
+def scopes(program: Any) -> Iterator[list[ModuleCall]]:
     """Within the block every call of a module of NNX, Linen or Equinox is a scope that `module_of` reads.
 
     Args:
         program: of the model that is traced.
+
+    Yields:
+        The calls, as they are made; `calls_in` gives their places in this list.
     """
+    calls: list[ModuleCall] = []
+
+    def scope(path: str, module: Any) -> Any:
+        calls.append(ModuleCall(path, module))
+        return jax.named_scope(f"{_MARK}{path}#{len(calls) - 1}")
+
     with ExitStack() as stack:
-        stack.enter_context(linen.intercept_methods(_linen))
+        stack.enter_context(linen.intercept_methods(_linen(scope)))
         module = getattr(program, "module", None)
         if isinstance(module, nnx.Module):
             classes = {type(inner) for _, inner in nnx.iter_modules(module)}
-            stack.enter_context(_observed(classes, _nnx_paths))
+            stack.enter_context(_observed(classes, _nnx_paths, scope))
         if "equinox" in sys.modules:
             found: set[type] = set()
             for tree in getattr(program, "trees", ()):
                 found |= _equinox_classes(tree.tree(tree.arrays))
-            stack.enter_context(_observed(found, _equinox_paths))
-        yield
+            stack.enter_context(_observed(found, _equinox_paths, scope))
+        yield calls
 
 
-def _linen(following: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-    path = ".".join(context.module.path)
-    if not path or context.method_name != "__call__":
-        return following(*args, **kwargs)
-    with jax.named_scope(_MARK + path):
-        return following(*args, **kwargs)
+def _linen(scope: Callable[[str, Any], Any]) -> Callable[..., Any]:
+    def intercept(following: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        path = ".".join(context.module.path)
+        if not path or context.method_name != "__call__":
+            return following(*args, **kwargs)
+        with scope(path, context.module):
+            return following(*args, **kwargs)
+
+    return intercept
 
 
 @contextmanager
-def _observed(classes: set[type], paths_below: Callable[[Any], dict[int, str]]) -> Iterator[None]:
+def _observed(
+    classes: set[type], paths_below: Callable[[Any], dict[int, str]], scope: Callable[[str, Any], Any]
+) -> Iterator[None]:
     """Every call of these classes is a scope; the first object that is called gives the paths of those below it.
 
     Args:
         classes: whose `__call__` is replaced.
         paths_below: by identity the paths of all modules of a tree, "" for the tree itself.
+        scope: makes the scope of a path and a module.
     """
     paths: dict[int, str] = {}
     kept: list[Any] = []  # so that no other module takes the identity of one that is gone
@@ -69,7 +107,7 @@ def _observed(classes: set[type], paths_below: Callable[[Any], dict[int, str]]) 
             path = paths.get(id(self), "")
             if not path:
                 return original(self, *args, **kwargs)
-            with jax.named_scope(_MARK + path):
+            with scope(path, self):
                 return original(self, *args, **kwargs)
 
         return replaced

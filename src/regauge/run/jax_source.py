@@ -7,11 +7,11 @@ inputs by itself gives way to the same formula in float64, so that the float64 t
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Mapping
 from types import ModuleType
 
 from regauge.run.jax_attention import dot_product_attention
+from regauge.run.source_modules import executed
 
 _WIDE_ATTENTION = "_regauge_float64_attention"  # one underscore: two would be mangled in a class
 _LOW_FLOATS = frozenset({"float32", "bfloat16", "float16"})
@@ -25,25 +25,9 @@ def load_sources(texts: Mapping[str, str], directory: str = "<regauge>", widen: 
         directory: where the files are, for tracebacks and for loading weights beside them.
         widen: read low float dtypes as float64.
     """
-    made: dict[str, ModuleType] = {}
-    hidden = {name: sys.modules.pop(name) for name in texts if name in sys.modules}
-    try:
-        for name, text in texts.items():
-            tree = ast.parse(text)
-            if widen:
-                tree = ast.fix_missing_locations(_Widen().visit(tree))
-            module = ModuleType(name)
-            module.__file__ = f"{directory}/{name}.py"
-            if widen:
-                module.__dict__[_WIDE_ATTENTION] = dot_product_attention
-            sys.modules[name] = module
-            made[name] = module
-            exec(compile(tree, module.__file__, "exec"), module.__dict__)
-    finally:
-        for name in made:
-            sys.modules.pop(name, None)
-        sys.modules.update(hidden)
-    return made
+    if not widen:
+        return executed(texts, directory)
+    return executed(texts, directory, _Widen(), {_WIDE_ATTENTION: dot_product_attention})
 
 
 class _Widen(ast.NodeTransformer):

@@ -32,13 +32,13 @@ class Switches:
     def __init__(self, signature: inspect.Signature) -> None:
         found = signature.parameters
         keyword = [n for n, p in found.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self._positions = [n for n, p in found.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.positions = [n for n, p in found.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self.modes = [name for name in keyword if name in MODE_ARGUMENTS]
         self.keys = [name for name in keyword if name in KEY_ARGUMENTS]
 
     def given(self, inputs: Any, skip: int = 0) -> set[str]:
         """Names that the person's own inputs fill; the first `skip` parameters are not theirs."""
-        return set(inputs) if isinstance(inputs, dict) else set(self._positions[skip : skip + len(inputs)])
+        return set(inputs) if isinstance(inputs, dict) else set(self.positions[skip : skip + len(inputs)])
 
     def chosen(self, inputs: Any, mode: Mode, key: Any, skip: int = 0) -> dict[str, Any]:
         taken = self.given(inputs, skip)

@@ -1,0 +1,115 @@
+"""Everything that capture takes from JAX's internals: the one place that knows their versions."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax._src import source_info_util
+from jax.extend import core
+
+from regauge.ir.graph import Dim, Frame, Sym, TensorSpec
+
+_OWN = str(Path(__file__).resolve().parent.parent) + "/"
+_LIBRARIES = ("numpy", "jax", "jaxlib", "flax", "haiku", "equinox", "optax", "chex", "jaxtyping", "keras", "einops")
+
+# Equations that call a jaxpr and do nothing else, and the parameter that holds it; names differ between releases.
+_CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+TRANSPARENT = frozenset({"jit", "pjit", "closed_call", "core_call", "core_closed_call", "xla_call", "custom_lin"})
+RECOMPUTED = frozenset({"remat", "checkpoint", "remat2"})
+CUSTOM_JVP = "custom_jvp_call"
+CUSTOM_VJP = frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
+
+
+def called(equation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The open jaxpr that an equation calls, and its constants."""
+    body = next(equation.params[key] for key in _CALLS if key in equation.params)
+    return (body.jaxpr, tuple(body.consts)) if hasattr(body, "jaxpr") else (body, ())
+
+
+def opened(jaxpr: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The open jaxpr of a closed or open one, and its constants."""
+    return (jaxpr.jaxpr, tuple(jaxpr.consts)) if hasattr(jaxpr, "jaxpr") else (jaxpr, ())
+
+
+def is_literal(atom: Any) -> bool:
+    return isinstance(atom, core.Literal)
+
+
+def name_stack(equation: Any) -> str:
+    """The scopes that an equation was traced in, outermost first, separated by slashes."""
+    return str(equation.source_info.name_stack)
+
+
+def frames(equation: Any) -> tuple[Frame, ...]:
+    """The lines of the person's own source that an equation was traced from, outermost first."""
+    traceback = equation.source_info.traceback
+    found: list[Frame] = []
+    for frame in source_info_util.user_frames(traceback) if traceback else ():
+        if is_own(frame.file_name):
+            found.append(Frame(frame.file_name, frame.start_line, frame.function_name.rsplit(".", 1)[-1]))
+    return tuple(reversed(found))
+
+
+@lru_cache(maxsize=4096)
+def is_own(file: str) -> bool:
+    """Whether a file is the person's: neither regauge's own nor that of a library that models are written with."""
+    if file.startswith(("<", _OWN)):
+        return file.startswith(_OWN + "projects/")
+    _, _, package = file.replace("\\", "/").rpartition("site-packages/")
+    return "site-packages" not in file or package.partition("/")[0] not in _LIBRARIES
+
+
+def dimension(size: Any) -> Dim:
+    """A size as the graph has it; a symbolic one keeps its expression."""
+    return int(size) if isinstance(size, int | np.integer) else Sym(_python(str(size)))
+
+
+def _python(text: str) -> str:
+    """A size of `jax.export` as Python writes it: ``floordiv(batch, 2)`` is ``batch // 2``."""
+    tree = ast.parse(text.replace("^", "**"), mode="eval")
+    return ast.unparse(_Division().visit(tree))
+
+
+class _Division(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        kind = {"floordiv": ast.FloorDiv, "mod": ast.Mod}.get(getattr(node.func, "id", ""))
+        return ast.BinOp(node.args[0], kind(), node.args[1]) if kind is not None else node
+
+
+def is_symbolic(value: Any) -> bool:
+    """Whether a value is a size of `jax.export` that is known by name only."""
+    return type(value).__name__ == "_DimExpr"
+
+
+def spec_of(aval: Any) -> TensorSpec:
+    """Shape and dtype of an abstract value; keys of random streams have dtypes such as ``key<fry>``."""
+    return TensorSpec(tuple(dimension(size) for size in aval.shape), str(aval.dtype))
+
+
+def is_key(aval: Any) -> bool:
+    return jnp.issubdtype(aval.dtype, jax.dtypes.prng_key)
+
+
+def evaluated(equation: Any, values: list[Any]) -> list[Any]:
+    """The results of one equation for known values."""
+    found = equation.primitive.get_bind_params(dict(equation.params))
+    functions, params = found if isinstance(found, tuple) else ((), found)  # a tuple before jax 0.8
+    with equation.ctx.manager:
+        made = equation.primitive.bind(*functions, *values, **params)
+    return list(made) if equation.primitive.multiple_results else [made]
+
+
+def branches(params: Mapping[str, Any]) -> Iterator[Any]:
+    """The bodies among an equation's parameters."""
+    for value in params.values():
+        for part in value if isinstance(value, tuple | list) else (value,):
+            if hasattr(part, "jaxpr") or hasattr(part, "eqns"):
+                yield part

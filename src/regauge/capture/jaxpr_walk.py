@@ -1,0 +1,334 @@
+"""From a jaxpr to nodes: functions that are only called are gone through, control flow keeps its bodies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from regauge.capture import jax_compat
+from regauge.capture.jaxpr_operands import named_operands, named_parameters
+from regauge.dtypes import is_known
+from regauge.errors import CaptureError
+from regauge.ir.graph import (
+    DType,
+    Frame,
+    Graph,
+    ModuleStep,
+    Node,
+    Operand,
+    Origin,
+    Ref,
+    TensorSpec,
+    Value,
+    WeightSpec,
+    node_inputs,
+    references,
+)
+
+Array = Any
+_CONTROL_FLOW = frozenset({"cond", "while", "scan"})
+_LARGEST_FOLDED = 1  # elements of a constant that is computed at capture
+
+
+@dataclass(frozen=True)
+class Known:
+    """An array that is known at capture: a literal of the source or computed from such."""
+
+    value: np.ndarray
+
+
+@dataclass
+class Names:
+    """Names of values, unique in a graph: ``mul``, ``mul_1``."""
+
+    taken: set[str] = field(default_factory=set)
+
+    def new(self, base: str) -> str:
+        name, number = base, 0
+        while name in self.taken:
+            number += 1
+            name = f"{base}_{number}"
+        self.taken.add(name)
+        return name
+
+
+class Walk:
+    """Turns equations into nodes.
+
+    Args:
+        steps: gives the module calls of a name stack, outermost first.
+        names: of values that exist already.
+    """
+
+    def __init__(self, steps: Callable[[str], tuple[ModuleStep, ...]], names: Names | None = None) -> None:
+        self.steps = steps
+        self.names = names or Names()
+        self.nodes: list[Node] = []
+        self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
+        self.specs: dict[str, TensorSpec] = {}
+        self._held: dict[int, str] = {}
+
+    # values ----------------------------------------------------------------------------------------------------
+
+    def take(self, name: str, aval: Any) -> Ref:
+        """Declare a value that the graph is given."""
+        name = self.names.new(name)
+        self.specs[name] = known_spec(aval, Origin())
+        return Ref(name)
+
+    def hold(self, value: Any) -> Ref:
+        """A constant array as a value."""
+        array = np.asarray(value)
+        if id(value) not in self._held:
+            name = self.names.new("constant")
+            self._held[id(value)] = name
+            self.specs[name] = TensorSpec(array.shape, str(array.dtype))
+            self.constants[name] = array
+        return Ref(self._held[id(value)])
+
+    def result(self, operand: Operand | Known) -> Ref:
+        """An operand as a value: numbers become arrays."""
+        if isinstance(operand, Known):
+            return self.hold(operand.value)
+        if isinstance(operand, Ref):
+            return operand
+        raise TypeError(f"{operand!r} is no value")
+
+    # equations -------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        jaxpr: Any,
+        constants: Sequence[Any],
+        given: Sequence[Operand | Known],
+        stack: str = "",
+        frames: tuple[Frame, ...] = (),
+    ) -> list[Operand | Known]:
+        """Write down a jaxpr; returns its results.
+
+        Args:
+            jaxpr: open.
+            constants: of the closed one.
+            given: its arguments.
+            stack: the scopes around it.
+            frames: of the equation that calls it, for equations that know none of their own.
+        """
+        values: dict[Any, Operand | Known] = dict(zip(jaxpr.invars, given, strict=True))
+        values.update({v: self._constant(c) for v, c in zip(jaxpr.constvars, constants, strict=True)})
+
+        def read(atom: Any) -> Operand | Known:
+            return Known(np.asarray(atom.val)) if jax_compat.is_literal(atom) else values[atom]
+
+        for equation in jaxpr.eqns:
+            own = jax_compat.name_stack(equation)
+            scopes = "/".join(part for part in (stack, own) if part)
+            lines = jax_compat.frames(equation) or frames
+            results = self._equation(equation, [read(atom) for atom in equation.invars], scopes, lines)
+            values.update(zip(equation.outvars, results, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _constant(self, value: Any) -> Operand | Known:
+        if isinstance(value, jax.core.Tracer):
+            raise TypeError("a constant that is still being traced")
+        if jnp.issubdtype(getattr(value, "dtype", np.asarray(value).dtype), jax.dtypes.prng_key):
+            return Known(value)
+        array = np.asarray(value)
+        return Known(array) if array.ndim == 0 else self.hold(value)
+
+    def _equation(
+        self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...]
+    ) -> list[Operand | Known]:
+        name = equation.primitive.name
+        if name in jax_compat.TRANSPARENT or name in jax_compat.RECOMPUTED:
+            jaxpr, constants = jax_compat.called(equation)
+            return self.run(jaxpr, constants, inputs, stack, frames)
+        if (folded := _folded(equation, inputs)) is not None:
+            return list(folded)
+        origin = Origin(self.steps(stack), frames)
+        if name == jax_compat.CUSTOM_JVP or name in jax_compat.CUSTOM_VJP:
+            return self._custom_derivative(equation, inputs, stack, frames, origin)
+        if name in _CONTROL_FLOW:
+            return self._control_flow(equation, inputs, origin)
+        return self._node(equation, inputs, origin)
+
+    def _node(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
+        name = equation.primitive.name.replace("-", "_")
+        operands = [self._operand(value) for value in inputs]
+        arguments = named_operands(name, operands) + named_parameters(name, equation.params)
+        if operands and not any(isinstance(o, Ref) for o in operands):  # what is made of numbers alone has no dtype
+            arguments += (("dtype", DType(str(equation.outvars[0].aval.dtype))),)
+        return self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
+
+    def add(
+        self,
+        op: str,
+        arguments: tuple[tuple[str, Operand], ...],
+        avals: Sequence[Any],
+        origin: Origin,
+        base: str,
+        bodies: tuple[Graph, ...] = (),
+    ) -> list[Operand | Known]:
+        """Write down one node; returns its results."""
+        outputs = [Value(self.names.new(base), known_spec(aval, origin)) for aval in avals]
+        self.specs |= {value.name: value.spec for value in outputs}
+        self.nodes.append(Node(op, arguments, tuple(outputs), bodies, origin))
+        return [Ref(value.name) for value in outputs]
+
+    def _operand(self, value: Operand | Known) -> Operand:
+        """What stands in a node: numbers for known 0-d arrays, values for everything else."""
+        if isinstance(value, Known):
+            if value.value.ndim == 0 and _is_number(value.value):
+                return number(value.value)
+            return self.hold(value.value)
+        return value
+
+    # calls with bodies -----------------------------------------------------------------------------------------
+
+    def _custom_derivative(
+        self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...], origin: Origin
+    ) -> list[Operand | Known]:
+        """A function with a derivative of its own: library functions have rules, a person's keep both as bodies."""
+        jaxpr, constants = jax_compat.called(equation)
+        library = _library_name(jaxpr)
+        operands = [self._operand(value) for value in inputs]
+        avals = [v.aval for v in equation.outvars]
+        if library:
+            base = library.rsplit(".", 1)[-1]
+            return self.add(library, named_operands(base, operands), avals, origin, base.strip("_"))
+        forward = self.body(jaxpr, constants, [v.aval for v in equation.invars])
+        backward = self.traced(_pullback(equation), [*(v.aval for v in equation.invars), *avals])
+        name = getattr(getattr(jaxpr, "debug_info", None), "func_name", "") or "function"
+        return self.add(
+            "lax.custom_derivative", (("operands", tuple(operands)),), avals, origin,
+            re.sub(r"\W", "_", name), (forward, backward),
+        )  # fmt: skip
+
+    def _control_flow(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
+        name, params = equation.primitive.name, equation.params
+        operands = [self._operand(value) for value in inputs]
+        bodies = tuple(self._closed(body) for body in jax_compat.branches(params))
+        arguments = named_operands(name, operands) + named_parameters(name, params)
+        return self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name, bodies)
+
+    def _closed(self, closed: Any) -> Graph:
+        jaxpr, constants = jax_compat.opened(closed)
+        return self.body(jaxpr, constants, [v.aval for v in jaxpr.invars])
+
+    def traced(self, function: Callable[..., Any], avals: Sequence[Any]) -> Graph:
+        """The graph of a function of arrays."""
+        shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
+        return self._closed(jax.make_jaxpr(function)(*shapes))
+
+    def body(self, jaxpr: Any, constants: Sequence[Any], avals: Sequence[Any]) -> Graph:
+        """A jaxpr as a graph of its own, whose arrays that it holds become weights of that graph."""
+        inner = Walk(self.steps, Names())
+        given = [inner.take(f"x{number}", aval) for number, aval in enumerate(avals)]
+        results = inner.run(jaxpr, constants, list(given))
+        return inner.graph(given, results)
+
+    def graph(self, given: Sequence[Ref], results: Sequence[Operand | Known]) -> Graph:
+        outputs = [self._operand(value) for value in results]
+        needed = {name for operand in outputs for name in references(operand)}
+        nodes = without_dead(self.nodes, needed)
+        return Graph(
+            dialect="lax",
+            inputs=tuple(Value(ref.name, self.specs[ref.name]) for ref in given),
+            weights=tuple(constant_weights(self.constants)),
+            nodes=nodes,
+            outputs=tuple(outputs),
+        )
+
+
+def known_spec(aval: Any, origin: Origin) -> TensorSpec:
+    """Shape and dtype of an abstract value.
+
+    Raises:
+        CaptureError: a dtype that torch cannot compute with.
+    """
+    spec = jax_compat.spec_of(aval)
+    if not is_known(spec.dtype):
+        raise CaptureError(
+            f"the dtype {spec.dtype} has no counterpart in torch",
+            code="C154",
+            where=origin.line or origin.path,
+            why="torch stores some of the narrow dtypes of JAX, but has no arithmetic for them",
+            next="compute in bfloat16 or float32, or int8 and wider",
+        )
+    return spec
+
+
+def constant_weights(constants: Mapping[str, np.ndarray]) -> list[WeightSpec]:
+    """Specs of the arrays that a program holds."""
+    return [
+        WeightSpec(name, name, TensorSpec(array.shape, str(array.dtype)), "constant", persistent=False)
+        for name, array in constants.items()
+    ]
+
+
+def without_dead(nodes: Sequence[Node], needed: set[str]) -> tuple[Node, ...]:
+    """The nodes that something needs: outputs and new states, and what they are made from."""
+    wanted = set(needed)
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if any(value.name in wanted for value in node.outputs):
+            wanted.update(node_inputs(node))
+            kept.append(node)
+    return tuple(reversed(kept))
+
+
+def number(array: np.ndarray) -> bool | int | float | complex:
+    """A 0-d array as a Python number that is the same value in its dtype, with as few digits as that takes."""
+    if array.dtype.kind in "biu":
+        return array.item()  # type: ignore[no-any-return]
+    if array.dtype == np.float32:
+        return float(str(array))
+    if array.dtype.kind == "f" or array.dtype.kind == "c":
+        return array.item()  # type: ignore[no-any-return]
+    return float(array.astype(np.float64))  # bfloat16 and such
+
+
+def _is_number(array: Any) -> bool:
+    return not jnp.issubdtype(array.dtype, jax.dtypes.prng_key) and jnp.issubdtype(array.dtype, jnp.generic)
+
+
+def _folded(equation: Any, inputs: Sequence[Operand | Known]) -> list[Known] | None:
+    """The results of an equation of known numbers, if they are numbers again; None for others."""
+    if not inputs or not all(isinstance(value, Known) for value in inputs):
+        return None
+    if equation.effects or any(v.aval.ndim or jax_compat.is_key(v.aval) for v in equation.outvars):
+        return None
+    if any(getattr(value.value, "ndim", 1) for value in inputs if isinstance(value, Known)):
+        return None
+    if equation.primitive.name in ("random_seed", "random_unwrap", "random_bits", "rng_uniform"):
+        return None
+    dtypes = [v.aval.dtype for v in equation.invars]
+    given = [jnp.asarray(v.value, t) for v, t in zip(inputs, dtypes, strict=True) if isinstance(v, Known)]
+    return [Known(np.asarray(made)) for made in jax_compat.evaluated(equation, given)]
+
+
+def _library_name(jaxpr: Any) -> str:
+    """``jax.nn.relu`` for a function of JAX itself with a derivative of its own; "" for others."""
+    info = getattr(jaxpr, "debug_info", None)
+    file = (getattr(info, "func_filename", None) or "").replace("\\", "/")
+    _, found, inside = file.rpartition("site-packages/jax/")
+    if not found:
+        return ""
+    name = str(getattr(info, "func_name", "")).rsplit(".", 1)[-1]
+    module = inside.removeprefix("_src/").rsplit("/", 1)[0]
+    return {"nn": f"jax.nn.{name}", "numpy": f"jnp.{name}", "scipy": f"jax.scipy.{name}"}.get(module, f"jax.{name}")
+
+
+def _pullback(equation: Any) -> Callable[..., Any]:
+    count = len(equation.invars)
+
+    def pullback(*values: Any) -> Any:
+        _, back = jax.vjp(lambda *given: jax_compat.evaluated(equation, list(given)), *values[:count])
+        return back(list(values[count:]))
+
+    return pullback

@@ -1,0 +1,53 @@
+"""Operators of lax that Python writes as `x[...]`: slices with fixed bounds."""
+
+from __future__ import annotations
+
+import ast
+
+from regauge.emit.target import Use
+from regauge.ir.graph import Node, Ref, TensorSpec
+
+
+def indexing(node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
+    """The expression of an indexing operator, or None for any other operator.
+
+    Args:
+        node: the operator.
+        spec: shape and dtype of its first argument.
+        use: gives the expression of a value.
+    """
+    array = node.arguments[0][1] if node.arguments else None
+    if node.op != "lax.slice" or spec is None or not isinstance(array, Ref):
+        return None
+    starts, limits, strides = (node.argument(n) for n in ("start_indices", "limit_indices", "strides"))
+    if not isinstance(starts, tuple) or not isinstance(limits, tuple):
+        return None
+    steps = strides if isinstance(strides, tuple) else (1,) * len(starts)
+    parts: list[ast.expr] = []
+    for size, start, limit, step in zip(spec.shape, starts, limits, steps, strict=True):
+        if limit == size and start == 0 and isinstance(step, int):
+            limit = None
+        elif not isinstance(start, int) or not isinstance(limit, int) or not isinstance(step, int):
+            return None
+        parts.append(
+            ast.Slice(
+                None if start == 0 else ast.Constant(start),
+                None if limit in (None, size) else ast.Constant(limit),
+                None if step == 1 else ast.Constant(step),
+            )
+        )
+    while parts and _is_full(parts[-1]):
+        parts.pop()
+    if not parts:
+        return use(array)
+    leading = 0
+    while leading < len(parts) and _is_full(parts[leading]):
+        leading += 1
+    if leading > 2 and len(parts) == len(spec.shape):
+        parts = [ast.Constant(...), *parts[leading:]]
+    index = parts[0] if len(parts) == 1 else ast.Tuple(parts, ast.Load())
+    return ast.Subscript(use(array), index, ast.Load())
+
+
+def _is_full(part: ast.expr) -> bool:
+    return isinstance(part, ast.Slice) and part.lower is None and part.upper is None and part.step is None

@@ -1,0 +1,129 @@
+"""Emission for JAX: Flax NNX modules and jax.numpy."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from regauge.emit import construct, layers, simplify
+from regauge.emit.files import EmittedClass, Place, model_text
+from regauge.emit.indexing import indexing
+from regauge.emit.layers import Context, Layer
+from regauge.emit.lines import Line
+from regauge.emit.members import Holder
+from regauge.emit.scopes import Scope
+from regauge.emit.target import Use
+from regauge.emit.train import emit_train
+from regauge.emit.unify import unify
+from regauge.ir.graph import Graph, Node, TensorSpec
+from regauge.lower import lower
+from regauge.lower.attention_layout import heads_after_time
+from regauge.lower.channels_last import channels_last
+from regauge.lower.identities import without_identities
+from regauge.lower.plan import Plan
+from regauge.rules.aten_to_jax import TABLE
+from regauge.rules.custom import with_own
+from regauge.rules.table import RuleTable
+
+
+class NnxTarget:
+    """`regauge.emit.target.Target` for Flax NNX."""
+
+    framework = "jax"
+    library = "Flax NNX"
+    array_type: type | None = None  # rules for JAX do not ask
+    libraries = frozenset({"jnp", "jax", "lax", "nnx", "np"})
+    static_calls = frozenset(
+        {"issubdtype", "finfo", "iinfo", "dtype", "iscomplexobj", "isdtype", "prod", "ceil", "floor", "sqrt"}
+    )
+    reserved = frozenset(dir(nnx.Module))
+    dict_names = frozenset(dir(nnx.Dict))
+    original_method = "forward"
+
+    def dtype(self, name: str) -> Any:
+        return jnp.dtype(name)
+
+    def dtype_argument(self, name: str) -> Any:
+        return lower.dtype_argument(name)
+
+    def dtype_expression(self, name: str) -> ast.expr:
+        """int64 is written as `int`, whose width follows JAX's 64-bit setting."""
+        if name in ("int64", "bool"):
+            return ast.Name("int" if name == "int64" else "bool", ast.Load())
+        return ast.Attribute(ast.Name("jnp", ast.Load()), name, ast.Load())
+
+    def special_float(self, text: str) -> ast.expr:
+        return ast.parse(text.replace("nan", "jnp.nan").replace("inf", "jnp.inf"), mode="eval").body
+
+    def cast(self, expression: ast.expr, dtype: str) -> ast.expr:
+        return ast.Call(ast.Attribute(expression, "astype", ast.Load()), [self.dtype_expression(dtype)], [])
+
+    def permuted(self, expression: ast.expr, axes: tuple[int, ...]) -> ast.expr:
+        if axes == (1, 0):
+            return ast.Attribute(expression, "T", ast.Load())
+        arguments: list[ast.expr] = [ast.Constant(axis) for axis in axes]
+        return ast.Call(ast.Attribute(expression, "transpose", ast.Load()), arguments, [])
+
+    def simplify(self, expression: ast.expr) -> ast.expr:
+        return simplify.simplify(expression)
+
+    def indexing(self, node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
+        return indexing(node, spec, use)
+
+    def weight(self, attribute: str) -> ast.expr:
+        return ast.parse(f"{attribute}[...]", mode="eval").body
+
+    def store(self, attribute: str, value: str) -> str:
+        return f"{attribute}[...] = {value}"
+
+    def array_text(self, value: np.ndarray) -> str:
+        dtype = {"int64": "int", "bool": "bool"}.get(str(value.dtype), f"jnp.{value.dtype}")
+        text = repr(value.tolist()).replace("inf", "jnp.inf").replace("nan", "jnp.nan")
+        return f"jnp.array({text}, dtype={dtype})"
+
+    def module_call(self, name: str, arguments: str = "") -> str:
+        return f"{name}({arguments}, rngs=rngs)" if arguments else f"{name}(rngs=rngs)"
+
+    def list_text(self, items: Sequence[str]) -> str:
+        if len(items) > 1 and len(set(items)) == 1:
+            return f"nnx.List([{items[0]} for _ in range({len(items)})])"
+        return f"nnx.List([{', '.join(items)}])"
+
+    def dict_text(self, items: Mapping[str, str]) -> str:
+        return f"nnx.Dict({', '.join(f'{key}={text}' for key, text in items.items())})"
+
+    def init_lines(self, emission: Any, holder: Holder, constructors: Mapping[str, str]) -> list[Line]:
+        return construct.init_lines(emission, holder, constructors)
+
+    def layer_text(self, emission: Any, layer: Layer) -> str:
+        return construct.layer_text(emission, layer)
+
+    def recognise(self, scope: Scope, context: Context) -> Layer | None:
+        return layers.recognise(scope, context)
+
+    def is_library_type(self, name: str) -> bool:
+        return name.startswith("torch.nn.")
+
+    def rewritten(self, graph: Graph) -> Graph:
+        return heads_after_time(channels_last(without_identities(graph)))
+
+    def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
+        return lower.check_specs(graph, plan)
+
+    def table(self) -> RuleTable:
+        return with_own(TABLE)
+
+    def emit_train(self, **parts: Any) -> str:
+        return emit_train(**parts)
+
+    def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
+        classes: Sequence[EmittedClass] = unify(emission.classes.values())
+        return model_text(classes, emission.library, root, title)
+
+
+NNX = NnxTarget()

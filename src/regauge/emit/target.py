@@ -1,0 +1,134 @@
+"""The framework that is written: everything about emission that is not the same for JAX and for PyTorch.
+
+Emission is one code for both directions. What it asks the framework stands here as a protocol; `nnx_target` and
+`torch_target` answer. The target under way is a context variable: literals and casts are written far below the
+functions that know what file is being made.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from regauge.ir.graph import Graph, Node, Ref, TensorSpec
+
+if TYPE_CHECKING:
+    from regauge.emit.layers import Context, Layer
+    from regauge.emit.lines import Line
+    from regauge.emit.members import Holder
+    from regauge.emit.scopes import Scope
+    from regauge.lower.plan import Plan
+    from regauge.rules.table import RuleTable
+
+Use = Callable[[Ref], ast.expr]
+
+
+class Target(Protocol):
+    """What emission asks the framework that it writes."""
+
+    framework: str
+    library: str  # what its modules are written with
+    array_type: type | None  # what `isinstance` in a rule asks of an array
+    libraries: frozenset[str]  # names whose calls make arrays, but for `static_calls`
+    static_calls: frozenset[str]  # functions of these libraries that ask about dtypes and sizes
+    reserved: frozenset[str]  # attributes that no module may use
+    dict_names: frozenset[str]  # keys that its container of named modules cannot have
+    original_method: str  # what the method of the original's modules that computes is called
+
+    def dtype(self, name: str) -> Any:
+        """The dtype object that rules compare with."""
+
+    def dtype_argument(self, name: str) -> Any:
+        """What a rule receives for a dtype attribute."""
+
+    def dtype_expression(self, name: str) -> ast.expr:
+        """How a dtype is written."""
+
+    def special_float(self, text: str) -> ast.expr:
+        """How ``nan``, ``inf`` and ``-inf`` are written."""
+
+    def cast(self, expression: ast.expr, dtype: str) -> ast.expr:
+        """The expression with another dtype."""
+
+    def permuted(self, expression: ast.expr, axes: tuple[int, ...]) -> ast.expr:
+        """The expression with its axes in this order."""
+
+    def simplify(self, expression: ast.expr) -> ast.expr:
+        """What a person would write for it."""
+
+    def indexing(self, node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
+        """A node as ``x[...]``; None for nodes that are no indexing."""
+
+    def weight(self, attribute: str) -> ast.expr:
+        """A weight as it is read, from the text of its attribute."""
+
+    def store(self, attribute: str, value: str) -> str:
+        """The statement that stores a new value of a buffer."""
+
+    def array_text(self, value: np.ndarray) -> str:
+        """A literal array with its dtype."""
+
+    def module_call(self, name: str, arguments: str = "") -> str:
+        """The expression that constructs a module of an emitted class."""
+
+    def list_text(self, items: Sequence[str]) -> str:
+        """A container of modules or weights without names."""
+
+    def dict_text(self, items: Mapping[str, str]) -> str:
+        """A container of modules or weights with names."""
+
+    def init_lines(self, emission: Any, holder: Holder, constructors: Mapping[str, str]) -> list[Line]:
+        """The statements of `__init__`."""
+
+    def layer_text(self, emission: Any, layer: Layer) -> str:
+        """The constructor call of a recognised layer."""
+
+    def recognise(self, scope: Scope, context: Context) -> Layer | None:
+        """The library's layer that a call is, or None."""
+
+    def is_library_type(self, name: str) -> bool:
+        """Whether a class, by its qualified name, is of the original's library, not of the person's."""
+
+    def rewritten(self, graph: Graph) -> Graph:
+        """The graph after the passes that make it read well in this framework."""
+
+    def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
+        """Casts that the results of rules need, by value; raises SpecMismatch where a rule is wrong."""
+
+    def table(self) -> RuleTable:
+        """The rules from the original's operators to this framework."""
+
+    def emit_train(self, **parts: Any) -> str:
+        """The text of train.py."""
+
+    def model_text(self, emission: Any, root: str, title: str) -> Any:
+        """The text of model.py, and the places of its lines."""
+
+
+_CURRENT: ContextVar[Target | None] = ContextVar("target", default=None)
+
+
+def target() -> Target:
+    """The framework that is written; JAX where nothing else was asked."""
+    current = _CURRENT.get()
+    if current is None:
+        from regauge.emit.nnx_target import NNX
+
+        current = NNX
+        _CURRENT.set(current)
+    return current
+
+
+@contextmanager
+def writing(chosen: Target) -> Iterator[None]:
+    """Within the block emission writes for this framework."""
+    token = _CURRENT.set(chosen)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)

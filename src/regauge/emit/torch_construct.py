@@ -1,0 +1,73 @@
+"""The statements of `__init__` of a torch module: sub-modules, parameters and buffers."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from regauge.emit.attributes import Path, container_text
+from regauge.emit.layers import Layer, Text
+from regauge.emit.lines import Line
+from regauge.emit.literals import literal
+from regauge.emit.members import Holder
+from regauge.ir.graph import TensorSpec
+
+_PARAMETER, _BUFFER = "nn.Parameter(", "nn.Buffer("
+_GROUP = "Group("
+
+
+def init_lines(emission: Any, holder: Holder, constructors: Mapping[str, str]) -> list[Line]:
+    """The statements of `__init__`; `constructors` are the expressions that make the sub-modules, by path."""
+    texts = {member.path: constructors[path] for path, member in holder.members.items()}
+    for name, path in holder.weights.items():
+        spec = next(w for w in emission.graph.weights if w.name == name)
+        texts[path] = _variable(spec.spec, spec.role)
+    groups: dict[str | int, dict[Path, str]] = {}
+    for path, text in texts.items():
+        groups.setdefault(path[0], {})[path[1:]] = text
+    return [Line(f"self.{attribute} = {container_text(group)}") for attribute, group in groups.items()]
+
+
+def _variable(spec: TensorSpec, role: str) -> str:
+    dtype = "" if spec.dtype == "float32" else f", dtype=torch.{spec.dtype}"
+    shape = ", ".join(str(d) for d in spec.shape) if spec.shape else "()"
+    if role == "parameter":
+        return f"{_PARAMETER}torch.empty({shape}{dtype}))"
+    return f"{_BUFFER}torch.zeros({shape}{dtype}))"
+
+
+def list_text(items: Sequence[str]) -> str:
+    """A list of modules, or of parameters."""
+    if all(item.startswith(_PARAMETER) for item in items):
+        return f"nn.ParameterList([{', '.join(items)}])"
+    if any(item.startswith((_PARAMETER, _BUFFER)) for item in items):
+        return f"{_GROUP}**{{{', '.join(f'{str(i)!r}: {text}' for i, text in enumerate(items))}}})"
+    if len(items) > 1 and len(set(items)) == 1:
+        return f"nn.ModuleList([{items[0]} for _ in range({len(items)})])"
+    return f"nn.ModuleList([{', '.join(items)}])"
+
+
+def dict_text(items: Mapping[str, str]) -> str:
+    """Modules, parameters or buffers by name."""
+    texts = list(items.values())
+    if any(text.startswith(_BUFFER) for text in texts):
+        return f"{_GROUP}{', '.join(f'{key}={text}' for key, text in items.items())})"
+    parameters = [text.startswith(_PARAMETER) for text in texts]
+    entries = ", ".join(f"{key!r}: {text}" for key, text in items.items())
+    if all(parameters):
+        return f"nn.ParameterDict({{{entries}}})"
+    if not any(parameters):
+        return f"nn.ModuleDict({{{entries}}})"
+    return f"{_GROUP}{', '.join(f'{key}={text}' for key, text in items.items())})"
+
+
+def layer_text(layer: Layer) -> str:
+    """The constructor call of a recognised layer."""
+    parts = [_value_text(v) for v in layer.arguments]
+    parts += [f"{k}={_value_text(v)}" for k, v in layer.keywords.items()]
+    return f"{layer.constructor}({', '.join(parts)})"
+
+
+def _value_text(value: Any) -> str:
+    return value.text if isinstance(value, Text) else ast.unparse(literal(value))

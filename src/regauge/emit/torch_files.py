@@ -1,0 +1,88 @@
+"""The text of a torch model.py: docstring, imports, classes, loader."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from regauge.emit.files import EmittedClass, Place
+
+_LOADER = '''
+def load(directory=Path(__file__).parent):
+    """The model with the weights of weights.safetensors, in evaluation mode."""
+    with torch.device("meta"):  # without values, which the file holds
+        model = {root}()
+    model.load_state_dict(load_file(Path(directory) / "weights.safetensors"), assign=True)
+    return model.eval()
+'''.strip()
+
+_GROUP = '''
+class Group(nn.Module):
+    """Modules, parameters and buffers by name."""
+
+    def __init__(self, **items):
+        super().__init__()
+        for name, item in items.items():
+            setattr(self, name, item)
+'''.strip()
+
+_IMPORTS = (
+    (r"\bmath\.", "import math"),
+    (r"\bPath\(", "from pathlib import Path"),
+    ("", ""),
+    (r"\btorch\.", "import torch"),
+    (r"\bF\.", "import torch.nn.functional as F"),
+    (r"\bload_file\(", "from safetensors.torch import load_file"),
+    (r"\bnn\.", "from torch import nn"),
+    ("", ""),
+    (r"\bops\.", "import ops"),
+)
+
+Lines = list[tuple[str, Place | None]]
+
+
+def model_text(classes: Sequence[EmittedClass], root: str, title: str) -> tuple[str, dict[int, Place]]:
+    """The text of model.py, and the place that each of its lines (from 1) came from.
+
+    Args:
+        classes: of the model, in the order in which they are written.
+        root: name of the model's own class.
+        title: the docstring.
+    """
+    parts: list[Lines] = [_class_lines(made) for made in classes]
+    if any("Group(" in line for part in parts for line, _ in part):
+        parts.insert(0, _plain(_GROUP))
+    parts.append(_plain(_LOADER.format(root=root)))
+    blank: Lines = [("", None), ("", None)]
+    body = [line for number, part in enumerate(parts) for line in ([*blank, *part] if number else part)]
+    text = "\n".join(line for line, _ in body)
+    header = f'"""{title}"""\n\n{import_lines(text)}\n\n\n'
+    first = header.count("\n") + 1
+    places = {first + number: place for number, (_, place) in enumerate(body) if place is not None}
+    return f"{header}{text}\n", places
+
+
+def import_lines(body: str) -> str:
+    """The imports that a body of code needs."""
+    lines = [line for pattern, line in _IMPORTS if not pattern or re.search(pattern, body)]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _plain(text: str) -> Lines:
+    return [(line, None) for line in text.split("\n")]
+
+
+def _class_lines(made: EmittedClass) -> Lines:
+    comment = f"  # {made.place}" if made.place else ""
+    call_comment = f"  # {made.body.comment}" if made.body.comment else ""
+    lines: Lines = [(f"class {made.name}(nn.Module):{comment}", (made.path, made.place) if made.place else None)]
+    if made.init:
+        parameters = ", ".join(["self", *made.arguments])
+        lines += [(f"    def __init__({parameters}):", None), ("        super().__init__()", None)]
+        lines += [(f"        {line.text}", None) for line in made.init]
+        lines.append(("", None))
+    lines.append((f"    def forward({', '.join(['self', *made.body.parameters])}):{call_comment}", None))
+    for line in made.body.lines:
+        place = (made.path, line.origin) if line.origin else None
+        lines.append((f"        {line.text}" + (f"  # {line.comment}" if line.comment else ""), place))
+    return lines

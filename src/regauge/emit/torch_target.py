@@ -1,0 +1,121 @@
+"""Emission for PyTorch: torch.nn modules."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from regauge.emit import torch_construct
+from regauge.emit.files import Place
+from regauge.emit.lax_indexing import indexing
+from regauge.emit.layers import Context, Layer
+from regauge.emit.lines import Line
+from regauge.emit.members import Holder
+from regauge.emit.scopes import Scope
+from regauge.emit.target import Use
+from regauge.emit.torch_files import model_text
+from regauge.emit.torch_simplify import simplify
+from regauge.ir.graph import Graph, Node, TensorSpec
+from regauge.lower import torch_specs
+from regauge.lower.plan import Plan
+from regauge.rules.lax_to_torch import TABLE
+from regauge.rules.table import RuleTable
+
+_LIBRARIES = ("flax.", "equinox.", "haiku.")
+
+
+class TorchTarget:
+    """`regauge.emit.target.Target` for PyTorch."""
+
+    framework = "torch"
+    library = "PyTorch"
+    array_type: type | None = torch.Tensor
+    libraries = frozenset({"torch", "F", "nn", "math"})
+    static_calls = frozenset({"finfo", "iinfo", "prod", "ceil", "floor", "sqrt"})
+    reserved = frozenset(dir(nn.Module))
+    dict_names = frozenset(dir(nn.ModuleDict)) | frozenset(dir(nn.ParameterDict))
+    original_method = "__call__"
+
+    def dtype(self, name: str) -> Any:
+        return torch_specs.torch_dtype(name)
+
+    def dtype_argument(self, name: str) -> Any:
+        return torch_specs.torch_dtype(name)
+
+    def dtype_expression(self, name: str) -> ast.expr:
+        return ast.parse(str(torch_specs.torch_dtype(name)), mode="eval").body
+
+    def special_float(self, text: str) -> ast.expr:
+        return ast.parse(text.replace("nan", "math.nan").replace("inf", "math.inf"), mode="eval").body
+
+    def cast(self, expression: ast.expr, dtype: str) -> ast.expr:
+        return ast.Call(ast.Attribute(expression, "to", ast.Load()), [self.dtype_expression(dtype)], [])
+
+    def permuted(self, expression: ast.expr, axes: tuple[int, ...]) -> ast.expr:
+        if axes == (1, 0):
+            return ast.Attribute(expression, "T", ast.Load())
+        arguments: list[ast.expr] = [ast.Constant(axis) for axis in axes]
+        return ast.Call(ast.Attribute(expression, "permute", ast.Load()), arguments, [])
+
+    def simplify(self, expression: ast.expr) -> ast.expr:
+        return simplify(expression)
+
+    def indexing(self, node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
+        return indexing(node, spec, use)
+
+    def weight(self, attribute: str) -> ast.expr:
+        return ast.parse(attribute, mode="eval").body
+
+    def store(self, attribute: str, value: str) -> str:
+        expression = ast.parse(value, mode="eval").body
+        if not isinstance(expression, ast.Name | ast.Attribute | ast.Call | ast.Subscript):
+            value = f"({value})"
+        return f"{attribute}.copy_({value}.detach())"
+
+    def array_text(self, value: np.ndarray) -> str:
+        text = repr(value.tolist()).replace("inf", "math.inf").replace("nan", "math.nan")
+        return f"torch.tensor({text}, dtype=torch.{value.dtype})"
+
+    def module_call(self, name: str, arguments: str = "") -> str:
+        return f"{name}({arguments})"
+
+    def list_text(self, items: Sequence[str]) -> str:
+        return torch_construct.list_text(items)
+
+    def dict_text(self, items: Mapping[str, str]) -> str:
+        return torch_construct.dict_text(items)
+
+    def init_lines(self, emission: Any, holder: Holder, constructors: Mapping[str, str]) -> list[Line]:
+        return torch_construct.init_lines(emission, holder, constructors)
+
+    def layer_text(self, emission: Any, layer: Layer) -> str:
+        return torch_construct.layer_text(layer)
+
+    def recognise(self, scope: Scope, context: Context) -> Layer | None:
+        return None
+
+    def is_library_type(self, name: str) -> bool:
+        return name.startswith(_LIBRARIES)
+
+    def rewritten(self, graph: Graph) -> Graph:
+        return graph
+
+    def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
+        return torch_specs.check_specs(graph, plan)
+
+    def table(self) -> RuleTable:
+        return TABLE
+
+    def emit_train(self, **parts: Any) -> str:
+        raise NotImplementedError
+
+    def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
+        return model_text(list(emission.classes.values()), root, title)
+
+
+TORCH = TorchTarget()

@@ -1,0 +1,1 @@
+"""JAX's own tests of its primitives, through `regauge.to_torch`."""
