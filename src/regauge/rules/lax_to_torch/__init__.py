@@ -17,6 +17,7 @@ from regauge.rules.lax_to_torch import (
     pooling,
     reductions,
     shape,
+    special,
 )
 from regauge.rules.table import merge
 
@@ -32,6 +33,7 @@ FAMILIES = (
     pooling,
     reductions,
     shape,
+    special,
 )
 
 TABLE = merge("lax_to_torch", (family.TABLE for family in FAMILIES))
