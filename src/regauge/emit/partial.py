@@ -89,7 +89,7 @@ class _Evaluator(ast.NodeTransformer):
 
     def evaluate(self, node: ast.expr) -> Any:
         """The value of an expression, or NotStatic."""
-        if _makes_arrays(node):
+        if _makes_arrays(node) or self._gives_tensors(node):
             raise NotStatic(ast.unparse(node))
         for name in _names(node):
             known = name in self.static or (name in self.globals and name not in self.expressions)
@@ -102,6 +102,12 @@ class _Evaluator(ast.NodeTransformer):
             raise
         except Exception as error:
             raise NotStatic(str(error)) from error
+
+    def _gives_tensors(self, node: ast.expr) -> bool:
+        """Whether a helper is called that computes: torch does not survive what stands for an array here."""
+        names = [n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        functions = [self.globals.get(name) for name in names]
+        return any("Tensor" in str(getattr(fn, "__annotations__", {}).get("return", "")) for fn in functions)
 
     def residual(self, node: ast.expr) -> ast.expr:
         result = self.visit(copy.deepcopy(node))
