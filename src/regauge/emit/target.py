@@ -11,6 +11,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -105,6 +106,21 @@ class Target(Protocol):
 
     def emit_train(self, **parts: Any) -> str:
         """The text of train.py."""
+
+    def load_sources(self, texts: Mapping[str, str], directory: str) -> dict[str, ModuleType]:
+        """Execute the emitted files."""
+
+    def check_map(self, conversion: Any, model: ModuleType) -> None:
+        """Raise WeightMismatch where the weight map is not total and one-to-one with the emitted module."""
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that the emitted code uses."""
+
+    def readme_text(self, conversion: Any) -> str:
+        """README.md of a saved folder."""
+
+    def test_text(self, conversion: Any, inputs: Any) -> str:
+        """test_equivalence.py of a saved folder."""
 
     def model_text(self, emission: Any, root: str, title: str) -> Any:
         """The text of model.py, and the places of its lines."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from regauge.emit import torch_construct
+from regauge.emit import torch_construct, torch_folder_files, torch_package
 from regauge.emit.files import Place
 from regauge.emit.lax_indexing import indexing
 from regauge.emit.layers import Context, Layer
@@ -25,6 +26,7 @@ from regauge.lower import torch_specs
 from regauge.lower.plan import Plan
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
+from regauge.run.torch_source import load_sources
 
 _LIBRARIES = ("flax.", "equinox.", "haiku.")
 
@@ -113,6 +115,21 @@ class TorchTarget:
 
     def emit_train(self, **parts: Any) -> str:
         raise NotImplementedError
+
+    def load_sources(self, texts: Mapping[str, str], directory: str) -> dict[str, ModuleType]:
+        return load_sources(texts, directory)
+
+    def check_map(self, conversion: Any, model: ModuleType) -> None:
+        torch_package.check_map(conversion, model)
+
+    def versions(self) -> dict[str, str]:
+        return torch_package.versions()
+
+    def readme_text(self, conversion: Any) -> str:
+        return torch_folder_files.readme_text(conversion)
+
+    def test_text(self, conversion: Any, inputs: Any) -> str:
+        return torch_folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
         return model_text(list(emission.classes.values()), root, title)
