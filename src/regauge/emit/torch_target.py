@@ -21,6 +21,7 @@ from regauge.emit.scopes import Scope
 from regauge.emit.target import Use
 from regauge.emit.torch_files import model_text
 from regauge.emit.torch_simplify import simplify
+from regauge.emit.torch_train import emit_train
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.plan import Plan
@@ -114,7 +115,7 @@ class TorchTarget:
         return TABLE
 
     def emit_train(self, **parts: Any) -> str:
-        raise NotImplementedError
+        return emit_train(**parts)
 
     def load_sources(self, texts: Mapping[str, str], directory: str) -> dict[str, ModuleType]:
         return load_sources(texts, directory)
