@@ -1,8 +1,8 @@
 """A torch side, evaluated for the check: outputs, loss, gradients, state and trajectories as arrays in files.
 
 Job: ``{"job": "evaluate", "out", "case" or "folder", "widen": bool, "names": description of Names or None,
-"transplant": file or None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Tasks have an `id` and
-a `kind`: ``step``, ``derivative``, ``trajectory``, ``weights``, ``modules``, ``randomness``, ``samples``, ``effects``,
+"transplant": file or None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Tasks have an `id`
+and a `kind`: ``step``, ``derivative``, ``trajectory``, ``weights``, ``modules``, ``randomness``, ``samples``, ``effects``,
 ``candidate``, ``casts``, ``trace`` and, on torch, ``substitute``. Arrays carry the original's names and layouts.
 """
 
