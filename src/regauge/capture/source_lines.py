@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import sysconfig
@@ -75,6 +76,24 @@ def with_own_lines(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         anchors.discard((code.co_filename, code.co_name))
+
+
+@contextmanager
+def lines_of_functions() -> Iterator[None]:
+    """Within the block `record_lines_of` works; afterwards torch.export records what it did before."""
+    anchors: set[tuple[str, str]] = getattr(proxy, "_STACK_TRACE_ANCHORS", set())
+    before = set(anchors)
+    try:
+        yield
+    finally:
+        anchors.intersection_update(before)
+
+
+def record_lines_of(function: Any) -> None:
+    """Let torch.export record the lines of a function that control flow is given, beside those of `forward`."""
+    code = getattr(inspect.unwrap(getattr(function, "func", function)), "__code__", None)
+    if code is not None:
+        getattr(proxy, "_STACK_TRACE_ANCHORS", set()).add((code.co_filename, code.co_name))
 
 
 def line_of_caller() -> str:

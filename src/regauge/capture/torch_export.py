@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from regauge.capture import dynamic as sizes_of_inputs
-from regauge.capture import failures, own_gradients, packed, training_mode, value_checks, weights
+from regauge.capture import control_flow, failures, own_gradients, packed, training_mode, value_checks, weights
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.source_lines import own_line, with_own_lines
@@ -244,6 +244,7 @@ def _export(
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
         gradients, respelled = own_gradients.watched(stages.gradients), Respelled()
+        flows = control_flow.as_regions(stages.findings)
         with (
             training_mode.watched() as reads,
             _quiet(),
@@ -252,6 +253,7 @@ def _export(
             packing,
             gradients,
             respelled,
+            flows,
         ):
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
