@@ -10,9 +10,11 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from regauge.emit.dropouts import dropout_function, dropped
-from regauge.emit.expressions import Helpers, cast_expression, draws, write_node
+from regauge.emit.expressions import Helpers, cast_expression, write_node
+from regauge.emit.flow import Group, groups_of, hints_of, unpacking, write_flow
 from regauge.emit.lines import Body, Line
 from regauge.emit.members import Structure
 from regauge.emit.names import RESERVED, identifier, unique
@@ -30,6 +32,15 @@ from regauge.lower.plan import Plan
 _LONGEST_INLINE = 88  # characters of an expression that is still written inside another
 
 
+@dataclass(frozen=True)
+class Inside:
+    """Where a function stands: the writer of the code around it, the operator that runs it, which of its functions."""
+
+    writer: BodyWriter
+    node: Node
+    index: int
+
+
 class BodyWriter:
     """Writes the statements of one module call.
 
@@ -41,6 +52,7 @@ class BodyWriter:
         constants: expressions of small constant tensors, by value name.
         helpers: receives functions for ops.py.
         parameter_hints: names that the caller uses for the values it passes.
+        function: what the scope is a function of, if it is a body.
     """
 
     def __init__(
@@ -52,6 +64,7 @@ class BodyWriter:
         constants: Mapping[str, ast.expr],
         helpers: Helpers,
         parameter_hints: Mapping[str, str],
+        function: Inside | None = None,
     ) -> None:
         self.scope = scope
         self.structure = structure
@@ -71,8 +84,13 @@ class BodyWriter:
         self.readers: dict[str, list[Item]] = {}
         self.lines: list[Line] = []
         self.child_hints: dict[Scope, dict[str, str]] = {}
+        self.groups: list[Group] = []  # parameters of a body
+        self.waiting: list[Scope] = []  # bodies whose operator comes next
         self._count_uses()
-        self.parameters = self._name_parameters(parameter_hints)
+        if function is not None:
+            self._enter(function)
+        else:
+            self.parameters = self._name_parameters(parameter_hints)
         self.inputs: dict[str, ast.expr] = {v: self.expressions[v] for v in scope.inputs}
 
     # names -----------------------------------------------------------------------------------------------------
@@ -83,7 +101,7 @@ class BodyWriter:
             self.left.update(names)
             for name in set(names):
                 self.readers.setdefault(name, []).append(item)
-        self.left.update(self.scope.outputs)
+        self.left.update(self.scope.results())
         self.left.update(value for _, value in self._stored_here())
 
     def _stored_here(self) -> list[tuple[str, str]]:
@@ -104,21 +122,49 @@ class BodyWriter:
                 fallback = "x"
             else:
                 fallback = hints.get(value) or re.sub(r"_last$", "", value)
-            names[value] = self._free(identifier(fallback), names)
+            names[value] = self.free_name(identifier(fallback), names)
         for value, name in names.items():
             safe = identifier(name)
             if safe in self.sizes:
-                safe = names[value] = self._free(f"{safe}_input", names)
+                safe = names[value] = self.free_name(f"{safe}_input", names)
             self.expressions[value] = ast.Name(safe, ast.Load())
             self.names[safe] = value
         return [identifier(names[value]) for value in self.scope.inputs]
 
-    def _free(self, name: str, taken: Mapping[str, str]) -> str:
+    def free_name(self, name: str, taken: Mapping[str, str]) -> str:
         used = set(taken.values()) | set(self.names) | self.sizes | RESERVED
         candidate, number = name, 2
         while candidate in used:
             candidate, number = f"{name}_{number}", number + 1
         return candidate
+
+    def inside(self, body: Scope, node: Node, index: int) -> BodyWriter:
+        """The writer of a function that an operator of this code runs; it reads the names around it."""
+        return BodyWriter(
+            body, self.structure, self.plan, self.result_casts, self.constants, self.helpers, {}, Inside(self, node, index)
+        )
+
+    def _enter(self, function: Inside) -> None:
+        """Take the names around the function as they are, and name its parameters."""
+        for value in self.scope.inputs:
+            expression = function.writer.use(Ref(value))
+            self.expressions[value] = expression
+            for name in [n.id for n in ast.walk(expression) if isinstance(n, ast.Name)]:
+                self.names[name] = value
+                self.pinned[name] += 1  # assigned here, it would be another variable
+        hints = hints_of(function.node, function.index, self.scope)
+        named: dict[str, str] = {}
+        for group in groups_of(function.node, function.index, self.scope):
+            for number, value in enumerate(group.values):
+                fallback = group.name if len(group.values) == 1 else f"{group.name}_{number}"
+                name = named[value] = self.free_name(identifier(hints.get(value, fallback)), {})
+                self.names[name] = value
+                self.expressions[value] = ast.Name(name, ast.Load())
+            whole = named[group.values[0]] if len(group.values) == 1 else self.free_name(identifier(group.name), {})
+            self.names.setdefault(whole, group.values[0])
+            self.groups.append(Group(whole, group.values))
+        self.parameters = [group.name for group in self.groups]
+        self.lines += unpacking(self.groups, named)
 
     def read_inputs_as(self, parameters: Sequence[Parameter]) -> None:
         """Take the signature as given: inputs that nothing reads, and inputs that are parts of one parameter."""
@@ -159,8 +205,13 @@ class BodyWriter:
         items = self.scope.items
         for position, item in enumerate(items):
             following = items[position + 1] if position + 1 < len(items) else None
-            if isinstance(item, Scope):
+            if isinstance(item, Scope) and item.body is not None:
+                self.waiting.append(item)
+            elif isinstance(item, Scope):
                 self._write_call(item, following)
+            elif item.bodies:
+                bodies, self.waiting = self.waiting, []
+                write_flow(self, item, bodies, following)
             else:
                 self._write_node(position, item, following)
         mutated = self._mutations()
@@ -176,7 +227,7 @@ class BodyWriter:
 
     def _write_node(self, position: int, node: Node, following: Item | None) -> None:
         holder = self.structure.holders[self.scope]
-        drop = holder.dropouts.get(position)
+        drop = holder.dropouts.get(position) if self.scope.body is None else None
         if node.op == "aten.dropout.default":
             source = node.argument("input")
             if not isinstance(source, Ref):
@@ -184,10 +235,10 @@ class BodyWriter:
             expression = self.use(source)
             if drop is not None:
                 expression = dropped(drop[0], expression, node.always)
-            self._finish(node, [node.outputs[0].name], expression, following, pure=drop is None)
+            self.finish(node, [node.outputs[0].name], expression, following, pure=drop is None)
             return
         extras = {"dropout": dropout_function(drop[0], node.always)} if drop is not None else {}
-        if draws(self.plan.rules[node.op]):
+        if self.plan.rules[node.op].draws:
             extras["rng_key"] = ast.parse(f"self.{self._random_stream()}()", mode="eval").body
         self._bind_repeated(node)
         written = write_node(node, self.plan.rules[node.op], self.specs, self.use, extras, self.helpers)
@@ -199,7 +250,7 @@ class BodyWriter:
         outputs = [value.name for value in node.outputs]
         if len(outputs) == 1 and outputs[0] in self.result_casts:
             expression = cast_expression(expression, self.result_casts[outputs[0]])
-        self._finish(node, outputs, expression, following, pure=drop is None and "rng_key" not in extras)
+        self.finish(node, outputs, expression, following, pure=drop is None and "rng_key" not in extras)
 
     def _random_stream(self) -> str:
         holder = self.structure.holders.get(self.scope)
@@ -238,7 +289,7 @@ class BodyWriter:
         for item in items:
             if not isinstance(item, ast.Name):
                 raise EmitError("a rule assigned to something that is no name", where=node.op)
-            name = self._free(item.id.split("__")[0], {})
+            name = self.free_name(item.id.split("__")[0], {})
             self.names[name] = f"{node.outputs[0].name}:{name}"
             self.left[self.names[name]] = 1
             renames[item.id] = ast.Name(name, ast.Load())
@@ -254,13 +305,13 @@ class BodyWriter:
         for name in set(child.inputs) - set(inputs):
             self.left[name] -= 1
         expression = call(member_expression([member.target]), arguments)
-        self._finish(child, child.outputs, expression, following, pure=False)
+        self.finish(child, child.outputs, expression, following, pure=False)
 
     def _name_of(self, value: str) -> str:
         expression = self.expressions.get(value)
         return expression.id if isinstance(expression, ast.Name) else ""
 
-    def _finish(self, item: Item, outputs: list[str], expression: ast.expr, following: Item | None, pure: bool) -> None:
+    def finish(self, item: Item, outputs: list[str], expression: ast.expr, following: Item | None, pure: bool) -> None:
         """Keep the expression for its one use in the same original statement, or assign it."""
         statement = statement_of(self.scope, item)
         used = [name for name in outputs if self.left[name] > 0]
@@ -278,7 +329,7 @@ class BodyWriter:
             if self._swaps_heads(item):
                 self._keep_swap(item, only, expression, statement)
                 return
-            last = following is None and self.scope.outputs == [only]
+            last = following is None and self.scope.results() == [only]
             if last and not self._repeats(self._before(item), item):
                 self._keep(only, expression)
                 return
@@ -295,7 +346,9 @@ class BodyWriter:
 
     @staticmethod
     def _is_read_by(item: Item, following: Item | None) -> bool:
-        return following is not None and any(name in item_inputs(following) for name in item_outputs(item))
+        if following is None or (isinstance(following, Scope) and following.body is not None):
+            return False
+        return any(name in item_inputs(following) for name in item_outputs(item))
 
     def _before(self, item: Item) -> Item | None:
         position = self.scope.items.index(item)
@@ -330,6 +383,13 @@ class BodyWriter:
         self._keep(value, expression)
 
     def _assign(self, outputs: list[str], expression: ast.expr, item: Item, statement: Statement | None) -> None:
+        names = self.choose_names(outputs, item, statement)
+        node = item if isinstance(item, Node) else next(item.nodes())
+        shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
+        self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))
+
+    def choose_names(self, outputs: list[str], item: Item, statement: Statement | None) -> list[str]:
+        """Names under which an item's results are assigned; `_` for those that nothing reads."""
         names = []
         for position, value in enumerate(outputs):
             if self.left[value] <= 0:
@@ -339,9 +399,7 @@ class BodyWriter:
             names.append(name)
             self.names[name] = value
             self.expressions[value] = ast.Name(name, ast.Load())
-        node = item if isinstance(item, Node) else next(item.nodes())
-        shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
-        self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))
+        return names
 
     def _choose(self, value: str, position: int, count: int, item: Item, statement: Statement | None) -> str:
         candidates = []
@@ -359,7 +417,7 @@ class BodyWriter:
                 continue
             if (holder is None or self.left[holder] <= 0) and not self.pinned[name]:
                 return name
-        return self._free(identifier(candidates[-1] if candidates[-1] else "x"), {})
+        return self.free_name(identifier(candidates[-1] if candidates[-1] else "x"), {})
 
     # state and sizes ---------------------------------------------------------------------------------------------
 
@@ -377,7 +435,9 @@ class BodyWriter:
         return lines
 
     def _sizes(self, result: ast.expr) -> list[Line]:
-        """`batch = x.shape[0]` for the symbolic sizes that the body names."""
+        """`batch = x.shape[0]` for the symbolic sizes that the body names; a function reads those around it."""
+        if self.scope.body is not None:
+            return []
         text = "\n".join([*(line.text for line in self.lines), ast.unparse(result)])
         lines = []
         for symbol in self.structure.graph.symbols:

@@ -108,11 +108,6 @@ def _arguments(
     return arguments
 
 
-def draws(rule: Rule) -> bool:
-    """Whether a rule is random: it takes a key, which torch's schema does not have."""
-    return "rng_key" in inspect.signature(rule.fn).parameters
-
-
 def _comparable_dtype(name: str) -> Any:
     import jax.numpy as jnp
 

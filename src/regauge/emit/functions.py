@@ -11,9 +11,9 @@ from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
 from regauge.emit.members import Structure
 from regauge.emit.nnx import array_text, tree_expression
-from regauge.emit.scopes import Scope, connect
+from regauge.emit.scopes import function_scope
 from regauge.emit.signature import signature
-from regauge.ir.graph import Graph, ModuleStep
+from regauge.ir.graph import Graph
 from regauge.lower.lower import check_specs
 from regauge.lower.plan import plan
 from regauge.rules.table import RuleTable
@@ -40,8 +40,7 @@ def emit_function(
     """
     chosen = plan(graph, table, f"the {name}")
     casts = check_specs(graph, chosen)
-    scope = Scope(ModuleStep("", name, ""), list(graph.nodes))
-    connect(scope, graph)
+    scope = function_scope(graph, name)
     structure = Structure(graph, scope)
     structure.hold()
     constants = {w.value: ast.parse(array_text(tensors[w.name]), mode="eval").body for w in graph.weights if w.value}

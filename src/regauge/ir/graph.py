@@ -6,7 +6,7 @@ primitives would destroy readable output. Operators are functional: state leaves
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -202,6 +202,14 @@ def references(operand: Operand) -> list[str]:
 def node_inputs(node: Node) -> list[str]:
     """Names of all values that a node reads, in order of its arguments, repeats included."""
     return [name for _, operand in node.arguments for name in references(operand)]
+
+
+def every_node(graph: Graph) -> Iterator[Node]:
+    """All nodes of a graph; those of bodies before the node that they belong to."""
+    for node in graph.nodes:
+        for body in node.bodies:
+            yield from every_node(body)
+        yield node
 
 
 def free_values(body: Graph) -> list[str]:

@@ -1,0 +1,259 @@
+"""Control flow and transformations: local functions, and the call of JAX that runs them.
+
+    def step(h, x):
+        h = jnp.tanh(self.cell(jnp.concatenate([x, h], axis=-1)))
+        return h, h
+
+    h, ys = jax.lax.scan(step, h, xs)
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from regauge.emit.lines import Body, Line
+from regauge.emit.literals import literal
+from regauge.emit.names import identifier
+from regauge.emit.scopes import Item, Scope
+from regauge.emit.statements import frame_of, parameter_names, statement_of
+from regauge.ir.graph import Node, Operand, Ref
+
+if TYPE_CHECKING:
+    from regauge.emit.body import BodyWriter
+
+# Names of functions where the original has none.
+_DEFAULT_NAMES = {
+    "cond": ("when_true", "when_false"),
+    "while_loop": ("condition", "step"),
+    "scan": ("step",),
+    "map": ("each",),
+    "associative_scan": ("combine",),
+    "vmap": ("each",),
+}
+_NO_NAMES = ("<lambda>", "forward", "__call__")
+# Kinds whose functions take all that they carry as one argument.
+_PACKED = {"while_loop": "carry"}
+_LONGEST_LAMBDA = 72
+
+
+@dataclass(frozen=True)
+class Group:
+    """One parameter of a local function, and the values that it holds."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+def groups_of(node: Node, index: int, body: Scope) -> list[Group]:
+    """The parameters of a function; one that holds several values is a tuple."""
+    kind = _kind(node)
+    values = iter(body.parameters)
+    declared: Any = node.argument("parameters")
+    found = [Group(name, tuple(next(values) for _ in range(count))) for name, count in declared[index]]
+    if kind in _PACKED and len(body.parameters) > 1:
+        return [Group(_PACKED[kind], tuple(body.parameters))]
+    return found
+
+
+def hints_of(node: Node, index: int, body: Scope) -> dict[str, str]:
+    """Names of the values that a function gets: those of its own parameters, else those that its statements use."""
+    names = parameter_names(body, {})
+    values = iter(body.parameters)
+    declared: Any = node.argument("parameters")
+    for name, count in declared[index]:
+        held = [next(values) for _ in range(count)]
+        if count == 1 and not name.startswith("argument_"):
+            names[held[0]] = name
+    return names
+
+
+def unpacking(groups: Sequence[Group], names: Mapping[str, str]) -> list[Line]:
+    """`h, c = carry` for every parameter that holds several values."""
+    return [Line(f"{', '.join(names[v] for v in group.values)} = {group.name}") for group in groups if _many(group)]
+
+
+def _many(group: Group) -> bool:
+    return len(group.values) > 1
+
+
+def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], following: Item | None) -> None:
+    """Write the functions of an operator, and its call."""
+    functions = [_function(writer, node, index, body) for index, body in enumerate(bodies)]
+    expression = _CALLS[_kind(node)](_Call(writer, node, functions))
+    returned: Any = node.argument("returned")
+    outputs = [value.name for value in node.outputs]
+    statement = statement_of(writer.scope, node)
+    if _kind(node) == "scan":
+        carried = returned[0][0]
+        names = writer.choose_names(outputs, node, statement)
+        target = f"{_target(names[:carried])}, {_target(names[carried:])}"
+        writer.lines.append(Line(f"{target} = {ast.unparse(expression)}", "", node.origin.line))
+        return
+    writer.finish(node, outputs, expression, following, pure=False)
+
+
+def _target(names: Sequence[str]) -> str:
+    if not names or all(name == "_" for name in names):
+        return "_"
+    return names[0] if len(names) == 1 else f"({', '.join(names)})"
+
+
+def _kind(node: Node) -> str:
+    return node.op.split(".")[1]
+
+
+# functions -----------------------------------------------------------------------------------------------------------
+
+
+def _function(writer: BodyWriter, node: Node, index: int, body: Scope) -> str:
+    """Write one function before the call; gives what the call names: `step`, or a lambda."""
+    inner = writer.inside(body, node, index)
+    groups = inner.groups
+    written = inner.write(_returned(node, index, body))
+    writer.child_hints.update(inner.child_hints)
+    own = _own_name(body, node)
+    if own in _NO_NAMES and len(written.lines) == 1:
+        text = _lambda([group.name for group in groups], written)
+        if len(text) <= _LONGEST_LAMBDA:
+            return text
+    name = writer.free_name(identifier(own) if own not in _NO_NAMES else _DEFAULT_NAMES[_kind(node)][index], {})
+    frame = next((f for item in body.nodes() if (f := frame_of(body, item))), None)
+    place = f"{frame.file.rsplit('/', 1)[-1]}:{frame.line}" if frame is not None else ""
+    writer.lines.append(Line(f"def {name}({', '.join(group.name for group in groups)}):", "", place))
+    writer.lines += [replace(line, text=f"    {line.text}") for line in written.lines]
+    return name
+
+
+def _own_name(body: Scope, node: Node) -> str:
+    """What the original calls the function."""
+    for inner in body.nodes():
+        frame = frame_of(body, inner)
+        if frame is not None:
+            return frame.function
+    return "<lambda>"
+
+
+def _lambda(parameters: Sequence[str], written: Body) -> str:
+    expression = written.lines[0].text.removeprefix("return ")
+    tree = ast.parse(expression, mode="eval").body
+    if isinstance(tree, ast.Call) and not tree.keywords and [ast.unparse(a) for a in tree.args] == list(parameters):
+        function = ast.unparse(tree.func)
+        if not any(isinstance(n, ast.Name) and n.id in parameters for n in ast.walk(tree.func)):
+            return function
+    return f"lambda {', '.join(parameters)}: {expression}" if parameters else f"lambda: {expression}"
+
+
+def _returned(node: Node, index: int, body: Scope) -> Callable[[Callable[[Ref], ast.expr]], ast.expr]:
+    counts: Any = node.argument("returned")
+
+    def returned(use: Callable[[Ref], ast.expr]) -> ast.expr:
+        values = [_value(operand, use) for operand in body.returned]
+        if _kind(node) == "scan":
+            carried = counts[index][0]
+            return ast.Tuple([packed(values[:carried]), packed(values[carried:])], ast.Load())
+        return packed(values)
+
+    return returned
+
+
+def _value(operand: Operand, use: Callable[[Ref], ast.expr]) -> ast.expr:
+    return use(operand) if isinstance(operand, Ref) else literal(operand)
+
+
+def packed(values: Sequence[ast.expr]) -> ast.expr:
+    """Several values as a tuple, one as itself, none as None."""
+    if not values:
+        return ast.Constant(None)
+    return values[0] if len(values) == 1 else ast.Tuple(list(values), ast.Load())
+
+
+# calls ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Call:
+    """What the call of an operator is written from."""
+
+    writer: BodyWriter
+    node: Node
+    functions: list[str]
+
+    def values(self, name: str) -> list[ast.expr]:
+        given: Any = self.node.argument(name)
+        return [self.writer.use(ref) for ref in given]
+
+    def grouped(self, name: str) -> list[ast.expr]:
+        """The arguments as the function's parameters take them."""
+        values = self.values(name)
+        declared: Any = self.node.argument("parameters")
+        found, at = [], 0
+        for _, count in declared[0]:
+            found.append(packed(values[at : at + count]))
+            at += count
+        return found
+
+    def text(self, function: str, arguments: Sequence[ast.expr | str], **options: Any) -> ast.expr:
+        parts = [argument if isinstance(argument, str) else ast.unparse(argument) for argument in arguments]
+        parts += [f"{name}={value!r}" for name, value in options.items()]
+        return ast.parse(f"{function}({', '.join(parts)})", mode="eval").body
+
+
+def _cond(call: _Call) -> ast.expr:
+    pred: Any = call.node.argument("pred")
+    decided = call.writer.use(pred)
+    if call.writer.specs[pred.name].shape:
+        decided = ast.Call(ast.Attribute(decided, "squeeze", ast.Load()), [], [])
+    return call.text("jax.lax.cond", [decided, *call.functions, *call.grouped("operands")])
+
+
+def _while_loop(call: _Call) -> ast.expr:
+    function = "jax.lax.while_loop"
+    if call.node.argument("differentiable"):
+        from regauge.emit.flow_helpers import while_loop
+
+        call.writer.helpers.add(while_loop)
+        function = "ops.while_loop"
+    return call.text(function, [*call.functions, packed(call.values("carried"))])
+
+
+def _scan(call: _Call) -> ast.expr:
+    options = {"reverse": True} if call.node.argument("reverse") else {}
+    given = [*call.functions, packed(call.values("init")), packed(call.values("xs"))]
+    return call.text("jax.lax.scan", given, **options)
+
+
+def _map(call: _Call) -> ast.expr:
+    return call.text("jax.lax.map", [*call.functions, packed(call.values("xs"))])
+
+
+def _associative_scan(call: _Call) -> ast.expr:
+    axis = call.node.argument("axis")
+    mapped = {"in_axes": axis, "out_axes": axis} if axis else {}
+    combine = call.text("jax.vmap", call.functions, **mapped)
+    options = {"reverse": True} if call.node.argument("reverse") else {}
+    if axis:
+        options["axis"] = axis  # type: ignore[assignment]
+    return call.text("jax.lax.associative_scan", [combine, packed(call.values("xs"))], **options)
+
+
+def _vmap(call: _Call) -> ast.expr:
+    options = {}
+    for name in ("in_axes", "out_axes"):
+        axes: Any = call.node.argument(name)
+        if any(axes):
+            options[name] = axes[0] if len(set(axes)) == 1 else tuple(axes)
+    mapped = call.text("jax.vmap", call.functions, **options)
+    return call.text(ast.unparse(mapped), call.values("xs"))
+
+
+_CALLS: dict[str, Callable[[_Call], ast.expr]] = {
+    "cond": _cond,
+    "while_loop": _while_loop,
+    "scan": _scan,
+    "map": _map,
+    "associative_scan": _associative_scan,
+    "vmap": _vmap,
+}
