@@ -9,6 +9,7 @@ all other code has.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import json
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from regauge.capture.source_lines import record_lines_of
+from regauge.capture.source_lines import record_lines_of, unwrapped
 from regauge.errors import CaptureError
 
 _LIBRARY = torch.library.Library("regauge", "FRAGMENT")
@@ -76,13 +77,13 @@ class Body:
     """One function of a region, as it was traced.
 
     Attributes:
-        parameters: (name, number of tensors) of each parameter that holds tensors.
+        parameters: of each parameter that holds tensors its name, and the names of the tensors in it ('' for none).
         entered: the tensors that it got.
         left: the tensors that it returned, group by group.
         returned: how many tensors each group has: carried and collected ones of a scan, say.
     """
 
-    parameters: list[tuple[str, int]]
+    parameters: list[tuple[str, list[str]]]
     entered: list[Tensor]
     left: list[Tensor] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)
@@ -123,11 +124,11 @@ class Region:
         names = names or parameter_names(function, len(trees))
         leaves, spec = pytree.tree_flatten(tuple(trees))
         places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-        counts = [sum(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(tree)) for tree in trees]
+        held = [_leaf_names(tree) for tree in trees]
         entered = self._entered([leaves[place] for place in places], axes)
         for place, tensor in zip(places, entered, strict=True):
             leaves[place] = tensor
-        parameters = [(name, count) for name, count in zip(names, counts, strict=True) if count]
+        parameters = [(name, leaf_names) for name, leaf_names in zip(names, held, strict=True) if leaf_names]
         self.bodies.append(Body(parameters, entered))
         return tuple(pytree.tree_unflatten(leaves, spec))
 
@@ -175,12 +176,23 @@ class Region:
 def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
     """What a function calls its first `count` arguments; numbered names where it does not say."""
     try:
-        found = inspect.signature(getattr(function, "forward", function)).parameters.values()
+        plain = function if isinstance(function, functools.partial) else unwrapped(function)
+        found = inspect.signature(getattr(plain, "forward", plain)).parameters.values()
     except (TypeError, ValueError):
         found = ()  # type: ignore[assignment]
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [parameter.name for parameter in found if parameter.kind in kinds][:count]
     return [*names, *(f"argument_{place}" for place in range(len(names), count))]
+
+
+def _leaf_names(tree: Any) -> list[str]:
+    """The keys of the tensors in a tree, as far as they are names."""
+    found = []
+    for path, leaf in pytree.tree_flatten_with_path(tree)[0]:
+        if isinstance(leaf, Tensor):
+            key = getattr(path[-1], "key", getattr(path[-1], "name", "")) if path else ""
+            found.append(key if isinstance(key, str) and key.isidentifier() else "")
+    return found
 
 
 def tensors(tree: Any, what: str) -> tuple[list[Tensor], Any]:

@@ -20,7 +20,7 @@ from regauge.emit.members import Structure
 from regauge.emit.names import RESERVED, identifier, unique
 from regauge.emit.origins import Statement
 from regauge.emit.partial import substitute
-from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
+from regauge.emit.scopes import Item, Scope, is_body, item_inputs, item_outputs, owns
 from regauge.emit.signature import Parameter, accesses, texts
 from regauge.emit.simplify import simplify
 from regauge.emit.statements import parameter_names, statement_of
@@ -29,6 +29,7 @@ from regauge.errors import EmitError
 from regauge.ir.graph import Node, Ref
 from regauge.lower.plan import Plan
 
+_LONGEST_RESULT = 24  # of one that is one of several results of a local function
 _LONGEST_INLINE = 88  # characters of an expression that is still written inside another
 
 
@@ -85,6 +86,7 @@ class BodyWriter:
         self.lines: list[Line] = []
         self.child_hints: dict[Scope, dict[str, str]] = {}
         self.groups: list[Group] = []  # parameters of a body
+        self.result_bases: dict[str, str] = {}  # what results of control flow are called, where nothing says
         self.waiting: list[Scope] = []  # bodies whose operator comes next
         self._count_uses()
         if function is not None:
@@ -204,8 +206,8 @@ class BodyWriter:
         """The body; `returned` makes the expression of the return statement from the values."""
         items = self.scope.items
         for position, item in enumerate(items):
-            following = items[position + 1] if position + 1 < len(items) else None
-            if isinstance(item, Scope) and item.body is not None:
+            following = next((later for later in items[position + 1 :] if not is_body(later)), None)
+            if is_body(item):
                 self.waiting.append(item)
             elif isinstance(item, Scope):
                 self._write_call(item, following)
@@ -333,10 +335,18 @@ class BodyWriter:
             if last and not self._repeats(self._before(item), item):
                 self._keep(only, expression)
                 return
+            if self._is_short_result(only, expression, pure):
+                self._keep(only, expression)
+                return
         if len(outputs) == 1 and is_atomic(expression) and pure:
             self.expressions[only] = expression
             return
         self._assign(outputs, expression, item, statement)
+
+    def _is_short_result(self, value: str, expression: ast.expr, pure: bool) -> bool:
+        """`return i + 1, x`: what a function only gives back needs no name of its own."""
+        returned = self.scope.body is not None and value in self.scope.results()
+        return returned and pure and len(ast.unparse(expression)) <= _LONGEST_RESULT
 
     def _keep(self, value: str, expression: ast.expr) -> None:
         """Write the value where it is used; the local names in it must not be assigned before."""
@@ -346,9 +356,7 @@ class BodyWriter:
 
     @staticmethod
     def _is_read_by(item: Item, following: Item | None) -> bool:
-        if following is None or (isinstance(following, Scope) and following.body is not None):
-            return False
-        return any(name in item_inputs(following) for name in item_outputs(item))
+        return following is not None and any(name in item_inputs(following) for name in item_outputs(item))
 
     def _before(self, item: Item) -> Item | None:
         position = self.scope.items.index(item)
@@ -409,6 +417,8 @@ class BodyWriter:
             elif len(statement.targets) == 1 and count == 1 and statement.targets[0]:
                 candidates.append(statement.targets[0])
         base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
+        if isinstance(item, Node) and item.bodies:
+            base = self.result_bases.get(value, "y")
         candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]
         for candidate in candidates:
             name = identifier(candidate)

@@ -18,8 +18,9 @@ from regauge.emit.lines import Body, Line
 from regauge.emit.literals import literal
 from regauge.emit.names import identifier
 from regauge.emit.scopes import Item, Scope
-from regauge.emit.statements import frame_of, parameter_names, statement_of
-from regauge.ir.graph import Node, Operand, Ref
+from regauge.emit.origins import unpacked_names
+from regauge.emit.statements import frame_of, statement_of
+from regauge.ir.graph import Frame, Node, Operand, Ref
 
 if TYPE_CHECKING:
     from regauge.emit.body import BodyWriter
@@ -52,22 +53,34 @@ def groups_of(node: Node, index: int, body: Scope) -> list[Group]:
     kind = _kind(node)
     values = iter(body.parameters)
     declared: Any = node.argument("parameters")
-    found = [Group(name, tuple(next(values) for _ in range(count))) for name, count in declared[index]]
+    found = [Group(name, tuple(next(values) for _ in leaves)) for name, leaves in declared[index]]
     if kind in _PACKED and len(body.parameters) > 1:
         return [Group(_PACKED[kind], tuple(body.parameters))]
     return found
 
 
 def hints_of(node: Node, index: int, body: Scope) -> dict[str, str]:
-    """Names of the values that a function gets: those of its own parameters, else those that its statements use."""
-    names = parameter_names(body, {})
+    """Names of the values that a function gets: those of its parameters, of keys, of `h, c = carry` in the original."""
+    names: dict[str, str] = {}
     values = iter(body.parameters)
     declared: Any = node.argument("parameters")
-    for name, count in declared[index]:
-        held = [next(values) for _ in range(count)]
-        if count == 1 and not name.startswith("argument_"):
-            names[held[0]] = name
+    frame = _first_frame(body)
+    for name, leaves in declared[index]:
+        unpacked = unpacked_names(frame, name) if frame is not None else ()
+        for place, leaf in enumerate(leaves):
+            value = next(values)
+            if len(leaves) == 1:
+                names[value] = name if not name.startswith("argument_") else "x"
+            elif leaf:
+                names[value] = leaf
+            elif len(unpacked) == len(leaves):
+                names[value] = unpacked[place]
     return names
+
+
+def _first_frame(body: Scope) -> Frame | None:
+    """A line of the original in the function."""
+    return next((frame for node in body.nodes() if (frame := frame_of(body, node)) is not None), None)
 
 
 def unpacking(groups: Sequence[Group], names: Mapping[str, str]) -> list[Line]:
@@ -82,6 +95,7 @@ def _many(group: Group) -> bool:
 def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], following: Item | None) -> None:
     """Write the functions of an operator, and its call."""
     functions = [_function(writer, node, index, body) for index, body in enumerate(bodies)]
+    _name_results(writer, node, bodies)
     expression = _CALLS[_kind(node)](_Call(writer, node, functions))
     returned: Any = node.argument("returned")
     outputs = [value.name for value in node.outputs]
@@ -93,6 +107,18 @@ def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], followin
         writer.lines.append(Line(f"{target} = {ast.unparse(expression)}", "", node.origin.line))
         return
     writer.finish(node, outputs, expression, following, pure=False)
+
+
+def _name_results(writer: BodyWriter, node: Node, bodies: Sequence[Scope]) -> None:
+    """What is carried keeps the name that it has inside."""
+    if _kind(node) not in ("while_loop", "scan"):
+        return
+    names = hints_of(node, len(bodies) - 1, bodies[-1])
+    for value, inner in zip(node.outputs, bodies[-1].parameters, strict=False):
+        writer.result_bases[value.name] = names.get(inner, "y")
+    returned: Any = node.argument("returned")
+    for value in node.outputs[returned[-1][0] :]:
+        writer.result_bases[value.name] = "ys"
 
 
 def _target(names: Sequence[str]) -> str:
@@ -114,26 +140,23 @@ def _function(writer: BodyWriter, node: Node, index: int, body: Scope) -> str:
     groups = inner.groups
     written = inner.write(_returned(node, index, body))
     writer.child_hints.update(inner.child_hints)
-    own = _own_name(body, node)
+    own = _own_name(body)
     if own in _NO_NAMES and len(written.lines) == 1:
         text = _lambda([group.name for group in groups], written)
         if len(text) <= _LONGEST_LAMBDA:
             return text
     name = writer.free_name(identifier(own) if own not in _NO_NAMES else _DEFAULT_NAMES[_kind(node)][index], {})
-    frame = next((f for item in body.nodes() if (f := frame_of(body, item))), None)
+    frame = _first_frame(body)
     place = f"{frame.file.rsplit('/', 1)[-1]}:{frame.line}" if frame is not None else ""
     writer.lines.append(Line(f"def {name}({', '.join(group.name for group in groups)}):", "", place))
     writer.lines += [replace(line, text=f"    {line.text}") for line in written.lines]
     return name
 
 
-def _own_name(body: Scope, node: Node) -> str:
+def _own_name(body: Scope) -> str:
     """What the original calls the function."""
-    for inner in body.nodes():
-        frame = frame_of(body, inner)
-        if frame is not None:
-            return frame.function
-    return "<lambda>"
+    frame = _first_frame(body)
+    return frame.function if frame is not None else "<lambda>"
 
 
 def _lambda(parameters: Sequence[str], written: Body) -> str:
@@ -190,9 +213,9 @@ class _Call:
         values = self.values(name)
         declared: Any = self.node.argument("parameters")
         found, at = [], 0
-        for _, count in declared[0]:
-            found.append(packed(values[at : at + count]))
-            at += count
+        for _, leaves in declared[0]:
+            found.append(packed(values[at : at + len(leaves)]))
+            at += len(leaves)
         return found
 
     def text(self, function: str, arguments: Sequence[ast.expr | str], **options: Any) -> ast.expr:

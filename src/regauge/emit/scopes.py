@@ -62,7 +62,7 @@ class Scope:
     def own_items(self) -> Iterator[Item]:
         """The operators and calls of the module's own code, those in its bodies included."""
         for item in self.items:
-            if isinstance(item, Scope) and item.body is not None:
+            if isinstance(item, Scope) and is_body(item):
                 yield from item.own_items()
             else:
                 yield item
@@ -92,6 +92,11 @@ class Scope:
             if isinstance(item, Scope):
                 yield item
                 yield from item.scopes()
+
+
+def is_body(item: Item) -> bool:
+    """Whether an item is a function that the operator behind it runs."""
+    return isinstance(item, Scope) and item.body is not None
 
 
 def item_inputs(item: Item) -> list[str]:
