@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +17,7 @@ from regauge.ir.graph import Graph, Node, Operand, Origin, Ref, Value, free_valu
 if TYPE_CHECKING:
     from regauge.capture.functionalise import Functionaliser
 
+_Part = tuple[list[Node], Sequence[fx.Node], Sequence[fx.Node]]  # nodes, what enters, what leaves
 _OWNER = "argument of a function of control flow"
 
 
@@ -64,9 +65,12 @@ class Bodies:
         del walk.nodes[starts[0] :]
         entered = _cut(raw["entered"], about["entered"])
         left = _cut(raw["left"], [sum(counts) for counts in about["returned"]])
-        bodies = [
-            self._body(segment, *pair) for segment, pair in zip(segments, zip(entered, left, strict=True), strict=True)
-        ]
+        parts = list(zip(segments, entered, left, strict=True))
+        if raw["kind"] == "own_gradient":
+            bodies = self._forward_and_backward(*parts)
+            about["settings"]["residuals"] = len(bodies[0].outputs) - about["returned"][0][0]
+        else:
+            bodies = [self._body(*part) for part in parts]
         arguments = _arguments(about, [walk.resolve(item) for item in raw["given"]])
         if raw["kind"] == "while_loop":
             flows = any(name in walk.carries for name in _read(arguments.values()))
@@ -76,10 +80,24 @@ class Bodies:
         names = walk.emit(f"regauge.{raw['kind']}", arguments, walk.wanted(node, specs), origin, tuple(bodies))
         return [whole(value, spec) for value, spec in zip(names, specs, strict=True)]
 
-    def _body(self, nodes: list[Node], entered: Sequence[fx.Node], left: Sequence[fx.Node]) -> Graph:
+    def _forward_and_backward(self, forward: _Part, backward: _Part) -> list[Graph]:
+        """A function and its derivative: what the derivative reads of the function, the function gives it too."""
+        second = self._body(*backward)
+        made = {value.name for node in forward[0] for value in node.outputs}
+        made |= {self.walk.env[item].memory.value for item in forward[1]}
+        saved = [name for name in free_values(second) if name in made]
+        first = self._body(*forward, saved)
+        specs = {value.name: value.spec for node in first.nodes for value in node.outputs}
+        specs |= {value.name: value.spec for value in first.inputs}
+        residuals = tuple(Value(name, specs[name]) for name in saved)
+        return [first, replace(second, inputs=(*residuals, *second.inputs))]
+
+    def _body(
+        self, nodes: list[Node], entered: Sequence[fx.Node], left: Sequence[fx.Node], saved: Sequence[str] = ()
+    ) -> Graph:
         walk = self.walk
         before = len(walk.nodes)
-        outputs = tuple(walk.resolve(item) for item in left)
+        outputs = (*(walk.resolve(item) for item in left), *(Ref(name) for name in saved))
         nodes += walk.nodes[before:]  # views of what the function changed are made when they are read
         del walk.nodes[before:]
         inputs = []

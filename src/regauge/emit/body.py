@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from regauge.emit.dropouts import dropout_function, dropped
 from regauge.emit.expressions import Helpers, cast_expression, write_node
-from regauge.emit.flow import Group, groups_of, hints_of, unpacking, write_flow
+from regauge.emit.flow import Group, unpacking, write_flow
+from regauge.emit.own_gradients import write_own_gradient
 from regauge.emit.lines import Body, Line
 from regauge.emit.members import Structure
 from regauge.emit.names import RESERVED, identifier, unique
@@ -26,7 +27,7 @@ from regauge.emit.simplify import simplify
 from regauge.emit.statements import parameter_names, statement_of
 from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, size_text, undo_layout
 from regauge.errors import EmitError
-from regauge.ir.graph import Node, Ref
+from regauge.ir.graph import Graph, Node, Ref
 from regauge.lower.plan import Plan
 
 _LONGEST_RESULT = 24  # of one that is one of several results of a local function
@@ -34,12 +35,12 @@ _LONGEST_INLINE = 88  # characters of an expression that is still written inside
 
 
 @dataclass(frozen=True)
-class Inside:
-    """Where a function stands: the writer of the code around it, the operator that runs it, which of its functions."""
+class Function:
+    """What a function is called with, and where it stands: the writer of the code around it, or nowhere (None)."""
 
-    writer: BodyWriter
-    node: Node
-    index: int
+    writer: BodyWriter | None
+    groups: Sequence[Group]
+    hints: Mapping[str, str]
 
 
 class BodyWriter:
@@ -53,7 +54,7 @@ class BodyWriter:
         constants: expressions of small constant tensors, by value name.
         helpers: receives functions for ops.py.
         parameter_hints: names that the caller uses for the values it passes.
-        function: what the scope is a function of, if it is a body.
+        function: how the scope is called, if it is a body.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class BodyWriter:
         constants: Mapping[str, ast.expr],
         helpers: Helpers,
         parameter_hints: Mapping[str, str],
-        function: Inside | None = None,
+        function: Function | None = None,
     ) -> None:
         self.scope = scope
         self.structure = structure
@@ -77,6 +78,7 @@ class BodyWriter:
         self.helpers = helpers
         self.sizes = {symbol.name for symbol in structure.graph.symbols}  # names of sizes are no names of arrays
         self.expressions: dict[str, ast.expr] = {}
+        self.around = function.writer if function is not None else None
         self.names: dict[str, str] = {}  # local name -> value that it holds now
         self.statement: dict[str, Statement | None] = {}
         self.left: Counter[str] = Counter()
@@ -140,26 +142,32 @@ class BodyWriter:
             candidate, number = f"{name}_{number}", number + 1
         return candidate
 
-    def inside(self, body: Scope, node: Node, index: int) -> BodyWriter:
+    def inside(self, body: Scope, groups: Sequence[Group], hints: Mapping[str, str]) -> BodyWriter:
         """The writer of a function that an operator of this code runs; it reads the names around it."""
+        function = Function(self, groups, hints)
         return BodyWriter(
-            body, self.structure, self.plan, self.result_casts, self.constants, self.helpers, {}, Inside(self, node, index)
+            body, self.structure, self.plan, self.result_casts, self.constants, self.helpers, {}, function
         )
 
-    def _enter(self, function: Inside) -> None:
+    def apart(self, body: Scope, graph: Graph, groups: Sequence[Group], hints: Mapping[str, str]) -> BodyWriter:
+        """The writer of a function of its own, which stands elsewhere and reads its parameters only."""
+        structure = Structure(graph, body)
+        function = Function(None, groups, hints)
+        return BodyWriter(body, structure, self.plan, self.result_casts, self.constants, self.helpers, {}, function)
+
+    def _enter(self, function: Function) -> None:
         """Take the names around the function as they are, and name its parameters."""
-        for value in self.scope.inputs:
+        for value in self.scope.inputs if function.writer is not None else ():
             expression = function.writer.use(Ref(value))
             self.expressions[value] = expression
             for name in [n.id for n in ast.walk(expression) if isinstance(n, ast.Name)]:
                 self.names[name] = value
                 self.pinned[name] += 1  # assigned here, it would be another variable
-        hints = hints_of(function.node, function.index, self.scope)
         named: dict[str, str] = {}
-        for group in groups_of(function.node, function.index, self.scope):
+        for group in function.groups:
             for number, value in enumerate(group.values):
                 fallback = group.name if len(group.values) == 1 else f"{group.name}_{number}"
-                name = named[value] = self.free_name(identifier(hints.get(value, fallback)), {})
+                name = named[value] = self.free_name(identifier(function.hints.get(value, fallback)), {})
                 self.names[name] = value
                 self.expressions[value] = ast.Name(name, ast.Load())
             whole = named[group.values[0]] if len(group.values) == 1 else self.free_name(identifier(group.name), {})
@@ -213,7 +221,10 @@ class BodyWriter:
                 self._write_call(item, following)
             elif item.bodies:
                 bodies, self.waiting = self.waiting, []
-                write_flow(self, item, bodies, following)
+                if item.op == "regauge.own_gradient":
+                    write_own_gradient(self, item, following)
+                else:
+                    write_flow(self, item, bodies, following)
             else:
                 self._write_node(position, item, following)
         mutated = self._mutations()
@@ -228,8 +239,7 @@ class BodyWriter:
         return shape_comment(self.specs[arrays[0]]) if len(arrays) == 1 == len(self.parameters) else ""
 
     def _write_node(self, position: int, node: Node, following: Item | None) -> None:
-        holder = self.structure.holders[self.scope]
-        drop = holder.dropouts.get(position) if self.scope.body is None else None
+        drop = self.structure.holders[self.scope].dropouts.get(position) if self.scope.body is None else None
         if node.op == "aten.dropout.default":
             source = node.argument("input")
             if not isinstance(source, Ref):
@@ -446,7 +456,7 @@ class BodyWriter:
 
     def _sizes(self, result: ast.expr) -> list[Line]:
         """`batch = x.shape[0]` for the symbolic sizes that the body names; a function reads those around it."""
-        if self.scope.body is not None:
+        if self.around is not None:
             return []
         text = "\n".join([*(line.text for line in self.lines), ast.unparse(result)])
         lines = []

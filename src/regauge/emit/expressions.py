@@ -11,6 +11,7 @@ from typing import Any
 from regauge.emit.arguments import ArrayArgument, DTypeArgument, ModuleArgument
 from regauge.emit.indexing import indexing
 from regauge.emit.literals import dtype_expression, literal
+from regauge.emit.names import unique
 from regauge.emit.partial import Residual, specialise
 from regauge.emit.simplify import simplify
 from regauge.ir.graph import DType, Node, Operand, Ref, TensorSpec
@@ -31,11 +32,22 @@ class Written:
     expression: ast.expr
 
 
+NAME = "NAME__"  # in the text of a function, where its name stands
+
+
 @dataclass
 class Helpers:
     """Functions that the emitted files need in `ops.py`, by name, in the order of their first use."""
 
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)  # text by name, with `NAME` in its place
+
+    def write(self, wanted: str, text: str) -> str:
+        """Take a function that emission wrote, with `NAME` for its name; gives the name that it gets."""
+        taken = {name for name, known in self.written.items() if known != text} | set(self.functions)
+        name = unique(wanted, taken)
+        self.written[name] = text
+        return name
 
     def add(self, fn: Callable[..., Any]) -> None:
         known = self.functions.setdefault(fn.__name__, fn)

@@ -136,7 +136,7 @@ def _kind(node: Node) -> str:
 
 def _function(writer: BodyWriter, node: Node, index: int, body: Scope) -> str:
     """Write one function before the call; gives what the call names: `step`, or a lambda."""
-    inner = writer.inside(body, node, index)
+    inner = writer.inside(body, groups_of(node, index, body), hints_of(node, index, body))
     groups = inner.groups
     written = inner.write(_returned(node, index, body))
     writer.child_hints.update(inner.child_hints)

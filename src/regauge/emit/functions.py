@@ -10,9 +10,10 @@ import numpy as np
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
 from regauge.emit.members import Structure
-from regauge.emit.nnx import array_text, tree_expression
+from regauge.emit.nnx import array_text
 from regauge.emit.scopes import function_scope
 from regauge.emit.signature import signature
+from regauge.emit.syntax import tree_expression
 from regauge.ir.graph import Graph
 from regauge.lower.lower import check_specs
 from regauge.lower.plan import plan

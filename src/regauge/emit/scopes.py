@@ -132,6 +132,14 @@ def function_scope(graph: Graph, name: str) -> Scope:
     return root
 
 
+def body_scope(graph: Graph, node: Node) -> Scope:
+    """A function that an operator runs, as one scope that stands by itself."""
+    root = Scope(ModuleStep("", node.op, ""), body=graph, depth=len(node.origin.frames))
+    _fill(root, graph.nodes, None)
+    connect(root, graph)
+    return root
+
+
 def _fill(top: Scope, nodes: Iterable[Node], around: list[ModuleStep] | None) -> None:
     """Put nodes into a scope, and into scopes below it for the modules that they ran in.
 
@@ -151,11 +159,12 @@ def _fill(top: Scope, nodes: Iterable[Node], around: list[ModuleStep] | None) ->
             stack[-1].items.append(scope)
             stack.append(scope)
         inside = None if around is None else [*around, *(scope.step for scope in stack[1:])]
-        for graph in node.bodies:
+        for graph in node.bodies if node.op != "regauge.own_gradient" else ():
             body = Scope(stack[-1].step, body=graph, depth=len(node.origin.frames))
             _fill(body, graph.nodes, inside)
             stack[-1].items.append(body)
-        stack[-1].items.append(node.with_arguments(closure=()) if node.bodies else node)
+        apart = not node.bodies or node.op == "regauge.own_gradient"
+        stack[-1].items.append(node if apart else node.with_arguments(closure=()))
 
 
 def _common(steps: list[ModuleStep], others: list[ModuleStep]) -> int:

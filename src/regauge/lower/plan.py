@@ -14,7 +14,10 @@ from regauge.rules.table import Limit, Rule, RuleTable
 
 
 # Operators that run functions: emission writes them, no rule does.
-FLOW = frozenset(f"regauge.{name}" for name in ("cond", "while_loop", "scan", "map", "associative_scan", "vmap"))
+FLOW = frozenset(
+    f"regauge.{name}"
+    for name in ("cond", "while_loop", "scan", "map", "associative_scan", "vmap", "own_gradient")
+)
 RANDOM_INSIDE = Limit(
     "inside a function of control flow",
     lambda _: True,
