@@ -7,12 +7,11 @@ Here they run in the course of the model instead, as regions (`capture.regions`)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._functorch.vmap import _process_batched_inputs, vmap_impl
 from torch._higher_order_ops.associative_scan import associative_scan
 from torch._higher_order_ops.cond import cond
 from torch._higher_order_ops.map import map as map_of_torch
@@ -20,9 +19,8 @@ from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
 from torch.utils import _pytree as pytree
 
-from regauge.capture.regions import Region, parameter_names, require_alike, tensors
-from regauge.capture.source_lines import line_of_caller, lines_of_functions
-from regauge.errors import CaptureError
+from regauge.capture.regions import Region, replaced, require_alike, tensors, tensors_in
+from regauge.capture.source_lines import line_of_caller
 from regauge.findings import Finding
 
 
@@ -43,7 +41,7 @@ class _Flow:
             region.bodies[-1].returns(leaves)
         first, second = (body.left for body in region.bodies)
         require_alike(first, second, "the branch for true", "the branch for false")
-        groups = [("pred", [pred]), ("operands", _tensors_in(operands))]
+        groups = [("pred", [pred]), ("operands", tensors_in(operands))]
         return pytree.tree_unflatten(region.leave(groups, first), spec)
 
     def _chosen(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,17 +59,17 @@ class _Flow:
         arguments = region.enter(body_fn, carried)
         new, spec = tensors(body_fn(*arguments), "the body of while_loop")
         region.bodies[-1].returns(new)
-        before = _tensors_in(carried)
+        before = tensors_in(carried)
         require_alike(new, before, "the body of while_loop", "what it is given")
         return pytree.tree_unflatten(region.leave([("carried", before)], before), spec)
 
     def scan(self, combine_fn: Callable[..., Any], init: Any, xs: Any, dim: int, reverse: bool) -> Any:
-        leaves = _tensors_in(xs)
+        leaves = tensors_in(xs)
         if not leaves:
             return init, []
         axis = dim % leaves[0].ndim
         first_axis = pytree.tree_map_only(Tensor, lambda x: x.movedim(axis, 0) if axis else x, xs)
-        carried, moved = _tensors_in(init), _tensors_in(first_axis)
+        carried, moved = tensors_in(init), tensors_in(first_axis)
         region = Region("scan")
         axes = [*[-1] * len(carried), *[0] * len(moved)]
         carry, element = region.enter(combine_fn, (init, first_axis), axes)
@@ -87,7 +85,7 @@ class _Flow:
         return pytree.tree_unflatten(made[: len(new)], carry_spec), pytree.tree_unflatten(rows, spec)
 
     def map(self, f: Callable[..., Any], xs: Any, args: tuple[Any, ...]) -> Any:
-        leaves = _tensors_in(xs)
+        leaves = tensors_in(xs)
         region = Region("map")
         (element,) = region.enter(f, (xs,), [0] * len(leaves))
         ys, spec = tensors(f(element, *args), "the function of map")
@@ -95,57 +93,15 @@ class _Flow:
         return pytree.tree_unflatten(region.leave([("xs", leaves)], ys, [0] * len(ys), leaves[0].shape[0]), spec)
 
     def associative_scan(self, combine_fn: Callable[..., Any], xs: Any, dim: int, reverse: bool) -> Any:
-        leaves = _tensors_in(xs)
+        leaves = tensors_in(xs)
         axis = dim % leaves[0].ndim
         region = Region("associative_scan")
         first, second = region.enter(combine_fn, (xs, xs), [axis] * (2 * len(leaves)))
         combined, spec = tensors(combine_fn(first, second), "the function of associative_scan")
-        require_alike(combined, _tensors_in(first), "the function of associative_scan", "what it is given")
+        require_alike(combined, tensors_in(first), "the function of associative_scan", "what it is given")
         region.bodies[-1].returns(combined)
         made = region.leave([("xs", leaves)], leaves, axis=axis, reverse=reverse)
         return pytree.tree_unflatten(made, spec)
-
-    def vmap(self, func: Callable[..., Any], in_dims: Any, out_dims: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-        size, axes, _, spec = _process_batched_inputs(in_dims, args, func)
-        leaves = pytree.tree_leaves(args)
-        batched = [place for place, axis in enumerate(axes) if axis is not None]
-        places = [int(axes[place] % leaves[place].ndim) for place in batched]  # type: ignore[operator]
-        names = _names_of_leaves(func, args)
-        region = Region("vmap")
-        given = [leaves[place] for place in batched]
-        entered = region.enter(func, given, places, [names[place] for place in batched])
-        for place, tensor in zip(batched, entered, strict=True):
-            leaves[place] = tensor
-        out = func(*pytree.tree_unflatten(leaves, spec), **kwargs)
-        results, out_spec = tensors(out, "the function of vmap")
-        wanted = _out_axes(out_dims, out, out_spec, len(results))
-        region.bodies[-1].returns(results)
-        left = [int(axis % (result.ndim + 1)) for axis, result in zip(wanted, results, strict=True)]
-        made = region.leave([("xs", given)], results, left, size, in_axes=places, out_axes=left)
-        return pytree.tree_unflatten(made, out_spec)
-
-
-def _tensors_in(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _names_of_leaves(function: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
-    """What a function calls each leaf of its arguments: the name of the parameter that it is in."""
-    names = parameter_names(function, len(args))
-    return [name for name, tree in zip(names, args, strict=True) for _ in pytree.tree_leaves(tree)]
-
-
-def _out_axes(out_dims: Any, out: Any, spec: Any, count: int) -> list[int]:
-    found = [out_dims] if isinstance(out, Tensor) and isinstance(out_dims, int) else None
-    if found is None:
-        found = pytree._broadcast_to_and_flatten(out_dims, spec)
-    if found is None or len(found) != count or not all(isinstance(axis, int) for axis in found):
-        raise CaptureError(
-            f"torch.func.vmap with out_dims={out_dims!r} has no counterpart",
-            code="C147",
-            next="give an axis for every result, and take the first element of those that are all equal",
-        )
-    return found
 
 
 # in place of torch's functions ---------------------------------------------------------------------------------------
@@ -183,40 +139,21 @@ def _associative_scan_in_place(combine_fn, xs, dim, reverse=False, combine_mode=
     return control_flow._active[-1].associative_scan(combine_fn, xs, dim, reverse)
 
 
-def _vmap_in_place(func, in_dims, out_dims, randomness, chunk_size, *args, **kwargs):  # type: ignore[no-untyped-def]
-    from regauge.capture import control_flow
-
-    return control_flow._active[-1].vmap(func, in_dims, out_dims, args, kwargs)
-
-
 _REPLACED: tuple[tuple[Any, Any], ...] = (
     (cond, _cond_in_place),
     (while_loop, _while_loop_in_place),
     (scan, _scan_in_place),
     (map_of_torch, _map_in_place),
     (associative_scan, _associative_scan_in_place),
-    (vmap_impl, _vmap_in_place),
 )
 
 
 @contextmanager
 def as_regions(findings: list[Finding]) -> Iterator[None]:
     """Within the block control flow is traced as regions; afterwards torch is as before."""
-    with ExitStack() as stack:
-        _active.append(_Flow(findings))
-        stack.callback(_active.pop)
-        stack.enter_context(lines_of_functions())
-        for function, other in _REPLACED:
-            stack.enter_context(_code(function, other.__code__))
-        yield
-
-
-@contextmanager
-def _code(function: Any, code: Any) -> Iterator[None]:
-    """Another body for a function: names that a person's file imported are bound to the function object itself."""
-    before = function.__code__
-    function.__code__ = code
+    _active.append(_Flow(findings))
     try:
-        yield
+        with replaced(_REPLACED):
+            yield
     finally:
-        function.__code__ = before
+        _active.pop()

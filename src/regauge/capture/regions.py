@@ -13,7 +13,8 @@ import functools
 import inspect
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from regauge.capture.source_lines import record_lines_of, unwrapped
+from regauge.capture.source_lines import lines_of_functions, record_lines_of, unwrapped
 from regauge.errors import CaptureError
 
 _LIBRARY = torch.library.Library("regauge", "FRAGMENT")
@@ -65,6 +66,8 @@ def _left(
     axes: Sequence[int],
     size: Any,
 ) -> list[Tensor]:
+    if kind == "jacobian":
+        return [left[0].new_empty((*left[0].shape, *tensor.shape)) for tensor in like]
     return [_with(tensor, axis, size) for tensor, axis in zip(like, axes, strict=True)]
 
 
@@ -195,6 +198,11 @@ def _leaf_names(tree: Any) -> list[str]:
     return found
 
 
+def tensors_in(tree: Any) -> list[Tensor]:
+    """All tensors of a pytree, in order."""
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
 def tensors(tree: Any, what: str) -> tuple[list[Tensor], Any]:
     """The leaves of what a function returned, and its structure.
 
@@ -231,3 +239,17 @@ def require_alike(found: Sequence[Tensor], wanted: Sequence[Tensor], what: str, 
             why="both ways through control flow must give the same arrays, in torch as in JAX",
             next="cast or reshape the results, so that both agree",
         )
+
+
+@contextmanager
+def replaced(functions: Iterable[tuple[Any, Any]]) -> Iterator[None]:
+    """Within the block each first function does what the second does; afterwards torch is as before.
+
+    A function gets another body: names that a person's file imported are bound to the function object itself.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(lines_of_functions())
+        for function, other in ((inspect.unwrap(function), other) for function, other in functions):
+            stack.callback(setattr, function, "__code__", function.__code__)
+            function.__code__ = other.__code__
+        yield

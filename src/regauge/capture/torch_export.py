@@ -17,7 +17,16 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from regauge.capture import dynamic as sizes_of_inputs
-from regauge.capture import control_flow, failures, own_gradients, packed, training_mode, value_checks, weights
+from regauge.capture import (
+    control_flow,
+    failures,
+    own_gradients,
+    packed,
+    training_mode,
+    transformations,
+    value_checks,
+    weights,
+)
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.own_gradients import OwnGradients
@@ -245,7 +254,7 @@ def _export(
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
         gradients, respelled = own_gradients.traced(stages.gradients), Respelled()
-        flows = control_flow.as_regions(stages.findings)
+        flows, transformed = control_flow.as_regions(stages.findings), transformations.as_regions()
         with (
             training_mode.watched() as reads,
             _quiet(),
@@ -255,6 +264,7 @@ def _export(
             gradients,
             respelled,
             flows,
+            transformed,
         ):
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from regauge.emit.lines import Body, Line
 from regauge.emit.literals import literal
 from regauge.emit.names import identifier
-from regauge.emit.scopes import Item, Scope
+from regauge.emit.scopes import Item, Scope, is_body
 from regauge.emit.origins import unpacked_names
 from regauge.emit.statements import frame_of, statement_of
 from regauge.ir.graph import Frame, Node, Operand, Ref
@@ -33,6 +33,7 @@ _DEFAULT_NAMES = {
     "map": ("each",),
     "associative_scan": ("combine",),
     "vmap": ("each",),
+    **dict.fromkeys(("grad", "jvp", "vjp", "jacobian"), ("function",)),
 }
 _NO_NAMES = ("<lambda>", "forward", "__call__")
 # Kinds whose functions take all that they carry as one argument.
@@ -53,10 +54,11 @@ def groups_of(node: Node, index: int, body: Scope) -> list[Group]:
     kind = _kind(node)
     values = iter(body.parameters)
     declared: Any = node.argument("parameters")
-    found = [Group(name, tuple(next(values) for _ in leaves)) for name, leaves in declared[index]]
+    if kind in ("vmap", "grad", "jvp", "vjp", "jacobian"):
+        return [Group(name, (next(values),)) for name, leaves in declared[index] for _ in leaves]
     if kind in _PACKED and len(body.parameters) > 1:
         return [Group(_PACKED[kind], tuple(body.parameters))]
-    return found
+    return [Group(name, tuple(next(values) for _ in leaves)) for name, leaves in declared[index]]
 
 
 def hints_of(node: Node, index: int, body: Scope) -> dict[str, str]:
@@ -100,13 +102,32 @@ def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], followin
     returned: Any = node.argument("returned")
     outputs = [value.name for value in node.outputs]
     statement = statement_of(writer.scope, node)
-    if _kind(node) == "scan":
-        carried = returned[0][0]
-        names = writer.choose_names(outputs, node, statement)
-        target = f"{_target(names[:carried])}, {_target(names[carried:])}"
-        writer.lines.append(Line(f"{target} = {ast.unparse(expression)}", "", node.origin.line))
+    first = returned[0][0]
+    parts = {"scan": (first,), "jvp": (first,), "grad": _parts_of_grad(writer, node)}.get(_kind(node), ())
+    if _kind(node) == "vjp" and len(outputs) == 1:
+        expression = ast.Subscript(expression, ast.Constant(0), ast.Load())
+    if not parts:
+        writer.finish(node, [name for name in outputs if _kind(node) != "grad" or writer.left[name] > 0], expression, following, pure=False)
         return
-    writer.finish(node, outputs, expression, following, pure=False)
+    names = writer.choose_names(outputs, node, statement)
+    cut = [0, *parts, len(names)]
+    groups = [_target(names[a:b]) for a, b in zip(cut, cut[1:], strict=False)]
+    if _kind(node) == "grad":
+        gradients, value, *besides = groups
+        groups = [value if not besides else f"({value}, {besides[0]})", gradients]
+    writer.lines.append(Line(f"{', '.join(groups)} = {ast.unparse(expression)}", "", node.origin.line))
+
+
+def _parts_of_grad(writer: BodyWriter, node: Node) -> tuple[int, ...]:
+    """Where the results of a gradient are cut into gradients, value and what comes besides; () if only one is read."""
+    if _kind(node) != "grad":
+        return ()
+    gradients: Any = node.argument("xs")
+    count = len(gradients)
+    value_or_more = [value for value in node.outputs[count:] if writer.left[value.name] > 0]
+    if not value_or_more and count == 1:
+        return ()
+    return (count, count + 1) if len(node.outputs) > count + 1 else (count,)
 
 
 def _name_results(writer: BodyWriter, node: Node, bodies: Sequence[Scope]) -> None:
@@ -140,6 +161,9 @@ def _function(writer: BodyWriter, node: Node, index: int, body: Scope) -> str:
     groups = inner.groups
     written = inner.write(_returned(node, index, body))
     writer.child_hints.update(inner.child_hints)
+    transformed = _transformed(writer, body, groups, written)
+    if transformed is not None:
+        return transformed
     own = _own_name(body)
     if own in _NO_NAMES and len(written.lines) == 1:
         text = _lambda([group.name for group in groups], written)
@@ -151,6 +175,24 @@ def _function(writer: BodyWriter, node: Node, index: int, body: Scope) -> str:
     writer.lines.append(Line(f"def {name}({', '.join(group.name for group in groups)}):", "", place))
     writer.lines += [replace(line, text=f"    {line.text}") for line in written.lines]
     return name
+
+
+def _transformed(writer: BodyWriter, body: Scope, groups: Sequence[Group], written: Body) -> str | None:
+    """`jax.grad(loss)` for a function that only calls another one, transformed: that one is written in its place."""
+    *inner, last = body.items
+    if not inner or not all(is_body(item) for item in inner) or not isinstance(last, Node):
+        return None
+    read = {name for item in inner if isinstance(item, Scope) for name in item.inputs}
+    *lines, end = written.lines
+    call = ast.parse(end.text.removeprefix("return "), mode="eval").body
+    names = [group.name for group in groups]
+    if not isinstance(call, ast.Call) or call.keywords or [ast.unparse(a) for a in call.args] != names:
+        return None
+    made = {line.text.split("(")[0].removeprefix("def ") for line in lines if line.text.startswith("def ")}
+    if not read.isdisjoint(body.parameters) or not made.isdisjoint(writer.names):
+        return None
+    writer.lines += lines
+    return ast.unparse(call.func)
 
 
 def _own_name(body: Scope) -> str:
@@ -174,6 +216,8 @@ def _returned(node: Node, index: int, body: Scope) -> Callable[[Callable[[Ref], 
 
     def returned(use: Callable[[Ref], ast.expr]) -> ast.expr:
         values = [_value(operand, use) for operand in body.returned]
+        if _kind(node) == "grad":
+            return values[0] if len(values) == 1 else ast.Tuple([values[0], packed(values[1:])], ast.Load())
         if _kind(node) == "scan":
             carried = counts[index][0]
             return ast.Tuple([packed(values[:carried]), packed(values[carried:])], ast.Load())
@@ -272,6 +316,33 @@ def _vmap(call: _Call) -> ast.expr:
     return call.text(ast.unparse(mapped), call.values("xs"))
 
 
+def _grad(call: _Call) -> ast.expr:
+    values = call.values("xs")
+    returned: Any = call.node.argument("returned")
+    options: dict[str, Any] = {"argnums": tuple(range(len(values)))} if len(values) > 1 else {}
+    if returned[0][1]:
+        options["has_aux"] = True
+    only = not _parts_of_grad(call.writer, call.node)
+    return call.text(ast.unparse(call.text("jax.grad" if only else "jax.value_and_grad", call.functions, **options)), values)
+
+
+def _jvp(call: _Call) -> ast.expr:
+    pairs = [ast.Tuple(call.values(name), ast.Load()) for name in ("xs", "tangents")]
+    return call.text("jax.jvp", [*call.functions, *pairs])
+
+
+def _vjp(call: _Call) -> ast.expr:
+    pulled = call.text("jax.vjp", [*call.functions, *call.values("xs")])
+    return call.text(f"{ast.unparse(pulled)}[1]", [packed(call.values("cotangents"))])
+
+
+def _jacobian(call: _Call) -> ast.expr:
+    values = call.values("xs")
+    options = {"argnums": tuple(range(len(values)))} if len(values) > 1 else {}
+    function = f"jax.{call.node.argument('mode')}"
+    return call.text(ast.unparse(call.text(function, call.functions, **options)), values)
+
+
 _CALLS: dict[str, Callable[[_Call], ast.expr]] = {
     "cond": _cond,
     "while_loop": _while_loop,
@@ -279,4 +350,8 @@ _CALLS: dict[str, Callable[[_Call], ast.expr]] = {
     "map": _map,
     "associative_scan": _associative_scan,
     "vmap": _vmap,
+    "grad": _grad,
+    "jvp": _jvp,
+    "vjp": _vjp,
+    "jacobian": _jacobian,
 }

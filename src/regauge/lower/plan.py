@@ -14,10 +14,9 @@ from regauge.rules.table import Limit, Rule, RuleTable
 
 
 # Operators that run functions: emission writes them, no rule does.
-FLOW = frozenset(
-    f"regauge.{name}"
-    for name in ("cond", "while_loop", "scan", "map", "associative_scan", "vmap", "own_gradient")
-)
+_CONTROL_FLOW = ("cond", "while_loop", "scan", "map", "associative_scan")
+_TRANSFORMATIONS = ("vmap", "grad", "jvp", "vjp", "jacobian", "own_gradient")
+FLOW = frozenset(f"regauge.{name}" for name in (*_CONTROL_FLOW, *_TRANSFORMATIONS))
 RANDOM_INSIDE = Limit(
     "inside a function of control flow",
     lambda _: True,
