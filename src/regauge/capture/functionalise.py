@@ -31,8 +31,8 @@ from regauge.capture.arguments import (
 )
 from regauge.capture.bodies import Bodies
 from regauge.capture.failures import DataDependent
-from regauge.capture.inplace import functional, functional_of_out, result_dtype
 from regauge.capture.inlined import higher_order
+from regauge.capture.inplace import functional, functional_of_out, result_dtype
 from regauge.capture.memory import Arguments, Step, View, read, whole, write
 from regauge.capture.regions import ENTER, LEAVE
 from regauge.capture.sizes import Sizes, dtype_name
@@ -141,6 +141,8 @@ class Functionaliser:
             self.env[node] = self._same(node, raw["self"], origin)
         elif name in spelling.CASTS:
             self.env[node] = self._cast(node, raw["self"], origin)
+        elif name.startswith("aten.meshgrid") and len(raw["tensors"]) == 1 == node.meta["val"][0].ndim:
+            self.env[node] = [self.env[raw["tensors"][0]]]
         elif name == "aten.broadcast_tensors.default":
             self.env[node] = [self._broadcast(node, i, origin) for i in range(len(raw["tensors"]))]
         elif name in ("aten.batch_norm.default", "aten.instance_norm.default"):
@@ -265,6 +267,9 @@ class Functionaliser:
         aliases = name not in spelling.MAYBE_COPIES or shares_memory(node, raw[data])
         if name == "aten.dropout.default":
             aliases = not raw["train"]
+        if isinstance(parent, View) and isinstance(node.meta["val"], list | tuple) and len(node.meta["val"]) == 1:
+            self.env[node] = [self._only_part(node, raw, parent, origin)]
+            return
         if not isinstance(parent, View) or not aliases:
             if isinstance(parent, View) and self._is_identity(node, raw, parent):
                 self.env[node] = whole(self.value_of(parent), parent.spec)
@@ -282,6 +287,17 @@ class Functionaliser:
             for i, (spec, value) in enumerate(zip(specs, names, strict=True))
         ]
         self.env[node] = views[0] if isinstance(node.meta["val"], torch.Tensor) else views
+
+    def _only_part(self, node: fx.Node, raw: Mapping[str, Any], parent: View, origin: Origin) -> View:
+        """The result of a split into one part: the tensor itself, without the axis if it was cut into its elements."""
+        (spec,) = self.specs(node, origin)
+        if spec == parent.spec:
+            return parent
+        wanted = self.wanted(node, [spec])
+        arguments: Arguments = {"self": Ref(self.value_of(parent)), "dim": raw["dim"], "index": 0}
+        (value,) = self.emit("aten.select.int", arguments, wanted, origin)
+        step = Step("aten.select.int", arguments, wanted, 0, origin)
+        return View(parent.memory, spec, parent, step, value, parent.memory.version)
 
     def _is_identity(self, node: fx.Node, raw: Mapping[str, Any], parent: View) -> bool:
         name = str(node.target)

@@ -108,7 +108,8 @@ def record_lines_of(function: Any) -> None:
     """Let torch.export record the lines of a function that control flow is given, beside those of `forward`."""
     code = getattr(unwrapped(function), "__code__", None)
     if code is not None:
-        getattr(proxy, "_STACK_TRACE_ANCHORS", set()).add((code.co_filename, code.co_name))
+        anchors: set[tuple[str, str]] = getattr(proxy, "_STACK_TRACE_ANCHORS", set())
+        anchors.add((code.co_filename, code.co_name))
 
 
 def line_of_caller() -> str:

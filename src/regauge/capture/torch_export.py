@@ -16,7 +16,6 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import (
     control_flow,
     failures,
@@ -27,6 +26,7 @@ from regauge.capture import (
     value_checks,
     weights,
 )
+from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.own_gradients import OwnGradients

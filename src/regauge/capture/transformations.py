@@ -70,7 +70,9 @@ def _out_axes(out_dims: Any, out: Any, spec: Any, count: int) -> list[int]:
 class _Differentiated:
     """A function of some of its arguments: those that a derivative is taken by."""
 
-    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], argnums: Any, kwargs: Any, has_aux: bool) -> None:
+    def __init__(
+        self, func: Callable[..., Any], args: tuple[Any, ...], argnums: Any, kwargs: Any, has_aux: bool
+    ) -> None:
         wanted = range(len(args)) if argnums is None else (argnums,) if isinstance(argnums, int) else argnums
         self.places = [place % len(args) for place in wanted]
         self.func, self.args, self.kwargs, self.has_aux = func, args, kwargs, has_aux

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from regauge.emit.dropouts import dropout_function, dropped
 from regauge.emit.expressions import Helpers, cast_expression, write_node
-from regauge.emit.flow import Group, unpacking, write_flow
-from regauge.emit.own_gradients import write_own_gradient
+from regauge.emit.flow import Group, write_flow
 from regauge.emit.lines import Body, Line
+from regauge.emit.local_names import Function, LocalNames
 from regauge.emit.members import Structure
-from regauge.emit.names import RESERVED, identifier, unique
+from regauge.emit.names import unique
 from regauge.emit.origins import Statement
+from regauge.emit.own_gradients import write_own_gradient
 from regauge.emit.partial import substitute
 from regauge.emit.scopes import Item, Scope, is_body, item_inputs, item_outputs, owns
-from regauge.emit.signature import Parameter, accesses, texts
 from regauge.emit.simplify import simplify
-from regauge.emit.statements import parameter_names, statement_of
+from regauge.emit.statements import statement_of
 from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, size_text, undo_layout
 from regauge.errors import EmitError
 from regauge.ir.graph import Graph, Node, Ref
@@ -34,16 +32,7 @@ _LONGEST_RESULT = 24  # of one that is one of several results of a local functio
 _LONGEST_INLINE = 88  # characters of an expression that is still written inside another
 
 
-@dataclass(frozen=True)
-class Function:
-    """What a function is called with, and where it stands: the writer of the code around it, or nowhere (None)."""
-
-    writer: BodyWriter | None
-    groups: Sequence[Group]
-    hints: Mapping[str, str]
-
-
-class BodyWriter:
+class BodyWriter(LocalNames):
     """Writes the statements of one module call.
 
     Args:
@@ -68,79 +57,33 @@ class BodyWriter:
         parameter_hints: Mapping[str, str],
         function: Function | None = None,
     ) -> None:
-        self.scope = scope
-        self.structure = structure
-        self.specs = structure.context.specs
-        self.weights = structure.context.weights
+        super().__init__(scope, structure)
         self.plan = plan
         self.result_casts = result_casts
         self.constants = constants
         self.helpers = helpers
-        self.sizes = {symbol.name for symbol in structure.graph.symbols}  # names of sizes are no names of arrays
-        self.expressions: dict[str, ast.expr] = {}
         self.around = function.writer if function is not None else None
-        self.names: dict[str, str] = {}  # local name -> value that it holds now
-        self.statement: dict[str, Statement | None] = {}
-        self.left: Counter[str] = Counter()
-        self.pinned: Counter[str] = Counter()  # local names that a kept expression still needs
         self.kept: dict[str, list[str]] = {}
         self.readers: dict[str, list[Item]] = {}
-        self.lines: list[Line] = []
         self.child_hints: dict[Scope, dict[str, str]] = {}
-        self.groups: list[Group] = []  # parameters of a body
-        self.result_bases: dict[str, str] = {}  # what results of control flow are called, where nothing says
         self.waiting: list[Scope] = []  # bodies whose operator comes next
-        self._count_uses()
+        for item in scope.items:
+            for name in set(item_inputs(item)):
+                self.readers.setdefault(name, []).append(item)
+        self.left.update(value for _, value in self._stored_here())
         if function is not None:
-            self._enter(function)
+            self.enter(function)
         else:
-            self.parameters = self._name_parameters(parameter_hints)
+            self.name_parameters(parameter_hints)
         self.inputs: dict[str, ast.expr] = {v: self.expressions[v] for v in scope.inputs}
 
     # names -----------------------------------------------------------------------------------------------------
-
-    def _count_uses(self) -> None:
-        for item in self.scope.items:
-            names = item_inputs(item)
-            self.left.update(names)
-            for name in set(names):
-                self.readers.setdefault(name, []).append(item)
-        self.left.update(self.scope.results())
-        self.left.update(value for _, value in self._stored_here())
 
     def _stored_here(self) -> list[tuple[str, str]]:
         """(weight, value) of the buffers that this module owns and this call changes."""
         made = {name for item in self.scope.items for name in item_outputs(item)}
         mutations = self.structure.graph.mutations
         return [(w, v) for w, v in mutations if v in made and owns(self.scope.path, w)]
-
-    def _name_parameters(self, hints: Mapping[str, str]) -> list[str]:
-        names = parameter_names(self.scope, hints)
-        arrays = [value for value in self.scope.inputs if value not in self.weights]
-        for value in self.scope.inputs:
-            if value in names:
-                continue
-            if value in self.weights:
-                fallback = self.weights[value].name.split(".")[-1]
-            elif len(arrays) == 1:
-                fallback = "x"
-            else:
-                fallback = hints.get(value) or re.sub(r"_last$", "", value)
-            names[value] = self.free_name(identifier(fallback), names)
-        for value, name in names.items():
-            safe = identifier(name)
-            if safe in self.sizes:
-                safe = names[value] = self.free_name(f"{safe}_input", names)
-            self.expressions[value] = ast.Name(safe, ast.Load())
-            self.names[safe] = value
-        return [identifier(names[value]) for value in self.scope.inputs]
-
-    def free_name(self, name: str, taken: Mapping[str, str]) -> str:
-        used = set(taken.values()) | set(self.names) | self.sizes | RESERVED
-        candidate, number = name, 2
-        while candidate in used:
-            candidate, number = f"{name}_{number}", number + 1
-        return candidate
 
     def inside(self, body: Scope, groups: Sequence[Group], hints: Mapping[str, str]) -> BodyWriter:
         """The writer of a function that an operator of this code runs; it reads the names around it."""
@@ -154,40 +97,6 @@ class BodyWriter:
         structure = Structure(graph, body)
         function = Function(None, groups, hints)
         return BodyWriter(body, structure, self.plan, self.result_casts, self.constants, self.helpers, {}, function)
-
-    def _enter(self, function: Function) -> None:
-        """Take the names around the function as they are, and name its parameters."""
-        for value in self.scope.inputs if function.writer is not None else ():
-            expression = function.writer.use(Ref(value))
-            self.expressions[value] = expression
-            for name in [n.id for n in ast.walk(expression) if isinstance(n, ast.Name)]:
-                self.names[name] = value
-                self.pinned[name] += 1  # assigned here, it would be another variable
-        named: dict[str, str] = {}
-        for group in function.groups:
-            for number, value in enumerate(group.values):
-                fallback = group.name if len(group.values) == 1 else f"{group.name}_{number}"
-                name = named[value] = self.free_name(identifier(function.hints.get(value, fallback)), {})
-                self.names[name] = value
-                self.expressions[value] = ast.Name(name, ast.Load())
-            whole = named[group.values[0]] if len(group.values) == 1 else self.free_name(identifier(group.name), {})
-            self.names.setdefault(whole, group.values[0])
-            self.groups.append(Group(whole, group.values))
-        self.parameters = [group.name for group in self.groups]
-        self.lines += unpacking(self.groups, named)
-
-    def read_inputs_as(self, parameters: Sequence[Parameter]) -> None:
-        """Take the signature as given: inputs that nothing reads, and inputs that are parts of one parameter."""
-        found = {value: e for value, e in accesses(parameters).items() if value in self.scope.inputs}
-        self.inputs.update(found)
-        self.expressions.update(found)
-        self.names = {}
-        for parameter in parameters:
-            whole = parameter.leaf if parameter.leaf in self.scope.inputs else None
-            self.names[parameter.name] = whole or f"parameter {parameter.name}"
-            if whole is None and "leaf" not in parameter.tree:
-                self.left[self.names[parameter.name]] = 1  # parts of it are read: the name is not free
-        self.parameters = texts(parameters)
 
     # expressions -----------------------------------------------------------------------------------------------
 
@@ -312,16 +221,12 @@ class BodyWriter:
         member = self.structure.holders[self.scope].members[child.path]
         layer = self.structure.layers.get(child)
         inputs = list(layer.inputs) if layer is not None else child.inputs
-        self.child_hints[child] = {n: self._name_of(n) for n in inputs}
+        self.child_hints[child] = {n: self.name_of(n) for n in inputs}
         arguments = [self.use(Ref(name)) for name in inputs]
         for name in set(child.inputs) - set(inputs):
             self.left[name] -= 1
         expression = call(member_expression([member.target]), arguments)
         self.finish(child, child.outputs, expression, following, pure=False)
-
-    def _name_of(self, value: str) -> str:
-        expression = self.expressions.get(value)
-        return expression.id if isinstance(expression, ast.Name) else ""
 
     def finish(self, item: Item, outputs: list[str], expression: ast.expr, following: Item | None, pure: bool) -> None:
         """Keep the expression for its one use in the same original statement, or assign it."""
@@ -405,39 +310,6 @@ class BodyWriter:
         node = item if isinstance(item, Node) else next(item.nodes())
         shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
         self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))
-
-    def choose_names(self, outputs: list[str], item: Item, statement: Statement | None) -> list[str]:
-        """Names under which an item's results are assigned; `_` for those that nothing reads."""
-        names = []
-        for position, value in enumerate(outputs):
-            if self.left[value] <= 0:
-                names.append("_")
-                continue
-            name = self._choose(value, position, len(outputs), item, statement)
-            names.append(name)
-            self.names[name] = value
-            self.expressions[value] = ast.Name(name, ast.Load())
-        return names
-
-    def _choose(self, value: str, position: int, count: int, item: Item, statement: Statement | None) -> str:
-        candidates = []
-        if statement is not None and statement.targets:
-            if len(statement.targets) == count and statement.targets[position]:
-                candidates.append(statement.targets[position])
-            elif len(statement.targets) == 1 and count == 1 and statement.targets[0]:
-                candidates.append(statement.targets[0])
-        base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
-        if isinstance(item, Node) and item.bodies:
-            base = self.result_bases.get(value, "y")
-        candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]
-        for candidate in candidates:
-            name = identifier(candidate)
-            holder = self.names.get(name)
-            if name in self.sizes:
-                continue
-            if (holder is None or self.left[holder] <= 0) and not self.pinned[name]:
-                return name
-        return self.free_name(identifier(candidates[-1] if candidates[-1] else "x"), {})
 
     # state and sizes ---------------------------------------------------------------------------------------------
 

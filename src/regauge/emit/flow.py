@@ -1,10 +1,10 @@
 """Control flow and transformations: local functions, and the call of JAX that runs them.
 
-    def step(h, x):
-        h = jnp.tanh(self.cell(jnp.concatenate([x, h], axis=-1)))
-        return h, h
+def step(h, x):
+    h = jnp.tanh(self.cell(jnp.concatenate([x, h], axis=-1)))
+    return h, h
 
-    h, ys = jax.lax.scan(step, h, xs)
+h, ys = jax.lax.scan(step, h, xs)
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from regauge.emit.lines import Body, Line
 from regauge.emit.literals import literal
 from regauge.emit.names import identifier
-from regauge.emit.scopes import Item, Scope, is_body
 from regauge.emit.origins import unpacked_names
+from regauge.emit.scopes import Item, Scope, is_body
 from regauge.emit.statements import frame_of, statement_of
 from regauge.ir.graph import Frame, Node, Operand, Ref
 
@@ -99,33 +100,34 @@ def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], followin
     functions = [_function(writer, node, index, body) for index, body in enumerate(bodies)]
     _name_results(writer, node, bodies)
     expression = _CALLS[_kind(node)](_Call(writer, node, functions))
-    returned: Any = node.argument("returned")
+    parts = _parts(writer, node)
     outputs = [value.name for value in node.outputs]
-    statement = statement_of(writer.scope, node)
-    first = returned[0][0]
-    parts = {"scan": (first,), "jvp": (first,), "grad": _parts_of_grad(writer, node)}.get(_kind(node), ())
-    if _kind(node) == "vjp" and len(outputs) == 1:
-        expression = ast.Subscript(expression, ast.Constant(0), ast.Load())
     if not parts:
-        writer.finish(node, [name for name in outputs if _kind(node) != "grad" or writer.left[name] > 0], expression, following, pure=False)
+        read = [name for name in outputs if writer.left[name] > 0]
+        writer.finish(node, read if _kind(node) == "grad" else outputs, expression, following, pure=False)
         return
-    names = writer.choose_names(outputs, node, statement)
+    names = writer.choose_names(outputs, node, statement_of(writer.scope, node))
     cut = [0, *parts, len(names)]
-    groups = [_target(names[a:b]) for a, b in zip(cut, cut[1:], strict=False)]
-    if _kind(node) == "grad":
+    groups = [_target(names[start:end]) for start, end in pairwise(cut)]
+    if _kind(node) == "grad":  # gradients come first among the results, and last in JAX
         gradients, value, *besides = groups
-        groups = [value if not besides else f"({value}, {besides[0]})", gradients]
+        groups = [f"({value}, {besides[0]})" if besides else value, gradients]
     writer.lines.append(Line(f"{', '.join(groups)} = {ast.unparse(expression)}", "", node.origin.line))
 
 
+def _parts(writer: BodyWriter, node: Node) -> tuple[int, ...]:
+    """Where the results of an operator are cut into groups that JAX gives as tuples; () where it gives them flat."""
+    returned: Any = node.argument("returned")
+    if _kind(node) in ("scan", "jvp"):
+        return (returned[0][0],)
+    return _parts_of_grad(writer, node) if _kind(node) == "grad" else ()
+
+
 def _parts_of_grad(writer: BodyWriter, node: Node) -> tuple[int, ...]:
-    """Where the results of a gradient are cut into gradients, value and what comes besides; () if only one is read."""
-    if _kind(node) != "grad":
-        return ()
+    """Gradients, value, what comes besides; () where one gradient is all that is read."""
     gradients: Any = node.argument("xs")
     count = len(gradients)
-    value_or_more = [value for value in node.outputs[count:] if writer.left[value.name] > 0]
-    if not value_or_more and count == 1:
+    if count == 1 and not any(writer.left[value.name] > 0 for value in node.outputs[count:]):
         return ()
     return (count, count + 1) if len(node.outputs) > count + 1 else (count,)
 
@@ -179,7 +181,7 @@ def _function(writer: BodyWriter, node: Node, index: int, body: Scope) -> str:
 
 def _transformed(writer: BodyWriter, body: Scope, groups: Sequence[Group], written: Body) -> str | None:
     """`jax.grad(loss)` for a function that only calls another one, transformed: that one is written in its place."""
-    *inner, last = body.items
+    inner, last = body.items[:-1], body.items[-1] if body.items else None
     if not inner or not all(is_body(item) for item in inner) or not isinstance(last, Node):
         return None
     read = {name for item in inner if isinstance(item, Scope) for name in item.inputs}
@@ -262,7 +264,8 @@ class _Call:
             at += len(leaves)
         return found
 
-    def text(self, function: str, arguments: Sequence[ast.expr | str], **options: Any) -> ast.expr:
+    def text(self, function: str, arguments: Sequence[Any], **options: Any) -> ast.expr:
+        """The call of a function; arguments are expressions or texts."""
         parts = [argument if isinstance(argument, str) else ast.unparse(argument) for argument in arguments]
         parts += [f"{name}={value!r}" for name, value in options.items()]
         return ast.parse(f"{function}({', '.join(parts)})", mode="eval").body
@@ -322,8 +325,8 @@ def _grad(call: _Call) -> ast.expr:
     options: dict[str, Any] = {"argnums": tuple(range(len(values)))} if len(values) > 1 else {}
     if returned[0][1]:
         options["has_aux"] = True
-    only = not _parts_of_grad(call.writer, call.node)
-    return call.text(ast.unparse(call.text("jax.grad" if only else "jax.value_and_grad", call.functions, **options)), values)
+    name = "jax.value_and_grad" if _parts_of_grad(call.writer, call.node) else "jax.grad"
+    return call.text(ast.unparse(call.text(name, call.functions, **options)), values)
 
 
 def _jvp(call: _Call) -> ast.expr:
@@ -333,7 +336,10 @@ def _jvp(call: _Call) -> ast.expr:
 
 def _vjp(call: _Call) -> ast.expr:
     pulled = call.text("jax.vjp", [*call.functions, *call.values("xs")])
-    return call.text(f"{ast.unparse(pulled)}[1]", [packed(call.values("cotangents"))])
+    gradients = call.text(f"{ast.unparse(pulled)}[1]", [packed(call.values("cotangents"))])
+    if len(call.node.outputs) > 1:
+        return gradients
+    return ast.Subscript(gradients, ast.Constant(0), ast.Load())
 
 
 def _jacobian(call: _Call) -> ast.expr:

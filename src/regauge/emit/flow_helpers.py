@@ -33,7 +33,8 @@ def while_loop(condition: Callable[[Any], Any], step: Callable[[Any], Any], carr
 
         def save(i: Any, state: Any) -> Any:
             kept, now = state
-            kept = jax.tree.map(lambda all_, one: all_.at[i // stride].set(jnp.where(i % stride, all_[i // stride], one)), kept, now)
+            at = i // stride
+            kept = jax.tree.map(lambda rows, row: rows.at[at].set(jnp.where(i % stride, rows[at], row)), kept, now)
             return kept, step(now, *read)
 
         kept = jax.tree.map(lambda leaf: jnp.zeros((slots, *jnp.shape(leaf)), jnp.result_type(leaf)), carry)

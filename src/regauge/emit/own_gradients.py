@@ -73,7 +73,9 @@ class _Text:
 
     def _place(self) -> str:
         frames = self.node.origin.frames
-        inner = next((n.origin.frames[len(frames)] for n in self.forward.nodes if len(n.origin.frames) > len(frames)), None)
+        inner = next(
+            (n.origin.frames[len(frames)] for n in self.forward.nodes if len(n.origin.frames) > len(frames)), None
+        )
         return f"  # {inner.file.rsplit('/', 1)[-1]}:{inner.line}" if inner is not None else ""
 
     def _written(
@@ -124,8 +126,8 @@ class _Text:
         residuals = self.backward.inputs[: len(self.saved)]
         entered = iter(self.backward.inputs[len(self.saved) :])
         cotangents = [
-            next(entered) if kind(value.spec.dtype) in ("float", "complex") else replace(value, name=f"{value.name}_unused")
-            for value in self.node.outputs
+            next(entered) if kind(v.spec.dtype) in ("float", "complex") else replace(v, name=f"{v.name}_unused")
+            for v in self.node.outputs
         ]
         hints = {value.name: self.names[value.name] for value in residuals if value.name in self.names}
         declared: Any = self.node.argument("parameters")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeGuard, Union
 
 from regauge.emit.carried_sizes import carry_sizes
 from regauge.ir.graph import Graph, ModuleStep, Node, Operand, node_inputs, references
@@ -94,7 +94,7 @@ class Scope:
                 yield from item.scopes()
 
 
-def is_body(item: Item) -> bool:
+def is_body(item: Item) -> TypeGuard[Scope]:
     """Whether an item is a function that the operator behind it runs."""
     return isinstance(item, Scope) and item.body is not None
 

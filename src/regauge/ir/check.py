@@ -18,9 +18,9 @@ SIZE_FUNCTIONS = frozenset({"max", "min", "abs"})
 def check_graph(graph: Graph) -> None:
     """Check that a graph is whole.
 
-    Names of values are unique identifiers, also those in bodies against those around them, every value is made before it is used, argument names of a node are
-    unique, sizes name known symbols only, mutations pair existing buffers with existing values, and the leaves of
-    both trees are the inputs and outputs.
+    Names of values are unique identifiers, in bodies too against those around them; every value is made before it is
+    used; argument names of a node are unique; sizes name known symbols only; mutations pair existing buffers with
+    existing values; and the leaves of both trees are the inputs and outputs.
 
     Raises:
         GraphError: the first invariant that does not hold, with the node or value.

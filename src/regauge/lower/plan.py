@@ -12,7 +12,6 @@ from regauge.ir.dropouts import dropout_rate
 from regauge.ir.graph import Graph, Node, Ref, TensorSpec, every_node
 from regauge.rules.table import Limit, Rule, RuleTable
 
-
 # Operators that run functions: emission writes them, no rule does.
 _CONTROL_FLOW = ("cond", "while_loop", "scan", "map", "associative_scan")
 _TRANSFORMATIONS = ("vmap", "grad", "jvp", "vjp", "jacobian", "own_gradient")
