@@ -29,6 +29,7 @@ from regauge.capture.arguments import (
     shares_memory,
     written,
 )
+from regauge.capture.autocast import Autocast, operands_cast
 from regauge.capture.bodies import Bodies
 from regauge.capture.failures import DataDependent
 from regauge.capture.inlined import higher_order
@@ -62,7 +63,7 @@ class Functionaliser:
     inside: set[str] | None = None  # values made in the torch.no_grad region that the walk is in
     _unbacked: set[Any] = field(default_factory=set)  # symbols of sizes that depend on values
     carries: set[str] = field(default_factory=set)  # values that a gradient flows through
-    autocast: str = ""  # the dtype of the torch.autocast region that the walk is in
+    autocast: Autocast | None = None  # the region that the walk is in
 
     def __post_init__(self) -> None:
         self.bodies = Bodies(self)
@@ -137,6 +138,11 @@ class Functionaliser:
             self.env[node] = self.bodies.leave(node, raw, origin)
             return
         require_plain(node, raw.get("self"), origin)
+        with operands_cast(self, node, raw, origin):
+            self._converted(node, name, raw, origin)
+
+    def _converted(self, node: fx.Node, name: str, raw: dict[str, Any], origin: Origin) -> None:
+        target: Any = node.target
         if name in spelling.SAME:
             self.env[node] = self._same(node, raw["self"], origin)
         elif name in spelling.CASTS:

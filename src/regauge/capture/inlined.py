@@ -8,8 +8,8 @@ import torch
 from torch import fx
 
 from regauge.capture.arguments import op_name
+from regauge.capture.autocast import Autocast
 from regauge.capture.memory import View, whole
-from regauge.capture.sizes import dtype_name
 from regauge.capture.source_lines import origin_of
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ def higher_order(walk: Functionaliser, node: fx.Node) -> None:
         enabled, body, *given = node.args
         _inline(walk, node, body, given, without_gradient=not enabled)
     elif name == "higher_order.wrap_with_autocast":
-        _, dtype, enabled, _, body, *given = node.args
+        device, dtype, enabled, _, body, *given = node.args
         outer = walk.autocast
-        walk.autocast = dtype_name(dtype) if enabled and isinstance(dtype, torch.dtype) else ""
+        walk.autocast = Autocast(dtype, str(device)) if enabled and isinstance(dtype, torch.dtype) else None
         _inline(walk, node, body, given, without_gradient=walk.inside is not None)
         walk.autocast = outer
     else:
