@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regauge.emit.expressions import Helpers
+from regauge.emit.expressions import NAME, Helpers
 from regauge.emit.lines import Body, Line
 from regauge.emit.target import target
 from regauge.errors import EmitError
@@ -150,7 +150,7 @@ def _travels(found: Any, fn: Any) -> bool:
 
 def ops_text(helpers: Helpers) -> str | None:
     """The text of ops.py: the helpers and what they call, each once, without decorators."""
-    if not helpers.functions:
+    if not helpers.functions and not helpers.written:
         return None
     texts: dict[str, str] = {}
     pending = list(helpers.functions.values())
@@ -174,7 +174,8 @@ def ops_text(helpers: Helpers) -> str | None:
                 pending.append(found)
             elif isinstance(found, int | float | str | tuple | dict | frozenset) and not name.startswith("__"):
                 constants[name] = f"{name} = {found!r}"
-    body = "\n\n\n".join(texts.values())
+    own = [text.replace(NAME, name).replace("ops.", "") for name, text in helpers.written.items()]
+    body = "\n\n\n".join([*texts.values(), *own])
     values = "\n".join(constants.values())
     imports = [
         line
