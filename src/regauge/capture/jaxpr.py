@@ -15,6 +15,7 @@ from jax import export
 
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_walk import Walk, constant_weights, without_dead
+from regauge.capture.library_calls import fold
 from regauge.errors import CaptureError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
@@ -225,7 +226,7 @@ def _traced(
     with scopes(program) as calls:
         closed, given = jax.make_jaxpr(forward, return_shape=True)(*order, key)
     outputs, state = given
-    walk = Walk(_steps(calls, program.name))
+    walk = Walk(_steps(calls, program.name), fold=fold)
     names: list[Ref] = []
     kinds = zip(("weight", "state", "input"), order, strict=True)
     leaves = [(kind, name) for kind, tree in kinds for name in sorted(tree)]
@@ -243,7 +244,7 @@ def _traced(
     }
     mutations = tuple((name, walk.result(result).name) for name, result in changed.items())
     needed = {n for o in operands for n in references(o)} | {value for _, value in mutations}
-    nodes = without_dead(walk.nodes, needed)
+    nodes = walk.folded(without_dead(walk.nodes, needed), needed)
     owners = _owners(nodes)
     read = {name for node in nodes for name in node_inputs(node)} | needed
     _refuse_streams(program, reads, read)
