@@ -13,9 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from regauge.capture import jax_compat
+from regauge.capture import jax_compat, library_calls, module_calls
 from regauge.capture.jaxpr_walk import Walk, constant_weights, without_dead
-from regauge.capture.library_calls import fold
 from regauge.errors import CaptureError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
@@ -226,7 +225,7 @@ def _traced(
     with scopes(program) as calls:
         closed, given = jax.make_jaxpr(forward, return_shape=True)(*order, key)
     outputs, state = given
-    walk = Walk(_steps(calls, program.name), fold=fold)
+    walk = Walk(_steps(calls, program.name), fold=library_calls.fold)
     names: list[Ref] = []
     kinds = zip(("weight", "state", "input"), order, strict=True)
     leaves = [(kind, name) for kind, tree in kinds for name in sorted(tree)]
@@ -244,11 +243,14 @@ def _traced(
     }
     mutations = tuple((name, walk.result(result).name) for name, result in changed.items())
     needed = {n for o in operands for n in references(o)} | {value for _, value in mutations}
-    nodes = walk.folded(without_dead(walk.nodes, needed), needed)
+    weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
+    modules = {f"{call.path}#{number}": call.module for number, call in enumerate(calls)}
+    nodes = module_calls.fold(walk, without_dead(walk.nodes, needed), needed, modules, weights)
+    nodes = walk.folded(without_dead(nodes, needed), needed)
     owners = _owners(nodes)
     read = {name for node in nodes for name in node_inputs(node)} | needed
     _refuse_streams(program, reads, read)
-    weights = [
+    specs = [
         *_weights(program.params, "parameter", reads, "weight", read, walk.specs),
         *_weights(_kept_state(program), "buffer", reads, "state", read, walk.specs),
         *(replace(w, name=owners.get(w.value, w.name)) for w in constant_weights(walk.constants) if w.value in read),
@@ -257,7 +259,7 @@ def _traced(
     graph = Graph(
         dialect="lax",
         inputs=tuple(Value(value, walk.specs[value]) for value in taken.values()),
-        weights=tuple(weights),
+        weights=tuple(specs),
         nodes=nodes,
         outputs=operands,
         mutations=mutations,
