@@ -20,7 +20,7 @@ def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
     if kind is eqx.nn.Linear and "weight" in arrays and arrays["weight"].ndim == 2:
         outer, inner = arrays["weight"].shape
         fresh = _fresh(lambda key: eqx.nn.Linear(inner, outer, use_bias="bias" in arrays, key=key))
-        attributes: dict[str, Operand] = {"in_features": inner, "out_features": outer, "transposed": True}
+        attributes: dict[str, Operand] = {"in_features": inner, "out_features": outer, "as_torch": True}
         yield Form("layer.linear", fresh, _leaves(arrays, weight="kernel", bias="bias"), attributes, rank=1)
     elif kind in (eqx.nn.Conv, eqx.nn.Conv1d, eqx.nn.Conv2d, eqx.nn.Conv3d) and "weight" in arrays:
         yield _convolution(module, arrays)

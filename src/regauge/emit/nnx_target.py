@@ -43,6 +43,7 @@ class NnxTarget:
     )
     reserved = frozenset(dir(nnx.Module))
     dict_names = frozenset(dir(nnx.Dict))
+    copied_prefix = "Torch"
     original_method = "forward"
 
     def dtype(self, name: str) -> Any:

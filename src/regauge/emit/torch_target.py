@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from regauge.emit import torch_construct
+from regauge.emit import torch_construct, torch_layers
 from regauge.emit.files import Place
 from regauge.emit.lax_indexing import indexing
 from regauge.emit.layers import Context, Layer
@@ -22,6 +22,7 @@ from regauge.emit.torch_files import model_text
 from regauge.emit.torch_simplify import simplify
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
+from regauge.lower.channels_first import channels_first
 from regauge.lower.plan import Plan
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
@@ -39,6 +40,7 @@ class TorchTarget:
     static_calls = frozenset({"finfo", "iinfo", "prod", "ceil", "floor", "sqrt"})
     reserved = frozenset(dir(nn.Module))
     dict_names = frozenset(dir(nn.ModuleDict)) | frozenset(dir(nn.ParameterDict))
+    copied_prefix = "Flax"
     original_method = "__call__"
 
     def dtype(self, name: str) -> Any:
@@ -94,16 +96,16 @@ class TorchTarget:
         return torch_construct.init_lines(emission, holder, constructors)
 
     def layer_text(self, emission: Any, layer: Layer) -> str:
-        return torch_construct.layer_text(layer)
+        return torch_construct.layer_text(emission, layer)
 
     def recognise(self, scope: Scope, context: Context) -> Layer | None:
-        return None
+        return torch_layers.recognise(scope, context)
 
     def is_library_type(self, name: str) -> bool:
         return name.startswith(_LIBRARIES)
 
     def rewritten(self, graph: Graph) -> Graph:
-        return graph
+        return channels_first(graph, self.is_library_type)
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)
@@ -115,7 +117,7 @@ class TorchTarget:
         raise NotImplementedError
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
-        return model_text(list(emission.classes.values()), root, title)
+        return model_text(list(emission.classes.values()), emission.library, root, title)
 
 
 TORCH = TorchTarget()

@@ -22,5 +22,7 @@ def reduce_window_max(
     window_dilation: Sizes,
 ) -> Tensor:
     """reduce_window_max(x, *, window_dimensions, window_strides, padding, base_dilation, window_dilation)"""
+    if window_dimensions[:2] == (1, 1):
+        return F.max_pool2d(x, window_dimensions[2:], window_strides[2:])
     y = F.max_pool2d(x.permute(0, 3, 1, 2), window_dimensions[1:3], window_strides[1:3])
     return y.permute(0, 2, 3, 1)
