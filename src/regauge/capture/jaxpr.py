@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from regauge.capture import jax_compat, library_calls, module_calls
+from regauge.capture import jax_compat, jaxpr_modes, library_calls, module_calls
 from regauge.capture.jaxpr_walk import Walk, constant_weights, without_dead
 from regauge.errors import CaptureError
 from regauge.findings import Finding
@@ -74,10 +74,45 @@ def capture_model(model: Any, inputs: Inputs, *, train: bool, dynamic: Dynamic =
     """
     program = program_of(model)
     example = Example(program, inputs)
-    mode: Mode = "train" if train else "eval"
-    graph, constants, findings = _graph(program, example, mode, dynamic)
+    wanted = _graph(program, example, "train" if train else "eval", dynamic)
+    graph, graph_eval, constants, findings = _both(program, example, wanted, train, dynamic)
     arrays = {name: np.asarray(value) for name, value in {**program.params, **_kept_state(program)}.items()}
-    return Captured(graph, None, {**arrays, **constants}, constants, tuple(findings))
+    return Captured(graph, graph_eval, {**arrays, **constants}, constants, tuple(findings))
+
+
+Traced = tuple[Graph, dict[str, np.ndarray], list[Finding]]
+
+
+def _both(
+    program: JaxProgram, example: Example, wanted: Traced, train: bool, dynamic: Dynamic
+) -> tuple[Graph, Graph | None, dict[str, np.ndarray], list[Finding]]:
+    """Both modes of a model that knows them; one that cannot be traced in training is captured in evaluation."""
+    graph, constants, findings = wanted
+    if not program.knows_mode:
+        return graph, None, constants, findings
+    try:
+        other = _graph(program, example, "eval" if train else "train", dynamic)
+    except Exception as error:  # whatever a model does in a mode that was not asked for
+        if train:
+            raise
+        findings = [*findings, Finding("C155", "info", program.name, f"evaluation only: {_first_line(error)}")]
+        return jaxpr_modes.following_all(graph), None, constants, findings
+    training, evaluation = (wanted, other) if train else (other, wanted)
+    main, second = jaxpr_modes.joined(training[0], evaluation[0])
+    if second is None:
+        return main, None, training[1], findings
+    second, held = _apart(second, evaluation[1], training[1])
+    return main, second, {**training[1], **held}, findings
+
+
+def _apart(
+    graph: Graph, arrays: dict[str, np.ndarray], others: Mapping[str, np.ndarray]
+) -> tuple[Graph, dict[str, np.ndarray]]:
+    """The constants of a graph under names that do not say something else in the other graph."""
+    clash = {n for n, array in arrays.items() if n in others and not np.array_equal(array, others[n], equal_nan=True)}
+    names = {name: f"{name}_eval" for name in clash}
+    weights = tuple(replace(w, name=names.get(w.name, w.name)) for w in graph.weights)
+    return replace(graph, weights=weights), {names.get(name, name): array for name, array in arrays.items()}
 
 
 def _kept_state(program: JaxProgram) -> dict[str, Any]:
@@ -163,9 +198,7 @@ def skeleton_of(tree: Any, what: str) -> Any:
     return named(skeleton)
 
 
-def _graph(
-    program: JaxProgram, example: Example, mode: Mode, dynamic: Dynamic
-) -> tuple[Graph, dict[str, np.ndarray], list[Finding]]:
+def _graph(program: JaxProgram, example: Example, mode: Mode, dynamic: Dynamic) -> Traced:
     findings: list[Finding] = []
     shapes, symbols = _shapes(example, dynamic)
     if symbols and dynamic == "auto":

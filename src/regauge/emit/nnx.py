@@ -203,7 +203,7 @@ def _emit_class(
     maker = _Maker(module, view, writer.child_hints)
     constructors = {path: maker.constructor(member, counterparts) for path, member in holder.members.items()}
     init = target().init_lines(module, holder, constructors)
-    if asks:
+    if asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
     module.classes[key] = made

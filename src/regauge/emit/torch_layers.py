@@ -215,7 +215,7 @@ def batch_norm(node: Node, context: Context) -> Layer | None:
     arguments: dict[str, Any] = dict(node.arguments)
     mean, scale, bias = (_weight(node, context, name) for name in ("mean", "scale", "bias"))
     var = _weight(node, context, "var")
-    if mean is None or var is None or not _known(node, context, "scale", "bias"):
+    if mean is None or var is None or not _known(node, context, "scale", "bias") or not arguments.get("follows"):
         return None
     if not arguments["channels_first"] and len(node.outputs[0].spec.shape) != 2:
         return None
@@ -246,4 +246,6 @@ def embedding(node: Node, context: Context) -> Layer | None:
 
 @recognises("layer.dropout")
 def dropout(node: Node, context: Context) -> Layer | None:
+    if not dict(node.arguments).get("follows"):
+        return None  # evaluation has it too
     return _layer(node, "nn.Dropout", (_number(node, "p"),), {}, {})

@@ -41,6 +41,7 @@ class TorchTarget:
     reserved = frozenset(dir(nn.Module))
     dict_names = frozenset(dir(nn.ModuleDict)) | frozenset(dir(nn.ParameterDict))
     copied_prefix = "Flax"
+    evaluates = "not self.training"
     original_method = "__call__"
 
     def dtype(self, name: str) -> Any:

@@ -75,7 +75,7 @@ def conv_transpose(
     bias: Tensor | None = None,
     channels_first: bool = False,
 ) -> Tensor:
-    """A convolution over an image with lhs_dilation - 1 zeros between pixels, with its kernel [..., out, in] reversed."""
+    """A convolution over an image with zeros between its pixels, and its kernel [..., out, in] reversed."""
     rank = len(strides)
     image = x if channels_first else x.movedim(-1, 1)
     sizes = kernel.shape[:rank]
@@ -127,6 +127,7 @@ def batch_norm(
     bias: Tensor | None = None,
     channels_first: bool = False,
     train: bool = False,
+    follows: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
     """batch_norm(x, mean, var, scale, bias); in training also the new mean and variance"""
     if train:
@@ -165,6 +166,6 @@ def embedding(x: Tensor, weight: Tensor, rows: int, features: int) -> Tensor:
 
 
 @TABLE.rule("layer.dropout")
-def dropout(x: Tensor, p: float) -> Tensor:
-    """dropout(x); emission gives it a module, which knows training from evaluation"""
+def dropout(x: Tensor, p: float, follows: bool = False) -> Tensor:
+    """dropout(x); one that follows the mode is a module"""
     return F.dropout(x, p)
