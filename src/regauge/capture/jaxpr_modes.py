@@ -63,7 +63,7 @@ def _canonical(graph: Graph) -> Any:
     names: dict[str, str] = {value.name: f"input {n}" for n, value in enumerate(graph.inputs)}
     names |= {w.value: f"weight {w.name}" for w in graph.weights if w.value}
     same: dict[str, str] = {}
-    nodes = []
+    nodes: list[Any] = []
     for node in graph.nodes:
         arguments: Mapping[str, Operand] = {k: renamed(o, same) for k, o in node.arguments}
         if node.op == _DROPOUT and arguments.get("follows"):

@@ -217,11 +217,11 @@ def _with_number(name: str, default: float) -> Candidates:
 
 def _axes(place: Place) -> list[tuple[int, ...]]:
     """The axes over which the next nodes reduce."""
-    found = [
-        tuple(int(a) for a in dict(node.arguments)["axes"])  # type: ignore[union-attr]
-        for node in place.following()[:16]
-        if node.op in ("lax.reduce_max", "lax.reduce_sum") and isinstance(dict(node.arguments).get("axes"), tuple)
-    ]
+    found: list[tuple[int, ...]] = []
+    for node in place.following()[:16]:
+        axes = dict(node.arguments).get("axes")
+        if node.op in ("lax.reduce_max", "lax.reduce_sum") and isinstance(axes, tuple):
+            found.append(tuple(axis for axis in axes if isinstance(axis, int)))
     return list(dict.fromkeys(axes for axes in found if axes))
 
 
