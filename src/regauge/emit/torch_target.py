@@ -24,6 +24,7 @@ from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
 from regauge.lower.plan import Plan
+from regauge.lower.pools import pools
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
 
@@ -106,7 +107,7 @@ class TorchTarget:
         return name.startswith(_LIBRARIES)
 
     def rewritten(self, graph: Graph) -> Graph:
-        return channels_first(graph, self.is_library_type)
+        return pools(channels_first(graph, self.is_library_type))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)

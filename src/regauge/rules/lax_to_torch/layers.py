@@ -58,9 +58,39 @@ def conv(
 
 
 @TABLE.rule("layer.pad")
-def pad(x: Tensor, padding: Sizes) -> Tensor:
-    """Zeros around an image: sizes from the last axis to the first, as torch has them."""
-    return F.pad(x, padding)
+def pad(x: Tensor, padding: Sizes, value: float = 0.0) -> Tensor:
+    """A border around an image: sizes from the last axis to the first, as torch has them."""
+    if value == 0:
+        return F.pad(x, padding)
+    return F.pad(x, padding, value=value)
+
+
+def shortest(values: Sizes) -> int | Sizes:
+    """One number where all axes have the same, as a person writes it."""
+    return values[0] if len(set(values)) == 1 else values
+
+
+@TABLE.rule("layer.max_pool")
+def max_pool(x: Tensor, sizes: Sizes, strides: Sizes, padding: Sizes, dilation: Sizes) -> Tensor:
+    """max_pool(x) over the last axes of an image that is channels-first"""
+    size, stride = shortest(sizes), None if strides == sizes else shortest(strides)
+    pad, step = shortest(padding), shortest(dilation)
+    if len(sizes) == 1:
+        return F.max_pool1d(x, size, stride=stride, padding=pad, dilation=step)
+    if len(sizes) == 2:
+        return F.max_pool2d(x, size, stride=stride, padding=pad, dilation=step)
+    return F.max_pool3d(x, size, stride=stride, padding=pad, dilation=step)
+
+
+@TABLE.rule("layer.avg_pool")
+def avg_pool(x: Tensor, sizes: Sizes, strides: Sizes, padding: Sizes) -> Tensor:
+    """avg_pool(x) over the last axes of an image that is channels-first, the padding counted"""
+    size, stride, pad = shortest(sizes), None if strides == sizes else shortest(strides), shortest(padding)
+    if len(sizes) == 1:
+        return F.avg_pool1d(x, size, stride=stride, padding=pad)
+    if len(sizes) == 2:
+        return F.avg_pool2d(x, size, stride=stride, padding=pad)
+    return F.avg_pool3d(x, size, stride=stride, padding=pad)
 
 
 @TABLE.rule("layer.conv_transpose")
