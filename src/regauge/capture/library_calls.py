@@ -220,7 +220,7 @@ def _axes(place: Place) -> list[tuple[int, ...]]:
     found: list[tuple[int, ...]] = []
     for node in place.following()[:16]:
         axes = dict(node.arguments).get("axes")
-        if node.op in ("lax.reduce_max", "lax.reduce_sum") and isinstance(axes, tuple):
+        if node.op.startswith("lax.reduce_") and isinstance(axes, tuple):
             found.append(tuple(axis for axis in axes if isinstance(axis, int)))
     return list(dict.fromkeys(axes for axes in found if axes))
 
@@ -320,6 +320,11 @@ def _attention_of_flax(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _kept(kind: str, x: Any, axis: Any, keepdims: bool) -> Any:
+    """A reduction that keeps its axes; one that does not is an operator already."""
+    return getattr(jnp, kind)(x, axis=axis, keepdims=keepdims)
+
+
 FUNCTIONS = (
     Function("jax.nn.dot_product_attention", jax.nn.dot_product_attention, _attention, _probe(*_QKV)),
     Function(
@@ -349,6 +354,15 @@ FUNCTIONS = (
         _probe(_X, axis=-1),
     ),
     Function("jax.nn.one_hot", jax.nn.one_hot, _classes, _probe(("x", (3,)), dtype=jnp.int32, num_classes=4)),
+    *(
+        Function(
+            f"jnp.{kind}",
+            partial(_kept, kind),
+            _over_axes({"keepdims": True}),
+            _probe(_X, axis=-1, keepdims=True),
+        )
+        for kind in ("sum", "max", "min", "prod")
+    ),
     Function(
         "jnp.var",
         lambda x, axis, ddof=0, keepdims=False: jnp.var(x, axis=axis, ddof=ddof, keepdims=keepdims),

@@ -58,7 +58,7 @@ def fold(
     gone: set[int] = set()
     memo: dict[Any, Template | None] = {}
     outside = _Readers(nodes, needed)
-    for key, positions in inside.items():
+    for key, positions in reversed(inside.items()):  # the last call of a dropout goes first: it reads what others count
         if key not in modules or not steps[key].path:
             continue
         prefix = f"{steps[key].path}."
@@ -66,6 +66,7 @@ def fold(
         layer = _layer(walk, nodes, positions, Call(steps[key], modules[key], arrays), outside, memo)
         if layer is not None:
             gone |= set(positions)
+            outside.gone = gone
             whole[positions[-1]] = layer
     folded: list[Node] = []
     for position, node in enumerate(nodes):
@@ -78,6 +79,7 @@ class _Readers:
 
     def __init__(self, nodes: Sequence[Node], needed: set[str]) -> None:
         self.needed = needed
+        self.gone: set[int] = set()
         self.readers: dict[str, set[int]] = {}
         for position, node in enumerate(nodes):
             for name in node_inputs(node):
@@ -86,7 +88,7 @@ class _Readers:
     def leaving(self, nodes: Sequence[Node], positions: Sequence[int]) -> set[str]:
         inside = set(positions)
         made = {value.name for position in positions for value in nodes[position].outputs}
-        return {name for name in made if name in self.needed or self.readers.get(name, set()) - inside}
+        return {name for name in made if name in self.needed or self.readers.get(name, set()) - inside - self.gone}
 
 
 def _layer(

@@ -46,7 +46,7 @@ def _convolution(module: Any, arrays: Arrays) -> Form:
         )
     )  # fmt: skip
     return Form(
-        "layer.conv", fresh, _leaves(arrays, weight="kernel", bias="bias"), {"channels_first": True},
+        "layer.conv", fresh, _leaves(arrays, weight="kernel", bias="bias"), {"channels_first": True, "as_torch": True},
         rank=len(kernel) + 1, reads="lax.conv_general_dilated",
     )  # fmt: skip
 

@@ -32,7 +32,8 @@ _ALONG = {
     "lax.cumsum": "axis",
 }
 _REDUCTIONS = {
-    "jnp.mean": "axis", "jnp.var": "axis", "jax.nn.logsumexp": "axis",
+    **{f"jnp.{kind}": "axis" for kind in ("mean", "var", "sum", "max", "min", "prod")},
+    "jax.nn.logsumexp": "axis",
     **{f"lax.reduce_{kind}": "axes" for kind in ("sum", "max", "min", "prod", "and", "or")},
 }  # fmt: skip
 

@@ -128,6 +128,30 @@ def mean(x: Tensor, axis: Axes, keepdims: bool = False) -> Tensor:
     return x.mean(axis)
 
 
+@TABLE.rule("jnp.sum")
+def sum_kept(x: Tensor, axis: Axes, keepdims: bool = True) -> Tensor:
+    """sum(x, axis, keepdims=True)"""
+    return x.sum(axis, keepdim=True)
+
+
+@TABLE.rule("jnp.max")
+def max_kept(x: Tensor, axis: Axes, keepdims: bool = True) -> Tensor:
+    """max(x, axis, keepdims=True); the gradient is shared by equals"""
+    return x.amax(axis, keepdim=True)
+
+
+@TABLE.rule("jnp.min")
+def min_kept(x: Tensor, axis: Axes, keepdims: bool = True) -> Tensor:
+    """min(x, axis, keepdims=True); the gradient is shared by equals"""
+    return x.amin(axis, keepdim=True)
+
+
+@TABLE.rule("jnp.prod")
+def prod_kept(x: Tensor, axis: int, keepdims: bool = True) -> Tensor:
+    """prod(x, axis, keepdims=True)"""
+    return x.prod(axis, keepdim=True)
+
+
 @TABLE.rule("jnp.var")
 def var(x: Tensor, axis: Axes, ddof: int = 0, keepdims: bool = False) -> Tensor:
     """var(x, axis, ddof=0, keepdims=False)"""
