@@ -91,8 +91,7 @@ def model_text(
     """
     parts: list[list[tuple[str, Place | None]]] = []
     for name, cls in library.items():
-        source = inspect.getsource(cls).replace(f"class {cls.__name__}(", f"class {name}(", 1)
-        parts.append([(line, None) for line in textwrap.dedent(source).rstrip().split("\n")])
+        parts.append([(line, None) for line in copied_text(name, cls).split("\n")])
     classes = tuple(classes)
     parts += [_class_lines(made) for made in classes]
     parts.append([(line, None) for line in _loader(root, classes).split("\n")])
@@ -103,6 +102,12 @@ def model_text(
     first = header.count("\n") + 1
     places = {first + number: place for number, (_, place) in enumerate(body) if place is not None}
     return f"{header}{text}\n", places
+
+
+def copied_text(name: str, cls: type) -> str:
+    """The text of a class that emitted files get a copy of, under this name."""
+    source = inspect.getsource(cls).replace(f"class {cls.__name__}(", f"class {name}(", 1)
+    return textwrap.dedent(source).rstrip()
 
 
 _IMPORTS = (

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from regauge.emit.lines import Body, Line
 from regauge.emit.scopes import Scope, build_scopes
+from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.ir.graph import Graph, Node, Operand
 
@@ -53,7 +54,7 @@ def _shape(scope: Scope) -> list[str]:
 
 
 def join_bodies(training: Body, evaluation: Body, where: str) -> tuple[Body, bool]:
-    """One body for both modes, and whether it asks for the mode (`self.deterministic`).
+    """One body for both modes, and whether it asks for the mode.
 
     Raises:
         EmitError: the two need different arguments.
@@ -68,4 +69,4 @@ def join_bodies(training: Body, evaluation: Body, where: str) -> tuple[Body, boo
             next="read both in both modes, or convert the two modes as two cases",
         )
     branch = [replace(line, text=f"    {line.text}") for line in evaluation.lines]
-    return replace(training, lines=[Line("if self.deterministic:"), *branch, *training.lines]), True
+    return replace(training, lines=[Line(f"if {target().evaluates}:"), *branch, *training.lines]), True

@@ -97,7 +97,7 @@ class _Module:
         """The name of a copied class: its own, or ``TorchBatchNorm`` where the person's model has a BatchNorm."""
         views = (self.main,) if self.evaluation is None else (self.main, self.evaluation)
         own = {_class_name(scope) for view in views for scope in view.structure.holders}
-        name = f"Torch{cls.__name__}" if cls.__name__ in own else cls.__name__
+        name = f"{target().copied_prefix}{cls.__name__}" if cls.__name__ in own else cls.__name__
         self.library[name] = cls
         return name
 
@@ -203,7 +203,7 @@ def _emit_class(
     maker = _Maker(module, view, writer.child_hints)
     constructors = {path: maker.constructor(member, counterparts) for path, member in holder.members.items()}
     init = target().init_lines(module, holder, constructors)
-    if asks:
+    if asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
     module.classes[key] = made

@@ -45,6 +45,8 @@ class NnxTarget:
     )
     reserved = frozenset(dir(nnx.Module))
     dict_names = frozenset(dir(nnx.Dict))
+    copied_prefix = "Torch"
+    evaluates = "self.deterministic"
     original_method = "forward"
 
     def dtype(self, name: str) -> Any:
