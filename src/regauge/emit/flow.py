@@ -21,6 +21,7 @@ from regauge.emit.names import identifier
 from regauge.emit.origins import unpacked_names
 from regauge.emit.scopes import Item, Scope, is_body
 from regauge.emit.statements import frame_of, statement_of
+from regauge.emit.target import target
 from regauge.ir.graph import Frame, Node, Operand, Ref
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # Names of functions where the original has none.
 _DEFAULT_NAMES = {
     "cond": ("when_true", "when_false"),
+    "switch": ("first", "second", "third"),
     "while_loop": ("condition", "step"),
     "scan": ("step",),
     "map": ("each",),
@@ -99,7 +101,8 @@ def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], followin
     """Write the functions of an operator, and its call."""
     functions = [_function(writer, node, index, body) for index, body in enumerate(bodies)]
     _name_results(writer, node, bodies)
-    expression = _CALLS[_kind(node)](_Call(writer, node, functions))
+    calls = {**_CALLS, **target().flow_calls}
+    expression = calls[_kind(node)](Call(writer, node, functions))
     parts = _parts(writer, node)
     outputs = [value.name for value in node.outputs]
     if not parts:
@@ -171,12 +174,17 @@ def _function(writer: BodyWriter, node: Node, index: int, body: Scope) -> str:
         text = _lambda([group.name for group in groups], written)
         if len(text) <= _LONGEST_LAMBDA:
             return text
-    name = writer.free_name(identifier(own) if own not in _NO_NAMES else _DEFAULT_NAMES[_kind(node)][index], {})
+    name = writer.free_name(identifier(own) if own not in _NO_NAMES else _default_name(node, index), {})
     frame = _first_frame(body)
     place = f"{frame.file.rsplit('/', 1)[-1]}:{frame.line}" if frame is not None else ""
     writer.lines.append(Line(f"def {name}({', '.join(group.name for group in groups)}):", "", place))
     writer.lines += [replace(line, text=f"    {line.text}") for line in written.lines]
     return name
+
+
+def _default_name(node: Node, index: int) -> str:
+    names = _DEFAULT_NAMES[_kind(node)]
+    return names[index] if index < len(names) else f"function_{index + 1}"
 
 
 def _transformed(writer: BodyWriter, body: Scope, groups: Sequence[Group], written: Body) -> str | None:
@@ -243,7 +251,7 @@ def packed(values: Sequence[ast.expr]) -> ast.expr:
 
 
 @dataclass
-class _Call:
+class Call:
     """What the call of an operator is written from."""
 
     writer: BodyWriter
@@ -271,7 +279,7 @@ class _Call:
         return ast.parse(f"{function}({', '.join(parts)})", mode="eval").body
 
 
-def _cond(call: _Call) -> ast.expr:
+def _cond(call: Call) -> ast.expr:
     pred: Any = call.node.argument("pred")
     decided = call.writer.use(pred)
     if call.writer.specs[pred.name].shape:
@@ -279,7 +287,7 @@ def _cond(call: _Call) -> ast.expr:
     return call.text("jax.lax.cond", [decided, *call.functions, *call.grouped("operands")])
 
 
-def _while_loop(call: _Call) -> ast.expr:
+def _while_loop(call: Call) -> ast.expr:
     function = "jax.lax.while_loop"
     if call.node.argument("differentiable"):
         from regauge.emit.flow_helpers import while_loop
@@ -289,17 +297,17 @@ def _while_loop(call: _Call) -> ast.expr:
     return call.text(function, [*call.functions, packed(call.values("carried"))])
 
 
-def _scan(call: _Call) -> ast.expr:
+def _scan(call: Call) -> ast.expr:
     options = {"reverse": True} if call.node.argument("reverse") else {}
     given = [*call.functions, packed(call.values("init")), packed(call.values("xs"))]
     return call.text("jax.lax.scan", given, **options)
 
 
-def _map(call: _Call) -> ast.expr:
+def _map(call: Call) -> ast.expr:
     return call.text("jax.lax.map", [*call.functions, packed(call.values("xs"))])
 
 
-def _associative_scan(call: _Call) -> ast.expr:
+def _associative_scan(call: Call) -> ast.expr:
     axis = call.node.argument("axis")
     mapped = {"in_axes": axis, "out_axes": axis} if axis else {}
     combine = call.text("jax.vmap", call.functions, **mapped)
@@ -309,7 +317,7 @@ def _associative_scan(call: _Call) -> ast.expr:
     return call.text("jax.lax.associative_scan", [combine, packed(call.values("xs"))], **options)
 
 
-def _vmap(call: _Call) -> ast.expr:
+def _vmap(call: Call) -> ast.expr:
     options = {}
     for name in ("in_axes", "out_axes"):
         axes: Any = call.node.argument(name)
@@ -319,7 +327,7 @@ def _vmap(call: _Call) -> ast.expr:
     return call.text(ast.unparse(mapped), call.values("xs"))
 
 
-def _grad(call: _Call) -> ast.expr:
+def _grad(call: Call) -> ast.expr:
     values = call.values("xs")
     returned: Any = call.node.argument("returned")
     options: dict[str, Any] = {"argnums": tuple(range(len(values)))} if len(values) > 1 else {}
@@ -329,12 +337,12 @@ def _grad(call: _Call) -> ast.expr:
     return call.text(ast.unparse(call.text(name, call.functions, **options)), values)
 
 
-def _jvp(call: _Call) -> ast.expr:
+def _jvp(call: Call) -> ast.expr:
     pairs = [ast.Tuple(call.values(name), ast.Load()) for name in ("xs", "tangents")]
     return call.text("jax.jvp", [*call.functions, *pairs])
 
 
-def _vjp(call: _Call) -> ast.expr:
+def _vjp(call: Call) -> ast.expr:
     pulled = call.text("jax.vjp", [*call.functions, *call.values("xs")])
     gradients = call.text(f"{ast.unparse(pulled)}[1]", [packed(call.values("cotangents"))])
     if len(call.node.outputs) > 1:
@@ -342,14 +350,14 @@ def _vjp(call: _Call) -> ast.expr:
     return ast.Subscript(gradients, ast.Constant(0), ast.Load())
 
 
-def _jacobian(call: _Call) -> ast.expr:
+def _jacobian(call: Call) -> ast.expr:
     values = call.values("xs")
     options = {"argnums": tuple(range(len(values)))} if len(values) > 1 else {}
     function = f"jax.{call.node.argument('mode')}"
     return call.text(ast.unparse(call.text(function, call.functions, **options)), values)
 
 
-_CALLS: dict[str, Callable[[_Call], ast.expr]] = {
+_CALLS: dict[str, Callable[[Call], ast.expr]] = {
     "cond": _cond,
     "while_loop": _while_loop,
     "scan": _scan,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from regauge.emit import torch_construct, torch_folder_files, torch_layers, torch_package
+from regauge.emit import torch_construct, torch_flow, torch_folder_files, torch_layers, torch_package
 from regauge.emit.files import Place
 from regauge.emit.lax_indexing import indexing
 from regauge.emit.layers import Context, Layer
@@ -46,6 +46,7 @@ class TorchTarget:
     dict_names = frozenset(dir(nn.ModuleDict)) | frozenset(dir(nn.ParameterDict))
     copied_prefix = "Flax"
     evaluates = "not self.training"
+    flow_calls: Mapping[str, Any] = torch_flow.CALLS
     original_method = "__call__"
 
     def dtype(self, name: str) -> Any:

@@ -13,7 +13,7 @@ from regauge.ir.graph import Graph, Node, Ref, TensorSpec, every_node
 from regauge.rules.table import Limit, Rule, RuleTable
 
 # Operators that run functions: emission writes them, no rule does.
-_CONTROL_FLOW = ("cond", "while_loop", "scan", "map", "associative_scan")
+_CONTROL_FLOW = ("cond", "switch", "while_loop", "scan", "map", "associative_scan")
 _TRANSFORMATIONS = ("vmap", "grad", "jvp", "vjp", "jacobian", "own_gradient")
 FLOW = frozenset(f"regauge.{name}" for name in (*_CONTROL_FLOW, *_TRANSFORMATIONS))
 RANDOM_INSIDE = Limit(
