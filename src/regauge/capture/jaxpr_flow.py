@@ -74,6 +74,9 @@ def _scan(walk: Walk, equation: Any, inputs: list[Any], origin: Origin) -> list[
     init, xs = given[:count], given[count:]
     jaxpr, _ = jax_compat.opened(params["jaxpr"])
     body = _body(walk, params["jaxpr"], inputs[:fixed], given, [v.aval for v in jaxpr.invars[fixed:]])
+    if not count and xs:
+        counts = ((len(equation.outvars),),)
+        return _add(walk, "map", (("xs", tuple(xs)),), [body], equation, origin, returned=counts, carried=0)
     length = params["length"]
     arguments: tuple[tuple[str, Operand], ...] = (
         ("init", tuple(init)),
@@ -126,6 +129,8 @@ class _Function:
                 groups[-1][1].append(leaf)
             else:
                 groups.append((root, [leaf]))
+        if not count and len(groups) > 1:
+            groups = [("x", [leaf or name for name, leaves in groups for leaf in leaves])]
         if 0 < count < len(self.names):  # what is scanned over is one argument too
             first, rest = groups[0], groups[1:]
             if len(rest) > 1:
@@ -255,6 +260,7 @@ def _pullback(walk: Walk, equation: Any) -> tuple[Graph, tuple[bool, ...]]:
     shapes += [jax_compat.shape_of(equation.outvars[i].aval) for i in results]
     closed = jax.make_jaxpr(pull)(*shapes)
     inner = walk.inner()
+    inner.in_derivative = True  # the forward function, which a derivative may call, is not differentiated again
     given = [inner.take(f"saved_{i}", v.aval) for i, v in enumerate(closed.jaxpr.invars)]
     found = inner.run(closed.jaxpr, closed.consts, list(given))
     outputs = [

@@ -80,6 +80,7 @@ class Walk:
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
         self.specs: dict[str, TensorSpec] = {}
+        self.in_derivative = False  # whether functions with a derivative of their own are plain ones
         self._held: dict[int, str] = {}
 
     # values ----------------------------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ class Walk:
         """The walk of a function inside: it has the names and values of this one, and nodes of its own."""
         inner = Walk(self.steps, self.names, self.fold)
         inner.avals, inner.specs, inner.constants = self.avals, self.specs, self.constants
-        inner._held = self._held
+        inner.in_derivative, inner._held = self.in_derivative, self._held
         return inner
 
     def body_graph(self, given: Sequence[Ref], results: Sequence[Operand]) -> Graph:
@@ -224,13 +225,15 @@ class Walk:
         self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...], origin: Origin
     ) -> list[Operand | Known]:
         """A function with a derivative of its own: library functions have rules, a person's keep both as bodies."""
-        jaxpr, _ = jax_compat.called(equation)
+        jaxpr, constants = jax_compat.called(equation)
         library = _library_name(jaxpr)
         operands = [self.operand(value) for value in inputs]
         avals = [v.aval for v in equation.outvars]
         if library:
             base = library.rsplit(".", 1)[-1]
             return self.add(library, named_operands(base, operands), avals, origin, base.strip("_"))
+        if self.in_derivative:
+            return self.run(jaxpr, constants, inputs, stack, frames)
         return own_derivative(self, equation, inputs, origin)
 
     def folded(self, nodes: tuple[Node, ...], needed: set[str]) -> tuple[Node, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from regauge.emit.flow import Group, unpacking
 from regauge.emit.lines import Line
 from regauge.emit.members import Structure
-from regauge.emit.names import RESERVED, identifier
+from regauge.emit.names import identifier, reserved_names
 from regauge.emit.origins import Statement
 from regauge.emit.scopes import Item, Scope, item_inputs
 from regauge.emit.signature import Parameter, accesses, texts
@@ -123,7 +123,7 @@ class LocalNames:
 
     def free_name(self, name: str, taken: Mapping[str, str]) -> str:
         """The name, with a number where it is in use."""
-        used = set(taken.values()) | set(self.names) | self.sizes | RESERVED
+        used = set(taken.values()) | set(self.names) | self.sizes | reserved_names()
         candidate, number = name, 2
         while candidate in used:
             candidate, number = f"{name}_{number}", number + 1

@@ -43,11 +43,13 @@ class NnxTarget:
     static_calls = frozenset(
         {"issubdtype", "finfo", "iinfo", "dtype", "iscomplexobj", "isdtype", "prod", "ceil", "floor", "sqrt"}
     )
+    file_names: frozenset[str] = frozenset()
     reserved = frozenset(dir(nnx.Module))
     dict_names = frozenset(dir(nnx.Dict))
     copied_prefix = "Torch"
     evaluates = "self.deterministic"
     flow_calls: Mapping[str, Any] = MappingProxyType({})
+    own_gradient = None
     original_method = "forward"
 
     def dtype(self, name: str) -> Any:

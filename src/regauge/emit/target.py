@@ -37,11 +37,13 @@ class Target(Protocol):
     array_type: type | None  # what `isinstance` in a rule asks of an array
     libraries: frozenset[str]  # names whose calls make arrays, but for `static_calls`
     static_calls: frozenset[str]  # functions of these libraries that ask about dtypes and sizes
+    file_names: frozenset[str]  # names that its files import
     reserved: frozenset[str]  # attributes that no module may use
     dict_names: frozenset[str]  # keys that its container of named modules cannot have
     copied_prefix: str  # before the name of a copied class where the person has a class of that name
     evaluates: str  # the condition that a module is in evaluation
     flow_calls: Mapping[str, Callable[[Any], ast.expr]]  # how operators with functions are called; JAX's own by default
+    own_gradient: Any  # writes functions with a derivative of their own; JAX's way by default
     original_method: str  # what the method of the original's modules that computes is called
 
     def dtype(self, name: str) -> Any:

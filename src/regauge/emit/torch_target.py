@@ -20,6 +20,7 @@ from regauge.emit.members import Holder
 from regauge.emit.scopes import Scope
 from regauge.emit.target import Use
 from regauge.emit.torch_files import model_text
+from regauge.emit.torch_own_gradients import TorchOwnGradient
 from regauge.emit.torch_simplify import simplify
 from regauge.emit.torch_train import emit_train
 from regauge.ir.graph import Graph, Node, TensorSpec
@@ -42,11 +43,13 @@ class TorchTarget:
     array_type: type | None = torch.Tensor
     libraries = frozenset({"torch", "F", "nn", "math"})
     static_calls = frozenset({"finfo", "iinfo", "prod", "ceil", "floor", "sqrt"})
+    file_names = frozenset({"torch", "F", "nn"})
     reserved = frozenset(dir(nn.Module))
     dict_names = frozenset(dir(nn.ModuleDict)) | frozenset(dir(nn.ParameterDict))
     copied_prefix = "Flax"
     evaluates = "not self.training"
     flow_calls: Mapping[str, Any] = torch_flow.CALLS
+    own_gradient = TorchOwnGradient
     original_method = "__call__"
 
     def dtype(self, name: str) -> Any:
