@@ -70,7 +70,7 @@ _DROPPED = frozenset({
     "sharding", "out_sharding", "accuracy", "split_transpose", "cond_nconsts", "linear", "_split_transpose", "backend",
     "fft_implementation", "unreduced", "reduced", "platform", "inline", "donated_invars", "keep_unused", "name",
     "in_shardings", "out_shardings", "in_layouts", "out_layouts", "ctx_mesh", "compiler_options_kvs", "mesh",
-    "algorithm", "transpose_algorithm",
+    "algorithm", "transpose_algorithm", "devices", "srcs", "copy_semantics",
     "update_jaxpr", "update_consts", "tangent_jaxpr", "debug_infos", "implementation",
 })  # fmt: skip
 

@@ -163,12 +163,14 @@ class _Evaluator(ast.NodeTransformer):
         if not getattr(fn, "__inlined__", False) or node.keywords:
             return None
         inner = _Evaluator(fn, self.dtype_object)
+        written: dict[str, ast.expr] = {}
         for name, argument in zip(inspect.signature(fn).parameters, node.args, strict=True):
             try:
                 inner.static[name] = self.evaluate(argument)
             except NotStatic:
                 inner.static.pop(name, None)
-            inner.expressions[name] = self.visit(copy.deepcopy(argument))
+            written[f"{name}__"] = self.visit(copy.deepcopy(argument))
+            inner.expressions[name] = ast.Name(f"{name}__", ast.Load())
         statements: list[ast.stmt] = []
         try:
             expression = _run(function_tree(fn).body, inner, statements)
@@ -176,7 +178,11 @@ class _Evaluator(ast.NodeTransformer):
             return None
         if expression is None or statements or inner.helpers:
             return None
-        return expression
+        for name, value in written.items():
+            uses = sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(expression))
+            if uses > 1 and not isinstance(value, ast.Name | ast.Constant):
+                return None
+        return substitute(written)(expression)  # type: ignore[no-any-return]
 
     def _argument(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Starred):

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode, UnsupportedOperatorException
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
 
 from regauge.dtypes import kind
 from regauge.errors import SpecMismatch
@@ -15,6 +19,10 @@ from regauge.ir.graph import DType, Graph, Node, Ref, Sym, TensorSpec, Value, ev
 from regauge.lower.plan import FLOW, Plan, node_arguments, value_specs
 from regauge.lower.sizes import evaluate_size
 from regauge.rules.table import Rule
+
+
+# Operators without a form for shapes alone, and iterations until values converge.
+_NEEDS_VALUES = (UnsupportedOperatorException, NotImplementedError, DataDependentOutputException)
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -53,7 +61,7 @@ def _check(node: Node, rule: Rule, arguments: Mapping[str, Any], hints: Mapping[
         try:
             with FakeTensorMode():
                 found = rule.fn(**_filled(rule, arguments, hints))
-        except (UnsupportedOperatorException, NotImplementedError):  # an operator without a form for shapes alone
+        except _NEEDS_VALUES:
             found = rule.fn(**_filled(rule, arguments, hints))
     except Exception as error:
         raise _mismatch(node, f"the rule raised {type(error).__name__}: {error}", rule) from error

@@ -22,6 +22,7 @@ from regauge.rules.lax_to_torch import (
     scattering,
     shape,
     sorting,
+    special,
     windows,
 )
 from regauge.rules.table import merge
@@ -43,6 +44,7 @@ FAMILIES = (
     scattering,
     shape,
     sorting,
+    special,
     windows,
 )
 

@@ -110,15 +110,9 @@ def stop_gradient(x: Tensor) -> Tensor:
     return x.detach()
 
 
-@TABLE.rule("lax.copy", "lax.copy_p")
+@TABLE.rule("lax.copy", "lax.copy_p", "lax.device_put")
 def copy(x: Tensor) -> Tensor:
-    """copy(x): nothing changes arrays in place"""
-    return x
-
-
-@TABLE.rule("lax.device_put")
-def device_put(x: Tensor, devices: tuple[object, ...], srcs: tuple[object, ...], copy_semantics: object) -> Tensor:
-    """device_put(x, *, devices, srcs, copy_semantics): the module's device is the caller's choice"""
+    """copy(x), device_put(x): nothing changes arrays in place, and where a module computes is its caller's choice"""
     return x
 
 

@@ -146,12 +146,6 @@ def asinh(x: Tensor) -> Tensor:
     return x.asinh()
 
 
-@TABLE.rule("lax.acosh")
-def acosh(x: Tensor) -> Tensor:
-    """acosh(x)"""
-    return x.acosh()
-
-
 @TABLE.rule("lax.atanh")
 def atanh(x: Tensor) -> Tensor:
     """atanh(x)"""
@@ -180,12 +174,6 @@ def erf_inv(x: Tensor) -> Tensor:
 def lgamma(x: Tensor) -> Tensor:
     """lgamma(x)"""
     return x.lgamma()
-
-
-@TABLE.rule("lax.digamma")
-def digamma(x: Tensor) -> Tensor:
-    """digamma(x)"""
-    return x.digamma()
 
 
 @TABLE.rule("lax.bessel_i0e")

@@ -35,7 +35,7 @@ def ordered(x: Tensor) -> Tensor:
 @inlined
 def from_ordered(x: Tensor, dtype: torch.dtype) -> Tensor:
     """The inverse of `ordered` for results of this dtype."""
-    return (x ^ torch.iinfo(x.dtype).min).view(dtype) if dtype in SIGNED else x
+    return (x ^ torch.iinfo(SIGNED[dtype]).min).view(dtype) if dtype in SIGNED else x
 
 
 def unsigned_div(x: Tensor, y: Tensor) -> Tensor:
