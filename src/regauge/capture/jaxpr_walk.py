@@ -13,6 +13,7 @@ import numpy as np
 
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_bodies import combination, written_out
+from regauge.capture.jaxpr_indices import computed, facts, is_followed
 from regauge.capture.jaxpr_operands import named_operands, named_parameters
 from regauge.dtypes import is_known
 from regauge.errors import CaptureError
@@ -25,6 +26,7 @@ from regauge.ir.graph import (
     Operand,
     Origin,
     Ref,
+    Sym,
     TensorSpec,
     Value,
     WeightSpec,
@@ -74,6 +76,7 @@ class Walk:
         self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
         self.specs: dict[str, TensorSpec] = {}
         self._held: dict[int, str] = {}
+        self._integers: dict[str, np.ndarray] = {}  # values that are known though they are computed, by name
 
     # values ----------------------------------------------------------------------------------------------------
 
@@ -91,6 +94,8 @@ class Walk:
             self._held[id(value)] = name
             self.specs[name] = TensorSpec(array.shape, str(array.dtype))
             self.constants[name] = array
+            if is_followed(array):
+                self._integers[name] = array
         return Ref(self._held[id(value)])
 
     def result(self, operand: Operand | Known) -> Ref:
@@ -151,6 +156,8 @@ class Walk:
             return self.run(jaxpr, constants, inputs, stack, frames)
         if (folded := _folded(equation, inputs)) is not None:
             return list(folded)
+        if (size := _size(equation, inputs)) is not None:
+            return [size]
         origin = Origin(self.steps(stack), frames)
         if name == jax_compat.CUSTOM_JVP or name in jax_compat.CUSTOM_VJP:
             return self._custom_derivative(equation, inputs, stack, frames, origin)
@@ -167,9 +174,20 @@ class Walk:
         arguments = named_operands(name, operands) + named_parameters(name, equation.params)
         if name == "reduce_window":
             arguments += (("computation", combination(equation.params["jaxpr"])),)
+        known = [self._known_integers(value) for value in inputs]
+        arguments += tuple(facts(equation, known[1] if len(known) > 1 else None).items())
         if operands and not any(isinstance(o, Ref) for o in operands):  # what is made of numbers alone has no dtype
             arguments += (("dtype", DType(str(equation.outvars[0].aval.dtype))),)
-        return self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
+        results = self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
+        followed = [value for value in known if value is not None]
+        values = computed(equation, followed) if len(followed) == len(known) else None
+        self._integers |= {r.name: v for r, v in zip(results, values or (), strict=False) if isinstance(r, Ref)}
+        return results
+
+    def _known_integers(self, value: Operand | Known) -> np.ndarray | None:
+        if isinstance(value, Known):
+            return value.value if value.value.dtype.kind in "biu" else None
+        return self._integers.get(value.name) if isinstance(value, Ref) else None
 
     def add(
         self,
@@ -316,6 +334,24 @@ def _folded(equation: Any, inputs: Sequence[Operand | Known]) -> list[Known] | N
     dtypes = [v.aval.dtype for v in equation.invars]
     given = [jnp.asarray(v.value, t) for v, t in zip(inputs, dtypes, strict=True) if isinstance(v, Known)]
     return [Known(np.asarray(made)) for made in jax_compat.evaluated(equation, given)]
+
+
+def _size(equation: Any, inputs: Sequence[Operand | Known]) -> Sym | None:
+    """A symbolic size that an equation gives as a number, or computes from such; None for others."""
+    name = equation.primitive.name
+    if name == "dim_as_value":
+        size = jax_compat.dimension(equation.params["dim"])
+        return size if isinstance(size, Sym) else None
+    integer = all(jnp.issubdtype(v.aval.dtype, jnp.integer) and not v.aval.ndim for v in equation.outvars)
+    if not integer or not any(isinstance(value, Sym) for value in inputs):
+        return None
+    if name == "convert_element_type":
+        return inputs[0] if isinstance(inputs[0], Sym) else None
+    signs = {"add": "+", "sub": "-", "mul": "*"}
+    texts = [v.text if isinstance(v, Sym) else str(v.value) for v in inputs if isinstance(v, Sym | Known)]
+    if name not in signs or len(texts) != 2:
+        return None
+    return Sym(f"({texts[0]}) {signs[name]} ({texts[1]})")
 
 
 def _library_name(jaxpr: Any) -> str:

@@ -22,6 +22,7 @@ from regauge.emit.torch_files import model_text
 from regauge.emit.torch_simplify import simplify
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
+from regauge.lower.lax_indices import with_index_forms
 from regauge.lower.plan import Plan
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
@@ -103,7 +104,7 @@ class TorchTarget:
         return name.startswith(_LIBRARIES)
 
     def rewritten(self, graph: Graph) -> Graph:
-        return graph
+        return with_index_forms(graph)
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode, UnsupportedOperatorException
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
 
 from regauge.dtypes import kind
 from regauge.errors import SpecMismatch
@@ -53,7 +57,8 @@ def _check(node: Node, rule: Rule, arguments: Mapping[str, Any], hints: Mapping[
         try:
             with FakeTensorMode():
                 found = rule.fn(**_filled(rule, arguments, hints))
-        except (UnsupportedOperatorException, NotImplementedError):  # an operator without a form for shapes alone
+        except (UnsupportedOperatorException, NotImplementedError, DataDependentOutputException):
+            # an operator without a form for shapes alone, or an index without axes
             found = rule.fn(**_filled(rule, arguments, hints))
     except Exception as error:
         raise _mismatch(node, f"the rule raised {type(error).__name__}: {error}", rule) from error

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from regauge.rules.lax_to_torch.gathering import clamped
 from regauge.rules.lax_to_torch.sorting import lexical_order
-from regauge.rules.lax_to_torch.unsigned import from_ordered, ordered, signed
+from regauge.rules.lax_to_torch.unsigned import from_ordered, ordered, signed, unsigned
 from regauge.rules.lax_to_torch.windows_of_indices import along, inside, linear, positions, starts_of
-from regauge.rules.table import RuleTable
+from regauge.rules.table import RuleTable, called
 
 TABLE = RuleTable("lax_to_torch.scattering")
 
@@ -64,6 +64,7 @@ def with_spare(operand: Tensor, value: float = 0) -> Tensor:
 
 
 @TABLE.rule("lax.scatter")
+@called
 def scatter(
     operand: Tensor,
     indices: Tensor,
@@ -71,8 +72,8 @@ def scatter(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
     unique_indices: bool = False,
     in_bounds: bool | None = None,
@@ -91,10 +92,11 @@ def scatter(
         turn = torch.arange(places.shape[0], device=places.device)
         last = turn.new_full(flat.shape, -1).scatter_reduce(0, places, turn, "amax")
         places = torch.where(last[places] == turn, places, operand.numel())
-    return flat.scatter(0, places, values)[:-1].reshape(operand.shape).view(operand.dtype)
+    return unsigned(flat.scatter(0, places, values)[:-1].reshape(operand.shape), operand.dtype)
 
 
 @TABLE.rule("lax.scatter_add")
+@called
 def scatter_add(
     operand: Tensor,
     indices: Tensor,
@@ -102,8 +104,8 @@ def scatter_add(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
     in_bounds: bool | None = None,
 ) -> Tensor:
@@ -114,10 +116,11 @@ def scatter_add(
     )  # fmt: skip
     places, values = targets(operand, indices, signed(updates), numbers, checking(mode, in_bounds))
     sums = with_spare(signed(operand)).scatter_add(0, places, values)
-    return sums[:-1].reshape(operand.shape).view(operand.dtype)
+    return unsigned(sums[:-1].reshape(operand.shape), operand.dtype)
 
 
 @TABLE.rule("lax.scatter_sub")
+@called
 def scatter_sub(
     operand: Tensor,
     indices: Tensor,
@@ -125,13 +128,13 @@ def scatter_sub(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
     in_bounds: bool | None = None,
 ) -> Tensor:
     """scatter_sub(operand, indices, updates, *, dimension_numbers, indices_are_sorted, mode, unique_indices, ...)"""
-    negative = (-signed(updates)).view(updates.dtype)
+    negative = unsigned(-signed(updates), updates.dtype)
     return scatter_add(
         operand, indices, negative, update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims,
         operand_batching_dims, scatter_indices_batching_dims, mode, in_bounds,
@@ -139,6 +142,7 @@ def scatter_sub(
 
 
 @TABLE.rule("lax.scatter_mul")
+@called
 def scatter_mul(
     operand: Tensor,
     indices: Tensor,
@@ -146,8 +150,8 @@ def scatter_mul(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
     unique_indices: bool = False,
     in_bounds: bool | None = None,
@@ -163,10 +167,11 @@ def scatter_mul(
         products = flat.scatter(0, places, flat.gather(0, places) * values)
     else:
         products = flat * torch.ones_like(flat).scatter_reduce(0, places, values, "prod")
-    return products[:-1].reshape(operand.shape).view(operand.dtype)
+    return unsigned(products[:-1].reshape(operand.shape), operand.dtype)
 
 
 @TABLE.rule("lax.scatter_max")
+@called
 def scatter_max(
     operand: Tensor,
     indices: Tensor,
@@ -174,8 +179,8 @@ def scatter_max(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
     in_bounds: bool | None = None,
 ) -> Tensor:
@@ -188,6 +193,7 @@ def scatter_max(
 
 
 @TABLE.rule("lax.scatter_min")
+@called
 def scatter_min(
     operand: Tensor,
     indices: Tensor,
@@ -195,8 +201,8 @@ def scatter_min(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
     in_bounds: bool | None = None,
 ) -> Tensor:
@@ -254,4 +260,4 @@ def update_slice(operand: Tensor, update: Tensor, starts: tuple[Tensor | int, ..
         else:
             places = steps + min(max(start, 0), size - width)
         index.append(along(places, axis, operand.ndim))
-    return whole.index_put(tuple(index), part).view(operand.dtype)
+    return unsigned(whole.index_put(tuple(index), part), operand.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regauge.rules.lax_to_torch.unsigned import SIGNED, ordered, signed
+from regauge.rules.lax_to_torch.unsigned import SIGNED, ordered, signed, unsigned
 from regauge.rules.table import Limit, RuleTable
 
 TABLE = RuleTable("lax_to_torch.sorting")
@@ -17,7 +17,7 @@ def sort(operands: tuple[Tensor, ...], dimension: int, num_keys: int, is_stable:
     if len(operands) == 1 and not operands[0].is_complex() and operands[0].dtype not in SIGNED:
         return (operands[0].sort(dim=dimension, stable=True).values,)
     order = lexical_order(operands[:num_keys], dimension)
-    return tuple(signed(x).gather(dimension, order).view(x.dtype) for x in operands)
+    return tuple(unsigned(signed(x).gather(dimension, order), x.dtype) for x in operands)
 
 
 def lexical_order(keys: tuple[Tensor, ...], dimension: int) -> Tensor:
@@ -40,8 +40,17 @@ def top_k(operand: Tensor, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
 
     torch.topk leaves the order of equal elements open; JAX gives the first of them first.
     """
-    order = ordered(operand).argsort(dim=axis, descending=True, stable=True).narrow(axis, 0, k)
-    return signed(operand).gather(axis, order).view(operand.dtype), order.to(torch.int32)
+    order = in_total_order(operand).argsort(dim=axis, descending=True, stable=True).narrow(axis, 0, k)
+    return unsigned(signed(operand).gather(axis, order), operand.dtype), order.to(torch.int32)
+
+
+def in_total_order(x: Tensor) -> Tensor:
+    """Integers in the order of floats with their signs: -NaN, -inf, ..., -0.0, 0.0, ..., inf, NaN."""
+    if not x.is_floating_point():
+        return ordered(x)
+    words = {2: torch.int16, 4: torch.int32, 8: torch.int64}[x.dtype.itemsize]
+    bits = x.detach().view(words)
+    return torch.where(bits < 0, bits ^ torch.iinfo(words).max, bits)
 
 
 @TABLE.rule(
