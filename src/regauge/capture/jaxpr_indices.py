@@ -11,6 +11,8 @@ import numpy as np
 from regauge.capture import jax_compat
 
 _LARGEST = 256  # elements of an array of integers whose values are followed
+# Primitives whose results are computed at capture if they are made of arrays that the program holds: index arithmetic.
+_FOLDED = frozenset({"lt", "ge", "add", "sub", "select_n", "convert_element_type", "and", "or", "mul", "eq", "ne"})
 _INDEXED = frozenset({
     "gather", "scatter", "scatter-add", "scatter-sub", "scatter-mul", "scatter-min", "scatter-max",
 })  # fmt: skip
@@ -33,6 +35,10 @@ def computed(equation: Any, values: Sequence[np.ndarray]) -> list[np.ndarray] | 
     return [np.asarray(made) for made in jax_compat.evaluated(equation, given)]
 
 
+def folds(equation: Any) -> bool:
+    return equation.primitive.name in _FOLDED
+
+
 def _is_integer(dtype: Any) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.integer) or dtype == bool)
 
@@ -48,16 +54,23 @@ def facts(equation: Any, indices: np.ndarray | None) -> Mapping[str, Any]:
     else:
         indexed = numbers.scatter_dims_to_operand_dims
         sizes = _window_sizes(operand, equation.invars[2].aval, numbers)
-    inside = True
+    inside: list[bool | None] = []
     for column, axis in enumerate(indexed):
-        if not isinstance(operand.shape[axis], int) or not isinstance(sizes[axis], int):
-            return {}
-        starts = indices[..., column].astype(np.int64)
-        inside = inside and bool(np.all((starts >= 0) & (starts <= operand.shape[axis] - sizes[axis])))
-    found: dict[str, Any] = {"in_bounds": inside}
-    if inside and indices.ndim == 1:
+        inside.append(_inside(indices[..., column].astype(np.int64), operand.shape[axis], sizes[axis]))
+    found: dict[str, Any] = {} if None in inside else {"in_bounds": all(inside)}
+    promised = "PROMISE" in str(equation.params["mode"]) and False not in inside
+    if indices.ndim == 1 and (promised or all(inside)):
         found["start"] = tuple(int(n) for n in indices)
     return found
+
+
+def _inside(starts: np.ndarray, size: Any, width: Any) -> bool | None:
+    """Whether windows lie inside along one axis; None where a symbolic size decides. Such a size is at least 1."""
+    if isinstance(size, int) and isinstance(width, int):
+        return bool(np.all((starts >= 0) & (starts <= size - width)))
+    if np.any(starts < 0):
+        return False
+    return True if not np.any(starts) and (width is size or str(width) == str(size) or width == 1) else None
 
 
 def _window_sizes(operand: Any, updates: Any, numbers: Any) -> list[Any]:

@@ -21,6 +21,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "select_n": ("which", "*cases"),
     "clamp": ("min", "x", "max"),
     "concatenate": ("*operands",),
+    "stack": ("*operands",),
     "pad": ("operand", "padding_value"),
     "gather": ("operand", "indices"),
     "scatter": ("operand", "indices", "updates"),

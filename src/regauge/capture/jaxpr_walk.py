@@ -13,7 +13,7 @@ import numpy as np
 
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_bodies import combination, written_out
-from regauge.capture.jaxpr_indices import computed, facts, is_followed
+from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
 from regauge.capture.jaxpr_operands import named_operands, named_parameters
 from regauge.dtypes import is_known
 from regauge.errors import CaptureError
@@ -158,6 +158,8 @@ class Walk:
             return list(folded)
         if (size := _size(equation, inputs)) is not None:
             return [size]
+        if equation.primitive.name == "select_n" and isinstance(inputs[0], Known) and not equation.outvars[0].aval.ndim:
+            return [inputs[1 + int(inputs[0].value)]]
         origin = Origin(self.steps(stack), frames)
         if name == jax_compat.CUSTOM_JVP or name in jax_compat.CUSTOM_VJP:
             return self._custom_derivative(equation, inputs, stack, frames, origin)
@@ -170,23 +172,39 @@ class Walk:
 
     def _node(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
         name = equation.primitive.name.replace("-", "_")
+        known = [self._known_integers(value) for value in inputs]
+        followed = [value for value in known if value is not None]
+        values = computed(equation, followed) if len(followed) == len(known) else None
+        if values is not None and folds(equation) and all(self._is_held(value) for value in inputs):
+            return [Known(value) for value in values]
         operands = [self._operand(value) for value in inputs]
+        if any(isinstance(o, Sym) for o in operands) and not any(isinstance(o, Ref) for o in operands):
+            operands = [self._size_array(o, v.aval) for o, v in zip(operands, equation.invars, strict=True)]
         arguments = named_operands(name, operands) + named_parameters(name, equation.params)
         if name == "reduce_window":
             arguments += (("computation", combination(equation.params["jaxpr"])),)
-        known = [self._known_integers(value) for value in inputs]
         arguments += tuple(facts(equation, known[1] if len(known) > 1 else None).items())
         if operands and not any(isinstance(o, Ref) for o in operands):  # what is made of numbers alone has no dtype
             arguments += (("dtype", DType(str(equation.outvars[0].aval.dtype))),)
         results = self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
-        followed = [value for value in known if value is not None]
-        values = computed(equation, followed) if len(followed) == len(known) else None
         self._integers |= {r.name: v for r, v in zip(results, values or (), strict=False) if isinstance(r, Ref)}
         return results
 
+    def _size_array(self, operand: Operand, aval: Any) -> Operand:
+        """A symbolic size as an array, for operators that take nothing else."""
+        if not isinstance(operand, Sym):
+            return operand
+        arguments = (("x", operand), ("dtype", DType(str(aval.dtype))))
+        (made,) = self.add("lax.dim_as_value", arguments, [aval], Origin(), "size")
+        return made if isinstance(made, Ref) else operand
+
+    def _is_held(self, value: Operand | Known) -> bool:
+        """Whether a value is an array that the program holds, or a number."""
+        return isinstance(value, Known) or (isinstance(value, Ref) and value.name in self.constants)
+
     def _known_integers(self, value: Operand | Known) -> np.ndarray | None:
         if isinstance(value, Known):
-            return value.value if value.value.dtype.kind in "biu" else None
+            return value.value if is_followed(np.asarray(value.value)) else None
         return self._integers.get(value.name) if isinstance(value, Ref) else None
 
     def add(
@@ -345,7 +363,7 @@ def _size(equation: Any, inputs: Sequence[Operand | Known]) -> Sym | None:
     integer = all(jnp.issubdtype(v.aval.dtype, jnp.integer) and not v.aval.ndim for v in equation.outvars)
     if not integer or not any(isinstance(value, Sym) for value in inputs):
         return None
-    if name == "convert_element_type":
+    if name in ("convert_element_type", "copy", "copy_p"):
         return inputs[0] if isinstance(inputs[0], Sym) else None
     signs = {"add": "+", "sub": "-", "mul": "*"}
     texts = [v.text if isinstance(v, Sym) else str(v.value) for v in inputs if isinstance(v, Sym | Known)]

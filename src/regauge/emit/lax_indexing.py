@@ -28,17 +28,7 @@ def indexing(node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
     steps = strides if isinstance(strides, tuple) else (1,) * len(starts)
     parts: list[ast.expr] = []
     for size, start, limit, step in zip(spec.shape, starts, limits, steps, strict=True):
-        if limit == size and start == 0 and isinstance(step, int):
-            limit = None
-        elif not isinstance(start, int) or not isinstance(limit, int) or not isinstance(step, int):
-            return None
-        parts.append(
-            ast.Slice(
-                None if start == 0 else ast.Constant(start),
-                None if limit in (None, size) else ast.Constant(limit),
-                None if step == 1 else ast.Constant(step),
-            )
-        )
+        parts.append(_part((start, None if limit == size else limit, step), use))
     while parts and _is_full(parts[-1]):
         parts.pop()
     if not parts:

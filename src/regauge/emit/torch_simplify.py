@@ -19,6 +19,8 @@ class _Simplifier(ast.NodeTransformer):
         self.generic_visit(node)
         node.args = [part for argument in node.args for part in unpacked(argument)]
         func = node.func
+        if isinstance(func, ast.Attribute) and "_pool" in func.attr and _is_module(func.value):
+            node.args = _without_defaults(node.args)
         if not isinstance(func, ast.Attribute) or _is_module(func.value):
             return node
         if func.attr in _TUPLES and len(node.args) == 1 and isinstance(node.args[0], ast.Tuple) and node.args[0].elts:
@@ -26,6 +28,15 @@ class _Simplifier(ast.NodeTransformer):
         if func.attr == "reshape":
             node.args = infer_one_size(node.args)
         return _joined(node, func)
+
+
+def _without_defaults(items: list[ast.expr]) -> list[ast.expr]:
+    """Arguments of a pooling (x, size, stride, padding, dilation) without those at the end that say nothing new."""
+    kept = list(items)
+    defaults = {2: ast.dump(items[1]) if len(items) > 1 else "", 3: ast.dump(ast.Constant(0)), 4: ast.dump(ast.Constant(1))}
+    while len(kept) > 2 and ast.dump(kept[-1]) == defaults[len(kept) - 1]:
+        kept.pop()
+    return kept
 
 
 def _is_module(node: ast.AST) -> bool:

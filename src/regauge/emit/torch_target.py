@@ -23,6 +23,7 @@ from regauge.emit.torch_simplify import simplify
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.lax_indices import with_index_forms
+from regauge.lower.lax_pooling import with_averages
 from regauge.lower.plan import Plan
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
@@ -104,7 +105,7 @@ class TorchTarget:
         return name.startswith(_LIBRARIES)
 
     def rewritten(self, graph: Graph) -> Graph:
-        return with_index_forms(graph)
+        return with_averages(with_index_forms(graph))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, node_inputs, references
+from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, Sym, node_inputs, references
 from regauge.lower.lax_graphs import Makers
 
 Axes = tuple[int, ...]
@@ -19,12 +19,33 @@ _TENSORS = ("int32", "int64")  # dtypes that torch indexes with
 def with_index_forms(graph: Graph) -> Graph:
     """The graph with indexing in the forms above; its values keep their names."""
     graph = replace(graph, nodes=tuple(replace(n, bodies=tuple(map(with_index_forms, n.bodies))) for n in graph.nodes))
-    for form in (_sorted, _selected, _gathered):
+    for form in (_sorted, _selected, _gathered, _put):
         makers = Makers(graph)
         tables = {w.value for w in graph.weights if w.role == "parameter"}
         graph = replace(graph, nodes=tuple(form(node, makers, tables) or node for node in graph.nodes))
         graph = _without_unused(graph)
-    return graph
+    return _with_wide_orders(graph)
+
+
+_TAKERS = frozenset({"lax.take_along", "lax.getitem", "lax.take", "lax.put"})
+
+
+def _with_wide_orders(graph: Graph) -> Graph:
+    """The graph with orders that are indices alone as int64, which torch makes and takes; JAX has int32."""
+    users: dict[str, set[str]] = {name: {"output"} for operand in graph.outputs for name in references(operand)}
+    for node in graph.nodes:
+        for name in node_inputs(node):
+            users.setdefault(name, set()).add(node.op)
+
+    def widened(node: Node) -> Node:
+        if node.op not in ("lax.argsort", "lax.sort_and_order"):
+            return node
+        order = node.outputs[-1]
+        if not users.get(order.name, set()) <= _TAKERS:
+            return node
+        return replace(node, outputs=(*node.outputs[:-1], replace(order, spec=replace(order.spec, dtype="int64"))))
+
+    return replace(graph, nodes=tuple(widened(node) for node in graph.nodes))
 
 
 def _without_unused(graph: Graph) -> Graph:
@@ -96,7 +117,7 @@ def _bounds(node: Node, axis: int, size: Dim) -> Operand:
     step = strides[axis] if isinstance(strides, tuple) else 1
     start = starts[axis] if isinstance(starts, tuple) else None
     limit = limits[axis] if isinstance(limits, tuple) else None
-    return None if (start, limit, step) == (0, size, 1) else (start, limit, step)
+    return None if (start, limit, step) == (0, size, 1) else (start, None if limit == size else limit, step)
 
 
 def _start(node: Node, axis: int, size: Dim, makers: Makers) -> Operand:
@@ -113,6 +134,8 @@ def _start(node: Node, axis: int, size: Dim, makers: Makers) -> Operand:
     if sizes[axis] != 1:
         return False
     start = starts[axis]
+    if start == 0:
+        return 0
     if type(start) is int and isinstance(size, int):
         return min(max(start, 0), size - 1)
     return _counted(start, size, makers) or False
@@ -138,37 +161,120 @@ def _gathered(node: Node, makers: Makers, tables: set[str]) -> Node | None:
     arguments = dict(node.arguments)
     if arguments["operand_batching_dims"]:
         return _along(node, makers)
-    operand, indexed, sizes = arguments["operand"], arguments["start_index_map"], arguments["slice_sizes"]
-    shape = makers.shape(operand)
-    if not isinstance(indexed, tuple) or not isinstance(sizes, tuple) or set(indexed) != set(
-        _axes(arguments["collapsed_slice_dims"])
-    ):
+    operand = arguments["operand"]
+    numbers = tuple(_axes(arguments[name]) for name in ("start_index_map", "collapsed_slice_dims", "offset_dims"))
+    sizes = arguments["slice_sizes"]
+    found = _parts(node, makers, numbers, sizes if isinstance(sizes, tuple) else ())
+    if found is None:
         return None
-    if any(sizes[axis] != (1 if axis in indexed else shape[axis]) for axis in range(len(shape))):
-        return None
-    batch = makers.shape(arguments["indices"])[:-1]
-    columns = _columns(arguments["indices"], len(indexed), batch, makers)
-    if columns is None:
-        return None
-    parts: list[Operand] = [None] * len(shape)
-    safe = arguments["mode"] == "PROMISE_IN_BOUNDS" and arguments.get("in_bounds") is not False
-    safe = safe or arguments.get("in_bounds") is True
-    for axis, column in zip(_axes(indexed), columns, strict=True):
-        size = shape[axis]
-        known = type(column) is int or makers.below(column) == size
-        counted = column if type(column) is int else _counted(column, size, makers)
-        spec = makers.spec(column)
-        if counted is None and safe and spec is not None and spec.dtype in _TENSORS:
-            counted = column
-        if counted is None:
-            return None
-        safe = safe or (known and len(columns) == 1)
-        parts[axis] = counted
-    if _layout(parts, makers) != (arguments["offset_dims"], batch):
-        return None
+    parts, safe = found
     if safe:
         return _made(node, "lax.getitem", operand=operand, index=tuple(parts))
     return _taken(node, parts, makers, tables)
+
+
+_PUTS = {
+    "lax.scatter": "set", "lax.scatter_add": "add", "lax.scatter_sub": "sub", "lax.scatter_mul": "mul",
+    "lax.scatter_max": "max", "lax.scatter_min": "min",
+}  # fmt: skip
+
+
+def _put(node: Node, makers: Makers, tables: set[str]) -> Node | None:
+    """A scatter to elements or to whole rows, planes, ...: `x.at[i].set(v)`."""
+    arguments = dict(node.arguments)
+    if node.op not in _PUTS or arguments["operand_batching_dims"] or arguments["mode"] == "CLIP":
+        return None
+    shape, updates = makers.shape(arguments["operand"]), makers.shape(arguments["updates"])
+    numbers = tuple(
+        _axes(arguments[name])
+        for name in ("scatter_dims_to_operand_dims", "inserted_window_dims", "update_window_dims")
+    )
+    window = iter(numbers[2])
+    sizes = tuple(1 if axis in numbers[1] else updates[next(window)] for axis in range(len(shape)))
+    found = _parts(node, makers, numbers, sizes)
+    if found is None:
+        return None
+    parts, safe = found
+    columns = [part for part in parts if isinstance(part, Ref)]
+    counted = any(makers.node(part, "lax.iota", "lax.argsort") is not None for part in columns)
+    unique = arguments["unique_indices"] is True or counted or all(not makers.shape(part) for part in columns)
+    return _made(
+        node, "lax.put", operand=arguments["operand"], updates=arguments["updates"], index=tuple(parts),
+        how=_PUTS[node.op], checked=not safe, unique=unique,
+    )  # fmt: skip
+
+
+def _parts(
+    node: Node, makers: Makers, numbers: tuple[Axes, ...], sizes: tuple[Operand, ...]
+) -> tuple[list[Operand], bool] | None:
+    """What stands between the brackets for a gather or scatter, and whether it lies inside; None if nothing does.
+
+    Args:
+        node: the gather or scatter.
+        makers: of its graph.
+        numbers: axes of the array that are indexed, that windows do not keep, and of the result that windows give.
+        sizes: of the windows.
+    """
+    indexed, removed, offsets = numbers
+    arguments = dict(node.arguments)
+    shape = makers.shape(arguments["operand"])
+    starts = arguments.get("start")
+    if isinstance(starts, tuple):
+        parts = _fixed(shape, indexed, removed, sizes, starts)
+        return None if parts is None or offsets != tuple(range(len(offsets))) else (parts, True)
+    whole = all(sizes[axis] == (1 if axis in indexed else shape[axis]) for axis in range(len(shape)))
+    batch = makers.shape(arguments["indices"])[:-1]
+    columns = _columns(arguments["indices"], len(indexed), batch, makers)
+    if not whole or set(indexed) != set(removed) or columns is None:
+        return None
+    safe = arguments.get("in_bounds") is True
+    safe = safe or (arguments["mode"] == "PROMISE_IN_BOUNDS" and arguments.get("in_bounds") is not False)
+    clipped = arguments["mode"] == "CLIP" and not safe
+    parts = [None] * len(shape)
+    inside = True
+    for axis, column in zip(indexed, columns, strict=True):
+        size = shape[axis]
+        spec = makers.spec(column)
+        inside = inside and (makers.below(column) == size or _is_inside(column, size))
+        plain = column if spec is None or ((safe or clipped) and spec.dtype in _TENSORS) else None
+        counted = None if clipped else _counted(column, size, makers)
+        parts[axis] = column if type(column) is int else counted or plain
+        if parts[axis] is None:
+            return None
+    return (parts, safe or inside) if _layout(parts, makers) == (offsets, batch) else None
+
+
+def _is_inside(column: Operand, size: Dim) -> bool:
+    return type(column) is int and column >= 0 and (column == 0 or (isinstance(size, int) and column < size))
+
+
+def _fixed(
+    shape: tuple[Dim, ...], indexed: Axes, removed: Axes, sizes: tuple[Operand, ...], starts: tuple[Operand, ...]
+) -> list[Operand] | None:
+    """Numbers and slices for a single window whose place is known."""
+    parts: list[Operand] = []
+    for axis, size in enumerate(shape):
+        start = starts[indexed.index(axis)] if axis in indexed else 0
+        width = sizes[axis]
+        if axis in removed:
+            parts.append(start)
+        elif start == 0 and width == size:
+            parts.append(None)
+        elif start == 0:
+            parts.append((0, width, 1))
+        elif isinstance(start, int) and isinstance(width, int):
+            parts.append((start, None if start + width == size else start + width, 1))
+        elif isinstance(start, int) and isinstance(width, Sym):
+            parts.append((start, _plus(width, start), 1))
+        else:
+            return None
+    return parts
+
+
+def _plus(size: Sym, number: int) -> Sym:
+    """A symbolic size and a number: `n - 2` and 2 are `n`."""
+    shorter = size.text.removesuffix(f" - {number}")
+    return Sym(shorter if shorter != size.text else f"{size.text} + {number}")
 
 
 def _axes(operand: Operand) -> Axes:
@@ -180,13 +286,19 @@ def _taken(node: Node, parts: list[Operand], makers: Makers, tables: set[str]) -
     arguments = dict(node.arguments)
     operand = arguments["operand"]
     places = [axis for axis, part in enumerate(parts) if part is not None]
-    if arguments["mode"] != "FILL_OR_DROP" or len(places) != 1 or not isinstance(operand, Ref):
+    if len(places) != 1 or not isinstance(operand, Ref):
         return None
+    if arguments["mode"] == "CLIP":
+        return _made(node, "lax.take_clipped", operand=operand, indices=parts[places[0]], axis=places[0])
     if operand.name in tables and places == [0] and len(parts) == 2:
         return _made(node, "lax.embedding", table=operand, indices=parts[0])
-    return _made(
-        node, "lax.take", operand=operand, indices=parts[places[0]], axis=places[0], fill_value=arguments["fill_value"]
-    )
+    fill = _fill(arguments["fill_value"])
+    return _made(node, "lax.take", operand=operand, indices=parts[places[0]], axis=places[0], fill_value=fill)
+
+
+def _fill(value: Operand) -> Operand:
+    """None for NaN, which arrays of floats are filled with where nothing else is said."""
+    return None if isinstance(value, float) and value != value else value
 
 
 def _layout(parts: list[Operand], makers: Makers) -> tuple[Operand, tuple[Dim, ...]]:
@@ -232,10 +344,16 @@ def _column(part: Operand, batch: tuple[Dim, ...], makers: Makers) -> Operand:
         deeper = inner.arguments[0][1]
         if inner.op == "lax.broadcast_in_dim" and not _trailing(inner, deeper, len(makers.shape(source)), makers):
             break
-        if inner.op == "lax.convert_element_type" and isinstance(deeper, Ref):
+        if inner.op == "lax.convert_element_type" and not _are_indices(makers, deeper, source):
             break
         source = deeper
     return source
+
+
+def _are_indices(makers: Makers, *operands: Operand) -> bool:
+    """Whether all are numbers or of a dtype that torch indexes with."""
+    specs = [makers.spec(operand) for operand in operands]
+    return all(spec is None or spec.dtype in _TENSORS for spec in specs)
 
 
 def _trailing(node: Node, source: Operand, rank: int, makers: Makers) -> bool:
@@ -267,5 +385,5 @@ def _along(node: Node, makers: Makers) -> Node | None:
     base = makers.unwrapped(column, shape[axis])
     if arguments["mode"] != "FILL_OR_DROP" or base is None:
         return None
-    fill = arguments["fill_value"]
+    fill = _fill(arguments["fill_value"])
     return _made(node, "lax.take_along", operand=operand, indices=base, axis=axis, checked=True, fill_value=fill)

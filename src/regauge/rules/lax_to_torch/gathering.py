@@ -47,7 +47,7 @@ def gather(
         window, slice_sizes,
     )  # fmt: skip
     rest = tuple(axis for axis in range(operand.ndim) if axis not in where)
-    source = operand.permute(*where, *rest)
+    source = operand.permute((*where, *rest))
     if where and next(iter(where.values())).ndim == 0:  # an index without axes would be read as a number
         found = source[tuple(place.reshape(1) for place in where.values())].squeeze(0)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -29,7 +31,7 @@ def pools(
     """Whether torch's pooling has windows of this form: over the axes between the first and the last."""
     inner = range(1, x.ndim - 1)
     return (
-        x.is_floating_point()
+        x.dtype.is_floating_point
         and x.ndim in (3, 4, 5)
         and window_dimensions[0] == window_dimensions[-1] == 1
         and window_strides[0] == window_strides[-1] == 1
@@ -95,3 +97,25 @@ def reduce_window_sum(
             return y.permute(0, 2, 3, 4, 1)
         return F.avg_pool1d(x.permute(0, 2, 1), size, stride, pad).permute(0, 2, 1) * window_dimensions[1]
     return window_sum(x, window_dimensions, window_strides, padding, base_dilation, window_dilation)
+
+
+@TABLE.rule("lax.window_mean")
+def window_mean(
+    x: Tensor,
+    window_dimensions: Sizes,
+    window_strides: Sizes,
+    padding: Pads,
+    base_dilation: Sizes,
+    window_dilation: Sizes,
+) -> Tensor:
+    """The sum over a window by its size, what is padded included; `regauge.lower.lax_pooling` finds it."""
+    if pools(x, window_dimensions, window_strides, padding, base_dilation) and set(window_dilation) == {1}:
+        size, stride = first_of(window_dimensions[1:-1]), first_of(window_strides[1:-1])
+        pad = first_of(tuple(low for low, _ in padding[1:-1]))
+        if x.ndim == 3:
+            return F.avg_pool1d(x.permute(0, 2, 1), size, stride, pad).permute(0, 2, 1)
+        if x.ndim == 4:
+            return F.avg_pool2d(x.permute(0, 3, 1, 2), size, stride, pad).permute(0, 2, 3, 1)
+        return F.avg_pool3d(x.permute(0, 4, 1, 2, 3), size, stride, pad).permute(0, 2, 3, 4, 1)
+    total = window_sum(x, window_dimensions, window_strides, padding, base_dilation, window_dilation)
+    return total / math.prod(window_dimensions)

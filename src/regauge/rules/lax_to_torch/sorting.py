@@ -6,16 +6,31 @@ import torch
 from torch import Tensor
 
 from regauge.rules.lax_to_torch.unsigned import SIGNED, ordered, signed, unsigned
-from regauge.rules.table import Limit, RuleTable
+from regauge.rules.table import Limit, RuleTable, called
 
 TABLE = RuleTable("lax_to_torch.sorting")
 
 
 @TABLE.rule("lax.sort")
-def sort(operands: tuple[Tensor, ...], dimension: int, num_keys: int, is_stable: bool = True) -> tuple[Tensor, ...]:
+def sort(
+    operands: tuple[Tensor, ...], dimension: int, num_keys: int, is_stable: bool = True
+) -> Tensor | tuple[Tensor, ...]:
     """sort(*operands, dimension, is_stable, num_keys)"""
-    if len(operands) == 1 and not operands[0].is_complex() and operands[0].dtype not in SIGNED:
-        return (operands[0].sort(dim=dimension, stable=True).values,)
+    if len(operands) == 1 and not operands[0].dtype.is_complex and operands[0].dtype not in SIGNED:
+        return operands[0].sort(dim=dimension, stable=True).values
+    if len(operands) == 1:
+        return sorted_alone(operands[0], dimension)
+    return sorted_together(operands, dimension, num_keys)
+
+
+def sorted_alone(x: Tensor, dimension: int) -> Tensor:
+    """Elements of a dtype that torch has no order for."""
+    order = lexical_order((x,), dimension)
+    return unsigned(signed(x).gather(dimension, order), x.dtype)
+
+
+def sorted_together(operands: tuple[Tensor, ...], dimension: int, num_keys: int) -> tuple[Tensor, ...]:
+    """Several arrays in the order of the first of them."""
     order = lexical_order(operands[:num_keys], dimension)
     return tuple(unsigned(signed(x).gather(dimension, order), x.dtype) for x in operands)
 
@@ -27,7 +42,7 @@ def lexical_order(keys: tuple[Tensor, ...], dimension: int) -> Tensor:
     """
     parts: list[Tensor] = []
     for key in keys:
-        parts += [key.real, key.imag] if key.is_complex() else [ordered(key)]
+        parts += [key.real, key.imag] if key.dtype.is_complex else [ordered(key)]
     order = parts[-1].argsort(dim=dimension, stable=True)
     for part in reversed(parts[:-1]):
         order = order.gather(dimension, part.gather(dimension, order).argsort(dim=dimension, stable=True))
@@ -35,6 +50,7 @@ def lexical_order(keys: tuple[Tensor, ...], dimension: int) -> Tensor:
 
 
 @TABLE.rule("lax.top_k")
+@called
 def top_k(operand: Tensor, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
     """top_k(operand, *, k, axis)
 
@@ -64,6 +80,7 @@ def in_total_order(x: Tensor) -> Tensor:
         )
     ],
 )
+@called
 def approx_top_k(
     operand: Tensor,
     k: int,
