@@ -6,8 +6,12 @@ an array would; both operands of an arithmetic primitive have one dtype in JAX, 
 """
 
 from regauge.rules.lax_to_torch import (
+    bits,
+    conversions,
     convolution,
+    cumulative,
     elementwise,
+    functions,
     gathering,
     indexing,
     joining,
@@ -23,8 +27,12 @@ from regauge.rules.lax_to_torch import (
 from regauge.rules.table import merge
 
 FAMILIES = (
+    bits,
+    conversions,
     convolution,
+    cumulative,
     elementwise,
+    functions,
     gathering,
     indexing,
     joining,
