@@ -24,10 +24,11 @@ class Makers:
         return node if node is not None and node.op in ops else None
 
     def spec(self, operand: Operand) -> TensorSpec | None:
-        return self.specs[operand.name] if isinstance(operand, Ref) else None
+        return self.specs.get(operand.name) if isinstance(operand, Ref) else None
 
     def shape(self, operand: Operand) -> tuple[Dim, ...]:
-        return self.specs[operand.name].shape if isinstance(operand, Ref) else ()
+        spec = self.spec(operand)
+        return () if spec is None else spec.shape
 
     def unwrapped(self, operand: Operand, size: Dim) -> Operand | None:
         """``i`` of ``where(i < 0, i + size, i)``, JAX's way to count from the end; None for anything else."""
