@@ -286,7 +286,7 @@ def _taken(node: Node, parts: list[Operand], makers: Makers, tables: set[str]) -
     arguments = dict(node.arguments)
     operand = arguments["operand"]
     places = [axis for axis, part in enumerate(parts) if part is not None]
-    if len(places) != 1 or not isinstance(operand, Ref):
+    if len(places) != 1 or not isinstance(operand, Ref) or not isinstance(parts[places[0]], Ref):
         return None
     if arguments["mode"] == "CLIP":
         return _made(node, "lax.take_clipped", operand=operand, indices=parts[places[0]], axis=places[0])
