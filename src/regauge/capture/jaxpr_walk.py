@@ -13,6 +13,7 @@ import numpy as np
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_bodies import combination, written_out
 from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative
+from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
 from regauge.capture.jaxpr_operands import named_operands, named_parameters
 from regauge.dtypes import is_known
 from regauge.errors import CaptureError
@@ -25,6 +26,7 @@ from regauge.ir.graph import (
     Operand,
     Origin,
     Ref,
+    Sym,
     TensorSpec,
     Value,
     WeightSpec,
@@ -82,6 +84,7 @@ class Walk:
         self.specs: dict[str, TensorSpec] = {}
         self.in_derivative = False  # whether functions with a derivative of their own are plain ones
         self._held: dict[int, str] = {}
+        self._integers: dict[str, np.ndarray] = {}  # values that are known though they are computed, by name
 
     # values ----------------------------------------------------------------------------------------------------
 
@@ -100,6 +103,8 @@ class Walk:
             self._held[id(value)] = name
             self.specs[name] = TensorSpec(array.shape, str(array.dtype))
             self.constants[name] = array
+            if is_followed(array):
+                self._integers[name] = array
             self.avals[name] = jax.ShapeDtypeStruct(array.shape, array.dtype)
         return Ref(self._held[id(value)])
 
@@ -161,6 +166,10 @@ class Walk:
             return self.run(jaxpr, constants, inputs, stack, frames)
         if (folded := _folded(equation, inputs)) is not None:
             return list(folded)
+        if (size := _size(equation, inputs)) is not None:
+            return [size]
+        if equation.primitive.name == "select_n" and isinstance(inputs[0], Known) and not equation.outvars[0].aval.ndim:
+            return [inputs[1 + int(inputs[0].value)]]
         origin = Origin(self.steps(stack), frames)
         if name == jax_compat.CUSTOM_JVP or name in jax_compat.CUSTOM_VJP:
             return self._custom_derivative(equation, inputs, stack, frames, origin)
@@ -173,13 +182,40 @@ class Walk:
 
     def _node(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
         name = equation.primitive.name.replace("-", "_")
+        known = [self._known_integers(value) for value in inputs]
+        followed = [value for value in known if value is not None]
+        values = computed(equation, followed) if len(followed) == len(known) else None
+        if values is not None and folds(equation) and all(self._is_held(value) for value in inputs):
+            return [Known(value) for value in values]
         operands = [self.operand(value) for value in inputs]
+        if any(isinstance(o, Sym) for o in operands) and not any(isinstance(o, Ref) for o in operands):
+            operands = [self._size_array(o, v.aval) for o, v in zip(operands, equation.invars, strict=True)]
         arguments = named_operands(name, operands) + named_parameters(name, equation.params)
         if name == "reduce_window":
             arguments += (("computation", combination(equation.params["jaxpr"])),)
+        arguments += tuple(facts(equation, known[1] if len(known) > 1 else None).items())
         if operands and not any(isinstance(o, Ref) for o in operands):  # what is made of numbers alone has no dtype
             arguments += (("dtype", DType(str(equation.outvars[0].aval.dtype))),)
-        return self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
+        results = self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
+        self._integers |= {r.name: v for r, v in zip(results, values or (), strict=False) if isinstance(r, Ref)}
+        return results
+
+    def _size_array(self, operand: Operand, aval: Any) -> Operand:
+        """A symbolic size as an array, for operators that take nothing else."""
+        if not isinstance(operand, Sym):
+            return operand
+        arguments = (("x", operand), ("dtype", DType(str(aval.dtype))))
+        (made,) = self.add("lax.dim_as_value", arguments, [aval], Origin(), "size")
+        return made if isinstance(made, Ref) else operand
+
+    def _is_held(self, value: Operand | Known) -> bool:
+        """Whether a value is an array that the program holds, or a number."""
+        return isinstance(value, Known) or (isinstance(value, Ref) and value.name in self.constants)
+
+    def _known_integers(self, value: Operand | Known) -> np.ndarray | None:
+        if isinstance(value, Known):
+            return value.value if isinstance(value.value, np.ndarray) and is_followed(value.value) else None
+        return self._integers.get(value.name) if isinstance(value, Ref) else None
 
     def add(
         self,
@@ -306,6 +342,24 @@ def _folded(equation: Any, inputs: Sequence[Operand | Known]) -> list[Known] | N
     dtypes = [v.aval.dtype for v in equation.invars]
     given = [jnp.asarray(v.value, t) for v, t in zip(inputs, dtypes, strict=True) if isinstance(v, Known)]
     return [Known(np.asarray(made)) for made in jax_compat.evaluated(equation, given)]
+
+
+def _size(equation: Any, inputs: Sequence[Operand | Known]) -> Sym | None:
+    """A symbolic size that an equation gives as a number, or computes from such; None for others."""
+    name = equation.primitive.name
+    if name == "dim_as_value":
+        size = jax_compat.dimension(equation.params["dim"])
+        return size if isinstance(size, Sym) else None
+    integer = all(jnp.issubdtype(v.aval.dtype, jnp.integer) and not v.aval.ndim for v in equation.outvars)
+    if not integer or not any(isinstance(value, Sym) for value in inputs):
+        return None
+    if name in ("convert_element_type", "copy", "copy_p"):
+        return inputs[0] if isinstance(inputs[0], Sym) else None
+    signs = {"add": "+", "sub": "-", "mul": "*"}
+    texts = [v.text if isinstance(v, Sym) else str(v.value) for v in inputs if isinstance(v, Sym | Known)]
+    if name not in signs or len(texts) != 2:
+        return None
+    return Sym(f"({texts[0]}) {signs[name]} ({texts[1]})")
 
 
 def _library_name(jaxpr: Any) -> str:

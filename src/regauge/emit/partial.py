@@ -272,6 +272,8 @@ def specialise(
             values, or tuples of these.
         dtype_object: the target framework's dtype for a framework-neutral name.
     """
+    if getattr(fn, "__called__", False):
+        return None
     tree = function_tree(fn)
     evaluator = _Evaluator(fn, dtype_object)
     for name, argument in arguments.items():

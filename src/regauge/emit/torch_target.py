@@ -26,6 +26,8 @@ from regauge.emit.torch_train import emit_train
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
+from regauge.lower.lax_indices import with_index_forms
+from regauge.lower.lax_pooling import with_averages
 from regauge.lower.plan import Plan
 from regauge.lower.pools import pools
 from regauge.rules.lax_to_torch import TABLE
@@ -114,7 +116,7 @@ class TorchTarget:
         return name.startswith(_LIBRARIES)
 
     def rewritten(self, graph: Graph) -> Graph:
-        return pools(channels_first(graph, self.is_library_type))
+        return with_averages(pools(channels_first(with_index_forms(graph), self.is_library_type)))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)

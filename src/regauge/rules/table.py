@@ -112,3 +112,9 @@ def merge(name: str, tables: Iterable[RuleTable]) -> RuleTable:
         for rule in table:
             merged.add(rule)
     return merged
+
+
+def called(fn: Function) -> Function:
+    """Decorator for a function of a rule that is emitted as a call of ops.py, never written out where it is used."""
+    fn.__called__ = True  # type: ignore[attr-defined]
+    return fn

@@ -1,4 +1,4 @@
-"""Parts of arrays at fixed places: concatenate, split, slice, rev, pad."""
+"""Parts of arrays at fixed places: concatenate, split, slice, rev, pad; sizes as arrays."""
 
 from __future__ import annotations
 
@@ -74,3 +74,9 @@ def padded(operand: Tensor, padding_value: Tensor | Number, padding_config: tupl
         outer.append(slice(min(max(-low, 0), whole), max(whole - max(-high, 0), 0)))
     made[tuple(inner)] = operand
     return made[tuple(outer)]
+
+
+@TABLE.rule("lax.dim_as_value")
+def dim_as_value(x: int, dtype: torch.dtype) -> Tensor:
+    """dim_as_value(*, dim): a symbolic size as an array"""
+    return torch.full((), x, dtype=dtype)
