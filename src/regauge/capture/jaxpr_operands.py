@@ -60,6 +60,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "approx_top_k": ("operand",),
     "tridiagonal_solve": ("dl", "d", "du", "b"),
     "householder_product": ("a", "taus"),
+    "ormqr": ("a", "taus", "c"),
 }
 _DEFAULT = ("x", "y", "z", "w")
 

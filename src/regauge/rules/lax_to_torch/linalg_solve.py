@@ -1,0 +1,68 @@
+"""Linear systems: triangular and tridiagonal ones, and the functions of `jax.numpy.linalg` that stay whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regauge.rules.table import Limit, RuleTable
+
+TABLE = RuleTable("lax_to_torch.linalg_solve")
+
+
+@TABLE.rule("lax.triangular_solve")
+def triangular_solve(
+    a: Tensor,
+    b: Tensor,
+    left_side: bool,
+    lower: bool,
+    transpose_a: bool = False,
+    conjugate_a: bool = False,
+    unit_diagonal: bool = False,
+) -> Tensor:
+    """triangular_solve(a, b, *, left_side, lower, transpose_a, conjugate_a, unit_diagonal)"""
+    turned = a.mT if transpose_a else a
+    matrix = turned.conj() if conjugate_a and a.is_complex else turned
+    upper = lower == transpose_a
+    if unit_diagonal and not left_side:
+        return torch.linalg.solve_triangular(matrix, b, upper=upper, left=False, unitriangular=True)
+    if unit_diagonal:
+        return torch.linalg.solve_triangular(matrix, b, upper=upper, unitriangular=True)
+    if not left_side:
+        return torch.linalg.solve_triangular(matrix, b, upper=upper, left=False)
+    return torch.linalg.solve_triangular(matrix, b, upper=upper)
+
+
+def _perturbed(arguments: Mapping[str, Any]) -> bool:
+    return bool(arguments.get("perturb_singular", False))
+
+
+@TABLE.rule(
+    "lax.tridiagonal_solve",
+    limits=[
+        Limit(
+            "perturb_singular",
+            _perturbed,
+            "unsupported",
+            "which zeros of a singular system are replaced, and by what, is the routine's own",
+        ),
+        Limit(
+            "a system of three diagonals",
+            lambda arguments: True,
+            "slower",
+            "torch has no solver for three diagonals: a dense one of cubic cost takes its place",
+        ),
+    ],
+)
+def tridiagonal_solve(dl: Tensor, d: Tensor, du: Tensor, b: Tensor, perturb_singular: bool = False) -> Tensor:
+    """tridiagonal_solve(dl, d, du, b, *, perturb_singular)"""
+    return solve_three_diagonals(dl, d, du, b)
+
+
+def solve_three_diagonals(below: Tensor, diagonal: Tensor, above: Tensor, b: Tensor) -> Tensor:
+    """Solve with the matrix of three diagonals; the first element of `below` and the last of `above` are not read."""
+    matrix = diagonal.diag_embed() + below[..., 1:].diag_embed(-1) + above[..., :-1].diag_embed(1)
+    return torch.linalg.solve(matrix, b)
