@@ -24,6 +24,10 @@ def triangular_solve(
     unit_diagonal: bool = False,
 ) -> Tensor:
     """triangular_solve(a, b, *, left_side, lower, transpose_a, conjugate_a, unit_diagonal)"""
+    if a.dtype in (torch.float16, torch.bfloat16):
+        return triangular_in_float32(
+            a, b, upper=lower == transpose_a, left=left_side, transposed=transpose_a, unitriangular=unit_diagonal
+        )
     turned = a.mT if transpose_a else a
     matrix = turned.conj() if conjugate_a and a.is_complex else turned
     upper = lower == transpose_a
@@ -34,6 +38,17 @@ def triangular_solve(
     if not left_side:
         return torch.linalg.solve_triangular(matrix, b, upper=upper, left=False)
     return torch.linalg.solve_triangular(matrix, b, upper=upper)
+
+
+def triangular_in_float32(
+    a: Tensor, b: Tensor, upper: bool, left: bool, transposed: bool, unitriangular: bool
+) -> Tensor:
+    """A triangular system in half precision, for which torch has no routine."""
+    matrix = (a.mT if transposed else a).to(torch.float32)
+    x = torch.linalg.solve_triangular(
+        matrix, b.to(torch.float32), upper=upper, left=left, unitriangular=unitriangular
+    )  # fmt: skip
+    return x.to(b.dtype)
 
 
 def _perturbed(arguments: Mapping[str, Any]) -> bool:

@@ -69,6 +69,8 @@ def left_eigenvectors(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     values, right = torch.linalg.eig(x)
     left = torch.linalg.inv_ex(right)[0].mH
+    if not left.shape[-1]:
+        return values, left, right
     left = left / torch.linalg.vector_norm(left, dim=-2, keepdim=True)
     largest = left.take_along_dim(left.abs().argmax(-2, keepdim=True), -2)
     return values, left * (largest.conj() / largest.abs()), right
