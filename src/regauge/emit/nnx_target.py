@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from regauge.emit import construct, layers, simplify
+from regauge.emit import construct, folder_files, layers, nnx_package, simplify
 from regauge.emit.files import EmittedClass, Place, model_text
 from regauge.emit.indexing import indexing
 from regauge.emit.layers import Context, Layer
@@ -29,6 +30,7 @@ from regauge.lower.plan import Plan
 from regauge.rules.aten_to_jax import TABLE
 from regauge.rules.custom import with_own
 from regauge.rules.table import RuleTable
+from regauge.run.jax_source import load_sources
 
 
 class NnxTarget:
@@ -43,6 +45,9 @@ class NnxTarget:
     )
     reserved = frozenset(dir(nnx.Module))
     dict_names = frozenset(dir(nnx.Dict))
+    copied_prefix = "Torch"
+    evaluates = "self.deterministic"
+    flow_calls: Mapping[str, Any] = MappingProxyType({})
     original_method = "forward"
 
     def dtype(self, name: str) -> Any:
@@ -120,6 +125,21 @@ class NnxTarget:
 
     def emit_train(self, **parts: Any) -> str:
         return emit_train(**parts)
+
+    def load_sources(self, texts: Mapping[str, str], directory: str) -> dict[str, ModuleType]:
+        return load_sources(texts, directory)
+
+    def check_map(self, conversion: Any, model: ModuleType) -> None:
+        nnx_package.check_map(conversion, model)
+
+    def versions(self) -> dict[str, str]:
+        return nnx_package.versions()
+
+    def readme_text(self, conversion: Any) -> str:
+        return folder_files.readme_text(conversion)
+
+    def test_text(self, conversion: Any, inputs: Any) -> str:
+        return folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
         classes: Sequence[EmittedClass] = unify(emission.classes.values())

@@ -11,6 +11,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -38,6 +39,9 @@ class Target(Protocol):
     static_calls: frozenset[str]  # functions of these libraries that ask about dtypes and sizes
     reserved: frozenset[str]  # attributes that no module may use
     dict_names: frozenset[str]  # keys that its container of named modules cannot have
+    copied_prefix: str  # before the name of a copied class where the person has a class of that name
+    evaluates: str  # the condition that a module is in evaluation
+    flow_calls: Mapping[str, Callable[[Any], ast.expr]]  # how operators with functions are called; JAX's own by default
     original_method: str  # what the method of the original's modules that computes is called
 
     def dtype(self, name: str) -> Any:
@@ -105,6 +109,21 @@ class Target(Protocol):
 
     def emit_train(self, **parts: Any) -> str:
         """The text of train.py."""
+
+    def load_sources(self, texts: Mapping[str, str], directory: str) -> dict[str, ModuleType]:
+        """Execute the emitted files."""
+
+    def check_map(self, conversion: Any, model: ModuleType) -> None:
+        """Raise WeightMismatch where the weight map is not total and one-to-one with the emitted module."""
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that the emitted code uses."""
+
+    def readme_text(self, conversion: Any) -> str:
+        """README.md of a saved folder."""
+
+    def test_text(self, conversion: Any, inputs: Any) -> str:
+        """test_equivalence.py of a saved folder."""
 
     def model_text(self, emission: Any, root: str, title: str) -> Any:
         """The text of model.py, and the places of its lines."""

@@ -8,30 +8,34 @@ an array would; both operands of an arithmetic primitive have one dtype in JAX, 
 from regauge.rules.lax_to_torch import (
     convolution,
     elementwise,
-    fourier,
+    gathering,
+    joining,
+    layers,
     library,
-    linalg_factors,
-    linalg_solve,
-    linalg_spectra,
     matmul,
     pooling,
     reductions,
+    scattering,
     shape,
+    sorting,
+    windows,
 )
 from regauge.rules.table import merge
 
 FAMILIES = (
     convolution,
     elementwise,
-    fourier,
+    gathering,
+    joining,
+    layers,
     library,
-    linalg_factors,
-    linalg_solve,
-    linalg_spectra,
     matmul,
     pooling,
     reductions,
+    scattering,
     shape,
+    sorting,
+    windows,
 )
 
 TABLE = merge("lax_to_torch", (family.TABLE for family in FAMILIES))
