@@ -13,6 +13,7 @@ import numpy as np
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_bodies import combination, written_out
 from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative
+from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
 from regauge.capture.jaxpr_operands import named_operands, named_parameters
 from regauge.dtypes import is_known
 from regauge.errors import CaptureError
@@ -80,6 +81,7 @@ class Walk:
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
         self.specs: dict[str, TensorSpec] = {}
+        self.differentiates = False  # whether it writes down a derivative
         self._held: dict[int, str] = {}
 
     # values ----------------------------------------------------------------------------------------------------
@@ -156,6 +158,10 @@ class Walk:
     ) -> list[Operand | Known]:
         name = equation.primitive.name
         if name in jax_compat.TRANSPARENT or name in jax_compat.RECOMPUTED:
+            if (kept := kept_call(equation)) is not None:
+                arguments = tuple(zip(kept[1], map(self.operand, inputs), strict=True))
+                avals, base = [v.aval for v in equation.outvars], kept[0].rsplit(".", 1)[-1]
+                return self.add(kept[0], arguments, avals, Origin(self.steps(stack), frames), base)
             jaxpr, constants = jax_compat.called(equation)
             return self.run(jaxpr, constants, inputs, stack, frames)
         if (folded := _folded(equation, inputs)) is not None:
@@ -165,7 +171,12 @@ class Walk:
             return self._custom_derivative(equation, inputs, stack, frames, origin)
         if name in CONTROL_FLOW:
             return control_flow(self, equation, inputs, origin)
-        if (function := written_out(equation)) is not None:
+        function = written_out(equation)
+        if name == "custom_linear_solve":
+            function = solver(equation)
+            if has_derivative(equation) and not self.differentiates:
+                return own_derivative(self, equation, inputs, origin, function)
+        if function is not None:
             closed = jax.make_jaxpr(function)(*(jax_compat.shape_of(v.aval) for v in equation.invars))
             return self.run(closed.jaxpr, closed.consts, inputs, stack, frames)
         return self._node(equation, inputs, origin)
@@ -209,6 +220,7 @@ class Walk:
         inner = Walk(self.steps, self.names, self.fold)
         inner.avals, inner.specs, inner.constants = self.avals, self.specs, self.constants
         inner._held = self._held
+        inner.differentiates = self.differentiates
         return inner
 
     def body_graph(self, given: Sequence[Ref], results: Sequence[Operand]) -> Graph:
@@ -224,8 +236,10 @@ class Walk:
         self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...], origin: Origin
     ) -> list[Operand | Known]:
         """A function with a derivative of its own: library functions have rules, a person's keep both as bodies."""
-        jaxpr, _ = jax_compat.called(equation)
+        jaxpr, constants = jax_compat.called(equation)
         library = _library_name(jaxpr)
+        if library == "jnp._pinv" and pseudo_inverse_as_written(equation):
+            return self.run(jaxpr, constants, inputs, stack, frames)
         operands = [self.operand(value) for value in inputs]
         avals = [v.aval for v in equation.outvars]
         if library:

@@ -81,3 +81,35 @@ def solve_three_diagonals(below: Tensor, diagonal: Tensor, above: Tensor, b: Ten
     """Solve with the matrix of three diagonals; the first element of `below` and the last of `above` are not read."""
     matrix = diagonal.diag_embed() + below[..., 1:].diag_embed(-1) + above[..., :-1].diag_embed(1)
     return torch.linalg.solve(matrix, b)
+
+
+@TABLE.rule("jnp.linalg.solve")
+def solve(a: Tensor, b: Tensor) -> Tensor:
+    """solve(a, b); of a singular matrix torch raises an error where JAX gives infinities"""
+    if b.ndim > 1 and b.ndim == a.ndim - 1:  # torch might take one matrix for a batch of vectors
+        return torch.linalg.solve(a, b.unsqueeze(0))
+    return torch.linalg.solve(a, b)
+
+
+@TABLE.rule("jnp.linalg.inv")
+def inv(a: Tensor) -> Tensor:
+    """inv(a); of a singular matrix torch raises an error where JAX gives infinities"""
+    return torch.linalg.inv(a)
+
+
+@TABLE.rule("jnp._det")
+def det(x: Tensor) -> Tensor:
+    """det(x) of matrices larger than 3 by 3"""
+    return torch.linalg.det(x)
+
+
+@TABLE.rule("jnp._slogdet_lu", "jnp._slogdet_qr", "jnp._slogdet_small")
+def slogdet(x: Tensor) -> tuple[Tensor, Tensor]:
+    """slogdet(x)"""
+    return torch.linalg.slogdet(x)
+
+
+@TABLE.rule("jnp._pinv")
+def pinv(x: Tensor) -> Tensor:
+    """pinv(x) with the tolerance that JAX has by default"""
+    return torch.linalg.pinv(x, rtol=10 * max(x.shape[-2], x.shape[-1]) * torch.finfo(x.dtype).eps)
