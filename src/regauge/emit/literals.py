@@ -39,7 +39,7 @@ def literal(value: Any) -> ast.expr:
 
 
 def _dtype_literal(value: Any) -> ast.expr:
-    """The expression of a dtype object. A float dtype of torch has none: it stays the dtype of the array that gave it."""
+    """The expression of a dtype. A float dtype of torch has none: it stays the dtype of the array that gave it."""
     if str(value).startswith(("torch.int", "torch.uint", "torch.bool")):
         return dtype_expression(str(value).removeprefix("torch."))
     if value is int or value is float or value is bool:

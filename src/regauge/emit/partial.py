@@ -163,12 +163,35 @@ class _Evaluator(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         unrolled = self._unroll(node)
+        if unrolled is None:
+            unrolled = self._inlined(node)
         if unrolled is not None:
             return unrolled
         node.args = [self._argument(item) for item in node.args]
         node.keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
         node.func = self.visit(node.func)
         return node
+
+    def _inlined(self, node: ast.Call) -> ast.expr | None:
+        """A call of an `inlined` helper as its expression; None for other calls, and where values would repeat."""
+        fn = self.globals.get(node.func.id) if isinstance(node.func, ast.Name) else None
+        if not getattr(fn, "__inlined__", False) or node.keywords:
+            return None
+        inner = _Evaluator(fn, self.dtype_object)
+        for name, argument in zip(inspect.signature(fn).parameters, node.args, strict=True):
+            try:
+                inner.static[name] = self.evaluate(argument)
+            except NotStatic:
+                inner.static.pop(name, None)
+            inner.expressions[name] = self.visit(copy.deepcopy(argument))
+        statements: list[ast.stmt] = []
+        try:
+            expression = _run(function_tree(fn).body, inner, statements)
+        except NotInlinable:
+            return None
+        if expression is None or statements or inner.helpers:
+            return None
+        return expression
 
     def _argument(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Starred):

@@ -6,9 +6,13 @@ an array would; both operands of an arithmetic primitive have one dtype in JAX, 
 """
 
 from regauge.rules.lax_to_torch import (
+    bits,
+    conversions,
     convolution,
+    cumulative,
     elementwise,
     fourier,
+    functions,
     gathering,
     joining,
     layers,
@@ -27,9 +31,13 @@ from regauge.rules.lax_to_torch import (
 from regauge.rules.table import merge
 
 FAMILIES = (
+    bits,
+    conversions,
     convolution,
+    cumulative,
     elementwise,
     fourier,
+    functions,
     gathering,
     joining,
     layers,
