@@ -56,20 +56,6 @@ def squeeze(x: Tensor, dimensions: Shape) -> Tensor:
     return x.squeeze(dimensions)
 
 
-@TABLE.rule("lax.rev")
-def rev(x: Tensor, dimensions: Shape) -> Tensor:
-    """rev(x, *, dimensions)"""
-    if x.dtype in SIGNED:
-        return x.view(SIGNED[x.dtype]).flip(dimensions).view(x.dtype)
-    return x.flip(dimensions)
-
-
-@TABLE.rule("lax.concatenate")
-def concatenate(operands: tuple[Tensor, ...], dimension: int) -> Tensor:
-    """concatenate(*operands, dimension)"""
-    return torch.cat(operands, dimension)
-
-
 @TABLE.rule("lax.iota")
 def iota(dtype: torch.dtype, shape: Shape, dimension: int) -> Tensor:
     """iota(*, dtype, shape, dimension): counts from 0 along one axis"""
