@@ -7,7 +7,7 @@ The nodes are those of control flow in torch (`regauge.cond`, `regauge.scan`, `r
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -202,14 +202,21 @@ def _add(
 # functions with a derivative of their own ----------------------------------------------------------------------------
 
 
-def own_derivative(walk: Walk, equation: Any, inputs: Given, origin: Origin) -> list[Operand | Known]:
+def own_derivative(
+    walk: Walk, equation: Any, inputs: Given, origin: Origin, function: Callable[..., Any] | None = None
+) -> list[Operand | Known]:
     """A function whose derivative the person gave: both as bodies.
+
+    `function` computes its value from the equation's operands, for an equation that holds it in another way than a call.
 
     What the derivative needs it computes from the arguments once more: JAX says what the function saves for it only
     while it differentiates.
     """
-    jaxpr, held = jax_compat.called(equation)
     avals = [variable.aval for variable in equation.invars]
+    if function is None:
+        jaxpr, held = jax_compat.called(equation)
+    else:
+        jaxpr, held = jax_compat.opened(jax.make_jaxpr(function)(*map(jax_compat.shape_of, avals)))
     values = [value_of(walk, value, aval, origin) for value, aval in zip(inputs, avals, strict=True)]
     names = _argument_names(jaxpr, len(avals))
     inner = walk.inner()
@@ -260,7 +267,7 @@ def _pullback(walk: Walk, equation: Any) -> tuple[Graph, tuple[bool, ...]]:
     shapes += [jax_compat.shape_of(equation.outvars[i].aval) for i in results]
     closed = jax.make_jaxpr(pull)(*shapes)
     inner = walk.inner()
-    inner.in_derivative = True  # the forward function, which a derivative may call, is not differentiated again
+    inner.differentiates = True  # the forward function, which a derivative may call, is not differentiated again
     given = [inner.take(f"saved_{i}", v.aval) for i, v in enumerate(closed.jaxpr.invars)]
     found = inner.run(closed.jaxpr, closed.consts, list(given))
     outputs = [

@@ -62,6 +62,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "top_k": ("operand",),
     "tridiagonal_solve": ("dl", "d", "du", "b"),
     "householder_product": ("a", "taus"),
+    "ormqr": ("a", "taus", "c"),
 }
 _DEFAULT = ("x", "y", "z", "w")
 

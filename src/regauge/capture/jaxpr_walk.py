@@ -14,6 +14,7 @@ from regauge.capture import jax_compat
 from regauge.capture.jaxpr_bodies import combination, written_out
 from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative
 from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
+from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
 from regauge.capture.jaxpr_operands import named_operands, named_parameters
 from regauge.dtypes import is_known
 from regauge.errors import CaptureError
@@ -82,7 +83,7 @@ class Walk:
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
         self.specs: dict[str, TensorSpec] = {}
-        self.in_derivative = False  # whether functions with a derivative of their own are plain ones
+        self.differentiates = False  # whether it writes down a derivative
         self._held: dict[int, str] = {}
         self._integers: dict[str, np.ndarray] = {}  # values that are known though they are computed, by name
 
@@ -162,6 +163,10 @@ class Walk:
     ) -> list[Operand | Known]:
         name = equation.primitive.name
         if name in jax_compat.TRANSPARENT or name in jax_compat.RECOMPUTED:
+            if (kept := kept_call(equation)) is not None:
+                arguments = tuple(zip(kept[1], map(self.operand, inputs), strict=True))
+                avals, base = [v.aval for v in equation.outvars], kept[0].rsplit(".", 1)[-1]
+                return self.add(kept[0], arguments, avals, Origin(self.steps(stack), frames), base)
             jaxpr, constants = jax_compat.called(equation)
             return self.run(jaxpr, constants, inputs, stack, frames)
         if (folded := _folded(equation, inputs)) is not None:
@@ -175,7 +180,12 @@ class Walk:
             return self._custom_derivative(equation, inputs, stack, frames, origin)
         if name in CONTROL_FLOW:
             return control_flow(self, equation, inputs, origin)
-        if (function := written_out(equation)) is not None:
+        function = written_out(equation)
+        if name == "custom_linear_solve":
+            function = solver(equation)
+            if has_derivative(equation) and not self.differentiates:
+                return own_derivative(self, equation, inputs, origin, function)
+        if function is not None:
             closed = jax.make_jaxpr(function)(*(jax_compat.shape_of(v.aval) for v in equation.invars))
             return self.run(closed.jaxpr, closed.consts, inputs, stack, frames)
         return self._node(equation, inputs, origin)
@@ -245,7 +255,8 @@ class Walk:
         """The walk of a function inside: it has the names and values of this one, and nodes of its own."""
         inner = Walk(self.steps, self.names, self.fold)
         inner.avals, inner.specs, inner.constants = self.avals, self.specs, self.constants
-        inner.in_derivative, inner._held = self.in_derivative, self._held
+        inner._held = self._held
+        inner.differentiates = self.differentiates
         return inner
 
     def body_graph(self, given: Sequence[Ref], results: Sequence[Operand]) -> Graph:
@@ -263,12 +274,14 @@ class Walk:
         """A function with a derivative of its own: library functions have rules, a person's keep both as bodies."""
         jaxpr, constants = jax_compat.called(equation)
         library = _library_name(jaxpr)
+        if library == "jnp._pinv" and pseudo_inverse_as_written(equation):
+            return self.run(jaxpr, constants, inputs, stack, frames)
         operands = [self.operand(value) for value in inputs]
         avals = [v.aval for v in equation.outvars]
         if library:
             base = library.rsplit(".", 1)[-1]
             return self.add(library, named_operands(base, operands), avals, origin, base.strip("_"))
-        if self.in_derivative:
+        if self.differentiates:
             return self.run(jaxpr, constants, inputs, stack, frames)
         return own_derivative(self, equation, inputs, origin)
 

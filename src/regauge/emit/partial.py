@@ -89,7 +89,7 @@ class _Evaluator(ast.NodeTransformer):
 
     def evaluate(self, node: ast.expr) -> Any:
         """The value of an expression, or NotStatic."""
-        if _makes_arrays(node):
+        if _makes_arrays(node) or self._gives_arrays(node):
             raise NotStatic(ast.unparse(node))
         for name in _names(node):
             known = name in self.static or (name in self.globals and name not in self.expressions)
@@ -102,6 +102,21 @@ class _Evaluator(ast.NodeTransformer):
             raise
         except Exception as error:
             raise NotStatic(str(error)) from error
+
+    def _gives_arrays(self, node: ast.expr) -> bool:
+        """Whether an array is passed to a function that computes with it.
+
+        Such a function cannot be tried out: torch does not survive a stand-in where it expects a tensor.
+        """
+        for call in ast.walk(node):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                continue
+            given = [*call.args, *(keyword.value for keyword in call.keywords)]
+            if any(isinstance(self.static.get(name), ArrayProxy) for part in given for name in _names(part)):
+                fn = self.globals.get(call.func.id)
+                if inspect.isfunction(fn) and _computes(fn):
+                    return True
+        return False
 
     def residual(self, node: ast.expr) -> ast.expr:
         result = self.visit(copy.deepcopy(node))
@@ -259,6 +274,20 @@ def _makes_arrays(node: ast.AST) -> bool:
         if isinstance(root, ast.Name) and root.id in known.libraries and call.func.attr not in known.static_calls:
             return True
     return False
+
+
+@cache
+def _computes(fn: Callable[..., Any]) -> bool:
+    """Whether a function, or one that it calls, calls into an array library."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(fn)))
+    except (OSError, SyntaxError):
+        return True
+    if _makes_arrays(tree):
+        return True
+    called = {call.func.id for call in ast.walk(tree) if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)}
+    others = [inspect.unwrap(fn).__globals__.get(name) for name in called if name != fn.__name__]
+    return any(inspect.isfunction(other) and _computes(other) for other in others)
 
 
 def specialise(
