@@ -355,13 +355,13 @@ FUNCTIONS = (
     ),
     Function("jax.nn.one_hot", jax.nn.one_hot, _classes, _probe(("x", (3,)), dtype=jnp.int32, num_classes=4)),
     *(
-        Function(
-            f"jnp.{kind}",
-            partial(_kept, kind),
-            _over_axes({"keepdims": True}),
-            _probe(_X, axis=-1, keepdims=True),
+        Function(f"jnp.{kind}", partial(_kept, kind), over, _probe(_X, axis=-1, keepdims=True))
+        for kind, over in (
+            ("sum", _over_axes({"keepdims": True})),
+            ("max", _over_axes({"keepdims": True})),
+            ("min", _over_axes({"keepdims": True})),
+            ("prod", _over_one_axis(keepdims=True)),
         )
-        for kind in ("sum", "max", "min", "prod")
     ),
     Function(
         "jnp.var",

@@ -21,7 +21,16 @@ from regauge.emit.partial import substitute
 from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
 from regauge.emit.signature import Parameter, accesses, texts
 from regauge.emit.statements import parameter_names, statement_of
-from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, size_text, undo_layout
+from regauge.emit.syntax import (
+    call,
+    is_atomic,
+    member_expression,
+    module_called,
+    refs,
+    shape_comment,
+    size_text,
+    undo_layout,
+)
 from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.ir.graph import Node, Ref
@@ -269,10 +278,10 @@ class BodyWriter:
         only = outputs[0]
         if len(outputs) == 1 and self.left[only] == 1:
             if self._is_read_by(item, following) and not self._repeats(item, following):
-                same = (
-                    statement is not None and statement == statement_of(self.scope, following) if following else False
-                )
-                if same and len(ast.unparse(expression)) <= _LONGEST_INLINE:
+                if (
+                    self._is_one_statement(item, following, statement)
+                    and len(ast.unparse(expression)) <= _LONGEST_INLINE
+                ):
                     self._keep(only, expression)
                     return
             if self._swaps_heads(item):
@@ -286,6 +295,15 @@ class BodyWriter:
             self.expressions[only] = expression
             return
         self._assign(outputs, expression, item, statement)
+
+    def _is_one_statement(self, item: Item, following: Item | None, statement: Statement | None) -> bool:
+        """Whether two operators are of one statement of the original; in library code, a call and a reshape of it."""
+        if following is None:
+            return False
+        if statement is None and isinstance(item, Scope) and isinstance(following, Node):
+            reshapes = following.op in ("layer.flatten", "layer.unflatten")
+            return reshapes and statement_of(self.scope, following) is None
+        return statement is not None and statement == statement_of(self.scope, following)
 
     def _keep(self, value: str, expression: ast.expr) -> None:
         """Write the value where it is used; the local names in it must not be assigned before."""
@@ -335,7 +353,7 @@ class BodyWriter:
             if self.left[value] <= 0:
                 names.append("_")
                 continue
-            name = self._choose(value, position, len(outputs), item, statement)
+            name = self._choose(position, len(outputs), item, statement, expression)
             names.append(name)
             self.names[name] = value
             self.expressions[value] = ast.Name(name, ast.Load())
@@ -343,7 +361,7 @@ class BodyWriter:
         shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
         self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))
 
-    def _choose(self, value: str, position: int, count: int, item: Item, statement: Statement | None) -> str:
+    def _choose(self, position: int, count: int, item: Item, statement: Statement | None, expression: ast.expr) -> str:
         candidates = []
         if statement is not None and statement.targets:
             if len(statement.targets) == count and statement.targets[position]:
@@ -351,6 +369,7 @@ class BodyWriter:
             elif len(statement.targets) == 1 and count == 1 and statement.targets[0]:
                 candidates.append(statement.targets[0])
         base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
+        base = module_called(expression) or base
         candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]
         for candidate in candidates:
             name = identifier(candidate)

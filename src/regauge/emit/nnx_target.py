@@ -41,6 +41,9 @@ class NnxTarget:
     static_calls = frozenset(
         {"issubdtype", "finfo", "iinfo", "dtype", "iscomplexobj", "isdtype", "prod", "ceil", "floor", "sqrt"}
     )
+    sequential = "nnx.Sequential"
+    sequences = frozenset({"torch.nn.modules.container.Sequential"})
+    chain = ("layers",)
     reserved = frozenset(dir(nnx.Module))
     dict_names = frozenset(dir(nnx.Dict))
     copied_prefix = "Torch"
@@ -110,6 +113,12 @@ class NnxTarget:
 
     def is_library_type(self, name: str) -> bool:
         return name.startswith("torch.nn.")
+
+    def is_function(self, node: Node) -> bool:
+        return True
+
+    def function_module(self, node: Node) -> str | None:
+        return None
 
     def rewritten(self, graph: Graph) -> Graph:
         return heads_after_time(channels_last(without_identities(graph)))

@@ -32,6 +32,16 @@ def call(function: str, arguments: list[ast.expr]) -> ast.expr:
     return ast.Call(ast.parse(function, mode="eval").body, arguments, [])
 
 
+def module_called(expression: ast.expr) -> str:
+    """`query` for ``self.query(x).unflatten(-1, (4, 8))``: the module whose result an expression rearranges."""
+    while isinstance(expression, ast.Call) and isinstance(expression.func, ast.Attribute):
+        inner = expression.func.value
+        if isinstance(inner, ast.Name) and inner.id == "self":
+            return expression.func.attr
+        expression = inner
+    return ""
+
+
 def is_atomic(expression: ast.expr) -> bool:
     if isinstance(expression, ast.Name | ast.Constant):
         return True

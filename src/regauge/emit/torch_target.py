@@ -18,6 +18,7 @@ from regauge.emit.lines import Line
 from regauge.emit.members import Holder
 from regauge.emit.scopes import Scope
 from regauge.emit.target import Use
+from regauge.emit.torch_activations import activation
 from regauge.emit.torch_files import model_text
 from regauge.emit.torch_simplify import simplify
 from regauge.ir.graph import Graph, Node, TensorSpec
@@ -25,6 +26,7 @@ from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
 from regauge.lower.plan import Plan
 from regauge.lower.pools import pools
+from regauge.lower.torch_idioms import torch_idioms
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
 
@@ -39,6 +41,11 @@ class TorchTarget:
     array_type: type | None = torch.Tensor
     libraries = frozenset({"torch", "F", "nn", "math"})
     static_calls = frozenset({"finfo", "iinfo", "prod", "ceil", "floor", "sqrt"})
+    sequential = "nn.Sequential"
+    sequences = frozenset(
+        {"flax.nnx.helpers.Sequential", "flax.linen.combinators.Sequential", "equinox.nn._sequential.Sequential"}
+    )
+    chain = ()
     reserved = frozenset(dir(nn.Module))
     dict_names = frozenset(dir(nn.ModuleDict)) | frozenset(dir(nn.ParameterDict))
     copied_prefix = "Flax"
@@ -106,8 +113,14 @@ class TorchTarget:
     def is_library_type(self, name: str) -> bool:
         return name.startswith(_LIBRARIES)
 
+    def is_function(self, node: Node) -> bool:
+        return activation(node) is not None
+
+    def function_module(self, node: Node) -> str | None:
+        return activation(node)
+
     def rewritten(self, graph: Graph) -> Graph:
-        return pools(channels_first(graph, self.is_library_type))
+        return torch_idioms(pools(channels_first(graph, self.is_library_type)))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)

@@ -199,3 +199,31 @@ def embedding(x: Tensor, weight: Tensor, rows: int, features: int) -> Tensor:
 def dropout(x: Tensor, p: float, follows: bool = False) -> Tensor:
     """dropout(x); one that follows the mode is a module"""
     return F.dropout(x, p)
+
+
+@TABLE.rule("layer.flatten")
+def flatten(x: Tensor, start: int, end: int) -> Tensor:
+    """Axes from start to end as one"""
+    if end == -1 and start == 0:
+        return x.flatten()
+    if end == -1:
+        return x.flatten(start)
+    return x.flatten(start, end)
+
+
+@TABLE.rule("layer.unflatten")
+def unflatten(x: Tensor, axis: int, sizes: Sizes) -> Tensor:
+    """One axis as several"""
+    return x.unflatten(axis, sizes)
+
+
+@TABLE.rule("layer.unsqueeze")
+def unsqueeze(x: Tensor, axis: int) -> Tensor:
+    """An axis of size one more"""
+    return x.unsqueeze(axis)
+
+
+@TABLE.rule("layer.squeeze")
+def squeeze(x: Tensor, axis: int) -> Tensor:
+    """An axis of size one less"""
+    return x.squeeze(axis)
