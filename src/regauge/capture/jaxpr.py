@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from regauge.capture import jax_compat, jaxpr_modes, library_calls, module_calls
+from regauge.capture import jax_compat, jaxpr_library, jaxpr_modes, jaxpr_modules
 from regauge.capture.jaxpr_walk import Walk, constant_weights, without_dead
 from regauge.errors import CaptureError
 from regauge.findings import Finding
@@ -258,7 +258,7 @@ def _traced(
     with scopes(program) as calls:
         closed, given = jax.make_jaxpr(forward, return_shape=True)(*order, key)
     outputs, state = given
-    walk = Walk(_steps(calls, program.name), fold=library_calls.fold)
+    walk = Walk(_steps(calls, program.name), fold=jaxpr_library.fold)
     names: list[Ref] = []
     kinds = zip(("weight", "state", "input"), order, strict=True)
     leaves = [(kind, name) for kind, tree in kinds for name in sorted(tree)]
@@ -278,7 +278,7 @@ def _traced(
     needed = {n for o in operands for n in references(o)} | {value for _, value in mutations}
     weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
     modules = {f"{call.path}#{number}": call.module for number, call in enumerate(calls)}
-    nodes = module_calls.fold(walk, without_dead(walk.nodes, needed), needed, modules, weights)
+    nodes = jaxpr_modules.fold(walk, without_dead(walk.nodes, needed), needed, modules, weights)
     nodes = walk.folded(without_dead(nodes, needed), needed)
     owners = _owners(nodes)
     read = {name for node in nodes for name in node_inputs(node)} | needed

@@ -24,19 +24,18 @@ from regauge.emit.statements import parameter_names, statement_of
 from regauge.emit.syntax import (
     call,
     is_atomic,
+    is_short,
     member_expression,
     module_called,
     refs,
     shape_comment,
-    size_text,
+    size_lines,
     undo_layout,
 )
 from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.ir.graph import Node, Ref
 from regauge.lower.plan import Plan
-
-_LONGEST_INLINE = 88  # characters of an expression that is still written inside another
 
 
 class BodyWriter:
@@ -277,13 +276,10 @@ class BodyWriter:
             return
         only = outputs[0]
         if len(outputs) == 1 and self.left[only] == 1:
-            if self._is_read_by(item, following) and not self._repeats(item, following):
-                if (
-                    self._is_one_statement(item, following, statement)
-                    and len(ast.unparse(expression)) <= _LONGEST_INLINE
-                ):
-                    self._keep(only, expression)
-                    return
+            apart = not self._is_read_by(item, following) or self._repeats(item, following)
+            if not apart and self._is_one_statement(item, following, statement) and is_short(expression):
+                self._keep(only, expression)
+                return
             if self._swaps_heads(item):
                 self._keep_swap(item, only, expression, statement)
                 return
@@ -297,12 +293,12 @@ class BodyWriter:
         self._assign(outputs, expression, item, statement)
 
     def _is_one_statement(self, item: Item, following: Item | None, statement: Statement | None) -> bool:
-        """Whether two operators are of one statement of the original; in library code, a call and a reshape of it."""
+        """Whether two operators are of one statement of the original; in library code, a call and what follows it."""
         if following is None:
             return False
         if statement is None and isinstance(item, Scope) and isinstance(following, Node):
-            reshapes = following.op in ("layer.flatten", "layer.unflatten")
-            return reshapes and statement_of(self.scope, following) is None
+            alone = self.structure.graph.dialect == "lax" and set(item_inputs(following)) == set(item.outputs)
+            return alone and statement_of(self.scope, following) is None
         return statement is not None and statement == statement_of(self.scope, following)
 
     def _keep(self, value: str, expression: ast.expr) -> None:
@@ -397,14 +393,6 @@ class BodyWriter:
 
     def _sizes(self, result: ast.expr) -> list[Line]:
         """`batch = x.shape[0]` for the symbolic sizes that the body names."""
-        text = "\n".join([*(line.text for line in self.lines), ast.unparse(result)])
-        lines = []
-        for symbol in self.structure.graph.symbols:
-            if not re.search(rf"\b{re.escape(symbol.name)}\b", text):
-                continue
-            arrays = [(self.inputs[v], self.specs[v]) for v in self.scope.inputs if v not in self.weights]
-            found = size_text(symbol.name, arrays)
-            if found is None:
-                raise EmitError(f"the size {symbol.name} is in none of the inputs of {self.scope.path or 'the model'}")
-            lines.append(Line(f"{symbol.name} = {found}"))
-        return lines
+        arrays = [(self.inputs[v], self.specs[v]) for v in self.scope.inputs if v not in self.weights]
+        texts = [*(line.text for line in self.lines), ast.unparse(result)]
+        return size_lines(self.structure.graph.symbols, "\n".join(texts), arrays, self.scope.path or "the model")

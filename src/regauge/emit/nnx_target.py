@@ -43,7 +43,7 @@ class NnxTarget:
     )
     sequential = "nnx.Sequential"
     sequences = frozenset({"torch.nn.modules.container.Sequential"})
-    chain = ("layers",)
+    chain: tuple[str, ...] = ("layers",)
     reserved = frozenset(dir(nnx.Module))
     dict_names = frozenset(dir(nnx.Dict))
     copied_prefix = "Torch"

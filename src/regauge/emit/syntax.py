@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from regauge.emit.layers import Layout
+from regauge.emit.lines import Line
 from regauge.emit.target import target
 from regauge.errors import EmitError
-from regauge.ir.graph import Operand, Ref, Sym, TensorSpec
+from regauge.ir.graph import Operand, Ref, Sym, Symbol, TensorSpec
+
+_LONGEST_INLINE = 88  # characters
 
 
 def member_expression(path: list[str]) -> str:
@@ -42,6 +45,11 @@ def module_called(expression: ast.expr) -> str:
     return ""
 
 
+def is_short(expression: ast.expr) -> bool:
+    """Whether an expression may still be written inside another one."""
+    return len(ast.unparse(expression)) <= _LONGEST_INLINE
+
+
 def is_atomic(expression: ast.expr) -> bool:
     if isinstance(expression, ast.Name | ast.Constant):
         return True
@@ -71,3 +79,22 @@ def size_text(symbol: str, arrays: Iterable[tuple[ast.expr, TensorSpec]]) -> str
             multiple = re.fullmatch(rf"(\d+) \* {re.escape(symbol)}", size.text)
             partial = partial or (f"{read} // {multiple[1]}" if multiple else None)
     return partial
+
+
+def size_lines(
+    symbols: Iterable[Symbol], body: str, arrays: Sequence[tuple[ast.expr, TensorSpec]], where: str
+) -> list[Line]:
+    """`batch = x.shape[0]` for the symbolic sizes that a body names.
+
+    Raises:
+        EmitError: a size that no array has.
+    """
+    lines = []
+    for symbol in symbols:
+        if not re.search(rf"\b{re.escape(symbol.name)}\b", body):
+            continue
+        found = size_text(symbol.name, arrays)
+        if found is None:
+            raise EmitError(f"the size {symbol.name} is in none of the inputs of {where}")
+        lines.append(Line(f"{symbol.name} = {found}"))
+    return lines

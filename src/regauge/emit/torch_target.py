@@ -21,6 +21,7 @@ from regauge.emit.target import Use
 from regauge.emit.torch_activations import activation
 from regauge.emit.torch_files import model_text
 from regauge.emit.torch_simplify import simplify
+from regauge.emit.unify import unify
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
@@ -45,7 +46,7 @@ class TorchTarget:
     sequences = frozenset(
         {"flax.nnx.helpers.Sequential", "flax.linen.combinators.Sequential", "equinox.nn._sequential.Sequential"}
     )
-    chain = ()
+    chain: tuple[str, ...] = ()
     reserved = frozenset(dir(nn.Module))
     dict_names = frozenset(dir(nn.ModuleDict)) | frozenset(dir(nn.ParameterDict))
     copied_prefix = "Flax"
@@ -132,7 +133,7 @@ class TorchTarget:
         raise NotImplementedError
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
-        return model_text(list(emission.classes.values()), emission.library, root, title)
+        return model_text(unify(emission.classes.values()), emission.library, root, title)
 
 
 TORCH = TorchTarget()

@@ -1,7 +1,7 @@
 """Calls of library functions stay whole: JAX inlines `jax.nn.softmax`, and its nodes become one node again.
 
 Candidates are functions with static arguments; what each leaves in a graph is traced on the shapes of the place in
-question (`capture/templates.py`). A place is taken only if every node, attribute, number and wire is the function's
+question (`capture/jaxpr_templates.py`). A place is taken only if every node, attribute, number and wire is the function's
 and no inner value is used elsewhere. Order of `FUNCTIONS`: what contains another function stands before it.
 """
 
@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
+from regauge.capture.jaxpr_templates import Match, Template, abstract, match, trace
 from regauge.capture.jaxpr_walk import Walk
-from regauge.capture.templates import Match, Template, abstract, match, trace
 from regauge.ir.graph import DType, Node, Operand, Ref, Value, node_inputs, references
 
 Static = Mapping[str, Any]
