@@ -365,9 +365,11 @@ def _trailing(node: Node, source: Operand, rank: int, makers: Makers) -> bool:
 def _along(node: Node, makers: Makers) -> Node | None:
     """Elements along one axis, by indices of the array's own rank: `take_along_axis`."""
     arguments = dict(node.arguments)
-    operand, indexed, batching = arguments["operand"], _axes(arguments["start_index_map"]), arguments[
-        "operand_batching_dims"
-    ]
+    operand, indexed, batching = (
+        arguments["operand"],
+        _axes(arguments["start_index_map"]),
+        arguments["operand_batching_dims"],
+    )
     shape = makers.shape(operand)
     batch = makers.shape(arguments["indices"])[:-1]
     if len(indexed) != 1 or batching != arguments["start_indices_batching_dims"] or arguments["offset_dims"]:

@@ -20,7 +20,6 @@ from regauge.lower.plan import FLOW, Plan, node_arguments, value_specs
 from regauge.lower.sizes import evaluate_size
 from regauge.rules.table import Rule
 
-
 # Operators without a form for shapes alone, and iterations until values converge.
 _NEEDS_VALUES = (UnsupportedOperatorException, NotImplementedError, DataDependentOutputException)
 
