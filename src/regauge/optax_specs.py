@@ -85,13 +85,13 @@ class Traced(Curve):
 
     Attributes:
         name: of the function.
-        graph: JSON of a `regauge.ir.graph.Graph` of the count.
-        constants: arrays that it holds: ``{name: [dtype, nested list]}``.
+        graph: JSON text of a `regauge.ir.graph.Graph` of the count.
+        constants: JSON text of the arrays that it holds: ``{name: [dtype, nested list]}``.
     """
 
     name: str
-    graph: dict[str, Any]
-    constants: dict[str, Any]
+    graph: str
+    constants: str
 
 
 @dataclass(frozen=True)
@@ -331,5 +331,4 @@ def _value_from_json(value: Any) -> Any:
             next="convert the case again",
         )
     given = {name: item for name, item in value.items() if name != "type"}
-    plain = cls is Traced  # its graph is JSON of another kind
-    return cls(**{name: item if plain else _value_from_json(item) for name, item in given.items()})
+    return cls(**{name: _value_from_json(item) for name, item in given.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -169,7 +170,7 @@ def _traced(function: Callable[[Any], Any], what: str) -> float | Curve:
             why="a schedule is a pure function of jax from the count to one number",
             next="write it with jnp.where and jnp.minimum, or with the schedules of optax",
         ) from error
-    return Traced(name, graph_to_json(graph), constants)
+    return Traced(name, json.dumps(graph_to_json(graph)), json.dumps(constants))
 
 
 def _graph(closed: Any, name: str) -> tuple[Graph, dict[str, Any]]:

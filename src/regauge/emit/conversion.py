@@ -17,7 +17,7 @@ from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
 from regauge.ir.graph import Graph, Symbol, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
-from regauge.optimizers import Optimizer
+from regauge.optax_specs import AnyOptimizer
 from regauge.run.protocol import leaf_names
 from regauge.weights import layout as layouts
 from regauge.weights.mapping import WeightEntry, WeightMap
@@ -46,7 +46,7 @@ class Conversion:
     weight_map: WeightMap
     places: Mapping[int, Place]
     symbols: tuple[Symbol, ...]
-    optimizer: Optimizer | None
+    optimizer: AnyOptimizer | None
     findings: tuple[Finding, ...]
 
 
@@ -67,11 +67,7 @@ def convert(captured: CapturedModel) -> Conversion:
         parameters = ("outputs", "targets")
         loss = emit_function(captured.loss, table, captured.loss_constants, "loss", parameters, helpers)
     weight_map = _weight_map(captured.graph.weights, emitted)
-    sources: dict[str, str] = {}
-    ops = ops_text(helpers)
-    if ops is not None:
-        sources["ops"] = format_source(ops)
-    sources["model"] = format_source(emitted.model)
+    train = None
     if loss is not None and captured.loss is not None:
         train = target().emit_train(
             loss=loss,
@@ -80,7 +76,14 @@ def convert(captured: CapturedModel) -> Conversion:
             name=captured.name,
             unused=weight_map.unused,
             without_gradient=without_gradient(captured.graph, captured.loss),
+            helpers=helpers,
         )
+    sources: dict[str, str] = {}
+    ops = ops_text(helpers)
+    if ops is not None:
+        sources["ops"] = format_source(ops)
+    sources["model"] = format_source(emitted.model)
+    if train is not None:
         sources["train"] = format_source(train)
     findings = dict.fromkeys((*captured.findings, *captured.graph.findings, *emitted.findings))
     return Conversion(
