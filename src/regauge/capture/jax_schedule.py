@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from types import CellType
 from typing import Any
 
 import jax
@@ -26,12 +27,15 @@ from regauge.optax_specs import (
     Traced,
 )
 
+_EMPTY = CellType()  # of a name that was never given a value
+
 
 def closure(function: Any) -> dict[str, Any]:
     """What a function holds from around its definition, by name."""
     code = getattr(function, "__code__", None)
     cells = getattr(function, "__closure__", None) or ()
-    return {} if code is None else dict(zip(code.co_freevars, (cell.cell_contents for cell in cells), strict=True))
+    pairs = zip(code.co_freevars, cells, strict=True) if code else ()
+    return {name: cell.cell_contents for name, cell in pairs if cell != _EMPTY}
 
 
 def place(function: Any) -> str:
