@@ -39,6 +39,9 @@ def literal(value: Any) -> ast.expr:
 
 
 def _dtype_literal(value: Any) -> ast.expr:
+    """The expression of a dtype object. A float dtype of torch has none: it stays the dtype of the array that gave it."""
+    if str(value).startswith(("torch.int", "torch.uint", "torch.bool")):
+        return dtype_expression(str(value).removeprefix("torch."))
     if value is int or value is float or value is bool:
         return ast.Name(value.__name__, ast.Load())
     name = getattr(value, "__name__", None) or getattr(value, "name", None)

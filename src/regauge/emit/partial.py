@@ -287,11 +287,11 @@ def _assign(target: ast.expr, value: ast.expr, evaluator: _Evaluator, statements
     if isinstance(target, ast.Name):
         try:
             known = evaluator.evaluate(value)
-            evaluator.expressions[target.id] = literal(known)
-            evaluator.static[target.id] = known
-            return
-        except (NotStatic, TypeError):
+        except NotStatic:
             pass
+        else:
+            _bind_known(target.id, known, value, evaluator)
+            return
         expression = evaluator.residual(value)
         if isinstance(expression, ast.Name):
             proxy = evaluator.static.get(value.id) if isinstance(value, ast.Name) else None
@@ -319,6 +319,16 @@ def _assign(target: ast.expr, value: ast.expr, evaluator: _Evaluator, statements
             evaluator.bind_expression(name, ast.Name(fresh, ast.Load()))
         return
     raise NotInlinable("an assignment to more than names")
+
+
+def _bind_known(name: str, known: Any, value: ast.expr, evaluator: _Evaluator) -> None:
+    """Bind a name to a known value; what has no literal (a float dtype, a function) is written as it was asked for."""
+    try:
+        written = literal(known)
+    except TypeError:
+        written = evaluator.residual(value)
+    evaluator.expressions[name] = written
+    evaluator.static[name] = known
 
 
 def _inline_single_uses(residual: Residual) -> Residual:
