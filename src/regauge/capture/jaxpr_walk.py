@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regauge.capture import jax_compat
+from regauge.capture.jaxpr_bodies import combination, written_out
 from regauge.capture.jaxpr_operands import named_operands, named_parameters
 from regauge.dtypes import is_known
 from regauge.errors import CaptureError
@@ -155,12 +156,17 @@ class Walk:
             return self._custom_derivative(equation, inputs, stack, frames, origin)
         if name in _CONTROL_FLOW:
             return self._control_flow(equation, inputs, origin)
+        if (function := written_out(equation)) is not None:
+            closed = jax.make_jaxpr(function)(*(jax_compat.shape_of(v.aval) for v in equation.invars))
+            return self.run(closed.jaxpr, closed.consts, inputs, stack, frames)
         return self._node(equation, inputs, origin)
 
     def _node(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
         name = equation.primitive.name.replace("-", "_")
         operands = [self._operand(value) for value in inputs]
         arguments = named_operands(name, operands) + named_parameters(name, equation.params)
+        if name == "reduce_window":
+            arguments += (("computation", combination(equation.params["jaxpr"])),)
         if operands and not any(isinstance(o, Ref) for o in operands):  # what is made of numbers alone has no dtype
             arguments += (("dtype", DType(str(equation.outvars[0].aval.dtype))),)
         return self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
@@ -222,7 +228,7 @@ class Walk:
 
     def traced(self, function: Callable[..., Any], avals: Sequence[Any]) -> Graph:
         """The graph of a function of arrays."""
-        shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
+        shapes = [jax_compat.shape_of(aval) for aval in avals]
         return self._closed(jax.make_jaxpr(function)(*shapes))
 
     def body(self, jaxpr: Any, constants: Sequence[Any], avals: Sequence[Any]) -> Graph:

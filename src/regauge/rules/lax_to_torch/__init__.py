@@ -5,9 +5,35 @@ names of `regauge.capture.jaxpr_operands`; its parameters keep theirs. A known n
 an array would; both operands of an arithmetic primitive have one dtype in JAX, so nothing is promoted.
 """
 
-from regauge.rules.lax_to_torch import convolution, elementwise, library, matmul, pooling, reductions, shape
+from regauge.rules.lax_to_torch import (
+    convolution,
+    elementwise,
+    gathering,
+    joining,
+    library,
+    matmul,
+    pooling,
+    reductions,
+    scattering,
+    shape,
+    sorting,
+    windows,
+)
 from regauge.rules.table import merge
 
-FAMILIES = (convolution, elementwise, library, matmul, pooling, reductions, shape)
+FAMILIES = (
+    convolution,
+    elementwise,
+    gathering,
+    joining,
+    library,
+    matmul,
+    pooling,
+    reductions,
+    scattering,
+    shape,
+    sorting,
+    windows,
+)
 
 TABLE = merge("lax_to_torch", (family.TABLE for family in FAMILIES))
