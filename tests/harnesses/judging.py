@@ -167,7 +167,12 @@ def _compare_gradient(harness: Any, arguments: Sequence[Any]) -> None:
             ),
         ]
     )
-    same_values("gradient", got, wanted, scale)
+    same_values("gradient", got, wanted, scale, _least_exact(outputs))
+
+
+def _least_exact(outputs: Sequence[Any]) -> float:
+    """The rounding of results whose dtype the program writes down (a preferred float32), 0 where all are wide."""
+    return max((eps for out in outputs if (eps := float(jnp.finfo(out.dtype).eps)) > 1e-12), default=0.0)
 
 
 def _random(generator: np.random.RandomState, like: Any) -> np.ndarray:

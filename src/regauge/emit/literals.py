@@ -44,10 +44,15 @@ def _dtype_literal(value: Any) -> ast.expr:
         return dtype_expression(str(value).removeprefix("torch."))
     if value is int or value is float or value is bool:
         return ast.Name(value.__name__, ast.Load())
-    name = getattr(value, "__name__", None) or getattr(value, "name", None)
+    name = getattr(value, "__name__", None) or getattr(value, "name", None) or _torch_name(value)
     if not isinstance(name, str) or not hasattr(value, "dtype" if isinstance(value, type) else "itemsize"):
         raise TypeError(f"no literal for {type(value).__name__}")
     return dtype_expression(name.rstrip("_"))
+
+
+def _torch_name(value: Any) -> str | None:
+    text = str(value)
+    return text.removeprefix("torch.") if text.startswith("torch.") else None
 
 
 def dtype_expression(name: str) -> ast.expr:
