@@ -91,6 +91,10 @@ def read_schedule(value: Any, what: str) -> float | Curve:
         ) from error
 
 
+def _whole(value: float) -> float:
+    return int(value) if value == int(value) else value
+
+
 def _polynomial(held: Mapping[str, Any]) -> float | Curve:
     names = ("init_value", "end_value", "power", "transition_steps", "transition_begin")
     return Polynomial(**{name: number(held[name], name) for name in names})
@@ -127,7 +131,8 @@ def _exponential(held: Mapping[str, Any]) -> float | Curve:
 
 def _cosine(held: Mapping[str, Any]) -> float | Curve:
     return CosineDecay(
-        **{name: number(held[name], name) for name in ("init_value", "decay_steps", "alpha", "exponent")}
+        **{name: number(held[name], name) for name in ("init_value", "alpha", "exponent")},
+        decay_steps=_whole(number(held["decay_steps"], "decay_steps")),  # which optax makes a float at its first call
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regauge import dtypes
 from regauge.collecting import new_objects_only
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import Place, ops_text
@@ -15,7 +16,7 @@ from regauge.emit.nnx import Emitted, emit_module
 from regauge.emit.target import target
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
-from regauge.ir.graph import Graph, Symbol, WeightSpec, node_inputs, references
+from regauge.ir.graph import Graph, Symbol, Value, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
 from regauge.optax_specs import AnyOptimizer
 from regauge.run.protocol import leaf_names
@@ -141,8 +142,12 @@ def _weight_map(weights: tuple[WeightSpec, ...], emitted: Emitted) -> WeightMap:
     return WeightMap(tuple(entries), tied, dict(emitted.unused))
 
 
-# The gradient does not pass these.
-_STOPS = frozenset({"aten.detach.default", "aten.argmax.default", "aten.argmin.default", "aten.zeros_like.default"})
+def _has_slope(value: Value) -> bool:
+    return dtypes.kind(value.spec.dtype) in ("float", "complex")
+
+
+# The gradient does not pass these, nor what gives whole numbers.
+_STOPS = frozenset({"aten.detach.default", "aten.zeros_like.default", "lax.stop_gradient"})
 
 
 def without_gradient(graph: Graph, loss: Graph) -> tuple[str, ...]:
@@ -158,7 +163,7 @@ def without_gradient(graph: Graph, loss: Graph) -> tuple[str, ...]:
     leaves = leaf_names(graph.out_tree)
     reached = {leaf for leaf, name in zip(leaves, outputs, strict=True) if name in read}
     for node in reversed(graph.nodes):
-        if node.op not in _STOPS and any(value.name in reached for value in node.outputs):
+        if node.op not in _STOPS and any(value.name in reached and _has_slope(value) for value in node.outputs):
             reached.update(node_inputs(node))
     tied = {w.tied_to for w in graph.weights if w.tied_to is not None and w.value in reached}
     return tuple(

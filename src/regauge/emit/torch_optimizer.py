@@ -101,7 +101,7 @@ def _decays(parts: Parts) -> bool:
 def _update(parts: Parts) -> _Update:
     found = algorithm(parts)
     if found is not None:
-        return _Update(found.name, "", {**DEFAULTS[found.name], **found.options})
+        return _Update(found.name, "", {"lr": found.options["lr"], **DEFAULTS[found.name], **found.options})
     own = written(parts)
     return _Update(own.name, own.text, own.options)
 
