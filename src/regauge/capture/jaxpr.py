@@ -11,9 +11,11 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from regauge.capture.jax_example import Dynamic, Example, Inputs, Leaf, Shapes, renamed_leaves, shapes_of, skeleton_of
+from regauge.capture import jaxpr_modes, library_calls, module_calls
+from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
+from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
 from regauge.capture.jaxpr_walk import Walk, constant_weights, without_dead
-from regauge.errors import BadCase, CaptureError
+from regauge.errors import CaptureError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
 from regauge.ir.graph import (
@@ -32,8 +34,7 @@ from regauge.run.jax_program import JaxProgram, program_of
 from regauge.run.jax_scopes import ModuleCall, calls_in, scopes
 from regauge.run.jax_trees import Mode
 
-Arrays = Mapping[str, np.ndarray]
-Loss = Callable[[Any, Any], Any]
+Traced = tuple[Graph, Arrays, Any]  # a graph, the arrays that it holds, the abstract outputs
 
 
 @dataclass(frozen=True)
@@ -119,15 +120,46 @@ class _Asked:
 
     def captured(self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]) -> Captured:
         own = {name.removeprefix("inputs "): s for name, s in shapes.items() if name.startswith("inputs ")}
-        graph, constants, outputs = _model_graph(self.program, self.inputs, mode, own, symbols)
+        wanted = _model_graph(self.program, self.inputs, mode, own, symbols)
+        graph, graph_eval, constants, findings = self._both(wanted, mode, own, symbols)
         weights = {**self.program.params, **_kept_state(self.program)}
         arrays = {name: np.asarray(value) for name, value in weights.items()}
-        captured = Captured(graph, None, {**arrays, **constants}, constants)
+        captured = Captured(graph, graph_eval, {**arrays, **constants}, constants, findings=findings)
+        outputs = wanted[2]
         if self.loss is None:
             return captured
         others = {name.removeprefix("targets "): s for name, s in shapes.items() if name.startswith("targets ")}
-        loss, held = _loss_graph(self.loss, outputs, self.targets, others, symbols)
+        loss, held = loss_graph(self.loss, outputs, self.targets, others, symbols)
         return replace(captured, loss=loss, loss_constants=held)
+
+    def _both(
+        self, wanted: Traced, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]
+    ) -> tuple[Graph, Graph | None, Arrays, tuple[Finding, ...]]:
+        """Both modes of a model that knows them; one that cannot be traced in training is captured in evaluation."""
+        if not self.program.knows_mode:
+            return wanted[0], None, wanted[1], ()
+        train = mode == "train"
+        try:
+            other = _model_graph(self.program, self.inputs, "eval" if train else "train", shapes, symbols)
+        except Exception as error:  # whatever a model does in a mode that was not asked for
+            if train:
+                raise
+            noticed = Finding("C155", "info", self.program.name, f"Evaluation only: {_first_line(error)}")
+            return jaxpr_modes.following_all(wanted[0]), None, wanted[1], (noticed,)
+        training, evaluation = (wanted, other) if train else (other, wanted)
+        main, second = jaxpr_modes.joined(training[0], evaluation[0])
+        if second is None:
+            return main, None, training[1], ()
+        second, held = _apart(second, evaluation[1], training[1])
+        return main, second, {**training[1], **held}, ()
+
+
+def _apart(graph: Graph, arrays: Arrays, others: Arrays) -> tuple[Graph, dict[str, np.ndarray]]:
+    """The constants of a graph under names that do not say something else in the other graph."""
+    clash = {n for n, array in arrays.items() if n in others and not np.array_equal(array, others[n], equal_nan=True)}
+    names = {name: f"{name}_eval" for name in clash}
+    weights = tuple(replace(w, name=names.get(w.name, w.name)) for w in graph.weights)
+    return replace(graph, weights=weights), {names.get(name, name): array for name, array in arrays.items()}
 
 
 def _kept_state(program: JaxProgram) -> dict[str, Any]:
@@ -139,7 +171,7 @@ def _kept_state(program: JaxProgram) -> dict[str, Any]:
 
 def _model_graph(
     program: JaxProgram, example: Example, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]
-) -> tuple[Graph, Arrays, Any]:
+) -> Traced:
     """The graph of one trace, the arrays that it holds, and the abstract outputs."""
     order = (program.params, program.state, shapes)
 
@@ -148,7 +180,7 @@ def _model_graph(
 
     with scopes(program) as calls:
         closed, (outputs, state) = jax.make_jaxpr(forward, return_shape=True)(*order, jax.random.key(0))
-    walk = Walk(_steps(calls, program.name))
+    walk = Walk(_steps(calls, program.name), fold=library_calls.fold)
     given: list[Ref] = []
     reads: dict[str, Ref] = {}
     kinds = zip(("weight", "state", "input"), order, strict=True)
@@ -158,14 +190,19 @@ def _model_graph(
         given.append(walk.take(base if base.isidentifier() else f"{kind}_{len(given)}", variable.aval))
         reads[f"{kind} {name}"] = given[-1]
     results = walk.run(closed.jaxpr, closed.consts, list(given))
-    tree, operands = _outputs(walk, outputs, results)
+    tree, operands = outputs_of(walk, outputs, results)
     changed = zip(sorted(state), results[len(operands) :], strict=True)
     mutations = tuple(
         (name, walk.result(result).name)
         for name, result in changed
         if name not in program.random and result != reads.get(f"state {name}")
     )
-    nodes, read = _needed(walk, operands, [value for _, value in mutations])
+    wanted = {name for operand in operands for name in references(operand)} | {value for _, value in mutations}
+    weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
+    modules = {f"{call.path}#{number}": call.module for number, call in enumerate(calls)}
+    nodes = module_calls.fold(walk, without_dead(walk.nodes, wanted), wanted, modules, weights)
+    nodes = walk.folded(without_dead(nodes, wanted), wanted)
+    read = {name for node in nodes for name in node_inputs(node)} | wanted
     _refuse_streams(program, reads, read)
     owners = _owners(nodes)
     held = (w for w in constant_weights(walk.constants) if w.value in read)
@@ -188,13 +225,6 @@ def _model_graph(
     check_graph(graph)
     constants = {owners.get(name, name): array for name, array in walk.constants.items() if name in read}
     return graph, constants, outputs
-
-
-def _needed(walk: Walk, operands: Sequence[Ref], stored: Sequence[str]) -> tuple[tuple[Node, ...], set[str]]:
-    """The nodes that results are made from, and every value that they or the results read."""
-    needed = {name for operand in operands for name in references(operand)} | set(stored)
-    nodes = without_dead(walk.nodes, needed)
-    return nodes, {name for node in nodes for name in node_inputs(node)} | needed
 
 
 def _owners(nodes: Sequence[Node]) -> dict[str, str]:
@@ -234,14 +264,6 @@ def _weights(
     return found
 
 
-def _outputs(walk: Walk, shapes: Any, results: Sequence[Any]) -> tuple[Any, tuple[Ref, ...]]:
-    """The tree of the outputs and the values that it holds."""
-    leaves, structure = jax.tree.flatten(shapes)
-    values = [walk.result(result) for result in results[: len(leaves)]]
-    tree = skeleton_of(jax.tree.unflatten(structure, [Leaf(value.name) for value in values]), "the outputs")
-    return tree, tuple(values)
-
-
 def _refuse_streams(program: JaxProgram, reads: Mapping[str, Ref], read: set[str]) -> None:
     streams = [name for name in program.random if reads[f"state {name}"].name in read]
     if streams or reads["key key"].name in read:
@@ -252,50 +274,6 @@ def _refuse_streams(program: JaxProgram, reads: Mapping[str, Ref], read: set[str
             why="the stream of a module of JAX has no counterpart in a module of torch",
             next="capture in evaluation mode, or pass a key as an input",
         )
-
-
-# the loss ------------------------------------------------------------------------------------------------------------
-
-
-def _loss_graph(
-    loss: Loss, outputs: Any, example: Example, shapes: Shapes, symbols: Sequence[Symbol]
-) -> tuple[Graph, Arrays]:
-    """The loss as a graph of the outputs and the targets, and the arrays that it holds."""
-    leaves, structure = jax.tree.flatten(outputs)
-    order = sorted(shapes)
-
-    def evaluate(values: Any, arrays: Any) -> Any:
-        return loss(jax.tree.unflatten(structure, values), example.tree(arrays)[0])
-
-    closed, result = jax.make_jaxpr(evaluate, return_shape=True)(leaves, shapes)
-    if getattr(result, "shape", None) != () or not np.issubdtype(result.dtype, np.inexact):
-        raise BadCase(
-            "the loss does not return one float scalar",
-            code="B130",
-            received=str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", result)),
-            next="end the loss with .mean() or .sum() and return that array alone",
-        )
-    walk = Walk(lambda _: (ModuleStep("", "loss", "root"),))
-    names = [*(f"output_{i}" if len(leaves) > 1 else "outputs" for i in range(len(leaves))), *order]
-    given = [walk.take(name, variable.aval) for name, variable in zip(names, closed.jaxpr.invars, strict=True)]
-    results = walk.run(closed.jaxpr, closed.consts, list(given))
-    tree, operands = _outputs(walk, result, results)
-    nodes, read = _needed(walk, operands, [])
-    first = jax.tree.unflatten(structure, [Leaf(ref.name) for ref in given[: len(leaves)]])
-    taken = dict(zip(order, (ref.name for ref in given[len(leaves) :]), strict=True))
-    targets = renamed_leaves(example.skeleton(), taken)["tuple"][0]
-    graph = Graph(
-        dialect="lax",
-        inputs=tuple(Value(ref.name, walk.specs[ref.name]) for ref in given),
-        weights=tuple(w for w in constant_weights(walk.constants) if w.value in read),
-        nodes=nodes,
-        outputs=operands,
-        symbols=tuple(symbols),
-        in_tree={"tuple": [skeleton_of(first, "the outputs"), targets]},
-        out_tree=tree,
-    )
-    check_graph(graph)
-    return graph, {name: array for name, array in walk.constants.items() if name in read}
 
 
 def source_file(model: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_bodies import combination, written_out
+from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative
 from regauge.capture.jaxpr_operands import named_operands, named_parameters
 from regauge.dtypes import is_known
 from regauge.errors import CaptureError
@@ -33,7 +33,6 @@ from regauge.ir.graph import (
 )
 
 Array = Any
-_CONTROL_FLOW = frozenset({"cond", "while", "scan"})
 _LARGEST_FOLDED = 1  # elements of a constant that is computed at capture
 
 
@@ -65,11 +64,19 @@ class Walk:
     Args:
         steps: gives the module calls of a name stack, outermost first.
         names: of values that exist already.
+        fold: turns nodes of library functions into one node each, in bodies too.
     """
 
-    def __init__(self, steps: Callable[[str], tuple[ModuleStep, ...]], names: Names | None = None) -> None:
+    def __init__(
+        self,
+        steps: Callable[[str], tuple[ModuleStep, ...]],
+        names: Names | None = None,
+        fold: Callable[[Walk, Sequence[Node], set[str]], tuple[Node, ...]] | None = None,
+    ) -> None:
         self.steps = steps
         self.names = names or Names()
+        self.fold = fold
+        self.avals: dict[str, Any] = {}  # abstract arrays by value, whose symbolic sizes are those of the trace
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
         self.specs: dict[str, TensorSpec] = {}
@@ -81,6 +88,7 @@ class Walk:
         """Declare a value that the graph is given."""
         name = self.names.new(name)
         self.specs[name] = known_spec(aval, Origin())
+        self.avals[name] = aval
         return Ref(name)
 
     def hold(self, value: Any) -> Ref:
@@ -91,6 +99,7 @@ class Walk:
             self._held[id(value)] = name
             self.specs[name] = TensorSpec(array.shape, str(array.dtype))
             self.constants[name] = array
+            self.avals[name] = jax.ShapeDtypeStruct(array.shape, array.dtype)
         return Ref(self._held[id(value)])
 
     def result(self, operand: Operand | Known) -> Ref:
@@ -154,8 +163,8 @@ class Walk:
         origin = Origin(self.steps(stack), frames)
         if name == jax_compat.CUSTOM_JVP or name in jax_compat.CUSTOM_VJP:
             return self._custom_derivative(equation, inputs, stack, frames, origin)
-        if name in _CONTROL_FLOW:
-            return self._control_flow(equation, inputs, origin)
+        if name in CONTROL_FLOW:
+            return control_flow(self, equation, inputs, origin)
         if (function := written_out(equation)) is not None:
             closed = jax.make_jaxpr(function)(*(jax_compat.shape_of(v.aval) for v in equation.invars))
             return self.run(closed.jaxpr, closed.consts, inputs, stack, frames)
@@ -163,7 +172,7 @@ class Walk:
 
     def _node(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
         name = equation.primitive.name.replace("-", "_")
-        operands = [self._operand(value) for value in inputs]
+        operands = [self.operand(value) for value in inputs]
         arguments = named_operands(name, operands) + named_parameters(name, equation.params)
         if name == "reduce_window":
             arguments += (("computation", combination(equation.params["jaxpr"])),)
@@ -183,10 +192,11 @@ class Walk:
         """Write down one node; returns its results."""
         outputs = [Value(self.names.new(base), known_spec(aval, origin)) for aval in avals]
         self.specs |= {value.name: value.spec for value in outputs}
+        self.avals |= {value.name: aval for value, aval in zip(outputs, avals, strict=True)}
         self.nodes.append(Node(op, arguments, tuple(outputs), bodies, origin))
         return [Ref(value.name) for value in outputs]
 
-    def _operand(self, value: Operand | Known) -> Operand:
+    def operand(self, value: Operand | Known) -> Operand:
         """What stands in a node: numbers for known 0-d arrays, values for everything else."""
         if isinstance(value, Known):
             if value.value.ndim == 0 and _is_number(value.value):
@@ -194,61 +204,38 @@ class Walk:
             return self.hold(value.value)
         return value
 
+    def inner(self) -> Walk:
+        """The walk of a function inside: it has the names and values of this one, and nodes of its own."""
+        inner = Walk(self.steps, self.names, self.fold)
+        inner.avals, inner.specs, inner.constants = self.avals, self.specs, self.constants
+        inner._held = self._held
+        return inner
+
+    def body_graph(self, given: Sequence[Ref], results: Sequence[Operand]) -> Graph:
+        """The graph of a function inside, which may read values of the graph around it."""
+        needed = {name for operand in results for name in references(operand)}
+        nodes = self.folded(without_dead(self.nodes, needed), needed)
+        inputs = tuple(Value(ref.name, self.specs[ref.name]) for ref in given)
+        return Graph("lax", inputs, (), nodes, tuple(results))
+
     # calls with bodies -----------------------------------------------------------------------------------------
 
     def _custom_derivative(
         self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...], origin: Origin
     ) -> list[Operand | Known]:
         """A function with a derivative of its own: library functions have rules, a person's keep both as bodies."""
-        jaxpr, constants = jax_compat.called(equation)
+        jaxpr, _ = jax_compat.called(equation)
         library = _library_name(jaxpr)
-        operands = [self._operand(value) for value in inputs]
+        operands = [self.operand(value) for value in inputs]
         avals = [v.aval for v in equation.outvars]
         if library:
             base = library.rsplit(".", 1)[-1]
             return self.add(library, named_operands(base, operands), avals, origin, base.strip("_"))
-        forward = self.body(jaxpr, constants, [v.aval for v in equation.invars])
-        backward = self.traced(_pullback(equation), [*(v.aval for v in equation.invars), *avals])
-        name = getattr(getattr(jaxpr, "debug_info", None), "func_name", "") or "function"
-        return self.add(
-            "lax.custom_derivative", (("operands", tuple(operands)),), avals, origin,
-            re.sub(r"\W", "_", name), (forward, backward),
-        )  # fmt: skip
+        return own_derivative(self, equation, inputs, origin)
 
-    def _control_flow(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
-        name, params = equation.primitive.name, equation.params
-        operands = [self._operand(value) for value in inputs]
-        bodies = tuple(self._closed(body) for body in jax_compat.branches(params))
-        arguments = named_operands(name, operands) + named_parameters(name, params)
-        return self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name, bodies)
-
-    def _closed(self, closed: Any) -> Graph:
-        jaxpr, constants = jax_compat.opened(closed)
-        return self.body(jaxpr, constants, [v.aval for v in jaxpr.invars])
-
-    def traced(self, function: Callable[..., Any], avals: Sequence[Any]) -> Graph:
-        """The graph of a function of arrays."""
-        shapes = [jax_compat.shape_of(aval) for aval in avals]
-        return self._closed(jax.make_jaxpr(function)(*shapes))
-
-    def body(self, jaxpr: Any, constants: Sequence[Any], avals: Sequence[Any]) -> Graph:
-        """A jaxpr as a graph of its own, whose arrays that it holds become weights of that graph."""
-        inner = Walk(self.steps, Names())
-        given = [inner.take(f"x{number}", aval) for number, aval in enumerate(avals)]
-        results = inner.run(jaxpr, constants, list(given))
-        return inner.graph(given, results)
-
-    def graph(self, given: Sequence[Ref], results: Sequence[Operand | Known]) -> Graph:
-        outputs = [self._operand(value) for value in results]
-        needed = {name for operand in outputs for name in references(operand)}
-        nodes = without_dead(self.nodes, needed)
-        return Graph(
-            dialect="lax",
-            inputs=tuple(Value(ref.name, self.specs[ref.name]) for ref in given),
-            weights=tuple(constant_weights(self.constants)),
-            nodes=nodes,
-            outputs=tuple(outputs),
-        )
+    def folded(self, nodes: tuple[Node, ...], needed: set[str]) -> tuple[Node, ...]:
+        """The nodes with calls of library functions as one node each; `needed` are the values that leave the graph."""
+        return nodes if self.fold is None else self.fold(self, nodes, needed)
 
 
 def known_spec(aval: Any, origin: Origin) -> TensorSpec:
@@ -328,13 +315,3 @@ def _library_name(jaxpr: Any) -> str:
     name = str(getattr(info, "func_name", "")).rsplit(".", 1)[-1]
     module = inside.removeprefix("_src/").rsplit("/", 1)[0]
     return {"nn": f"jax.nn.{name}", "numpy": f"jnp.{name}", "scipy": f"jax.scipy.{name}"}.get(module, f"jax.{name}")
-
-
-def _pullback(equation: Any) -> Callable[..., Any]:
-    count = len(equation.invars)
-
-    def pullback(*values: Any) -> Any:
-        _, back = jax.vjp(lambda *given: jax_compat.evaluated(equation, list(given)), *values[:count])
-        return back(list(values[count:]))
-
-    return pullback

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import jax.numpy as jnp
@@ -45,6 +45,9 @@ class NnxTarget:
     )
     reserved = frozenset(dir(nnx.Module))
     dict_names = frozenset(dir(nnx.Dict))
+    copied_prefix = "Torch"
+    evaluates = "self.deterministic"
+    flow_calls: Mapping[str, Any] = MappingProxyType({})
     original_method = "forward"
 
     def dtype(self, name: str) -> Any:

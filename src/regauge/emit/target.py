@@ -39,6 +39,9 @@ class Target(Protocol):
     static_calls: frozenset[str]  # functions of these libraries that ask about dtypes and sizes
     reserved: frozenset[str]  # attributes that no module may use
     dict_names: frozenset[str]  # keys that its container of named modules cannot have
+    copied_prefix: str  # before the name of a copied class where the person has a class of that name
+    evaluates: str  # the condition that a module is in evaluation
+    flow_calls: Mapping[str, Callable[[Any], ast.expr]]  # how operators with functions are called; JAX's own by default
     original_method: str  # what the method of the original's modules that computes is called
 
     def dtype(self, name: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from regauge.emit import torch_construct, torch_folder_files, torch_package
+from regauge.emit import torch_construct, torch_flow, torch_folder_files, torch_layers, torch_package
 from regauge.emit.files import Place
 from regauge.emit.lax_indexing import indexing
 from regauge.emit.layers import Context, Layer
@@ -24,7 +24,9 @@ from regauge.emit.torch_simplify import simplify
 from regauge.emit.torch_train import emit_train
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
+from regauge.lower.channels_first import channels_first
 from regauge.lower.plan import Plan
+from regauge.lower.pools import pools
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
 from regauge.run.torch_source import load_sources
@@ -42,6 +44,9 @@ class TorchTarget:
     static_calls = frozenset({"finfo", "iinfo", "prod", "ceil", "floor", "sqrt"})
     reserved = frozenset(dir(nn.Module))
     dict_names = frozenset(dir(nn.ModuleDict)) | frozenset(dir(nn.ParameterDict))
+    copied_prefix = "Flax"
+    evaluates = "not self.training"
+    flow_calls: Mapping[str, Any] = torch_flow.CALLS
     original_method = "__call__"
 
     def dtype(self, name: str) -> Any:
@@ -97,16 +102,16 @@ class TorchTarget:
         return torch_construct.init_lines(emission, holder, constructors)
 
     def layer_text(self, emission: Any, layer: Layer) -> str:
-        return torch_construct.layer_text(layer)
+        return torch_construct.layer_text(emission, layer)
 
     def recognise(self, scope: Scope, context: Context) -> Layer | None:
-        return None
+        return torch_layers.recognise(scope, context)
 
     def is_library_type(self, name: str) -> bool:
         return name.startswith(_LIBRARIES)
 
     def rewritten(self, graph: Graph) -> Graph:
-        return graph
+        return pools(channels_first(graph, self.is_library_type))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)
@@ -133,7 +138,7 @@ class TorchTarget:
         return torch_folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
-        return model_text(list(emission.classes.values()), root, title)
+        return model_text(list(emission.classes.values()), emission.library, root, title)
 
 
 TORCH = TorchTarget()

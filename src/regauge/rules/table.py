@@ -54,6 +54,11 @@ class Rule:
     limits: tuple[Limit, ...] = ()
 
     @property
+    def draws(self) -> bool:
+        """Whether the rule is random: it takes a key, which torch's schema does not have."""
+        return "rng_key" in inspect.signature(self.fn).parameters
+
+    @property
     def place(self) -> str:
         """``file.py:line`` of the rule's function."""
         code = inspect.unwrap(self.fn).__code__

@@ -13,6 +13,7 @@ JOBS = {
     "emit": "regauge.run.jax_emit:run",
     "rules": "regauge.run.jax_rules:run",
     "evaluate": "regauge.run.jax_evaluate:run",
+    "gate": "regauge.run.jax_gate:run",
     "time": "regauge.run.jax_time:run",
 }
 

@@ -2,8 +2,9 @@
 
 Job: ``{"job": "evaluate", "out", "case" or "folder", "widen": bool, "names": description of Names or None,
 "transplant": file or None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Tasks have an `id`
-and a `kind`: ``step``, ``derivative``, ``trajectory``, ``weights``, ``modules``, ``randomness``, ``samples``, ``effects``,
-``candidate``, ``casts``, ``trace`` and, on torch, ``substitute``. Arrays carry the original's names and layouts.
+and a `kind`: ``step``, ``derivative``, ``trajectory``, ``weights``, ``modules``, ``randomness``, ``samples``,
+``effects``, ``candidate``, ``casts``, ``trace`` and, on torch, ``substitute``. Arrays carry the original's names and
+layouts.
 """
 
 from __future__ import annotations

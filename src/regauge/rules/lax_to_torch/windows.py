@@ -168,8 +168,11 @@ def select_and_scatter_add(
     places = torch.arange(operand.numel(), device=operand.device).reshape(operand.shape)
     places = in_windows(places, operand.numel(), *form).gather(-1, at).reshape(-1)
     values = signed(source).reshape(-1)
-    return values.new_zeros(operand.numel() + 1).scatter_add(0, places, values)[:-1].reshape(operand.shape).view(
-        operand.dtype
+    return (
+        values.new_zeros(operand.numel() + 1)
+        .scatter_add(0, places, values)[:-1]
+        .reshape(operand.shape)
+        .view(operand.dtype)
     )
 
 

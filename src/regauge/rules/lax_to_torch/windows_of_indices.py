@@ -93,5 +93,7 @@ def linear(shape: Axes, found: dict[int, Tensor], window: Axes, batch: Axes) -> 
             sizes += [spread.shape[len(batch) + partial.index(at)] if at in partial else 1 for at in window]
             total = total + spread.reshape(sizes) * stride
         else:
-            total = total + along(torch.arange(shape[axis], device=device), len(batch) + window.index(axis), rank) * stride
+            total = (
+                total + along(torch.arange(shape[axis], device=device), len(batch) + window.index(axis), rank) * stride
+            )
     return total
