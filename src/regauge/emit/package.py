@@ -13,7 +13,7 @@ from regauge.emit.conversion import Conversion
 from regauge.emit.target import target
 from regauge.errors import OutputError
 from regauge.ir.captured import Reference
-from regauge.optimizers import to_json
+from regauge.optax_specs import to_json
 from regauge.run.protocol import SCHEMA_VERSION, write_json
 from regauge.weights.files import save_arrays, save_converted
 

@@ -79,10 +79,13 @@ _TRAINING = """
 ## Training
 
     import train
-    optimizer = train.make_optimizer(model)
+
+    model.train()
+    optimizer = train.make_optimizer(model.named_parameters())
     loss = train.train_step(model, optimizer, inputs, targets)
 
-`train.loss` is the original's loss. `inputs` is a tuple of positional arguments or a dict of keywords.
+`train.loss` is the original's loss, `train.make_optimizer` its optimizer with clipping and schedule. `inputs` is a tuple
+of positional arguments or a dict of keywords. `optimizer.state_dict()` and `load_state_dict` keep its progress.
 """
 
 _LOSS_ONLY = """

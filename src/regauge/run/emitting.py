@@ -10,7 +10,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from regauge import optimizers
+from regauge import optax_specs
 from regauge.emit.conversion import convert
 from regauge.emit.package import write_folder
 from regauge.emit.target import Target, writing
@@ -72,7 +72,7 @@ def read_capture(directory: Path, about: Mapping[str, Any]) -> CapturedModel:
         graph_eval=_graph(directory / "graph_eval.json"),
         loss=_graph(directory / "loss.json"),
         loss_constants=_arrays(loss_weights) if loss_weights.exists() else {},
-        optimizer=None if spec is None else optimizers.from_json(spec),
+        optimizer=None if spec is None else optax_specs.from_json(spec),
         source=about.get("source", ""),
         findings=tuple(Finding.from_json(item) for item in about["findings"]),
     )

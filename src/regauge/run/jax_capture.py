@@ -13,10 +13,12 @@ import jax
 import numpy as np
 
 import regauge
+from regauge.capture.jax_optimizer import from_optax
 from regauge.capture.jaxpr import Captured, capture_model, source_file
 from regauge.case import Case, load_case
 from regauge.errors import BadCase, OutputError
 from regauge.ir.serial import graph_to_json
+from regauge.optax_specs import to_json
 from regauge.run.describing import flatten, rejects
 from regauge.run.jax_program import program_of
 from regauge.run.jax_trees import is_array
@@ -56,6 +58,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
         loss=case.loss,
         targets=case.targets,
     )
+    optimizer = None if case.optimizer is None or not train else to_json(from_optax(case.optimizer, program))
     seconds = {"load": loaded - began, "trace": time.perf_counter() - loaded}
     out = Path(job["out"])
     try:
@@ -76,7 +79,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
         "train": train,
         **skeletons,
         "has_loss": captured.loss is not None,
-        "optimizer": None,
+        "optimizer": optimizer,
         "versions": versions(),
         "findings": [finding.to_json() for finding in findings],
         "seconds": seconds,
