@@ -59,14 +59,26 @@ def no_worse(got: Sequence[np.ndarray], expected: Sequence[np.ndarray], truth: S
         t = np.where(np.isfinite(t), t, w)
         size = float(np.linalg.norm(t.ravel())) or 1.0
         own_error = float(np.linalg.norm((w - t).ravel())) / size
-        allowed = SAME_FUNCTION if eps < 1e-12 else ROUNDING_FACTOR * max(own_error, eps)
-        distance = float(np.linalg.norm((g - (t if eps > 1e-12 else w)).ravel())) / size
+        # JAX may compute in less than the dtype of its result: complex64 multiplied into complex128
+        allowed = max(SAME_FUNCTION if eps < 1e-12 else ROUNDING_FACTOR * eps, ROUNDING_FACTOR * own_error)
+        distance = float(np.linalg.norm((g - t).ravel())) / size
         if distance > allowed:
             raise Differs(f"{distance:.1e} from float64, allowed {allowed:.1e}; {shown('value', array, own)}")
 
 
-def same_values(what: str, got: Sequence[np.ndarray], wanted: Sequence[np.ndarray], scale: float) -> None:
-    """float64 against float64; `scale` is the natural size of rounding noise."""
+def same_values(
+    what: str, got: Sequence[np.ndarray], wanted: Sequence[np.ndarray], scale: float, eps: float = 0.0
+) -> None:
+    """float64 against float64; `scale` is the natural size of rounding noise.
+
+    Args:
+        what: for the message.
+        got: of torch.
+        wanted: of JAX.
+        scale: natural size of the values.
+        eps: rounding of the program's own dtype, where it computes in less than float64 whatever its inputs are.
+    """
+    same, same_element = max(SAME_FUNCTION, ROUNDING_FACTOR * eps), max(SAME_ELEMENT, ROUNDING_FACTOR * eps)
     for array, expected in zip(got, wanted, strict=True):
         g, w, _ = _finite(array, expected, what)
         if not w.size:
@@ -75,7 +87,7 @@ def same_values(what: str, got: Sequence[np.ndarray], wanted: Sequence[np.ndarra
         null = norm <= NULL * noise
         distance = float(np.linalg.norm((g - w).ravel())) / (noise if null else norm)
         element = float(np.max(np.abs(g - w))) / (scale if null else float(np.max(np.abs(w))))
-        if distance > SAME_FUNCTION or element > SAME_ELEMENT:
+        if distance > same or element > same_element:
             raise Differs(f"{distance:.1e} in norm; {shown(what, array, expected)}")
 
 

@@ -94,6 +94,11 @@ def spec_of(aval: Any) -> TensorSpec:
     return TensorSpec(tuple(dimension(size) for size in aval.shape), str(aval.dtype))
 
 
+def shape_of(aval: Any) -> jax.ShapeDtypeStruct:
+    """An abstract value as functions that trace take it."""
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+
+
 def is_key(aval: Any) -> bool:
     return jnp.issubdtype(aval.dtype, jax.dtypes.prng_key)
 

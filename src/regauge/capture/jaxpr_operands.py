@@ -21,6 +21,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "select_n": ("which", "*cases"),
     "clamp": ("min", "x", "max"),
     "concatenate": ("*operands",),
+    "stack": ("*operands",),
     "pad": ("operand", "padding_value"),
     "gather": ("operand", "indices"),
     "scatter": ("operand", "indices", "updates"),
@@ -58,8 +59,10 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "regularized_incomplete_beta_integral": ("a", "b", "x"),
     "regularized_incomplete_beta": ("a", "b", "x"),
     "approx_top_k": ("operand",),
+    "top_k": ("operand",),
     "tridiagonal_solve": ("dl", "d", "du", "b"),
     "householder_product": ("a", "taus"),
+    "ormqr": ("a", "taus", "c"),
 }
 _DEFAULT = ("x", "y", "z", "w")
 
@@ -104,7 +107,7 @@ def named_parameters(primitive: str, params: Mapping[str, Any]) -> tuple[tuple[s
         elif key == "dimension_numbers" and not isinstance(value, tuple):
             fields = [name for name in vars(value) if not name.startswith("_")]
             found += [(name, parameter(primitive, name, getattr(value, name))) for name in fields]
-        elif callable(value) and not isinstance(value, type | np.dtype):
+        elif callable(value) and not hasattr(value, "multiple_results") and not isinstance(value, type | np.dtype):
             continue
         else:
             found.append((key, parameter(primitive, key, value)))
@@ -131,6 +134,8 @@ def parameter(primitive: str, name: str, value: Any) -> Operand:
         return DType(jnp.dtype(value).name)
     if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
         return np.asarray(value).item()  # type: ignore[no-any-return]
+    if hasattr(value, "multiple_results"):  # a primitive, such as the ge that chooses in a window
+        return str(value.name)
     if type(value).__name__ == "KeyTy":
         return DType(str(value))
     if type(value).__name__ == "FftType" or "PRNGImpl" in type(value).__name__:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regauge.emit.expressions import Helpers
+from regauge.emit.expressions import NAME, Helpers
 from regauge.emit.lines import Body, Line
 from regauge.emit.target import target
 from regauge.errors import EmitError
@@ -92,8 +92,7 @@ def model_text(
     """
     parts: list[list[tuple[str, Place | None]]] = []
     for name, cls in library.items():
-        source = inspect.getsource(cls).replace(f"class {cls.__name__}(", f"class {name}(", 1)
-        parts.append([(line, None) for line in textwrap.dedent(source).rstrip().split("\n")])
+        parts.append([(line, None) for line in copied_text(name, cls).split("\n")])
     classes = tuple(classes)
     parts += [_class_lines(made) for made in classes]
     parts.append([(line, None) for line in _loader(root, classes).split("\n")])
@@ -104,6 +103,12 @@ def model_text(
     first = header.count("\n") + 1
     places = {first + number: place for number, (_, place) in enumerate(body) if place is not None}
     return f"{header}{text}\n", places
+
+
+def copied_text(name: str, cls: type) -> str:
+    """The text of a class that emitted files get a copy of, under this name."""
+    source = inspect.getsource(cls).replace(f"class {cls.__name__}(", f"class {name}(", 1)
+    return textwrap.dedent(source).rstrip()
 
 
 _IMPORTS = (
@@ -151,7 +156,7 @@ def _travels(found: Any, fn: Any) -> bool:
 
 def ops_text(helpers: Helpers) -> str | None:
     """The text of ops.py: the helpers and the functions and classes that they use, each once, without decorators."""
-    if not helpers.functions:
+    if not helpers.functions and not helpers.written:
         return None
     texts: dict[str, str] = {}
     pending = list(helpers.functions.values())
@@ -176,7 +181,8 @@ def ops_text(helpers: Helpers) -> str | None:
                 pending.append(found)
             elif isinstance(found, int | float | str | tuple | dict | frozenset) and not name.startswith("__"):
                 constants[name] = f"{name} = {found!r}"
-    body = "\n\n\n".join(texts.values())
+    own = [text.replace(NAME, name).replace("ops.", "") for name, text in helpers.written.items()]
+    body = "\n\n\n".join([*texts.values(), *own])
     values = "\n".join(constants.values())
     imports = [
         line
@@ -193,6 +199,7 @@ def ops_text(helpers: Helpers) -> str | None:
             (r"\btorch\.", "import torch"),
             (r"\bF\.", "import torch.nn.functional as F"),
             (r"\bTensor\b", "from torch import Tensor"),
+            (r"\bpytree\.", "from torch.utils import _pytree as pytree"),
             (r"\blax\.", "from jax import lax"),
             (r"\bDTypeLike\b", "from jax.typing import DTypeLike"),
         )

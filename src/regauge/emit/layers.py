@@ -86,7 +86,7 @@ def recognise(scope: Scope, context: Context) -> Layer | None:
     if len(main) != 1 or main[0].op not in _RECOGNISERS:
         return None
     layer = _RECOGNISERS[main[0].op](scope, main[0], context)
-    if layer is None or not _owns_all(scope, layer, context):
+    if layer is None or not owns_all(scope, layer, context):
         return None
     return layer if scope.outputs == [layer.output] else None
 
@@ -96,7 +96,7 @@ def _counts_batches(node: Node, context: Context) -> bool:
     return len(used) == 1 and used[0].endswith("num_batches_tracked") and node.op == "aten.add.Tensor"
 
 
-def _owns_all(scope: Scope, layer: Layer, context: Context) -> bool:
+def owns_all(scope: Scope, layer: Layer, context: Context) -> bool:
     """All weights that the call reads belong to the module itself and are not borrowed or tied elsewhere."""
     read = [
         context.weights[n]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from regauge.emit.lines import Body, Line
 from regauge.emit.scopes import Scope, build_scopes
+from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.ir.graph import Graph, Node, Operand
 
@@ -45,7 +46,7 @@ def _pairs(ours: Scope, theirs: Scope) -> Iterator[tuple[Scope, Scope]]:
 
 def children(scope: Scope) -> dict[str, Scope]:
     """The calls that a call makes itself, by their key."""
-    return {item.step.call: item for item in scope.items if isinstance(item, Scope)}
+    return {call.step.call: call for call in scope.calls()}
 
 
 def _shape(scope: Scope) -> list[str]:
@@ -53,7 +54,7 @@ def _shape(scope: Scope) -> list[str]:
 
 
 def join_bodies(training: Body, evaluation: Body, where: str) -> tuple[Body, bool]:
-    """One body for both modes, and whether it asks for the mode (`self.deterministic`).
+    """One body for both modes, and whether it asks for the mode.
 
     Raises:
         EmitError: the two need different arguments.
@@ -68,4 +69,4 @@ def join_bodies(training: Body, evaluation: Body, where: str) -> tuple[Body, boo
             next="read both in both modes, or convert the two modes as two cases",
         )
     branch = [replace(line, text=f"    {line.text}") for line in evaluation.lines]
-    return replace(training, lines=[Line("if self.deterministic:"), *branch, *training.lines]), True
+    return replace(training, lines=[Line(f"if {target().evaluates}:"), *branch, *training.lines]), True

@@ -14,7 +14,6 @@ from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
 from regauge.emit.layers import Layout
 from regauge.emit.lines import Line
-from regauge.emit.literals import literal
 from regauge.emit.loops import roll_loops
 from regauge.emit.members import Member, Structure, dotted, joined
 from regauge.emit.modes import align, children, join_bodies
@@ -25,6 +24,7 @@ from regauge.emit.scopes import Scope, build_scopes
 from regauge.emit.sequential import function_text, sequential_text
 from regauge.emit.signature import signature
 from regauge.emit.statements import declared_parameters
+from regauge.emit.syntax import tree_expression
 from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.findings import Finding
@@ -86,7 +86,7 @@ class _Module:
     evaluation: _View | None
     helpers: Helpers
     classes: dict[Any, EmittedClass] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=lambda: set(target().file_names))
     library: dict[str, type] = field(default_factory=dict)
 
     @property
@@ -97,7 +97,7 @@ class _Module:
         """The name of a copied class: its own, or ``TorchBatchNorm`` where the person's model has a BatchNorm."""
         views = (self.main,) if self.evaluation is None else (self.main, self.evaluation)
         own = {_class_name(scope) for view in views for scope in view.structure.holders}
-        name = f"Torch{cls.__name__}" if cls.__name__ in own else cls.__name__
+        name = f"{target().copied_prefix}{cls.__name__}" if cls.__name__ in own else cls.__name__
         self.library[name] = cls
         return name
 
@@ -203,7 +203,7 @@ def _emit_class(
     maker = _Maker(module, view, writer.child_hints)
     constructors = {path: maker.constructor(member, counterparts) for path, member in holder.members.items()}
     init = target().init_lines(module, holder, constructors)
-    if asks:
+    if asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
     module.classes[key] = made
@@ -260,21 +260,6 @@ def _returned(graph: Graph, scope: Scope) -> Callable[[Callable[[Ref], ast.expr]
         return values[0] if len(values) == 1 else ast.Tuple(values, ast.Load())
 
     return returned
-
-
-def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:
-    """The expression that builds a pytree from its skeleton (`regauge.run.protocol`)."""
-    if "leaf" in tree:
-        return use(Ref(tree["leaf"]))
-    if "none" in tree:
-        return ast.Constant(None)
-    if "value" in tree:
-        return literal(tree["value"])
-    if "dict" in tree:
-        keys: list[ast.expr | None] = [ast.Constant(k) for k in tree["dict"]]
-        return ast.Dict(keys, [tree_expression(v, use) for v in tree["dict"].values()])
-    items = [tree_expression(v, use) for v in tree.get("tuple", tree.get("list"))]
-    return ast.Tuple(items, ast.Load()) if "tuple" in tree else ast.List(items, ast.Load())
 
 
 def _class_comment(scope: Scope) -> str:

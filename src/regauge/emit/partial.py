@@ -89,7 +89,7 @@ class _Evaluator(ast.NodeTransformer):
 
     def evaluate(self, node: ast.expr) -> Any:
         """The value of an expression, or NotStatic."""
-        if _makes_arrays(node) or self._gives_tensors(node):
+        if _makes_arrays(node) or self._gives_arrays(node):
             raise NotStatic(ast.unparse(node))
         for name in _names(node):
             known = name in self.static or (name in self.globals and name not in self.expressions)
@@ -103,11 +103,20 @@ class _Evaluator(ast.NodeTransformer):
         except Exception as error:
             raise NotStatic(str(error)) from error
 
-    def _gives_tensors(self, node: ast.expr) -> bool:
-        """Whether a helper is called that computes: torch does not survive what stands for an array here."""
-        names = [n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
-        functions = [self.globals.get(name) for name in names]
-        return any("Tensor" in str(getattr(fn, "__annotations__", {}).get("return", "")) for fn in functions)
+    def _gives_arrays(self, node: ast.expr) -> bool:
+        """Whether an array is passed to a function that computes with it.
+
+        Such a function cannot be tried out: torch does not survive a stand-in where it expects a tensor.
+        """
+        for call in ast.walk(node):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                continue
+            given = [*call.args, *(keyword.value for keyword in call.keywords)]
+            if any(isinstance(self.static.get(name), ArrayProxy) for part in given for name in _names(part)):
+                fn = self.globals.get(call.func.id)
+                if inspect.isfunction(fn) and _computes(fn):
+                    return True
+        return False
 
     def residual(self, node: ast.expr) -> ast.expr:
         result = self.visit(copy.deepcopy(node))
@@ -267,6 +276,20 @@ def _makes_arrays(node: ast.AST) -> bool:
     return False
 
 
+@cache
+def _computes(fn: Callable[..., Any]) -> bool:
+    """Whether a function, or one that it calls, calls into an array library."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(fn)))
+    except (OSError, SyntaxError):
+        return True
+    if _makes_arrays(tree):
+        return True
+    called = {call.func.id for call in ast.walk(tree) if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)}
+    others = [inspect.unwrap(fn).__globals__.get(name) for name in called if name != fn.__name__]
+    return any(inspect.isfunction(other) and _computes(other) for other in others)
+
+
 def specialise(
     fn: Callable[..., Any], arguments: Mapping[str, Any], dtype_object: Callable[[str], Any]
 ) -> Residual | None:
@@ -278,6 +301,8 @@ def specialise(
             values, or tuples of these.
         dtype_object: the target framework's dtype for a framework-neutral name.
     """
+    if getattr(fn, "__called__", False):
+        return None
     tree = function_tree(fn)
     evaluator = _Evaluator(fn, dtype_object)
     for name, argument in arguments.items():

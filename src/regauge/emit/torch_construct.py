@@ -12,6 +12,7 @@ from regauge.emit.lines import Line
 from regauge.emit.literals import literal
 from regauge.emit.members import Holder
 from regauge.ir.graph import TensorSpec
+from regauge.rules.modules import torch_modules
 
 _PARAMETER, _BUFFER = "nn.Parameter(", "nn.Buffer("
 _GROUP = "Group("
@@ -62,11 +63,14 @@ def dict_text(items: Mapping[str, str]) -> str:
     return f"{_GROUP}{', '.join(f'{key}={text}' for key, text in items.items())})"
 
 
-def layer_text(layer: Layer) -> str:
+def layer_text(emission: Any, layer: Layer) -> str:
     """The constructor call of a recognised layer."""
+    constructor = layer.constructor
+    if not constructor.startswith("nn."):
+        constructor = emission.library_class(getattr(torch_modules, constructor))
     parts = [_value_text(v) for v in layer.arguments]
     parts += [f"{k}={_value_text(v)}" for k, v in layer.keywords.items()]
-    return f"{layer.constructor}({', '.join(parts)})"
+    return f"{constructor}({', '.join(parts)})"
 
 
 def _value_text(value: Any) -> str:

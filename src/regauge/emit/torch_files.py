@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from regauge.emit.files import EmittedClass, Place
+from regauge.emit.files import EmittedClass, Place, copied_text
 
 _LOADER = '''
 def load(directory=Path(__file__).parent):
@@ -41,15 +41,19 @@ _IMPORTS = (
 Lines = list[tuple[str, Place | None]]
 
 
-def model_text(classes: Sequence[EmittedClass], root: str, title: str) -> tuple[str, dict[int, Place]]:
+def model_text(
+    classes: Sequence[EmittedClass], library: Mapping[str, type], root: str, title: str
+) -> tuple[str, dict[int, Place]]:
     """The text of model.py, and the place that each of its lines (from 1) came from.
 
     Args:
         classes: of the model, in the order in which they are written.
+        library: classes that are copied, by their name in the file.
         root: name of the model's own class.
         title: the docstring.
     """
-    parts: list[Lines] = [_class_lines(made) for made in classes]
+    parts: list[Lines] = [_plain(copied_text(name, cls)) for name, cls in library.items()]
+    parts += [_class_lines(made) for made in classes]
     if any("Group(" in line for part in parts for line, _ in part):
         parts.insert(0, _plain(_GROUP))
     parts.append(_plain(_LOADER.format(root=root)))

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from regauge.emit.simplify import infer_one_size, unpacked
+
+# Keywords of functions of windows that are not written when they say what torch assumes.
+_DEFAULTS = {"stride": None, "padding": 0, "dilation": 1, "keepdim": False}
+_WINDOWS = re.compile(r"(max|avg)_pool[123]d")
 
 _TUPLES = {"reshape", "permute", "expand", "view"}  # methods that take a tuple or its items
 
@@ -19,6 +24,8 @@ class _Simplifier(ast.NodeTransformer):
         self.generic_visit(node)
         node.args = [part for argument in node.args for part in unpacked(argument)]
         func = node.func
+        if isinstance(func, ast.Attribute) and _is_module(func.value) and _WINDOWS.fullmatch(func.attr):
+            node.keywords = [keyword for keyword in node.keywords if not _is_default(keyword)]
         if not isinstance(func, ast.Attribute) or _is_module(func.value):
             return node
         if func.attr in _TUPLES and len(node.args) == 1 and isinstance(node.args[0], ast.Tuple) and node.args[0].elts:
@@ -26,6 +33,13 @@ class _Simplifier(ast.NodeTransformer):
         if func.attr == "reshape":
             node.args = infer_one_size(node.args)
         return _joined(node, func)
+
+
+def _is_default(keyword: ast.keyword) -> bool:
+    value = keyword.value
+    if keyword.arg not in _DEFAULTS or not isinstance(value, ast.Constant):
+        return False
+    return type(value.value) is type(_DEFAULTS[keyword.arg]) and value.value == _DEFAULTS[keyword.arg]
 
 
 def _is_module(node: ast.AST) -> bool:

@@ -82,6 +82,7 @@ _ELEMENTWISE = frozenset(
         "aten.minimum.default",
     }
 )
+_PERMUTES = frozenset({"aten.permute.default", "lax.transpose"})
 _REDUCTIONS = frozenset({"aten.mean.dim", "aten.sum.dim_IntList", "aten.amax.default", "aten.amin.default"})
 
 
@@ -124,7 +125,7 @@ class _Walk:
                 self._keep(node)
         for name in [n for o in self.graph.outputs for n in references(o)] + [v for _, v in self.graph.mutations]:
             self._restore(name, Origin(self._root()))
-        return _without_dead_nodes(replace(self.graph, nodes=tuple(self.nodes)))
+        return without_dead_nodes(replace(self.graph, nodes=tuple(self.nodes)))
 
     def _root(self) -> tuple[ModuleStep, ...]:
         return next((n.origin.modules[:1] for n in self.graph.nodes if n.origin.modules), ())
@@ -324,15 +325,15 @@ def _axes(node: Node, rank: int) -> tuple[int, ...] | None:
     return None
 
 
-def _without_dead_nodes(graph: Graph) -> Graph:
+def without_dead_nodes(graph: Graph) -> Graph:
     """Identity permutes are looked through; operators whose results nothing reads are left out."""
     same: dict[str, str] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
         node = replace(node, arguments=tuple((k, renamed(o, same)) for k, o in node.arguments))
-        dims = dict(node.arguments).get("dims")
+        dims = dict(node.arguments).get("dims" if node.op.startswith("aten.") else "permutation")
         source = node.arguments[0][1] if node.arguments else None
-        is_permute = node.op == "aten.permute.default" and isinstance(dims, tuple) and isinstance(source, Ref)
+        is_permute = node.op in _PERMUTES and isinstance(dims, tuple) and isinstance(source, Ref)
         if is_permute and isinstance(source, Ref) and dims == tuple(range(node.outputs[0].spec.ndim)):
             same[node.outputs[0].name] = source.name
             continue

@@ -54,6 +54,11 @@ class Rule:
     limits: tuple[Limit, ...] = ()
 
     @property
+    def draws(self) -> bool:
+        """Whether the rule is random: it takes a key, which torch's schema does not have."""
+        return "rng_key" in inspect.signature(self.fn).parameters
+
+    @property
     def place(self) -> str:
         """``file.py:line`` of the rule's function."""
         code = inspect.unwrap(self.fn).__code__
@@ -107,3 +112,9 @@ def merge(name: str, tables: Iterable[RuleTable]) -> RuleTable:
         for rule in table:
             merged.add(rule)
     return merged
+
+
+def called(fn: Function) -> Function:
+    """Decorator for a function of a rule that is emitted as a call of ops.py, never written out where it is used."""
+    fn.__called__ = True  # type: ignore[attr-defined]
+    return fn

@@ -91,11 +91,12 @@ def _observed(
     """Every call of these classes is a scope; the first object that is called gives the paths of those below it.
 
     Args:
-        classes: whose `__call__` is replaced.
+        classes: whose `__call__`, their own or what they inherit, is replaced.
         paths_below: by identity the paths of all modules of a tree, "" for the tree itself.
         scope: makes the scope of a path and a module.
     """
     paths: dict[int, str] = {}
+    active: list[int] = []
     kept: list[Any] = []  # so that no other module takes the identity of one that is gone
 
     def scoped(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,14 +106,19 @@ def _observed(
                 for key, path in paths_below(self).items():
                     paths.setdefault(key, path)
             path = paths.get(id(self), "")
-            if not path:
+            if not path or id(self) in active:  # a class that calls what it inherits is one call
                 return original(self, *args, **kwargs)
-            with scope(path, self):
-                return original(self, *args, **kwargs)
+            active.append(id(self))
+            try:
+                with scope(path, self):
+                    return original(self, *args, **kwargs)
+            finally:
+                active.remove(id(self))
 
         return replaced
 
-    own = [(cls, vars(cls)["__call__"]) for cls in classes if "__call__" in vars(cls)]
+    owners = {next((base for base in cls.__mro__ if "__call__" in vars(base)), None) for cls in classes}
+    own = [(cls, vars(cls)["__call__"]) for cls in owners if cls is not None and cls is not object]
     for cls, function in own:
         type.__setattr__(cls, "__call__", scoped(function))
     try:

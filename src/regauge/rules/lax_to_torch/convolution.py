@@ -6,11 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regauge.rules.lax_to_torch.matmul import SIGNED, computed_in
 from regauge.rules.table import RuleTable
 
 TABLE = RuleTable("lax_to_torch.convolution")
 
 Sizes = tuple[int, ...]
+Padding = tuple[tuple[int, int], ...]
 
 
 @TABLE.rule("lax.conv_general_dilated")
@@ -18,7 +20,7 @@ def conv_general_dilated(
     lhs: Tensor,
     rhs: Tensor,
     window_strides: Sizes,
-    padding: tuple[tuple[int, int], ...],
+    padding: Padding,
     lhs_dilation: Sizes,
     rhs_dilation: Sizes,
     lhs_spec: Sizes,
@@ -29,9 +31,154 @@ def conv_general_dilated(
     precision: object = None,
     preferred_element_type: torch.dtype | None = None,
 ) -> Tensor:
-    """conv_general_dilated(lhs, rhs, *, ...)"""
-    pad = tuple(low for low, _ in padding)
-    y = F.conv2d(
-        lhs.permute(lhs_spec), rhs.permute(rhs_spec), None, window_strides, pad, rhs_dilation, feature_group_count
-    )
-    return y.permute(tuple(out_spec.index(axis) for axis in range(len(out_spec))))
+    """conv_general_dilated(lhs, rhs, *, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
+    feature_group_count, batch_group_count, precision, preferred_element_type)
+    """
+    rank, groups = len(window_strides), feature_group_count
+    result = preferred_element_type if preferred_element_type is not None else lhs.dtype
+    inside = computed_in(lhs.dtype, result)
+    kernel = tuple(rhs.shape[axis] for axis in rhs_spec[2:])
+    order = tuple(range(rank + 2))
+    image = lhs if lhs_spec == order else lhs.permute(lhs_spec)
+    x = image if lhs.dtype == inside else image.to(inside)
+    weight = rhs if rhs_spec == order else rhs.permute(rhs_spec)
+    w = weight if rhs.dtype == inside else weight.to(inside)
+    sizes = tuple(lhs.shape[axis] for axis in lhs_spec[2:])
+    kind = form(inside, sizes, padding, window_strides, lhs_dilation, rhs_dilation, kernel, batch_group_count)
+    if kind == "convolution":
+        even = all(low == high and low >= 0 for low, high in padding)
+        edge = tuple(low for low, _ in padding) if even else (0,) * rank
+        padded = x if even else F.pad(x, around(padding))
+        if rank == 1:
+            y = F.conv1d(padded, w, stride=window_strides, padding=edge, dilation=rhs_dilation, groups=groups)
+        elif rank == 2:
+            y = F.conv2d(padded, w, stride=window_strides, padding=edge, dilation=rhs_dilation, groups=groups)
+        else:
+            y = F.conv3d(padded, w, stride=window_strides, padding=edge, dilation=rhs_dilation, groups=groups)
+    elif kind == "transposed":
+        edge = tuple(d * (k - 1) - low for d, k, (low, _) in zip(rhs_dilation, kernel, padding, strict=True))
+        more = tuple(max(0, high - low) for low, high in padding)
+        less = tuple((0, min(0, high - low)) for low, high in padding)
+        v = w.transpose(0, 1).flip(order[2:]) if groups == 1 else mirrored(w, groups=groups)
+        if rank == 1:
+            y = F.conv_transpose1d(x, v, None, lhs_dilation, edge, more, groups, rhs_dilation)
+        elif rank == 2:
+            y = F.conv_transpose2d(x, v, None, lhs_dilation, edge, more, groups, rhs_dilation)
+        else:
+            y = F.conv_transpose3d(x, v, None, lhs_dilation, edge, more, groups, rhs_dilation)
+        y = F.pad(y, around(less)) if any(size for _, size in less) else y
+    else:
+        y = general_convolution(
+            x, w, stride=window_strides, padding=padding, lhs_dilation=lhs_dilation, rhs_dilation=rhs_dilation,
+            groups=groups, batch_groups=batch_group_count,
+        )  # fmt: skip
+    z = y if inside == result else y.to(result)
+    return z if out_spec == order else z.permute(tuple(out_spec.index(axis) for axis in order))
+
+
+def form(
+    dtype: torch.dtype,
+    sizes: Sizes,
+    padding: Padding,
+    stride: Sizes,
+    lhs_dilation: Sizes,
+    rhs_dilation: Sizes,
+    kernel: Sizes,
+    batch_groups: int,
+) -> str:
+    """Which function of torch a convolution is: "convolution", "transposed" or ""."""
+    if not 1 <= len(stride) <= 3 or batch_groups != 1 or dtype in SIGNED or dtype == torch.bool:
+        return ""
+    if any(isinstance(size, int) and size <= 0 for size in windows(sizes, padding, (1,) * 9, rhs_dilation, kernel)):
+        return ""  # torch takes no window that is larger than what it slides over
+    if all(d == 1 for d in lhs_dilation):
+        return "convolution"
+    if any(s != 1 for s in stride) or not (dtype.is_floating_point or dtype.is_complex):
+        return ""
+    for (low, high), step, d, k in zip(padding, lhs_dilation, rhs_dilation, kernel, strict=True):
+        if d * (k - 1) < low or high - low >= max(step, d):
+            return ""
+    return "transposed"
+
+
+def windows(sizes: Sizes, padding: Padding, stride: Sizes, dilation: Sizes, kernel: Sizes) -> Sizes:
+    """The number of windows along each axis; not above 0 where none fits."""
+    along = zip(sizes, padding, stride, dilation, kernel, strict=False)
+    return tuple((size + low + high - d * (k - 1) - 1) // s + 1 for size, (low, high), s, d, k in along)
+
+
+def around(padding: Padding) -> Sizes:
+    """Padding as F.pad takes it: the last axis first."""
+    return tuple(size for pair in reversed(padding) for size in pair)
+
+
+def mirrored(w: Tensor, groups: int) -> Tensor:
+    """The weights of a convolution (out, in / groups, ...) as those of the transposed one (in, out / groups, ...)."""
+    parts = w.reshape(groups, w.shape[0] // groups, *w.shape[1:]).transpose(1, 2)
+    return parts.flatten(0, 1).flip(tuple(range(2, w.ndim)))
+
+
+def general_convolution(
+    x: Tensor,
+    w: Tensor,
+    stride: Sizes,
+    padding: Padding,
+    lhs_dilation: Sizes,
+    rhs_dilation: Sizes,
+    groups: int = 1,
+    batch_groups: int = 1,
+) -> Tensor:
+    """A convolution of any dtype with any number of spatial axes.
+
+    Args:
+        x: (batch, features, ...).
+        w: (out features, features / groups, ...).
+        stride: of the window.
+        padding: before and after each axis; negative sizes cut off.
+        lhs_dilation: distance of the elements of `x`, with zeros between them.
+        rhs_dilation: distance of the elements of the window.
+        groups: of features.
+        batch_groups: parts of the batch, each with its own part of the out features.
+    """
+    dtype = x.dtype
+    if dtype == torch.bool:
+        return (
+            general_convolution(
+                x.int(), w.int(), stride, padding, lhs_dilation, rhs_dilation, groups, batch_groups
+            ) != 0
+        )  # fmt: skip
+    if dtype in (torch.uint16, torch.uint32, torch.uint64):
+        same = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}[dtype]
+        x, w = x.view(same), w.view(same)
+    if batch_groups > 1:
+        x = x.reshape(batch_groups, x.shape[0] // batch_groups, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
+        groups = batch_groups
+    for axis, step in enumerate(lhs_dilation, 2):
+        if step > 1:
+            size = max(0, (x.shape[axis] - 1) * step + 1)
+            spread = F.pad(x.unsqueeze(-1).movedim(-1, axis + 1), (0, 0) * (x.ndim - axis - 1) + (0, step - 1))
+            x = spread.flatten(axis, axis + 1).narrow(axis, 0, size)
+    x = F.pad(x, tuple(size for pair in reversed(padding) for size in pair)) if padding else x
+    y = windows_times(x, w, stride, rhs_dilation, groups)
+    return y if y.dtype == dtype else y.view(dtype)
+
+
+def windows_times(x: Tensor, w: Tensor, stride: Sizes, dilation: Sizes, groups: int) -> Tensor:
+    """A convolution without padding: the first spatial axis by a sum over the window, until torch knows the rest."""
+    rank = w.ndim - 2
+    if rank == 0:
+        parts = x.reshape(x.shape[0], groups, x.shape[1] // groups)
+        return torch.einsum("bgi,goi->bgo", parts, w.reshape(groups, w.shape[0] // groups, w.shape[1])).flatten(1)
+    counts = windows(x.shape[2:], ((0, 0),) * rank, stride, dilation, w.shape[2:])
+    if any(count <= 0 for count in counts):
+        return x.new_zeros(x.shape[0], w.shape[0], *(max(0, count) for count in counts))
+    if rank <= 3:
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
+        return convolve(x, w, stride=stride, dilation=dilation, groups=groups)
+    total = None
+    for place in range(w.shape[2]):
+        begin = place * dilation[0]
+        part = x[:, :, begin : begin + (counts[0] - 1) * stride[0] + 1 : stride[0]].transpose(1, 2)
+        y = windows_times(part.flatten(0, 1), w[:, :, place], stride[1:], dilation[1:], groups)
+        total = y if total is None else total + y
+    return total.reshape(x.shape[0], counts[0], *total.shape[1:]).transpose(1, 2)  # type: ignore[union-attr]

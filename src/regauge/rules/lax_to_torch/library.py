@@ -1,7 +1,15 @@
-"""Functions of JAX's libraries that stay whole: torch has the same."""
+"""Functions of JAX's libraries that stay whole.
+
+torch's own function stands where it is the same in value and in gradient, kinks and infinite rows included; the formula
+where it is not: `F.hardsigmoid` and `F.celu` have derivatives of float32 accuracy only, `F.hardtanh` and `F.leaky_relu`
+take the other side of a kink, `F.one_hot` refuses classes that are out of range, where JAX gives zeros.
+"""
 
 from __future__ import annotations
 
+import math
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -9,8 +17,211 @@ from regauge.rules.table import RuleTable
 
 TABLE = RuleTable("lax_to_torch.library")
 
+Axes = int | tuple[int, ...]
+
 
 @TABLE.rule("jax.nn.relu")
 def relu(x: Tensor) -> Tensor:
     """relu(x)"""
     return F.relu(x)
+
+
+@TABLE.rule("jax.nn.relu6")
+def relu6(x: Tensor) -> Tensor:
+    """relu6(x)"""
+    return F.relu6(x)
+
+
+@TABLE.rule("jax.nn.gelu")
+def gelu(x: Tensor, approximate: bool = True) -> Tensor:
+    """gelu(x, approximate=True)"""
+    if approximate:
+        return F.gelu(x, approximate="tanh")
+    return F.gelu(x)
+
+
+@TABLE.rule("jax.nn.silu")
+def silu(x: Tensor) -> Tensor:
+    """silu(x)"""
+    return F.silu(x)
+
+
+@TABLE.rule("jax.nn.hard_silu")
+def hard_silu(x: Tensor) -> Tensor:
+    """hard_silu(x)"""
+    return F.hardswish(x)
+
+
+@TABLE.rule("jax.nn.elu")
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """elu(x, alpha=1.0)"""
+    if alpha == 1:
+        return F.elu(x)
+    return F.elu(x, alpha)
+
+
+@TABLE.rule("jax.nn.celu")
+def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """celu(x, alpha=1.0)"""
+    if alpha == 1:
+        return F.celu(x)
+    return alpha * F.elu(x / alpha)  # the derivative of F.celu divides by alpha in float32
+
+
+@TABLE.rule("jax.nn.selu")
+def selu(x: Tensor) -> Tensor:
+    """selu(x)"""
+    return F.selu(x)
+
+
+@TABLE.rule("jax.nn.softplus")
+def softplus(x: Tensor) -> Tensor:
+    """softplus(x); from 40 on it is x in float64 too, with torch's default of 20 only in float32"""
+    return F.softplus(x, threshold=40)
+
+
+@TABLE.rule("jax.nn.log_sigmoid")
+def log_sigmoid(x: Tensor) -> Tensor:
+    """log_sigmoid(x)"""
+    return F.logsigmoid(x)
+
+
+@TABLE.rule("jax.nn.mish")
+def mish(x: Tensor) -> Tensor:
+    """mish(x)"""
+    return F.mish(x)
+
+
+@TABLE.rule("jax.nn.glu")
+def glu(x: Tensor, axis: int = -1) -> Tensor:
+    """glu(x, axis=-1)"""
+    if axis == -1:
+        return F.glu(x)
+    return F.glu(x, axis)
+
+
+@TABLE.rule("jax.nn.softmax")
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """softmax(x, axis=-1)"""
+    return x.softmax(axis)
+
+
+@TABLE.rule("jax.nn.log_softmax")
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """log_softmax(x, axis=-1)"""
+    return F.log_softmax(x, dim=axis)
+
+
+@TABLE.rule("jax.nn.logsumexp")
+def logsumexp(x: Tensor, axis: Axes, keepdims: bool = False) -> Tensor:
+    """logsumexp(x, axis, keepdims=False)"""
+    if keepdims:
+        return x.logsumexp(axis, keepdim=True)
+    return x.logsumexp(axis)
+
+
+@TABLE.rule("jnp.mean")
+def mean(x: Tensor, axis: Axes, keepdims: bool = False) -> Tensor:
+    """mean(x, axis, keepdims=False)"""
+    if keepdims:
+        return x.mean(axis, keepdim=True)
+    return x.mean(axis)
+
+
+@TABLE.rule("jnp.sum")
+def sum_kept(x: Tensor, axis: Axes, keepdims: bool = True) -> Tensor:
+    """sum(x, axis, keepdims=True)"""
+    return x.sum(axis, keepdim=True)
+
+
+@TABLE.rule("jnp.max")
+def max_kept(x: Tensor, axis: Axes, keepdims: bool = True) -> Tensor:
+    """max(x, axis, keepdims=True); the gradient is shared by equals"""
+    return x.amax(axis, keepdim=True)
+
+
+@TABLE.rule("jnp.min")
+def min_kept(x: Tensor, axis: Axes, keepdims: bool = True) -> Tensor:
+    """min(x, axis, keepdims=True); the gradient is shared by equals"""
+    return x.amin(axis, keepdim=True)
+
+
+@TABLE.rule("jnp.prod")
+def prod_kept(x: Tensor, axis: int, keepdims: bool = True) -> Tensor:
+    """prod(x, axis, keepdims=True)"""
+    return x.prod(axis, keepdim=True)
+
+
+@TABLE.rule("jnp.var")
+def var(x: Tensor, axis: Axes, ddof: int = 0, keepdims: bool = False) -> Tensor:
+    """var(x, axis, ddof=0, keepdims=False)"""
+    if keepdims:
+        return x.var(axis, correction=ddof, keepdim=True)
+    return x.var(axis, correction=ddof)
+
+
+@TABLE.rule("jax.nn.one_hot")
+def one_hot(x: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
+    """one_hot(x, num_classes, dtype)"""
+    return (x.unsqueeze(-1) == torch.arange(num_classes, device=x.device)).to(dtype)
+
+
+@TABLE.rule("jax.nn.dot_product_attention", "flax.dot_product_attention")
+def dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None = None,
+    mask: Tensor | None = None,
+    is_causal: bool = False,
+) -> Tensor:
+    """dot_product_attention(query, key, value, bias=None, mask=None, is_causal=False), all [batch, time, head, size]"""
+    if mask is not None and bias is None and not is_causal:
+        return masked_attention(query, key, value, mask)
+    if mask is not None:
+        return masked_attention(query, key, value, mask, bias, is_causal)
+    if bias is not None:
+        return biased_attention(query, key, value, bias, is_causal)
+    if query.shape[2] != key.shape[2]:
+        return grouped_attention(query, key, value, is_causal)
+    if is_causal:
+        return F.scaled_dot_product_attention(
+            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), is_causal=True
+        ).transpose(1, 2)
+    return F.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)).transpose(
+        1, 2
+    )
+
+
+def grouped_attention(query: Tensor, key: Tensor, value: Tensor, is_causal: bool = False) -> Tensor:
+    """Attention on [batch, time, head, size] in which several heads of the query share one head of key and value."""
+    q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal, enable_gqa=True).transpose(1, 2)
+
+
+def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, is_causal: bool = False) -> Tensor:
+    """Attention on [batch, time, head, size] with a bias of the scores [batch, head, query, key]."""
+    if is_causal:
+        past = torch.ones(query.shape[1], key.shape[1], dtype=torch.bool, device=query.device).tril()
+        bias = torch.where(past, bias, -math.inf)
+    q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+    grouped = query.shape[2] != key.shape[2]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, enable_gqa=grouped).transpose(1, 2)
+
+
+def masked_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Tensor | None = None, is_causal: bool = False
+) -> Tensor:
+    """Attention on [batch, time, head, size]; a query that may see nothing sees everything alike, as in JAX.
+
+    mask: [batch, head, query, key], true where a query may look. `F.scaled_dot_product_attention` has another result,
+    and another gradient, where a query may see nothing.
+    """
+    if is_causal:
+        mask = mask & torch.ones(query.shape[1], key.shape[1], dtype=torch.bool, device=query.device).tril()
+    groups = query.shape[2] // key.shape[2]
+    keys, values = key.repeat_interleave(groups, 2), value.repeat_interleave(groups, 2)
+    scores = query.transpose(1, 2) @ keys.permute(0, 2, 3, 1) / math.sqrt(query.shape[-1])
+    scores = scores if bias is None else scores + bias
+    weights = torch.where(mask, scores, torch.finfo(scores.dtype).min).softmax(-1)
+    return (weights @ values.transpose(1, 2)).transpose(1, 2)

@@ -64,12 +64,6 @@ def rev(x: Tensor, dimensions: Shape) -> Tensor:
     return x.flip(dimensions)
 
 
-@TABLE.rule("lax.concatenate")
-def concatenate(operands: tuple[Tensor, ...], dimension: int) -> Tensor:
-    """concatenate(*operands, dimension)"""
-    return torch.cat(operands, dimension)
-
-
 @TABLE.rule("lax.iota")
 def iota(dtype: torch.dtype, shape: Shape, dimension: int) -> Tensor:
     """iota(*, dtype, shape, dimension): counts from 0 along one axis"""

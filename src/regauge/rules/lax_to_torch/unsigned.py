@@ -57,3 +57,8 @@ def unsigned_rem(x: Tensor, y: Tensor) -> Tensor:
     """Remainders of unsigned integers of 16, 32 or 64 bits; by zero the number itself."""
     quotient = signed(unsigned_div(x, y))
     return (signed(x) - quotient * signed(y)).view(x.dtype)
+
+
+def unsigned(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The inverse of `signed` for results of this dtype."""
+    return x.view(dtype) if dtype in SIGNED else x

@@ -1,0 +1,217 @@
+"""Calls of library modules as one layer node each: `nnx.Linear` is `layer.linear`.
+
+What ran in the call is compared, node by node, with a fresh module of the library (`capture/jaxpr_forms.py`); only
+where both are the same does the layer take the place of the nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from regauge.capture import jax_compat
+from regauge.capture.jaxpr_forms import Form, forms, is_float, key_aval, mapped
+from regauge.capture.jaxpr_templates import Match, Template, match, trace
+from regauge.capture.jaxpr_walk import Walk
+from regauge.ir.graph import ModuleStep, Node, Operand, Origin, Ref, Value, node_inputs, references
+
+# Operators that make keys from a key: they may stand before a layer that draws.
+_KEYS = frozenset({
+    "lax.random_fold_in", "lax.random_split", "lax.random_wrap", "lax.random_unwrap", "lax.add", "lax.slice",
+    "lax.squeeze", "lax.dynamic_slice", "lax.broadcast_in_dim", "lax.convert_element_type", "lax.reshape",
+    "lax.random_seed", "lax.random_bits", "lax.select_n", "lax.lt", "lax.gather",
+})  # fmt: skip
+_STATISTICS = ("mean", "var")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: its module, and the values of the module's own arrays by leaf name."""
+
+    step: ModuleStep
+    module: Any
+    arrays: Mapping[str, str]
+
+
+def fold(
+    walk: Walk, nodes: Sequence[Node], needed: set[str], modules: Mapping[str, Any], reads: Mapping[str, str]
+) -> tuple[Node, ...]:
+    """The nodes with every call of a library module that is a layer as one node.
+
+    Args:
+        walk: that made the nodes.
+        nodes: without dead ones.
+        needed: values that leave the graph.
+        modules: objects by the key of the call.
+        reads: values by the name of the weight.
+    """
+    inside: dict[str, list[int]] = {}
+    steps: dict[str, ModuleStep] = {}
+    for position, node in enumerate(nodes):
+        for step in node.origin.modules[-1:]:
+            inside.setdefault(step.call, []).append(position)
+            steps[step.call] = step
+    whole: dict[int, list[Node]] = {}
+    gone: set[int] = set()
+    memo: dict[Any, Template | None] = {}
+    outside = _Readers(nodes, needed)
+    for key, positions in reversed(inside.items()):  # the last call of a dropout goes first: it reads what others count
+        if key not in modules or not steps[key].path:
+            continue
+        prefix = f"{steps[key].path}."
+        arrays = {name.removeprefix(prefix): value for name, value in reads.items() if name.startswith(prefix)}
+        layer = _layer(walk, nodes, positions, Call(steps[key], modules[key], arrays), outside, memo)
+        if layer is not None:
+            gone |= set(positions)
+            outside.gone = gone
+            whole[positions[-1]] = layer
+    folded: list[Node] = []
+    for position, node in enumerate(nodes):
+        folded += whole.get(position, [] if position in gone else [node])
+    return tuple(folded)
+
+
+class _Readers:
+    """Which values of some nodes others read."""
+
+    def __init__(self, nodes: Sequence[Node], needed: set[str]) -> None:
+        self.needed = needed
+        self.gone: set[int] = set()
+        self.readers: dict[str, set[int]] = {}
+        for position, node in enumerate(nodes):
+            for name in node_inputs(node):
+                self.readers.setdefault(name, set()).add(position)
+
+    def leaving(self, nodes: Sequence[Node], positions: Sequence[int]) -> set[str]:
+        inside = set(positions)
+        made = {value.name for position in positions for value in nodes[position].outputs}
+        return {name for name in made if name in self.needed or self.readers.get(name, set()) - inside - self.gone}
+
+
+def _layer(
+    walk: Walk, nodes: Sequence[Node], positions: Sequence[int], call: Call, readers: _Readers, memo: dict[Any, Any]
+) -> list[Node] | None:
+    """The nodes that stand for a call, or None."""
+    own = [nodes[position] for position in positions]
+    made = {value.name for node in own for value in node.outputs}
+    weights = set(call.arrays.values())
+    given = [n for node in own for n in node_inputs(node) if n not in made and n not in weights]
+    inputs = [n for n in dict.fromkeys(given) if not _is_random(walk, n) and n not in walk.constants]
+    if len(inputs) != 1:
+        return None
+    avals = {leaf: walk.avals[value] for leaf, value in call.arrays.items() if not _is_random(walk, value)}
+    x = walk.avals[inputs[0]]
+    for form in forms(call.module, avals):
+        if len({str(a.dtype) for a in [x, *(avals[leaf] for leaf in form.leaves)] if is_float(a)}) > 1:
+            continue  # torch's layers compute in one dtype
+        template = _template(form, x, avals, (call.module, memo))
+        found = None if template is None else _whole(template, form, call, inputs[0], own, walk)
+        if template is None or found is None:
+            continue
+        results = [found.bound.get(name) for output in template.outputs for name in references(output)]
+        names = [result.name for result in results if isinstance(result, Ref)]
+        if readers.leaving(nodes, positions) <= set(names):
+            return _nodes(walk, form, call, inputs[0], names, [own[i] for i in found.positions])
+    return None
+
+
+def _is_random(walk: Walk, name: str) -> bool:
+    aval = walk.avals[name]
+    return jax_compat.is_key(aval) or str(aval.dtype) == "uint32"
+
+
+def _template(form: Form, x: Any, avals: Mapping[str, Any], memo: tuple[Any, dict[Any, Any]]) -> Template | None:
+    """What a fresh module leaves: arguments are the input, the arrays in order, and the key."""
+    module, known = memo
+    attributes = tuple((k, str(v)) for k, v in form.attributes.items())
+    shapes = tuple((leaf, str(avals[leaf].shape), str(avals[leaf].dtype)) for leaf in form.leaves)
+    key = (type(module), _config(module), form.op, attributes, str(x.shape), str(x.dtype), shapes)
+    if key not in known:
+        fresh, leaves = mapped(form, len(x.shape)), list(form.leaves)
+
+        def run(x: Any, *rest: Any) -> Any:
+            return fresh(x, dict(zip(leaves, rest, strict=False)), rest[-1] if form.keyed else None)
+
+        arguments = [x, *(avals[leaf] for leaf in leaves), *([key_aval()] if form.keyed else [])]
+        known[key] = trace(run, arguments)
+    return known[key]  # type: ignore[no-any-return]
+
+
+def _config(module: Any) -> str:
+    """The numbers and words among a module's attributes: what tells two modules of one class apart."""
+    plain = (bool, int, float, str, tuple, list, type(None))
+    return repr(sorted((k, str(v)) for k, v in vars(module).items() if isinstance(v, plain) and not k.startswith("_")))
+
+
+def _whole(template: Template, form: Form, call: Call, x: str, own: Sequence[Node], walk: Walk) -> Match | None:
+    """The match of a template with all nodes of a call; nodes that make a key may stand before it."""
+    values = [x, *(call.arrays[leaf] for leaf in form.leaves)]
+    bound: dict[str, Operand] = {name: Ref(v) for name, v in zip(template.inputs, values, strict=False)}
+    for first in range(len(own)):
+        found = match(template, own, first, walk.specs, walk.constants, bound)
+        if found is not None and found.positions == list(range(first, len(own))):
+            return found
+        if not form.keyed or own[first].op not in _KEYS:
+            return None
+    return None
+
+
+def _nodes(walk: Walk, form: Form, call: Call, x: str, names: Sequence[str], own: Sequence[Node]) -> list[Node]:
+    """The layer, and the reshapes around it where it takes several axes as one."""
+    inner = own[-1].origin
+    outer = Origin(inner.modules[:-1], inner.frames)
+    before, after = _flat(walk, form, x, names[0], outer)
+    source = before.outputs[0].name if before is not None else x
+    results = [Value(name, walk.specs[name]) for name in names]
+    if after is not None:
+        results = [Value(_input(after), walk.specs[_input(after)])]
+    operands = {operand: Ref(call.arrays[leaf]) for leaf, operand in form.leaves.items()}
+    arguments: dict[str, Operand] = {"x": Ref(source), **operands, **form.attributes}
+    if form.reads:
+        arguments |= _read(next(node for node in own if node.op == form.reads))
+    layer = Node(form.op, tuple(arguments.items()), tuple(results), origin=inner)
+    return [node for node in (before, layer, after) if node is not None]
+
+
+def _input(node: Node) -> str:
+    return node_inputs(node)[0]
+
+
+def _flat(walk: Walk, form: Form, x: str, result: str, origin: Origin) -> tuple[Node | None, Node | None]:
+    count, sizes = form.flat
+    before = after = None
+    if count > 1:
+        flat = _declare(walk, "flat", x, count, form.attributes["in_features"])
+        before = _reshape(walk, x, flat, origin)
+    if sizes:
+        features = _declare(walk, "features", result, len(sizes), form.attributes["out_features"])
+        after = _reshape(walk, features, result, origin)
+    return before, after
+
+
+def _declare(walk: Walk, base: str, like: str, count: int, size: Operand) -> str:
+    """A value with the last axes of another one as one."""
+    name, aval = walk.names.new(base), walk.avals[like]
+    walk.avals[name] = jax.ShapeDtypeStruct((*aval.shape[:-count], size), aval.dtype)
+    walk.specs[name] = jax_compat.spec_of(walk.avals[name])
+    return name
+
+
+def _reshape(walk: Walk, source: str, result: str, origin: Origin) -> Node:
+    spec = walk.specs[result]
+    arguments = (("operand", Ref(source)), ("new_sizes", spec.shape), ("dimensions", None))
+    return Node("lax.reshape", arguments, (Value(result, spec),), origin=origin)
+
+
+def _read(node: Node) -> dict[str, Operand]:
+    """What a convolution is, from its operator."""
+    return {
+        "strides": node.argument("window_strides"),
+        "padding": node.argument("padding"),
+        "lhs_dilation": node.argument("lhs_dilation"),
+        "rhs_dilation": node.argument("rhs_dilation"),
+        "groups": node.argument("feature_group_count"),
+    }

@@ -1,0 +1,82 @@
+"""Parts of arrays at fixed places: concatenate, split, slice, rev, pad; sizes as arrays."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regauge.rules.table import RuleTable
+
+TABLE = RuleTable("lax_to_torch.joining")
+
+Axes = tuple[int, ...]
+Number = bool | int | float | complex
+
+
+@TABLE.rule("lax.concatenate")
+def concatenate(operands: tuple[Tensor, ...], dimension: int) -> Tensor:
+    """concatenate(*operands, dimension)"""
+    if len(operands) == 1:
+        return operands[0]
+    return torch.cat(operands, dimension)
+
+
+@TABLE.rule("lax.stack")
+def stack(operands: tuple[Tensor, ...], axis: int) -> Tensor:
+    """stack(*operands, axis)"""
+    return torch.stack(operands, axis)
+
+
+@TABLE.rule("lax.unstack")
+def unstack(x: Tensor, axis: int) -> tuple[Tensor, ...]:
+    """unstack(x, *, axis)"""
+    return x.unbind(axis)
+
+
+@TABLE.rule("lax.split")
+def split(x: Tensor, sizes: Axes, axis: int) -> tuple[Tensor, ...]:
+    """split(x, *, sizes, axis)"""
+    return x.split(sizes, axis)  # type: ignore[no-any-return, no-untyped-call]
+
+
+@TABLE.rule("lax.slice")
+def slice_(x: Tensor, start_indices: Axes, limit_indices: Axes, strides: Axes | None = None) -> Tensor:
+    """slice(x, *, start_indices, limit_indices, strides)"""
+    steps = (1,) * len(start_indices) if strides is None else strides
+    return x[tuple(slice(*bounds) for bounds in zip(start_indices, limit_indices, steps, strict=True))]
+
+
+@TABLE.rule("lax.pad")
+def pad(operand: Tensor, padding_value: Tensor | Number, padding_config: tuple[tuple[int, int, int], ...]) -> Tensor:
+    """pad(operand, padding_value, *, padding_config)"""
+    if not isinstance(padding_value, Tensor) and all(config[2] == 0 for config in padding_config):
+        widths = tuple(width for config in reversed(padding_config) for width in config[:2])
+        outer = min((at for at, config in enumerate(padding_config) if config[:2] != (0, 0)), default=operand.ndim)
+        return F.pad(operand, widths[: 2 * (operand.ndim - outer)], value=padding_value)
+    return padded(operand, padding_value, padding_config)
+
+
+def padded(operand: Tensor, padding_value: Tensor | Number, padding_config: tuple[tuple[int, int, int], ...]) -> Tensor:
+    """An array with values around and between its elements; a negative width takes away what is there."""
+    sizes = [
+        max(size - 1, 0) * between + size + max(low, 0) + max(high, 0)
+        for size, (low, high, between) in zip(operand.shape, padding_config, strict=True)
+    ]
+    if isinstance(padding_value, Tensor):
+        made = padding_value.expand(sizes).clone()
+    else:
+        made = operand.new_full(sizes, padding_value)
+    inner, outer = [], []
+    for size, whole, (low, high, between) in zip(operand.shape, sizes, padding_config, strict=True):
+        first = max(low, 0)
+        inner.append(slice(first, first + max(size - 1, 0) * (between + 1) + min(size, 1), between + 1))
+        outer.append(slice(min(max(-low, 0), whole), max(whole - max(-high, 0), 0)))
+    made[tuple(inner)] = operand
+    return made[tuple(outer)]
+
+
+@TABLE.rule("lax.dim_as_value")
+def dim_as_value(x: int, dtype: torch.dtype) -> Tensor:
+    """dim_as_value(*, dim): a symbolic size as an array"""
+    return torch.full((), x, dtype=dtype)

@@ -1,0 +1,32 @@
+"""torch modules whose text is copied into emitted files: each stands for itself and names only torch, nn and F."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization over axis 1 with Flax's running statistics.
+
+    Unlike nn.BatchNorm2d it stores the biased variance, and `momentum` is the share of the old value.
+    """
+
+    def __init__(self, num_features, *, eps=1e-5, momentum=0.99, scale=True, bias=True):
+        super().__init__()
+        self.running_mean = nn.Buffer(torch.zeros(num_features))
+        self.running_var = nn.Buffer(torch.ones(num_features))
+        self.weight = nn.Parameter(torch.ones(num_features)) if scale else None
+        self.bias = nn.Parameter(torch.zeros(num_features)) if bias else None
+        self.eps = eps
+        self.momentum = momentum
+
+    def forward(self, x):
+        if not self.training:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        var, mean = torch.var_mean(x.detach(), axes, correction=0)
+        self.running_mean.copy_(self.momentum * self.running_mean + (1 - self.momentum) * mean)
+        self.running_var.copy_(self.momentum * self.running_var + (1 - self.momentum) * var)
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
