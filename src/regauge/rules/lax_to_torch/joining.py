@@ -25,6 +25,8 @@ def concatenate(operands: tuple[Tensor, ...], dimension: int) -> Tensor:
 @TABLE.rule("lax.split")
 def split(x: Tensor, sizes: Axes, axis: int) -> tuple[Tensor, ...]:
     """split(x, *, sizes, axis)"""
+    if len(sizes) == 1:
+        return (x,)
     return x.split(sizes, axis)  # type: ignore[no-any-return, no-untyped-call]
 
 
