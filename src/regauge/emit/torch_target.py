@@ -25,6 +25,7 @@ from regauge.emit.torch_train import emit_train
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
+from regauge.lower.lax_products import joined_products
 from regauge.lower.plan import Plan
 from regauge.lower.pools import pools
 from regauge.rules.lax_to_torch import TABLE
@@ -111,7 +112,7 @@ class TorchTarget:
         return name.startswith(_LIBRARIES)
 
     def rewritten(self, graph: Graph) -> Graph:
-        return pools(channels_first(graph, self.is_library_type))
+        return joined_products(pools(channels_first(graph, self.is_library_type)))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)

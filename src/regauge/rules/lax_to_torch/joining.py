@@ -23,10 +23,10 @@ def concatenate(operands: tuple[Tensor, ...], dimension: int) -> Tensor:
 
 
 @TABLE.rule("lax.split")
-def split(x: Tensor, sizes: Axes, axis: int) -> tuple[Tensor, ...]:
+def split(x: Tensor, sizes: Axes, axis: int) -> Tensor | tuple[Tensor, ...]:
     """split(x, *, sizes, axis)"""
     if len(sizes) == 1:
-        return (x,)
+        return x
     return x.split(sizes, axis)  # type: ignore[no-any-return, no-untyped-call]
 
 
