@@ -48,7 +48,13 @@ def pad(operand: Tensor, padding_value: Tensor | Number, padding_config: tuple[t
     """pad(operand, padding_value, *, padding_config)"""
     if not isinstance(padding_value, Tensor) and all(config[2] == 0 for config in padding_config):
         widths = tuple(width for config in reversed(padding_config) for width in config[:2])
+        if not any(widths):
+            return operand
         outer = min((at for at, config in enumerate(padding_config) if config[:2] != (0, 0)), default=operand.ndim)
+        if padding_value == 0:
+            return F.pad(operand, widths[: 2 * (operand.ndim - outer)])
+        if operand.is_complex():
+            return padded(operand, padding_value, padding_config)
         return F.pad(operand, widths[: 2 * (operand.ndim - outer)], value=padding_value)
     return padded(operand, padding_value, padding_config)
 
