@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from regauge.capture import library_calls
+from regauge.capture import jaxpr_library
 from regauge.capture.jax_example import Example, Leaf, Shapes, renamed_leaves, skeleton_of
 from regauge.capture.jaxpr_walk import Walk, constant_weights, without_dead
 from regauge.errors import BadCase
@@ -37,7 +37,7 @@ def loss_graph(
             received=str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", result)),
             next="end the loss with .mean() or .sum() and return that array alone",
         )
-    walk = Walk(lambda _: (ModuleStep("", "loss", "root"),), fold=library_calls.fold)
+    walk = Walk(lambda _: (ModuleStep("", "loss", "root"),), fold=jaxpr_library.fold)
     names = [*(f"output_{i}" if len(leaves) > 1 else "outputs" for i in range(len(leaves))), *order]
     given = [walk.take(name, variable.aval) for name, variable in zip(names, closed.jaxpr.invars, strict=True)]
     results = walk.run(closed.jaxpr, closed.consts, list(given))

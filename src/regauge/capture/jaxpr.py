@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from regauge.capture import jaxpr_modes, library_calls, module_calls
+from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
 from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
 from regauge.capture.jaxpr_walk import Walk, constant_weights, without_dead
@@ -180,7 +180,7 @@ def _model_graph(
 
     with scopes(program) as calls:
         closed, (outputs, state) = jax.make_jaxpr(forward, return_shape=True)(*order, jax.random.key(0))
-    walk = Walk(_steps(calls, program.name), fold=library_calls.fold)
+    walk = Walk(_steps(calls, program.name), fold=jaxpr_library.fold)
     given: list[Ref] = []
     reads: dict[str, Ref] = {}
     kinds = zip(("weight", "state", "input"), order, strict=True)
@@ -200,7 +200,7 @@ def _model_graph(
     wanted = {name for operand in operands for name in references(operand)} | {value for _, value in mutations}
     weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
     modules = {f"{call.path}#{number}": call.module for number, call in enumerate(calls)}
-    nodes = module_calls.fold(walk, without_dead(walk.nodes, wanted), wanted, modules, weights)
+    nodes = jaxpr_modules.fold(walk, without_dead(walk.nodes, wanted), wanted, modules, weights)
     nodes = walk.folded(without_dead(nodes, wanted), wanted)
     read = {name for node in nodes for name in node_inputs(node)} | wanted
     _refuse_streams(program, reads, read)

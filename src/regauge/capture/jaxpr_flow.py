@@ -7,7 +7,7 @@ The nodes are those of control flow in torch (`regauge.cond`, `regauge.scan`, `r
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -74,6 +74,9 @@ def _scan(walk: Walk, equation: Any, inputs: list[Any], origin: Origin) -> list[
     init, xs = given[:count], given[count:]
     jaxpr, _ = jax_compat.opened(params["jaxpr"])
     body = _body(walk, params["jaxpr"], inputs[:fixed], given, [v.aval for v in jaxpr.invars[fixed:]])
+    if not count and xs:
+        counts = ((len(equation.outvars),),)
+        return _add(walk, "map", (("xs", tuple(xs)),), [body], equation, origin, returned=counts, carried=0)
     length = params["length"]
     arguments: tuple[tuple[str, Operand], ...] = (
         ("init", tuple(init)),
@@ -126,6 +129,8 @@ class _Function:
                 groups[-1][1].append(leaf)
             else:
                 groups.append((root, [leaf]))
+        if not count and len(groups) > 1:
+            groups = [("x", [leaf or name for name, leaves in groups for leaf in leaves])]
         if 0 < count < len(self.names):  # what is scanned over is one argument too
             first, rest = groups[0], groups[1:]
             if len(rest) > 1:
@@ -197,14 +202,21 @@ def _add(
 # functions with a derivative of their own ----------------------------------------------------------------------------
 
 
-def own_derivative(walk: Walk, equation: Any, inputs: Given, origin: Origin) -> list[Operand | Known]:
+def own_derivative(
+    walk: Walk, equation: Any, inputs: Given, origin: Origin, function: Callable[..., Any] | None = None
+) -> list[Operand | Known]:
     """A function whose derivative the person gave: both as bodies.
+
+    `function` computes its value from the equation's operands, for an equation that holds it in another way than a call.
 
     What the derivative needs it computes from the arguments once more: JAX says what the function saves for it only
     while it differentiates.
     """
-    jaxpr, held = jax_compat.called(equation)
     avals = [variable.aval for variable in equation.invars]
+    if function is None:
+        jaxpr, held = jax_compat.called(equation)
+    else:
+        jaxpr, held = jax_compat.opened(jax.make_jaxpr(function)(*map(jax_compat.shape_of, avals)))
     values = [value_of(walk, value, aval, origin) for value, aval in zip(inputs, avals, strict=True)]
     names = _argument_names(jaxpr, len(avals))
     inner = walk.inner()
@@ -255,6 +267,7 @@ def _pullback(walk: Walk, equation: Any) -> tuple[Graph, tuple[bool, ...]]:
     shapes += [jax_compat.shape_of(equation.outvars[i].aval) for i in results]
     closed = jax.make_jaxpr(pull)(*shapes)
     inner = walk.inner()
+    inner.differentiates = True  # the forward function, which a derivative may call, is not differentiated again
     given = [inner.take(f"saved_{i}", v.aval) for i, v in enumerate(closed.jaxpr.invars)]
     found = inner.run(closed.jaxpr, closed.consts, list(given))
     outputs = [

@@ -21,6 +21,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "select_n": ("which", "*cases"),
     "clamp": ("min", "x", "max"),
     "concatenate": ("*operands",),
+    "stack": ("*operands",),
     "pad": ("operand", "padding_value"),
     "gather": ("operand", "indices"),
     "scatter": ("operand", "indices", "updates"),
@@ -61,6 +62,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "top_k": ("operand",),
     "tridiagonal_solve": ("dl", "d", "du", "b"),
     "householder_product": ("a", "taus"),
+    "ormqr": ("a", "taus", "c"),
 }
 _DEFAULT = ("x", "y", "z", "w")
 
@@ -69,7 +71,7 @@ _DROPPED = frozenset({
     "sharding", "out_sharding", "accuracy", "split_transpose", "cond_nconsts", "linear", "_split_transpose", "backend",
     "fft_implementation", "unreduced", "reduced", "platform", "inline", "donated_invars", "keep_unused", "name",
     "in_shardings", "out_shardings", "in_layouts", "out_layouts", "ctx_mesh", "compiler_options_kvs", "mesh",
-    "algorithm", "transpose_algorithm",
+    "algorithm", "transpose_algorithm", "devices", "srcs", "copy_semantics",
     "update_jaxpr", "update_consts", "tangent_jaxpr", "debug_infos", "implementation",
 })  # fmt: skip
 

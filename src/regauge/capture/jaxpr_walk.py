@@ -13,6 +13,8 @@ import numpy as np
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_bodies import combination, written_out
 from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative
+from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
+from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
 from regauge.capture.jaxpr_operands import named_operands, named_parameters
 from regauge.dtypes import is_known
 from regauge.errors import CaptureError
@@ -25,6 +27,7 @@ from regauge.ir.graph import (
     Operand,
     Origin,
     Ref,
+    Sym,
     TensorSpec,
     Value,
     WeightSpec,
@@ -80,7 +83,9 @@ class Walk:
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
         self.specs: dict[str, TensorSpec] = {}
+        self.differentiates = False  # whether it writes down a derivative
         self._held: dict[int, str] = {}
+        self._integers: dict[str, np.ndarray] = {}  # values that are known though they are computed, by name
 
     # values ----------------------------------------------------------------------------------------------------
 
@@ -99,6 +104,8 @@ class Walk:
             self._held[id(value)] = name
             self.specs[name] = TensorSpec(array.shape, str(array.dtype))
             self.constants[name] = array
+            if is_followed(array):
+                self._integers[name] = array
             self.avals[name] = jax.ShapeDtypeStruct(array.shape, array.dtype)
         return Ref(self._held[id(value)])
 
@@ -156,29 +163,69 @@ class Walk:
     ) -> list[Operand | Known]:
         name = equation.primitive.name
         if name in jax_compat.TRANSPARENT or name in jax_compat.RECOMPUTED:
+            if (kept := kept_call(equation)) is not None:
+                arguments = tuple(zip(kept[1], map(self.operand, inputs), strict=True))
+                avals, base = [v.aval for v in equation.outvars], kept[0].rsplit(".", 1)[-1]
+                return self.add(kept[0], arguments, avals, Origin(self.steps(stack), frames), base)
             jaxpr, constants = jax_compat.called(equation)
             return self.run(jaxpr, constants, inputs, stack, frames)
         if (folded := _folded(equation, inputs)) is not None:
             return list(folded)
+        if (size := _size(equation, inputs)) is not None:
+            return [size]
+        if equation.primitive.name == "select_n" and isinstance(inputs[0], Known) and not equation.outvars[0].aval.ndim:
+            return [inputs[1 + int(inputs[0].value)]]
         origin = Origin(self.steps(stack), frames)
         if name == jax_compat.CUSTOM_JVP or name in jax_compat.CUSTOM_VJP:
             return self._custom_derivative(equation, inputs, stack, frames, origin)
         if name in CONTROL_FLOW:
             return control_flow(self, equation, inputs, origin)
-        if (function := written_out(equation)) is not None:
+        function = written_out(equation)
+        if name == "custom_linear_solve":
+            function = solver(equation)
+            if has_derivative(equation) and not self.differentiates:
+                return own_derivative(self, equation, inputs, origin, function)
+        if function is not None:
             closed = jax.make_jaxpr(function)(*(jax_compat.shape_of(v.aval) for v in equation.invars))
             return self.run(closed.jaxpr, closed.consts, inputs, stack, frames)
         return self._node(equation, inputs, origin)
 
     def _node(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
         name = equation.primitive.name.replace("-", "_")
+        known = [self._known_integers(value) for value in inputs]
+        followed = [value for value in known if value is not None]
+        values = computed(equation, followed) if len(followed) == len(known) else None
+        if values is not None and folds(equation) and all(self._is_held(value) for value in inputs):
+            return [Known(value) for value in values]
         operands = [self.operand(value) for value in inputs]
+        if any(isinstance(o, Sym) for o in operands) and not any(isinstance(o, Ref) for o in operands):
+            operands = [self._size_array(o, v.aval) for o, v in zip(operands, equation.invars, strict=True)]
         arguments = named_operands(name, operands) + named_parameters(name, equation.params)
         if name == "reduce_window":
             arguments += (("computation", combination(equation.params["jaxpr"])),)
+        arguments += tuple(facts(equation, known[1] if len(known) > 1 else None).items())
         if operands and not any(isinstance(o, Ref) for o in operands):  # what is made of numbers alone has no dtype
             arguments += (("dtype", DType(str(equation.outvars[0].aval.dtype))),)
-        return self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
+        results = self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
+        self._integers |= {r.name: v for r, v in zip(results, values or (), strict=False) if isinstance(r, Ref)}
+        return results
+
+    def _size_array(self, operand: Operand, aval: Any) -> Operand:
+        """A symbolic size as an array, for operators that take nothing else."""
+        if not isinstance(operand, Sym):
+            return operand
+        arguments = (("x", operand), ("dtype", DType(str(aval.dtype))))
+        (made,) = self.add("lax.dim_as_value", arguments, [aval], Origin(), "size")
+        return made if isinstance(made, Ref) else operand
+
+    def _is_held(self, value: Operand | Known) -> bool:
+        """Whether a value is an array that the program holds, or a number."""
+        return isinstance(value, Known) or (isinstance(value, Ref) and value.name in self.constants)
+
+    def _known_integers(self, value: Operand | Known) -> np.ndarray | None:
+        if isinstance(value, Known):
+            return value.value if isinstance(value.value, np.ndarray) and is_followed(value.value) else None
+        return self._integers.get(value.name) if isinstance(value, Ref) else None
 
     def add(
         self,
@@ -209,6 +256,7 @@ class Walk:
         inner = Walk(self.steps, self.names, self.fold)
         inner.avals, inner.specs, inner.constants = self.avals, self.specs, self.constants
         inner._held = self._held
+        inner.differentiates = self.differentiates
         return inner
 
     def body_graph(self, given: Sequence[Ref], results: Sequence[Operand]) -> Graph:
@@ -224,13 +272,17 @@ class Walk:
         self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...], origin: Origin
     ) -> list[Operand | Known]:
         """A function with a derivative of its own: library functions have rules, a person's keep both as bodies."""
-        jaxpr, _ = jax_compat.called(equation)
+        jaxpr, constants = jax_compat.called(equation)
         library = _library_name(jaxpr)
+        if library == "jnp._pinv" and pseudo_inverse_as_written(equation):
+            return self.run(jaxpr, constants, inputs, stack, frames)
         operands = [self.operand(value) for value in inputs]
         avals = [v.aval for v in equation.outvars]
         if library:
             base = library.rsplit(".", 1)[-1]
             return self.add(library, named_operands(base, operands), avals, origin, base.strip("_"))
+        if self.differentiates:
+            return self.run(jaxpr, constants, inputs, stack, frames)
         return own_derivative(self, equation, inputs, origin)
 
     def folded(self, nodes: tuple[Node, ...], needed: set[str]) -> tuple[Node, ...]:
@@ -303,6 +355,24 @@ def _folded(equation: Any, inputs: Sequence[Operand | Known]) -> list[Known] | N
     dtypes = [v.aval.dtype for v in equation.invars]
     given = [jnp.asarray(v.value, t) for v, t in zip(inputs, dtypes, strict=True) if isinstance(v, Known)]
     return [Known(np.asarray(made)) for made in jax_compat.evaluated(equation, given)]
+
+
+def _size(equation: Any, inputs: Sequence[Operand | Known]) -> Sym | None:
+    """A symbolic size that an equation gives as a number, or computes from such; None for others."""
+    name = equation.primitive.name
+    if name == "dim_as_value":
+        size = jax_compat.dimension(equation.params["dim"])
+        return size if isinstance(size, Sym) else None
+    integer = all(jnp.issubdtype(v.aval.dtype, jnp.integer) and not v.aval.ndim for v in equation.outvars)
+    if not integer or not any(isinstance(value, Sym) for value in inputs):
+        return None
+    if name in ("convert_element_type", "copy", "copy_p"):
+        return inputs[0] if isinstance(inputs[0], Sym) else None
+    signs = {"add": "+", "sub": "-", "mul": "*"}
+    texts = [v.text if isinstance(v, Sym) else str(v.value) for v in inputs if isinstance(v, Sym | Known)]
+    if name not in signs or len(texts) != 2:
+        return None
+    return Sym(f"({texts[0]}) {signs[name]} ({texts[1]})")
 
 
 def _library_name(jaxpr: Any) -> str:

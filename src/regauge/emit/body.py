@@ -7,7 +7,6 @@ other value is assigned, under the name that the original's statement gives it.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from regauge.emit.dropouts import dropout_function, dropped
@@ -22,14 +21,22 @@ from regauge.emit.own_gradients import write_own_gradient
 from regauge.emit.partial import substitute
 from regauge.emit.scopes import Item, Scope, is_body, item_inputs, item_outputs, owns
 from regauge.emit.statements import statement_of
-from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, size_text, undo_layout
+from regauge.emit.syntax import (
+    call,
+    is_atomic,
+    is_short,
+    member_expression,
+    refs,
+    shape_comment,
+    size_lines,
+    undo_layout,
+)
 from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.ir.graph import Graph, Node, Ref
 from regauge.lower.plan import Plan
 
 _LONGEST_RESULT = 24  # of one that is one of several results of a local function
-_LONGEST_INLINE = 88  # characters of an expression that is still written inside another
 
 
 class BodyWriter(LocalNames):
@@ -236,13 +243,10 @@ class BodyWriter(LocalNames):
             return
         only = outputs[0]
         if len(outputs) == 1 and self.left[only] == 1:
-            if self._is_read_by(item, following) and not self._repeats(item, following):
-                same = (
-                    statement is not None and statement == statement_of(self.scope, following) if following else False
-                )
-                if same and len(ast.unparse(expression)) <= _LONGEST_INLINE:
-                    self._keep(only, expression)
-                    return
+            apart = not self._is_read_by(item, following) or self._repeats(item, following)
+            if not apart and self._is_one_statement(item, following, statement) and is_short(expression):
+                self._keep(only, expression)
+                return
             if self._swaps_heads(item):
                 self._keep_swap(item, only, expression, statement)
                 return
@@ -262,6 +266,15 @@ class BodyWriter(LocalNames):
         """`return i + 1, x`: what a function only gives back needs no name of its own."""
         returned = self.scope.body is not None and value in self.scope.results()
         return returned and pure and len(ast.unparse(expression)) <= _LONGEST_RESULT
+
+    def _is_one_statement(self, item: Item, following: Item | None, statement: Statement | None) -> bool:
+        """Whether two operators are of one statement of the original; in library code, a call and what follows it."""
+        if following is None:
+            return False
+        if statement is None and isinstance(item, Scope) and isinstance(following, Node):
+            alone = self.structure.graph.dialect == "lax" and set(item_inputs(following)) == set(item.outputs)
+            return alone and statement_of(self.scope, following) is None
+        return statement is not None and statement == statement_of(self.scope, following)
 
     def _keep(self, value: str, expression: ast.expr) -> None:
         """Write the value where it is used; the local names in it must not be assigned before."""
@@ -306,7 +319,7 @@ class BodyWriter(LocalNames):
         self._keep(value, expression)
 
     def _assign(self, outputs: list[str], expression: ast.expr, item: Item, statement: Statement | None) -> None:
-        names = self.choose_names(outputs, item, statement)
+        names = self.choose_names(outputs, item, statement, expression)
         node = item if isinstance(item, Node) else next(item.nodes())
         shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
         self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))
@@ -330,14 +343,6 @@ class BodyWriter(LocalNames):
         """`batch = x.shape[0]` for the symbolic sizes that the body names; a function reads those around it."""
         if self.around is not None:
             return []
-        text = "\n".join([*(line.text for line in self.lines), ast.unparse(result)])
-        lines = []
-        for symbol in self.structure.graph.symbols:
-            if not re.search(rf"\b{re.escape(symbol.name)}\b", text):
-                continue
-            arrays = [(self.inputs[v], self.specs[v]) for v in self.scope.inputs if v not in self.weights]
-            found = size_text(symbol.name, arrays)
-            if found is None:
-                raise EmitError(f"the size {symbol.name} is in none of the inputs of {self.scope.path or 'the model'}")
-            lines.append(Line(f"{symbol.name} = {found}"))
-        return lines
+        arrays = [(self.inputs[v], self.specs[v]) for v in self.scope.inputs if v not in self.weights]
+        texts = [*(line.text for line in self.lines), ast.unparse(result)]
+        return size_lines(self.structure.graph.symbols, "\n".join(texts), arrays, self.scope.path or "the model")

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from regauge.emit.flow import Group, unpacking
 from regauge.emit.lines import Line
 from regauge.emit.members import Structure
-from regauge.emit.names import RESERVED, identifier
+from regauge.emit.names import identifier, reserved_names
 from regauge.emit.origins import Statement
 from regauge.emit.scopes import Item, Scope, item_inputs
 from regauge.emit.signature import Parameter, accesses, texts
 from regauge.emit.statements import parameter_names
+from regauge.emit.syntax import module_called
 from regauge.ir.graph import Node, Ref
 
 if TYPE_CHECKING:
@@ -123,26 +124,36 @@ class LocalNames:
 
     def free_name(self, name: str, taken: Mapping[str, str]) -> str:
         """The name, with a number where it is in use."""
-        used = set(taken.values()) | set(self.names) | self.sizes | RESERVED
+        used = set(taken.values()) | set(self.names) | self.sizes | reserved_names()
         candidate, number = name, 2
         while candidate in used:
             candidate, number = f"{name}_{number}", number + 1
         return candidate
 
-    def choose_names(self, outputs: list[str], item: Item, statement: Statement | None) -> list[str]:
+    def choose_names(
+        self, outputs: list[str], item: Item, statement: Statement | None, expression: ast.expr | None = None
+    ) -> list[str]:
         """Names under which an item's results are assigned; `_` for those that nothing reads."""
         names = []
         for position, value in enumerate(outputs):
             if self.left[value] <= 0:
                 names.append("_")
                 continue
-            name = self._choose(value, position, len(outputs), item, statement)
+            name = self._choose(value, position, len(outputs), item, statement, expression)
             names.append(name)
             self.names[name] = value
             self.expressions[value] = ast.Name(name, ast.Load())
         return names
 
-    def _choose(self, value: str, position: int, count: int, item: Item, statement: Statement | None) -> str:
+    def _choose(
+        self,
+        value: str,
+        position: int,
+        count: int,
+        item: Item,
+        statement: Statement | None,
+        expression: ast.expr | None,
+    ) -> str:
         candidates = []
         if statement is not None and statement.targets:
             if len(statement.targets) == count and statement.targets[position]:
@@ -152,6 +163,8 @@ class LocalNames:
         base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
         if isinstance(item, Node) and item.bodies:
             base = self.result_bases.get(value, "y")
+        if expression is not None:
+            base = module_called(expression) or base
         candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]
         for candidate in candidates:
             name = identifier(candidate)

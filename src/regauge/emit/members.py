@@ -272,11 +272,13 @@ class Structure:
         self._hold_dropouts(holder, {str(path[0]) for path in names.values()} | self.reserved)
 
     def _hold_chain(self, scope: Scope) -> None:
-        """nnx.Sequential keeps its parts, functions too, in the list `layers`."""
+        """A chain keeps its parts, functions too, in a list (`layers` of nnx.Sequential), or is the list itself."""
         holder = self.holders[scope] = Holder(scope)
         for position, item in enumerate(scope.items):
             if isinstance(item, Scope):
-                holder.members[item.path] = Member(("layers", position), self.kinds[item], item, self.layers.get(item))
+                holder.members[item.path] = Member(
+                    (*target().chain, position), self.kinds[item], item, self.layers.get(item)
+                )
 
     def _hold_dropouts(self, holder: Holder, taken: set[str]) -> None:
         for position, item in enumerate(holder.scope.items):

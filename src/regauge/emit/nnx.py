@@ -86,7 +86,7 @@ class _Module:
     evaluation: _View | None
     helpers: Helpers
     classes: dict[Any, EmittedClass] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=lambda: set(target().file_names))
     library: dict[str, type] = field(default_factory=dict)
 
     @property

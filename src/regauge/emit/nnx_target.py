@@ -43,11 +43,16 @@ class NnxTarget:
     static_calls = frozenset(
         {"issubdtype", "finfo", "iinfo", "dtype", "iscomplexobj", "isdtype", "prod", "ceil", "floor", "sqrt"}
     )
+    file_names: frozenset[str] = frozenset()
+    sequential = "nnx.Sequential"
+    sequences = frozenset({"torch.nn.modules.container.Sequential"})
+    chain: tuple[str, ...] = ("layers",)
     reserved = frozenset(dir(nnx.Module))
     dict_names = frozenset(dir(nnx.Dict))
     copied_prefix = "Torch"
     evaluates = "self.deterministic"
     flow_calls: Mapping[str, Any] = MappingProxyType({})
+    own_gradient = None
     original_method = "forward"
 
     def dtype(self, name: str) -> Any:
@@ -113,6 +118,12 @@ class NnxTarget:
 
     def is_library_type(self, name: str) -> bool:
         return name.startswith("torch.nn.")
+
+    def is_function(self, node: Node) -> bool:
+        return True
+
+    def function_module(self, node: Node) -> str | None:
+        return None
 
     def rewritten(self, graph: Graph) -> Graph:
         return heads_after_time(channels_last(without_identities(graph)))

@@ -14,6 +14,7 @@ from regauge.emit.flow import Group, packed
 from regauge.emit.lines import Body
 from regauge.emit.names import identifier
 from regauge.emit.scopes import Item, body_scope
+from regauge.emit.target import target
 from regauge.ir.graph import Node, Ref, Value
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ def write_own_gradient(writer: BodyWriter, node: Node, following: Item | None) -
     closure: Any = node.argument("closure")
     inputs: Any = node.argument("inputs")
     read = [ref for ref in closure if ref.name not in writer.constants]
-    name = writer.helpers.write(_snake(str(node.argument("name"))), _Text(writer, node, read).text())
+    name = writer.helpers.write(
+        _snake(str(node.argument("name"))), (target().own_gradient or OwnGradient)(writer, node, read).text()
+    )
     arguments = [writer.use(ref) for ref in (*inputs, *read)]
     for ref in closure:
         if ref not in read:
@@ -40,7 +43,7 @@ def _snake(name: str) -> str:
     return identifier("_".join(part.lower() for part in parts) or "function")
 
 
-class _Text:
+class OwnGradient:
     """The text of one function with its derivative."""
 
     def __init__(self, writer: BodyWriter, node: Node, read: Sequence[Ref]) -> None:

@@ -89,7 +89,7 @@ class _Evaluator(ast.NodeTransformer):
 
     def evaluate(self, node: ast.expr) -> Any:
         """The value of an expression, or NotStatic."""
-        if _makes_arrays(node):
+        if _makes_arrays(node) or self._gives_arrays(node):
             raise NotStatic(ast.unparse(node))
         for name in _names(node):
             known = name in self.static or (name in self.globals and name not in self.expressions)
@@ -102,6 +102,21 @@ class _Evaluator(ast.NodeTransformer):
             raise
         except Exception as error:
             raise NotStatic(str(error)) from error
+
+    def _gives_arrays(self, node: ast.expr) -> bool:
+        """Whether an array is passed to a function that computes with it.
+
+        Such a function cannot be tried out: torch does not survive a stand-in where it expects a tensor.
+        """
+        for call in ast.walk(node):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                continue
+            given = [*call.args, *(keyword.value for keyword in call.keywords)]
+            if any(isinstance(self.static.get(name), ArrayProxy) for part in given for name in _names(part)):
+                fn = self.globals.get(call.func.id)
+                if inspect.isfunction(fn) and _computes(fn):
+                    return True
+        return False
 
     def residual(self, node: ast.expr) -> ast.expr:
         result = self.visit(copy.deepcopy(node))
@@ -148,12 +163,41 @@ class _Evaluator(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         unrolled = self._unroll(node)
+        if unrolled is None:
+            unrolled = self._inlined(node)
         if unrolled is not None:
             return unrolled
         node.args = [self._argument(item) for item in node.args]
         node.keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
         node.func = self.visit(node.func)
         return node
+
+    def _inlined(self, node: ast.Call) -> ast.expr | None:
+        """A call of an `inlined` helper as its expression; None for other calls, and where values would repeat."""
+        fn = self.globals.get(node.func.id) if isinstance(node.func, ast.Name) else None
+        if not getattr(fn, "__inlined__", False) or node.keywords:
+            return None
+        inner = _Evaluator(fn, self.dtype_object)
+        written: dict[str, ast.expr] = {}
+        for name, argument in zip(inspect.signature(fn).parameters, node.args, strict=True):
+            try:
+                inner.static[name] = self.evaluate(argument)
+            except NotStatic:
+                inner.static.pop(name, None)
+            written[f"{name}__"] = self.visit(copy.deepcopy(argument))
+            inner.expressions[name] = ast.Name(f"{name}__", ast.Load())
+        statements: list[ast.stmt] = []
+        try:
+            expression = _run(function_tree(fn).body, inner, statements)
+        except NotInlinable:
+            return None
+        if expression is None or statements or inner.helpers:
+            return None
+        for name, value in written.items():
+            uses = sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(expression))
+            if uses > 1 and not isinstance(value, ast.Name | ast.Constant):
+                return None
+        return substitute(written)(expression)  # type: ignore[no-any-return]
 
     def _argument(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Starred):
@@ -232,6 +276,20 @@ def _makes_arrays(node: ast.AST) -> bool:
     return False
 
 
+@cache
+def _computes(fn: Callable[..., Any]) -> bool:
+    """Whether a function, or one that it calls, calls into an array library."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(fn)))
+    except (OSError, SyntaxError):
+        return True
+    if _makes_arrays(tree):
+        return True
+    called = {call.func.id for call in ast.walk(tree) if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)}
+    others = [inspect.unwrap(fn).__globals__.get(name) for name in called if name != fn.__name__]
+    return any(inspect.isfunction(other) and _computes(other) for other in others)
+
+
 def specialise(
     fn: Callable[..., Any], arguments: Mapping[str, Any], dtype_object: Callable[[str], Any]
 ) -> Residual | None:
@@ -243,6 +301,8 @@ def specialise(
             values, or tuples of these.
         dtype_object: the target framework's dtype for a framework-neutral name.
     """
+    if getattr(fn, "__called__", False):
+        return None
     tree = function_tree(fn)
     evaluator = _Evaluator(fn, dtype_object)
     for name, argument in arguments.items():

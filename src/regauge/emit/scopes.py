@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard, Union
 
 from regauge.emit.carried_sizes import carry_sizes
-from regauge.ir.graph import Graph, ModuleStep, Node, Operand, node_inputs, references
+from regauge.ir.graph import Graph, ModuleStep, Node, Operand, every_node, node_inputs, references
 
 Item = Union[Node, "Scope"]
 
@@ -134,7 +134,7 @@ def function_scope(graph: Graph, name: str) -> Scope:
 
 def body_scope(graph: Graph, node: Node) -> Scope:
     """A function that an operator runs, as one scope that stands by itself."""
-    root = Scope(ModuleStep("", node.op, ""), body=graph, depth=len(node.origin.frames))
+    root = Scope(ModuleStep("", node.op, ""), body=graph, depth=_depth(node, graph))
     _fill(root, graph.nodes, None)
     connect(root, graph)
     return root
@@ -160,11 +160,18 @@ def _fill(top: Scope, nodes: Iterable[Node], around: list[ModuleStep] | None) ->
             stack.append(scope)
         inside = None if around is None else [*around, *(scope.step for scope in stack[1:])]
         for graph in node.bodies if node.op != "regauge.own_gradient" else ():
-            body = Scope(stack[-1].step, body=graph, depth=len(node.origin.frames))
+            body = Scope(stack[-1].step, body=graph, depth=_depth(node, graph))
             _fill(body, graph.nodes, inside)
             stack[-1].items.append(body)
         apart = not node.bodies or node.op == "regauge.own_gradient"
         stack[-1].items.append(node if apart else node.with_arguments(closure=()))
+
+
+def _depth(node: Node, body: Graph) -> int:
+    """How many lines lead to the call of a body; the lines of a jaxpr begin inside of it."""
+    around = node.origin.frames
+    first = next((inner.origin.frames for inner in every_node(body) if inner.origin.frames), around)
+    return len(around) if first[: len(around)] == around else 0
 
 
 def _common(steps: list[ModuleStep], others: list[ModuleStep]) -> int:

@@ -1,4 +1,4 @@
-"""`nn.Sequential` as `nnx.Sequential`: a chain in which every part takes what the part before it gave."""
+"""`nn.Sequential` as `nnx.Sequential`, and back: a chain in which every part takes what the part before it gave."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from regauge.emit.expressions import Helpers, cast_expression, write_call, write_node
 from regauge.emit.layers import Context
 from regauge.emit.scopes import Scope, item_inputs, item_outputs
+from regauge.emit.target import target
 from regauge.ir.dropouts import dropout_rate
 from regauge.ir.graph import Node, Operand, Ref, Sym
 from regauge.lower.plan import Plan
 
-_TYPE = "torch.nn.modules.container.Sequential"
 _RANDOM = re.compile(r"rand|bernoulli|normal|dropout|multinomial|rrelu|poisson|exponential")
 
 
 def is_chain(scope: Scope, kinds: Mapping[Scope, str], context: Context) -> bool:
-    """Whether a call can be one `nnx.Sequential`: modules, and functions of one array without weights or dropout."""
-    if scope.step.type != _TYPE or len(scope.inputs) != 1 or len(scope.outputs) != 1:
+    """Whether a call can be one `Sequential`: modules, and functions of one array without weights or dropout."""
+    if scope.step.type not in target().sequences or len(scope.inputs) != 1 or len(scope.outputs) != 1:
         return False
     if not any(isinstance(item, Scope) and item in kinds for item in scope.items):
         return False
@@ -39,7 +39,7 @@ def is_chain(scope: Scope, kinds: Mapping[Scope, str], context: Context) -> bool
 
 
 def _is_function(node: Node, value: str, context: Context) -> bool:
-    if node.bodies or len(node.outputs) != 1 or dropout_rate(node) is not None:
+    if node.bodies or len(node.outputs) != 1 or dropout_rate(node) is not None or not target().is_function(node):
         return False
     if node.op != "aten.dropout.default" and _RANDOM.search(node.op):
         return False
@@ -55,6 +55,8 @@ def _sizes(operand: Operand) -> list[str]:
 
 def function_text(node: Node, plan: Plan, context: Context, casts: Mapping[str, str], helpers: Helpers) -> str:
     """An operator of a chain as something callable: `nnx.relu`, `partial(jax.nn.gelu, approximate=False)`, a lambda."""
+    if (module := target().function_module(node)) is not None:
+        return module
     if node.op == "aten.dropout.default":
         return "lambda x: x"
     rule = plan.rules[node.op]
@@ -84,9 +86,10 @@ class _Sizes(ast.NodeTransformer):
 
 def sequential_text(parts: Sequence[str]) -> str:
     """The constructor of a chain with these parts."""
+    name = target().sequential
     if len(parts) > 1 and len(set(parts)) == 1:
-        return f"nnx.Sequential(*[{parts[0]} for _ in range({len(parts)})])"
-    return f"nnx.Sequential({', '.join(parts)})"
+        return f"{name}(*[{parts[0]} for _ in range({len(parts)})])"
+    return f"{name}({', '.join(parts)})"
 
 
 def _callable(expression: ast.expr) -> str:

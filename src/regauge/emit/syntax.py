@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from regauge.emit.layers import Layout
+from regauge.emit.lines import Line
 from regauge.emit.literals import literal
 from regauge.emit.target import target
 from regauge.errors import EmitError
-from regauge.ir.graph import Operand, Ref, Sym, TensorSpec
+from regauge.ir.graph import Operand, Ref, Sym, Symbol, TensorSpec
+
+_LONGEST_INLINE = 88  # characters
 
 
 def member_expression(path: list[str]) -> str:
@@ -32,6 +35,21 @@ def undo_layout(expression: ast.expr, layout: Layout) -> ast.expr:
 
 def call(function: str, arguments: list[ast.expr]) -> ast.expr:
     return ast.Call(ast.parse(function, mode="eval").body, arguments, [])
+
+
+def module_called(expression: ast.expr) -> str:
+    """`query` for ``self.query(x).unflatten(-1, (4, 8))``: the module whose result an expression rearranges."""
+    while isinstance(expression, ast.Call) and isinstance(expression.func, ast.Attribute):
+        inner = expression.func.value
+        if isinstance(inner, ast.Name) and inner.id == "self":
+            return expression.func.attr
+        expression = inner
+    return ""
+
+
+def is_short(expression: ast.expr) -> bool:
+    """Whether an expression may still be written inside another one."""
+    return len(ast.unparse(expression)) <= _LONGEST_INLINE
 
 
 def is_atomic(expression: ast.expr) -> bool:
@@ -78,3 +96,22 @@ def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:
         return ast.Dict(keys, [tree_expression(v, use) for v in tree["dict"].values()])
     items = [tree_expression(v, use) for v in tree.get("tuple", tree.get("list"))]
     return ast.Tuple(items, ast.Load()) if "tuple" in tree else ast.List(items, ast.Load())
+
+
+def size_lines(
+    symbols: Iterable[Symbol], body: str, arrays: Sequence[tuple[ast.expr, TensorSpec]], where: str
+) -> list[Line]:
+    """`batch = x.shape[0]` for the symbolic sizes that a body names.
+
+    Raises:
+        EmitError: a size that no array has.
+    """
+    lines = []
+    for symbol in symbols:
+        if not re.search(rf"\b{re.escape(symbol.name)}\b", body):
+            continue
+        found = size_text(symbol.name, arrays)
+        if found is None:
+            raise EmitError(f"the size {symbol.name} is in none of the inputs of {where}")
+        lines.append(Line(f"{symbol.name} = {found}"))
+    return lines

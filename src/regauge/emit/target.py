@@ -37,11 +37,16 @@ class Target(Protocol):
     array_type: type | None  # what `isinstance` in a rule asks of an array
     libraries: frozenset[str]  # names whose calls make arrays, but for `static_calls`
     static_calls: frozenset[str]  # functions of these libraries that ask about dtypes and sizes
+    file_names: frozenset[str]  # names that its files import
+    sequential: str  # its chain of modules
+    sequences: frozenset[str]  # chains of the original's libraries, by qualified name
+    chain: tuple[str, ...]  # the attribute in which a chain keeps its parts, if it has one
     reserved: frozenset[str]  # attributes that no module may use
     dict_names: frozenset[str]  # keys that its container of named modules cannot have
     copied_prefix: str  # before the name of a copied class where the person has a class of that name
     evaluates: str  # the condition that a module is in evaluation
     flow_calls: Mapping[str, Callable[[Any], ast.expr]]  # how operators with functions are called; JAX's own by default
+    own_gradient: Any  # writes functions with a derivative of their own; JAX's way by default
     original_method: str  # what the method of the original's modules that computes is called
 
     def dtype(self, name: str) -> Any:
@@ -97,6 +102,12 @@ class Target(Protocol):
 
     def is_library_type(self, name: str) -> bool:
         """Whether a class, by its qualified name, is of the original's library, not of the person's."""
+
+    def is_function(self, node: Node) -> bool:
+        """Whether an operator can be a part of a chain."""
+
+    def function_module(self, node: Node) -> str | None:
+        """The module that an operator is in a chain, where functions are no parts of one."""
 
     def rewritten(self, graph: Graph) -> Graph:
         """The graph after the passes that make it read well in this framework."""

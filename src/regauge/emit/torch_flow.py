@@ -53,4 +53,8 @@ def _scan(call: Call) -> ast.expr:
     return ast.parse(f"{_helper(call, control_flow.scan)}({', '.join(parts)})", mode="eval").body
 
 
-CALLS = {"cond": _cond, "switch": _switch, "while_loop": _while_loop, "scan": _scan}
+def _map(call: Call) -> ast.expr:
+    return call.text(_helper(call, control_flow.map_rows), [*call.functions, _packed(call.values("xs"))])
+
+
+CALLS = {"cond": _cond, "switch": _switch, "while_loop": _while_loop, "scan": _scan, "map": _map}

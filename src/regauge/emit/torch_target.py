@@ -19,14 +19,20 @@ from regauge.emit.lines import Line
 from regauge.emit.members import Holder
 from regauge.emit.scopes import Scope
 from regauge.emit.target import Use
+from regauge.emit.torch_activations import activation
 from regauge.emit.torch_files import model_text
+from regauge.emit.torch_own_gradients import TorchOwnGradient
 from regauge.emit.torch_simplify import simplify
 from regauge.emit.torch_train import emit_train
+from regauge.emit.unify import unify
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
+from regauge.lower.lax_indices import with_index_forms
+from regauge.lower.lax_pooling import with_averages
 from regauge.lower.plan import Plan
 from regauge.lower.pools import pools
+from regauge.lower.torch_idioms import torch_idioms
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
 from regauge.run.torch_source import load_sources
@@ -42,11 +48,18 @@ class TorchTarget:
     array_type: type | None = torch.Tensor
     libraries = frozenset({"torch", "F", "nn", "math"})
     static_calls = frozenset({"finfo", "iinfo", "prod", "ceil", "floor", "sqrt"})
+    file_names = frozenset({"torch", "F", "nn"})
+    sequential = "nn.Sequential"
+    sequences = frozenset(
+        {"flax.nnx.helpers.Sequential", "flax.linen.combinators.Sequential", "equinox.nn._sequential.Sequential"}
+    )
+    chain: tuple[str, ...] = ()
     reserved = frozenset(dir(nn.Module))
     dict_names = frozenset(dir(nn.ModuleDict)) | frozenset(dir(nn.ParameterDict))
     copied_prefix = "Flax"
     evaluates = "not self.training"
     flow_calls: Mapping[str, Any] = torch_flow.CALLS
+    own_gradient = TorchOwnGradient
     original_method = "__call__"
 
     def dtype(self, name: str) -> Any:
@@ -110,8 +123,14 @@ class TorchTarget:
     def is_library_type(self, name: str) -> bool:
         return name.startswith(_LIBRARIES)
 
+    def is_function(self, node: Node) -> bool:
+        return activation(node) is not None
+
+    def function_module(self, node: Node) -> str | None:
+        return activation(node)
+
     def rewritten(self, graph: Graph) -> Graph:
-        return pools(channels_first(graph, self.is_library_type))
+        return torch_idioms(with_averages(pools(channels_first(with_index_forms(graph), self.is_library_type))))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)
@@ -138,7 +157,7 @@ class TorchTarget:
         return torch_folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
-        return model_text(list(emission.classes.values()), emission.library, root, title)
+        return model_text(unify(emission.classes.values()), emission.library, root, title)
 
 
 TORCH = TorchTarget()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from regauge.emit.files import EmittedClass
 from regauge.emit.lines import Body, Line
 from regauge.emit.names import identifier, unique
+from regauge.emit.target import target
 
 _TOKEN = re.compile(
     r"""(?P<constant>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?<![\w.])\d+(?:\.\d*)?(?:e[+-]?\d+)?)|[A-Za-z_]\w*|\S""", re.X
@@ -33,6 +34,14 @@ _POSITIONAL = {
     "nnx.GroupNorm": ("features",),
     "BatchNorm": ("features",),
     "nnx.Dropout": ("rate",),
+    "nn.Linear": ("in_features", "out_features"),
+    **{f"nn.Conv{n}d": ("in_channels", "out_channels", "kernel_size") for n in (1, 2, 3)},
+    **{f"nn.ConvTranspose{n}d": ("in_channels", "out_channels", "kernel_size") for n in (1, 2, 3)},
+    "nn.Embedding": ("num_embeddings", "features"),
+    "nn.LayerNorm": ("features",),
+    "nn.RMSNorm": ("features",),
+    "nn.GroupNorm": ("num_groups", "features"),
+    "nn.Dropout": ("rate",),
     "range": ("depth",),
 }
 
@@ -86,9 +95,14 @@ def _skeleton(made: EmittedClass) -> str:
 
 
 def _rewrite(made: EmittedClass, calls: Mapping[str, str]) -> EmittedClass:
-    pattern = re.compile(rf"\b({'|'.join(map(re.escape, calls))})\(rngs=rngs\)")
-    init = [replace(line, text=pattern.sub(lambda m: calls[m[1]], line.text)) for line in made.init]
+    pattern = re.compile("|".join(rf"\b({re.escape(name)}){re.escape(_arguments(''))}" for name in calls))
+    init = [replace(line, text=pattern.sub(lambda m: calls[m[m.lastindex or 0]], line.text)) for line in made.init]
     return replace(made, init=init)
+
+
+def _arguments(given: str) -> str:
+    """The parentheses of a constructor call."""
+    return target().module_call("", given)
 
 
 def _join(family: _Family) -> tuple[EmittedClass, dict[str, str]] | None:
@@ -118,10 +132,10 @@ def _join(family: _Family) -> tuple[EmittedClass, dict[str, str]] | None:
     comments = {member.body.comment for member in family.members}
     body = Body(first.body.parameters, lines, comments.pop() if len(comments) == 1 else "")
     made = replace(first, init=[*stored, *init], body=body, arguments=arguments)
-    calls = {}
+    calls: dict[str, str] = {}
     for position, member in enumerate(family.members):
         given = [f"{name}={values[position]}" for values, name in family.arguments.items()]
-        calls[member.name] = f"{first.name}({', '.join([*given, 'rngs=rngs'])})"
+        calls[member.name] = target().module_call(first.name, ", ".join(given))
     return made, calls
 
 
@@ -148,7 +162,7 @@ def _name_arguments(family: _Family, columns: Sequence[Sequence[str]], taken: se
     for values, names in sorted(wanted.items(), key=lambda item: _order(item[0])):
         if _multiple(family, values) is not None:
             continue
-        widths = {"in_features", "out_features", "features"}
+        widths = {"in_features", "out_features", "features", "in_channels", "out_channels"}
         family.name(values, "features" if len(set(names) & widths) > 1 else names[0], taken)
 
 

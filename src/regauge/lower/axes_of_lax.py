@@ -70,3 +70,17 @@ def mapped_axes(node: Node, rank: int, order: tuple[int, ...]) -> tuple[Node, bo
         left = [axis for axis in order if axis not in axes]
         return (changed, False) if left == sorted(left) else None
     return None
+
+
+def is_pool(node: Node) -> bool:
+    """Whether a node is a pooling of images that are channels-last."""
+    if node.op not in ("lax.reduce_window_max", "lax.reduce_window_sum"):
+        return False
+    arguments: dict[str, Any] = dict(node.arguments)
+    spec, sizes = node.outputs[0].spec, arguments["window_dimensions"]
+    ends = (0, -1)
+    plain = all(sizes[end] == arguments["window_strides"][end] == 1 for end in ends)
+    plain = (
+        plain and all(arguments["padding"][end] == (0, 0) for end in ends) and set(arguments["base_dilation"]) == {1}
+    )
+    return plain and 3 <= spec.ndim <= 5 and spec.dtype.startswith(("float", "bfloat")) and sizes[1] != 1

@@ -24,7 +24,7 @@ from regauge.ir.graph import (
     references,
     renamed,
 )
-from regauge.lower.axes_of_lax import ELEMENTWISE, mapped_axes
+from regauge.lower.axes_of_lax import ELEMENTWISE, is_pool, mapped_axes
 from regauge.lower.channels_last import to_first, to_last, without_dead_nodes
 from regauge.lower.plan import value_specs
 
@@ -39,7 +39,7 @@ def channels_first(graph: Graph, is_library: Callable[[str], bool]) -> Graph:
         graph: of dialect lax.
         is_library: whether a module, by its type, is of a library: no transpose is written into it.
     """
-    if not any(node.op in _LAYERS or node.op == _CONVOLUTION for node in graph.nodes):
+    if not any(node.op in _LAYERS or node.op == _CONVOLUTION or is_pool(node) for node in graph.nodes):
         return graph
     return _Walk(graph, is_library).run()
 
@@ -267,7 +267,8 @@ class _Walk:
     def _axis_mapped(self, node: Node) -> bool:
         """Operators along axes: windows, reductions, concatenation, padding."""
         arrays = [name for name in dict.fromkeys(node_inputs(node)) if self.specs[name].ndim > 2]
-        if not any(name in self.twins for name in arrays) or len(node.outputs) != 1:
+        wanted = is_pool(node) or any(name in self.twins for name in arrays)
+        if not arrays or not wanted or len(node.outputs) != 1:
             return False
         rank = self.specs[arrays[0]].ndim
         if any(self.specs[name].ndim != rank for name in arrays):

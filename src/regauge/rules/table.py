@@ -65,6 +65,12 @@ class Rule:
         return f"{code.co_filename.rsplit('/', 1)[-1]}:{code.co_firstlineno}"
 
 
+def inlined(fn: Function) -> Function:
+    """Decorator for a helper of rules: emitted code has its one expression where a rule calls it, not the call."""
+    fn.__inlined__ = True  # type: ignore[attr-defined]
+    return fn
+
+
 class RuleTable:
     """The rules of one family. A second rule for an operator raises and names both places."""
 
@@ -106,3 +112,9 @@ def merge(name: str, tables: Iterable[RuleTable]) -> RuleTable:
         for rule in table:
             merged.add(rule)
     return merged
+
+
+def called(fn: Function) -> Function:
+    """Decorator for a function of a rule that is emitted as a call of ops.py, never written out where it is used."""
+    fn.__called__ = True  # type: ignore[attr-defined]
+    return fn

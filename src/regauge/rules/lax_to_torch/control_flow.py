@@ -55,17 +55,31 @@ def scan(step: Callable[..., Any], carry: Any, xs: Any = None, length: int | Non
 
     Without `xs` there are `length` steps `step(carry) -> (carry, y)`.
     """
-    leaves, spec = pytree.tree_flatten(xs)
+    leaves, spec = ([], None) if xs is None else pytree.tree_flatten(xs)
     rows = list(zip(*(leaf.unbind() for leaf in leaves), strict=True)) if leaves else [()] * (length or 0)
     collected = []
     for row in reversed(rows) if reverse else rows:
         carry, y = step(carry, pytree.tree_unflatten(list(row), spec)) if leaves else step(carry)
         collected.append(pytree.tree_leaves(y))
+    if y is None:
+        return carry, None
     structure = pytree.tree_structure(y)
     if reverse:
         collected.reverse()
     stacked = [torch.stack(parts) for parts in zip(*collected, strict=True)]
     return carry, pytree.tree_unflatten(stacked, structure)
+
+
+def map_rows(function: Callable[[Any], Any], xs: Any) -> Any:
+    """The results of a function of each row of `xs`, stacked."""
+    leaves, spec = pytree.tree_flatten(xs)
+    results = [
+        function(pytree.tree_unflatten(list(row), spec))
+        for row in zip(*(leaf.unbind() for leaf in leaves), strict=True)
+    ]
+    collected = zip(*(pytree.tree_leaves(result) for result in results), strict=True)
+    stacked = [torch.stack(parts) for parts in collected]
+    return pytree.tree_unflatten(stacked, pytree.tree_structure(results[0]))
 
 
 def copied(tree: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Layers of Flax and Equinox that stay whole (`regauge.capture.module_calls`), where torch's own layer does not serve.
+"""Layers of Flax and Equinox that stay whole (`regauge.capture.jaxpr_modules`), where torch's own layer does not serve.
 
 Data is channels-last unless `channels_first`; kernels have the axes of JAX unless `as_torch`.
 """
@@ -87,7 +87,7 @@ def avg_pool(x: Tensor, sizes: Sizes, strides: Sizes, padding: Sizes) -> Tensor:
     """avg_pool(x) over the last axes of an image that is channels-first, the padding counted"""
     size, stride, pad = shortest(sizes), None if strides == sizes else shortest(strides), shortest(padding)
     if len(sizes) == 1:
-        return F.avg_pool1d(x, size, stride=stride, padding=pad)
+        return F.avg_pool1d(x, size, stride=stride, padding=pad)  # type: ignore[arg-type]
     if len(sizes) == 2:
         return F.avg_pool2d(x, size, stride=stride, padding=pad)
     return F.avg_pool3d(x, size, stride=stride, padding=pad)
@@ -199,3 +199,31 @@ def embedding(x: Tensor, weight: Tensor, rows: int, features: int) -> Tensor:
 def dropout(x: Tensor, p: float, follows: bool = False) -> Tensor:
     """dropout(x); one that follows the mode is a module"""
     return F.dropout(x, p)
+
+
+@TABLE.rule("layer.flatten")
+def flatten(x: Tensor, start: int, end: int) -> Tensor:
+    """Axes from start to end as one"""
+    if end == -1 and start == 0:
+        return x.flatten()
+    if end == -1:
+        return x.flatten(start)
+    return x.flatten(start, end)
+
+
+@TABLE.rule("layer.unflatten")
+def unflatten(x: Tensor, axis: int, sizes: Sizes) -> Tensor:
+    """One axis as several"""
+    return x.unflatten(axis, sizes)
+
+
+@TABLE.rule("layer.unsqueeze")
+def unsqueeze(x: Tensor, axis: int) -> Tensor:
+    """An axis of size one more"""
+    return x.unsqueeze(axis)
+
+
+@TABLE.rule("layer.squeeze")
+def squeeze(x: Tensor, axis: int) -> Tensor:
+    """An axis of size one less"""
+    return x.squeeze(axis)

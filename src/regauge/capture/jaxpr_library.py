@@ -1,7 +1,7 @@
 """Calls of library functions stay whole: JAX inlines `jax.nn.softmax`, and its nodes become one node again.
 
 Candidates are functions with static arguments; what each leaves in a graph is traced on the shapes of the place in
-question (`capture/templates.py`). A place is taken only if every node, attribute, number and wire is the function's
+question (`capture/jaxpr_templates.py`). A place is taken only if every node, attribute, number and wire is the function's
 and no inner value is used elsewhere. Order of `FUNCTIONS`: what contains another function stands before it.
 """
 
@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
+from regauge.capture.jaxpr_templates import Match, Template, abstract, match, trace
 from regauge.capture.jaxpr_walk import Walk
-from regauge.capture.templates import Match, Template, abstract, match, trace
 from regauge.ir.graph import DType, Node, Operand, Ref, Value, node_inputs, references
 
 Static = Mapping[str, Any]
@@ -355,13 +355,13 @@ FUNCTIONS = (
     ),
     Function("jax.nn.one_hot", jax.nn.one_hot, _classes, _probe(("x", (3,)), dtype=jnp.int32, num_classes=4)),
     *(
-        Function(
-            f"jnp.{kind}",
-            partial(_kept, kind),
-            _over_axes({"keepdims": True}),
-            _probe(_X, axis=-1, keepdims=True),
+        Function(f"jnp.{kind}", partial(_kept, kind), over, _probe(_X, axis=-1, keepdims=True))
+        for kind, over in (
+            ("sum", _over_axes({"keepdims": True})),
+            ("max", _over_axes({"keepdims": True})),
+            ("min", _over_axes({"keepdims": True})),
+            ("prod", _over_one_axis(keepdims=True)),
         )
-        for kind in ("sum", "max", "min", "prod")
     ),
     Function(
         "jnp.var",

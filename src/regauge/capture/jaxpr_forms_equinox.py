@@ -8,7 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from regauge.capture.module_forms import Form, Fresh
+from regauge.capture.jaxpr_forms import Form, Fresh
 from regauge.ir.graph import Operand
 
 Arrays = Mapping[str, Any]

@@ -60,7 +60,7 @@ def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
             if type(module) is getattr(names, name, None) or type(module) is getattr(names, _LINEN.get(name, ""), None):
                 yield from make(_Flax(library, module, arrays))
     if "equinox" in sys.modules:
-        from regauge.capture.module_forms_equinox import forms as equinox_forms
+        from regauge.capture.jaxpr_forms_equinox import forms as equinox_forms
 
         yield from equinox_forms(module, arrays)
 

@@ -1,6 +1,6 @@
 """Calls of library modules as one layer node each: `nnx.Linear` is `layer.linear`.
 
-What ran in the call is compared, node by node, with a fresh module of the library (`capture/module_forms.py`); only
+What ran in the call is compared, node by node, with a fresh module of the library (`capture/jaxpr_forms.py`); only
 where both are the same does the layer take the place of the nodes.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 import jax
 
 from regauge.capture import jax_compat
+from regauge.capture.jaxpr_forms import Form, forms, is_float, key_aval, mapped
+from regauge.capture.jaxpr_templates import Match, Template, match, trace
 from regauge.capture.jaxpr_walk import Walk
-from regauge.capture.module_forms import Form, forms, is_float, key_aval, mapped
-from regauge.capture.templates import Match, Template, match, trace
 from regauge.ir.graph import ModuleStep, Node, Operand, Origin, Ref, Value, node_inputs, references
 
 # Operators that make keys from a key: they may stand before a layer that draws.
