@@ -53,7 +53,9 @@ MODELS = {
     "nnx": (Nnx, "first", "kernel"),
     "linen": (lambda: (Linen(), Linen().init(jax.random.key(0), X)), "first", "kernel"),
     "equinox": (
-        lambda: Equinox(eqx.nn.Linear(3, 4, key=jax.random.key(0)), eqx.nn.Linear(4, 2, key=jax.random.key(1)), jnp.tanh),
+        lambda: Equinox(
+            eqx.nn.Linear(3, 4, key=jax.random.key(0)), eqx.nn.Linear(4, 2, key=jax.random.key(1)), jnp.tanh
+        ),
         "first",
         "weight",
     ),

@@ -72,7 +72,11 @@ MUTATIONS = {
     "schedule one step ahead": ("adamw with a schedule", "self.steps = torch.zeros", "self.steps = torch.ones"),
     "one part of a schedule one step longer": ("schedule joined", "step < 12", "step < 13"),
     "torch's clipping": ("clip_by_global_norm", "limit / norm", "limit / (norm + 1e-6)"),
-    "clipping to another bound": ("clip", "clip_grad_value_(self.parameters, 0.5)", "clip_grad_value_(self.parameters, 1.0)"),
+    "clipping to another bound": (
+        "clip",
+        "clip_grad_value_(self.parameters, 0.5)",
+        "clip_grad_value_(self.parameters, 1.0)",
+    ),
     "learning rate before the momentum": (
         "rmsprop with nesterov and a schedule",
         "update = update + momentum * trace",

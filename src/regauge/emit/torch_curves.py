@@ -121,9 +121,7 @@ class _Body:
     def _piecewise_constant(self, curve: PiecewiseConstant, step: str) -> str:
         rate = self._let("rate", f"torch.full_like({step}, {number(curve.init_value)})")
         for boundary, scale in zip(curve.boundaries, curve.scales, strict=True):
-            self._lines.append(
-                f"{rate} = torch.where({step} < {number(boundary)}, {rate}, {rate} * {number(scale)})"
-            )
+            self._lines.append(f"{rate} = torch.where({step} < {number(boundary)}, {rate}, {rate} * {number(scale)})")
         return rate
 
     def _piecewise_interpolate(self, curve: PiecewiseInterpolate, step: str) -> str:

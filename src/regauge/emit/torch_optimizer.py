@@ -1,8 +1,8 @@
 """optax's transformations as the text of an optimizer for torch.
 
-torch.optim's own class where it is the same algorithm with the same numbers, else a `torch.optim.Optimizer` of the file's
-own; around it a class `Optimizer` where gradients are clipped, a schedule moves a number, or several optimizers share
-the parameters.
+torch.optim's own class where it is the same algorithm with the same numbers, else a `torch.optim.Optimizer` of the
+file's own; around it a class `Optimizer` where gradients are clipped, a schedule moves a number, or several optimizers
+share the parameters.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def optimizer_text(
     curves = CurveTexts(helpers)
     inner = _inner(groups, curves)
     label_all(groups, inner)
-    made = OptimizerClass(spec.name, groups, inner, [Clip(call, _members(groups, names)) for call, names in clips], fills)
+    made = OptimizerClass(
+        spec.name, groups, inner, [Clip(call, _members(groups, names)) for call, names in clips], fills
+    )
     helper = [CLIP_BY_GLOBAL_NORM] if any("clip_by_global_norm(" in call for call, _ in clips) else []
     classes = [one.text for one in inner if one.text]
     return [*curves.texts.values(), *helper, *classes, *group_texts(groups), *made.texts()]

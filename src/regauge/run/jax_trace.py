@@ -17,11 +17,11 @@ import numpy as np
 from jax._src import source_info_util
 from jax.extend import core
 
-from regauge.run.jax_side import OptaxTrainer
 from regauge.run.array_files import Arrays
 from regauge.run.dropout_masks import DropoutCall, keep_mask
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.jax_scopes import module_of, scopes
+from regauge.run.jax_side import OptaxTrainer
 from regauge.run.protocol import flatten_tree
 from regauge.run.tracing import Trace, fingerprint
 
