@@ -97,6 +97,8 @@ def named_parameters(primitive: str, params: Mapping[str, Any]) -> tuple[tuple[s
         CaptureError: a parameter of a kind that the graph cannot hold.
     """
     found: list[tuple[str, Operand]] = []
+    if primitive == "reduce":
+        found.append(("computations", _computations(params["jaxpr"])))
     for key, value in params.items():
         if key in _DROPPED or hasattr(value, "jaxpr") or hasattr(value, "eqns"):
             continue
@@ -111,6 +113,25 @@ def named_parameters(primitive: str, params: Mapping[str, Any]) -> tuple[tuple[s
             continue
         else:
             found.append((key, parameter(primitive, key, value)))
+    return tuple(found)
+
+
+_ASSOCIATIVE = frozenset({"add", "mul", "max", "min", "and", "or", "xor"})
+
+
+def _computations(closed: Any) -> tuple[str, ...] | None:
+    """The primitives that a reduction applies, one an operand; None if it does anything else."""
+    jaxpr, _ = jax_compat.opened(closed)
+    count = len(jaxpr.outvars)
+    made = {equation.outvars[0]: equation for equation in jaxpr.eqns}
+    found = []
+    for out, one, other in zip(jaxpr.outvars, jaxpr.invars[:count], jaxpr.invars[count:], strict=True):
+        equation = made.get(out) if not jax_compat.is_literal(out) else None
+        if equation is None or equation.primitive.name not in _ASSOCIATIVE:
+            return None
+        if any(jax_compat.is_literal(v) for v in equation.invars) or set(equation.invars) != {one, other}:
+            return None
+        found.append(equation.primitive.name)
     return tuple(found)
 
 

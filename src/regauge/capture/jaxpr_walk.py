@@ -173,6 +173,8 @@ class Walk:
             return list(folded)
         if (size := _size(equation, inputs)) is not None:
             return [size]
+        if name == "select_n" and isinstance(inputs[0], Known) and inputs[0].value.ndim == 0:
+            return [inputs[1 + int(inputs[0].value)]]
         if equation.primitive.name == "select_n" and isinstance(inputs[0], Known) and not equation.outvars[0].aval.ndim:
             return [inputs[1 + int(inputs[0].value)]]
         origin = Origin(self.steps(stack), frames)

@@ -20,6 +20,7 @@ from typing import Any
 
 from regauge.emit.arguments import ArrayArgument, ArrayProxy, DTypeArgument, ModuleArgument, NotStatic, SymbolicInt
 from regauge.emit.literals import literal
+from regauge.emit.rule_source import BUILTINS, bound_names, computes, makes_arrays, names_in
 from regauge.emit.target import target
 from regauge.ir.graph import Sym
 
@@ -89,11 +90,11 @@ class _Evaluator(ast.NodeTransformer):
 
     def evaluate(self, node: ast.expr) -> Any:
         """The value of an expression, or NotStatic."""
-        if _makes_arrays(node) or self._gives_arrays(node):
+        if makes_arrays(node) or self._gives_arrays(node):
             raise NotStatic(ast.unparse(node))
-        for name in _names(node):
+        for name in names_in(node):
             known = name in self.static or (name in self.globals and name not in self.expressions)
-            if not known and name not in _BUILTINS and name not in _bound_names(node):
+            if not known and name not in BUILTINS and name not in bound_names(node):
                 raise NotStatic(name)
         code = compile(ast.Expression(ast.fix_missing_locations(copy.deepcopy(node))), "<rule>", "eval")
         try:
@@ -112,9 +113,9 @@ class _Evaluator(ast.NodeTransformer):
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
                 continue
             given = [*call.args, *(keyword.value for keyword in call.keywords)]
-            if any(isinstance(self.static.get(name), ArrayProxy) for part in given for name in _names(part)):
+            if any(isinstance(self.static.get(name), ArrayProxy) for part in given for name in names_in(part)):
                 fn = self.globals.get(call.func.id)
-                if inspect.isfunction(fn) and _computes(fn):
+                if inspect.isfunction(fn) and computes(fn):
                     return True
         return False
 
@@ -247,49 +248,6 @@ class _Callable:
         raise NotStatic("a module call")
 
 
-_BUILTINS = {
-    "abs", "all", "any", "bool", "complex", "dict", "divmod", "enumerate", "float", "int", "isinstance", "len",
-    "list", "max", "min", "range", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "type",
-    "zip", "True", "False", "None",
-}  # fmt: skip
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-
-
-def _bound_names(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-
-
-def _makes_arrays(node: ast.AST) -> bool:
-    """Whether an expression calls into an array library for more than a question about dtypes."""
-    for call in ast.walk(node):
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-            continue
-        root: ast.AST = call.func
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        known = target()
-        if isinstance(root, ast.Name) and root.id in known.libraries and call.func.attr not in known.static_calls:
-            return True
-    return False
-
-
-@cache
-def _computes(fn: Callable[..., Any]) -> bool:
-    """Whether a function, or one that it calls, calls into an array library."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(fn)))
-    except (OSError, SyntaxError):
-        return True
-    if _makes_arrays(tree):
-        return True
-    called = {call.func.id for call in ast.walk(tree) if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)}
-    others = [inspect.unwrap(fn).__globals__.get(name) for name in called if name != fn.__name__]
-    return any(inspect.isfunction(other) and _computes(other) for other in others)
-
-
 def specialise(
     fn: Callable[..., Any], arguments: Mapping[str, Any], dtype_object: Callable[[str], Any]
 ) -> Residual | None:
@@ -314,7 +272,9 @@ def specialise(
         return None
     if expression is None:
         return None
-    return _inline_single_uses(Residual(statements, expression, evaluator.helpers))
+    left = _inline_single_uses(Residual(statements, expression, evaluator.helpers))
+    used = set().union(*(names_in(part) for part in (*left.statements, left.expression)))
+    return Residual(left.statements, left.expression, left.helpers & used)
 
 
 def _run(body: list[ast.stmt], evaluator: _Evaluator, statements: list[ast.stmt]) -> ast.expr | None:

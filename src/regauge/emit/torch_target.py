@@ -33,6 +33,7 @@ from regauge.lower.lax_pooling import with_averages
 from regauge.lower.plan import Plan
 from regauge.lower.pools import pools
 from regauge.lower.torch_idioms import torch_idioms
+from regauge.lower.torch_means import with_means
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
 from regauge.run.torch_source import load_sources
@@ -130,7 +131,9 @@ class TorchTarget:
         return activation(node)
 
     def rewritten(self, graph: Graph) -> Graph:
-        return torch_idioms(with_averages(pools(channels_first(with_index_forms(graph), self.is_library_type))))
+        return torch_idioms(
+            with_averages(pools(channels_first(with_means(with_index_forms(graph)), self.is_library_type)))
+        )
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)

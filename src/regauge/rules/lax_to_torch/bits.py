@@ -7,7 +7,7 @@ from torch import Tensor
 
 from regauge.rules.lax_to_torch.operands import Operand, array, dtype_of
 from regauge.rules.lax_to_torch.unsigned import SIGNED, ordered, signed
-from regauge.rules.table import RuleTable
+from regauge.rules.table import RuleTable, inlined
 
 TABLE = RuleTable("lax_to_torch.bits")
 
@@ -15,12 +15,22 @@ TABLE = RuleTable("lax_to_torch.bits")
 @TABLE.rule("lax.eq")
 def eq(x: Operand, y: Operand) -> Tensor:
     """eq(x, y)"""
+    if isinstance(x, bool) or isinstance(y, bool):
+        return same(x, y) if isinstance(x, bool) else same(y, x)
     return x == y  # type: ignore[no-any-return]
+
+
+@inlined
+def same(known: bool, x: Tensor) -> Tensor:
+    """Where booleans are a known one."""
+    return x if known else ~x
 
 
 @TABLE.rule("lax.ne")
 def ne(x: Operand, y: Operand) -> Tensor:
     """ne(x, y)"""
+    if isinstance(x, bool) or isinstance(y, bool):
+        return same(not x, y) if isinstance(x, bool) else same(not y, x)
     return x != y  # type: ignore[no-any-return]
 
 

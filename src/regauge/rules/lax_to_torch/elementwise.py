@@ -246,14 +246,16 @@ def clamp_between(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 @TABLE.rule("lax.select_n")
 def select_n(which: Tensor, cases: tuple[Operand, ...], dtype: torch.dtype | None = None) -> Tensor:
-    """select_n(which, *cases)"""
+    """select_n(which, *cases); a dtype where all cases are numbers"""
     if len(cases) == 1:
         return cases[0]  # type: ignore[no-any-return]
-    if which.dtype is torch.bool:
-        if dtype is not None:
-            return torch.where(which, torch.tensor(cases[1], dtype=dtype), cases[0])
+    if which.dtype is not torch.bool:
+        return chosen(which, cases)
+    if dtype is None:
         return torch.where(which, cases[1], cases[0])
-    return chosen(which, cases)
+    if cases == (0, 1):
+        return which if dtype is torch.bool else which.to(dtype)
+    return torch.where(which, torch.tensor(cases[1], dtype=dtype), cases[0])
 
 
 def chosen(which: Tensor, cases: tuple[Tensor, ...]) -> Tensor:

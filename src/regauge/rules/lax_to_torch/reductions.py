@@ -7,39 +7,35 @@ import math
 import torch
 from torch import Tensor
 
-from regauge.rules.lax_to_torch.elementwise import complex_maximum
+from regauge.rules.lax_to_torch.bits import bitwise_and, bitwise_or, bitwise_xor
+from regauge.rules.lax_to_torch.elementwise import add, complex_maximum, maximum, minimum, mul
+from regauge.rules.lax_to_torch.operands import Operand
 from regauge.rules.lax_to_torch.unsigned import SIGNED, from_ordered, ordered, signed
-from regauge.rules.table import RuleTable
+from regauge.rules.table import Limit, RuleTable
 
 TABLE = RuleTable("lax_to_torch.reductions")
 
 Axes = tuple[int, ...]
 
 
-def counted(axes: Axes, ndim: int, keepdim: bool = False) -> Axes | int | None:
+def counted(axes: Axes, ndim: int) -> Axes | int | None:
     """Axes as a person writes them: None for all, one as a number, the last one as -1."""
-    if len(axes) == ndim and not (keepdim and ndim > 1):
+    if len(axes) == ndim:
         return None
     found = tuple(axis - ndim if axis == ndim - 1 else axis for axis in sorted(axes))
     return found[0] if len(found) == 1 else found
 
 
 @TABLE.rule("lax.reduce_sum")
-def reduce_sum(x: Tensor, axes: Axes, keepdim: bool = False) -> Tensor:
+def reduce_sum(x: Tensor, axes: Axes) -> Tensor:
     """reduce_sum(x, *, axes)"""
     if not axes:
         return x
     if x.dtype in SIGNED:
-        return x.view(SIGNED[x.dtype]).sum(axes, keepdim, dtype=SIGNED[x.dtype]).view(x.dtype)
+        return x.view(SIGNED[x.dtype]).sum(axes, dtype=SIGNED[x.dtype]).view(x.dtype)
     if not x.dtype.is_floating_point and not x.dtype.is_complex:
-        return x.sum(counted(axes, x.ndim, keepdim), keepdim=keepdim, dtype=x.dtype)
-    return x.sum(counted(axes, x.ndim, keepdim), keepdim=keepdim)
-
-
-@TABLE.rule("lax.reduce_mean")
-def reduce_mean(x: Tensor, axes: Axes, keepdim: bool = False) -> Tensor:
-    """The sum over axes, divided by the number of elements in them: of no primitive, but of two"""
-    return x.mean(counted(axes, x.ndim, keepdim), keepdim=keepdim)
+        return x.sum(counted(axes, x.ndim), dtype=x.dtype)
+    return x.sum(counted(axes, x.ndim))
 
 
 @TABLE.rule("lax.reduce_prod")
@@ -51,7 +47,7 @@ def reduce_prod(x: Tensor, axes: Axes) -> Tensor:
         if len(axes) == x.ndim:
             return x.prod()
         if len(axes) == 1:
-            return x.prod(axes[0])
+            return x.prod(counted(axes, x.ndim))  # type: ignore[no-any-return, call-overload]
     return product(x, axes)
 
 
@@ -69,35 +65,35 @@ def is_empty(x: Tensor, axes: Axes) -> bool:
 
 
 @TABLE.rule("lax.reduce_max")
-def reduce_max(x: Tensor, axes: Axes, keepdim: bool = False) -> Tensor:
+def reduce_max(x: Tensor, axes: Axes) -> Tensor:
     """reduce_max(x, *, axes): equal elements share the derivative"""
     if not axes:
         return x
     if x.dtype is torch.bool:
-        return x.any(counted(axes, x.ndim, keepdim), keepdim=keepdim)
+        return x.any(counted(axes, x.ndim))
     if is_empty(x, axes):
         return extreme_of_none(x, axes, -math.inf)
     if x.dtype.is_complex:
         return complex_max(x, axes)
     if x.dtype in SIGNED:
-        return from_ordered(ordered(x).amax(axes, keepdim), x.dtype)
-    return x.amax(counted(axes, x.ndim, keepdim), keepdim=keepdim)
+        return from_ordered(ordered(x).amax(axes), x.dtype)
+    return x.amax(counted(axes, x.ndim))
 
 
 @TABLE.rule("lax.reduce_min")
-def reduce_min(x: Tensor, axes: Axes, keepdim: bool = False) -> Tensor:
+def reduce_min(x: Tensor, axes: Axes) -> Tensor:
     """reduce_min(x, *, axes): equal elements share the derivative"""
     if not axes:
         return x
     if x.dtype is torch.bool:
-        return x.all(counted(axes, x.ndim, keepdim), keepdim=keepdim)
+        return x.all(counted(axes, x.ndim))
     if is_empty(x, axes):
         return extreme_of_none(x, axes, math.inf)
     if x.dtype.is_complex:
         return -complex_max(-x, axes)
     if x.dtype in SIGNED:
-        return from_ordered(ordered(x).amin(axes, keepdim), x.dtype)
-    return x.amin(counted(axes, x.ndim, keepdim), keepdim=keepdim)
+        return from_ordered(ordered(x).amin(axes), x.dtype)
+    return x.amin(counted(axes, x.ndim))
 
 
 def extreme_of_none(x: Tensor, axes: Axes, infinite: float) -> Tensor:
@@ -168,3 +164,47 @@ def argmin(x: Tensor, axes: Axes, index_dtype: torch.dtype) -> Tensor:
     """argmin(x, *, axes, index_dtype): the first of equal elements; NaN is the smallest"""
     values = ordered(x) if x.dtype is not torch.bool else x.view(torch.uint8)
     return values.argmin(counted(axes, x.ndim)).to(index_dtype)
+
+
+@TABLE.rule(
+    "lax.reduce",
+    limits=[
+        Limit(
+            when="a computation that is more than one sum, product, extremum or logical operator an operand",
+            applies=lambda arguments: not arguments.get("computations"),
+            effect="unsupported",
+            reason="torch reduces with the operators it has, not with a function of two elements",
+        )
+    ],
+)
+def reduce(
+    operands: tuple[Operand, ...], dimensions: Axes, computations: tuple[str, ...]
+) -> Tensor | tuple[Tensor, ...]:
+    """reduce(*operands, *init_values, *, computations, dimensions): each operand with a computation of its own"""
+    if len(computations) == 1:
+        return reduced(computations[0], operands[0], operands[1], dimensions)
+    return all_reduced(operands, dimensions, computations)
+
+
+def all_reduced(operands: tuple[Operand, ...], dimensions: Axes, computations: tuple[str, ...]) -> tuple[Tensor, ...]:
+    """Several operands, each reduced by its own computation from its own first value."""
+    count = len(computations)
+    triples = zip(computations, operands[:count], operands[count:], strict=True)
+    return tuple(reduced(kind, x, first, dimensions) for kind, x, first in triples)
+
+
+def reduced(kind: str, x: Tensor, first: Operand, axes: Axes) -> Tensor:
+    """The elements along axes and a first value, put together by a primitive."""
+    if kind == "add":
+        return add(reduce_sum(x, axes), first)
+    if kind == "mul":
+        return mul(reduce_prod(x, axes), first)
+    if kind == "max":
+        return maximum(reduce_max(x, axes), first)
+    if kind == "min":
+        return minimum(reduce_min(x, axes), first)
+    if kind == "and":
+        return bitwise_and(reduce_and(x, axes), first)
+    if kind == "or":
+        return bitwise_or(reduce_or(x, axes), first)
+    return bitwise_xor(reduce_xor(x, axes), first)

@@ -154,8 +154,8 @@ def gamma_fraction(a: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
     def goes_on(n: Tensor, value: Tensor, slope: Tensor, *state: Tensor) -> Tensor:
         _, _, p, q, _, _, dp, dq = state  # of the step before
-        moved = (value - p / q).abs() > 1e-16 * value.abs()
-        turned = (slope - (dp - p / q * dq) / q).abs() > 1e-16 * slope.abs()
+        moved = (value - p / q).abs() > 1e-15 * value.abs()
+        turned = (slope - (dp - p / q * dq) / q).abs() > 1e-15 * slope.abs()
         return ((n < 3) | (moved | turned).any()) & (n < 2000)
 
     one, zero = torch.ones_like(a), torch.zeros_like(a)
@@ -227,7 +227,7 @@ def beta_fraction(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
         return m + 1, value * up * down, up, down, up * down
 
     def goes_on(m: Tensor, value: Tensor, up: Tensor, down: Tensor, change: Tensor) -> Tensor:
-        return ((m < 1) | ((change - 1).abs() > 1e-16).any()) & (m < 600)
+        return ((m < 1) | ((change - 1).abs() > 1e-15).any()) & (m < 600)
 
     one = torch.ones_like(a)
     _, value, _, _, _ = repeated(goes_on, step, (one.new_zeros(()), one, one, torch.zeros_like(a), one))
