@@ -15,7 +15,17 @@ TORCH = {"torch", "torchvision", "transformers", "sklearn"}
 JAX = {"jax", "jaxlib", "flax", "optax"}
 
 # Where a framework may be imported; every other module is core.
-TORCH_ROOMS = ("capture/", "run/torch_", "projects/", "rules/lax_to_torch/", "emit/torch_", "lower/torch_")
+TORCH_ROOMS = (
+    *(
+        "capture/",
+        "run/torch_",
+        "projects/",
+        "rules/lax_to_torch/",
+        "rules/modules/torch_",
+        "emit/torch_",
+        "lower/torch_",
+    ),
+)
 JAX_ROOMS = (
     *("capture/jax", "rules/aten_to_jax/", "rules/modules/", "emit/nnx_", "emit/package.py", "lower/lower.py"),
     *("run/jax_", "projects/"),

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
+from regauge.capture.jax_compat import is_key
 from regauge.errors import CaptureError
 from regauge.ir.graph import Symbol
 from regauge.run.jax_trees import is_array
@@ -58,17 +59,27 @@ class Example:
 
     @property
     def arrays(self) -> dict[str, Any]:
-        return {name: leaf for name, leaf in zip(self.names, self.leaves, strict=True) if name}
+        """The arrays by name; of keys of random streams their words."""
+        pairs = zip(self.names, self.leaves, strict=True)
+        return {name: jax.random.key_data(leaf) if is_key(leaf) else leaf for name, leaf in pairs if name}
 
     def tree(self, arrays: Mapping[str, Any]) -> Any:
         """The inputs with other arrays in the places of their own."""
         pairs = zip(self.names, self.leaves, strict=True)
-        return jax.tree.unflatten(self.structure, [arrays[name] if name else leaf for name, leaf in pairs])
+        placed = [
+            (_as_key(arrays[name], leaf) if is_key(leaf) else arrays[name]) if name else leaf for name, leaf in pairs
+        ]
+        return jax.tree.unflatten(self.structure, placed)
 
     def skeleton(self) -> Any:
         """The tree with the names of the arrays as its leaves, and the names of positional parameters."""
         tree = skeleton_of(self.tree({name: Leaf(name) for name in self.arrays}), "the inputs")
         return {**tree, "names": list(self.parameters[: len(tree["tuple"])])} if "tuple" in tree else tree
+
+
+def _as_key(words: Any, like: Any) -> Any:
+    """Keys of their words, with the generator of another key."""
+    return words if isinstance(words, Leaf) else jax.random.wrap_key_data(words, impl=jax.random.key_impl(like))
 
 
 def skeleton_of(tree: Any, what: str) -> Any:

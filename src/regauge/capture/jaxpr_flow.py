@@ -225,10 +225,10 @@ def own_derivative(
     outputs = [value_of(inner, result, var.aval, Origin()) for result, var in zip(results, jaxpr.outvars, strict=True)]
     forward = inner.body_graph(given, [*outputs, *given])
     backward, flows = _pullback(walk, equation)
-    name = _function_name(jaxpr) or "function"
+    name = re.sub(r"\W", "", _function_name(jaxpr)).replace("lambda", "") or "function"
     arguments: tuple[tuple[str, Operand], ...] = (
         ("inputs", tuple(values)),
-        ("name", re.sub(r"\W", "_", name)),
+        ("name", name),
         ("flows", flows),
         ("residuals", len(given)),
         ("parameters", (tuple((_base(n, i), ("",)) for i, n in enumerate(names)), _cotangent_names(equation))),

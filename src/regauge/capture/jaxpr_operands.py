@@ -47,13 +47,13 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "optimization_barrier": ("*operands",),
     "custom_linear_solve": ("*operands",),
     "rng_uniform": ("a", "b"),
-    "random_fold_in": ("key", "data"),
-    "random_bits": ("key",),
-    "random_split": ("key",),
-    "random_seed": ("seed",),
+    "random_fold_in": ("keys", "msgs"),
+    "random_bits": ("keys",),
+    "random_split": ("keys",),
+    "random_seed": ("seeds",),
     "random_wrap": ("base",),
-    "random_unwrap": ("key",),
-    "random_gamma": ("key", "alpha"),
+    "random_unwrap": ("keys",),
+    "random_clone": ("keys",),
     "threefry2x32": ("key1", "key2", "count1", "count2"),
     "triangular_solve": ("a", "b"),
     "regularized_incomplete_beta_integral": ("a", "b", "x"),
@@ -104,7 +104,9 @@ def named_parameters(primitive: str, params: Mapping[str, Any]) -> tuple[tuple[s
             continue
         if isinstance(value, tuple) and value and all(hasattr(v, "jaxpr") or hasattr(v, "eqns") for v in value):
             continue
-        if hasattr(value, "_fields"):  # dimension numbers: each field is an attribute of its own
+        if key == "impl":  # a generator of random numbers
+            found.append((key, str(getattr(value, "tag", value))))
+        elif hasattr(value, "_fields"):  # dimension numbers: each field is an attribute of its own
             found += [(name, parameter(primitive, name, getattr(value, name))) for name in value._fields]
         elif key == "dimension_numbers" and not isinstance(value, tuple):
             fields = [name for name in vars(value) if not name.startswith("_")]

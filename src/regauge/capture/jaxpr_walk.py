@@ -153,10 +153,15 @@ class Walk:
     def _constant(self, value: Any) -> Operand | Known:
         if isinstance(value, jax.core.Tracer):
             raise TypeError("a constant that is still being traced")
-        if jnp.issubdtype(getattr(value, "dtype", np.asarray(value).dtype), jax.dtypes.prng_key):
-            return Known(value)
+        if jax_compat.is_key(value):
+            return self._held_key(value)
         array = np.asarray(value)
         return Known(array) if array.ndim == 0 else self.hold(value)
+
+    def _held_key(self, key: Any) -> Operand | Known:
+        """Keys that the program holds: their words, made keys again."""
+        words = self.hold(np.asarray(jax.random.key_data(key)))
+        return self.add("lax.random_wrap", (("base", words),), [key.aval], Origin(self.steps("")), "key")[0]
 
     def _equation(
         self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...]
@@ -171,6 +176,8 @@ class Walk:
             return self.run(jaxpr, constants, inputs, stack, frames)
         if (folded := _folded(equation, inputs)) is not None:
             return list(folded)
+        if name == "random_seed" and isinstance(inputs[0], Known):
+            return [self._held_key(jax_compat.evaluated(equation, [jnp.asarray(inputs[0].value)])[0])]
         if (size := _size(equation, inputs)) is not None:
             return [size]
         if name == "select_n" and isinstance(inputs[0], Known) and inputs[0].value.ndim == 0:
@@ -186,6 +193,10 @@ class Walk:
         if name == "custom_linear_solve":
             function = solver(equation)
             if has_derivative(equation) and not self.differentiates:
+                return own_derivative(self, equation, inputs, origin, function)
+        if name == "random_gamma":
+            function = jax_compat.gamma(equation)
+            if not self.differentiates:
                 return own_derivative(self, equation, inputs, origin, function)
         if function is not None:
             closed = jax.make_jaxpr(function)(*(jax_compat.shape_of(v.aval) for v in equation.invars))
@@ -203,6 +214,8 @@ class Walk:
         if any(isinstance(o, Sym) for o in operands) and not any(isinstance(o, Ref) for o in operands):
             operands = [self._size_array(o, v.aval) for o, v in zip(operands, equation.invars, strict=True)]
         arguments = named_operands(name, operands) + named_parameters(name, equation.params)
+        if name in ("random_bits", "random_split"):
+            arguments += (("partitionable", bool(jax.config.values["jax_threefry_partitionable"])),)
         if name == "reduce_window":
             arguments += (("computation", combination(equation.params["jaxpr"])),)
         arguments += tuple(facts(equation, known[1] if len(known) > 1 else None).items())

@@ -25,7 +25,7 @@ _NEEDS_VALUES = (UnsupportedOperatorException, NotImplementedError, DataDependen
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """The dtype of torch for a framework-neutral name; keys of random streams are two 32-bit words as int64."""
+    """The dtype of torch for a framework-neutral name; a key of a random stream is one int64."""
     if name.startswith("key<"):
         return torch.int64
     return getattr(torch, name)  # type: ignore[no-any-return]
@@ -89,8 +89,7 @@ def _placeholder(operand: Any, hints: Mapping[str, int]) -> Any:
 
 def sizes(spec: TensorSpec, hints: Mapping[str, int]) -> tuple[int, ...]:
     """The shape of a tensor at the example's values of the symbols."""
-    words = (2,) if spec.dtype.startswith("key<") else ()
-    return (*(evaluate_size(d, hints) for d in spec.shape), *words)
+    return tuple(evaluate_size(d, hints) for d in spec.shape)
 
 
 def _compare(node: Node, value: Value, result: Any, hints: Mapping[str, int], rule: Rule) -> str | None:
