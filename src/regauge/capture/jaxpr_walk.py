@@ -212,7 +212,7 @@ class Walk:
             return [Known(value) for value in values]
         operands = [self.operand(value) for value in inputs]
         if any(isinstance(o, Sym) for o in operands) and not any(isinstance(o, Ref) for o in operands):
-            operands = [self._size_array(o, v.aval) for o, v in zip(operands, equation.invars, strict=True)]
+            operands = [self._size_array(o, v.aval, origin) for o, v in zip(operands, equation.invars, strict=True)]
         arguments = named_operands(name, operands) + named_parameters(name, equation.params)
         if name in ("random_bits", "random_split"):
             arguments += (("partitionable", bool(jax.config.values["jax_threefry_partitionable"])),)
@@ -225,12 +225,12 @@ class Walk:
         self._integers |= {r.name: v for r, v in zip(results, values or (), strict=False) if isinstance(r, Ref)}
         return results
 
-    def _size_array(self, operand: Operand, aval: Any) -> Operand:
+    def _size_array(self, operand: Operand, aval: Any, origin: Origin) -> Operand:
         """A symbolic size as an array, for operators that take nothing else."""
         if not isinstance(operand, Sym):
             return operand
         arguments = (("x", operand), ("dtype", DType(str(aval.dtype))))
-        (made,) = self.add("lax.dim_as_value", arguments, [aval], Origin(), "size")
+        (made,) = self.add("lax.dim_as_value", arguments, [aval], origin, "size")
         return made if isinstance(made, Ref) else operand
 
     def _is_held(self, value: Operand | Known) -> bool:
