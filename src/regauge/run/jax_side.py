@@ -134,14 +134,19 @@ class OptaxTrainer:
                 raise BadCase("the case has an optimizer but no loss")
             return loss(outputs, targets), new_state
 
-        def step(params: Any, state: Any, slots: Any, inputs: Any, targets: Any) -> Any:
+        def slopes(params: Any, state: Any, inputs: Any, targets: Any) -> Any:
             slope = jax.value_and_grad(evaluate, has_aux=True)
             (value, new_state), gradients = slope(params, state, inputs, targets)
+            return gradients, new_state, value
+
+        def step(params: Any, state: Any, slots: Any, inputs: Any, targets: Any) -> Any:
+            gradients, new_state, value = slopes(params, state, inputs, targets)
             updates, slots = optimizer.update(gradients, slots, params)
             params = {name: array + updates[name] for name, array in params.items()}
             return params, new_state, slots, value
 
         self._step = jax.jit(step, donate_argnums=(0, 1, 2))
+        self.slopes = jax.jit(slopes)  # gradients, the new state and the loss, for steps with another update
 
     def start(self, params: Leaves, state: Leaves) -> Any:
         slots = self.optimizer.init(params)

@@ -173,3 +173,40 @@ def _rates(spec: Spec, constants: list[float]) -> Iterator[Trial]:
     own = spec["lr"]
     for value in [*(c for c in constants if c != own), 2 * own, own / 2]:
         yield _trial("learning-rate", "the learning rate", shown(own), shown(value), changes={"lr": value})
+
+
+def number_trials(own: Sequence[float], constants: Sequence[float]) -> list[Trial]:
+    """What the other side's optimizer may be, where this side's is known by the numbers of its update alone.
+
+    Args:
+        own: numbers in the update of the side that trials are run on.
+        constants: numbers in the other side's update.
+    """
+    lacking = [value for value in dict.fromkeys(constants) if not _among(value, own)]
+    odd = [value for value in dict.fromkeys(own) if not _among(value, constants)]
+    trials: list[Trial] = []
+    for old in odd:
+        rest = round(1 - old, 12)
+        for new in lacking:
+            what, cause = _role_of(old, new)
+            pairs = [[old, new]]
+            # a share of an average and what is left of it change together
+            if 0 < old < 1 and 0 < new < 1 and _among(rest, own):
+                pairs.append([rest, round(1 - new, 12)])
+            trials.append(_trial(cause, what, shown(abs(old)), shown(abs(new)), numbers=pairs))
+    return sorted(trials, key=lambda trial: trial.cause == "optimizer-number")
+
+
+def _among(value: float, others: Sequence[float]) -> bool:
+    return any(abs(value - other) <= 1e-12 * abs(value) for other in others)
+
+
+def _role_of(old: float, new: float) -> tuple[str, str]:
+    """What a number in an update is: a message and the key of a cause."""
+    if old < 0 and new < 0:
+        return "the learning rate", "learning-rate"
+    if 0.3 < old < 1 and 0.3 < new < 1:
+        return "the betas or the momentum of the optimizer", "betas"
+    if 0 < old <= 1e-5 and 0 < new <= 1e-3:
+        return "eps of the optimizer", "optimizer-eps"
+    return "a number of the optimizer", "optimizer-number"

@@ -22,15 +22,17 @@ _LAYOUT = frozenset(
         "stack", "pad", "clone", "to", "t", "adjoint",
     }
 )  # fmt: skip
+# operations of a jaxpr that do so and are no calls
+_SPREADING = frozenset({"broadcast_in_dim", "convert_element_type", "squeeze", "expand_dims", "copy"})
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """One place on the torch side, and the other side's.
+    """One place on the side that trials are run on, and the other side's.
 
     Attributes:
         alignment: of both traces.
-        role: of the torch side.
+        role: of the side that trials are run on.
         regions: of each side the values that differ, as `Alignment.region` has them.
         firsts: where they begin.
     """
@@ -99,7 +101,7 @@ class Surroundings:
         def moves(node: int) -> bool:
             number = side.nodes[node]["call"]
             if number < 0:
-                return False
+                return side.nodes[node]["op"] in _SPREADING
             return number == own or side.calls[number]["function"] in _LAYOUT or _is_unchanged(side, node)
 
         # all that its call computes, which moves what it is given too
@@ -124,7 +126,8 @@ class Surroundings:
                 found += side.nodes[item]["constants"]
                 call = side.nodes[item]["call"]
                 if call >= 0:
-                    values = side.calls[call]["arguments"].values()
+                    told = side.calls[call]
+                    values = told.get("numbers", told["arguments"].values())
                     found += [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
         return [value for value in dict.fromkeys(found) if math.isfinite(value)]
 
@@ -134,7 +137,7 @@ class Surroundings:
 
 
 def calls_of(side: TracedSide) -> list[Call]:
-    """The calls of torch's functions, by number."""
+    """The calls of a side, by number."""
     return [Call(n, item["function"], item["module"], item["arguments"]) for n, item in enumerate(side.calls)]
 
 
