@@ -102,11 +102,10 @@ def shifted_mask(operation: Operation, *, by: int) -> Any:
     mask = operation.operand("mask")
     rows, columns = mask.shape[-2:]
     every = jnp.arange(columns) - jnp.arange(rows)[:, None]
-    flat = mask.reshape(-1, rows, columns)[0]
     for below in (True, False):
         for offset in range(-1, 2):
             triangle = every <= offset if below else every > offset
-            if bool((flat == triangle).all()) and bool((mask == triangle).all()):
+            if bool((mask == triangle).all()):
                 other = every <= offset + by if below else every > offset + by
                 return operation.with_operands(mask=jnp.broadcast_to(other, mask.shape)).made()
     raise NotImplementedError("a mask that is no triangle")

@@ -62,7 +62,10 @@ class Substitution(Rewriting):
             operation = operation.with_operands(**operands)
             made = ARGUMENTS[operation.function](operation, settings) if settings else None
         found = operation.made() if made is None else made
-        return list(found) if isinstance(found, list | tuple) else [found]
+        found = list(found) if isinstance(found, list | tuple) else [found]
+        if [jnp.shape(value) for value in found] != [variable.aval.shape for variable in equation.outvars]:
+            raise NotImplementedError("another shape: what follows is made for this one")
+        return found
 
 
 def substitute(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:

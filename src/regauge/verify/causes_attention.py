@@ -100,23 +100,37 @@ def written_fill(call: Call, situation: Situation) -> Iterator[Trial]:
 
 @cause("mask-left-out", functions=_FILLS, order=2)
 def written_mask(call: Call, situation: Situation) -> Iterator[Trial]:
-    return replacement_trials("mask-left-out", "the mask is left out", call, situation, "left_out")
+    mask = call.arguments.get("mask")
+    if isinstance(mask, dict) and mask.get("fixed") and call.shape()[-1:] == call.shape()[-2:-1]:
+        what = "attention is causal in one and sees every position in the other"
+        yield from replacement_trials("causal-mask", what, call, situation, "left_out")
+    else:
+        yield from replacement_trials("mask-left-out", "the mask is left out", call, situation, "left_out")
+
+
+@cause("causal-offset", functions=_FILLS, order=0)
+def written_offset(call: Call, situation: Situation) -> Iterator[Trial]:
+    for shift in (1, -1):
+        for calls in scopes(call, situation):
+            edit = replaced(calls, "shifted_mask", by=shift)
+            yield Trial("causal-offset", "the causal mask is off by one", (edit,), "0", shown(shift), call.number)
 
 
 @cause("attention-scale", functions=("mul", "__mul__", "div", "__truediv__", "true_divide"), order=2)
 def written_scale(call: Call, situation: Situation) -> Iterator[Trial]:
     """A number by which a product is divided or multiplied, of which a softmax is taken afterwards."""
     own = call.value("other", None)
-    following = situation.calls[call.number + 1 : call.number + 7]
-    before = situation.calls[max(0, call.number - 3) : call.number]
+    around = situation.calls[max(0, call.number - 3) : call.number + 7]
+    following = situation.calls[call.number + 1 : call.number + 13]
     if isinstance(own, bool) or not isinstance(own, int | float) or own <= 0:
         return
-    if any(c.function in _PRODUCTS for c in before) and any(c.function == "softmax" for c in following):
+    if any(c.function in _PRODUCTS for c in around) and any(c.function in _SOFTMAX for c in following):
         values = [1.0, own * own, own**0.5, 1 / own, *(v for v in situation.constants if v > 0), 2 * own, own / 2]
         what = "the scale of attention"
         yield from value_trials("attention-scale", what, call, situation, "other", own, map(float, values))
 
 
+_SOFTMAX = ("softmax", "amax", "exp")  # that of the library, or how one is written out
 _PRODUCTS = ("matmul", "__matmul__", "bmm", "baddbmm", "einsum")
 
 
@@ -138,6 +152,13 @@ def roles(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "query, key and value stand in each other's place"
     for order in ((1, 0, 2), (0, 2, 1), (2, 1, 0)):
         yield from replacement_trials("qkv-order", what, call, situation, "exchanged_roles", order=order)
+
+
+@cause("qkv-order", functions=("matmul", "__matmul__", "bmm"), order=4)
+def exchanged_factors(call: Call, situation: Situation) -> Iterator[Trial]:
+    if call.shape() and call.shape() == call.shape("other"):
+        what = "query and key stand in each other's place"
+        yield from replacement_trials("qkv-order", what, call, situation, "swapped")
 
 
 @cause(
@@ -171,7 +192,7 @@ def _recent_weights(call: Call, situation: Situation) -> list[str]:
 
 
 def _bias_of(name: str, situation: Situation) -> str:
-    for candidate in (name.replace("weight", "bias"), name.removesuffix("weight") + "bias"):
+    for candidate in (name.replace("weight", "bias"), name.replace("kernel", "bias")):
         if candidate != name and candidate in situation.weights:
             return candidate
     return ""

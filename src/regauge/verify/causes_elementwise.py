@@ -66,6 +66,14 @@ def kink(call: Call, situation: Situation) -> Iterator[Trial]:
     return replacement_trials("kink", what, call, situation, "with_extremes")
 
 
+@cause("stopped-gradient", functions=("stop_gradient", "detach"), order=0, backward=True)
+def stopped(call: Call, situation: Situation) -> Iterator[Trial]:
+    if not situation.kinds & {"gradients", "input gradients", "parameters"}:
+        return iter(())
+    what = "the gradient ends at a value in one and goes through it in the other"
+    return replacement_trials("stopped-gradient", what, call, situation, "left_out")
+
+
 _ARITHMETIC = (
     "mul",
     "__mul__",
@@ -100,8 +108,7 @@ def constant(call: Call, situation: Situation) -> Iterator[Trial]:
         if isinstance(own, bool) or not isinstance(own, int | float):
             continue
         values = [value for value in situation.constants if value != own]
-        what = "eps" if 0 < abs(own) < 0.02 else "a constant of the formula"
-        key = "eps" if what == "eps" else "constant"
+        key, what = _kind_of_constant(call, own, situation)
         extra = [1 / own] if own else []
         standard = [1e-5, 1e-6, 1e-8, 1e-12] if key == "eps" else []
         for value in dict.fromkeys([*values[:12], *extra, *standard]):
@@ -110,15 +117,31 @@ def constant(call: Call, situation: Situation) -> Iterator[Trial]:
                 yield Trial(key, what, (edit,), shown(own), shown(value), call.number)
 
 
+def _kind_of_constant(call: Call, own: float, situation: Situation) -> tuple[str, str]:
+    """Key of the cause, and what a number is."""
+    if call.function in _PRODUCTS:
+        following = situation.calls[call.number + 1 : call.number + 3]
+        if 0 < own < 1 and any(c.function == "where" for c in following):
+            return "negative-slope", "the slope of leaky ReLU"
+        return "constant", "a constant of the formula"
+    return ("eps", "eps") if 0 < abs(own) < 0.02 else ("constant", "a constant of the formula")
+
+
+_PRODUCTS = ("mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide", "__rtruediv__")
+
+
 @cause("missing-operation", functions=("add", "__add__", "mul", "__mul__", "__iadd__", "add_", "sub"), order=30)
 def missing(call: Call, situation: Situation) -> Iterator[Trial]:
     """A term or factor is left out: a residual, a scale, a position embedding."""
     added = call.function.strip("_") in ("add", "iadd")
     what = "a term of the sum (a residual, an embedding) is left out" if added else "a factor is left out"
     key = "residual" if added else "scale"
-    for operand in (0, 1):
+    for operand, lacking in enumerate(("other", "input")):
+        shape = call.shape(lacking)
+        is_bias = added and call.weight(lacking) and len(shape) == 1
+        told = ("bias", "the bias is left out") if is_bias else (key, what)
         for calls in scopes(call, situation)[:1]:
-            yield Trial(key, what, (replaced(calls, "left_out", operand=operand),), call=call.number)
+            yield Trial(*told, (replaced(calls, "left_out", operand=operand),), call=call.number)
 
 
 @cause(

@@ -157,6 +157,43 @@ def _activations(
             yield Trial("recurrent-activation", what, (edit,), own, other, call.number)
 
 
+@cause("gate-order", functions=("split", "chunk", "unbind"), order=2)
+def written_gates(call: Call, situation: Situation) -> Iterator[Trial]:
+    """The gates of a cell that is written out: parts of one product, of which some go through a sigmoid."""
+    following = situation.calls[call.number + 1 : call.number + 14]
+    count = _parts(call)
+    if count not in (3, 4) or not any(c.function in ("sigmoid", "hardsigmoid") for c in following):
+        return
+    for order in itertools.permutations(range(count)):
+        if order != tuple(range(count)):
+            ours, theirs = " ".join(map(str, range(count))), " ".join(map(str, order))
+            for calls in scopes(call, situation):
+                edit = replaced(calls, "parts_in_order", order=list(order))
+                yield Trial("gate-order", "the order of the gates", (edit,), ours, theirs, call.number)
+
+
+def _parts(call: Call) -> int:
+    """How many equal parts a call makes; 0 where it cannot be told."""
+    sizes = call.arguments.get("sizes")
+    if isinstance(sizes, list):
+        return len(sizes) if len(set(sizes)) == 1 else 0
+    count = call.arguments.get("chunks", 0)
+    return count if isinstance(count, int) else 0
+
+
+@cause("update-gate", functions=("sigmoid",), order=4)
+def written_inversion(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "a gate is taken as one minus itself"
+    return replacement_trials("update-gate", what, call, situation, "complement")
+
+
+@cause("forget-bias", functions=("sigmoid",), order=5)
+def written_forget(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "one is added to a gate before its sigmoid"
+    for by in (1.0, -1.0):
+        yield from replacement_trials("forget-bias", what, call, situation, "shifted_input", by=by)
+
+
 @cause("padding-index", functions=("embedding",), order=0, backward=True)
 def padding_index(call: Call, situation: Situation) -> Iterator[Trial]:
     if not situation.kinds & {"gradients", "parameters"}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regauge.errors import WorkerFailed
@@ -134,9 +134,14 @@ def diagnosis_of(
     """
     units = axis_of_units(laboratory.frameworks["original"])
     failure = failure_of(tiers, laboratory.found, sets, units) or trajectory_failure(tiers, training)
-    if failure is not None:
-        return diagnose(laboratory, failure)
     differing = {tier.name: tier for tier in tiers if tier.verdict == "different"}
+    if failure is not None:
+        found = diagnose(laboratory, failure)
+        told = dropout_causes(laboratory.found, differing["randomness"]) if "randomness" in differing else []
+        # with masks another rate is another factor, and what both sides say themselves is plainer
+        told = told if failure.task.get("dropout") == "masks" else []
+        names = {cause.name for cause in told}
+        return replace(found, causes=(*told, *(cause for cause in found.causes if cause.name not in names)))
     if "weights" in differing:
         return Diagnosis(causes=tuple(weight_causes(laboratory.found, differing["weights"])))
     if "randomness" in differing:
@@ -252,9 +257,13 @@ class _Case:
             trials_for(self.situation()),
             of=self.failure.task,
             target=target,
-            names=self.failure.arrays(self.failure.every),
+            names=[*self.failure.arrays(self.failure.every), *self._kept()],
             limit=LIMITS.same_norm,
         )
+
+    def _kept(self) -> list[str]:
+        """What is the same in both and must stay so: a trial on the new state must not change the outputs."""
+        return ["loss"] if self.failure.kind == "state" and "loss" not in self.failure.kinds else []
 
     def situation(self) -> Situation:
         """What stands around the place on the side that trials are run on."""
