@@ -100,6 +100,8 @@ def shifted_mask(operation: Operation, *, by: int) -> Any:
         NotImplementedError: the mask is not the same triangle for all rows of the batch.
     """
     mask = operation.operand("mask")
+    if mask.ndim < 2:
+        raise NotImplementedError("a mask that is no triangle")
     rows, columns = mask.shape[-2:]
     every = jnp.arange(columns) - jnp.arange(rows)[:, None]
     for below in (True, False):

@@ -67,6 +67,8 @@ def shifted_mask(func: Any, args: Any, kwargs: Any, named: Named, *, by: int) ->
         NotImplementedError: the mask is not the same triangle for all rows of the batch.
     """
     mask = named["mask"]
+    if mask.ndim < 2:
+        raise NotImplementedError("a mask that is no triangle")
     rows, columns = mask.shape[-2:]
     every = torch.arange(columns) - torch.arange(rows)[:, None]
     for below in (True, False):

@@ -20,6 +20,7 @@ from regauge.verify.causes import (
     weight,
 )
 
+_REACH = 120  # calls before, among which the products that make query and key are looked for
 _SDPA = ("scaled_dot_product_attention",)
 
 
@@ -249,7 +250,7 @@ def _pairs(name: str, situation: Situation, width: int, a: int, b: int, **parts:
 
 def _joint(call: Call, situation: Situation) -> list[str]:
     """The joint weight of query, key and value, and its bias: of the last linear before a call that has three parts."""
-    earlier = [c for c in situation.calls[max(0, call.number - 40) : call.number + 1] if c.function == "linear"]
+    earlier = [c for c in situation.calls[max(0, call.number - _REACH) : call.number + 1] if c.function == "linear"]
     names = [name for c in reversed(earlier) if (name := c.weight()) in situation.weights]
     joint = next((name for name in names if situation.weights[name][0] % 3 == 0), "")
     return [name for name in (joint, _bias_of(joint, situation)) if name] if joint else []
@@ -257,7 +258,7 @@ def _joint(call: Call, situation: Situation) -> list[str]:
 
 def _query_key(call: Call, situation: Situation) -> list[str]:
     """The weights and biases of the query and the key before a call: of the two linears that are named so, or first."""
-    linears = [c for c in situation.calls[max(0, call.number - 40) : call.number + 1] if c.function == "linear"]
+    linears = [c for c in situation.calls[max(0, call.number - _REACH) : call.number + 1] if c.function == "linear"]
     owners = list(dict.fromkeys(c.weight() for c in linears if c.weight()))
     known = [n for n in owners if n.rpartition(".")[0].rpartition(".")[2].lower() in _QUERY_KEY]
     chosen = known[-2:] if len(known) >= 2 else owners[-3:-1]

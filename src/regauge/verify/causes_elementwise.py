@@ -144,6 +144,13 @@ def missing(call: Call, situation: Situation) -> Iterator[Trial]:
             yield Trial(*told, (replaced(calls, "left_out", operand=operand),), call=call.number)
 
 
+def scores(call: Call, situation: Situation) -> bool:
+    """Whether a product of two values that no weight is may be the scores of attention: a softmax follows."""
+    following = situation.calls[call.number + 1 : call.number + 9]
+    owned = any(call.weight(name) for name in call.arguments)
+    return not owned and any(c.function == "softmax" for c in following)
+
+
 @cause(
     "missing-scale",
     functions=("linear", "matmul", "bmm", "embedding", "__matmul__", "einsum", "baddbmm"),
@@ -153,11 +160,13 @@ def unscaled(call: Call, situation: Situation) -> Iterator[Trial]:
     """A product that one side scales by the root of a size."""
     size = (call.shape("weight") or call.shape() or [0])[-1]
     factors = [size**0.5, size**-0.5, *(v for v in situation.constants if 0.001 < v < 1000)] if size > 1 else []
-    what = "a factor of the product (a scale by the root of the width)"
+    key, what = "scale", "a factor of the product (a scale by the root of the width)"
+    if scores(call, situation):
+        key, what = "attention-scale", "the scale of attention"
     for factor in dict.fromkeys(factors[:8]):
         for calls in scopes(call, situation)[:1]:
             edit = replaced(calls, "scaled", by=factor)
-            yield Trial("scale", what, (edit,), "1", shown(float(factor)), call.number)
+            yield Trial(key, what, (edit,), "1", shown(float(factor)), call.number)
 
 
 @cause(

@@ -139,10 +139,11 @@ def corrected(call: Call, situation: Situation) -> Iterator[Trial]:
     near = situation.calls[max(0, call.number - 3) : call.number]
     factors = [c for c in near if c.function in ("mul", "__mul__") and c.value("other", None) == own + 1]
     if call.function in _DIVISIONS and factors:
-        edits = (replaced([factors[-1].number], "left_out"), replaced([call.number], "left_out"))
-        yield Trial("biased-running-variance", what, edits, call=call.number)
+        for numbers, others in zip(scopes(factors[-1], situation), scopes(call, situation), strict=False):
+            edits = (replaced(numbers, "left_out"), replaced(others, "left_out"))
+            yield Trial("biased-running-variance", what, edits, call=call.number)
     if own > 1 and call.function in ("mul", "__mul__") and abs(1 / (own - 1) - round(1 / (own - 1))) < 1e-6:
-        yield Trial("biased-running-variance", what, (replaced([call.number], "left_out"),), call=call.number)
+        yield from replacement_trials("biased-running-variance", what, call, situation, "left_out")
 
 
 def _following(call: Call, situation: Situation, functions: tuple[str, ...], reach: int = 3) -> Call | None:

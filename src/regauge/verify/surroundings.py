@@ -11,6 +11,7 @@ from regauge.verify.causes import Call, Situation
 
 _MOST_NEAR = 14  # calls of the region
 _MOST_BEFORE = 12  # calls of each kind that lead to it
+_MOST_FINE = 24  # operations of a jaxpr that lead to it
 _MOST_VALUES = 100  # of the other side, whose numbers are read
 
 # what moves elements and changes none: both sides have its result, in the same order or in another one
@@ -80,13 +81,15 @@ class Surroundings:
         """
         side, start = self._side, self.firsts[self.role]
         ordered = self._from_start(self.role)
-        own = _calls(side, ordered)[:_MOST_NEAR]
+        own = _calls(side, ordered)[: 2 * _MOST_NEAR if side.is_fine else _MOST_NEAR]
         if start is None or not own:
             return own
         inside = set(self.regions[self.role])
         layout, makers = self._leading(start)
         constant = _calls(side, _ancestors(side, [start], lambda node: node in inside))
-        return list(dict.fromkeys([own[0], *layout, *constant[:_MOST_BEFORE], *makers, *own[1:]]))
+        # one call of torch is several operations of a jaxpr
+        before = _calls(side, _ancestors(side, [start], lambda node: True))[:_MOST_FINE] if side.is_fine else []
+        return list(dict.fromkeys([own[0], *layout, *constant[:_MOST_BEFORE], *makers, *own[1:], *before]))
 
     def _from_start(self, role: int) -> list[int]:
         """The values that differ on a side: from the place on, then those before it."""
