@@ -9,6 +9,7 @@ families are in `causes_*.py`; nothing here computes, so the parent process load
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -171,6 +172,14 @@ def scopes(call: Call, situation: Situation) -> list[list[int]]:
     """This call alone; all that are alike, if there are others."""
     alike = situation.alike(call)
     return [[call.number], alike] if len(alike) > 1 else [[call.number]]
+
+
+def same_named(name: str, situation: Situation) -> list[list[str]]:
+    """A weight alone; those of all layers, whose names differ in numbers alone, if there are others."""
+    form = re.sub(r"\d+", "#", name)
+    shape = situation.weights.get(name)
+    alike = [n for n, s in situation.weights.items() if s == shape and re.sub(r"\d+", "#", n) == form]
+    return [[name], alike] if len(alike) > 1 else [[name]]
 
 
 def shown(value: Any) -> str:

@@ -14,6 +14,7 @@ from regauge.verify.causes import (
     cause,
     replaced,
     replacement_trials,
+    same_named,
     scopes,
     shown,
     value_trials,
@@ -72,6 +73,12 @@ def empty(call: Call, situation: Situation) -> Iterator[Trial]:
     what = "rows whose keys are all masked: zero in one, the mean of the values or NaN in the other"
     for other in ("mean", "nan"):
         yield from replacement_trials("empty-rows", what, call, situation, "attention", empty=other)
+
+
+@cause("empty-rows", functions=("softmax",), order=3)
+def written_empty(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "rows whose keys are all masked: zero in one, the mean of the values or NaN in the other"
+    return replacement_trials("empty-rows", what, call, situation, "zero_where_all_is_low")
 
 
 @cause("mask-value", functions=_SDPA, order=4)
@@ -175,11 +182,13 @@ def fused_order(call: Call, situation: Situation) -> Iterator[Trial]:
         rows = situation.weights.get(name, (0,))[0]
         if rows % 3:
             continue
-        members = [name, *([b] if (b := _bias_of(name, situation)) else [])]
-        for order in itertools.permutations(range(3)):
-            if order != (0, 1, 2):
-                edits = tuple(weight(member, "reordered", order=list(order)) for member in members)
-                yield Trial("qkv-order", what, edits, "0 1 2", " ".join(map(str, order)), call.number)
+        for names in same_named(name, situation):
+            members = [m for n in names for m in (n, _bias_of(n, situation)) if m]
+            for order in itertools.permutations(range(3)):
+                if order != (0, 1, 2):
+                    edits = tuple(weight(member, "reordered", order=list(order)) for member in members)
+                    yield Trial("qkv-order", what, edits, "0 1 2", " ".join(map(str, order)), call.number)
+        members = [m for m in (name, _bias_of(name, situation)) if m]
         for parts in _head_counts(call, situation, rows // 3):
             for sizes in ((1, 3, parts), (1, parts, 3)):
                 width = rows // 3 // parts
@@ -233,13 +242,18 @@ def rotary(call: Call, situation: Situation) -> Iterator[Trial]:
     for width in dict.fromkeys((size, 2 * size)):
         if width < 4 or width % 2:
             continue
-        for a, b in ((width // 2, 2), (2, width // 2)):
-            edits = [_pairs(name, situation, width, a, b) for name in apart]
+        for (a, b), every in itertools.product(((width // 2, 2), (2, width // 2)), (False, True)):
+            chosen = [_in_all_layers(names, situation) if every else names for names in (apart, joint)]
+            edits = [_pairs(name, situation, width, a, b) for name in chosen[0]]
             if edits and all(edits):
                 yield Trial("rotary-pairs", what, tuple(e for e in edits if e), call=call.number)
-            both = [_pairs(name, situation, width, a, b, parts=3, members=[0, 1]) for name in joint]
+            both = [_pairs(name, situation, width, a, b, parts=3, members=[0, 1]) for name in chosen[1]]
             if both and all(both):
                 yield Trial("rotary-pairs", what, tuple(e for e in both if e), call=call.number)
+
+
+def _in_all_layers(names: list[str], situation: Situation) -> list[str]:
+    return list(dict.fromkeys(other for name in names for other in same_named(name, situation)[-1]))
 
 
 def _pairs(name: str, situation: Situation, width: int, a: int, b: int, **parts: Any) -> Edit | None:

@@ -13,6 +13,7 @@ from regauge.verify.causes import (
     cause,
     replaced,
     replacement_trials,
+    same_named,
     scopes,
     value_trials,
     weight,
@@ -30,7 +31,9 @@ def transposed(call: Call, situation: Situation) -> Iterator[Trial]:
         name = call.weight(argument_name)
         shape = situation.weights.get(name, ())
         if len(shape) >= 2 and shape[0] == shape[1]:
-            yield Trial("weight-transposed", what, (weight(name, "transposed"),), call=call.number, module=name)
+            for names in same_named(name, situation):
+                edits = tuple(weight(member, "transposed") for member in names)
+                yield Trial("weight-transposed", what, edits, call=call.number, module=name)
 
 
 @cause("bias", functions=(*_LINEAR, *_CONVOLUTIONS, "layer_norm", "batch_norm", "group_norm"), order=5)
