@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax._src.lax import slicing
 
 from regauge.run.jax_operation import Operation, alternative, arguments_of
 
@@ -88,8 +87,18 @@ def root_with_eps(operation: Operation, *, eps: float, inside: bool) -> Any:
 @alternative
 def scattered(operation: Operation) -> Any:
     """Where several values go to one place: added instead of set, or set instead of added."""
-    other = slicing.scatter_p if operation.function == "scatter_add" else slicing.scatter_add_p
-    return other.bind(*operation.values, **operation.equation.params)
+    return _joined(operation, lax.scatter if operation.function == "scatter_add" else lax.scatter_add)
+
+
+@arguments_of("scatter_reduce")
+def of_scatter(operation: Operation, values: Mapping[str, Any]) -> Any:
+    made = {"sum": lax.scatter_add, "amax": lax.scatter_max, "amin": lax.scatter_min, "prod": lax.scatter_mul}
+    return _joined(operation, made[values["reduce"]])
+
+
+def _joined(operation: Operation, scatter: Callable[..., Any]) -> Any:
+    names = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
+    return scatter(*operation.values, **{name: operation.equation.params[name] for name in names})
 
 
 @alternative

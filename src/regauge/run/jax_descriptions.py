@@ -62,7 +62,8 @@ _BINARY = {
     "pow": ("pow", "__rpow__"),
 }  # fmt: skip
 _NUMBER = {"clamp_min": "min", "clamp_max": "max", "pow": "exponent"}
-_SCATTERS = {"scatter": "scatter", "scatter-add": "scatter_add", "scatter_add": "scatter_add"}
+_SCATTERS = {"scatter": "scatter", "scatter-add": "scatter_add"}
+_JOINS = {"scatter-max": "amax", "scatter-min": "amin", "scatter-mul": "prod"}
 
 
 def name_of_call(equation: Any) -> str:
@@ -217,8 +218,11 @@ def _other(primitive: str, equation: Any, given: Sequence[Origin]) -> Descriptio
         if given[0].weight:
             return Description("embedding", {"input": 1, "weight": 0})
         return Description("gather", {"input": 0, "index": 1})
-    if primitive in _SCATTERS:
-        return Description(_SCATTERS[primitive], {"input": 0, "index": 1, "src": 2})
+    if primitive.replace("_", "-") in _JOINS:
+        settings = {"reduce": _JOINS[primitive.replace("_", "-")]}
+        return Description("scatter_reduce", {"input": 0, "index": 1, "src": 2}, settings)
+    if primitive.replace("_", "-") in _SCATTERS:
+        return Description(_SCATTERS[primitive.replace("_", "-")], {"input": 0, "index": 1, "src": 2})
     settings = {"exponent": params["y"]} if primitive == "integer_pow" else {}
     names = ("input", "other", "third")
     operands = {name: index for index, name in enumerate(names[: len(equation.invars)])}

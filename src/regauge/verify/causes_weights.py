@@ -78,6 +78,8 @@ def exchanged(call: Call, situation: Situation) -> Iterator[Trial]:
 
 def _weights_of(call: Call, situation: Situation) -> dict[str, str]:
     found = {key: call.weight(key) for key in ("weight", "bias")}
+    if not found["weight"]:  # of a sum or a product that is written out
+        found = {"weight": call.weight("other") or call.weight("input")}
     found = {key: name for key, name in found.items() if name in situation.weights}
     return found if "weight" in found else {}
 
