@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regauge.run.jax_descriptions import SILENT, Description, describe, is_float, name_of_call
-from regauge.run.jax_origins import UNKNOWN, Origin, of_atom, of_results
 from regauge.run.jax_equations import body_of
+from regauge.run.jax_origins import UNKNOWN, Origin, of_atom, of_results
 
 _BIASES = ("bias", "b", "bias_value")
 

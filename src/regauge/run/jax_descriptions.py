@@ -12,8 +12,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from regauge.run.jax_origins import Origin
 from regauge.run.jax_equations import body_of
+from regauge.run.jax_origins import Origin
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ _NAMED = {
     "gelu": "gelu", "silu": "silu", "relu": "relu", "relu6": "relu6", "elu": "elu", "selu": "selu", "celu": "celu",
     "leaky_relu": "leaky_relu", "softplus": "softplus", "mish": "mish", "soft_sign": "softsign",
     "hard_tanh": "hardtanh", "hard_sigmoid": "hardsigmoid", "hard_silu": "hardswish", "log_sigmoid": "logsigmoid",
-    "_softmax": "softmax", "softmax": "softmax", "log_softmax": "log_softmax", "_where": "where", "_var": "var", "_std": "std",
+    "_softmax": "softmax", "softmax": "softmax", "log_softmax": "log_softmax", "_where": "where", "_var": "var",
+    "_std": "std",
 }  # fmt: skip
 _SECOND = {"leaky_relu": "negative_slope", "elu": "alpha", "celu": "alpha", "var": "correction", "std": "correction"}
 
@@ -104,7 +105,8 @@ def _named(name: str, equation: Any, given: Sequence[Origin]) -> Description:
     inner = [inside.primitive.name for inside in inside_of(equation)]
     if name == "where":
         return _choice(given, {"mask": 0, "input": 2, "other": 1})
-    operands, settings = {"input": 0}, {}
+    operands: dict[str, int] = {"input": 0}
+    settings: dict[str, Any] = {}
     if name in _SECOND and len(equation.invars) > 1:
         operands[_SECOND[name]] = 1
     if name == "gelu":
@@ -180,7 +182,7 @@ def _padding(pads: Sequence[Sequence[int]]) -> list[Any]:
 def _pool(primitive: str, equation: Any, given: Sequence[Origin]) -> Description:
     params = equation.params
     axes = spatial_axes(equation)
-    settings = {
+    settings: dict[str, Any] = {
         "kernel_size": [params["window_dimensions"][axis] for axis in axes],
         "stride": [params["window_strides"][axis] for axis in axes],
         "padding": _padding([params["padding"][axis] for axis in axes]),

@@ -31,10 +31,11 @@ class OtherNumbers(Rewriting):
         return evaluated(equation, given)
 
     def _other(self, atom: Any, value: Any) -> Any:
-        if not isinstance(atom, core.Literal) or jnp.ndim(value) or not jnp.issubdtype(atom.aval.dtype, jnp.floating):
+        dtype = jnp.result_type(value)
+        if not isinstance(atom, core.Literal) or jnp.ndim(value) or not jnp.issubdtype(dtype, jnp.floating):
             return value
         found = next((new for old, new in self._numbers if abs(float(value) - old) <= _NEAR * abs(old)), None)
-        return value if found is None else jnp.asarray(found, atom.aval.dtype)
+        return value if found is None else jnp.asarray(found, dtype)
 
 
 class EditedTrainer:

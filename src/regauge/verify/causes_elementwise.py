@@ -119,12 +119,17 @@ def constant(call: Call, situation: Situation) -> Iterator[Trial]:
 
 def _kind_of_constant(call: Call, own: float, situation: Situation) -> tuple[str, str]:
     """Key of the cause, and what a number is."""
+    following = situation.calls[call.number + 1 : call.number + 3]
+    key = "constant"
+    what = "a constant of the formula"
     if call.function in _PRODUCTS:
-        following = situation.calls[call.number + 1 : call.number + 3]
         if 0 < own < 1 and any(c.function == "where" for c in following):
-            return "negative-slope", "the slope of leaky ReLU"
-        return "constant", "a constant of the formula"
-    return ("eps", "eps") if 0 < abs(own) < 0.02 else ("constant", "a constant of the formula")
+            key = "negative-slope"
+            what = "the slope of leaky ReLU"
+    elif 0 < abs(own) < 0.02:
+        key = "eps"
+        what = "eps"
+    return key, what
 
 
 _PRODUCTS = ("mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide", "__rtruediv__")
@@ -134,14 +139,16 @@ _PRODUCTS = ("mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide", 
 def missing(call: Call, situation: Situation) -> Iterator[Trial]:
     """A term or factor is left out: a residual, a scale, a position embedding."""
     added = call.function.strip("_") in ("add", "iadd")
-    what = "a term of the sum (a residual, an embedding) is left out" if added else "a factor is left out"
-    key = "residual" if added else "scale"
     for operand, lacking in enumerate(("other", "input")):
+        what = "a term of the sum (a residual, an embedding) is left out" if added else "a factor is left out"
+        key = "residual" if added else "scale"
         shape = call.shape(lacking)
         is_bias = added and call.weight(lacking) and len(shape) == 1
-        told = ("bias", "the bias is left out") if is_bias else (key, what)
+        if is_bias:
+            key = "bias"
+            what = "the bias is left out"
         for calls in scopes(call, situation)[:1]:
-            yield Trial(*told, (replaced(calls, "left_out", operand=operand),), call=call.number)
+            yield Trial(key, what, (replaced(calls, "left_out", operand=operand),), call=call.number)
 
 
 def scores(call: Call, situation: Situation) -> bool:
@@ -160,9 +167,11 @@ def unscaled(call: Call, situation: Situation) -> Iterator[Trial]:
     """A product that one side scales by the root of a size."""
     size = (call.shape("weight") or call.shape() or [0])[-1]
     factors = [size**0.5, size**-0.5, *(v for v in situation.constants if 0.001 < v < 1000)] if size > 1 else []
-    key, what = "scale", "a factor of the product (a scale by the root of the width)"
+    key = "scale"
+    what = "a factor of the product (a scale by the root of the width)"
     if scores(call, situation):
-        key, what = "attention-scale", "the scale of attention"
+        key = "attention-scale"
+        what = "the scale of attention"
     for factor in dict.fromkeys(factors[:8]):
         for calls in scopes(call, situation)[:1]:
             edit = replaced(calls, "scaled", by=factor)

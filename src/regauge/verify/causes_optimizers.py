@@ -203,10 +203,15 @@ def _among(value: float, others: Sequence[float]) -> bool:
 
 def _role_of(old: float, new: float) -> tuple[str, str]:
     """What a number in an update is: a message and the key of a cause."""
+    what = "a number of the optimizer"
+    cause = "optimizer-number"
     if old < 0 and new < 0:
-        return "the learning rate", "learning-rate"
-    if 0.3 < old < 1 and 0.3 < new < 1:
-        return "the betas or the momentum of the optimizer", "betas"
-    if 0 < old <= 1e-5 and 0 < new <= 1e-3:
-        return "eps of the optimizer", "optimizer-eps"
-    return "a number of the optimizer", "optimizer-number"
+        what = "the learning rate"
+        cause = "learning-rate"
+    elif 0.3 < old < 1 and 0.3 < new < 1:
+        what = "the betas or the momentum of the optimizer"
+        cause = "betas"
+    elif 0 < old <= 1e-5 and 0 < new <= 1e-3:
+        what = "eps of the optimizer"
+        cause = "optimizer-eps"
+    return what, cause

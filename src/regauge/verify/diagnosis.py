@@ -239,7 +239,7 @@ class _Case:
         return Place(call["module"], call["function"], shown_path(file), line, text_of_line(file, line), distance)
 
     def tried(self) -> list[Tried]:
-        """What was tried and helped, proven ones first: on the side where the difference vanished, else on the first."""
+        """What was tried and helped, proven ones first: on the side where the difference vanished."""
         found: dict[int, list[Tried]] = {}
         for role in roles_to_try(self.laboratory):
             self.role = role
