@@ -12,9 +12,11 @@ from regauge.verify.causes import (
     cause,
     replaced,
     replacement_trials,
+    same_named,
     scopes,
     shown,
     value_trials,
+    weight,
 )
 
 _ACTIVATIONS: dict[str, dict[str, float]] = {
@@ -147,6 +149,9 @@ def missing(call: Call, situation: Situation) -> Iterator[Trial]:
         if is_bias:
             key = "bias"
             what = "the bias is left out"
+            for names in same_named(call.weight(lacking), situation):
+                yield Trial(key, what, tuple(weight(name, "zero") for name in names), call=call.number)
+            continue
         for calls in scopes(call, situation)[:1]:
             yield Trial(key, what, (replaced(calls, "left_out", operand=operand),), call=call.number)
 

@@ -188,10 +188,11 @@ def number_trials(own: Sequence[float], constants: Sequence[float]) -> list[Tria
     for old in odd:
         rest = round(1 - old, 12)
         for new in lacking:
-            what, cause = _role_of(old, new)
+            is_average = 0 < old < 1 and 0 < new < 1 and _among(rest, own)
+            what, cause = _role_of(old, new, is_average)
             pairs = [[old, new]]
             # a share of an average and what is left of it change together
-            if 0 < old < 1 and 0 < new < 1 and _among(rest, own):
+            if is_average:
                 pairs.append([rest, round(1 - new, 12)])
             trials.append(_trial(cause, what, shown(abs(old)), shown(abs(new)), numbers=pairs))
     return sorted(trials, key=lambda trial: trial.cause == "optimizer-number")
@@ -201,7 +202,7 @@ def _among(value: float, others: Sequence[float]) -> bool:
     return any(abs(value - other) <= 1e-12 * abs(value) for other in others)
 
 
-def _role_of(old: float, new: float) -> tuple[str, str]:
+def _role_of(old: float, new: float, is_average: bool) -> tuple[str, str]:
     """What a number in an update is: a message and the key of a cause."""
     what = "a number of the optimizer"
     cause = "optimizer-number"
@@ -209,8 +210,8 @@ def _role_of(old: float, new: float) -> tuple[str, str]:
         what = "the learning rate"
         cause = "learning-rate"
     elif 0.3 < old < 1 and 0.3 < new < 1:
-        what = "the betas or the momentum of the optimizer"
-        cause = "betas"
+        what = "the betas of the optimizer" if is_average else "the momentum of the optimizer"
+        cause = "betas" if is_average else "momentum"
     elif 0 < old <= 1e-5 and 0 < new <= 1e-3:
         what = "eps of the optimizer"
         cause = "optimizer-eps"
