@@ -36,7 +36,6 @@ from regauge.ir.graph import (
 )
 
 Array = Any
-_LARGEST_FOLDED = 1  # elements of a constant that is computed at capture
 
 
 @dataclass(frozen=True)
@@ -181,8 +180,6 @@ class Walk:
         if (size := _size(equation, inputs)) is not None:
             return [size]
         if name == "select_n" and isinstance(inputs[0], Known) and inputs[0].value.ndim == 0:
-            return [inputs[1 + int(inputs[0].value)]]
-        if equation.primitive.name == "select_n" and isinstance(inputs[0], Known) and not equation.outvars[0].aval.ndim:
             return [inputs[1 + int(inputs[0].value)]]
         origin = Origin(self.steps(stack), frames)
         if name == jax_compat.CUSTOM_JVP or name in jax_compat.CUSTOM_VJP:
