@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from jax import lax
+from lax_rules.sides import body, same_gradients, same_values, tensors
 
 import regauge
-from lax_rules.sides import body, same_gradients, same_values, tensors
 
 generator = np.random.RandomState(0)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from jax import lax
+from lax_rules.sides import body, leaves, same_gradients, same_values, tensors
 
 import regauge
-from lax_rules.sides import body, leaves, same_gradients, same_values, tensors
 from regauge.errors import UnsupportedOps
 
 generator = np.random.RandomState(0)

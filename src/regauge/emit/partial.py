@@ -19,6 +19,7 @@ from functools import cache
 from typing import Any
 
 from regauge.emit.arguments import ArrayArgument, ArrayProxy, DTypeArgument, ModuleArgument, NotStatic, SymbolicInt
+from regauge.emit.array_calls import computes, makes_arrays
 from regauge.emit.literals import literal
 from regauge.emit.target import target
 from regauge.ir.graph import Sym
@@ -89,7 +90,7 @@ class _Evaluator(ast.NodeTransformer):
 
     def evaluate(self, node: ast.expr) -> Any:
         """The value of an expression, or NotStatic."""
-        if _makes_arrays(node) or self._gives_arrays(node):
+        if makes_arrays(node) or self._gives_arrays(node):
             raise NotStatic(ast.unparse(node))
         for name in _names(node):
             known = name in self.static or (name in self.globals and name not in self.expressions)
@@ -114,7 +115,7 @@ class _Evaluator(ast.NodeTransformer):
             given = [*call.args, *(keyword.value for keyword in call.keywords)]
             if any(isinstance(self.static.get(name), ArrayProxy) for part in given for name in _names(part)):
                 fn = self.globals.get(call.func.id)
-                if inspect.isfunction(fn) and _computes(fn):
+                if inspect.isfunction(fn) and computes(fn):
                     return True
         return False
 
@@ -254,34 +255,6 @@ def _names(node: ast.AST) -> set[str]:
 
 def _bound_names(node: ast.AST) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-
-
-def _makes_arrays(node: ast.AST) -> bool:
-    """Whether an expression calls into an array library for more than a question about dtypes."""
-    for call in ast.walk(node):
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-            continue
-        root: ast.AST = call.func
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        known = target()
-        if isinstance(root, ast.Name) and root.id in known.libraries and call.func.attr not in known.static_calls:
-            return True
-    return False
-
-
-@cache
-def _computes(fn: Callable[..., Any]) -> bool:
-    """Whether a function, or one that it calls, calls into an array library."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(fn)))
-    except (OSError, SyntaxError):
-        return True
-    if _makes_arrays(tree):
-        return True
-    called = {call.func.id for call in ast.walk(tree) if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)}
-    others = [inspect.unwrap(fn).__globals__.get(name) for name in called if name != fn.__name__]
-    return any(inspect.isfunction(other) and _computes(other) for other in others)
 
 
 def specialise(
