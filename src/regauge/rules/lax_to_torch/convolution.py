@@ -32,9 +32,7 @@ def conv_general_dilated(
     precision: object = None,
     preferred_element_type: torch.dtype | None = None,
 ) -> Tensor:
-    """conv_general_dilated(lhs, rhs, *, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
-    feature_group_count, batch_group_count, precision, preferred_element_type)
-    """
+    """conv_general_dilated(lhs, rhs, *, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, ...)"""
     rank, groups = len(window_strides), feature_group_count
     result = preferred_element_type if preferred_element_type is not None else lhs.dtype
     inside = computed_in(lhs.dtype, result)
