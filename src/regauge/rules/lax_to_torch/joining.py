@@ -53,7 +53,7 @@ def pad(operand: Tensor, padding_value: Tensor | Number, padding_config: tuple[t
     if not isinstance(padding_value, Tensor) and all(config[2] == 0 for config in padding_config):
         widths = tuple(width for config in reversed(padding_config) for width in config[:2])
         outer = min((at for at, config in enumerate(padding_config) if config[:2] != (0, 0)), default=operand.ndim)
-        return F.pad(operand, widths[: 2 * (operand.ndim - outer)], value=padding_value)
+        return F.pad(operand, widths[: 2 * (operand.ndim - outer)], value=padding_value)  # type: ignore[arg-type]
     return padded(operand, padding_value, padding_config)
 
 

@@ -63,8 +63,12 @@ def reduce_window_max(
         if x.ndim == 3:
             return F.max_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad, dilation=step).permute(0, 2, 1)
         if x.ndim == 4:
-            return F.max_pool2d(x.permute(0, 3, 1, 2), size, stride=stride, padding=pad, dilation=step).permute(0, 2, 3, 1)
-        return F.max_pool3d(x.permute(0, 4, 1, 2, 3), size, stride=stride, padding=pad, dilation=step).permute(0, 2, 3, 4, 1)
+            return F.max_pool2d(x.permute(0, 3, 1, 2), size, stride=stride, padding=pad, dilation=step).permute(
+                0, 2, 3, 1
+            )
+        return F.max_pool3d(x.permute(0, 4, 1, 2, 3), size, stride=stride, padding=pad, dilation=step).permute(
+            0, 2, 3, 4, 1
+        )
     return window_extreme(x, True, window_dimensions, window_strides, padding, base_dilation, window_dilation)
 
 
@@ -100,7 +104,9 @@ def reduce_window_sum(
         if x.ndim == 5:
             y = F.avg_pool3d(x.permute(0, 4, 1, 2, 3), size, stride=stride, padding=pad, divisor_override=1)
             return y.permute(0, 2, 3, 4, 1)
-        return F.avg_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad).permute(0, 2, 1) * window_dimensions[1]
+        return (
+            F.avg_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad).permute(0, 2, 1) * window_dimensions[1]  # type: ignore[arg-type]
+        )
     return window_sum(x, window_dimensions, window_strides, padding, base_dilation, window_dilation)
 
 
@@ -118,7 +124,7 @@ def window_mean(
         size, stride = first_of(window_dimensions[1:-1]), strides(window_dimensions, window_strides)
         pad = first_of(tuple(low for low, _ in padding[1:-1]))
         if x.ndim == 3:
-            return F.avg_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad).permute(0, 2, 1)
+            return F.avg_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad).permute(0, 2, 1)  # type: ignore[arg-type]
         if x.ndim == 4:
             return F.avg_pool2d(x.permute(0, 3, 1, 2), size, stride=stride, padding=pad).permute(0, 2, 3, 1)
         return F.avg_pool3d(x.permute(0, 4, 1, 2, 3), size, stride=stride, padding=pad).permute(0, 2, 3, 4, 1)
