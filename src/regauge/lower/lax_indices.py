@@ -207,7 +207,8 @@ def _put(node: Node, makers: Makers, tables: set[str]) -> Node | list[Node] | No
     )  # fmt: skip
     fixed = [part for part in parts if part is not None]
     spec = makers.spec(arguments["updates"])
-    if how == "set" or len(fixed) != 1 or isinstance(fixed[0], Ref) or spec is None:
+    plain = spec is not None and spec.dtype not in ("uint16", "uint32", "uint64")
+    if how == "set" or len(fixed) != 1 or isinstance(fixed[0], Ref) or spec is None or not plain:
         return put
     old, new = (Value(f"{node.outputs[0].name}_{word}", spec) for word in ("old", "new"))
     if old.name in makers.specs or new.name in makers.specs:
