@@ -43,7 +43,7 @@ class _Simplifier(ast.NodeTransformer):
             return node
         if func.attr in _REDUCTIONS:
             node.args = [a for a in node.args if not (isinstance(a, ast.Constant) and a.value is None)]
-            node.keywords = [k for k in node.keywords if k.arg != "keepdim" or not _is_default(k)]
+            node.keywords = [k for k in node.keywords if not _is_default(k, {"keepdim": False})]
         if func.attr in _TUPLES and len(node.args) == 1 and isinstance(node.args[0], ast.Tuple) and node.args[0].elts:
             node.args = list(node.args[0].elts)
         if func.attr == "reshape":
