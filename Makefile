@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 RUN_EXTRAS := torch,jax,vision,language
 DEV_EXTRAS := $(RUN_EXTRAS),zoo,dev,onnx
 
-.PHONY: compare test test-slow bench bench-check coverage judge rounding op-db zoos lint format hooks clean
+.PHONY: compare test test-slow bench bench-check coverage judge rounding op-db harnesses zoos lint format hooks clean
 
 compare: .venv/.installed-run
 	$(BIN)/regauge compare $(CASE) --quick --out $(OUT)
@@ -45,6 +45,10 @@ rounding: .venv/.installed-dev
 # PyTorch's own operator tests through to_jax: long with all samples; SAMPLES="--samples 8" takes some of each.
 op-db: .venv/.installed-dev
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m opdb.suite $(SAMPLES) $(RESUME)
+
+# JAX's own tests of its primitives through to_torch: over an hour; SAMPLES="--most 12" takes some of each group.
+harnesses: .venv/.installed-dev
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m harnesses.suite $(SAMPLES) $(RESUME)
 
 # Every model type of transformers that can be made small; RESUME=--resume goes on after a break.
 zoos: .venv/.installed-dev

@@ -72,7 +72,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
 def case(tmp_path: Path) -> str:
     (tmp_path / "mine").mkdir()
     file = tmp_path / "mine" / "model.py"
-    file.write_text("case = None\n")
+    file.write_text("import torch\n\ncase = None\n")
     return f"{file}:case"
 
 
@@ -108,7 +108,7 @@ def test_a_second_run_converts_and_checks_nothing_again(stages: Stages, case: st
 
 
 def edit_the_case(case: str, out: Path) -> None:
-    Path(case.rpartition(":")[0]).write_text("case = 1\n")
+    Path(case.rpartition(":")[0]).write_text("import torch\n\ncase = 1\n")
 
 
 def edit_beside_the_case(case: str, out: Path) -> None:

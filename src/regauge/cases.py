@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -26,3 +28,16 @@ BUILT_IN: dict[str, BuiltIn] = {
         "language",
     ),
 }
+
+
+def case_path(case: str) -> Path | None:
+    """The file that a case reference names, without importing it; None if there is none."""
+    reference = BUILT_IN[case].reference if case in BUILT_IN else case
+    target = reference.rpartition(":")[0] or reference
+    if target.endswith(".py"):
+        return Path(target) if Path(target).is_file() else None
+    try:
+        spec = importlib.util.find_spec(target)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None

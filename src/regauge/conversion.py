@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regauge.errors import BadResult, OutputError
+from regauge.errors import BadResult, NoSuchDirection, OutputError
 from regauge.findings import Finding
 from regauge.language import N_
 from regauge.occupied import occupied
 from regauge.progress import Progress, Silence
-from regauge.run.launch import Interpreters, launch
+from regauge.run.case_frameworks import framework_of_case
+from regauge.run.launch import Framework, Interpreters, launch
 from regauge.run.protocol import read_json
 
 SCHEMA = 1  # of conversion.json
@@ -21,7 +22,17 @@ SCHEMA = 1  # of conversion.json
 
 @dataclass(frozen=True)
 class Conversion:
-    """A saved folder and how it came about; `seconds` is what converting cost, 0.0 when it was `reused`."""
+    """A saved folder and how it came about.
+
+    Attributes:
+        folder: the saved conversion.
+        name: of the case.
+        trains: whether there is a training step.
+        findings: what a person should know.
+        seconds: what converting cost, 0.0 when it was `reused`.
+        reused: whether it was there before.
+        original: the framework of the case; the conversion is of the other.
+    """
 
     folder: Path
     name: str
@@ -29,6 +40,12 @@ class Conversion:
     findings: tuple[Finding, ...]
     seconds: float = 0.0
     reused: bool = False
+    original: Framework = "torch"
+
+    @property
+    def target(self) -> Framework:
+        """The framework of the conversion."""
+        return other_framework(self.original)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -38,7 +55,12 @@ class Conversion:
             "findings": [finding.to_json() for finding in self.findings],
             "seconds": self.seconds,
             "reused": self.reused,
+            "direction": f"{self.original}->{self.target}",
         }
+
+
+def other_framework(framework: Framework) -> Framework:
+    return "jax" if framework == "torch" else "torch"
 
 
 def convert(
@@ -46,47 +68,60 @@ def convert(
     folder: Path,
     work: Path,
     *,
+    to: Framework | None = None,
     interpreters: Interpreters | None = None,
     timeout: float | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
-    """Convert a case and write the saved folder, whole or not at all.
+    """Convert a case to the other framework and write the saved folder, whole or not at all.
 
     Args:
         reference: ``file.py:name``, ``package.module:name`` or a built-in name.
         folder: where the conversion goes; an older conversion there is replaced, anything else is refused.
         work: an existing directory for the jobs of the workers; the captured graph stays in ``work/capture``.
+        to: the framework to convert to; the one that the case is not of when None.
         timeout: seconds for each worker.
 
     Raises:
         BadCase, CaptureError, UnsupportedOps, UnsupportedOptimizer: what the case asks cannot be converted.
+        NoSuchDirection: the case is of the framework that it shall be converted to.
         WorkerFailed: a worker crashed, was killed or hung.
         OutputError: `folder` holds something else, or another run writes it.
     """
     with occupied(folder, folder.with_name(f".{folder.name}.lock"), keep=False):
-        return _convert(reference, folder, work, interpreters, timeout, progress or Silence())
+        return _convert(reference, folder, work, to, interpreters, timeout, progress or Silence())
 
 
 def _convert(
     reference: str,
     folder: Path,
     work: Path,
+    to: Framework | None,
     interpreters: Interpreters | None,
     timeout: float | None,
     progress: Progress,
 ) -> Conversion:
     refuse_foreign(folder)
+    original = framework_of_case(reference, work / "framework", interpreters or Interpreters())
+    target = other_framework(original)
+    if to not in (None, target):
+        raise NoSuchDirection(
+            f"the case is of {original} already",
+            where=reference,
+            received=f"--to {to}",
+            next=f"convert it with --to {target}",
+        )
     started = time.monotonic()
     captured = empty_directory(work / "capture")
     progress.advance(0, 2, None, N_("capturing the original"))
     job = {"job": "capture", "case": reference, "out": str(captured), "dynamic": "auto"}
-    launch("torch", job, interpreters=interpreters, timeout=timeout)
+    launch(original, job, interpreters=interpreters, timeout=timeout)
     progress.advance(1, 2, None, N_("writing the conversion"))
     partial = empty_directory(folder.with_name(f".{folder.name}.partial"))
     emitted = empty_directory(work / "emit")
     job = {"job": "emit", "capture": str(captured), "folder": str(partial), "out": str(emitted)}
     try:
-        launch("jax", job, interpreters=interpreters, timeout=timeout)
+        launch(target, job, interpreters=interpreters, timeout=timeout)
         if folder.exists():
             shutil.rmtree(folder)
         partial.rename(folder)
@@ -120,7 +155,8 @@ def read_conversion(folder: Path, seconds: float = 0.0, reused: bool = False) ->
         )
     trains = bool(stored.get("has_loss")) and stored.get("optimizer") is not None
     findings = tuple(Finding.from_json(item) for item in stored.get("findings", ()))
-    return Conversion(folder, stored["name"], trains, findings, seconds, reused)
+    original: Framework = "jax" if stored.get("direction") == "jax->torch" else "torch"
+    return Conversion(folder, stored["name"], trains, findings, seconds, reused, original)
 
 
 def refuse_foreign(folder: Path) -> None:

@@ -171,3 +171,9 @@ class BadNeeds(RegaugeError):
     """NEEDS.yaml is not valid."""
 
     default_code = "N100"
+
+
+class NoSuchDirection(RegaugeError):
+    """The target of a conversion is none that there is, or the framework that the case is of already."""
+
+    default_code = "U110"

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regauge import __version__
+from regauge.cases import case_path
 from regauge.conversion import Conversion, convert, empty_directory, read_conversion
 from regauge.errors import BadResult
 from regauge.findings import Finding
@@ -35,7 +36,6 @@ from regauge.measure.result import Effect, Measurement, MeasurementPlan
 from regauge.occupied import occupied
 from regauge.output import prepare_output, writing
 from regauge.progress import Progress, Silence
-from regauge.report.sources import case_path
 from regauge.run.launch import Interpreters
 from regauge.run.protocol import read_json, write_json
 from regauge.verify.result import Check

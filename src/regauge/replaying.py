@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from regauge.case import load_case
+from regauge.cases import case_path
 from regauge.errors import BadCase
 from regauge.language import _, translate_message
-from regauge.report.sources import case_path
 from regauge.report.wording import MODES, distance_text, tier_label, word
 from regauge.run.launch import Interpreters
 from regauge.verify.asking import STEPS, Asking, Question

@@ -19,6 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "build" / "harnesses"
+PAGE = ROOT / "docs" / "coverage" / "jax-to-torch.md"
 LONGEST = 120  # seconds for one case
 PART = 100  # cases that one process judges at a time
 
@@ -84,18 +85,20 @@ def _work(job: tuple[str, int | None, list[str], int, int | None]) -> dict[str, 
 
 
 def main() -> int:
+    from harnesses.page import page
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=[], help="groups of exactly these names")
     parser.add_argument(
         "--names", nargs="*", default=[], help="cases whose name contains one of these; nothing is kept"
     )
-    parser.add_argument("--most", type=int, help="at most so many cases of a group, spread over it; nothing is kept")
+    parser.add_argument("--most", type=int, help="at most so many cases of a group, spread over it")
     parser.add_argument("--resume", action="store_true", help="keep results that are there")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--show", type=int, default=5, help="failing cases of a group that are printed")
     given = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
-    kept = not given.names and given.most is None
+    kept = not given.names
     jobs = []
     for group, cases in harnesses().items():
         if (given.only and group not in given.only) or (given.resume and (RESULTS / f"{group}.json").is_file()):
@@ -120,6 +123,8 @@ def main() -> int:
                 print(f"    {case['name']}: {case['kind']} {case['part']}: {case['what']}")
             sys.stdout.flush()
     print(f"all: {dict(total)}")
+    if kept:
+        PAGE.write_text(page(RESULTS, given.most), encoding="utf-8")
     return 0
 
 

@@ -45,6 +45,11 @@ _CASTS = {
             "        q, k, v = jnp.moveaxis(self.qkv(",
             "        x = x.astype(self.head.kernel[...].dtype)\n        q, k, v = jnp.moveaxis(self.qkv(",
         ),
+        # the angles are float32 on both sides, as torch.arange has them; attention is in the dtype of the weights
+        ("rotate(q), rotate(k), v,", "rotate(q).to(v.dtype), rotate(k).to(v.dtype), v,"),
+        ("jnp.arange(x.shape[1], dtype=x.dtype)", "jnp.arange(x.shape[1], dtype=jnp.float32)"),
+        ("jnp.arange(0, SIZE, 2, x.dtype)", "jnp.arange(0, SIZE, 2, jnp.float32)"),
+        ("a * sin], -1).reshape(x.shape)", "a * sin], -1).reshape(x.shape).astype(x.dtype)"),
     ),
 }
 

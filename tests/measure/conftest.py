@@ -11,5 +11,7 @@ def folder(tmp_path: Path) -> Path:
     """A conversion as far as the parent reads it: its name and that it can be trained."""
     path = tmp_path / "conversion"
     path.mkdir()
-    (path / "conversion.json").write_text(json.dumps({"has_loss": True, "optimizer": {}}), encoding="utf-8")
+    (path / "conversion.json").write_text(
+        json.dumps({"schema": 1, "name": "case", "has_loss": True, "optimizer": {}}), encoding="utf-8"
+    )
     return path

@@ -20,7 +20,9 @@ TRAINS = {"has_loss": True, "optimizer": {"type": "SGD"}}
 
 
 def folder(path: Path, **conversion: object) -> Path:
-    (path / "conversion.json").write_text(json.dumps(conversion or TRAINS), encoding="utf-8")
+    (path / "conversion.json").write_text(
+        json.dumps({"schema": 1, "name": "case", **(conversion or TRAINS)}), encoding="utf-8"
+    )
     (path / "model.py").write_text("class Model: ...\n", encoding="utf-8")
     return path
 

@@ -28,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_browser_shows_the_verdict_and_the_numbers(place: Path) -> None:
     found = browser.dom(place / "en.html", place / "profile")
     texts = texts_in(found, "en")
-    assert texts[0].startswith("SmallNet: the JAX port is the same function (checked on 5 inputs")
+    assert texts[0].startswith("SmallNet: the conversion is the same function (checked on 5 inputs")
     for effect in effects():
         assert f"{ratio_text(effect.ratio)} [{ratio_text(effect.low)}, {ratio_text(effect.high)}]" in texts
     assert 'class="filter"' in found  # the script ran: it took the attribute away that hides the filter

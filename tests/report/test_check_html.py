@@ -107,7 +107,7 @@ def test_the_page_of_a_conversion_shows_its_weights_and_both_sources(tmp_path: P
     check = dataclasses.replace(conversion_check(different=True), case=f"{FIXTURE / 'original.py'}:case")
     page = page_of(check, tmp_path)
     texts = texts_in(page, "en")
-    assert texts[0].endswith("the JAX port is not the same function; the first difference is in norm")
+    assert texts[0].endswith("the conversion is not the same function; the first difference is in norm")
     for text in ("Weights", "Unused weights", "Both sources", "Every tensor"):
         assert text in texts
     assert "Weight map" not in texts

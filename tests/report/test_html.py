@@ -29,7 +29,7 @@ def english(full: Document) -> str:
 
 def test_verdict_comes_first_and_names_what_it_does_not_cover(english: str) -> None:
     texts = texts_in(english, "en")
-    assert texts[0].startswith("SmallNet: the JAX port is the same function (checked on 5 inputs")
+    assert texts[0].startswith("SmallNet: the conversion is the same function (checked on 5 inputs")
     assert "training step: jax jit is 1.71× as fast as torch eager, 95 % interval [1.63, 1.78]" in texts[:5]
     assert "Not checked: randomness." in texts[:8]
     assert "1 launch of 78 gave no figure; see the launches below." in texts[:8]
@@ -99,7 +99,9 @@ def test_both_languages_are_inside_and_one_is_chosen(full: Document) -> None:
 
 def test_different_model_opens_its_worst_tensor(tmp_path: Path) -> None:
     html = render_html(document(tmp_path, different=True), "en")
-    assert texts_in(html, "en")[0] == "SmallNet: the JAX port is not the same function; the first difference is in norm"
+    assert (
+        texts_in(html, "en")[0] == "SmallNet: the conversion is not the same function; the first difference is in norm"
+    )
     first_row = html.partition('id="tensor-table"')[2].partition("<tbody>")[2].partition("</tr>")[0]
     assert "norm.running_var" in first_row
     assert 'class="bad"' in first_row
@@ -144,7 +146,9 @@ def test_not_a_number_and_infinity_are_shown_as_such() -> None:
 
 def test_empty_document_and_document_without_effects_render() -> None:
     empty = render_html(build_document(case="nothing"), "en")
-    assert texts_in(empty, "en")[0] == "nothing: whether the JAX port is the same function was not checked in this run"
+    assert (
+        texts_in(empty, "en")[0] == "nothing: whether the conversion is the same function was not checked in this run"
+    )
     failed = [dataclasses.replace(m, status="failed", samples=(), phases={}, memory={}) for m in measurements(2)]
     html = render_html(build_document(case="all failed", plan=plan(2), measurements=failed), "zh")
     assert html.count(">×</text>") == 2 * 12

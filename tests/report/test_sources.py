@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sample import FIXTURE, document, folder
 
+from regauge.cases import case_path
 from regauge.report.document import build_document
 from regauge.report.highlight import coloured_lines, listings
-from regauge.report.sources import case_path
 
 
 def test_sources_of_both_sides_with_the_original_first(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def _printed(document: Document, width: int = 120) -> str:
 
 def test_tables_carry_the_verdict_and_the_figures(tmp_path: Path) -> None:
     lines = _printed(document(tmp_path)).splitlines()
-    assert lines[0].startswith("SmallNet: the JAX port is the same function (checked on 5 inputs")
+    assert lines[0].startswith("SmallNet: the conversion is the same function (checked on 5 inputs")
     rows = [line.split("  ") for line in lines]
     rows = [[cell.strip() for cell in row if cell.strip()] for row in rows]
     assert ["training step", "jax jit", "0.584", "[0.561, 0.612]", "faster", "10"] in rows
@@ -46,7 +46,7 @@ def test_narrow_terminal_loses_no_verdict(tmp_path: Path) -> None:
 
 def test_chinese_and_empty_documents() -> None:
     with use_language("zh"):
-        assert _printed(build_document(case="模型")) == "模型：本次运行没有检验 JAX 版本是否为同一个函数\n"
+        assert _printed(build_document(case="模型")) == "模型：本次运行没有检验转换后的模型是否为同一个函数\n"
 
 
 def test_break_even_is_no_surer_than_the_verdict_on_speed(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_equality_is_never_told_stronger_than_it_ran() -> None:
     one = dataclasses.replace(check(), inputs_tried=("reference",))
     assert "checked on 1 input, largest float64 distance 3.5e-15" in check_sentence("net", one)
     without = dataclasses.replace(check(different=True), first_difference="")
-    assert check_sentence("net", without) == "net: the JAX port is not the same function"
+    assert check_sentence("net", without) == "net: the conversion is not the same function"
 
 
 def test_inputs_of_the_check_have_names_in_every_language() -> None:

@@ -13,10 +13,11 @@ from torch.utils import _pytree as pytree
 
 from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import failures, weights
+from regauge.capture.bodies import without_dead
 from regauge.capture.functionalise import Functionaliser
 from regauge.capture.sizes import Sizes
 from regauge.errors import CaptureError
-from regauge.ir.graph import Graph, Node, Operand, Ref, Sym, Value, node_inputs, references
+from regauge.ir.graph import Graph, Operand, Ref, Sym, Value, node_inputs, references
 from regauge.run.protocol import flatten_tree
 
 
@@ -48,7 +49,7 @@ class Conversion:
             raise failures.depends_on_values(walk.data_dependent, self.name)
         mutations = self._mutations(held)
         needed = {name for operand in outputs for name in references(operand)} | {value for _, value in mutations}
-        nodes = _without_dead(walk.nodes, needed)
+        nodes = without_dead(walk.nodes, needed)
         read = {name for node in nodes for name in node_inputs(node)} | needed
         values = {weight: view.memory_value for weight, view in held.items() if view.memory_value in read}
         tensors = [value for _, value in self.arrays]
@@ -140,14 +141,3 @@ def _skeleton(tree: Any) -> Any:
         return part
 
     return named(skeleton)
-
-
-def _without_dead(nodes: list[Node], needed: set[str]) -> tuple[Node, ...]:
-    """The nodes that something needs: outputs and new states, and what they are made from."""
-    wanted = set(needed)
-    kept: list[Node] = []
-    for node in reversed(nodes):
-        if any(value.name in wanted for value in node.outputs):
-            wanted.update(node_inputs(node))
-            kept.append(node)
-    return tuple(reversed(kept))

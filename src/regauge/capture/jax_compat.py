@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -99,8 +99,9 @@ def shape_of(aval: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
 
 
-def is_key(aval: Any) -> bool:
-    return jnp.issubdtype(aval.dtype, jax.dtypes.prng_key)
+def is_key(value: Any) -> bool:
+    """Whether an array, abstract or not, holds keys of random streams."""
+    return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
 def evaluated(equation: Any, values: list[Any]) -> list[Any]:
@@ -110,6 +111,16 @@ def evaluated(equation: Any, values: list[Any]) -> list[Any]:
     with equation.ctx.manager:
         made = equation.primitive.bind(*functions, *values, **params)
     return list(made) if equation.primitive.multiple_results else [made]
+
+
+def gamma(equation: Any) -> Callable[..., Any]:
+    """What the primitive of jax.random.gamma computes, as a function of keys and shape parameters."""
+    try:
+        from jax._src.random.core import _gamma_impl
+    except ImportError:  # before jax 0.10
+        from jax._src.random import _gamma_impl  # type: ignore[attr-defined, no-redef]
+    log_space = equation.params["log_space"]
+    return lambda keys, alphas: _gamma_impl(keys, alphas, log_space=log_space, use_vmap=False)
 
 
 def branches(params: Mapping[str, Any]) -> Iterator[Any]:

@@ -21,6 +21,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "select_n": ("which", "*cases"),
     "clamp": ("min", "x", "max"),
     "concatenate": ("*operands",),
+    "stack": ("*operands",),
     "pad": ("operand", "padding_value"),
     "gather": ("operand", "indices"),
     "scatter": ("operand", "indices", "updates"),
@@ -46,13 +47,13 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "optimization_barrier": ("*operands",),
     "custom_linear_solve": ("*operands",),
     "rng_uniform": ("a", "b"),
-    "random_fold_in": ("key", "data"),
-    "random_bits": ("key",),
-    "random_split": ("key",),
-    "random_seed": ("seed",),
+    "random_fold_in": ("keys", "msgs"),
+    "random_bits": ("keys",),
+    "random_split": ("keys",),
+    "random_seed": ("seeds",),
     "random_wrap": ("base",),
-    "random_unwrap": ("key",),
-    "random_gamma": ("key", "alpha"),
+    "random_unwrap": ("keys",),
+    "random_clone": ("keys",),
     "threefry2x32": ("key1", "key2", "count1", "count2"),
     "triangular_solve": ("a", "b"),
     "regularized_incomplete_beta_integral": ("a", "b", "x"),
@@ -61,6 +62,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "top_k": ("operand",),
     "tridiagonal_solve": ("dl", "d", "du", "b"),
     "householder_product": ("a", "taus"),
+    "ormqr": ("a", "taus", "c"),
 }
 _DEFAULT = ("x", "y", "z", "w")
 
@@ -69,7 +71,7 @@ _DROPPED = frozenset({
     "sharding", "out_sharding", "accuracy", "split_transpose", "cond_nconsts", "linear", "_split_transpose", "backend",
     "fft_implementation", "unreduced", "reduced", "platform", "inline", "donated_invars", "keep_unused", "name",
     "in_shardings", "out_shardings", "in_layouts", "out_layouts", "ctx_mesh", "compiler_options_kvs", "mesh",
-    "algorithm", "transpose_algorithm",
+    "algorithm", "transpose_algorithm", "devices", "srcs", "copy_semantics",
     "update_jaxpr", "update_consts", "tangent_jaxpr", "debug_infos", "implementation",
 })  # fmt: skip
 
@@ -95,12 +97,16 @@ def named_parameters(primitive: str, params: Mapping[str, Any]) -> tuple[tuple[s
         CaptureError: a parameter of a kind that the graph cannot hold.
     """
     found: list[tuple[str, Operand]] = []
+    if primitive == "reduce":
+        found.append(("computations", _computations(params["jaxpr"])))
     for key, value in params.items():
         if key in _DROPPED or hasattr(value, "jaxpr") or hasattr(value, "eqns"):
             continue
         if isinstance(value, tuple) and value and all(hasattr(v, "jaxpr") or hasattr(v, "eqns") for v in value):
             continue
-        if hasattr(value, "_fields"):  # dimension numbers: each field is an attribute of its own
+        if key == "impl":  # a generator of random numbers
+            found.append((key, str(getattr(value, "tag", value))))
+        elif hasattr(value, "_fields"):  # dimension numbers: each field is an attribute of its own
             found += [(name, parameter(primitive, name, getattr(value, name))) for name in value._fields]
         elif key == "dimension_numbers" and not isinstance(value, tuple):
             fields = [name for name in vars(value) if not name.startswith("_")]
@@ -109,6 +115,25 @@ def named_parameters(primitive: str, params: Mapping[str, Any]) -> tuple[tuple[s
             continue
         else:
             found.append((key, parameter(primitive, key, value)))
+    return tuple(found)
+
+
+_ASSOCIATIVE = frozenset({"add", "mul", "max", "min", "and", "or", "xor"})
+
+
+def _computations(closed: Any) -> tuple[str, ...] | None:
+    """The primitives that a reduction applies, one an operand; None if it does anything else."""
+    jaxpr, _ = jax_compat.opened(closed)
+    count = len(jaxpr.outvars)
+    made = {equation.outvars[0]: equation for equation in jaxpr.eqns}
+    found = []
+    for out, one, other in zip(jaxpr.outvars, jaxpr.invars[:count], jaxpr.invars[count:], strict=True):
+        equation = made.get(out) if not jax_compat.is_literal(out) else None
+        if equation is None or equation.primitive.name not in _ASSOCIATIVE:
+            return None
+        if any(jax_compat.is_literal(v) for v in equation.invars) or set(equation.invars) != {one, other}:
+            return None
+        found.append(equation.primitive.name)
     return tuple(found)
 
 

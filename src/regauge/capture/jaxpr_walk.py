@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,9 @@ import numpy as np
 
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_bodies import combination, written_out
+from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative
+from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
+from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
 from regauge.capture.jaxpr_operands import named_operands, named_parameters
 from regauge.dtypes import is_known
 from regauge.errors import CaptureError
@@ -25,6 +27,7 @@ from regauge.ir.graph import (
     Operand,
     Origin,
     Ref,
+    Sym,
     TensorSpec,
     Value,
     WeightSpec,
@@ -33,8 +36,6 @@ from regauge.ir.graph import (
 )
 
 Array = Any
-_CONTROL_FLOW = frozenset({"cond", "while", "scan"})
-_LARGEST_FOLDED = 1  # elements of a constant that is computed at capture
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ class Walk:
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
         self.specs: dict[str, TensorSpec] = {}
+        self.differentiates = False  # whether it writes down a derivative
         self._held: dict[int, str] = {}
+        self._integers: dict[str, np.ndarray] = {}  # values that are known though they are computed, by name
 
     # values ----------------------------------------------------------------------------------------------------
 
@@ -100,6 +103,8 @@ class Walk:
             self._held[id(value)] = name
             self.specs[name] = TensorSpec(array.shape, str(array.dtype))
             self.constants[name] = array
+            if is_followed(array):
+                self._integers[name] = array
             self.avals[name] = jax.ShapeDtypeStruct(array.shape, array.dtype)
         return Ref(self._held[id(value)])
 
@@ -147,39 +152,92 @@ class Walk:
     def _constant(self, value: Any) -> Operand | Known:
         if isinstance(value, jax.core.Tracer):
             raise TypeError("a constant that is still being traced")
-        if jnp.issubdtype(getattr(value, "dtype", np.asarray(value).dtype), jax.dtypes.prng_key):
-            return Known(value)
+        if jax_compat.is_key(value):
+            return self._held_key(value)
         array = np.asarray(value)
         return Known(array) if array.ndim == 0 else self.hold(value)
+
+    def _held_key(self, key: Any) -> Operand | Known:
+        """Keys that the program holds: their words, made keys again."""
+        words = self.hold(np.asarray(jax.random.key_data(key)))
+        return self.add("lax.random_wrap", (("base", words),), [key.aval], Origin(self.steps("")), "key")[0]
 
     def _equation(
         self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...]
     ) -> list[Operand | Known]:
         name = equation.primitive.name
         if name in jax_compat.TRANSPARENT or name in jax_compat.RECOMPUTED:
+            if (kept := kept_call(equation)) is not None:
+                arguments = tuple(zip(kept[1], map(self.operand, inputs), strict=True))
+                avals, base = [v.aval for v in equation.outvars], kept[0].rsplit(".", 1)[-1]
+                return self.add(kept[0], arguments, avals, Origin(self.steps(stack), frames), base)
             jaxpr, constants = jax_compat.called(equation)
             return self.run(jaxpr, constants, inputs, stack, frames)
         if (folded := _folded(equation, inputs)) is not None:
             return list(folded)
+        if name == "random_seed" and isinstance(inputs[0], Known):
+            return [self._held_key(jax_compat.evaluated(equation, [jnp.asarray(inputs[0].value)])[0])]
+        if (size := _size(equation, inputs)) is not None:
+            return [size]
+        if name == "select_n" and isinstance(inputs[0], Known) and inputs[0].value.ndim == 0:
+            return [inputs[1 + int(inputs[0].value)]]
         origin = Origin(self.steps(stack), frames)
         if name == jax_compat.CUSTOM_JVP or name in jax_compat.CUSTOM_VJP:
             return self._custom_derivative(equation, inputs, stack, frames, origin)
-        if name in _CONTROL_FLOW:
-            return self._control_flow(equation, inputs, origin)
-        if (function := written_out(equation)) is not None:
+        if name in CONTROL_FLOW:
+            return control_flow(self, equation, inputs, origin)
+        function = written_out(equation)
+        if name == "custom_linear_solve":
+            function = solver(equation)
+            if has_derivative(equation) and not self.differentiates:
+                return own_derivative(self, equation, inputs, origin, function)
+        if name == "random_gamma":
+            function = jax_compat.gamma(equation)
+            if not self.differentiates:
+                return own_derivative(self, equation, inputs, origin, function)
+        if function is not None:
             closed = jax.make_jaxpr(function)(*(jax_compat.shape_of(v.aval) for v in equation.invars))
             return self.run(closed.jaxpr, closed.consts, inputs, stack, frames)
         return self._node(equation, inputs, origin)
 
     def _node(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
         name = equation.primitive.name.replace("-", "_")
+        known = [self._known_integers(value) for value in inputs]
+        followed = [value for value in known if value is not None]
+        values = computed(equation, followed) if len(followed) == len(known) else None
+        if values is not None and folds(equation) and all(self._is_held(value) for value in inputs):
+            return [Known(value) for value in values]
         operands = [self.operand(value) for value in inputs]
+        if any(isinstance(o, Sym) for o in operands) and not any(isinstance(o, Ref) for o in operands):
+            operands = [self._size_array(o, v.aval) for o, v in zip(operands, equation.invars, strict=True)]
         arguments = named_operands(name, operands) + named_parameters(name, equation.params)
+        if name in ("random_bits", "random_split"):
+            arguments += (("partitionable", bool(jax.config.values["jax_threefry_partitionable"])),)
         if name == "reduce_window":
             arguments += (("computation", combination(equation.params["jaxpr"])),)
+        arguments += tuple(facts(equation, known[1] if len(known) > 1 else None).items())
         if operands and not any(isinstance(o, Ref) for o in operands):  # what is made of numbers alone has no dtype
             arguments += (("dtype", DType(str(equation.outvars[0].aval.dtype))),)
-        return self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
+        results = self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
+        self._integers |= {r.name: v for r, v in zip(results, values or (), strict=False) if isinstance(r, Ref)}
+        return results
+
+    def _size_array(self, operand: Operand, aval: Any) -> Operand:
+        """A symbolic size as an array, for operators that take nothing else."""
+        if not isinstance(operand, Sym):
+            return operand
+        arguments = (("x", operand), ("dtype", DType(str(aval.dtype))))
+        (made,) = self.add("lax.dim_as_value", arguments, [aval], Origin(), "size")
+        return made if isinstance(made, Ref) else operand
+
+    def _is_held(self, value: Operand | Known) -> bool:
+        """Whether a value is an array that the program holds, or a number."""
+        return isinstance(value, Known) or (isinstance(value, Ref) and value.name in self.constants)
+
+    def _known_integers(self, value: Operand | Known) -> np.ndarray | None:
+        if isinstance(value, Known):
+            return value.value if isinstance(value.value, np.ndarray) and is_followed(value.value) else None
+        return self._integers.get(value.name) if isinstance(value, Ref) else None
 
     def add(
         self,
@@ -205,6 +263,21 @@ class Walk:
             return self.hold(value.value)
         return value
 
+    def inner(self) -> Walk:
+        """The walk of a function inside: it has the names and values of this one, and nodes of its own."""
+        inner = Walk(self.steps, self.names, self.fold)
+        inner.avals, inner.specs, inner.constants = self.avals, self.specs, self.constants
+        inner._held = self._held
+        inner.differentiates = self.differentiates
+        return inner
+
+    def body_graph(self, given: Sequence[Ref], results: Sequence[Operand]) -> Graph:
+        """The graph of a function inside, which may read values of the graph around it."""
+        needed = {name for operand in results for name in references(operand)}
+        nodes = self.folded(without_dead(self.nodes, needed), needed)
+        inputs = tuple(Value(ref.name, self.specs[ref.name]) for ref in given)
+        return Graph("lax", inputs, (), nodes, tuple(results))
+
     # calls with bodies -----------------------------------------------------------------------------------------
 
     def _custom_derivative(
@@ -213,57 +286,20 @@ class Walk:
         """A function with a derivative of its own: library functions have rules, a person's keep both as bodies."""
         jaxpr, constants = jax_compat.called(equation)
         library = _library_name(jaxpr)
+        if library == "jnp._pinv" and pseudo_inverse_as_written(equation):
+            return self.run(jaxpr, constants, inputs, stack, frames)
         operands = [self.operand(value) for value in inputs]
         avals = [v.aval for v in equation.outvars]
         if library:
             base = library.rsplit(".", 1)[-1]
             return self.add(library, named_operands(base, operands), avals, origin, base.strip("_"))
-        forward = self.body(jaxpr, constants, [v.aval for v in equation.invars])
-        backward = self.traced(_pullback(equation), [*(v.aval for v in equation.invars), *avals])
-        name = getattr(getattr(jaxpr, "debug_info", None), "func_name", "") or "function"
-        return self.add(
-            "lax.custom_derivative", (("operands", tuple(operands)),), avals, origin,
-            re.sub(r"\W", "_", name), (forward, backward),
-        )  # fmt: skip
-
-    def _control_flow(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
-        name, params = equation.primitive.name, equation.params
-        operands = [self.operand(value) for value in inputs]
-        bodies = tuple(self._closed(body) for body in jax_compat.branches(params))
-        arguments = named_operands(name, operands) + named_parameters(name, params)
-        return self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name, bodies)
-
-    def _closed(self, closed: Any) -> Graph:
-        jaxpr, constants = jax_compat.opened(closed)
-        return self.body(jaxpr, constants, [v.aval for v in jaxpr.invars])
-
-    def traced(self, function: Callable[..., Any], avals: Sequence[Any]) -> Graph:
-        """The graph of a function of arrays."""
-        shapes = [jax_compat.shape_of(aval) for aval in avals]
-        return self._closed(jax.make_jaxpr(function)(*shapes))
-
-    def body(self, jaxpr: Any, constants: Sequence[Any], avals: Sequence[Any]) -> Graph:
-        """A jaxpr as a graph of its own, whose arrays that it holds become weights of that graph."""
-        inner = Walk(self.steps, Names(), self.fold)
-        given = [inner.take(f"x{number}", aval) for number, aval in enumerate(avals)]
-        results = inner.run(jaxpr, constants, list(given))
-        return inner.graph(given, results)
+        if self.differentiates:
+            return self.run(jaxpr, constants, inputs, stack, frames)
+        return own_derivative(self, equation, inputs, origin)
 
     def folded(self, nodes: tuple[Node, ...], needed: set[str]) -> tuple[Node, ...]:
         """The nodes with calls of library functions as one node each; `needed` are the values that leave the graph."""
         return nodes if self.fold is None else self.fold(self, nodes, needed)
-
-    def graph(self, given: Sequence[Ref], results: Sequence[Operand | Known]) -> Graph:
-        outputs = [self.operand(value) for value in results]
-        needed = {name for operand in outputs for name in references(operand)}
-        nodes = self.folded(without_dead(self.nodes, needed), needed)
-        return Graph(
-            dialect="lax",
-            inputs=tuple(Value(ref.name, self.specs[ref.name]) for ref in given),
-            weights=tuple(constant_weights(self.constants)),
-            nodes=nodes,
-            outputs=tuple(outputs),
-        )
 
 
 def known_spec(aval: Any, origin: Origin) -> TensorSpec:
@@ -333,6 +369,24 @@ def _folded(equation: Any, inputs: Sequence[Operand | Known]) -> list[Known] | N
     return [Known(np.asarray(made)) for made in jax_compat.evaluated(equation, given)]
 
 
+def _size(equation: Any, inputs: Sequence[Operand | Known]) -> Sym | None:
+    """A symbolic size that an equation gives as a number, or computes from such; None for others."""
+    name = equation.primitive.name
+    if name == "dim_as_value":
+        size = jax_compat.dimension(equation.params["dim"])
+        return size if isinstance(size, Sym) else None
+    integer = all(jnp.issubdtype(v.aval.dtype, jnp.integer) and not v.aval.ndim for v in equation.outvars)
+    if not integer or not any(isinstance(value, Sym) for value in inputs):
+        return None
+    if name in ("convert_element_type", "copy", "copy_p"):
+        return inputs[0] if isinstance(inputs[0], Sym) else None
+    signs = {"add": "+", "sub": "-", "mul": "*"}
+    texts = [v.text if isinstance(v, Sym) else str(v.value) for v in inputs if isinstance(v, Sym | Known)]
+    if name not in signs or len(texts) != 2:
+        return None
+    return Sym(f"({texts[0]}) {signs[name]} ({texts[1]})")
+
+
 def _library_name(jaxpr: Any) -> str:
     """``jax.nn.relu`` for a function of JAX itself with a derivative of its own; "" for others."""
     info = getattr(jaxpr, "debug_info", None)
@@ -343,13 +397,3 @@ def _library_name(jaxpr: Any) -> str:
     name = str(getattr(info, "func_name", "")).rsplit(".", 1)[-1]
     module = inside.removeprefix("_src/").rsplit("/", 1)[0]
     return {"nn": f"jax.nn.{name}", "numpy": f"jnp.{name}", "scipy": f"jax.scipy.{name}"}.get(module, f"jax.{name}")
-
-
-def _pullback(equation: Any) -> Callable[..., Any]:
-    count = len(equation.invars)
-
-    def pullback(*values: Any) -> Any:
-        _, back = jax.vjp(lambda *given: jax_compat.evaluated(equation, list(given)), *values[:count])
-        return back(list(values[count:]))
-
-    return pullback

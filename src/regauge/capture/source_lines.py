@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import sysconfig
@@ -75,6 +76,40 @@ def with_own_lines(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         anchors.discard((code.co_filename, code.co_name))
+
+
+@contextmanager
+def lines_of_functions() -> Iterator[None]:
+    """Within the block `record_lines_of` works; afterwards torch.export records what it did before."""
+    anchors: set[tuple[str, str]] = getattr(proxy, "_STACK_TRACE_ANCHORS", set())
+    before = set(anchors)
+    try:
+        yield
+    finally:
+        anchors.intersection_update(before)
+
+
+def unwrapped(function: Any) -> Any:
+    """The function of a person behind partial applications, decorators and torch's own transformations."""
+    while True:
+        code = getattr(function, "__code__", None)
+        free = dict(zip(getattr(code, "co_freevars", ()), getattr(function, "__closure__", None) or (), strict=False))
+        if hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif isinstance(function, functools.partial):
+            function = function.func
+        elif "func" in free and code is not None and code.co_filename.startswith(_TORCH):
+            function = free["func"].cell_contents
+        else:
+            return function
+
+
+def record_lines_of(function: Any) -> None:
+    """Let torch.export record the lines of a function that control flow is given, beside those of `forward`."""
+    code = getattr(unwrapped(function), "__code__", None)
+    if code is not None:
+        anchors: set[tuple[str, str]] = getattr(proxy, "_STACK_TRACE_ANCHORS", set())
+        anchors.add((code.co_filename, code.co_name))
 
 
 def line_of_caller() -> str:

@@ -16,10 +16,20 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
+from regauge.capture import (
+    control_flow,
+    failures,
+    own_gradients,
+    packed,
+    training_mode,
+    transformations,
+    value_checks,
+    weights,
+)
 from regauge.capture import dynamic as sizes_of_inputs
-from regauge.capture import failures, own_gradients, packed, training_mode, value_checks, weights
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
+from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.capture.untraceable import Respelled
 from regauge.collecting import new_objects_only
@@ -62,7 +72,7 @@ class _Stages:
     seconds: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     reached: list[bool] = field(default_factory=list)  # what `packed.observed` finds
-    gradients: dict[str, str] = field(default_factory=dict)  # what `own_gradients.watched` finds
+    gradients: OwnGradients = field(default_factory=OwnGradients)
 
     def add(self, stage: str, began: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
@@ -106,7 +116,7 @@ def capture_module(
         frozen = training_mode.left_in_evaluation(module) if train else []
         inputs = sizes_of_inputs.distinct(inputs)
         example = _example(module, inputs, name) if dynamic == "auto" else inputs
-        stages.gradients.update(own_gradients.of_modules(module))
+        stages.gradients.lost.update(own_gradients.of_modules(module))
         program, reads = _export(module, example, dynamic, name, stages)
         stages.findings += own_gradients.judged(stages.gradients, train)
         graph, tensors = _convert(module, program, name, stages)
@@ -239,11 +249,12 @@ def _export(
     model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, stages: _Stages
 ) -> tuple[ExportedProgram, training_mode.Reads]:
     args, kwargs = sizes_of_inputs.as_call(inputs)
-    began = time.perf_counter()
+    began, untraced = time.perf_counter(), len(stages.gradients.untraced)
     try:
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
-        gradients, respelled = own_gradients.watched(stages.gradients), Respelled()
+        gradients, respelled = own_gradients.traced(stages.gradients), Respelled()
+        flows, transformed = control_flow.as_regions(stages.findings), transformations.as_regions()
         with (
             training_mode.watched() as reads,
             _quiet(),
@@ -252,12 +263,15 @@ def _export(
             packing,
             gradients,
             respelled,
+            flows,
+            transformed,
         ):
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
             except Exception as error:
-                if shapes is None or dynamic != "auto" or failures.is_data_dependent(error):
+                again = len(stages.gradients.untraced) > untraced
+                if again or shapes is None or dynamic != "auto" or failures.is_data_dependent(error):
                     raise
                 sizes_of_inputs.forget_marks((args, kwargs))
                 program = torch.export.export(model, args, kwargs or None, strict=False)
@@ -265,6 +279,9 @@ def _export(
                 text = f"All sizes are fixed: torch.export refuses symbolic ones ({type(error).__name__}: {reason})."
                 stages.findings.append(Finding("C110", "warning", own_line(error), text))
     except Exception as error:
+        if len(stages.gradients.untraced) > untraced:
+            sizes_of_inputs.forget_marks((args, kwargs))
+            return _export(model, inputs, dynamic, name, stages)  # now without the backward of these functions
         raise failures.not_captured(error, name) from error
     stages.add("export", began)
     return program, reads

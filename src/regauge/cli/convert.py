@@ -1,4 +1,4 @@
-"""``regauge convert CASE --to jax --out DIR``: readable source and weights, nothing checked yet."""
+"""``regauge convert CASE --out DIR``: readable source and weights in the other framework, nothing checked yet."""
 
 from __future__ import annotations
 
@@ -13,21 +13,18 @@ from regauge.cli.progress import Bar
 from regauge.cli.terminal import print_findings, print_json, print_next, stderr, stdout
 from regauge.conversion import Conversion
 from regauge.conversion import convert as convert_case
-from regauge.errors import RegaugeError
+from regauge.errors import NoSuchDirection
 from regauge.language import _
 from regauge.output import prepare_output, writing
-
-
-class NoSuchDirection(RegaugeError):
-    """The target of the conversion is none that this version has."""
-
-    default_code = "U110"
 
 
 def convert(
     case: Annotated[str, options.case_argument()],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help=_("where the conversion is written"))],
-    to: Annotated[str, typer.Option("--to", metavar="jax", help=_("target framework"))] = "jax",
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="jax|torch", help=_("target framework; the other one by default")),
+    ] = None,
     show_graph: Annotated[bool, typer.Option("--show-graph", metavar="", help=_("print the captured graph"))] = False,
     timeout: Annotated[float | None, options.timeout_option()] = None,
     torch_python: Annotated[str | None, options.torch_python_option()] = None,
@@ -35,19 +32,26 @@ def convert(
     as_json: Annotated[bool, options.json_option()] = False,
     lang: Annotated[str | None, options.lang_option()] = None,
 ) -> int:
-    if to != "jax":
+    if to not in (None, "jax", "torch"):
         raise NoSuchDirection(
-            "regauge converts to jax only",
+            "regauge converts to jax and to torch",
             received=f"--to {to}",
-            why="this version has rules from PyTorch to JAX, none in the other direction",
-            next=f"regauge convert {case} --to jax --out {out}",
+            next=f"regauge convert {case} --out {out}",
         )
     # The target itself must stay empty until the conversion is whole, so its parent is what has to be writable.
     folder = prepare_output(out.resolve().parent) / out.name
     with tempfile.TemporaryDirectory(prefix="regauge-") as work, writing(folder.parent), Bar() as bar:
         bar.begin("convert")
         sides = options.interpreters(torch_python, jax_python)
-        conversion = convert_case(case, folder, Path(work), interpreters=sides, timeout=timeout, progress=bar)
+        conversion = convert_case(
+            case,
+            folder,
+            Path(work),
+            to=to,  # type: ignore[arg-type]
+            interpreters=sides,
+            timeout=timeout,
+            progress=bar,
+        )
         graph = _graph_text(Path(work) / "capture" / "graph.json") if show_graph else None
     if as_json:
         print_json({"ok": True, **conversion.to_json(), "files": _files(conversion), "graph": graph})

@@ -79,6 +79,8 @@ class SymbolicInt:
         raise NotStatic(self.text)
 
     def _combine(self, symbol: str, other: Any, reverse: bool = False) -> SymbolicInt:
+        if not isinstance(other, int | SymbolicInt):
+            raise NotStatic("arithmetic on an array")
         left, right = (other, self) if reverse else (self, other)
         return SymbolicInt(f"({left!r} {symbol} {right!r})")
 

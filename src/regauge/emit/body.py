@@ -7,26 +7,25 @@ other value is assigned, under the name that the original's statement gives it.
 from __future__ import annotations
 
 import ast
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from regauge.emit.dropouts import dropout_function, dropped
-from regauge.emit.expressions import Helpers, cast_expression, draws, write_node
+from regauge.emit.expressions import Helpers, cast_expression, write_node
+from regauge.emit.flow import Group, write_flow
 from regauge.emit.lines import Body, Line
+from regauge.emit.local_names import Function, LocalNames
 from regauge.emit.members import Structure
-from regauge.emit.names import RESERVED, identifier, unique
+from regauge.emit.names import unique
 from regauge.emit.origins import Statement
+from regauge.emit.own_gradients import write_own_gradient
 from regauge.emit.partial import substitute
-from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
-from regauge.emit.signature import Parameter, accesses, texts
-from regauge.emit.statements import parameter_names, statement_of
+from regauge.emit.scopes import Item, Scope, is_body, item_inputs, item_outputs, owns
+from regauge.emit.statements import statement_of
 from regauge.emit.syntax import (
     call,
     is_atomic,
     is_short,
     member_expression,
-    module_called,
     refs,
     shape_comment,
     size_lines,
@@ -34,11 +33,13 @@ from regauge.emit.syntax import (
 )
 from regauge.emit.target import target
 from regauge.errors import EmitError
-from regauge.ir.graph import Node, Ref
+from regauge.ir.graph import Graph, Node, Ref
 from regauge.lower.plan import Plan
 
+_LONGEST_RESULT = 24  # of one that is one of several results of a local function
 
-class BodyWriter:
+
+class BodyWriter(LocalNames):
     """Writes the statements of one module call.
 
     Args:
@@ -49,6 +50,7 @@ class BodyWriter:
         constants: expressions of small constant tensors, by value name.
         helpers: receives functions for ops.py.
         parameter_hints: names that the caller uses for the values it passes.
+        function: how the scope is called, if it is a body.
     """
 
     def __init__(
@@ -60,39 +62,29 @@ class BodyWriter:
         constants: Mapping[str, ast.expr],
         helpers: Helpers,
         parameter_hints: Mapping[str, str],
+        function: Function | None = None,
     ) -> None:
-        self.scope = scope
-        self.structure = structure
-        self.specs = structure.context.specs
-        self.weights = structure.context.weights
+        super().__init__(scope, structure)
         self.plan = plan
         self.result_casts = result_casts
         self.constants = constants
         self.helpers = helpers
-        self.sizes = {symbol.name for symbol in structure.graph.symbols}  # names of sizes are no names of arrays
-        self.expressions: dict[str, ast.expr] = {}
-        self.names: dict[str, str] = {}  # local name -> value that it holds now
-        self.statement: dict[str, Statement | None] = {}
-        self.left: Counter[str] = Counter()
-        self.pinned: Counter[str] = Counter()  # local names that a kept expression still needs
+        self.around = function.writer if function is not None else None
         self.kept: dict[str, list[str]] = {}
         self.readers: dict[str, list[Item]] = {}
-        self.lines: list[Line] = []
         self.child_hints: dict[Scope, dict[str, str]] = {}
-        self._count_uses()
-        self.parameters = self._name_parameters(parameter_hints)
+        self.waiting: list[Scope] = []  # bodies whose operator comes next
+        for item in scope.items:
+            for name in set(item_inputs(item)):
+                self.readers.setdefault(name, []).append(item)
+        self.left.update(value for _, value in self._stored_here())
+        if function is not None:
+            self.enter(function)
+        else:
+            self.name_parameters(parameter_hints)
         self.inputs: dict[str, ast.expr] = {v: self.expressions[v] for v in scope.inputs}
 
     # names -----------------------------------------------------------------------------------------------------
-
-    def _count_uses(self) -> None:
-        for item in self.scope.items:
-            names = item_inputs(item)
-            self.left.update(names)
-            for name in set(names):
-                self.readers.setdefault(name, []).append(item)
-        self.left.update(self.scope.outputs)
-        self.left.update(value for _, value in self._stored_here())
 
     def _stored_here(self) -> list[tuple[str, str]]:
         """(weight, value) of the buffers that this module owns and this call changes."""
@@ -100,46 +92,18 @@ class BodyWriter:
         mutations = self.structure.graph.mutations
         return [(w, v) for w, v in mutations if v in made and owns(self.scope.path, w)]
 
-    def _name_parameters(self, hints: Mapping[str, str]) -> list[str]:
-        names = parameter_names(self.scope, hints)
-        arrays = [value for value in self.scope.inputs if value not in self.weights]
-        for value in self.scope.inputs:
-            if value in names:
-                continue
-            if value in self.weights:
-                fallback = self.weights[value].name.split(".")[-1]
-            elif len(arrays) == 1:
-                fallback = "x"
-            else:
-                fallback = hints.get(value) or re.sub(r"_last$", "", value)
-            names[value] = self._free(identifier(fallback), names)
-        for value, name in names.items():
-            safe = identifier(name)
-            if safe in self.sizes:
-                safe = names[value] = self._free(f"{safe}_input", names)
-            self.expressions[value] = ast.Name(safe, ast.Load())
-            self.names[safe] = value
-        return [identifier(names[value]) for value in self.scope.inputs]
+    def inside(self, body: Scope, groups: Sequence[Group], hints: Mapping[str, str]) -> BodyWriter:
+        """The writer of a function that an operator of this code runs; it reads the names around it."""
+        function = Function(self, groups, hints)
+        return BodyWriter(
+            body, self.structure, self.plan, self.result_casts, self.constants, self.helpers, {}, function
+        )
 
-    def _free(self, name: str, taken: Mapping[str, str]) -> str:
-        used = set(taken.values()) | set(self.names) | self.sizes | RESERVED
-        candidate, number = name, 2
-        while candidate in used:
-            candidate, number = f"{name}_{number}", number + 1
-        return candidate
-
-    def read_inputs_as(self, parameters: Sequence[Parameter]) -> None:
-        """Take the signature as given: inputs that nothing reads, and inputs that are parts of one parameter."""
-        found = {value: e for value, e in accesses(parameters).items() if value in self.scope.inputs}
-        self.inputs.update(found)
-        self.expressions.update(found)
-        self.names = {}
-        for parameter in parameters:
-            whole = parameter.leaf if parameter.leaf in self.scope.inputs else None
-            self.names[parameter.name] = whole or f"parameter {parameter.name}"
-            if whole is None and "leaf" not in parameter.tree:
-                self.left[self.names[parameter.name]] = 1  # parts of it are read: the name is not free
-        self.parameters = texts(parameters)
+    def apart(self, body: Scope, graph: Graph, groups: Sequence[Group], hints: Mapping[str, str]) -> BodyWriter:
+        """The writer of a function of its own, which stands elsewhere and reads its parameters only."""
+        structure = Structure(graph, body)
+        function = Function(None, groups, hints)
+        return BodyWriter(body, structure, self.plan, self.result_casts, self.constants, self.helpers, {}, function)
 
     # expressions -----------------------------------------------------------------------------------------------
 
@@ -165,9 +129,17 @@ class BodyWriter:
         """The body; `returned` makes the expression of the return statement from the values."""
         items = self.scope.items
         for position, item in enumerate(items):
-            following = items[position + 1] if position + 1 < len(items) else None
-            if isinstance(item, Scope):
+            following = next((later for later in items[position + 1 :] if not is_body(later)), None)
+            if is_body(item):
+                self.waiting.append(item)
+            elif isinstance(item, Scope):
                 self._write_call(item, following)
+            elif item.bodies:
+                bodies, self.waiting = self.waiting, []
+                if item.op == "regauge.own_gradient":
+                    write_own_gradient(self, item, following)
+                else:
+                    write_flow(self, item, bodies, following)
             else:
                 self._write_node(position, item, following)
         mutated = self._mutations()
@@ -182,8 +154,7 @@ class BodyWriter:
         return shape_comment(self.specs[arrays[0]]) if len(arrays) == 1 == len(self.parameters) else ""
 
     def _write_node(self, position: int, node: Node, following: Item | None) -> None:
-        holder = self.structure.holders[self.scope]
-        drop = holder.dropouts.get(position)
+        drop = self.structure.holders[self.scope].dropouts.get(position) if self.scope.body is None else None
         if node.op == "aten.dropout.default":
             source = node.argument("input")
             if not isinstance(source, Ref):
@@ -191,10 +162,10 @@ class BodyWriter:
             expression = self.use(source)
             if drop is not None:
                 expression = dropped(drop[0], expression, node.always)
-            self._finish(node, [node.outputs[0].name], expression, following, pure=drop is None)
+            self.finish(node, [node.outputs[0].name], expression, following, pure=drop is None)
             return
         extras = {"dropout": dropout_function(drop[0], node.always)} if drop is not None else {}
-        if draws(self.plan.rules[node.op]):
+        if self.plan.rules[node.op].draws:
             extras["rng_key"] = ast.parse(f"self.{self._random_stream()}()", mode="eval").body
         self._bind_repeated(node)
         written = write_node(node, self.plan.rules[node.op], self.specs, self.use, extras, self.helpers)
@@ -206,7 +177,7 @@ class BodyWriter:
         outputs = [value.name for value in node.outputs]
         if len(outputs) == 1 and outputs[0] in self.result_casts:
             expression = cast_expression(expression, self.result_casts[outputs[0]])
-        self._finish(node, outputs, expression, following, pure=drop is None and "rng_key" not in extras)
+        self.finish(node, outputs, expression, following, pure=drop is None and "rng_key" not in extras)
 
     def _random_stream(self) -> str:
         holder = self.structure.holders.get(self.scope)
@@ -245,7 +216,7 @@ class BodyWriter:
         for item in items:
             if not isinstance(item, ast.Name):
                 raise EmitError("a rule assigned to something that is no name", where=node.op)
-            name = self._free(item.id.split("__")[0], {})
+            name = self.free_name(item.id.split("__")[0], {})
             self.names[name] = f"{node.outputs[0].name}:{name}"
             self.left[self.names[name]] = 1
             renames[item.id] = ast.Name(name, ast.Load())
@@ -257,18 +228,14 @@ class BodyWriter:
         member = self.structure.holders[self.scope].members[child.path]
         layer = self.structure.layers.get(child)
         inputs = list(layer.inputs) if layer is not None else child.inputs
-        self.child_hints[child] = {n: self._name_of(n) for n in inputs}
+        self.child_hints[child] = {n: self.name_of(n) for n in inputs}
         arguments = [self.use(Ref(name)) for name in inputs]
         for name in set(child.inputs) - set(inputs):
             self.left[name] -= 1
         expression = call(member_expression([member.target]), arguments)
-        self._finish(child, child.outputs, expression, following, pure=False)
+        self.finish(child, child.outputs, expression, following, pure=False)
 
-    def _name_of(self, value: str) -> str:
-        expression = self.expressions.get(value)
-        return expression.id if isinstance(expression, ast.Name) else ""
-
-    def _finish(self, item: Item, outputs: list[str], expression: ast.expr, following: Item | None, pure: bool) -> None:
+    def finish(self, item: Item, outputs: list[str], expression: ast.expr, following: Item | None, pure: bool) -> None:
         """Keep the expression for its one use in the same original statement, or assign it."""
         statement = statement_of(self.scope, item)
         used = [name for name in outputs if self.left[name] > 0]
@@ -283,14 +250,22 @@ class BodyWriter:
             if self._swaps_heads(item):
                 self._keep_swap(item, only, expression, statement)
                 return
-            last = following is None and self.scope.outputs == [only]
+            last = following is None and self.scope.results() == [only]
             if last and not self._repeats(self._before(item), item):
+                self._keep(only, expression)
+                return
+            if self._is_short_result(only, expression, pure):
                 self._keep(only, expression)
                 return
         if len(outputs) == 1 and is_atomic(expression) and pure:
             self.expressions[only] = expression
             return
         self._assign(outputs, expression, item, statement)
+
+    def _is_short_result(self, value: str, expression: ast.expr, pure: bool) -> bool:
+        """`return i + 1, x`: what a function only gives back needs no name of its own."""
+        returned = self.scope.body is not None and value in self.scope.results()
+        return returned and pure and len(ast.unparse(expression)) <= _LONGEST_RESULT
 
     def _is_one_statement(self, item: Item, following: Item | None, statement: Statement | None) -> bool:
         """Whether two operators are of one statement of the original; in library code, a call and what follows it."""
@@ -344,37 +319,10 @@ class BodyWriter:
         self._keep(value, expression)
 
     def _assign(self, outputs: list[str], expression: ast.expr, item: Item, statement: Statement | None) -> None:
-        names = []
-        for position, value in enumerate(outputs):
-            if self.left[value] <= 0:
-                names.append("_")
-                continue
-            name = self._choose(position, len(outputs), item, statement, expression)
-            names.append(name)
-            self.names[name] = value
-            self.expressions[value] = ast.Name(name, ast.Load())
+        names = self.choose_names(outputs, item, statement, expression)
         node = item if isinstance(item, Node) else next(item.nodes())
         shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
         self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))
-
-    def _choose(self, position: int, count: int, item: Item, statement: Statement | None, expression: ast.expr) -> str:
-        candidates = []
-        if statement is not None and statement.targets:
-            if len(statement.targets) == count and statement.targets[position]:
-                candidates.append(statement.targets[position])
-            elif len(statement.targets) == 1 and count == 1 and statement.targets[0]:
-                candidates.append(statement.targets[0])
-        base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
-        base = module_called(expression) or base
-        candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]
-        for candidate in candidates:
-            name = identifier(candidate)
-            holder = self.names.get(name)
-            if name in self.sizes:
-                continue
-            if (holder is None or self.left[holder] <= 0) and not self.pinned[name]:
-                return name
-        return self._free(identifier(candidates[-1] if candidates[-1] else "x"), {})
 
     # state and sizes ---------------------------------------------------------------------------------------------
 
@@ -392,7 +340,9 @@ class BodyWriter:
         return lines
 
     def _sizes(self, result: ast.expr) -> list[Line]:
-        """`batch = x.shape[0]` for the symbolic sizes that the body names."""
+        """`batch = x.shape[0]` for the symbolic sizes that the body names; a function reads those around it."""
+        if self.around is not None:
+            return []
         arrays = [(self.inputs[v], self.specs[v]) for v in self.scope.inputs if v not in self.weights]
         texts = [*(line.text for line in self.lines), ast.unparse(result)]
         return size_lines(self.structure.graph.symbols, "\n".join(texts), arrays, self.scope.path or "the model")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from regauge.ir.graph import Graph, Node, Operand, Sym, TensorSpec
+from regauge.ir.graph import Graph, Node, Operand, Sym, TensorSpec, every_node
 
 if TYPE_CHECKING:
     from regauge.emit.scopes import Scope
@@ -20,10 +20,10 @@ def carry_sizes(root: Scope, graph: Graph, weights: Collection[str]) -> None:
     """Add inputs to the calls below `root`, whose own inputs are the model's."""
     if not graph.symbols:
         return
-    specs = {value.name: value.spec for node in graph.nodes for value in node.outputs}
+    specs = {value.name: value.spec for node in every_node(graph) for value in node.outputs}
     given = {value.name: value.spec for value in graph.inputs}
     names = [symbol.name for symbol in graph.symbols]
-    for child in _calls(root):
+    for child in root.calls():
         _carry(child, names, specs | given, given, weights)
 
 
@@ -34,19 +34,16 @@ def _carry(
     given: Mapping[str, TensorSpec],
     weights: Collection[str],
 ) -> None:
-    for child in _calls(scope):
+    for child in scope.calls():
         _carry(child, symbols, specs, given, weights)
         scope.inputs += [name for name in child.inputs if name in given and name not in scope.inputs]
-    text = " ".join(t for item in scope.items if isinstance(item, Node) for _, o in item.arguments for t in _texts(o))
+    own = [item for item in scope.own_items() if isinstance(item, Node)]
+    text = " ".join(text for node in own for _, operand in node.arguments for text in _texts(operand))
     for symbol in symbols:
         if not re.search(rf"\b{re.escape(symbol)}\b", text):
             continue
         if not any(_gives(symbol, specs[name]) for name in scope.inputs if name not in weights and name in specs):
             scope.inputs += [name for name, spec in given.items() if _gives(symbol, spec)][:1]
-
-
-def _calls(scope: Scope) -> list[Scope]:
-    return [item for item in scope.items if not isinstance(item, Node)]
 
 
 def _texts(operand: Operand) -> Iterator[str]:

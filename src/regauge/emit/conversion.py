@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regauge import dtypes
 from regauge.collecting import new_objects_only
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import Place, ops_text
@@ -15,9 +16,9 @@ from regauge.emit.nnx import Emitted, emit_module
 from regauge.emit.target import target
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
-from regauge.ir.graph import Graph, Symbol, WeightSpec, node_inputs, references
+from regauge.ir.graph import Graph, Symbol, Value, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
-from regauge.optimizers import Optimizer
+from regauge.optax_specs import AnyOptimizer
 from regauge.run.protocol import leaf_names
 from regauge.weights import layout as layouts
 from regauge.weights.mapping import WeightEntry, WeightMap
@@ -46,7 +47,7 @@ class Conversion:
     weight_map: WeightMap
     places: Mapping[int, Place]
     symbols: tuple[Symbol, ...]
-    optimizer: Optimizer | None
+    optimizer: AnyOptimizer | None
     findings: tuple[Finding, ...]
 
 
@@ -67,11 +68,7 @@ def convert(captured: CapturedModel) -> Conversion:
         parameters = ("outputs", "targets")
         loss = emit_function(captured.loss, table, captured.loss_constants, "loss", parameters, helpers)
     weight_map = _weight_map(captured.graph.weights, emitted)
-    sources: dict[str, str] = {}
-    ops = ops_text(helpers)
-    if ops is not None:
-        sources["ops"] = format_source(ops)
-    sources["model"] = format_source(emitted.model)
+    train = None
     if loss is not None and captured.loss is not None:
         train = target().emit_train(
             loss=loss,
@@ -80,7 +77,14 @@ def convert(captured: CapturedModel) -> Conversion:
             name=captured.name,
             unused=weight_map.unused,
             without_gradient=without_gradient(captured.graph, captured.loss),
+            helpers=helpers,
         )
+    sources: dict[str, str] = {}
+    ops = ops_text(helpers)
+    if ops is not None:
+        sources["ops"] = format_source(ops)
+    sources["model"] = format_source(emitted.model)
+    if train is not None:
         sources["train"] = format_source(train)
     findings = dict.fromkeys((*captured.findings, *captured.graph.findings, *emitted.findings))
     return Conversion(
@@ -138,8 +142,12 @@ def _weight_map(weights: tuple[WeightSpec, ...], emitted: Emitted) -> WeightMap:
     return WeightMap(tuple(entries), tied, dict(emitted.unused))
 
 
-# The gradient does not pass these.
-_STOPS = frozenset({"aten.detach.default", "aten.argmax.default", "aten.argmin.default", "aten.zeros_like.default"})
+def _has_slope(value: Value) -> bool:
+    return dtypes.kind(value.spec.dtype) in ("float", "complex")
+
+
+# The gradient does not pass these, nor what gives whole numbers.
+_STOPS = frozenset({"aten.detach.default", "aten.zeros_like.default", "lax.stop_gradient"})
 
 
 def without_gradient(graph: Graph, loss: Graph) -> tuple[str, ...]:
@@ -155,7 +163,7 @@ def without_gradient(graph: Graph, loss: Graph) -> tuple[str, ...]:
     leaves = leaf_names(graph.out_tree)
     reached = {leaf for leaf, name in zip(leaves, outputs, strict=True) if name in read}
     for node in reversed(graph.nodes):
-        if node.op not in _STOPS and any(value.name in reached for value in node.outputs):
+        if node.op not in _STOPS and any(value.name in reached and _has_slope(value) for value in node.outputs):
             reached.update(node_inputs(node))
     tied = {w.tied_to for w in graph.weights if w.tied_to is not None and w.value in reached}
     return tuple(

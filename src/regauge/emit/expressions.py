@@ -10,6 +10,7 @@ from typing import Any
 
 from regauge.emit.arguments import ArrayArgument, DTypeArgument, ModuleArgument
 from regauge.emit.literals import dtype_expression, literal
+from regauge.emit.names import unique
 from regauge.emit.partial import Residual, specialise
 from regauge.emit.target import target
 from regauge.ir.graph import DType, Node, Operand, Ref, TensorSpec
@@ -29,11 +30,22 @@ class Written:
     expression: ast.expr
 
 
+NAME = "NAME__"  # in the text of a function, where its name stands
+
+
 @dataclass
 class Helpers:
     """Functions that the emitted files need in `ops.py`, by name, in the order of their first use."""
 
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)  # text by name, with `NAME` in its place
+
+    def write(self, wanted: str, text: str) -> str:
+        """Take a function that emission wrote, with `NAME` for its name; gives the name that it gets."""
+        taken = {name for name, known in self.written.items() if known != text} | set(self.functions)
+        name = unique(wanted, taken)
+        self.written[name] = text
+        return name
 
     def add(self, fn: Callable[..., Any]) -> None:
         known = self.functions.setdefault(fn.__name__, fn)
@@ -104,11 +116,6 @@ def _arguments(
         if name not in arguments:
             arguments[name] = parameter.default
     return arguments
-
-
-def draws(rule: Rule) -> bool:
-    """Whether a rule is random: it takes a key, which torch's schema does not have."""
-    return "rng_key" in inspect.signature(rule.fn).parameters
 
 
 class _Qualify(ast.NodeTransformer):

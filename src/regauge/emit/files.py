@@ -8,12 +8,13 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regauge.emit.expressions import Helpers
+from regauge.emit.expressions import NAME, Helpers
 from regauge.emit.lines import Body, Line
 from regauge.emit.target import target
 from regauge.errors import EmitError
@@ -154,8 +155,8 @@ def _travels(found: Any, fn: Any) -> bool:
 
 
 def ops_text(helpers: Helpers) -> str | None:
-    """The text of ops.py: the helpers and what they call, each once, without decorators."""
-    if not helpers.functions:
+    """The text of ops.py: the helpers and the functions and classes that they use, each once, without decorators."""
+    if not helpers.functions and not helpers.written:
         return None
     texts: dict[str, str] = {}
     pending = list(helpers.functions.values())
@@ -173,13 +174,15 @@ def ops_text(helpers: Helpers) -> str | None:
         tree = ast.parse(textwrap.dedent(inspect.getsource(fn))).body[0]
         source = textwrap.dedent(inspect.getsource(fn)).splitlines()
         texts[fn.__name__] = "\n".join(source[tree.lineno - 1 :])
-        for name in {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}:
-            found = fn.__globals__.get(name)
-            if inspect.isfunction(found) and _travels(found, fn):
+        known = getattr(fn, "__globals__", None) or vars(sys.modules[fn.__module__])
+        for name in dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)):
+            found = known.get(name)
+            if (inspect.isfunction(found) or inspect.isclass(found)) and _travels(found, fn):
                 pending.append(found)
             elif isinstance(found, int | float | str | tuple | dict | frozenset) and not name.startswith("__"):
                 constants[name] = f"{name} = {found!r}"
-    body = "\n\n\n".join(texts.values())
+    own = [text.replace(NAME, name).replace("ops.", "") for name, text in helpers.written.items()]
+    body = "\n\n\n".join([*texts.values(), *own])
     values = "\n".join(constants.values())
     imports = [
         line
@@ -196,10 +199,11 @@ def ops_text(helpers: Helpers) -> str | None:
             (r"\btorch\.", "import torch"),
             (r"\bF\.", "import torch.nn.functional as F"),
             (r"\bTensor\b", "from torch import Tensor"),
+            (r"\bpytree\.", "from torch.utils import _pytree as pytree"),
             (r"\blax\.", "from jax import lax"),
             (r"\bDTypeLike\b", "from jax.typing import DTypeLike"),
         )
-        if re.search(pattern, body)
+        if re.search(pattern, f"{values}\n{body}")
     ]
     framework = {"jax": "JAX", "torch": "PyTorch"}[target().framework]
     header = f'"""Helpers of model.py: operators that {framework} has no single function for."""\n\n'

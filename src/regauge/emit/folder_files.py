@@ -1,4 +1,4 @@
-"""README.md and test_equivalence.py of a saved folder."""
+"""README.md and test_equivalence.py of a saved folder with an NNX module."""
 
 from __future__ import annotations
 
@@ -72,17 +72,30 @@ def test_text(conversion: Conversion, inputs: Skeleton) -> str:
         conversion: the conversion.
         inputs: skeleton of the reference inputs.
     """
-    if "dict" in inputs:
-        arguments = ", ".join(f"{key}={_expression(item)}" for key, item in inputs["dict"].items())
-    else:
-        arguments = ", ".join(_expression(item) for item in inputs["tuple"])
+    arguments = call_arguments(inputs)
     parts = {"arguments": arguments, "about": "", "again": "", "passed_over": ""}
     if ".fork()" in conversion.sources["model"]:
         parts |= {"about": _ABOUT_NOISE, "again": _AGAIN.format(arguments=arguments), "passed_over": _PASSED_OVER}
     return _TEST % parts
 
 
-def _expression(tree: Any) -> str:
+def call_arguments(inputs: Skeleton) -> str:
+    """The arguments of a call with the reference inputs."""
+    if "dict" in inputs:
+        return ", ".join(f"{key}={expression(item)}" for key, item in inputs["dict"].items())
+    return ", ".join(expression(item) for item in inputs["tuple"])
+
+
+def finding_lines(conversion: Conversion) -> str:
+    """The section of README.md that says what was noticed; empty if nothing was."""
+    if not conversion.findings:
+        return ""
+    lines = [f"* {f.code} {f.severity}{f' ({f.where})' if f.where else ''}: {f.text}" for f in conversion.findings]
+    return "\n## Findings\n\n" + "\n".join(lines) + "\n"
+
+
+def expression(tree: Any) -> str:
+    """The expression that builds a tree of inputs from the arrays of reference.safetensors."""
     if "leaf" in tree:
         return f'reference["{tree["leaf"]}"]'
     if "none" in tree:
@@ -90,8 +103,8 @@ def _expression(tree: Any) -> str:
     if "value" in tree:
         return repr(tree["value"])
     if "dict" in tree:
-        return "{" + ", ".join(f'"{key}": {_expression(item)}' for key, item in tree["dict"].items()) + "}"
-    items = [_expression(item) for item in tree.get("tuple", tree.get("list"))]
+        return "{" + ", ".join(f'"{key}": {expression(item)}' for key, item in tree["dict"].items()) + "}"
+    items = [expression(item) for item in tree.get("tuple", tree.get("list"))]
     if "list" in tree:
         return f"[{', '.join(items)}]"
     return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
@@ -135,15 +148,11 @@ def readme_text(conversion: Conversion, call: str = "*inputs") -> str:
     if "train" in conversion.sources:
         has_step = "def train_step" in conversion.sources["train"]
         training = _TRAINING.format(optimizer=", `train.make_optimizer` its optimizer") if has_step else _LOSS_ONLY
-    findings = ""
-    if conversion.findings:
-        lines = [f"* {f.code} {f.severity}{f' ({f.where})' if f.where else ''}: {f.text}" for f in conversion.findings]
-        findings = "\n## Findings\n\n" + "\n".join(lines) + "\n"
     return _README.format(
         name=conversion.name,
         root=conversion.root,
         call=call,
         optax=", optax" if training else "",
         training=training,
-        findings=findings,
+        findings=finding_lines(conversion),
     )

@@ -10,11 +10,11 @@ import numpy as np
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
 from regauge.emit.members import Structure
-from regauge.emit.nnx import tree_expression
-from regauge.emit.scopes import Scope, connect
+from regauge.emit.scopes import function_scope
 from regauge.emit.signature import signature
+from regauge.emit.syntax import tree_expression
 from regauge.emit.target import target
-from regauge.ir.graph import Graph, ModuleStep
+from regauge.ir.graph import Graph
 from regauge.lower.plan import plan
 from regauge.rules.table import RuleTable
 
@@ -40,8 +40,7 @@ def emit_function(
     """
     chosen = plan(graph, table, f"the {name}")
     casts = target().check_specs(graph, chosen)
-    scope = Scope(ModuleStep("", name, ""), list(graph.nodes))
-    connect(scope, graph)
+    scope = function_scope(graph, name)
     structure = Structure(graph, scope)
     structure.hold()
     texts = {w.value: target().array_text(tensors[w.name]) for w in graph.weights if w.value}

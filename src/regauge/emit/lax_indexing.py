@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 
+from regauge.emit.literals import literal
 from regauge.emit.target import Use
-from regauge.ir.graph import Node, Ref, TensorSpec
+from regauge.ir.graph import Node, Operand, Ref, TensorSpec
 
 
 def indexing(node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
@@ -17,6 +18,8 @@ def indexing(node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
         use: gives the expression of a value.
     """
     array = node.arguments[0][1] if node.arguments else None
+    if node.op == "lax.getitem":
+        return _item(node, use)
     if node.op != "lax.slice" or spec is None or not isinstance(array, Ref):
         return None
     starts, limits, strides = (node.argument(n) for n in ("start_indices", "limit_indices", "strides"))
@@ -25,17 +28,7 @@ def indexing(node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
     steps = strides if isinstance(strides, tuple) else (1,) * len(starts)
     parts: list[ast.expr] = []
     for size, start, limit, step in zip(spec.shape, starts, limits, steps, strict=True):
-        if limit == size and start == 0 and isinstance(step, int):
-            limit = None
-        elif not isinstance(start, int) or not isinstance(limit, int) or not isinstance(step, int):
-            return None
-        parts.append(
-            ast.Slice(
-                None if start == 0 else ast.Constant(start),
-                None if limit in (None, size) else ast.Constant(limit),
-                None if step == 1 else ast.Constant(step),
-            )
-        )
+        parts.append(_part((start, None if limit == size else limit, step), use))
     while parts and _is_full(parts[-1]):
         parts.pop()
     if not parts:
@@ -51,3 +44,31 @@ def indexing(node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
 
 def _is_full(part: ast.expr) -> bool:
     return isinstance(part, ast.Slice) and part.lower is None and part.upper is None and part.step is None
+
+
+def _item(node: Node, use: Use) -> ast.expr | None:
+    """`x[i, :, 0]`: arrays, numbers, slices (three numbers) and None for whole axes."""
+    array, index = node.argument("operand"), node.argument("index")
+    if not isinstance(array, Ref) or not isinstance(index, tuple):
+        return None
+    source = use(array)
+    parts = [_part(item, use) for item in index]
+    while parts and _is_full(parts[-1]):
+        parts.pop()
+    if not parts:
+        return source
+    written = parts[0] if len(parts) == 1 else ast.Tuple(parts, ast.Load())
+    return ast.Subscript(source, written, ast.Load())
+
+
+def _part(item: Operand, use: Use) -> ast.expr:
+    if isinstance(item, Ref):
+        return use(item)
+    if not isinstance(item, tuple):
+        return ast.Slice(None, None, None) if item is None else literal(item)
+    start, stop, step = item
+    return ast.Slice(
+        None if start in (0, None) else literal(start),
+        None if stop is None else literal(stop),
+        None if step in (1, None) else literal(step),
+    )

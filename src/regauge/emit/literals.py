@@ -39,20 +39,15 @@ def literal(value: Any) -> ast.expr:
 
 
 def _dtype_literal(value: Any) -> ast.expr:
-    """The expression of a dtype object. A float dtype of torch has none: it stays the dtype of the array that gave it."""
+    """The expression of a dtype. A float dtype of torch has none: it stays the dtype of the array that gave it."""
     if str(value).startswith(("torch.int", "torch.uint", "torch.bool")):
         return dtype_expression(str(value).removeprefix("torch."))
     if value is int or value is float or value is bool:
         return ast.Name(value.__name__, ast.Load())
-    name = getattr(value, "__name__", None) or getattr(value, "name", None) or _torch_name(value)
+    name = getattr(value, "__name__", None) or getattr(value, "name", None)
     if not isinstance(name, str) or not hasattr(value, "dtype" if isinstance(value, type) else "itemsize"):
         raise TypeError(f"no literal for {type(value).__name__}")
     return dtype_expression(name.rstrip("_"))
-
-
-def _torch_name(value: Any) -> str | None:
-    text = str(value)
-    return text.removeprefix("torch.") if text.startswith("torch.") else None
 
 
 def dtype_expression(name: str) -> ast.expr:

@@ -127,6 +127,9 @@ class Structure:
 
     def _classify(self, scope: Scope) -> None:
         for child in [item for item in scope.items if isinstance(item, Scope)]:
+            if child.body is not None:
+                self._classify(child)
+                continue
             layer = target().recognise(child, self.context)
             if layer is not None:
                 self.kinds[child], self.layers[child] = "layer", layer
@@ -193,7 +196,8 @@ class Structure:
     def _calls(self) -> dict[str, list[Scope]]:
         by_path: dict[str, list[Scope]] = {}
         for scope in self.root.scopes():
-            by_path.setdefault(scope.path, []).append(scope)
+            if scope.body is None:
+                by_path.setdefault(scope.path, []).append(scope)
         return by_path
 
     def _splice(self, calls: Iterable[Scope]) -> None:
@@ -207,9 +211,9 @@ class Structure:
 
     def _list_contents(self, scope: Scope) -> None:
         """Collect the names, relative to the module, of what it holds in any of its calls."""
-        if self.kinds.get(scope) in ("layer", "sequential"):
+        if self.kinds.get(scope) in ("layer", "sequential") or scope.body is not None:
             return
-        names = [item.path for item in scope.items if isinstance(item, Scope)]
+        names = [call.path for call in scope.calls()]
         names += self._direct_weights(scope)
         found = self.contents.setdefault(scope.path, [])
         for name in names:
@@ -223,15 +227,16 @@ class Structure:
             if self.kinds.get(scope) == "layer":
                 self._held[scope] = {w.name: w for w in self.graph.weights if owns(scope.path, w.name)}
             else:
-                inner = {n: w for item in scope.items if isinstance(item, Scope) for n, w in self._holds(item).items()}
+                inner = {name: spec for call in scope.calls() for name, spec in self._holds(call).items()}
                 self._held[scope] = {**inner, **self._direct_weights(scope)}
         return self._held[scope]
 
     def _direct_weights(self, scope: Scope) -> dict[str, WeightSpec]:
         """The weights that a module holds itself: what it reads of its own and none of its sub-modules has."""
-        inner = {name for item in scope.items if isinstance(item, Scope) for name in self._holds(item)}
+        inner = {name for call in scope.calls() for name in self._holds(call)}
         found: dict[str, WeightSpec] = {}
-        for name in [name for item in scope.items for name in _item_reads(item)]:
+        reads = [name for item in scope.own_items() for name in _item_reads(item)]
+        for name in reads + [name for body in scope.own_bodies() for name in body.results()]:
             spec = self.context.weights.get(name)
             if spec is None or name in self.literals or spec.value in scope.inputs or not owns(scope.path, spec.name):
                 continue
@@ -251,13 +256,14 @@ class Structure:
             kind = self.kinds.get(scope)
             if kind == "sequential":
                 self._hold_chain(scope)
-            elif kind != "layer":
+            elif kind != "layer" and scope.body is None:
                 self._hold(scope, named[scope.path])
 
     def _hold(self, scope: Scope, names: Mapping[str, Path]) -> None:
         holder = self.holders[scope] = Holder(scope)
         prefix = f"{scope.path}." if scope.path else ""
-        for call in [item for item in scope.items if isinstance(item, Scope)]:
+        self.holders.update(dict.fromkeys(scope.own_bodies(), holder))
+        for call in scope.calls():
             if call.path not in holder.members:
                 path = names[call.path.removeprefix(prefix)]
                 holder.members[call.path] = Member(path, self.kinds[call], call, self.layers.get(call))

@@ -46,7 +46,7 @@ def _pairs(ours: Scope, theirs: Scope) -> Iterator[tuple[Scope, Scope]]:
 
 def children(scope: Scope) -> dict[str, Scope]:
     """The calls that a call makes itself, by their key."""
-    return {item.step.call: item for item in scope.items if isinstance(item, Scope)}
+    return {call.step.call: call for call in scope.calls()}
 
 
 def _shape(scope: Scope) -> list[str]:

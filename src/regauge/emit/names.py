@@ -6,10 +6,19 @@ import builtins
 import keyword
 import re
 
+from regauge.emit.target import target
+
 # What emitted files import or define; a local of the same name would hide it.
 RESERVED = frozenset(
     {"jax", "jnp", "lax", "nnx", "np", "math", "partial", "ops", "self", "rngs", "Path", "load", "Buffer"}
 )
+
+
+def reserved_names() -> frozenset[str]:
+    """Names that emitted files import or define; a local of the same name would hide it."""
+    return RESERVED | target().file_names
+
+
 _BUILTINS = frozenset(dir(builtins)) - {"input", "filter", "next", "iter", "hash", "id", "vars", "format"}
 
 
@@ -20,7 +29,7 @@ def identifier(text: str, fallback: str = "value") -> str:
         name = fallback
     if name[0].isdigit():
         name = f"_{name}"
-    if keyword.iskeyword(name) or name in RESERVED or name in _BUILTINS:
+    if keyword.iskeyword(name) or name in reserved_names() or name in _BUILTINS:
         name += "_"
     return name
 

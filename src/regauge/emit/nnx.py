@@ -14,7 +14,6 @@ from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
 from regauge.emit.layers import Layout
 from regauge.emit.lines import Line
-from regauge.emit.literals import literal
 from regauge.emit.loops import roll_loops
 from regauge.emit.members import Member, Structure, dotted, joined
 from regauge.emit.modes import align, children, join_bodies
@@ -25,6 +24,7 @@ from regauge.emit.scopes import Scope, build_scopes
 from regauge.emit.sequential import function_text, sequential_text
 from regauge.emit.signature import signature
 from regauge.emit.statements import declared_parameters
+from regauge.emit.syntax import tree_expression
 from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.findings import Finding
@@ -86,7 +86,7 @@ class _Module:
     evaluation: _View | None
     helpers: Helpers
     classes: dict[Any, EmittedClass] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=lambda: set(target().file_names))
     library: dict[str, type] = field(default_factory=dict)
 
     @property
@@ -260,21 +260,6 @@ def _returned(graph: Graph, scope: Scope) -> Callable[[Callable[[Ref], ast.expr]
         return values[0] if len(values) == 1 else ast.Tuple(values, ast.Load())
 
     return returned
-
-
-def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:
-    """The expression that builds a pytree from its skeleton (`regauge.run.protocol`)."""
-    if "leaf" in tree:
-        return use(Ref(tree["leaf"]))
-    if "none" in tree:
-        return ast.Constant(None)
-    if "value" in tree:
-        return literal(tree["value"])
-    if "dict" in tree:
-        keys: list[ast.expr | None] = [ast.Constant(k) for k in tree["dict"]]
-        return ast.Dict(keys, [tree_expression(v, use) for v in tree["dict"].values()])
-    items = [tree_expression(v, use) for v in tree.get("tuple", tree.get("list"))]
-    return ast.Tuple(items, ast.Load()) if "tuple" in tree else ast.List(items, ast.Load())
 
 
 def _class_comment(scope: Scope) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from regauge.emit import construct, layers, simplify
+from regauge.emit import construct, folder_files, layers, nnx_package, simplify
 from regauge.emit.files import EmittedClass, Place, model_text
 from regauge.emit.indexing import indexing
 from regauge.emit.layers import Context, Layer
@@ -29,6 +30,7 @@ from regauge.lower.plan import Plan
 from regauge.rules.aten_to_jax import TABLE
 from regauge.rules.custom import with_own
 from regauge.rules.table import RuleTable
+from regauge.run.jax_source import load_sources
 
 
 class NnxTarget:
@@ -41,6 +43,7 @@ class NnxTarget:
     static_calls = frozenset(
         {"issubdtype", "finfo", "iinfo", "dtype", "iscomplexobj", "isdtype", "prod", "ceil", "floor", "sqrt"}
     )
+    file_names: frozenset[str] = frozenset()
     sequential = "nnx.Sequential"
     sequences = frozenset({"torch.nn.modules.container.Sequential"})
     chain: tuple[str, ...] = ("layers",)
@@ -48,6 +51,8 @@ class NnxTarget:
     dict_names = frozenset(dir(nnx.Dict))
     copied_prefix = "Torch"
     evaluates = "self.deterministic"
+    flow_calls: Mapping[str, Any] = MappingProxyType({})
+    own_gradient = None
     original_method = "forward"
 
     def dtype(self, name: str) -> Any:
@@ -131,6 +136,21 @@ class NnxTarget:
 
     def emit_train(self, **parts: Any) -> str:
         return emit_train(**parts)
+
+    def load_sources(self, texts: Mapping[str, str], directory: str) -> dict[str, ModuleType]:
+        return load_sources(texts, directory)
+
+    def check_map(self, conversion: Any, model: ModuleType) -> None:
+        nnx_package.check_map(conversion, model)
+
+    def versions(self) -> dict[str, str]:
+        return nnx_package.versions()
+
+    def readme_text(self, conversion: Any) -> str:
+        return folder_files.readme_text(conversion)
+
+    def test_text(self, conversion: Any, inputs: Any) -> str:
+        return folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
         classes: Sequence[EmittedClass] = unify(emission.classes.values())

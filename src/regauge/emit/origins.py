@@ -79,6 +79,17 @@ def function_at(frame: Frame) -> Function | None:
     return min(around, key=lambda pair: pair[0])[1] if around else None
 
 
+def unpacked_names(frame: Frame, name: str) -> tuple[str, ...]:
+    """The names of `h, c = carry` in the innermost function around a line; none where they are not all names."""
+    around = [(end - start, tree) for start, end, _, tree in _functions(frame.file) if start <= frame.line <= end]
+    if not around:
+        return ()
+    for node in ast.walk(min(around, key=lambda pair: pair[0])[1]):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id == name:
+            return tuple(name for name in _targets(node) if name)
+    return ()
+
+
 @cache
 def statement_at(file: str, line: int) -> Statement | None:
     """The innermost statement around a line, with what it assigns."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from regauge.emit.arguments import ArrayArgument, ArrayProxy, DTypeArgument, ModuleArgument, NotStatic, SymbolicInt
 from regauge.emit.literals import literal
+from regauge.emit.rule_source import BUILTINS, bound_names, computes, makes_arrays, names_in
 from regauge.emit.target import target
 from regauge.ir.graph import Sym
 
@@ -89,11 +90,11 @@ class _Evaluator(ast.NodeTransformer):
 
     def evaluate(self, node: ast.expr) -> Any:
         """The value of an expression, or NotStatic."""
-        if _makes_arrays(node):
+        if makes_arrays(node) or self._gives_arrays(node):
             raise NotStatic(ast.unparse(node))
-        for name in _names(node):
+        for name in names_in(node):
             known = name in self.static or (name in self.globals and name not in self.expressions)
-            if not known and name not in _BUILTINS and name not in _bound_names(node):
+            if not known and name not in BUILTINS and name not in bound_names(node):
                 raise NotStatic(name)
         code = compile(ast.Expression(ast.fix_missing_locations(copy.deepcopy(node))), "<rule>", "eval")
         try:
@@ -102,6 +103,21 @@ class _Evaluator(ast.NodeTransformer):
             raise
         except Exception as error:
             raise NotStatic(str(error)) from error
+
+    def _gives_arrays(self, node: ast.expr) -> bool:
+        """Whether an array is passed to a function that computes with it.
+
+        Such a function cannot be tried out: torch does not survive a stand-in where it expects a tensor.
+        """
+        for call in ast.walk(node):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                continue
+            given = [*call.args, *(keyword.value for keyword in call.keywords)]
+            if any(isinstance(self.static.get(name), ArrayProxy) for part in given for name in names_in(part)):
+                fn = self.globals.get(call.func.id)
+                if inspect.isfunction(fn) and computes(fn):
+                    return True
+        return False
 
     def residual(self, node: ast.expr) -> ast.expr:
         result = self.visit(copy.deepcopy(node))
@@ -148,12 +164,41 @@ class _Evaluator(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         unrolled = self._unroll(node)
+        if unrolled is None:
+            unrolled = self._inlined(node)
         if unrolled is not None:
             return unrolled
         node.args = [self._argument(item) for item in node.args]
         node.keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
         node.func = self.visit(node.func)
         return node
+
+    def _inlined(self, node: ast.Call) -> ast.expr | None:
+        """A call of an `inlined` helper as its expression; None for other calls, and where values would repeat."""
+        fn = self.globals.get(node.func.id) if isinstance(node.func, ast.Name) else None
+        if fn is None or not getattr(fn, "__inlined__", False) or node.keywords:
+            return None
+        inner = _Evaluator(fn, self.dtype_object)
+        written: dict[str, ast.expr] = {}
+        for name, argument in zip(inspect.signature(fn).parameters, node.args, strict=True):
+            try:
+                inner.static[name] = self.evaluate(argument)
+            except NotStatic:
+                inner.static.pop(name, None)
+            written[f"{name}__"] = self.visit(copy.deepcopy(argument))
+            inner.expressions[name] = ast.Name(f"{name}__", ast.Load())
+        statements: list[ast.stmt] = []
+        try:
+            expression = _run(function_tree(fn).body, inner, statements)
+        except NotInlinable:
+            return None
+        if expression is None or statements or inner.helpers:
+            return None
+        for name, value in written.items():
+            uses = sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(expression))
+            if uses > 1 and not isinstance(value, ast.Name | ast.Constant):
+                return None
+        return substitute(written)(expression)  # type: ignore[no-any-return]
 
     def _argument(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Starred):
@@ -203,35 +248,6 @@ class _Callable:
         raise NotStatic("a module call")
 
 
-_BUILTINS = {
-    "abs", "all", "any", "bool", "complex", "dict", "divmod", "enumerate", "float", "int", "isinstance", "len",
-    "list", "max", "min", "range", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "type",
-    "zip", "True", "False", "None",
-}  # fmt: skip
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-
-
-def _bound_names(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-
-
-def _makes_arrays(node: ast.AST) -> bool:
-    """Whether an expression calls into an array library for more than a question about dtypes."""
-    for call in ast.walk(node):
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-            continue
-        root: ast.AST = call.func
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        known = target()
-        if isinstance(root, ast.Name) and root.id in known.libraries and call.func.attr not in known.static_calls:
-            return True
-    return False
-
-
 def specialise(
     fn: Callable[..., Any], arguments: Mapping[str, Any], dtype_object: Callable[[str], Any]
 ) -> Residual | None:
@@ -243,6 +259,8 @@ def specialise(
             values, or tuples of these.
         dtype_object: the target framework's dtype for a framework-neutral name.
     """
+    if getattr(fn, "__called__", False):
+        return None
     tree = function_tree(fn)
     evaluator = _Evaluator(fn, dtype_object)
     for name, argument in arguments.items():
@@ -254,7 +272,9 @@ def specialise(
         return None
     if expression is None:
         return None
-    return _inline_single_uses(Residual(statements, expression, evaluator.helpers))
+    left = _inline_single_uses(Residual(statements, expression, evaluator.helpers))
+    used = set().union(*(names_in(part) for part in (*left.statements, left.expression)))
+    return Residual(left.statements, left.expression, left.helpers & used)
 
 
 def _run(body: list[ast.stmt], evaluator: _Evaluator, statements: list[ast.stmt]) -> ast.expr | None:

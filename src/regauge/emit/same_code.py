@@ -48,7 +48,7 @@ def code_key(
     def form(spec: TensorSpec) -> str:
         return str(spec) if sizes else f"{spec.dtype}[{len(spec.shape)}]"
 
-    parts: list[Any] = [scope.step.type, tuple(local(n) for n in scope.inputs)]
+    parts: list[Any] = [scope.step.type, tuple(local(n) for n in (*scope.inputs, *scope.parameters))]
     for item in scope.items:
         if isinstance(item, Node):
             arguments = tuple((k, operand(v)) for k, v in item.arguments)
@@ -63,5 +63,5 @@ def code_key(
             )
             relative = item.path.removeprefix(scope.path + ".")
             parts.append((relative, inner, tuple(map(local, item.inputs)), tuple(map(local, item.outputs))))
-    parts.append(tuple(local(n) for n in scope.outputs))
+    parts.append((tuple(local(n) for n in scope.outputs), tuple(operand(item) for item in scope.returned)))
     return tuple(parts)

@@ -2,16 +2,19 @@
 
 A `Scope` is one call of one module: the operators that ran in it and the calls that it made, in order, with the
 values that enter and leave. Everything that emission prints follows this tree.
+
+The functions of control flow are scopes too, *bodies*, which stand before the operator that runs them. They belong to
+the module around them: what they read of it, they read as its other code does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeGuard, Union
 
 from regauge.emit.carried_sizes import carry_sizes
-from regauge.ir.graph import Graph, ModuleStep, Node, node_inputs, references
+from regauge.ir.graph import Graph, ModuleStep, Node, Operand, every_node, node_inputs, references
 
 Item = Union[Node, "Scope"]
 
@@ -25,16 +28,55 @@ class Scope:
         items: operators and calls, in order.
         inputs: values made outside that are read inside (also weights that the module does not own).
         outputs: values made inside that are read outside, in order of their making.
+        body: the function of control flow that this is, or None.
+        depth: how many lines of the original lead to the call of that function.
     """
 
     step: ModuleStep
     items: list[Item] = field(default_factory=list)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    body: Graph | None = None
+    depth: int = 0
 
     @property
     def path(self) -> str:
         return self.step.path
+
+    @property
+    def parameters(self) -> list[str]:
+        """The values that a body gets each time it runs."""
+        return [value.name for value in self.body.inputs] if self.body is not None else []
+
+    @property
+    def returned(self) -> tuple[Operand, ...]:
+        """What a body gives."""
+        return self.body.outputs if self.body is not None else ()
+
+    def results(self) -> list[str]:
+        """The values that the last statement gives: of a body what it returns, else what others read."""
+        if self.body is None:
+            return self.outputs
+        return [name for operand in self.returned for name in references(operand)]
+
+    def own_items(self) -> Iterator[Item]:
+        """The operators and calls of the module's own code, those in its bodies included."""
+        for item in self.items:
+            if isinstance(item, Scope) and is_body(item):
+                yield from item.own_items()
+            else:
+                yield item
+
+    def own_bodies(self) -> Iterator[Scope]:
+        """The bodies in the module's own code, bodies in bodies included."""
+        for item in self.items:
+            if isinstance(item, Scope) and item.body is not None:
+                yield item
+                yield from item.own_bodies()
+
+    def calls(self) -> list[Scope]:
+        """The calls of other modules in the module's own code."""
+        return [item for item in self.own_items() if isinstance(item, Scope)]
 
     def nodes(self) -> Iterator[Node]:
         """All operators in this call and in the calls that it makes."""
@@ -50,6 +92,11 @@ class Scope:
             if isinstance(item, Scope):
                 yield item
                 yield from item.scopes()
+
+
+def is_body(item: Item) -> TypeGuard[Scope]:
+    """Whether an item is a function that the operator behind it runs."""
+    return isinstance(item, Scope) and item.body is not None
 
 
 def item_inputs(item: Item) -> list[str]:
@@ -71,34 +118,83 @@ def build_scopes(graph: Graph) -> Scope:
     """The tree of module calls of a graph; `connect` has been applied to it."""
     root_steps = [n.origin.modules[0] for n in graph.nodes if n.origin.modules]
     root = Scope(root_steps[0] if root_steps else ModuleStep("", "Model", ""))
-    stack: list[Scope] = [root]
-    for node in graph.nodes:
-        steps = [step for step in node.origin.modules if step.path]
-        depth = 0
-        while depth < len(steps) and depth + 1 < len(stack) and stack[depth + 1].step.call == steps[depth].call:
-            depth += 1
+    _fill(root, graph.nodes, [])
+    _join_torn_calls(root)
+    connect(root, graph)
+    return root
+
+
+def function_scope(graph: Graph, name: str) -> Scope:
+    """A captured function without modules as one scope."""
+    root = Scope(ModuleStep("", name, ""))
+    _fill(root, graph.nodes, None)
+    connect(root, graph)
+    return root
+
+
+def body_scope(graph: Graph, node: Node) -> Scope:
+    """A function that an operator runs, as one scope that stands by itself."""
+    root = Scope(ModuleStep("", node.op, ""), body=graph, depth=_depth(node, graph))
+    _fill(root, graph.nodes, None)
+    connect(root, graph)
+    return root
+
+
+def _fill(top: Scope, nodes: Iterable[Node], around: list[ModuleStep] | None) -> None:
+    """Put nodes into a scope, and into scopes below it for the modules that they ran in.
+
+    Args:
+        top: the scope.
+        nodes: in order.
+        around: the calls that the scope itself stands in, below the root; None: modules do not count.
+    """
+    stack: list[Scope] = [top]
+    for node in nodes:
+        steps = [step for step in node.origin.modules if step.path] if around is not None else []
+        steps = steps[_common(steps, around or []) :]
+        depth = _common(steps, [scope.step for scope in stack[1:]])
         del stack[depth + 1 :]
         for step in steps[depth:]:
             scope = Scope(step)
             stack[-1].items.append(scope)
             stack.append(scope)
-        stack[-1].items.append(node)
-    _join_torn_calls(root)
-    connect(root, graph)
-    return root
+        inside = None if around is None else [*around, *(scope.step for scope in stack[1:])]
+        for graph in node.bodies if node.op != "regauge.own_gradient" else ():
+            body = Scope(stack[-1].step, body=graph, depth=_depth(node, graph))
+            _fill(body, graph.nodes, inside)
+            stack[-1].items.append(body)
+        apart = not node.bodies or node.op == "regauge.own_gradient"
+        stack[-1].items.append(node if apart else node.with_arguments(closure=()))
+
+
+def _depth(node: Node, body: Graph) -> int:
+    """How many lines lead to the call of a body; the lines of a jaxpr begin inside of it."""
+    around = node.origin.frames
+    first = next((inner.origin.frames for inner in every_node(body) if inner.origin.frames), around)
+    return len(around) if first[: len(around)] == around else 0
+
+
+def _common(steps: list[ModuleStep], others: list[ModuleStep]) -> int:
+    """How many calls two ways have in common."""
+    depth = 0
+    while depth < min(len(steps), len(others)) and steps[depth].call == others[depth].call:
+        depth += 1
+    return depth
 
 
 def splice(parent: Scope, child: Scope) -> None:
     """Put the items of a call in its place: the call disappears, its operators stay."""
     at = parent.items.index(child)
     parent.items[at : at + 1] = child.items
+    for body in child.own_bodies():
+        body.step = parent.step
 
 
 def _join_torn_calls(scope: Scope) -> None:
     """One call whose operators are not consecutive would be printed twice: its parts go into the parent instead."""
     seen: dict[str, list[Scope]] = {}
     for item in scope.items:
-        if isinstance(item, Scope):
+        if isinstance(item, Scope) and item.body is None:
             seen.setdefault(item.step.call, []).append(item)
     for parts in seen.values():
         if len(parts) > 1:
@@ -126,16 +222,17 @@ def connect(root: Scope, graph: Graph, literals: Collection[str] = ()) -> None:
 def _connect(
     scope: Scope, weights: dict[str, str], used_outside: set[str], mutated: dict[str, str], literals: Collection[str]
 ) -> None:
+    used_outside = used_outside | {name for operand in scope.returned for name in references(operand)}
     readers: dict[str, int] = {}
     for item in scope.items:
-        names = {n for node in (item.nodes() if isinstance(item, Scope) else [item]) for n in node_inputs(node)}
-        for name in names:
+        for name in set(_reads(item)):
             readers[name] = readers.get(name, 0) + 1
     for item in scope.items:
         if not isinstance(item, Scope):
             continue
-        made = {value.name for node in item.nodes() for value in node.outputs}
-        read_inside = {n for node in item.nodes() for n in node_inputs(node)}
+        made = _made(item)
+        reads = _reads(item)
+        read_inside = set(reads)
         read_by_others = {n for n in made if readers.get(n, 0) > (1 if n in read_inside else 0)}
         # the new value of a buffer stays inside the module that owns the buffer
         stored_outside = {n for n in made if n in mutated and not owns(item.path, mutated[n])}
@@ -143,9 +240,22 @@ def _connect(
         _connect(item, weights, inner_used, mutated, literals)
         order = [value.name for node in item.nodes() for value in node.outputs]
         item.outputs = [n for n in order if n in inner_used]
-        reads = [n for node in item.nodes() for n in node_inputs(node)]
         item.inputs = [
             n
             for n in dict.fromkeys(reads)
             if n not in made and n not in literals and not (n in weights and owns(item.path, weights[n]))
         ]
+
+
+def _reads(item: Item) -> list[str]:
+    """All values that the operators of an item read, and that its bodies return."""
+    if isinstance(item, Node):
+        return node_inputs(item)
+    inner = [name for part in item.items for name in _reads(part)]
+    return inner + [name for operand in item.returned for name in references(operand)]
+
+
+def _made(item: Scope) -> set[str]:
+    """All values that there are inside a scope only, or that it makes."""
+    made = {value.name for node in item.nodes() for value in node.outputs}
+    return made.union(*(body.parameters for body in (item, *item.scopes())))

@@ -49,7 +49,9 @@ def parameter_names(scope: Scope, hints: Mapping[str, str]) -> dict[str, str]:
 
 
 def frame_of(scope: Scope, node: Node) -> Frame | None:
-    """The line of this module's own forward at which the operator ran."""
+    """The line of this module's own forward, or of this function, at which the operator ran."""
+    if scope.body is not None:
+        return node.origin.frames[scope.depth] if len(node.origin.frames) > scope.depth else None
     forwards = [f for f in node.origin.frames if f.function in ("forward", "__call__")]
     own = [s for s in node.origin.modules if not target().is_library_type(s.type)]
     depth = next((i for i, s in enumerate(own) if s.call == scope.step.call), None)

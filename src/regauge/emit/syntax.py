@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from regauge.emit.layers import Layout
 from regauge.emit.lines import Line
+from regauge.emit.literals import literal
 from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.ir.graph import Operand, Ref, Sym, Symbol, TensorSpec
@@ -79,6 +81,21 @@ def size_text(symbol: str, arrays: Iterable[tuple[ast.expr, TensorSpec]]) -> str
             multiple = re.fullmatch(rf"(\d+) \* {re.escape(symbol)}", size.text)
             partial = partial or (f"{read} // {multiple[1]}" if multiple else None)
     return partial
+
+
+def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:
+    """The expression that builds a pytree from its skeleton (`regauge.run.protocol`)."""
+    if "leaf" in tree:
+        return use(Ref(tree["leaf"]))
+    if "none" in tree:
+        return ast.Constant(None)
+    if "value" in tree:
+        return literal(tree["value"])
+    if "dict" in tree:
+        keys: list[ast.expr | None] = [ast.Constant(k) for k in tree["dict"]]
+        return ast.Dict(keys, [tree_expression(v, use) for v in tree["dict"].values()])
+    items = [tree_expression(v, use) for v in tree.get("tuple", tree.get("list"))]
+    return ast.Tuple(items, ast.Load()) if "tuple" in tree else ast.List(items, ast.Load())
 
 
 def size_lines(

@@ -11,6 +11,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -36,6 +37,7 @@ class Target(Protocol):
     array_type: type | None  # what `isinstance` in a rule asks of an array
     libraries: frozenset[str]  # names whose calls make arrays, but for `static_calls`
     static_calls: frozenset[str]  # functions of these libraries that ask about dtypes and sizes
+    file_names: frozenset[str]  # names that its files import
     sequential: str  # its chain of modules
     sequences: frozenset[str]  # chains of the original's libraries, by qualified name
     chain: tuple[str, ...]  # the attribute in which a chain keeps its parts, if it has one
@@ -43,6 +45,8 @@ class Target(Protocol):
     dict_names: frozenset[str]  # keys that its container of named modules cannot have
     copied_prefix: str  # before the name of a copied class where the person has a class of that name
     evaluates: str  # the condition that a module is in evaluation
+    flow_calls: Mapping[str, Callable[[Any], ast.expr]]  # how operators with functions are called; JAX's own by default
+    own_gradient: Any  # writes functions with a derivative of their own; JAX's way by default
     original_method: str  # what the method of the original's modules that computes is called
 
     def dtype(self, name: str) -> Any:
@@ -116,6 +120,21 @@ class Target(Protocol):
 
     def emit_train(self, **parts: Any) -> str:
         """The text of train.py."""
+
+    def load_sources(self, texts: Mapping[str, str], directory: str) -> dict[str, ModuleType]:
+        """Execute the emitted files."""
+
+    def check_map(self, conversion: Any, model: ModuleType) -> None:
+        """Raise WeightMismatch where the weight map is not total and one-to-one with the emitted module."""
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that the emitted code uses."""
+
+    def readme_text(self, conversion: Any) -> str:
+        """README.md of a saved folder."""
+
+    def test_text(self, conversion: Any, inputs: Any) -> str:
+        """test_equivalence.py of a saved folder."""
 
     def model_text(self, emission: Any, root: str, title: str) -> Any:
         """The text of model.py, and the places of its lines."""

@@ -1,19 +1,13 @@
-"""The saved folder of a torch module: checks of its weight map, and writing."""
+"""What a saved folder of a torch module is checked for before it is written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import torch
 
 from regauge.emit.conversion import Conversion
 from regauge.errors import WeightMismatch
-from regauge.ir.captured import Reference
-
-Arrays = Mapping[str, np.ndarray]
 
 
 def check_map(conversion: Conversion, model: ModuleType) -> None:
@@ -37,6 +31,6 @@ def check_map(conversion: Conversion, model: ModuleType) -> None:
         raise WeightMismatch("tensors of the emitted module have another dtype than the original", details=wrong)
 
 
-def write_folder(conversion: Conversion, weights: Arrays, arrays: Arrays, reference: Reference, folder: Path) -> None:
-    """Write the saved folder."""
-    raise NotImplementedError
+def versions() -> dict[str, str]:
+    """Versions of the libraries that the emitted code uses."""
+    return {"torch": torch.__version__}

@@ -11,6 +11,8 @@ from regauge.emit.simplify import infer_one_size, unpacked
 _DEFAULTS = {"stride": None, "padding": 0, "dilation": 1, "keepdim": False}
 _WINDOWS = re.compile(r"(max|avg)_pool[123]d")
 
+# Methods over axes; None, all axes, is what they assume.
+_REDUCTIONS = {"sum", "mean", "prod", "amax", "amin", "any", "all", "argmax", "argmin"}
 _TUPLES = {"reshape", "permute", "expand", "view"}  # methods that take a tuple or its items
 
 
@@ -28,6 +30,9 @@ class _Simplifier(ast.NodeTransformer):
             node.keywords = [keyword for keyword in node.keywords if not _is_default(keyword)]
         if not isinstance(func, ast.Attribute) or _is_module(func.value):
             return node
+        if func.attr in _REDUCTIONS:
+            node.args = [a for a in node.args if not (isinstance(a, ast.Constant) and a.value is None)]
+            node.keywords = [k for k in node.keywords if k.arg != "keepdim" or not _is_default(k)]
         if func.attr in _TUPLES and len(node.args) == 1 and isinstance(node.args[0], ast.Tuple) and node.args[0].elts:
             node.args = list(node.args[0].elts)
         if func.attr == "reshape":

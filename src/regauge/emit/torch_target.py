@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from regauge.emit import torch_construct, torch_layers
+from regauge.emit import torch_construct, torch_flow, torch_folder_files, torch_layers, torch_package
 from regauge.emit.files import Place
 from regauge.emit.lax_indexing import indexing
 from regauge.emit.layers import Context, Layer
@@ -20,16 +21,22 @@ from regauge.emit.scopes import Scope
 from regauge.emit.target import Use
 from regauge.emit.torch_activations import activation
 from regauge.emit.torch_files import model_text
+from regauge.emit.torch_own_gradients import TorchOwnGradient
 from regauge.emit.torch_simplify import simplify
+from regauge.emit.torch_train import emit_train
 from regauge.emit.unify import unify
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
+from regauge.lower.lax_indices import with_index_forms
+from regauge.lower.lax_pooling import with_averages
 from regauge.lower.plan import Plan
 from regauge.lower.pools import pools
 from regauge.lower.torch_idioms import torch_idioms
+from regauge.lower.torch_means import with_means
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
+from regauge.run.torch_source import load_sources
 
 _LIBRARIES = ("flax.", "equinox.", "haiku.")
 
@@ -42,6 +49,7 @@ class TorchTarget:
     array_type: type | None = torch.Tensor
     libraries = frozenset({"torch", "F", "nn", "math"})
     static_calls = frozenset({"finfo", "iinfo", "prod", "ceil", "floor", "sqrt"})
+    file_names = frozenset({"torch", "F", "nn"})
     sequential = "nn.Sequential"
     sequences = frozenset(
         {"flax.nnx.helpers.Sequential", "flax.linen.combinators.Sequential", "equinox.nn._sequential.Sequential"}
@@ -51,6 +59,8 @@ class TorchTarget:
     dict_names = frozenset(dir(nn.ModuleDict)) | frozenset(dir(nn.ParameterDict))
     copied_prefix = "Flax"
     evaluates = "not self.training"
+    flow_calls: Mapping[str, Any] = torch_flow.CALLS
+    own_gradient = TorchOwnGradient
     original_method = "__call__"
 
     def dtype(self, name: str) -> Any:
@@ -121,7 +131,9 @@ class TorchTarget:
         return activation(node)
 
     def rewritten(self, graph: Graph) -> Graph:
-        return torch_idioms(pools(channels_first(graph, self.is_library_type)))
+        return torch_idioms(
+            with_averages(pools(channels_first(with_means(with_index_forms(graph)), self.is_library_type)))
+        )
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)
@@ -130,7 +142,22 @@ class TorchTarget:
         return TABLE
 
     def emit_train(self, **parts: Any) -> str:
-        raise NotImplementedError
+        return emit_train(**parts)
+
+    def load_sources(self, texts: Mapping[str, str], directory: str) -> dict[str, ModuleType]:
+        return load_sources(texts, directory)
+
+    def check_map(self, conversion: Any, model: ModuleType) -> None:
+        torch_package.check_map(conversion, model)
+
+    def versions(self) -> dict[str, str]:
+        return torch_package.versions()
+
+    def readme_text(self, conversion: Any) -> str:
+        return torch_folder_files.readme_text(conversion)
+
+    def test_text(self, conversion: Any, inputs: Any) -> str:
+        return torch_folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
         return model_text(unify(emission.classes.values()), emission.library, root, title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from regauge import dtypes
+from regauge.emit.expressions import Helpers
 from regauge.emit.files import import_lines
 from regauge.emit.optax_text import (
     CLIP_BY_NORM,
@@ -15,6 +16,7 @@ from regauge.emit.optax_text import (
 from regauge.emit.parameter_rules import rule_text
 from regauge.emit.schedules import number
 from regauge.errors import UnsupportedOptimizer
+from regauge.optax_specs import AnyOptimizer, OptaxOptimizer
 from regauge.optimizers import Group, Optimizer
 from regauge.weights.mapping import WeightEntry
 
@@ -64,11 +66,12 @@ _NAME = 'name = ".".join(map(str, path))'
 def emit_train(
     *,
     loss: str,
-    optimizer: Optimizer | None,
+    optimizer: AnyOptimizer | None,
     entries: Sequence[WeightEntry],
     name: str,
     unused: Iterable[str] = (),
     without_gradient: Iterable[str] = (),
+    helpers: Helpers | None = None,
 ) -> str:
     """The text of train.py, valid Python that a formatter has not seen yet.
 
@@ -80,6 +83,7 @@ def emit_train(
         unused: parameters of the original that the module does not hold; groups may name them.
         without_gradient: parameters of the original that the loss does not depend on. torch leaves them as they
             are, weight decay included, since their gradient is None and not zero.
+        helpers: would receive functions of ops.py; an optimizer of torch needs none.
 
     Raises:
         UnsupportedOptimizer: a group names a parameter that does not exist, nothing is left to train, or a parameter
@@ -90,6 +94,8 @@ def emit_train(
     trained = {entry.source: entry.target for entry in parameters if entry.trainable}
     filtered = "trainable" if fixed else "nnx.Param"
     sections = [loss.strip()]
+    if isinstance(optimizer, OptaxOptimizer):
+        raise UnsupportedOptimizer(f"{optimizer.name} of optax is no optimizer of a torch case")
     if optimizer is not None:
         _refuse_complex(parameters)
         kinds = {entry.dtype for entry in parameters if entry.trainable}

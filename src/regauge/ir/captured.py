@@ -10,7 +10,7 @@ import numpy as np
 
 from regauge.findings import Finding
 from regauge.ir.graph import Graph
-from regauge.optimizers import Optimizer
+from regauge.optax_specs import AnyOptimizer
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class CapturedModel:
     graph_eval: Graph | None = None
     loss: Graph | None = None
     loss_constants: Mapping[str, np.ndarray] = field(default_factory=dict)
-    optimizer: Optimizer | None = None
+    optimizer: AnyOptimizer | None = None
     source: str = ""
     findings: tuple[Finding, ...] = ()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from regauge.dtypes import is_known
 from regauge.errors import GraphError
-from regauge.ir.graph import Graph, Node, Operand, Sym, TensorSpec, node_inputs, references
+from regauge.ir.graph import Graph, Node, Operand, Sym, TensorSpec, free_values, node_inputs, references
 from regauge.run.protocol import leaf_names
 
 # What the text of a `Sym` may call besides naming symbols.
@@ -18,28 +18,47 @@ SIZE_FUNCTIONS = frozenset({"max", "min", "abs"})
 def check_graph(graph: Graph) -> None:
     """Check that a graph is whole.
 
-    Names of values are unique identifiers, every value is made before it is used, argument names of a node are
-    unique, sizes name known symbols only, mutations pair existing buffers with existing values, and the leaves of
-    both trees are the inputs and outputs.
+    Names of values are unique identifiers, in bodies too against those around them; every value is made before it is
+    used; argument names of a node are unique; sizes name known symbols only; mutations pair existing buffers with
+    existing values; and the leaves of both trees are the inputs and outputs.
 
     Raises:
         GraphError: the first invariant that does not hold, with the node or value.
     """
     made = _check_sources(graph)
     symbols = {symbol.name for symbol in graph.symbols}
+    _check_nodes(graph, made, symbols)
+    _check_mutations(graph, made)
+    _check_trees(graph)
+
+
+def _check_nodes(graph: Graph, made: set[str], symbols: set[str]) -> None:
+    """Check the nodes and the outputs; `made` gets the values that the nodes make."""
     for node in graph.nodes:
         _check_node(node, made, symbols)
+        for body in node.bodies:
+            _check_body(body, node, made, symbols)
         for value in node.outputs:
             _declare(value.name, made, _place(node))
             _check_spec(value.spec, symbols, _place(node))
-        for body in node.bodies:
-            check_graph(body)
     for operand in graph.outputs:
         for name in references(operand):
             _require(name in made, f"output {name} is made by no node", "the outputs")
         _check_operand(operand, symbols, "the outputs")
-    _check_mutations(graph, made)
-    _check_trees(graph)
+
+
+def _check_body(body: Graph, node: Node, made: set[str], symbols: set[str]) -> None:
+    """A body has no weights and no state of its own; what it reads from around it stands in the node's `closure`."""
+    where = _place(node)
+    _require(not body.weights and not body.mutations, "a body has weights or state of its own", where)
+    inside = set(made)
+    for value in body.inputs:
+        _declare(value.name, inside, where)
+        _check_spec(value.spec, symbols, where)
+    closure = set(references(dict(node.arguments).get("closure", ())))
+    unknown = [name for name in free_values(body) if name not in closure]
+    _require(not unknown, f"a body reads {', '.join(unknown)}, which the closure does not name", where)
+    _check_nodes(body, inside, symbols)
 
 
 def _require(holds: bool, what: str, where: str) -> None:

@@ -6,7 +6,7 @@ primitives would destroy readable output. Operators are functional: state leaves
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -120,7 +120,8 @@ class Node:
         op: qualified name with the overload.
         arguments: all arguments of the schema, by name, in its order, defaults filled.
         outputs: what it gives.
-        bodies: of control flow.
+        bodies: functions of control flow and transformations. A body has the symbols of the graph around it, and may
+            read values of it, which the argument `closure` names.
         origin: where it came from.
         always: a dropout that evaluation does not switch off, because the code says so.
     """
@@ -203,6 +204,22 @@ def node_inputs(node: Node) -> list[str]:
     return [name for _, operand in node.arguments for name in references(operand)]
 
 
+def every_node(graph: Graph) -> Iterator[Node]:
+    """All nodes of a graph; those of bodies before the node that they belong to."""
+    for node in graph.nodes:
+        for body in node.bodies:
+            yield from every_node(body)
+        yield node
+
+
+def free_values(body: Graph) -> list[str]:
+    """Values of the graph around that a body reads, in order."""
+    made = {value.name for value in body.inputs} | {value.name for node in body.nodes for value in node.outputs}
+    read = [name for node in body.nodes for name in node_inputs(node)]
+    read += [name for operand in body.outputs for name in references(operand)]
+    return [name for name in dict.fromkeys(read) if name not in made]
+
+
 def renamed(operand: Operand, names: Mapping[str, str]) -> Operand:
     """An operand that uses values under other names; names that are not in the mapping stay."""
     if isinstance(operand, Ref):
@@ -210,3 +227,19 @@ def renamed(operand: Operand, names: Mapping[str, str]) -> Operand:
     if isinstance(operand, tuple):
         return tuple(renamed(item, names) for item in operand)
     return operand
+
+
+def with_names(node: Node, names: Mapping[str, str]) -> Node:
+    """A node, and its bodies, that use values under other names; names that are not in the mapping stay."""
+    if not names:
+        return node
+    bodies = tuple(
+        replace(
+            body,
+            nodes=tuple(with_names(inner, names) for inner in body.nodes),
+            outputs=tuple(renamed(operand, names) for operand in body.outputs),
+        )
+        for body in node.bodies
+    )
+    arguments = tuple((name, renamed(operand, names)) for name, operand in node.arguments)
+    return replace(node, arguments=arguments, bodies=bodies)

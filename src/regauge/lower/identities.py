@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from regauge.dtypes import is_float, kind
-from regauge.ir.graph import Graph, Node, Ref, TensorSpec, renamed
+from regauge.ir.graph import Graph, Node, Ref, TensorSpec, with_names
 from regauge.lower.plan import value_specs
 
 _ADDS = frozenset({"aten.add.Tensor", "aten.add.Scalar", "aten.sub.Tensor", "aten.sub.Scalar"})
@@ -18,13 +18,18 @@ def without_identities(graph: Graph) -> Graph:
     A float plus 0 is kept: it turns -0.0 into 0.0. Results that leave the graph or become state are kept too, so that
     nothing outside changes its name.
     """
-    specs = value_specs(graph)
+    return _cleared(graph, value_specs(graph))
+
+
+def _cleared(graph: Graph, specs: dict[str, TensorSpec]) -> Graph:
     kept_names = {operand.name for operand in graph.outputs if isinstance(operand, Ref)}
     kept_names |= {value for _, value in graph.mutations}
     same: dict[str, str] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
-        node = replace(node, arguments=tuple((k, renamed(o, same)) for k, o in node.arguments))
+        node = with_names(node, same)
+        if node.bodies:
+            node = replace(node, bodies=tuple(_cleared(body, specs) for body in node.bodies))
         source = _unchanged(node, specs)
         if source is not None and node.outputs[0].name not in kept_names:
             same[node.outputs[0].name] = source

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from regauge.dtypes import kind
 from regauge.errors import SpecMismatch
-from regauge.ir.graph import DType, Graph, Node, Ref, Sym, Symbol, TensorSpec
-from regauge.lower.plan import Plan, node_arguments, value_specs
+from regauge.ir.graph import DType, Graph, Node, Ref, Sym, Symbol, TensorSpec, every_node
+from regauge.lower.plan import FLOW, Plan, node_arguments, value_specs
 from regauge.lower.promotion import casts
 from regauge.lower.sizes import evaluate_size
 from regauge.rules.table import Rule
@@ -40,7 +40,9 @@ def check_specs(graph: Graph, plan: Plan) -> dict[str, str]:
     hints = {symbol.name: symbol.hint for symbol in graph.symbols}
     seen: dict[Any, list[str | None]] = {}
     result_casts: dict[str, str] = {}
-    for node in graph.nodes:
+    for node in every_node(graph):
+        if node.op in FLOW:
+            continue
         arguments = node_arguments(node, specs)
         key = (node.op, tuple(arguments.items()), tuple(value.spec for value in node.outputs))
         if key not in seen:

@@ -8,8 +8,20 @@ from typing import Any
 
 from regauge.errors import UnsupportedOps
 from regauge.findings import Finding
-from regauge.ir.graph import Graph, Node, Ref, TensorSpec
+from regauge.ir.dropouts import dropout_rate
+from regauge.ir.graph import Graph, Node, Ref, TensorSpec, every_node
 from regauge.rules.table import Limit, Rule, RuleTable
+
+# Operators that run functions: emission writes them, no rule does.
+_CONTROL_FLOW = ("cond", "switch", "while_loop", "scan", "map", "associative_scan")
+_TRANSFORMATIONS = ("vmap", "grad", "jvp", "vjp", "jacobian", "own_gradient")
+FLOW = frozenset(f"regauge.{name}" for name in (*_CONTROL_FLOW, *_TRANSFORMATIONS))
+RANDOM_INSIDE = Limit(
+    "inside a function of control flow",
+    lambda _: True,
+    "unsupported",
+    "every run of the function would need a random key of its own, and NNX draws keys outside of such functions",
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,9 @@ def value_specs(graph: Graph) -> dict[str, TensorSpec]:
     """The spec of every value of a graph by its name."""
     specs = {value.name: value.spec for value in graph.inputs}
     specs |= {weight.value: weight.spec for weight in graph.weights if weight.value}
-    specs |= {value.name: value.spec for node in graph.nodes for value in node.outputs}
+    for node in every_node(graph):
+        specs |= {value.name: value.spec for value in node.outputs}
+        specs |= {value.name: value.spec for body in node.bodies for value in body.inputs}
     return specs
 
 
@@ -61,13 +75,19 @@ def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
     rules: dict[str, Rule] = {}
     gaps: dict[tuple[str, str], Gap] = {}
     findings: list[Finding] = []
-    for node in graph.nodes:
+    inside = {id(inner) for node in graph.nodes for body in node.bodies for inner in every_node(body)}
+    nodes = list(every_node(graph))
+    for node in nodes:
+        if node.op in FLOW:
+            continue
         rule = table.get(node.op)
         if rule is None:
             _add(gaps, node, None)
             continue
         rules[node.op] = rule
         arguments = node_arguments(node, specs)
+        if id(node) in inside and (dropout_rate(node) is not None or rule.draws):
+            _add(gaps, node, RANDOM_INSIDE)
         for limit in rule.limits:
             if not limit.applies(arguments):
                 continue
@@ -77,7 +97,7 @@ def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
                 where = node.origin.line or node.origin.path
                 findings.append(Finding("R110", "warning", where, f"{node.op} is {limit.effect}: {limit.reason}"))
     if gaps:
-        raise _unsupported(list(gaps.values()), len(graph.nodes), owner)
+        raise _unsupported(list(gaps.values()), len(nodes), owner)
     return Plan(rules, tuple(dict.fromkeys(findings)))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from regauge.dtypes import is_float
-from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, Sym, TensorSpec, Value, renamed
+from regauge.ir.graph import Dim, DType, Graph, Node, Operand, Ref, Sym, TensorSpec, Value, renamed
 from regauge.lower.channels_last import without_dead_nodes
 from regauge.lower.plan import value_specs
 
@@ -60,16 +60,20 @@ class _Broadcasts:
         return node
 
     def _selected(self, node: Node) -> Node:
-        """Numbers among the cases, beside one case that is an array."""
+        """Numbers among the cases; all of them need a dtype, and a condition with the shape of the result."""
         cases = node.argument("cases")
         if not isinstance(cases, tuple) or not isinstance(node.argument("which"), Ref):
             return node
         numbers = [self._number(case) if isinstance(case, Ref) else None for case in cases]
         arrays = [case for case, number in zip(cases, numbers, strict=True) if number is None]
-        if not arrays or not all(isinstance(case, Ref) for case in arrays):
+        if not all(isinstance(case, Ref) for case in arrays):
             return node
         kept: Operand = tuple(case if n is None else n for case, n in zip(cases, numbers, strict=True))
-        return node.with_arguments(cases=kept)
+        if arrays:
+            return node.with_arguments(cases=kept)
+        out, which = node.outputs[0].spec, node.argument("which")
+        whole = isinstance(which, Ref) and self.specs[which.name].shape == out.shape
+        return node.with_arguments(cases=kept, dtype=DType(out.dtype)) if whole else node
 
     def _number(self, operand: Ref) -> bool | int | float | None:
         """The number that fills an array, in a dtype in which Python's number is the same."""

@@ -7,18 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode, UnsupportedOperatorException
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
 
 from regauge.dtypes import kind
 from regauge.errors import SpecMismatch
-from regauge.ir.graph import DType, Graph, Node, Ref, Sym, TensorSpec, Value
-from regauge.lower.plan import Plan, node_arguments, value_specs
+from regauge.ir.graph import DType, Graph, Node, Ref, Sym, TensorSpec, Value, every_node
+from regauge.lower.plan import FLOW, Plan, node_arguments, value_specs
 from regauge.lower.sizes import evaluate_size
 from regauge.rules.table import Rule
 
+# Operators without a form for shapes alone, and iterations until values converge.
+_NEEDS_VALUES = (UnsupportedOperatorException, NotImplementedError, DataDependentOutputException)
+
 
 def torch_dtype(name: str) -> torch.dtype:
-    """The dtype of torch for a framework-neutral name; keys of random streams are two 32-bit words as int64."""
+    """The dtype of torch for a framework-neutral name; a key of a random stream is one int64."""
     if name.startswith("key<"):
         return torch.int64
     return getattr(torch, name)  # type: ignore[no-any-return]
@@ -37,23 +44,23 @@ def check_specs(graph: Graph, plan: Plan) -> dict[str, str]:
     hints = {symbol.name: symbol.hint for symbol in graph.symbols}
     seen: dict[Any, list[str | None]] = {}
     casts: dict[str, str] = {}
-    for node in graph.nodes:
+    for node in every_node(graph):
+        if node.op in FLOW:
+            continue
         arguments = node_arguments(node, specs)
         key = (node.op, repr(arguments), tuple(value.spec for value in node.outputs))
-        if key not in seen or node.bodies:
+        if key not in seen:
             seen[key] = _check(node, plan.rules[node.op], arguments, hints)
         casts |= {v.name: cast for v, cast in zip(node.outputs, seen[key], strict=True) if cast is not None}
     return casts
 
 
 def _check(node: Node, rule: Rule, arguments: Mapping[str, Any], hints: Mapping[str, int]) -> list[str | None]:
-    if node.bodies:
-        return [None] * len(node.outputs)
     try:
         try:
             with FakeTensorMode():
                 found = rule.fn(**_filled(rule, arguments, hints))
-        except (UnsupportedOperatorException, NotImplementedError):  # an operator without a form for shapes alone
+        except _NEEDS_VALUES:
             found = rule.fn(**_filled(rule, arguments, hints))
     except Exception as error:
         raise _mismatch(node, f"the rule raised {type(error).__name__}: {error}", rule) from error
@@ -82,8 +89,7 @@ def _placeholder(operand: Any, hints: Mapping[str, int]) -> Any:
 
 def sizes(spec: TensorSpec, hints: Mapping[str, int]) -> tuple[int, ...]:
     """The shape of a tensor at the example's values of the symbols."""
-    words = (2,) if spec.dtype.startswith("key<") else ()
-    return (*(evaluate_size(d, hints) for d in spec.shape), *words)
+    return tuple(evaluate_size(d, hints) for d in spec.shape)
 
 
 def _compare(node: Node, value: Value, result: Any, hints: Mapping[str, int], rule: Rule) -> str | None:

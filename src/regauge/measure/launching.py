@@ -19,7 +19,7 @@ from regauge.errors import BadCase, BadResult, OutputError, RegaugeError
 from regauge.measure import environment
 from regauge.measure.plan import Launch
 from regauge.measure.result import Measurement, MeasurementPlan, Status
-from regauge.run.launch import Interpreters
+from regauge.run.launch import Framework, Interpreters
 
 Launcher = Callable[..., dict[str, Any]]
 
@@ -33,8 +33,9 @@ class Run:
     """What is the same for all launches of a run.
 
     Attributes:
-        case: the reference that the torch worker loads.
+        case: the reference of the original.
         folder: the saved conversion.
+        original: the framework of the case.
         work: directory of the run's gate, caches and jobs.
         key: of `plan.run_key`.
     """
@@ -46,6 +47,7 @@ class Run:
     key: str
     interpreters: Interpreters | None
     launcher: Launcher
+    original: Framework = "torch"
 
     @property
     def gate(self) -> Path:
@@ -76,7 +78,7 @@ def prepare_gate(run: Run) -> None:
         "out": str(run.gate),
     }
     variables = environment.worker_variables(run.plan.threads, run.work / "caches" / "gate", random.Random(0))
-    run.launcher("torch", job, interpreters=run.interpreters, environment=variables, timeout=run.plan.timeout)
+    run.launcher(run.original, job, interpreters=run.interpreters, environment=variables, timeout=run.plan.timeout)
 
 
 def make_launch(run: Run, item: Launch) -> list[Measurement]:
@@ -159,6 +161,7 @@ def _launch(run: Run, item: Launch) -> dict[str, Any]:
         "folder": str(run.folder),
         "gate": str(run.gate),
         "tasks": list(item.tasks),
+        "original": item.variant.framework == run.original,
         "mode": item.variant.mode,
         "purposes": list(item.purposes),
         "steps": plan.steps,

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regauge.errors import BadResult, RegaugeError
+from regauge.conversion import read_conversion
+from regauge.errors import RegaugeError
 from regauge.language import _
 from regauge.measure.environment import available_cpus
 from regauge.measure.order import balanced_orders
 from regauge.measure.result import MeasurementPlan, Variant
-from regauge.run.protocol import read_json
 
 VARIANTS = {
     v.name: v
@@ -88,7 +88,7 @@ def make_plan(
         BadResult: the folder is not a saved conversion.
     """
     chosen = tuple(dict.fromkeys(parse_variant(v) for v in (variants or DEFAULT_VARIANTS)))
-    reference = VARIANTS["torch eager"]
+    reference = VARIANTS["jax jit" if read_conversion(folder).original == "jax" else "torch eager"]
     cpus = len(available_cpus())
     threads = cpus if threads is None else threads
     _require_range("threads", threads, 1, cpus)
@@ -203,11 +203,7 @@ def run_key(plan: MeasurementPlan, folder: Path, case: str, machine: dict[str, A
 
 
 def _tasks(wanted: Iterable[str] | None, folder: Path) -> tuple[str, ...]:
-    try:
-        conversion = read_json(folder / "conversion.json")
-    except (OSError, ValueError) as error:
-        raise BadResult("this is not a saved conversion", where=str(folder), next="convert the case first") from error
-    trains = bool(conversion.get("has_loss")) and conversion.get("optimizer") is not None
+    trains = read_conversion(folder).trains
     tasks = tuple(dict.fromkeys(wanted)) if wanted is not None else (TASKS if trains else ("infer",))
     unknown = [task for task in tasks if task not in TASKS]
     if unknown or not tasks:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from regauge.conversion import read_conversion
 from regauge.errors import OutputError
 from regauge.language import _
 from regauge.measure import environment
@@ -45,7 +46,7 @@ def run_plan(
     the worker under way, and a later call with the same plan makes the launches that are missing or failed.
 
     Args:
-        case: the reference that the torch worker loads.
+        case: the reference of the original.
         folder: the saved conversion.
         progress: called before every launch, and once at the end.
 
@@ -82,7 +83,8 @@ def run_launches(
     """`run_plan` for launches that are given; the plan says how each is made."""
     folder = Path(folder).resolve()
     key = run_key(plan, folder, case, environment.fingerprint())
-    run = Run(plan, case, folder, store.directory / "work" / key, key, interpreters, launcher)
+    original = read_conversion(folder).original
+    run = Run(plan, case, folder, store.directory / "work" / key, key, interpreters, launcher, original)
     todo = missing(key, launches, store.load(key))
     notify = progress or (lambda done, total, left, label: None)
     with _work_directory(run.work):

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
+from regauge.cases import case_path
 from regauge.errors import BadResult, WeightMismatch
 from regauge.language import LANGUAGES, language, use_language
 from regauge.report import check_charts, check_view, view
@@ -17,7 +18,6 @@ from regauge.report.document import Document, build_document, write_text
 from regauge.report.excerpts import Excerpt, excerpt
 from regauge.report.highlight import listings
 from regauge.report.html import asset, environment
-from regauge.report.sources import case_path
 from regauge.run.protocol import read_json
 from regauge.verify.result import Check
 from regauge.weights.pair_map import PairMap

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from regauge.cases import BUILT_IN
+from regauge.cases import case_path
 
 Role = Literal["original", "model", "train", "ops"]
 EMITTED: dict[str, Role] = {"model.py": "model", "train.py": "train", "ops.py": "ops"}
@@ -57,19 +56,6 @@ def read_sources(
     if folder is not None:
         found += [_read(folder / name, role) for name, role in EMITTED.items()]
     return tuple(source for source in found if source is not None), links
-
-
-def case_path(case: str) -> Path | None:
-    """The file that a case reference names, without importing it; None if there is none."""
-    reference = BUILT_IN[case].reference if case in BUILT_IN else case
-    target = reference.rpartition(":")[0] or reference
-    if target.endswith(".py"):
-        return Path(target) if Path(target).is_file() else None
-    try:
-        spec = importlib.util.find_spec(target)
-    except (ImportError, ValueError):
-        return None
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 def _links(lines: Mapping[str, Any]) -> tuple[LineLink, ...]:

@@ -249,22 +249,22 @@ def largest_distance(check: Check) -> float | None:
 def check_sentence(name: str, check: Check | None) -> str:
     """The verdict on equality, never stronger than what ran."""
     if check is None:
-        return _("{name}: whether the JAX port is the same function was not checked in this run").format(name=name)
+        return _("{name}: whether the conversion is the same function was not checked in this run").format(name=name)
     if check.sides:
         return _pair_sentence(check)
     if check.verdict == "equal":
         tried = len(check.inputs_tried) or max((tier.inputs for tier in check.tiers), default=0)
         sentence = ngettext(
-            "{name}: the JAX port is the same function (checked on {n} input, largest float64 distance {bound})",
-            "{name}: the JAX port is the same function (checked on {n} inputs, largest float64 distance {bound})",
+            "{name}: the conversion is the same function (checked on {n} input, largest float64 distance {bound})",
+            "{name}: the conversion is the same function (checked on {n} inputs, largest float64 distance {bound})",
             tried,
         )
         return sentence.format(name=name, n=tried, bound=distance_text(largest_distance(check)))
     if check.verdict == "different":
         if check.first_difference:
-            sentence = _("{name}: the JAX port is not the same function; the first difference is in {place}")
+            sentence = _("{name}: the conversion is not the same function; the first difference is in {place}")
             return sentence.format(name=name, place=check.first_difference)
-        return _("{name}: the JAX port is not the same function").format(name=name)
+        return _("{name}: the conversion is not the same function").format(name=name)
     return _("{name}: equality could not be checked").format(name=name)
 
 

@@ -54,10 +54,21 @@ class Rule:
     limits: tuple[Limit, ...] = ()
 
     @property
+    def draws(self) -> bool:
+        """Whether the rule is random: it takes a key, which torch's schema does not have."""
+        return "rng_key" in inspect.signature(self.fn).parameters
+
+    @property
     def place(self) -> str:
         """``file.py:line`` of the rule's function."""
         code = inspect.unwrap(self.fn).__code__
         return f"{code.co_filename.rsplit('/', 1)[-1]}:{code.co_firstlineno}"
+
+
+def inlined(fn: Function) -> Function:
+    """Decorator for a helper of rules: emitted code has its one expression where a rule calls it, not the call."""
+    fn.__inlined__ = True  # type: ignore[attr-defined]
+    return fn
 
 
 class RuleTable:
@@ -101,3 +112,9 @@ def merge(name: str, tables: Iterable[RuleTable]) -> RuleTable:
         for rule in table:
             merged.add(rule)
     return merged
+
+
+def called(fn: Function) -> Function:
+    """Decorator for a function of a rule that is emitted as a call of ops.py, never written out where it is used."""
+    fn.__called__ = True  # type: ignore[attr-defined]
+    return fn

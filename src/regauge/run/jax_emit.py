@@ -1,90 +1,13 @@
-"""The `emit` job: from the files of a capture to a saved folder."""
+"""The `emit` job of the JAX worker: a torch model as a saved folder with an NNX module."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.flax import load_file
-
-from regauge import optimizers
-from regauge.emit.conversion import convert
-from regauge.emit.package import write_folder
-from regauge.findings import Finding
-from regauge.ir.captured import CapturedModel, Reference
-from regauge.ir.graph import Graph
-from regauge.ir.serial import graph_from_json
-from regauge.rules.custom import load_rules
-from regauge.run.protocol import read_json
-from regauge.weights.files import WeightFile
+from regauge.emit.nnx_target import NNX
+from regauge.run.emitting import emit
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Convert a capture.
-
-    Args:
-        job: ``capture``, the directory that the capture job wrote; ``folder``, where the conversion is saved.
-
-    Returns:
-        The names of the files, the root class and the seconds that it took.
-    """
-    started = time.perf_counter()
-    directory, folder = Path(job["capture"]), Path(job["folder"])
-    about = read_json(directory / "capture.json")
-    if about.get("rules") is not None:
-        load_rules(Path(about["rules"]))
-    captured = read_capture(directory, about)
-    conversion = convert(captured)
-    emitted = time.perf_counter()
-    write_folder(
-        conversion,
-        WeightFile(directory / "weights.safetensors"),
-        WeightFile(directory / "reference.safetensors"),
-        Reference(about.get("case"), about["inputs"], about["targets"], about["outputs"], about["versions"]),
-        folder,
-    )
-    return {
-        "root": conversion.root,
-        "findings": [finding.to_json() for finding in conversion.findings],
-        "files": sorted(path.name for path in folder.iterdir()),
-        "seconds": {"emit": emitted - started, "write": time.perf_counter() - emitted},
-    }
-
-
-def read_capture(directory: Path, about: Mapping[str, Any]) -> CapturedModel:
-    """The capture in a directory."""
-    graph = _graph(directory / "graph.json")
-    if graph is None:
-        raise FileNotFoundError(directory / "graph.json")
-    spec = about["optimizer"]
-    loss_weights = directory / "loss_weights.safetensors"
-    return CapturedModel(
-        name=about["name"],
-        graph=graph,
-        constants=_constants(graph, directory / "weights.safetensors"),
-        graph_eval=_graph(directory / "graph_eval.json"),
-        loss=_graph(directory / "loss.json"),
-        loss_constants=_arrays(loss_weights) if loss_weights.exists() else {},
-        optimizer=None if spec is None else optimizers.from_json(spec),
-        source=about.get("source", ""),
-        findings=tuple(Finding.from_json(item) for item in about["findings"]),
-    )
-
-
-def _graph(path: Path) -> Graph | None:
-    return graph_from_json(read_json(path)) if path.exists() else None
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    return {name: np.asarray(array) for name, array in load_file(path).items()}
-
-
-def _constants(graph: Graph, path: Path) -> dict[str, np.ndarray]:
-    from safetensors import safe_open
-
-    names = [w.name for w in graph.weights if w.role == "constant" and w.tied_to is None]
-    with safe_open(path, framework="flax") as file:
-        return {name: np.asarray(file.get_tensor(name)) for name in names}
+    """Convert a capture; arguments and result are those of `regauge.run.emitting.emit`."""
+    return emit(job, NNX)

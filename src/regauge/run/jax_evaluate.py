@@ -193,6 +193,8 @@ class JaxEvaluator:
         trainer = self.side.trainer
         if trainer is None:
             raise FileNotFoundError("the folder has no train.py with an optimizer, the case has no optimizer")
+        factor = task.get("rate_factor", 1.0)
+        trainer = trainer if factor == 1 else trainer.scaled(factor)
         batches = [self.trees(self.leaves(name)) for name in task["inputs"]]
 
         def trained(label: str, carry: Any) -> Arrays:

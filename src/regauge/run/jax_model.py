@@ -14,7 +14,8 @@ import numpy as np
 from flax import nnx
 
 from regauge.emit.conversion import Conversion, convert
-from regauge.emit.package import check_map, write_folder
+from regauge.emit.nnx_package import check_map
+from regauge.emit.package import write_folder
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel, Reference
 from regauge.run.jax_source import load_sources

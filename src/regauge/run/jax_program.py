@@ -14,6 +14,7 @@ import inspect
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -25,7 +26,6 @@ from regauge.run.jax_modules import first_outputs, linen_outputs
 from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, signature_of
 
 _ACCEPTED = "an nnx.Module, (Linen module, variables), an equinox.Module, (Haiku transform, params), (function, params)"
-
 
 # a call, attributes by their owner, functions and classes
 Effects = tuple[Callable[[], Any], Callable[[], Mapping[str, Mapping[str, Any]]], list[Any]]
@@ -41,6 +41,7 @@ class JaxProgram(ABC):
         knows_mode: whether training and evaluation can differ.
         name: what to call the model.
         positions: names of the parameters that take the inputs, in order.
+        tree: the pytree that a person gives an optimizer, of arrays as `params`.
     """
 
     params: Leaves
@@ -49,6 +50,7 @@ class JaxProgram(ABC):
     knows_mode: bool = False
     name: str = ""
     positions: tuple[str, ...] = ()
+    tree: Callable[[Mapping[str, Any]], Any] = dict
 
     @abstractmethod
     def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
@@ -151,6 +153,7 @@ class FunctionProgram(JaxProgram):
         found = self.trees[0].arrays if trees else {}
         self.params = {n: array for n, array in found.items() if jnp.issubdtype(array.dtype, jnp.inexact)}
         self._constants = {n: array for n, array in found.items() if n not in self.params}
+        self.tree = self.trees[0].trained if trees else dict
         own = self.trees[1].arrays if len(trees) == 2 else {}
         self._prefix = "state." if set(own) & set(found) else ""
         self.state = {**self._constants, **{f"{self._prefix}{n}": array for n, array in own.items()}}
@@ -201,7 +204,8 @@ class LinenProgram(JaxProgram):
         self._module = module
         found = linen.meta.unbox(dict(variables))
         self._collections = {name: TreeNames(tree) for name, tree in found.items()}
-        self.params = self._collections["params"].arrays if "params" in found else {}
+        if "params" in found:
+            self.params, self.tree = self._collections["params"].arrays, self._collections["params"].tree
         every = [n for c, names in self._collections.items() if c != "params" for n in names.arrays]
         clash = len(set(every)) < len(every) or set(every) & set(self.params)
         self._prefix = {name: f"{name}." if clash else "" for name in found}
@@ -257,16 +261,16 @@ class HaikuProgram(JaxProgram):
     def __init__(self, transformed: Any, params: Any, state: Any = None) -> None:
         self.name = "Haiku model"
         self._apply = transformed.apply
-        self._own = _haiku_function(inspect.unwrap(transformed.apply))
         self._params = TreeNames(dict(params))
         self._state = None if state is None else TreeNames(dict(state))
-        self.params = self._params.arrays
+        self.params, self.tree = self._params.arrays, self._params.tree
         own = {} if self._state is None else self._state.arrays
         self._prefix = "state." if set(own) & set(self.params) else ""
         self.state = {f"{self._prefix}{name}": array for name, array in own.items()}
         wrapped = inspect.unwrap(transformed.apply)
+        self._own = _haiku_function(wrapped)
         self._takes_key = "rng" in signature_of(wrapped).parameters
-        self._switches = Switches(_haiku_signature(wrapped))
+        self._switches = Switches(inspect.signature(self._own) if self._own else inspect.Signature())
         self.positions = tuple(self._switches.positions)
         self.knows_mode = bool(self._switches.modes)
 
@@ -286,11 +290,6 @@ class HaikuProgram(JaxProgram):
     @property
     def sources(self) -> list[Any]:
         return [self._own]
-
-
-def _haiku_signature(apply: Any) -> inspect.Signature:
-    function = _haiku_function(apply)
-    return inspect.Signature() if function is None else inspect.signature(function)
 
 
 def _haiku_function(apply: Any) -> Any:
@@ -323,6 +322,7 @@ class NnxProgram(JaxProgram):
         self._graphdefs: dict[Mode, Any] = {"train": self.split("train")[0], "eval": self.split("eval")[0]}
         self._templates: tuple[Any, Any] = self.split("eval")[1:]
         self.params, self.state = (self.flat(part) for part in self._templates)
+        self.tree = partial(self.nested, trainable=True)
         flat = nnx.to_flat_state(self._templates[1])
         self.random = frozenset(_dotted(path) for path, variable in flat if isinstance(variable, nnx.RngState))
         self._switches = Switches(signature_of(type(module).__call__))

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 import flax
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 
 from regauge.case import Case, load_case
 from regauge.errors import BadCase
+from regauge.run.jax_optimizer_tree import OptimizerTree
 from regauge.run.jax_precision import widen_array, widen_arrays, widen_counts
 from regauge.run.jax_program import JaxProgram, NnxProgram, program_of
 from regauge.run.jax_subject import load_jax_subject, widen_dtypes
@@ -34,6 +36,9 @@ class Trainer(Protocol):
 
     def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
         """Parameters and state of a carry."""
+
+    def scaled(self, factor: float) -> Trainer:
+        """The same trainer with every update times a factor."""
 
 
 @dataclass
@@ -126,7 +131,8 @@ class OptaxTrainer:
 
     def __init__(self, program: JaxProgram, loss: Callable[[Any, Any], Any] | None, optimizer: Any, widen: bool):
         self.optimizer = optimizer
-        self._widen = widen
+        self.tree = OptimizerTree(program, optimizer)
+        self._parts = program, loss, widen
 
         def evaluate(params: Any, state: Any, inputs: Any, targets: Any) -> Any:
             outputs, new_state = program.call(params, state, inputs, "train", jax.random.key(0))
@@ -137,15 +143,21 @@ class OptaxTrainer:
         def step(params: Any, state: Any, slots: Any, inputs: Any, targets: Any) -> Any:
             slope = jax.value_and_grad(evaluate, has_aux=True)
             (value, new_state), gradients = slope(params, state, inputs, targets)
-            updates, slots = optimizer.update(gradients, slots, params)
-            params = {name: array + updates[name] for name, array in params.items()}
+            nested = self.tree.nested
+            updates, slots = optimizer.update(nested(gradients), slots, nested(params))
+            moves = self.tree.flat(updates)
+            params = {name: array + moves[name] for name, array in params.items()}
             return params, new_state, slots, value
 
         self._step = jax.jit(step, donate_argnums=(0, 1, 2))
 
+    def scaled(self, factor: float) -> OptaxTrainer:
+        program, loss, widen = self._parts
+        return OptaxTrainer(program, loss, optax.chain(self.optimizer, optax.scale(factor)), widen)
+
     def start(self, params: Leaves, state: Leaves) -> Any:
-        slots = self.optimizer.init(params)
-        return params, state, widen_counts(slots) if self._widen else slots
+        slots = self.optimizer.init(self.tree.nested(params))
+        return params, state, widen_counts(slots) if self._parts[2] else slots
 
     def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
         *following, loss = self._step(*carry, inputs, targets)
@@ -176,3 +188,6 @@ class _FolderTrainer:
 
     def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
         return self._program.flat(carry[1]), self._program.flat(carry[2])
+
+    def scaled(self, factor: float) -> Trainer:
+        raise BadCase("the steps of a saved conversion have no other learning rate")

@@ -17,6 +17,8 @@ from flax import nnx
 
 from regauge.errors import WorkerFailed
 from regauge.run import process_memory
+from regauge.run.jax_case import JaxCase, load_jax_case
+from regauge.run.jax_gate import output_arrays, update_norm
 from regauge.run.jax_subject import JaxSubject, load_jax_subject
 from regauge.run.protocol import flatten_tree
 from regauge.run.timing import Settings, Stepper, measure_task, measure_tasks
@@ -30,8 +32,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     """Time the tasks of one launch.
 
     Args:
-        job: folder, gate, tasks, mode (jit or op-by-op), purposes, steps, step_seconds, threads, precision, and
-            launched: the monotonic clock when the process was started.
+        job: case, folder, original (whether the case is of JAX and to be timed, not the folder), gate, tasks, mode (jit
+            or op-by-op), purposes, steps, step_seconds, threads, precision, and launched: the monotonic clock when the
+            process was started.
 
     Returns:
         ``{"tasks": {task: result of measure_task}, "environment": what was read back}``.
@@ -44,9 +47,12 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 
     def measure(task: str) -> dict[str, Any]:
         start = time.perf_counter()
-        subject = load_jax_subject(Path(job["folder"]))
         copies = not settings.weighs_memory  # the gate's own copies would weigh too
-        stepper = _STEPPERS[task](subject, settings.compiled, copies)
+        stepper: Stepper
+        if job["original"]:
+            stepper = _OF_CASE[task](load_jax_case(job["case"], Path(job["folder"])), settings.compiled, copies)
+        else:
+            stepper = _STEPPERS[task](load_jax_subject(Path(job["folder"])), settings.compiled, copies)
         built = time.perf_counter() - start
         found = measure_task(task, stepper, settings, above)
         return found | {"phases": found["phases"] | {"import": imported, "build": built}}
@@ -135,6 +141,56 @@ class _Train(_JaxStepper):
         return bool(jnp.isfinite(result).all())
 
 
+class _CaseInfer(_JaxStepper):
+    """A person's own model in evaluation mode."""
+
+    def __init__(self, case: JaxCase, jitted: bool, copies: bool) -> None:
+        program = case.side.program
+        self._arguments = (program.params, program.state, case.inputs)
+        self._jitted = jitted
+        self._infer = jax.jit(case.infer()) if jitted else case.infer()
+
+    def step(self) -> Any:
+        with jax.disable_jit(not self._jitted):
+            return self._infer(*self._arguments)
+
+    def observe(self, result: Any) -> dict[str, Any]:
+        return {"outputs": output_arrays(result)}
+
+    def is_finite(self, result: Any) -> bool:
+        return True  # masks may be infinite by design; the gate compares them place by place
+
+
+class _CaseTrain(_JaxStepper):
+    """A person's own model, loss and optimizer as one jitted step with donated state, or operation by operation."""
+
+    def __init__(self, case: JaxCase, jitted: bool, copies: bool) -> None:
+        self._case = case
+        self._before = {n: np.array(a) for n, a in case.side.program.params.items()} if copies else None
+        self._carry = case.start()
+        self._trainer: Any = case.side.trainer
+        self._jitted = jitted
+
+    def step(self) -> Any:
+        with jax.disable_jit(not self._jitted):
+            self._carry, loss = self._trainer.step(self._carry, self._case.inputs, self._case.targets)
+        return loss
+
+    def wait(self, result: Any) -> None:
+        jax.block_until_ready((self._carry, result))
+
+    def observe(self, result: Any) -> dict[str, Any]:
+        observed = {"loss": float(result)}
+        if self._before is not None:
+            observed["update"] = update_norm(self._before, self._trainer.arrays(self._carry)[0])
+            self._before = None
+        return observed
+
+    def is_finite(self, result: Any) -> bool:
+        return bool(jnp.isfinite(result).all())
+
+
+_OF_CASE: dict[str, Callable[[JaxCase, bool, bool], Stepper]] = {"infer": _CaseInfer, "train": _CaseTrain}
 _STEPPERS: dict[str, Callable[[JaxSubject, bool, bool], Stepper]] = {"infer": _Infer, "train": _Train}
 
 

@@ -21,6 +21,7 @@ from regauge.run.array_files import Arrays
 from regauge.run.dropout_masks import DropoutCall, keep_mask
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.jax_scopes import module_of, scopes
+from regauge.run.jax_side import OptaxTrainer
 from regauge.run.protocol import flatten_tree
 from regauge.run.tracing import Trace, fingerprint
 
@@ -192,12 +193,13 @@ def trace(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dic
 
 def optimizer_constants(evaluator: JaxEvaluator) -> list[float]:
     """The numbers in the update of the side's optimizer; none where it has no optimizer of optax."""
-    optimizer = getattr(evaluator.side.trainer, "optimizer", None)
-    if optimizer is None:
+    trainer = evaluator.side.trainer
+    if not isinstance(trainer, OptaxTrainer):
         return []
+    optimizer, nested = trainer.optimizer, trainer.tree.nested
 
     def update(params: Any) -> Any:
-        return optimizer.update(params, optimizer.init(params), params)
+        return optimizer.update(nested(params), optimizer.init(nested(params)), nested(params))
 
     found: dict[float, None] = {}
     pending = [jax.make_jaxpr(update)(evaluator.params).jaxpr]

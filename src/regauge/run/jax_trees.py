@@ -85,6 +85,10 @@ class TreeNames:
         pairs = zip(self._names, self._leaves, strict=True)
         return jax.tree.unflatten(self._structure, [arrays[name] if name else leaf for name, leaf in pairs])
 
+    def trained(self, arrays: Mapping[str, Any]) -> Any:
+        """The pytree of these arrays alone: None where a leaf is not among them."""
+        return jax.tree.unflatten(self._structure, [arrays.get(name) if name else None for name in self._names])
+
 
 def path_name(path: tuple[Any, ...]) -> str:
     """``layers.0.weight`` of a key path; Haiku's ``a/~/b`` counts as two steps."""

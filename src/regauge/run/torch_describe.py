@@ -44,14 +44,14 @@ def describe(subject: TorchSubject, out: Path) -> dict[str, Any]:
     named = [*model.named_parameters(), *model.named_buffers()]
     roles = {name: "buffer" for name, _ in model.named_buffers()}
     roles |= {name: "parameter" if p.requires_grad else "frozen" for name, p in model.named_parameters()}
-    optimizer = subject.own.optimizer if subject.own else subject.optimizer
+    optimizer = subject.own.name if subject.own else type(subject.optimizer).__name__ if subject.optimizer else ""
     return {
         "name": subject.name,
         "inputs": inputs,
         "targets": targets,
         "outputs": outputs,
         "has_loss": subject.loss is not None,
-        "optimizer": type(optimizer).__name__ if optimizer else "",
+        "optimizer": optimizer,
         "spec": optimizers.to_json(subject.optimizer) if subject.optimizer else None,
         "knows_mode": _knows_mode(model),
         "shared": sharing(named),

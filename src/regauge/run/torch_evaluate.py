@@ -1,9 +1,10 @@
 """A torch side, evaluated for the check: outputs, loss, gradients, state and trajectories as arrays in files.
 
-Job: ``{"job": "evaluate", "out", "case", "widen": bool, "names": description of Names or None, "transplant": file or
-None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Tasks have an `id` and a `kind`: ``step``,
-``derivative``, ``trajectory``, ``weights``, ``modules``, ``randomness``, ``samples``, ``effects``, ``candidate``,
-``casts``, ``trace`` and, on a torch side, ``substitute``. Arrays carry the original's names and layouts.
+Job: ``{"job": "evaluate", "out", "case" or "folder", "widen": bool, "names": description of Names or None,
+"transplant": file or None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Tasks have an `id`
+and a `kind`: ``step``, ``derivative``, ``trajectory``, ``weights``, ``modules``, ``randomness``, ``samples``,
+``effects``, ``candidate``, ``casts``, ``trace`` and, on torch, ``substitute``. Arrays carry the original's names and
+layouts.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from regauge.run.torch_arithmetic import (
     widen_module,
     widen_tensor,
 )
+from regauge.run.torch_folder import load_torch_folder
 from regauge.run.torch_noise import SharedNoise
 from regauge.run.torch_own_precision import OwnPrecision
 from regauge.run.torch_randomness import randomness, samples
@@ -63,7 +65,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         ``{"tasks": {id: description}, "modules": paths in order, "dtypes": of the parameters, "versions"}``.
     """
     reuse_freed()
-    subject = load_torch_subject(job["case"], "use_loss" in job)
+    in_folder = "folder" in job
+    subject = load_torch_folder(job["folder"]) if in_folder else load_torch_subject(job["case"], "use_loss" in job)
     if job["widen"]:
         torch.set_default_dtype(torch.float64)
     return evaluate(subject, job)

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from regauge.emit.conversion import Conversion, convert
+from regauge.emit.package import write_folder
 from regauge.emit.target import writing
-from regauge.emit.torch_package import check_map, write_folder
+from regauge.emit.torch_package import check_map
 from regauge.emit.torch_target import TORCH
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel, Reference

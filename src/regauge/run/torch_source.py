@@ -7,11 +7,14 @@ itself.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Mapping
+from itertools import count
 from types import ModuleType
 
 from regauge.run.source_modules import executed
 
+_NUMBERS = count()
 _LOW_FLOATS = frozenset({"float32", "bfloat16", "float16"})
 
 
@@ -23,7 +26,11 @@ def load_sources(texts: Mapping[str, str], directory: str = "<regauge>", widen: 
         directory: where the files are, for tracebacks and for loading weights beside them.
         widen: read low float dtypes as float64.
     """
-    return executed(texts, directory, _Widen() if widen else None)
+    made = executed(texts, directory, _Widen() if widen else None)
+    for name, module in made.items():  # torch.compile imports the module of a function by its name
+        module.__name__ = f"regauge_{next(_NUMBERS)}_{name}"
+        sys.modules[module.__name__] = module
+    return made
 
 
 class _Widen(ast.NodeTransformer):

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -14,6 +14,17 @@ from torch import nn
 from regauge.case import Case, load_case
 from regauge.errors import BadCase
 from regauge.optimizers import Optimizer
+
+
+class Optimizing(Protocol):
+    """What makes an optimizer that has no spec."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+    def of(self, named: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+        """A new one for the parameters of these names."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,10 @@ class OwnOptimizer:
 
     optimizer: torch.optim.Optimizer
     names: tuple[tuple[str, ...], ...]
+
+    @property
+    def name(self) -> str:
+        return type(self.optimizer).__name__
 
     def of(self, named: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
         """A new one for the parameters of these names."""
@@ -65,7 +80,7 @@ class TorchSubject:
     loss: Callable[[Any, Any], torch.Tensor] | None
     optimizer: Optimizer | None
     name: str
-    own: OwnOptimizer | None = None
+    own: Optimizing | None = None
     rules: Path | None = None
 
     @staticmethod

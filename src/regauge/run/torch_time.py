@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_tensors
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -18,7 +19,8 @@ from regauge.errors import WorkerFailed
 from regauge.run import process_memory
 from regauge.run.protocol import flatten_tree, read_json, unflatten_tree
 from regauge.run.timing import Settings, Stepper, measure_task, measure_tasks
-from regauge.run.torch_optimizers import TorchOptimizer, build
+from regauge.run.torch_folder import load_torch_folder
+from regauge.run.torch_optimizers import build
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
 from regauge.weights.mapping import WeightMap
 
@@ -29,8 +31,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     """Time the tasks of one launch.
 
     Args:
-        job: case, folder, gate, tasks, mode (eager or compile), purposes, steps, step_seconds, threads, precision,
-            and launched: the monotonic clock when the process was started.
+        job: case, folder, original (whether the case is of torch and to be timed, not the folder), gate, tasks, mode
+            (eager or compile), purposes, steps, step_seconds, threads, precision, and launched: the monotonic clock
+            when the process was started.
 
     Returns:
         ``{"tasks": {task: result of measure_task}, "environment": what was read back}``.
@@ -42,7 +45,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     if job["mode"] == "compile":
         _require_compiler(device)
     start = time.perf_counter()
-    subject = load_subject(job["case"], Path(job["folder"]), device)
+    subject = load_subject(job["case"] if job["original"] else None, Path(job["folder"]), device)
     loaded = time.perf_counter() - start
     settings = Settings.of(job)
 
@@ -54,7 +57,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             built = loaded + time.perf_counter() - start
             found = measure_task(task, stepper, settings, above)
         finally:
-            load_weights(subject.model, Path(job["folder"]))  # the next task starts from the same weights
+            # the next task starts from the same weights
+            load_weights(subject.model, Path(job["folder"]), of_original=job["original"])
         return found | {"phases": found["phases"] | {"import": imported, "build": built}}
 
     return {"tasks": measure_tasks(job["tasks"], measure), "environment": _environment(device)}
@@ -69,8 +73,21 @@ def configure(threads: int, precision: str) -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def load_subject(case: str, folder: Path, device: torch.device) -> TorchSubject:
-    """The case with the weights and inputs that the conversion holds, so that both sides have the same ones."""
+def load_subject(case: str | None, folder: Path, device: torch.device) -> TorchSubject:
+    """What is timed: a case, with the weights and inputs that its conversion holds; or the conversion itself.
+
+    Args:
+        case: reference of an original of torch; None for an original of JAX, whose conversion the folder holds.
+        folder: the saved conversion.
+        device: where it runs.
+    """
+    if case is None:
+        subject = load_torch_folder(folder)
+        subject.model.to(device)
+        moved: Callable[[Tensor], Tensor] = lambda tensor: tensor.to(device)  # noqa: E731
+        subject.inputs = pytree.tree_map_only(Tensor, moved, subject.inputs)
+        subject.targets = pytree.tree_map_only(Tensor, moved, subject.targets)
+        return subject
     subject = load_torch_subject(case)
     load_weights(subject.model, folder)
     subject.model.to(device)
@@ -82,8 +99,11 @@ def load_subject(case: str, folder: Path, device: torch.device) -> TorchSubject:
     return subject
 
 
-def load_weights(model: nn.Module, folder: Path) -> None:
-    """Copy the weights of a saved conversion into the original, through the weight map backwards."""
+def load_weights(model: nn.Module, folder: Path, of_original: bool = True) -> None:
+    """Copy the weights of a saved conversion into its module, or into the original through the map backwards."""
+    if not of_original:
+        model.load_state_dict(load_tensors(folder / "weights.safetensors"), strict=False)
+        return
     weight_map = WeightMap.from_json(read_json(folder / "weights.json"))
     arrays = load_file(folder / "weights.safetensors")
     own = dict(model.named_parameters()) | dict(model.named_buffers())
@@ -201,9 +221,13 @@ _STEPPERS: dict[str, Callable[[TorchSubject, torch.device, bool, bool], Stepper]
 def train_step(subject: TorchSubject) -> Callable[[], Tensor]:
     """The case's training step as one function; a new optimizer, the model in training mode."""
     model, inputs, targets, loss_of = subject.model.train(), subject.inputs, subject.targets, subject.loss
-    if loss_of is None or subject.optimizer is None:
+    if loss_of is None or (subject.optimizer is None and subject.own is None):
         raise WorkerFailed("the case has no loss or no optimizer, so there is no training step")
-    optimizer: TorchOptimizer = build(subject.optimizer, model.named_parameters())
+    optimizer: Any
+    if subject.optimizer is not None:
+        optimizer = build(subject.optimizer, model.named_parameters())
+    elif subject.own is not None:
+        optimizer = subject.own.of(dict(model.named_parameters()))
 
     def step() -> Tensor:
         optimizer.zero_grad()

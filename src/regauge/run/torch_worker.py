@@ -10,6 +10,7 @@ JOBS = {
     "facts": "regauge.run.fact_checks:run",
     "api": "regauge.run.torch_api:run",
     "capture": "regauge.run.torch_capture:run",
+    "emit": "regauge.run.torch_emit:run",
     "evaluate": "regauge.run.torch_evaluate:run",
     "gate": "regauge.run.torch_gate:run",
     "time": "regauge.run.torch_time:run",

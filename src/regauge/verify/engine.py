@@ -29,7 +29,7 @@ from regauge.verify.precision import after_precision, pair_findings
 from regauge.verify.questions import LABELS, UNASKED, Questions
 from regauge.verify.reproduction import Sources, with_reproduction
 from regauge.verify.result import Check, Tier, Verdict
-from regauge.verify.subjects import Role, Subject, role_of, subject_of_folder
+from regauge.verify.subjects import ROLES, Role, Subject, role_of, subject_of_folder
 from regauge.verify.watching import BEGINS, TOTAL, about_large, watching
 from regauge.verify.weights import weights_tier
 
@@ -67,7 +67,9 @@ def check_folder(
     options, chosen, progress = options or CheckOptions(), interpreters or Interpreters(), progress or silent
     subject = subject_of_folder(case, Path(folder), chosen)
     check = judge(subject, Path(work), options, progress)
-    pythons = {} if chosen == Interpreters() else {"original": chosen.torch, "converted": chosen.jax}
+    pythons: dict[str, str] = {}
+    if chosen != Interpreters():
+        pythons = {role: getattr(chosen, subject.frameworks[role]) for role in ROLES}
     sources = Sources(case, str(folder), pythons)
     return with_reproduction(check, subject, Path(work), options, sources, progress)
 

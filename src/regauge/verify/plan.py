@@ -261,10 +261,14 @@ def coefficient_rounding(optimizer: Mapping[str, Any]) -> float:
     torch computes ``1 - beta ** t`` in float64, optax in float32. beta is rounded by at most 2^-25 there, which is
     2^-25 / (1 - beta) of the difference; the second moment enters by its root, hence half of it.
     """
-    if "betas" not in optimizer:
-        return 0.0
-    first, second = optimizer["betas"]
-    return 2**-25 / (1 - first) + 2**-26 / (1 - second)
+    pairs = [optimizer["betas"]] if "betas" in optimizer else _betas(optimizer.get("parts", ()))
+    return max((2**-25 / (1 - first) + 2**-26 / (1 - second) for first, second in pairs), default=0.0)
+
+
+def _betas(parts: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Those of every transformation of an optax spec that corrects a bias, as Adam does."""
+    found = [(part["b1"], part["b2"]) for part in parts if "b1" in part and part["type"] != "ScaleByLion"]
+    return found + [pair for part in parts for pair in _betas(part.get("parts", ()))]
 
 
 def _casts(options: CheckOptions) -> list[Task]:

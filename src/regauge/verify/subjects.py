@@ -97,6 +97,8 @@ def subject_of_folder(case: str, folder: Path, interpreters: Interpreters) -> Su
     conversion = read_json(folder / "conversion.json")
     weights = WeightMap.from_json(read_json(folder / "weights.json"))
     frameworks: dict[Role, Framework] = {"original": "torch", "converted": "jax"}
+    if conversion.get("direction") == "jax->torch":
+        frameworks = {"original": "jax", "converted": "torch"}
     pair_map = from_weight_map(weights)
     fixed = [entry.source for entry in weights.entries if entry.role == "parameter" and not entry.trainable]
     names = {"map": pair_map.to_json(), "fixed": fixed}

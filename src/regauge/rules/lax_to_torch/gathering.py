@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regauge.rules.lax_to_torch.unsigned import SIGNED, signed, unsigned
 from regauge.rules.lax_to_torch.windows_of_indices import inside, positions, starts_of
-from regauge.rules.table import RuleTable
+from regauge.rules.table import RuleTable, called
 
 TABLE = RuleTable("lax_to_torch.gathering")
 
@@ -15,15 +16,16 @@ Number = bool | int | float | complex
 
 
 @TABLE.rule("lax.gather")
+@called
 def gather(
     operand: Tensor,
     indices: Tensor,
-    offset_dims: Axes,
-    collapsed_slice_dims: Axes,
     start_index_map: Axes,
-    operand_batching_dims: Axes,
-    start_indices_batching_dims: Axes,
     slice_sizes: Axes,
+    offset_dims: Axes = (),
+    collapsed_slice_dims: Axes = (),
+    operand_batching_dims: Axes = (),
+    start_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
     fill_value: Number | None = None,
     in_bounds: bool | None = None,
@@ -45,7 +47,11 @@ def gather(
         window, slice_sizes,
     )  # fmt: skip
     rest = tuple(axis for axis in range(operand.ndim) if axis not in where)
-    found = operand.permute(*where, *rest)[tuple(where.values())] if where else operand
+    source = operand.permute((*where, *rest))
+    if where and next(iter(where.values())).ndim == 0:  # an index without axes would be read as a number
+        found = source[tuple(place.reshape(1) for place in where.values())].squeeze(0)
+    else:
+        found = source[tuple(where.values())] if where else operand
     if not starts:
         found = found.expand((*batch, *found.shape[found.ndim - len(window) :]))
     if valid is not None:
@@ -76,6 +82,8 @@ def dynamic_slice(operand: Tensor, starts: tuple[Tensor | int, ...], slice_sizes
     if not moving:
         return operand
     if len(moving) == 1 and isinstance(starts[moving[0]], Tensor):
+        if operand.dtype in SIGNED:
+            return dynamic_slice(operand.view(SIGNED[operand.dtype]), starts, slice_sizes).view(operand.dtype)
         if slice_sizes[moving[0]] == 1:
             return operand.index_select(moving[0], clamped(starts[moving[0]], operand.shape[moving[0]] - 1))
         first = clamped(starts[moving[0]], operand.shape[moving[0]] - slice_sizes[moving[0]])
@@ -85,6 +93,7 @@ def dynamic_slice(operand: Tensor, starts: tuple[Tensor | int, ...], slice_sizes
 
 def dynamic_slices(operand: Tensor, starts: tuple[Tensor | int, ...], slice_sizes: Axes) -> Tensor:
     """A block of an array whose start is computed along several axes; it is moved to lie inside."""
+    dtype, operand = operand.dtype, signed(operand)
     for axis, (start, size) in enumerate(zip(starts, slice_sizes, strict=True)):
         last = operand.shape[axis] - size
         if isinstance(start, Tensor):
@@ -92,7 +101,7 @@ def dynamic_slices(operand: Tensor, starts: tuple[Tensor | int, ...], slice_size
             operand = operand.index_select(axis, clamped(start, last) + steps)
         else:
             operand = operand.narrow(axis, min(max(start, 0), last), size)
-    return operand
+    return unsigned(operand, dtype)
 
 
 def clamped(start: Tensor, last: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Parts of arrays at fixed places: concatenate, split, slice, rev, pad."""
+"""Parts of arrays at fixed places: concatenate, split, slice, rev, pad; sizes as arrays."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ def concatenate(operands: tuple[Tensor, ...], dimension: int) -> Tensor:
     return torch.cat(operands, dimension)
 
 
+@TABLE.rule("lax.stack")
+def stack(operands: tuple[Tensor, ...], axis: int) -> Tensor:
+    """stack(*operands, axis)"""
+    return torch.stack(operands, axis)
+
+
+@TABLE.rule("lax.unstack")
+def unstack(x: Tensor, axis: int) -> tuple[Tensor, ...]:
+    """unstack(x, *, axis)"""
+    return x.unbind(axis)
+
+
 @TABLE.rule("lax.split")
 def split(x: Tensor, sizes: Axes, axis: int) -> tuple[Tensor, ...]:
     """split(x, *, sizes, axis)"""
@@ -33,12 +45,6 @@ def slice_(x: Tensor, start_indices: Axes, limit_indices: Axes, strides: Axes | 
     """slice(x, *, start_indices, limit_indices, strides)"""
     steps = (1,) * len(start_indices) if strides is None else strides
     return x[tuple(slice(*bounds) for bounds in zip(start_indices, limit_indices, steps, strict=True))]
-
-
-@TABLE.rule("lax.rev")
-def rev(x: Tensor, dimensions: Axes) -> Tensor:
-    """rev(x, *, dimensions)"""
-    return x.flip(dimensions)
 
 
 @TABLE.rule("lax.pad")
@@ -68,3 +74,9 @@ def padded(operand: Tensor, padding_value: Tensor | Number, padding_config: tupl
         outer.append(slice(min(max(-low, 0), whole), max(whole - max(-high, 0), 0)))
     made[tuple(inner)] = operand
     return made[tuple(outer)]
+
+
+@TABLE.rule("lax.dim_as_value")
+def dim_as_value(x: int, dtype: torch.dtype) -> Tensor:
+    """dim_as_value(*, dim): a symbolic size as an array"""
+    return torch.full((), x, dtype=dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,6 +21,11 @@ def first_of(values: Sizes) -> int | Sizes:
     return values[0] if len(set(values)) == 1 else values
 
 
+def strides(window_dimensions: Sizes, window_strides: Sizes) -> int | Sizes | None:
+    """The strides of a pooling over the axes between the first and the last; None where windows stand side by side."""
+    return None if window_strides == window_dimensions else first_of(window_strides[1:-1])
+
+
 def pools(
     x: Tensor,
     window_dimensions: Sizes,
@@ -29,7 +36,7 @@ def pools(
     """Whether torch's pooling has windows of this form: over the axes between the first and the last."""
     inner = range(1, x.ndim - 1)
     return (
-        x.is_floating_point()
+        x.dtype.is_floating_point
         and x.ndim in (3, 4, 5)
         and window_dimensions[0] == window_dimensions[-1] == 1
         and window_strides[0] == window_strides[-1] == 1
@@ -51,13 +58,17 @@ def reduce_window_max(
 ) -> Tensor:
     """reduce_window_max(x, *, window_dimensions, window_strides, padding, base_dilation, window_dilation)"""
     if pools(x, window_dimensions, window_strides, padding, base_dilation):
-        size, stride = first_of(window_dimensions[1:-1]), first_of(window_strides[1:-1])
+        size, stride = first_of(window_dimensions[1:-1]), strides(window_dimensions, window_strides)
         pad, step = first_of(tuple(low for low, _ in padding[1:-1])), first_of(window_dilation[1:-1])
         if x.ndim == 3:
-            return F.max_pool1d(x.permute(0, 2, 1), size, stride, pad, step).permute(0, 2, 1)
+            return F.max_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad, dilation=step).permute(0, 2, 1)
         if x.ndim == 4:
-            return F.max_pool2d(x.permute(0, 3, 1, 2), size, stride, pad, step).permute(0, 2, 3, 1)
-        return F.max_pool3d(x.permute(0, 4, 1, 2, 3), size, stride, pad, step).permute(0, 2, 3, 4, 1)
+            return F.max_pool2d(x.permute(0, 3, 1, 2), size, stride=stride, padding=pad, dilation=step).permute(
+                0, 2, 3, 1
+            )
+        return F.max_pool3d(x.permute(0, 4, 1, 2, 3), size, stride=stride, padding=pad, dilation=step).permute(
+            0, 2, 3, 4, 1
+        )
     return window_extreme(x, True, window_dimensions, window_strides, padding, base_dilation, window_dilation)
 
 
@@ -85,13 +96,37 @@ def reduce_window_sum(
 ) -> Tensor:
     """reduce_window_sum(x, *, window_dimensions, window_strides, padding, base_dilation, window_dilation)"""
     if pools(x, window_dimensions, window_strides, padding, base_dilation) and set(window_dilation) == {1}:
-        size, stride = first_of(window_dimensions[1:-1]), first_of(window_strides[1:-1])
+        size, stride = first_of(window_dimensions[1:-1]), strides(window_dimensions, window_strides)
         pad = first_of(tuple(low for low, _ in padding[1:-1]))
         if x.ndim == 4:
-            y = F.avg_pool2d(x.permute(0, 3, 1, 2), size, stride, pad, divisor_override=1)
+            y = F.avg_pool2d(x.permute(0, 3, 1, 2), size, stride=stride, padding=pad, divisor_override=1)
             return y.permute(0, 2, 3, 1)
         if x.ndim == 5:
-            y = F.avg_pool3d(x.permute(0, 4, 1, 2, 3), size, stride, pad, divisor_override=1)
+            y = F.avg_pool3d(x.permute(0, 4, 1, 2, 3), size, stride=stride, padding=pad, divisor_override=1)
             return y.permute(0, 2, 3, 4, 1)
-        return F.avg_pool1d(x.permute(0, 2, 1), size, stride, pad).permute(0, 2, 1) * window_dimensions[1]
+        return (
+            F.avg_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad).permute(0, 2, 1) * window_dimensions[1]
+        )
     return window_sum(x, window_dimensions, window_strides, padding, base_dilation, window_dilation)
+
+
+@TABLE.rule("lax.window_mean")
+def window_mean(
+    x: Tensor,
+    window_dimensions: Sizes,
+    window_strides: Sizes,
+    padding: Pads,
+    base_dilation: Sizes,
+    window_dilation: Sizes,
+) -> Tensor:
+    """The sum over a window by its size, what is padded included; `regauge.lower.lax_pooling` finds it."""
+    if pools(x, window_dimensions, window_strides, padding, base_dilation) and set(window_dilation) == {1}:
+        size, stride = first_of(window_dimensions[1:-1]), strides(window_dimensions, window_strides)
+        pad = first_of(tuple(low for low, _ in padding[1:-1]))
+        if x.ndim == 3:
+            return F.avg_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad).permute(0, 2, 1)
+        if x.ndim == 4:
+            return F.avg_pool2d(x.permute(0, 3, 1, 2), size, stride=stride, padding=pad).permute(0, 2, 3, 1)
+        return F.avg_pool3d(x.permute(0, 4, 1, 2, 3), size, stride=stride, padding=pad).permute(0, 2, 3, 4, 1)
+    total = window_sum(x, window_dimensions, window_strides, padding, base_dilation, window_dilation)
+    return total / math.prod(window_dimensions)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from regauge.rules.lax_to_torch.gathering import clamped
 from regauge.rules.lax_to_torch.sorting import lexical_order
-from regauge.rules.lax_to_torch.unsigned import from_ordered, ordered, signed
+from regauge.rules.lax_to_torch.unsigned import from_ordered, ordered, signed, unsigned
 from regauge.rules.lax_to_torch.windows_of_indices import along, inside, linear, positions, starts_of
-from regauge.rules.table import RuleTable
+from regauge.rules.table import RuleTable, called
 
 TABLE = RuleTable("lax_to_torch.scattering")
 
@@ -47,7 +47,7 @@ def targets(
     if valid is not None:
         places = torch.where(valid.reshape((*batch, *(1 for _ in window))), places, operand.numel())
     others = [axis for axis in range(updates.ndim) if axis not in update_window]
-    values = updates.permute(*others, *update_window)
+    values = updates.permute((*others, *update_window))
     return places.expand(values.shape).reshape(-1), values.reshape(-1)
 
 
@@ -58,12 +58,56 @@ def checking(mode: str, in_bounds: bool | None) -> str:
     return "CLIP" if mode == "CLIP" else "DROP"
 
 
-def with_spare(operand: Tensor, value: float = 0) -> Tensor:
-    """The flattened operand and one more element, for what is dropped."""
-    return torch.cat([operand.reshape(-1), operand.new_full((1,), value)])
+def written(operand: Tensor, places: Tensor, updates: Tensor, how: str, unique: bool) -> Tensor:
+    """An array with updates put in, added, multiplied, ... at places of the flattened array.
+
+    Places that are the number of its elements drop their updates. Of several updates of one element the last one is
+    put in, and it alone has a gradient; of the largest or least ones that are equal all share it.
+
+    Args:
+        operand: the array.
+        places: one for each update, flat.
+        updates: flat.
+        how: "set", "add", "sub", "mul", "max" or "min".
+        unique: no place is named twice.
+    """
+    if how in ("max", "min"):
+        extremes = extreme(spare(ordered(operand)), places, ordered(updates), "amax" if how == "max" else "amin")
+        return from_ordered(extremes[:-1].reshape(operand.shape), operand.dtype)
+    flat, values = spare(signed(operand)), signed(updates)
+    if how == "set":
+        if not unique:
+            turn = torch.arange(places.shape[0], device=places.device)
+            last = turn.new_full(flat.shape, -1).scatter_reduce(0, places, turn, "amax")
+            places = torch.where(last[places] == turn, places, operand.numel())
+        found = flat.scatter(0, places, values)
+    elif how == "mul" and unique:
+        found = flat.scatter(0, places, flat.gather(0, places) * values)
+    elif how == "mul":
+        found = flat * torch.ones_like(flat).scatter_reduce(0, places, values, "prod")
+    else:
+        found = flat.scatter_add(0, places, -values if how == "sub" else values)
+    return unsigned(found[:-1].reshape(operand.shape), operand.dtype)
+
+
+def spare(x: Tensor) -> Tensor:
+    """The flattened array and one more element, for what is dropped."""
+    return torch.cat([x.reshape(-1), x.new_zeros(1)])
+
+
+def extreme(flat: Tensor, places: Tensor, values: Tensor, reduce: str) -> Tensor:
+    """The largest or least of an element and all updates of it."""
+    if not flat.is_complex():
+        return flat.scatter_reduce(0, places, values, reduce)
+    both = torch.cat([flat, values])  # ordered by real, then by imaginary part: the places in that order are compared
+    order = lexical_order((both,), 0)
+    rank = torch.empty_like(order).scatter(0, order, torch.arange(order.shape[0], device=order.device))
+    best = rank[: flat.shape[0]].scatter_reduce(0, places, rank[flat.shape[0] :], reduce)
+    return both[order][best]
 
 
 @TABLE.rule("lax.scatter")
+@called
 def scatter(
     operand: Tensor,
     indices: Tensor,
@@ -71,30 +115,23 @@ def scatter(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
     unique_indices: bool = False,
     in_bounds: bool | None = None,
 ) -> Tensor:
-    """scatter(operand, indices, updates, *, dimension_numbers, indices_are_sorted, mode, unique_indices, ...)
-
-    Of several updates of one element the last one stays, and it alone has a gradient.
-    """
+    """scatter(operand, indices, updates, *, dimension_numbers, indices_are_sorted, mode, unique_indices, ...)"""
     numbers = (
         update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims, operand_batching_dims,
         scatter_indices_batching_dims,
     )  # fmt: skip
-    places, values = targets(operand, indices, signed(updates), numbers, checking(mode, in_bounds))
-    flat = with_spare(signed(operand))
-    if not unique_indices and indices.ndim > 1:
-        turn = torch.arange(places.shape[0], device=places.device)
-        last = turn.new_full(flat.shape, -1).scatter_reduce(0, places, turn, "amax")
-        places = torch.where(last[places] == turn, places, operand.numel())
-    return flat.scatter(0, places, values)[:-1].reshape(operand.shape).view(operand.dtype)
+    places = targets(operand, indices, updates, numbers, checking(mode, in_bounds))
+    return written(operand, *places, "set", unique_indices or indices.ndim == 1)
 
 
 @TABLE.rule("lax.scatter_add")
+@called
 def scatter_add(
     operand: Tensor,
     indices: Tensor,
@@ -102,9 +139,10 @@ def scatter_add(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
+    unique_indices: bool = False,
     in_bounds: bool | None = None,
 ) -> Tensor:
     """scatter_add(operand, indices, updates, *, dimension_numbers, indices_are_sorted, mode, unique_indices, ...)"""
@@ -112,12 +150,12 @@ def scatter_add(
         update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims, operand_batching_dims,
         scatter_indices_batching_dims,
     )  # fmt: skip
-    places, values = targets(operand, indices, signed(updates), numbers, checking(mode, in_bounds))
-    sums = with_spare(signed(operand)).scatter_add(0, places, values)
-    return sums[:-1].reshape(operand.shape).view(operand.dtype)
+    places = targets(operand, indices, updates, numbers, checking(mode, in_bounds))
+    return written(operand, *places, "add", unique_indices or indices.ndim == 1)
 
 
 @TABLE.rule("lax.scatter_sub")
+@called
 def scatter_sub(
     operand: Tensor,
     indices: Tensor,
@@ -125,20 +163,23 @@ def scatter_sub(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
+    unique_indices: bool = False,
     in_bounds: bool | None = None,
 ) -> Tensor:
     """scatter_sub(operand, indices, updates, *, dimension_numbers, indices_are_sorted, mode, unique_indices, ...)"""
-    negative = (-signed(updates)).view(updates.dtype)
-    return scatter_add(
-        operand, indices, negative, update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims,
-        operand_batching_dims, scatter_indices_batching_dims, mode, in_bounds,
+    numbers = (
+        update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims, operand_batching_dims,
+        scatter_indices_batching_dims,
     )  # fmt: skip
+    places = targets(operand, indices, updates, numbers, checking(mode, in_bounds))
+    return written(operand, *places, "sub", unique_indices or indices.ndim == 1)
 
 
 @TABLE.rule("lax.scatter_mul")
+@called
 def scatter_mul(
     operand: Tensor,
     indices: Tensor,
@@ -146,8 +187,8 @@ def scatter_mul(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
     unique_indices: bool = False,
     in_bounds: bool | None = None,
@@ -157,16 +198,12 @@ def scatter_mul(
         update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims, operand_batching_dims,
         scatter_indices_batching_dims,
     )  # fmt: skip
-    places, values = targets(operand, indices, signed(updates), numbers, checking(mode, in_bounds))
-    flat = with_spare(signed(operand))
-    if unique_indices or indices.ndim == 1:
-        products = flat.scatter(0, places, flat.gather(0, places) * values)
-    else:
-        products = flat * torch.ones_like(flat).scatter_reduce(0, places, values, "prod")
-    return products[:-1].reshape(operand.shape).view(operand.dtype)
+    places = targets(operand, indices, updates, numbers, checking(mode, in_bounds))
+    return written(operand, *places, "mul", unique_indices or indices.ndim == 1)
 
 
 @TABLE.rule("lax.scatter_max")
+@called
 def scatter_max(
     operand: Tensor,
     indices: Tensor,
@@ -174,9 +211,10 @@ def scatter_max(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
+    unique_indices: bool = False,
     in_bounds: bool | None = None,
 ) -> Tensor:
     """scatter_max(operand, indices, updates, *, dimension_numbers, indices_are_sorted, mode, unique_indices, ...)"""
@@ -184,10 +222,12 @@ def scatter_max(
         update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims, operand_batching_dims,
         scatter_indices_batching_dims,
     )  # fmt: skip
-    return scatter_extreme(operand, indices, updates, numbers, checking(mode, in_bounds), "amax")
+    places = targets(operand, indices, updates, numbers, checking(mode, in_bounds))
+    return written(operand, *places, "max", unique_indices or indices.ndim == 1)
 
 
 @TABLE.rule("lax.scatter_min")
+@called
 def scatter_min(
     operand: Tensor,
     indices: Tensor,
@@ -195,9 +235,10 @@ def scatter_min(
     update_window_dims: Axes,
     inserted_window_dims: Axes,
     scatter_dims_to_operand_dims: Axes,
-    operand_batching_dims: Axes,
-    scatter_indices_batching_dims: Axes,
+    operand_batching_dims: Axes = (),
+    scatter_indices_batching_dims: Axes = (),
     mode: str = "FILL_OR_DROP",
+    unique_indices: bool = False,
     in_bounds: bool | None = None,
 ) -> Tensor:
     """scatter_min(operand, indices, updates, *, dimension_numbers, indices_are_sorted, mode, unique_indices, ...)"""
@@ -205,29 +246,8 @@ def scatter_min(
         update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims, operand_batching_dims,
         scatter_indices_batching_dims,
     )  # fmt: skip
-    return scatter_extreme(operand, indices, updates, numbers, checking(mode, in_bounds), "amin")
-
-
-def scatter_extreme(
-    operand: Tensor,
-    indices: Tensor,
-    updates: Tensor,
-    numbers: tuple[Axes, Axes, Axes, Axes, Axes],
-    checked: str,
-    reduce: str,
-) -> Tensor:
-    """The largest or least of an element and all updates of it; equal ones share the gradient."""
-    places, values = targets(operand, indices, ordered(updates), numbers, checked)
-    flat = with_spare(ordered(operand))
-    if flat.is_complex():  # by real, then by imaginary part: the places in that order are compared instead
-        both = torch.cat([flat, values])
-        order = lexical_order((both,), 0)
-        rank = torch.empty_like(order).scatter(0, order, torch.arange(order.shape[0], device=order.device))
-        best = rank[: flat.shape[0]].scatter_reduce(0, places, rank[flat.shape[0] :], reduce)
-        found = both[order][best]
-    else:
-        found = flat.scatter_reduce(0, places, values, reduce)
-    return from_ordered(found[:-1].reshape(operand.shape), operand.dtype)
+    places = targets(operand, indices, updates, numbers, checking(mode, in_bounds))
+    return written(operand, *places, "min", unique_indices or indices.ndim == 1)
 
 
 @TABLE.rule("lax.dynamic_update_slice")
@@ -254,4 +274,4 @@ def update_slice(operand: Tensor, update: Tensor, starts: tuple[Tensor | int, ..
         else:
             places = steps + min(max(start, 0), size - width)
         index.append(along(places, axis, operand.ndim))
-    return whole.index_put(tuple(index), part).view(operand.dtype)
+    return unsigned(whole.index_put(tuple(index), part), operand.dtype)

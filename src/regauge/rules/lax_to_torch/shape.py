@@ -1,10 +1,14 @@
-"""Shapes and axes."""
+"""Shapes and axes, and arrays that shapes make."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
+from regauge.rules.lax_to_torch.operands import Operand
+from regauge.rules.lax_to_torch.unsigned import SIGNED
 from regauge.rules.table import RuleTable
 
 TABLE = RuleTable("lax_to_torch.shape")
@@ -13,8 +17,12 @@ Shape = tuple[int, ...]
 
 
 @TABLE.rule("lax.reshape")
-def reshape(operand: Tensor, new_sizes: Shape, dimensions: Shape | None = None) -> Tensor:
+def reshape(
+    operand: Operand, new_sizes: Shape, dimensions: Shape | None = None, dtype: torch.dtype | None = None
+) -> Tensor:
     """reshape(operand, *, new_sizes, dimensions)"""
+    if not isinstance(operand, Tensor):
+        return torch.full(new_sizes, operand, dtype=dtype)
     if dimensions is not None:
         return operand.permute(dimensions).reshape(new_sizes)
     return operand.reshape(new_sizes)
@@ -22,7 +30,7 @@ def reshape(operand: Tensor, new_sizes: Shape, dimensions: Shape | None = None) 
 
 @TABLE.rule("lax.broadcast_in_dim")
 def broadcast_in_dim(
-    operand: Tensor | float, shape: Shape, broadcast_dimensions: Shape, dtype: torch.dtype | None = None
+    operand: Operand, shape: Shape, broadcast_dimensions: Shape, dtype: torch.dtype | None = None
 ) -> Tensor:
     """broadcast_in_dim(operand, *, shape, broadcast_dimensions)"""
     if not isinstance(operand, Tensor):
@@ -46,3 +54,39 @@ def transpose(x: Tensor, permutation: Shape) -> Tensor:
 def squeeze(x: Tensor, dimensions: Shape) -> Tensor:
     """squeeze(x, *, dimensions)"""
     return x.squeeze(dimensions)
+
+
+@TABLE.rule("lax.rev")
+def rev(x: Tensor, dimensions: Shape) -> Tensor:
+    """rev(x, *, dimensions)"""
+    if x.dtype in SIGNED:
+        return x.view(SIGNED[x.dtype]).flip(dimensions).view(x.dtype)
+    return x.flip(dimensions)
+
+
+@TABLE.rule("lax.iota")
+def iota(dtype: torch.dtype, shape: Shape, dimension: int) -> Tensor:
+    """iota(*, dtype, shape, dimension): counts from 0 along one axis"""
+    if dtype in SIGNED or dtype.is_complex or dtype is torch.bool:
+        return counts(torch.int64, shape, dimension).to(dtype)
+    if len(shape) == 1:
+        return torch.arange(shape[0], dtype=dtype)
+    return counts(dtype, shape, dimension)
+
+
+def counts(dtype: torch.dtype, shape: Shape, dimension: int) -> Tensor:
+    """Counts from 0 along one axis of an array."""
+    sizes = [1] * len(shape)
+    sizes[dimension] = shape[dimension]
+    return torch.arange(shape[dimension], dtype=dtype).reshape(sizes).expand(shape)
+
+
+@TABLE.rule("lax.iota_2x32_shape")
+def iota_2x32_shape(shape: Shape) -> tuple[Tensor, Tensor]:
+    """iota_2x32_shape(*, shape): the upper and lower halves of 64-bit counts of all elements"""
+    return halves(torch.arange(math.prod(shape)).reshape(shape))
+
+
+def halves(count: Tensor) -> tuple[Tensor, Tensor]:
+    """The upper and lower 32 bits of 64-bit integers."""
+    return (count >> 32).to(torch.uint32), count.to(torch.uint32)

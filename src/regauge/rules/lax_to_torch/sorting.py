@@ -5,19 +5,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regauge.rules.lax_to_torch.unsigned import SIGNED, ordered, signed
-from regauge.rules.table import Limit, RuleTable
+from regauge.rules.lax_to_torch.unsigned import SIGNED, ordered, signed, unsigned
+from regauge.rules.table import Limit, RuleTable, called
 
 TABLE = RuleTable("lax_to_torch.sorting")
 
 
 @TABLE.rule("lax.sort")
-def sort(operands: tuple[Tensor, ...], dimension: int, num_keys: int, is_stable: bool = True) -> tuple[Tensor, ...]:
+def sort(
+    operands: tuple[Tensor, ...], dimension: int, num_keys: int, is_stable: bool = True
+) -> Tensor | tuple[Tensor, ...]:
     """sort(*operands, dimension, is_stable, num_keys)"""
-    if len(operands) == 1 and not operands[0].is_complex() and operands[0].dtype not in SIGNED:
-        return (operands[0].sort(dim=dimension, stable=True).values,)
+    if len(operands) == 1 and not operands[0].dtype.is_complex and operands[0].dtype not in SIGNED:
+        return operands[0].sort(dim=dimension, stable=True).values
+    if len(operands) == 1:
+        return sorted_alone(operands[0], dimension)
+    return sorted_together(operands, dimension, num_keys)
+
+
+def sorted_alone(x: Tensor, dimension: int) -> Tensor:
+    """Elements of a dtype that torch has no order for."""
+    order = lexical_order((x,), dimension)
+    return unsigned(signed(x).gather(dimension, order), x.dtype)
+
+
+def sorted_together(operands: tuple[Tensor, ...], dimension: int, num_keys: int) -> tuple[Tensor, ...]:
+    """Several arrays in the order of the first of them."""
     order = lexical_order(operands[:num_keys], dimension)
-    return tuple(signed(x).gather(dimension, order).view(x.dtype) for x in operands)
+    return tuple(unsigned(signed(x).gather(dimension, order), x.dtype) for x in operands)
 
 
 def lexical_order(keys: tuple[Tensor, ...], dimension: int) -> Tensor:
@@ -27,7 +42,7 @@ def lexical_order(keys: tuple[Tensor, ...], dimension: int) -> Tensor:
     """
     parts: list[Tensor] = []
     for key in keys:
-        parts += [key.real, key.imag] if key.is_complex() else [ordered(key)]
+        parts += [key.real, key.imag] if key.dtype.is_complex else [ordered(key)]
     order = parts[-1].argsort(dim=dimension, stable=True)
     for part in reversed(parts[:-1]):
         order = order.gather(dimension, part.gather(dimension, order).argsort(dim=dimension, stable=True))
@@ -35,13 +50,23 @@ def lexical_order(keys: tuple[Tensor, ...], dimension: int) -> Tensor:
 
 
 @TABLE.rule("lax.top_k")
+@called
 def top_k(operand: Tensor, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
     """top_k(operand, *, k, axis)
 
     torch.topk leaves the order of equal elements open; JAX gives the first of them first.
     """
-    order = ordered(operand).argsort(dim=axis, descending=True, stable=True).narrow(axis, 0, k)
-    return signed(operand).gather(axis, order).view(operand.dtype), order.to(torch.int32)
+    order = in_total_order(operand).argsort(dim=axis, descending=True, stable=True).narrow(axis, 0, k)
+    return unsigned(signed(operand).gather(axis, order), operand.dtype), order.to(torch.int32)
+
+
+def in_total_order(x: Tensor) -> Tensor:
+    """Integers in the order of floats with their signs: -NaN, -inf, ..., -0.0, 0.0, ..., inf, NaN."""
+    if not x.is_floating_point():
+        return ordered(x)
+    words = {2: torch.int16, 4: torch.int32, 8: torch.int64}[x.dtype.itemsize]
+    bits = x.detach().view(words)
+    return torch.where(bits < 0, bits ^ torch.iinfo(words).max, bits)
 
 
 @TABLE.rule(
@@ -55,6 +80,7 @@ def top_k(operand: Tensor, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
         )
     ],
 )
+@called
 def approx_top_k(
     operand: Tensor,
     k: int,

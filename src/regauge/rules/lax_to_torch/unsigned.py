@@ -9,10 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regauge.rules.table import inlined
+
 # The signed dtype of the same width; `x.dtype in SIGNED` says that torch has no arithmetic for x.
 SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
 
+@inlined
 def signed(x: Tensor) -> Tensor:
     """The same bits as a signed integer; other dtypes as they are. Back with ``.view(dtype)``."""
     return x.view(SIGNED[x.dtype]) if x.dtype in SIGNED else x
@@ -23,14 +26,16 @@ def signed_number(value: int, dtype: torch.dtype) -> int:
     return value - (1 << dtype.itemsize * 8) if dtype in SIGNED and value >> dtype.itemsize * 8 - 1 else value
 
 
+@inlined
 def ordered(x: Tensor) -> Tensor:
     """Signed integers in the order of unsigned ones: the first bit flipped. Other dtypes as they are."""
     return x.view(SIGNED[x.dtype]) ^ torch.iinfo(SIGNED[x.dtype]).min if x.dtype in SIGNED else x
 
 
+@inlined
 def from_ordered(x: Tensor, dtype: torch.dtype) -> Tensor:
     """The inverse of `ordered` for results of this dtype."""
-    return (x ^ torch.iinfo(x.dtype).min).view(dtype) if dtype in SIGNED else x
+    return (x ^ torch.iinfo(SIGNED[dtype]).min).view(dtype) if dtype in SIGNED else x
 
 
 def unsigned_div(x: Tensor, y: Tensor) -> Tensor:
@@ -52,3 +57,8 @@ def unsigned_rem(x: Tensor, y: Tensor) -> Tensor:
     """Remainders of unsigned integers of 16, 32 or 64 bits; by zero the number itself."""
     quotient = signed(unsigned_div(x, y))
     return (signed(x) - quotient * signed(y)).view(x.dtype)
+
+
+def unsigned(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The inverse of `signed` for results of this dtype."""
+    return x.view(dtype) if dtype in SIGNED else x

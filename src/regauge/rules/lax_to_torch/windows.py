@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regauge.rules.lax_to_torch.joining import padded
 from regauge.rules.lax_to_torch.sorting import lexical_order
-from regauge.rules.lax_to_torch.unsigned import from_ordered, ordered, signed
+from regauge.rules.lax_to_torch.unsigned import from_ordered, ordered, signed, unsigned
 from regauge.rules.table import Limit, RuleTable
 
 TABLE = RuleTable("lax_to_torch.windows")
@@ -66,7 +66,7 @@ def window_sum(
 ) -> Tensor:
     """The sum of every window."""
     found = in_windows(signed(x), 0, window_dimensions, window_strides, padding, base_dilation, window_dilation)
-    return found.sum(-1, dtype=found.dtype).view(x.dtype)
+    return unsigned(found.sum(-1, dtype=found.dtype), x.dtype)
 
 
 def window_extreme(
@@ -114,10 +114,10 @@ def reduce_window(
     first = start if isinstance(start, Tensor) else x.new_full((), start)
     form = (window_dimensions, window_strides, padding, base_dilation, window_dilation)
     if computation == "add":
-        return (signed(window_sum(x, *form)) + signed(first)).view(x.dtype)
+        return unsigned(signed(window_sum(x, *form)) + signed(first), x.dtype)
     if computation == "mul":
         found = in_windows(signed(x), 1, *form)
-        return (found.prod(-1, dtype=found.dtype) * signed(first)).view(x.dtype)
+        return unsigned(found.prod(-1, dtype=found.dtype) * signed(first), x.dtype)
     if computation in ("max", "min"):
         best = window_extreme(x, computation == "max", *form)
         if x.is_complex():
@@ -132,7 +132,7 @@ def reduce_window(
     for at in range(found.shape[-1]):
         one = found[..., at]
         total = total & one if computation == "and" else total | one if computation == "or" else total ^ one
-    return total.view(x.dtype)
+    return unsigned(total, x.dtype)
 
 
 def chosen(
@@ -168,12 +168,8 @@ def select_and_scatter_add(
     places = torch.arange(operand.numel(), device=operand.device).reshape(operand.shape)
     places = in_windows(places, operand.numel(), *form).gather(-1, at).reshape(-1)
     values = signed(source).reshape(-1)
-    return (
-        values.new_zeros(operand.numel() + 1)
-        .scatter_add(0, places, values)[:-1]
-        .reshape(operand.shape)
-        .view(operand.dtype)
-    )
+    sums = values.new_zeros(operand.numel() + 1).scatter_add(0, places, values)
+    return unsigned(sums[:-1].reshape(operand.shape), operand.dtype)
 
 
 @TABLE.rule("lax.select_and_gather_add")

@@ -85,15 +85,13 @@ def linear(shape: Axes, found: dict[int, Tensor], window: Axes, batch: Axes) -> 
     rank = len(batch) + len(window)
     device = next(iter(found.values())).device if found else torch.device("cpu")
     total = torch.zeros((1,) * rank, dtype=torch.int64, device=device)
-    for axis in range(len(shape)):
-        stride = math.prod(shape[axis + 1 :])
+    for axis, size in enumerate(shape):
         if axis in found:
             spread = found[axis]
             sizes = list(spread.shape[: len(batch)])
             sizes += [spread.shape[len(batch) + partial.index(at)] if at in partial else 1 for at in window]
-            total = total + spread.reshape(sizes) * stride
+            steps = spread.reshape(sizes)
         else:
-            total = (
-                total + along(torch.arange(shape[axis], device=device), len(batch) + window.index(axis), rank) * stride
-            )
+            steps = along(torch.arange(size, device=device), len(batch) + window.index(axis), rank)
+        total = total + steps * math.prod(shape[axis + 1 :])
     return total

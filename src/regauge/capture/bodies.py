@@ -1,0 +1,191 @@
+"""Regions of the traced graph (`capture.regions`) cut out of it: nodes with bodies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx
+
+from regauge.capture.memory import Arguments, View, whole
+from regauge.errors import CaptureError
+from regauge.ir.graph import Graph, Node, Operand, Origin, Ref, Value, free_values, node_inputs, references
+
+if TYPE_CHECKING:
+    from regauge.capture.functionalise import Functionaliser
+
+_Part = tuple[list[Node], Sequence[fx.Node], Sequence[fx.Node]]  # nodes, what enters, what leaves
+_OWNER = "argument of a function of control flow"
+
+
+@dataclass
+class _Open:
+    """A region whose end has not come yet.
+
+    Attributes:
+        starts: for each of its functions, where its nodes begin.
+        known: values that there were when it began.
+    """
+
+    starts: list[int]
+    known: frozenset[str]
+
+
+@dataclass
+class Bodies:
+    """The regions of a walk, open ones and those that are closed."""
+
+    walk: Functionaliser
+    _open: dict[int, _Open] = field(default_factory=dict)
+    _views: set[str] = field(default_factory=set)  # views of outer tensors that were made again inside
+    _closed: set[str] = field(default_factory=set)  # values that there are inside bodies only
+
+    def enter(self, raw: Mapping[str, Any], made: Sequence[torch.Tensor]) -> list[View]:
+        """The tensors that a function gets."""
+        walk = self.walk
+        region = self._open.setdefault(raw["region"], _Open([], frozenset(walk.names)))
+        region.starts.append(len(walk.nodes))
+        views = []
+        for tensor in made:
+            value = walk.unique("given")
+            views.append(whole(value, walk.sizes.spec(tensor), _OWNER))
+            if tensor.is_floating_point() or tensor.is_complex():
+                walk.carries.add(value)
+        return views
+
+    def leave(self, node: fx.Node, raw: Mapping[str, Any], origin: Origin) -> list[View]:
+        """End a region: a node with its functions as bodies; gives the views of its results."""
+        walk = self.walk
+        about = json.loads(raw["about"])
+        starts = self._open.pop(raw["region"]).starts
+        segments = [walk.nodes[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+        del walk.nodes[starts[0] :]
+        entered = _cut(raw["entered"], about["entered"])
+        left = _cut(raw["left"], [sum(counts) for counts in about["returned"]])
+        parts = list(zip(segments, entered, left, strict=True))
+        if raw["kind"] == "own_gradient":
+            bodies = self._forward_and_backward(*parts)
+            about["settings"]["residuals"] = len(bodies[0].outputs) - about["returned"][0][0]
+        else:
+            bodies = [self._body(*part) for part in parts]
+        arguments = _arguments(about, [walk.resolve(item) for item in raw["given"]])
+        if raw["kind"] == "while_loop":
+            flows = any(name in walk.carries for name in _read(arguments.values()))
+            arguments["differentiable"] = flows and walk.inside is None
+        arguments["closure"] = tuple(Ref(name) for name in _free(bodies))
+        specs = walk.specs(node, origin)
+        names = walk.emit(f"regauge.{raw['kind']}", arguments, walk.wanted(node, specs), origin, tuple(bodies))
+        return [whole(value, spec) for value, spec in zip(names, specs, strict=True)]
+
+    def _forward_and_backward(self, forward: _Part, backward: _Part) -> list[Graph]:
+        """A function and its derivative: what the derivative reads of the function, the function gives it too."""
+        second = self._body(*backward)
+        made = {value.name for node in forward[0] for value in node.outputs}
+        made |= {self.walk.env[item].memory.value for item in forward[1]}
+        saved = [name for name in free_values(second) if name in made]
+        first = self._body(*forward, saved)
+        specs = {value.name: value.spec for node in first.nodes for value in node.outputs}
+        specs |= {value.name: value.spec for value in first.inputs}
+        residuals = tuple(Value(name, specs[name]) for name in saved)
+        return [first, replace(second, inputs=(*residuals, *second.inputs))]
+
+    def _body(
+        self, nodes: list[Node], entered: Sequence[fx.Node], left: Sequence[fx.Node], saved: Sequence[str] = ()
+    ) -> Graph:
+        walk = self.walk
+        before = len(walk.nodes)
+        outputs = (*(walk.resolve(item) for item in left), *(Ref(name) for name in saved))
+        nodes += walk.nodes[before:]  # views of what the function changed are made when they are read
+        del walk.nodes[before:]
+        inputs = []
+        for item in entered:
+            view: View = walk.env[item]
+            inputs.append(Value(view.memory.value, view.spec))
+        inside = {value.name for value in inputs}
+        kept: list[Node] = []
+        for node in nodes:
+            names = [value.name for value in node.outputs]
+            if self._views.issuperset(names) and not inside.intersection(node_inputs(node)):
+                walk.nodes.append(node)
+                continue
+            inside.update(names)
+            kept.append(node)
+        self._closed |= inside
+        needed = {name for operand in outputs for name in references(operand)}
+        return Graph("aten", tuple(inputs), (), without_dead(kept, needed), outputs)
+
+    # what bodies must not do -----------------------------------------------------------------------------------
+
+    def note_views(self, nodes: Iterable[Node]) -> None:
+        """Remember views that a read had to make again: those of outer tensors belong outside."""
+        if self._open:
+            self._views.update(value.name for node in nodes for value in node.outputs)
+
+    def require_known(self, node: Node) -> None:
+        """Refuse a node outside that reads a value of a body, which Python code kept for it."""
+        if self._closed and not self._closed.isdisjoint(node_inputs(node)):
+            raise CaptureError(
+                "the model keeps a tensor that a function of control flow made, and uses it outside",
+                code="C145",
+                where=node.origin.line or node.origin.path,
+                why="inside the function it is another tensor each time that the function runs",
+                next="return it from the function",
+            )
+
+    def require_own(self, value: str, owner: str, origin: Origin) -> None:
+        """Refuse a write inside a function to a tensor that is not of its own making."""
+        if owner == _OWNER or any(value in region.known for region in self._open.values()):
+            raise CaptureError(
+                "a function of control flow changes a tensor in place that it did not make",
+                code="C145",
+                where=origin.line or origin.path,
+                why="JAX traces the function once and runs it as often as needed: it has no effect but its results",
+                next="return the new value, and assign it outside",
+            )
+
+
+def _cut(items: Sequence[Any], counts: Sequence[int]) -> Iterator[Sequence[Any]]:
+    """The items in groups of these sizes."""
+    at = 0
+    for count in counts:
+        yield items[at : at + count]
+        at += count
+
+
+def _arguments(about: Mapping[str, Any], given: list[Operand]) -> Arguments:
+    """Arguments of the node: groups of tensors by their name, settings, and what the bodies take and return."""
+    arguments: Arguments = {}
+    names = [name for name, _ in about["groups"]]
+    for name, group in zip(names, _cut(given, [count for _, count in about["groups"]]), strict=True):
+        arguments[name] = group[0] if name == "pred" else tuple(group)
+    arguments |= {name: _operand(value) for name, value in about["settings"].items()}
+    arguments["parameters"] = _operand(about["parameters"])
+    arguments["returned"] = _operand(about["returned"])
+    return arguments
+
+
+def _operand(value: Any) -> Operand:
+    return tuple(_operand(item) for item in value) if isinstance(value, list) else value
+
+
+def _read(operands: Iterable[Operand]) -> list[str]:
+    return [name for operand in operands for name in references(operand)]
+
+
+def _free(bodies: Iterable[Graph]) -> list[str]:
+    """Values that bodies read and do not make, in order."""
+    return list(dict.fromkeys(name for body in bodies for name in free_values(body)))
+
+
+def without_dead(nodes: Iterable[Node], needed: set[str]) -> tuple[Node, ...]:
+    """The nodes that something needs: outputs and new states, and what they are made from."""
+    wanted = set(needed)
+    kept: list[Node] = []
+    for node in reversed(list(nodes)):
+        if any(value.name in wanted for value in node.outputs):
+            wanted.update(node_inputs(node))
+            kept.append(node)
+    return tuple(reversed(kept))

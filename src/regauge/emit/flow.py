@@ -1,0 +1,371 @@
+"""Control flow and transformations: local functions, and the call of JAX that runs them.
+
+def step(h, x):
+    h = jnp.tanh(self.cell(jnp.concatenate([x, h], axis=-1)))
+    return h, h
+
+h, ys = jax.lax.scan(step, h, xs)
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from regauge.emit.lines import Body, Line
+from regauge.emit.literals import literal
+from regauge.emit.names import identifier
+from regauge.emit.origins import unpacked_names
+from regauge.emit.scopes import Item, Scope, is_body
+from regauge.emit.statements import frame_of, statement_of
+from regauge.emit.target import target
+from regauge.ir.graph import Frame, Node, Operand, Ref
+
+if TYPE_CHECKING:
+    from regauge.emit.body import BodyWriter
+
+# Names of functions where the original has none.
+_DEFAULT_NAMES = {
+    "cond": ("when_true", "when_false"),
+    "switch": ("first", "second", "third"),
+    "while_loop": ("condition", "step"),
+    "scan": ("step",),
+    "map": ("each",),
+    "associative_scan": ("combine",),
+    "vmap": ("each",),
+    **dict.fromkeys(("grad", "jvp", "vjp", "jacobian"), ("function",)),
+}
+_NO_NAMES = ("<lambda>", "forward", "__call__")
+# Kinds whose functions take all that they carry as one argument.
+_PACKED = {"while_loop": "carry"}
+_LONGEST_LAMBDA = 72
+
+
+@dataclass(frozen=True)
+class Group:
+    """One parameter of a local function, and the values that it holds."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+def groups_of(node: Node, index: int, body: Scope) -> list[Group]:
+    """The parameters of a function; one that holds several values is a tuple."""
+    kind = _kind(node)
+    values = iter(body.parameters)
+    declared: Any = node.argument("parameters")
+    if kind in ("vmap", "grad", "jvp", "vjp", "jacobian"):
+        return [Group(name, (next(values),)) for name, leaves in declared[index] for _ in leaves]
+    if kind in _PACKED and len(body.parameters) > 1:
+        return [Group(_PACKED[kind], tuple(body.parameters))]
+    return [Group(name, tuple(next(values) for _ in leaves)) for name, leaves in declared[index]]
+
+
+def hints_of(node: Node, index: int, body: Scope) -> dict[str, str]:
+    """Names of the values that a function gets: those of its parameters, of keys, of `h, c = carry` in the original."""
+    names: dict[str, str] = {}
+    values = iter(body.parameters)
+    declared: Any = node.argument("parameters")
+    frame = _first_frame(body)
+    for name, leaves in declared[index]:
+        unpacked = unpacked_names(frame, name) if frame is not None else ()
+        for place, leaf in enumerate(leaves):
+            value = next(values)
+            if len(leaves) == 1:
+                names[value] = name if not name.startswith("argument_") else "x"
+            elif leaf:
+                names[value] = leaf
+            elif len(unpacked) == len(leaves):
+                names[value] = unpacked[place]
+    return names
+
+
+def _first_frame(body: Scope) -> Frame | None:
+    """A line of the original in the function."""
+    return next((frame for node in body.nodes() if (frame := frame_of(body, node)) is not None), None)
+
+
+def unpacking(groups: Sequence[Group], names: Mapping[str, str]) -> list[Line]:
+    """`h, c = carry` for every parameter that holds several values."""
+    return [Line(f"{', '.join(names[v] for v in group.values)} = {group.name}") for group in groups if _many(group)]
+
+
+def _many(group: Group) -> bool:
+    return len(group.values) > 1
+
+
+def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], following: Item | None) -> None:
+    """Write the functions of an operator, and its call."""
+    functions = [_function(writer, node, index, body) for index, body in enumerate(bodies)]
+    _name_results(writer, node, bodies)
+    calls = {**_CALLS, **target().flow_calls}
+    expression = calls[_kind(node)](Call(writer, node, functions))
+    parts = _parts(writer, node)
+    outputs = [value.name for value in node.outputs]
+    if not parts:
+        read = [name for name in outputs if writer.left[name] > 0]
+        writer.finish(node, read if _kind(node) == "grad" else outputs, expression, following, pure=False)
+        return
+    names = writer.choose_names(outputs, node, statement_of(writer.scope, node))
+    cut = [0, *parts, len(names)]
+    groups = [_target(names[start:end]) for start, end in pairwise(cut)]
+    if _kind(node) == "grad":  # gradients come first among the results, and last in JAX
+        gradients, value, *besides = groups
+        groups = [f"({value}, {besides[0]})" if besides else value, gradients]
+    writer.lines.append(Line(f"{', '.join(groups)} = {ast.unparse(expression)}", "", node.origin.line))
+
+
+def _parts(writer: BodyWriter, node: Node) -> tuple[int, ...]:
+    """Where the results of an operator are cut into groups that JAX gives as tuples; () where it gives them flat."""
+    returned: Any = node.argument("returned")
+    if _kind(node) in ("scan", "jvp"):
+        return (returned[0][0],)
+    return _parts_of_grad(writer, node) if _kind(node) == "grad" else ()
+
+
+def _parts_of_grad(writer: BodyWriter, node: Node) -> tuple[int, ...]:
+    """Gradients, value, what comes besides; () where one gradient is all that is read."""
+    gradients: Any = node.argument("xs")
+    count = len(gradients)
+    if count == 1 and not any(writer.left[value.name] > 0 for value in node.outputs[count:]):
+        return ()
+    return (count, count + 1) if len(node.outputs) > count + 1 else (count,)
+
+
+def _name_results(writer: BodyWriter, node: Node, bodies: Sequence[Scope]) -> None:
+    """What is carried keeps the name that it has inside."""
+    if _kind(node) not in ("while_loop", "scan"):
+        return
+    names = hints_of(node, len(bodies) - 1, bodies[-1])
+    for value, inner in zip(node.outputs, bodies[-1].parameters, strict=False):
+        writer.result_bases[value.name] = names.get(inner, "y")
+    returned: Any = node.argument("returned")
+    for value in node.outputs[returned[-1][0] :]:
+        writer.result_bases[value.name] = "ys"
+
+
+def _target(names: Sequence[str]) -> str:
+    if not names or all(name == "_" for name in names):
+        return "_"
+    return names[0] if len(names) == 1 else f"({', '.join(names)})"
+
+
+def _kind(node: Node) -> str:
+    return node.op.split(".")[1]
+
+
+# functions -----------------------------------------------------------------------------------------------------------
+
+
+def _function(writer: BodyWriter, node: Node, index: int, body: Scope) -> str:
+    """Write one function before the call; gives what the call names: `step`, or a lambda."""
+    inner = writer.inside(body, groups_of(node, index, body), hints_of(node, index, body))
+    groups = inner.groups
+    written = inner.write(_returned(node, index, body))
+    writer.child_hints.update(inner.child_hints)
+    transformed = _transformed(writer, body, groups, written)
+    if transformed is not None:
+        return transformed
+    own = _own_name(body)
+    if own in _NO_NAMES and len(written.lines) == 1:
+        text = _lambda([group.name for group in groups], written)
+        if len(text) <= _LONGEST_LAMBDA:
+            return text
+    name = writer.free_name(identifier(own) if own not in _NO_NAMES else _default_name(node, index), {})
+    frame = _first_frame(body)
+    place = f"{frame.file.rsplit('/', 1)[-1]}:{frame.line}" if frame is not None else ""
+    writer.lines.append(Line(f"def {name}({', '.join(group.name for group in groups)}):", "", place))
+    writer.lines += [replace(line, text=f"    {line.text}") for line in written.lines]
+    return name
+
+
+def _default_name(node: Node, index: int) -> str:
+    names = _DEFAULT_NAMES[_kind(node)]
+    return names[index] if index < len(names) else f"function_{index + 1}"
+
+
+def _transformed(writer: BodyWriter, body: Scope, groups: Sequence[Group], written: Body) -> str | None:
+    """`jax.grad(loss)` for a function that only calls another one, transformed: that one is written in its place."""
+    inner, last = body.items[:-1], body.items[-1] if body.items else None
+    if not inner or not all(is_body(item) for item in inner) or not isinstance(last, Node):
+        return None
+    read = {name for item in inner if isinstance(item, Scope) for name in item.inputs}
+    *lines, end = written.lines
+    call = ast.parse(end.text.removeprefix("return "), mode="eval").body
+    names = [group.name for group in groups]
+    if not isinstance(call, ast.Call) or call.keywords or [ast.unparse(a) for a in call.args] != names:
+        return None
+    made = {line.text.split("(")[0].removeprefix("def ") for line in lines if line.text.startswith("def ")}
+    if not read.isdisjoint(body.parameters) or not made.isdisjoint(writer.names):
+        return None
+    writer.lines += lines
+    return ast.unparse(call.func)
+
+
+def _own_name(body: Scope) -> str:
+    """What the original calls the function."""
+    frame = _first_frame(body)
+    return frame.function if frame is not None else "<lambda>"
+
+
+def _lambda(parameters: Sequence[str], written: Body) -> str:
+    expression = written.lines[0].text.removeprefix("return ")
+    tree = ast.parse(expression, mode="eval").body
+    if isinstance(tree, ast.Call) and not tree.keywords and [ast.unparse(a) for a in tree.args] == list(parameters):
+        function = ast.unparse(tree.func)
+        if not any(isinstance(n, ast.Name) and n.id in parameters for n in ast.walk(tree.func)):
+            return function
+    return f"lambda {', '.join(parameters)}: {expression}" if parameters else f"lambda: {expression}"
+
+
+def _returned(node: Node, index: int, body: Scope) -> Callable[[Callable[[Ref], ast.expr]], ast.expr]:
+    counts: Any = node.argument("returned")
+
+    def returned(use: Callable[[Ref], ast.expr]) -> ast.expr:
+        values = [_value(operand, use) for operand in body.returned]
+        if _kind(node) == "grad":
+            return values[0] if len(values) == 1 else ast.Tuple([values[0], packed(values[1:])], ast.Load())
+        if _kind(node) == "scan":
+            carried = counts[index][0]
+            return ast.Tuple([packed(values[:carried]), packed(values[carried:])], ast.Load())
+        return packed(values)
+
+    return returned
+
+
+def _value(operand: Operand, use: Callable[[Ref], ast.expr]) -> ast.expr:
+    return use(operand) if isinstance(operand, Ref) else literal(operand)
+
+
+def packed(values: Sequence[ast.expr]) -> ast.expr:
+    """Several values as a tuple, one as itself, none as None."""
+    if not values:
+        return ast.Constant(None)
+    return values[0] if len(values) == 1 else ast.Tuple(list(values), ast.Load())
+
+
+# calls ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Call:
+    """What the call of an operator is written from."""
+
+    writer: BodyWriter
+    node: Node
+    functions: list[str]
+
+    def values(self, name: str) -> list[ast.expr]:
+        given: Any = self.node.argument(name)
+        return [self.writer.use(ref) for ref in given]
+
+    def grouped(self, name: str) -> list[ast.expr]:
+        """The arguments as the function's parameters take them."""
+        values = self.values(name)
+        declared: Any = self.node.argument("parameters")
+        found, at = [], 0
+        for _, leaves in declared[0]:
+            found.append(packed(values[at : at + len(leaves)]))
+            at += len(leaves)
+        return found
+
+    def text(self, function: str, arguments: Sequence[Any], **options: Any) -> ast.expr:
+        """The call of a function; arguments are expressions or texts."""
+        parts = [argument if isinstance(argument, str) else ast.unparse(argument) for argument in arguments]
+        parts += [f"{name}={value!r}" for name, value in options.items()]
+        return ast.parse(f"{function}({', '.join(parts)})", mode="eval").body
+
+
+def _cond(call: Call) -> ast.expr:
+    pred: Any = call.node.argument("pred")
+    decided = call.writer.use(pred)
+    if call.writer.specs[pred.name].shape:
+        decided = ast.Call(ast.Attribute(decided, "squeeze", ast.Load()), [], [])
+    return call.text("jax.lax.cond", [decided, *call.functions, *call.grouped("operands")])
+
+
+def _while_loop(call: Call) -> ast.expr:
+    function = "jax.lax.while_loop"
+    if call.node.argument("differentiable"):
+        from regauge.emit.flow_helpers import while_loop
+
+        call.writer.helpers.add(while_loop)
+        function = "ops.while_loop"
+    return call.text(function, [*call.functions, packed(call.values("carried"))])
+
+
+def _scan(call: Call) -> ast.expr:
+    options = {"reverse": True} if call.node.argument("reverse") else {}
+    given = [*call.functions, packed(call.values("init")), packed(call.values("xs"))]
+    return call.text("jax.lax.scan", given, **options)
+
+
+def _map(call: Call) -> ast.expr:
+    return call.text("jax.lax.map", [*call.functions, packed(call.values("xs"))])
+
+
+def _associative_scan(call: Call) -> ast.expr:
+    axis = call.node.argument("axis")
+    mapped = {"in_axes": axis, "out_axes": axis} if axis else {}
+    combine = call.text("jax.vmap", call.functions, **mapped)
+    options = {"reverse": True} if call.node.argument("reverse") else {}
+    if axis:
+        options["axis"] = axis  # type: ignore[assignment]
+    return call.text("jax.lax.associative_scan", [combine, packed(call.values("xs"))], **options)
+
+
+def _vmap(call: Call) -> ast.expr:
+    options = {}
+    for name in ("in_axes", "out_axes"):
+        axes: Any = call.node.argument(name)
+        if any(axes):
+            options[name] = axes[0] if len(set(axes)) == 1 else tuple(axes)
+    mapped = call.text("jax.vmap", call.functions, **options)
+    return call.text(ast.unparse(mapped), call.values("xs"))
+
+
+def _grad(call: Call) -> ast.expr:
+    values = call.values("xs")
+    returned: Any = call.node.argument("returned")
+    options: dict[str, Any] = {"argnums": tuple(range(len(values)))} if len(values) > 1 else {}
+    if returned[0][1]:
+        options["has_aux"] = True
+    name = "jax.value_and_grad" if _parts_of_grad(call.writer, call.node) else "jax.grad"
+    return call.text(ast.unparse(call.text(name, call.functions, **options)), values)
+
+
+def _jvp(call: Call) -> ast.expr:
+    pairs = [ast.Tuple(call.values(name), ast.Load()) for name in ("xs", "tangents")]
+    return call.text("jax.jvp", [*call.functions, *pairs])
+
+
+def _vjp(call: Call) -> ast.expr:
+    pulled = call.text("jax.vjp", [*call.functions, *call.values("xs")])
+    gradients = call.text(f"{ast.unparse(pulled)}[1]", [packed(call.values("cotangents"))])
+    if len(call.node.outputs) > 1:
+        return gradients
+    return ast.Subscript(gradients, ast.Constant(0), ast.Load())
+
+
+def _jacobian(call: Call) -> ast.expr:
+    values = call.values("xs")
+    options = {"argnums": tuple(range(len(values)))} if len(values) > 1 else {}
+    function = f"jax.{call.node.argument('mode')}"
+    return call.text(ast.unparse(call.text(function, call.functions, **options)), values)
+
+
+_CALLS: dict[str, Callable[[Call], ast.expr]] = {
+    "cond": _cond,
+    "while_loop": _while_loop,
+    "scan": _scan,
+    "map": _map,
+    "associative_scan": _associative_scan,
+    "vmap": _vmap,
+    "grad": _grad,
+    "jvp": _jvp,
+    "vjp": _vjp,
+    "jacobian": _jacobian,
+}

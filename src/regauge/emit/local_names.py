@@ -1,0 +1,181 @@
+"""Names of local variables: which value each holds now, and which name a value gets."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from regauge.emit.flow import Group, unpacking
+from regauge.emit.lines import Line
+from regauge.emit.members import Structure
+from regauge.emit.names import identifier, reserved_names
+from regauge.emit.origins import Statement
+from regauge.emit.scopes import Item, Scope, item_inputs
+from regauge.emit.signature import Parameter, accesses, texts
+from regauge.emit.statements import parameter_names
+from regauge.emit.syntax import module_called
+from regauge.ir.graph import Node, Ref
+
+if TYPE_CHECKING:
+    from regauge.emit.body import BodyWriter
+
+
+@dataclass(frozen=True)
+class Function:
+    """What a function is called with, and where it stands: the writer of the code around it, or nowhere (None)."""
+
+    writer: BodyWriter | None
+    groups: Sequence[Group]
+    hints: Mapping[str, str]
+
+
+class LocalNames:
+    """The names in one scope.
+
+    Args:
+        scope: the call.
+        structure: what is a member of what.
+    """
+
+    def __init__(self, scope: Scope, structure: Structure) -> None:
+        self.scope = scope
+        self.structure = structure
+        self.specs = structure.context.specs
+        self.weights = structure.context.weights
+        self.sizes = {symbol.name for symbol in structure.graph.symbols}  # names of sizes are no names of arrays
+        self.lines: list[Line] = []
+        self.expressions: dict[str, ast.expr] = {}
+        self.inputs: dict[str, ast.expr] = {}
+        self.parameters: list[str] = []
+        self.groups: list[Group] = []  # parameters of a body
+        self.result_bases: dict[str, str] = {}  # what results of control flow are called, where nothing says
+        self.names: dict[str, str] = {}  # local name -> value that it holds now
+        self.left: Counter[str] = Counter()  # how often a value is still read
+        self.pinned: Counter[str] = Counter()  # local names that a kept expression still needs
+        for item in scope.items:
+            self.left.update(item_inputs(item))
+        self.left.update(scope.results())
+
+    # parameters ------------------------------------------------------------------------------------------------
+
+    def name_parameters(self, hints: Mapping[str, str]) -> None:
+        """Name the values that enter a call; `hints` are the caller's names for them."""
+        names = parameter_names(self.scope, hints)
+        arrays = [value for value in self.scope.inputs if value not in self.weights]
+        for value in self.scope.inputs:
+            if value in names:
+                continue
+            if value in self.weights:
+                fallback = self.weights[value].name.split(".")[-1]
+            elif len(arrays) == 1:
+                fallback = "x"
+            else:
+                fallback = hints.get(value) or re.sub(r"_last$", "", value)
+            names[value] = self.free_name(identifier(fallback), names)
+        for value, name in names.items():
+            safe = identifier(name)
+            if safe in self.sizes:
+                safe = names[value] = self.free_name(f"{safe}_input", names)
+            self.expressions[value] = ast.Name(safe, ast.Load())
+            self.names[safe] = value
+        self.parameters = [identifier(names[value]) for value in self.scope.inputs]
+
+    def enter(self, function: Function) -> None:
+        """Take the names around the function as they are, and name its parameters."""
+        for value in self.scope.inputs:
+            if function.writer is None:
+                break
+            expression = function.writer.use(Ref(value))
+            self.expressions[value] = expression
+            for name in [n.id for n in ast.walk(expression) if isinstance(n, ast.Name)]:
+                self.names[name] = value
+                self.pinned[name] += 1  # assigned here, it would be another variable
+        named: dict[str, str] = {}
+        for group in function.groups:
+            for number, value in enumerate(group.values):
+                fallback = group.name if len(group.values) == 1 else f"{group.name}_{number}"
+                name = named[value] = self.free_name(identifier(function.hints.get(value, fallback)), {})
+                self.names[name] = value
+                self.expressions[value] = ast.Name(name, ast.Load())
+            whole = named[group.values[0]] if len(group.values) == 1 else self.free_name(identifier(group.name), {})
+            self.names.setdefault(whole, group.values[0])
+            self.groups.append(Group(whole, group.values))
+        self.parameters = [group.name for group in self.groups]
+        self.lines += unpacking(self.groups, named)
+
+    def read_inputs_as(self, parameters: Sequence[Parameter]) -> None:
+        """Take the signature as given: inputs that nothing reads, and inputs that are parts of one parameter."""
+        found = {value: e for value, e in accesses(parameters).items() if value in self.scope.inputs}
+        self.inputs.update(found)
+        self.expressions.update(found)
+        self.names = {}
+        for parameter in parameters:
+            whole = parameter.leaf if parameter.leaf in self.scope.inputs else None
+            self.names[parameter.name] = whole or f"parameter {parameter.name}"
+            if whole is None and "leaf" not in parameter.tree:
+                self.left[self.names[parameter.name]] = 1  # parts of it are read: the name is not free
+        self.parameters = texts(parameters)
+
+    # variables -------------------------------------------------------------------------------------------------
+
+    def free_name(self, name: str, taken: Mapping[str, str]) -> str:
+        """The name, with a number where it is in use."""
+        used = set(taken.values()) | set(self.names) | self.sizes | reserved_names()
+        candidate, number = name, 2
+        while candidate in used:
+            candidate, number = f"{name}_{number}", number + 1
+        return candidate
+
+    def choose_names(
+        self, outputs: list[str], item: Item, statement: Statement | None, expression: ast.expr | None = None
+    ) -> list[str]:
+        """Names under which an item's results are assigned; `_` for those that nothing reads."""
+        names = []
+        for position, value in enumerate(outputs):
+            if self.left[value] <= 0:
+                names.append("_")
+                continue
+            name = self._choose(value, position, len(outputs), item, statement, expression)
+            names.append(name)
+            self.names[name] = value
+            self.expressions[value] = ast.Name(name, ast.Load())
+        return names
+
+    def _choose(
+        self,
+        value: str,
+        position: int,
+        count: int,
+        item: Item,
+        statement: Statement | None,
+        expression: ast.expr | None,
+    ) -> str:
+        candidates = []
+        if statement is not None and statement.targets:
+            if len(statement.targets) == count and statement.targets[position]:
+                candidates.append(statement.targets[position])
+            elif len(statement.targets) == 1 and count == 1 and statement.targets[0]:
+                candidates.append(statement.targets[0])
+        base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
+        if isinstance(item, Node) and item.bodies:
+            base = self.result_bases.get(value, "y")
+        if expression is not None:
+            base = module_called(expression) or base
+        candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]
+        for candidate in candidates:
+            name = identifier(candidate)
+            holder = self.names.get(name)
+            if name in self.sizes:
+                continue
+            if (holder is None or self.left[holder] <= 0) and not self.pinned[name]:
+                return name
+        return self.free_name(identifier(candidates[-1] if candidates[-1] else "x"), {})
+
+    def name_of(self, value: str) -> str:
+        """The variable that holds a value, or an empty string."""
+        expression = self.expressions.get(value)
+        return expression.id if isinstance(expression, ast.Name) else ""

@@ -1,0 +1,161 @@
+"""optax's transformations as the text of an optimizer for torch.
+
+torch.optim's own class where it is the same algorithm with the same numbers, else a `torch.optim.Optimizer` of the file's
+own; around it a class `Optimizer` where gradients are clipped, a schedule moves a number, or several optimizers share
+the parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from regauge.emit.expressions import Helpers
+from regauge.emit.optax_normal import Parts, groups_by, take_apart, with_decay
+from regauge.emit.schedules import number
+from regauge.emit.torch_algorithms import DEFAULTS, algorithm
+from regauge.emit.torch_curves import CurveTexts
+from regauge.emit.torch_optimizer_class import Clip, Group, Inner, OptimizerClass, group_texts, label_all
+from regauge.emit.torch_updates import written
+from regauge.errors import UnsupportedOptimizer
+from regauge.optax_specs import AddDecayedWeights, ClipByGlobalNorm, Curve, OptaxOptimizer, Scale
+
+CLIP_BY_GLOBAL_NORM = '''
+def clip_by_global_norm(parameters, limit):
+    """As optax has it; PyTorch's clip_grad_norm_ adds 1e-6 to the norm."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    for gradient in gradients:
+        gradient.mul_(torch.clamp(limit / norm, max=1.0))
+'''.strip()
+
+_LEARNING_RATE = {"lr": "learning_rate"}
+
+
+@dataclass(frozen=True)
+class _Update:
+    """What one parameter goes through, as a class with its options.
+
+    Attributes:
+        name: of the class.
+        text: of a class of the file's own, with ``{name}`` for its name; empty for those of torch.optim.
+        options: values by name.
+    """
+
+    name: str
+    text: str
+    options: dict[str, Any]
+
+
+def optimizer_text(
+    spec: OptaxOptimizer,
+    targets: Mapping[str, str],
+    unused: set[str],
+    without_gradient: set[str],
+    helpers: Helpers,
+) -> list[str]:
+    """The functions and classes whose last is ``make_optimizer(named_parameters)``.
+
+    Args:
+        spec: of the original.
+        targets: name in the module of every parameter that trains, by its name in the original.
+        unused: parameters of the original that the module does not hold.
+        without_gradient: parameters of the original that the loss does not depend on. optax gives them a gradient of
+            zero, by which a decay of the weights still acts; torch gives them none and leaves them.
+        helpers: receives the functions that ops.py must hold.
+
+    Raises:
+        UnsupportedOptimizer: nothing is left to train, or a part has no counterpart.
+    """
+    taken = take_apart(spec, [*targets, *sorted(unused)])
+    own = {name: taken.updates[name] for name in targets}
+    moved = {name: parts for name, parts in own.items() if parts is not None}
+    if not moved:
+        raise UnsupportedOptimizer(
+            "no parameter is left to train",
+            received=f"{len(own)} parameters, all set to zero updates",
+            next="check the masks and labels of the optimizer, or leave it out of the case",
+        )
+    unified = with_decay(moved.values())
+    updates = {name: _update(unified[parts]) for name, parts in moved.items()}
+    clips = [_clipping(one.part, {n for n in one.parameters if n in targets}) for one in taken.clippings]
+    fills = any(name in without_gradient and _decays(parts) for name, parts in moved.items())
+    keys = {name: (updates.get(name), tuple(name in members for _, members in clips)) for name in targets}
+    groups = [
+        Group(update, [targets[name] for name in members], set(members)) for (update, _), members in groups_by(keys)
+    ]
+    curves = CurveTexts(helpers)
+    inner = _inner(groups, curves)
+    label_all(groups, inner)
+    made = OptimizerClass(
+        spec.name, groups, inner, [Clip(call, _members(groups, names)) for call, names in clips], fills
+    )
+    helper = [CLIP_BY_GLOBAL_NORM] if any("clip_by_global_norm(" in call for call, _ in clips) else []
+    classes = [one.text for one in inner if one.text]
+    return [*curves.texts.values(), *helper, *classes, *group_texts(groups), *made.texts()]
+
+
+def _decays(parts: Parts) -> bool:
+    return any(isinstance(part, AddDecayedWeights) for part in parts)
+
+
+def _update(parts: Parts) -> _Update:
+    found = algorithm(parts)
+    if found is not None:
+        return _Update(found.name, "", {"lr": found.options["lr"], **DEFAULTS[found.name], **found.options})
+    own = written(parts)
+    return _Update(own.name, own.text, own.options)
+
+
+def _clipping(part: Any, members: set[str]) -> tuple[str, set[str]]:
+    if isinstance(part, ClipByGlobalNorm):
+        return f"clip_by_global_norm({{parameters}}, {number(part.max_norm)})", members
+    return f"torch.nn.utils.clip_grad_value_({{parameters}}, {number(part.max_delta)})", members
+
+
+def _members(groups: Sequence[Group], names: set[str]) -> list[Group]:
+    """The groups whose parameters are clipped; a group is clipped as a whole or not at all."""
+    return [group for group in groups if group.sources <= names]
+
+
+def _inner(groups: Sequence[Group], curves: CurveTexts) -> list[Inner]:
+    """One optimizer for each class, with the groups that it serves."""
+    found: list[Inner] = []
+    taken: dict[str, int] = {}
+    for group in groups:
+        update = group.update
+        if update is None:
+            continue
+        one = next((one for one in found if (one.kind, one.template) == (update.name, update.text)), None)
+        if one is None:
+            taken[update.name] = taken.get(update.name, 0) + bool(update.text)
+            name = update.name + (str(taken[update.name]) if taken[update.name] > 1 else "")
+            own = update.text.replace("{name}", name)
+            one = Inner(update.name, update.text, name if own else f"torch.optim.{name}", own)
+            found.append(one)
+        one.groups.append(group)
+        for option, value in update.options.items():
+            group.options[option] = _constant(value)
+            expression = _moving(option, value, curves)
+            if expression:
+                group.moving[option] = expression
+    return found
+
+
+def _constant(value: Any) -> Any:
+    """The number of an option; 0 for what a schedule gives before every step."""
+    if isinstance(value, Scale):
+        return 0.0 if value.curves else value.factor
+    return 0.0 if isinstance(value, Curve) else value
+
+
+def _moving(option: str, value: Any, curves: CurveTexts) -> str:
+    """The expression that an option is set to before every step; empty for a constant."""
+    name = _LEARNING_RATE.get(option, option)
+    if isinstance(value, Curve):
+        return curves.call(value, name, "self.steps")
+    if not isinstance(value, Scale) or not value.curves:
+        return ""
+    factors = [curves.call(curve, name, "self.steps") for curve in value.curves]
+    return " * ".join([*([number(value.factor)] if value.factor != 1 else []), *factors])

@@ -1,0 +1,391 @@
+"""Gathers, slices and sorts of JAX's NumPy as the operations that they were written as.
+
+`x[:, i]`, `jnp.take`, `jnp.take_along_axis`, an embedding and `jnp.argsort` are all gathers and sorts in a jaxpr, after
+arithmetic that counts negative indices from the end. The forms here are nodes of their own: `lax.getitem`,
+`lax.take`, `lax.take_along`, `lax.argsort`, `lax.sort_and_order`. What this leaves unused goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, Sym, node_inputs, references
+from regauge.lower.lax_graphs import Makers
+
+Axes = tuple[int, ...]
+_TENSORS = ("int32", "int64")  # dtypes that torch indexes with
+
+
+def with_index_forms(graph: Graph) -> Graph:
+    """The graph with indexing in the forms above; its values keep their names."""
+    graph = replace(graph, nodes=tuple(replace(n, bodies=tuple(map(with_index_forms, n.bodies))) for n in graph.nodes))
+    for form in (_sorted, _selected, _gathered, _put):
+        makers = Makers(graph)
+        tables = {w.value for w in graph.weights if w.role == "parameter"}
+        graph = replace(graph, nodes=tuple(form(node, makers, tables) or node for node in graph.nodes))
+        graph = _without_unused(graph)
+    return _with_wide_orders(graph)
+
+
+_TAKERS = frozenset({"lax.take_along", "lax.getitem", "lax.take", "lax.put"})
+
+
+def _with_wide_orders(graph: Graph) -> Graph:
+    """The graph with orders that are indices alone as int64, which torch makes and takes; JAX has int32."""
+    users: dict[str, set[str]] = {name: {"output"} for operand in graph.outputs for name in references(operand)}
+    for node in graph.nodes:
+        for name in node_inputs(node):
+            users.setdefault(name, set()).add(node.op)
+
+    def widened(node: Node) -> Node:
+        if node.op not in ("lax.argsort", "lax.sort_and_order"):
+            return node
+        order = node.outputs[-1]
+        if not users.get(order.name, set()) <= _TAKERS:
+            return node
+        return replace(node, outputs=(*node.outputs[:-1], replace(order, spec=replace(order.spec, dtype="int64"))))
+
+    return replace(graph, nodes=tuple(widened(node) for node in graph.nodes))
+
+
+def _without_unused(graph: Graph) -> Graph:
+    wanted = {name for operand in graph.outputs for name in references(operand)}
+    wanted |= {value for _, value in graph.mutations}
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if any(value.name in wanted for value in node.outputs):
+            wanted.update(node_inputs(node))
+            kept.append(node)
+    return replace(graph, nodes=tuple(reversed(kept)))
+
+
+def _made(node: Node, op: str, **arguments: Operand) -> Node:
+    return replace(node, op=op, arguments=tuple(arguments.items()))
+
+
+def _sorted(node: Node, makers: Makers, tables: set[str]) -> Node | None:
+    """A sort that takes a count along, which then says where elements came from."""
+    operands = node.argument("operands") if node.op == "lax.sort" else None
+    if not isinstance(operands, tuple) or len(operands) != 2 or node.argument("num_keys") != 1:
+        return None
+    count = makers.node(operands[1], "lax.iota")
+    dimension = node.argument("dimension")
+    if count is None or count.argument("dimension") != dimension:
+        return None
+    values, order = node.outputs
+    if makers.uses[values.name]:
+        return _made(node, "lax.sort_and_order", operand=operands[0], dimension=dimension)
+    return replace(
+        node,
+        op="lax.argsort",
+        arguments=(("operand", operands[0]), ("dimension", dimension)),
+        outputs=(order,),
+    )
+
+
+def _selected(node: Node, makers: Makers, tables: set[str]) -> Node | None:
+    """A slice of one element along some axes that are then removed: `x[:, 0]`, and `x[i]` for an index that is a value."""
+    if node.op != "lax.squeeze":
+        return None
+    array = node.arguments[0][1]
+    removed = node.argument("dimensions")
+    made = makers.node(array, "lax.slice", "lax.dynamic_slice")
+    if made is None or not isinstance(removed, tuple) or not isinstance(array, Ref) or makers.uses[array.name] > 1:
+        return None
+    source = made.arguments[0][1]
+    shape = makers.shape(source)
+    parts: list[Operand] = []
+    for axis, size in enumerate(shape):
+        part = _bounds(made, axis, size) if made.op == "lax.slice" else _start(made, axis, size, makers)
+        if axis in removed:
+            index = part[0] if isinstance(part, tuple) and made.op == "lax.slice" else part
+            if index is None and size == 1:
+                index = 0
+            if not isinstance(index, Ref) and type(index) is not int:
+                return None
+            parts.append(index)
+        elif isinstance(part, tuple) or part is None:
+            parts.append(part)
+        else:
+            return None
+    return _made(node, "lax.getitem", operand=source, index=tuple(parts))
+
+
+def _bounds(node: Node, axis: int, size: Dim) -> Operand:
+    """A slice along one axis as (start, stop, step), or None where it is whole."""
+    starts, limits, strides = (node.argument(name) for name in ("start_indices", "limit_indices", "strides"))
+    step = strides[axis] if isinstance(strides, tuple) else 1
+    start = starts[axis] if isinstance(starts, tuple) else None
+    limit = limits[axis] if isinstance(limits, tuple) else None
+    return None if (start, limit, step) == (0, size, 1) else (start, None if limit == size else limit, step)
+
+
+def _start(node: Node, axis: int, size: Dim, makers: Makers) -> Operand:
+    """The index of a dynamic slice of one element, None for a whole axis, False for anything else.
+
+    An index that JAX counts from the end where it is negative is taken as `x[i]`: torch counts in the same way. Outside
+    of the array torch raises an error, while JAX takes the last element.
+    """
+    starts, sizes = node.argument("starts"), node.argument("slice_sizes")
+    if not isinstance(starts, tuple) or not isinstance(sizes, tuple):
+        return False
+    if sizes[axis] == size:
+        return None
+    if sizes[axis] != 1:
+        return False
+    start = starts[axis]
+    if start == 0:
+        return 0
+    if type(start) is int and isinstance(size, int):
+        return min(max(start, 0), size - 1)
+    return _counted(start, size, makers) or False
+
+
+def _counted(index: Operand, size: Dim, makers: Makers) -> Operand:
+    """An index array as torch takes it, or None for one that torch has no form for."""
+    base = makers.unwrapped(index, size)
+    chosen = index if base is None and makers.below(index) == size else base
+    while (cast := makers.node(chosen, "lax.convert_element_type")) is not None:
+        inner = makers.spec(cast.arguments[0][1])
+        if inner is None or inner.dtype not in _TENSORS:
+            break
+        chosen = cast.arguments[0][1]
+    spec = makers.spec(chosen)
+    return chosen if spec is not None and spec.dtype in _TENSORS else None
+
+
+def _gathered(node: Node, makers: Makers, tables: set[str]) -> Node | None:
+    """A gather of elements or of whole rows, planes, ..."""
+    if node.op != "lax.gather":
+        return None
+    arguments = dict(node.arguments)
+    if arguments["operand_batching_dims"]:
+        return _along(node, makers)
+    operand = arguments["operand"]
+    numbers = tuple(_axes(arguments[name]) for name in ("start_index_map", "collapsed_slice_dims", "offset_dims"))
+    sizes = arguments["slice_sizes"]
+    found = _parts(node, makers, numbers, sizes if isinstance(sizes, tuple) else ())
+    if found is None:
+        return None
+    parts, safe = found
+    if safe:
+        return _made(node, "lax.getitem", operand=operand, index=tuple(parts))
+    return _taken(node, parts, makers, tables)
+
+
+_PUTS = {
+    "lax.scatter": "set", "lax.scatter_add": "add", "lax.scatter_sub": "sub", "lax.scatter_mul": "mul",
+    "lax.scatter_max": "max", "lax.scatter_min": "min",
+}  # fmt: skip
+
+
+def _put(node: Node, makers: Makers, tables: set[str]) -> Node | None:
+    """A scatter to elements or to whole rows, planes, ...: `x.at[i].set(v)`."""
+    arguments = dict(node.arguments)
+    if node.op not in _PUTS or arguments["operand_batching_dims"] or arguments["mode"] == "CLIP":
+        return None
+    shape, updates = makers.shape(arguments["operand"]), makers.shape(arguments["updates"])
+    numbers = tuple(
+        _axes(arguments[name])
+        for name in ("scatter_dims_to_operand_dims", "inserted_window_dims", "update_window_dims")
+    )
+    window = iter(numbers[2])
+    sizes = tuple(1 if axis in numbers[1] else updates[next(window)] for axis in range(len(shape)))
+    found = _parts(node, makers, numbers, sizes)
+    if found is None:
+        return None
+    parts, safe = found
+    columns = [part for part in parts if isinstance(part, Ref)]
+    counted = any(makers.node(part, "lax.iota", "lax.argsort") is not None for part in columns)
+    unique = arguments["unique_indices"] is True or counted or all(not makers.shape(part) for part in columns)
+    return _made(
+        node, "lax.put", operand=arguments["operand"], updates=arguments["updates"], index=tuple(parts),
+        how=_PUTS[node.op], checked=not safe, unique=unique,
+    )  # fmt: skip
+
+
+def _parts(
+    node: Node, makers: Makers, numbers: tuple[Axes, ...], sizes: tuple[Operand, ...]
+) -> tuple[list[Operand], bool] | None:
+    """What stands between the brackets for a gather or scatter, and whether it lies inside; None if nothing does.
+
+    Args:
+        node: the gather or scatter.
+        makers: of its graph.
+        numbers: axes of the array that are indexed, that windows do not keep, and of the result that windows give.
+        sizes: of the windows.
+    """
+    indexed, removed, offsets = numbers
+    arguments = dict(node.arguments)
+    shape = makers.shape(arguments["operand"])
+    starts = arguments.get("start")
+    if isinstance(starts, tuple):
+        parts = _fixed(shape, indexed, removed, sizes, starts)
+        return None if parts is None or offsets != tuple(range(len(offsets))) else (parts, True)
+    whole = all(sizes[axis] == (1 if axis in indexed else shape[axis]) for axis in range(len(shape)))
+    batch = makers.shape(arguments["indices"])[:-1]
+    columns = _columns(arguments["indices"], len(indexed), batch, makers)
+    if not whole or set(indexed) != set(removed) or columns is None:
+        return None
+    safe = arguments.get("in_bounds") is True
+    safe = safe or (arguments["mode"] == "PROMISE_IN_BOUNDS" and arguments.get("in_bounds") is not False)
+    clipped = arguments["mode"] == "CLIP" and not safe
+    parts = [None] * len(shape)
+    inside = True
+    for axis, column in zip(indexed, columns, strict=True):
+        size = shape[axis]
+        spec = makers.spec(column)
+        inside = inside and (makers.below(column) == size or _is_inside(column, size))
+        plain = column if spec is None or ((safe or clipped) and spec.dtype in _TENSORS) else None
+        counted = None if clipped else _counted(column, size, makers)
+        parts[axis] = column if type(column) is int else counted or plain
+        if parts[axis] is None:
+            return None
+    return (parts, safe or inside) if _layout(parts, makers) == (offsets, batch) else None
+
+
+def _is_inside(column: Operand, size: Dim) -> bool:
+    return type(column) is int and column >= 0 and (column == 0 or (isinstance(size, int) and column < size))
+
+
+def _fixed(
+    shape: tuple[Dim, ...], indexed: Axes, removed: Axes, sizes: tuple[Operand, ...], starts: tuple[Operand, ...]
+) -> list[Operand] | None:
+    """Numbers and slices for a single window whose place is known."""
+    parts: list[Operand] = []
+    for axis, size in enumerate(shape):
+        start = starts[indexed.index(axis)] if axis in indexed else 0
+        width = sizes[axis]
+        if axis in removed:
+            parts.append(start)
+        elif start == 0 and width == size:
+            parts.append(None)
+        elif start == 0:
+            parts.append((0, width, 1))
+        elif isinstance(start, int) and isinstance(width, int):
+            parts.append((start, None if start + width == size else start + width, 1))
+        elif isinstance(start, int) and isinstance(width, Sym):
+            parts.append((start, _plus(width, start), 1))
+        else:
+            return None
+    return parts
+
+
+def _plus(size: Sym, number: int) -> Sym:
+    """A symbolic size and a number: `n - 2` and 2 are `n`."""
+    shorter = size.text.removesuffix(f" - {number}")
+    return Sym(shorter if shorter != size.text else f"{size.text} + {number}")
+
+
+def _axes(operand: Operand) -> Axes:
+    return tuple(item for item in operand if isinstance(item, int)) if isinstance(operand, tuple) else ()
+
+
+def _taken(node: Node, parts: list[Operand], makers: Makers, tables: set[str]) -> Node | None:
+    """One index array that may point outside, where JAX fills: a row of a table of weights, or `take`."""
+    arguments = dict(node.arguments)
+    operand = arguments["operand"]
+    places = [axis for axis, part in enumerate(parts) if part is not None]
+    if len(places) != 1 or not isinstance(operand, Ref) or not isinstance(parts[places[0]], Ref):
+        return None
+    if arguments["mode"] == "CLIP":
+        return _made(node, "lax.take_clipped", operand=operand, indices=parts[places[0]], axis=places[0])
+    if operand.name in tables and places == [0] and len(parts) == 2:
+        return _made(node, "lax.embedding", table=operand, indices=parts[0])
+    fill = _fill(arguments["fill_value"])
+    return _made(node, "lax.take", operand=operand, indices=parts[places[0]], axis=places[0], fill_value=fill)
+
+
+def _fill(value: Operand) -> Operand:
+    """None for NaN, which arrays of floats are filled with where nothing else is said."""
+    return None if isinstance(value, float) and value != value else value
+
+
+def _layout(parts: list[Operand], makers: Makers) -> tuple[Operand, tuple[Dim, ...]]:
+    """The axes of `x[parts]` that come from whole axes of x, and the shape of the indices, as torch lays them out."""
+    left = [part for part in parts if type(part) is not int]
+    tensors = [at for at, part in enumerate(left) if part is not None]
+    batch: tuple[Dim, ...] = ()
+    for at in tensors:
+        batch = _broadcast(batch, makers.shape(left[at]))
+    adjacent = bool(tensors) and tensors == list(range(tensors[0], tensors[-1] + 1))
+    first = tensors[0] if adjacent else 0
+    count = len(left) - len(tensors)
+    return tuple(at if at < first else at + len(batch) for at in range(count)), batch
+
+
+def _broadcast(left: tuple[Dim, ...], right: tuple[Dim, ...]) -> tuple[Dim, ...]:
+    rank = max(len(left), len(right))
+    pairs = zip((1,) * (rank - len(left)) + left, (1,) * (rank - len(right)) + right, strict=True)
+    return tuple(b if a == 1 else a for a, b in pairs)
+
+
+def _columns(indices: Operand, count: int, batch: tuple[Dim, ...], makers: Makers) -> list[Operand] | None:
+    """The arrays that an array of index vectors was put together from, each of the shape `batch` or one that becomes it."""
+    joined = makers.node(indices, "lax.concatenate")
+    given = joined.argument("operands") if joined is not None else (indices,)
+    if not isinstance(given, tuple) or len(given) != count:
+        return None
+    found = [_column(part, batch, makers) for part in given]
+    return None if any(column is None for column in found) else found
+
+
+def _column(part: Operand, batch: tuple[Dim, ...], makers: Makers) -> Operand:
+    """An array of indices without the last axis of size 1 that was added to it; numbers where it holds one alone."""
+    made = makers.node(part, "lax.broadcast_in_dim", "lax.reshape")
+    if made is None or makers.shape(part) != (*batch, 1):
+        return None
+    source = made.arguments[0][1]
+    if made.op == "lax.broadcast_in_dim" and not _trailing(made, source, len(batch), makers):
+        return None
+    if made.op == "lax.reshape" and makers.shape(source) != batch:
+        return None
+    while (inner := makers.node(source, "lax.broadcast_in_dim", "lax.convert_element_type")) is not None:
+        deeper = inner.arguments[0][1]
+        if inner.op == "lax.broadcast_in_dim" and not _trailing(inner, deeper, len(makers.shape(source)), makers):
+            break
+        if inner.op == "lax.convert_element_type" and not _are_indices(makers, deeper, source):
+            break
+        source = deeper
+    return source
+
+
+def _are_indices(makers: Makers, *operands: Operand) -> bool:
+    """Whether all are numbers or of a dtype that torch indexes with."""
+    specs = [makers.spec(operand) for operand in operands]
+    return all(spec is None or spec.dtype in _TENSORS for spec in specs)
+
+
+def _trailing(node: Node, source: Operand, rank: int, makers: Makers) -> bool:
+    """Whether a broadcast is the one that arithmetic does by itself: the axes of the array are the last ones."""
+    axes = _axes(node.argument("broadcast_dimensions"))
+    return axes == tuple(range(rank - len(axes), rank)) and len(axes) == len(makers.shape(source))
+
+
+def _along(node: Node, makers: Makers) -> Node | None:
+    """Elements along one axis, by indices of the array's own rank: `take_along_axis`."""
+    arguments = dict(node.arguments)
+    operand, indexed, batching = (
+        arguments["operand"],
+        _axes(arguments["start_index_map"]),
+        arguments["operand_batching_dims"],
+    )
+    shape = makers.shape(operand)
+    batch = makers.shape(arguments["indices"])[:-1]
+    if len(indexed) != 1 or batching != arguments["start_indices_batching_dims"] or arguments["offset_dims"]:
+        return None
+    axis = indexed[0]
+    if _axes(batching) != tuple(at for at in range(len(shape)) if at != axis) or len(batch) != len(shape):
+        return None
+    column = _column(arguments["indices"], batch, makers)
+    if not isinstance(column, Ref) or makers.shape(column) != batch:
+        return None
+    column = makers.plain(column, shape[axis])
+    sure = arguments.get("in_bounds") is True or arguments["mode"] == "PROMISE_IN_BOUNDS"
+    if sure or makers.below(column) == shape[axis]:
+        return _made(node, "lax.take_along", operand=operand, indices=column, axis=axis, checked=False)
+    base = makers.unwrapped(column, shape[axis])
+    if arguments["mode"] != "FILL_OR_DROP" or base is None:
+        return None
+    fill = _fill(arguments["fill_value"])
+    return _made(node, "lax.take_along", operand=operand, indices=base, axis=axis, checked=True, fill_value=fill)

@@ -1,0 +1,135 @@
+"""The job ``capture`` of the JAX worker: load the case's model, capture it, write everything that emission needs."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+
+import regauge
+from regauge.capture.jax_optimizer import from_optax
+from regauge.capture.jaxpr import Captured, capture_model, source_file
+from regauge.case import Case, load_case
+from regauge.errors import BadCase, OutputError
+from regauge.ir.serial import graph_to_json
+from regauge.optax_specs import to_json
+from regauge.run.describing import flatten, rejects
+from regauge.run.jax_program import program_of
+from regauge.run.jax_trees import is_array
+from regauge.run.protocol import write_json
+from regauge.weights.files import save_arrays
+
+
+def run(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Capture a case.
+
+    Args:
+        job: ``case`` (a reference), ``out`` (an existing directory), ``dynamic`` ("auto" or None).
+
+    Returns:
+        name, root, number of nodes and weights, codes of the findings, seconds by stage. The directory holds what
+        `regauge.run.torch_capture` writes for a torch model.
+
+    Raises:
+        BadCase: the case cannot be read, the model rejects its inputs, or its loss is no scalar.
+        CaptureError: model or loss cannot be captured.
+        OutputError: the directory cannot be written.
+    """
+    began = time.perf_counter()
+    case = load_case(job["case"])
+    program = program_of(case.model)
+    try:
+        outputs, _ = program.call(program.params, program.state, case.inputs, "eval", jax.random.key(0))
+    except Exception as error:
+        raise rejects(error) from error
+    loaded = time.perf_counter()
+    train = case.loss is not None
+    captured = capture_model(
+        case.model,
+        case.inputs,
+        train=train,
+        dynamic=job.get("dynamic", "auto"),
+        loss=case.loss,
+        targets=case.targets,
+    )
+    optimizer = None if case.optimizer is None or not train else to_json(from_optax(case.optimizer, program))
+    seconds = {"load": loaded - began, "trace": time.perf_counter() - loaded}
+    out = Path(job["out"])
+    try:
+        skeletons = _write_reference(case, outputs, out)
+        _write_graphs(captured, out)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {out}: {error}", where=str(out), next="free space there, or give another directory"
+        ) from error
+    findings = list(dict.fromkeys(captured.findings))
+    name = case.name or program.name
+    about = {
+        "name": name,
+        "case": job["case"],
+        "root": program.name,
+        "rules": None,
+        "source": source_file(case.model),
+        "train": train,
+        **skeletons,
+        "has_loss": captured.loss is not None,
+        "optimizer": optimizer,
+        "versions": versions(),
+        "findings": [finding.to_json() for finding in findings],
+        "seconds": seconds,
+    }
+    write_json(out / "capture.json", about)
+    return {
+        "name": name,
+        "root": program.name,
+        "nodes": len(captured.graph.nodes),
+        "weights": len(captured.graph.weights),
+        "findings": [finding.code for finding in findings],
+        "seconds": seconds,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a capture depends on."""
+    return {
+        "regauge": regauge.__version__,
+        "jax": jax.__version__,
+        "flax": flax.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _write_graphs(captured: Captured, out: Path) -> None:
+    for name in ("graph_eval.json", "loss.json", "loss_weights.safetensors"):
+        (out / name).unlink(missing_ok=True)  # of an earlier capture
+    write_json(out / "graph.json", graph_to_json(captured.graph))
+    if captured.graph_eval is not None:
+        write_json(out / "graph_eval.json", graph_to_json(captured.graph_eval))
+    save_arrays(out / "weights.safetensors", captured.arrays)
+    if captured.loss is not None:
+        write_json(out / "loss.json", graph_to_json(captured.loss))
+        if captured.loss_constants:
+            save_arrays(out / "loss_weights.safetensors", captured.loss_constants)
+
+
+def _write_reference(case: Case, outputs: Any, out: Path) -> dict[str, Any]:
+    """reference.safetensors; gives the skeletons of inputs, targets and outputs."""
+    trees = {"inputs": case.inputs, "targets": case.targets, "outputs": outputs}
+    skeletons: dict[str, Any] = {"targets": None}
+    arrays: dict[str, np.ndarray] = {}
+    for name, tree in trees.items():
+        if name == "targets" and tree is None:
+            continue
+        skeletons[name], found = flatten(tree, name, is_array)
+        arrays |= {leaf: np.asarray(array) for leaf, array in found.items()}
+    try:
+        save_arrays(out / "reference.safetensors", arrays)
+    except TypeError as error:
+        raise BadCase(f"inputs or outputs cannot be stored: {error}") from error
+    return skeletons
