@@ -73,4 +73,5 @@ def one_step(optimizer: Any, named: dict[str, torch.nn.Parameter], step: int, co
 
 
 def load(texts: dict[str, str]) -> ModuleType:
-    return load_sources(texts, ".")["train"]
+    """train.py with float64 for the float32 that a captured schedule names."""
+    return load_sources(texts, ".", widen=True)["train"]

@@ -1,7 +1,7 @@
 """A process of its own that runs optax: ``python optax_walks.py OUT``.
 
-Writes ``specs.json`` (what was read off each transformation, by case) and ``walks.npz`` (the parameters after every step
-in float64; keys ``case/step/parameter``).
+Writes ``specs.json`` (what was read off each transformation, by case) and ``walks.npz`` (the parameters after every
+step in float64; keys ``case/step/parameter``).
 """
 
 from __future__ import annotations

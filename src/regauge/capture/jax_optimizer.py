@@ -106,7 +106,7 @@ def from_optax(optimizer: Any, program: JaxProgram) -> OptaxOptimizer:
     parts = reader.of(optimizer, trees.nested(program.params), trees.nested({name: name for name in program.params}))
     complex_ones = [f"{n}: {a.dtype}" for n, a in program.params.items() if jax.numpy.iscomplexobj(a)]
     if complex_ones:
-        reader.problems.append(f"complex parameters: {', '.join(complex_ones)}")
+        reader.problems.append(UnsupportedOptimizer(f"its parameters are complex: {', '.join(complex_ones)}").what)
     if reader.problems:
         raise UnsupportedOptimizer(
             "the optimizer cannot be written for torch as it is",
@@ -166,6 +166,13 @@ class _Reader:
             params: tree of the parameters that it is given.
             names: the same tree with their names as leaves.
         """
+        try:
+            return self._read(update, init, params, names)
+        except UnsupportedOptimizer as error:
+            self.problems.append(error.what)
+        return ()
+
+    def _read(self, update: Any, init: Any, params: Any, names: Any) -> tuple[Part, ...]:
         found = place(update)
         held = {**closure(init), **closure(update)} if place(init) else closure(update)
         try:
@@ -173,15 +180,13 @@ class _Reader:
                 return self._nested[found](held, params, names)
             if found in _PLAIN:
                 return (self._plain(_PLAIN[found], held),)
-        except UnsupportedOptimizer as error:
-            self.problems.append(str(error.what))
-            return ()
-        except KeyError as error:  # an argument that another version of optax calls otherwise
-            self.problems.append(f"{found.partition('.')[0]}: its argument {error} is not where regauge looks for it")
-            return ()
+        except KeyError as error:
+            name = found.partition(".")[0]
+            raise UnsupportedOptimizer(
+                f"{name} holds no {error}: this version of optax writes it differently"
+            ) from error
         own = f"{getattr(update, '__module__', '')}.{getattr(update, '__qualname__', type(update).__name__)}"
-        self.problems.append(f"the transformation {found.partition('.')[0] or own}")
-        return ()
+        raise UnsupportedOptimizer(f"the transformation {found.partition('.')[0] or own} is not known")
 
     def of(self, transformation: Any, params: Any, names: Any) -> tuple[Part, ...]:
         return self.parts(transformation.update, transformation.init, params, names)

@@ -52,7 +52,7 @@ def number(value: Any, what: str) -> float:
         UnsupportedOptimizer: anything else, and what is not finite.
     """
     shape = getattr(value, "shape", ())
-    if isinstance(value, jax.core.Tracer) or isinstance(value, str | bool) or shape != ():
+    if isinstance(value, jax.core.Tracer | str | bool) or shape != ():
         found = None
     else:
         try:
@@ -85,7 +85,7 @@ def read_schedule(value: Any, what: str) -> float | Curve:
     except KeyError as error:  # another version of optax holds it under another name
         raise UnsupportedOptimizer(
             f"the schedule of {what} is written differently in this version of optax",
-            received=f"{place(value)} with {', '.join(held)}",
+            received=place(value),
             why=f"regauge looks for {error} there",
             next="use an optax that regauge was tested with, or write the schedule as a function of your own",
         ) from error

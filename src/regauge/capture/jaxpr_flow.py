@@ -207,7 +207,7 @@ def own_derivative(
 ) -> list[Operand | Known]:
     """A function whose derivative the person gave: both as bodies.
 
-    `function` computes its value from the equation's operands, for an equation that holds it in another way than a call.
+    `function` computes its value from the equation's operands, where the equation is no call.
 
     What the derivative needs it computes from the arguments once more: JAX says what the function saves for it only
     while it differentiates.

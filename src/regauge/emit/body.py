@@ -110,7 +110,8 @@ class BodyWriter(LocalNames):
     def use(self, ref: Ref) -> ast.expr:
         """The expression of a value; counts as one of its uses."""
         self.left[ref.name] -= 1
-        self.pinned.subtract(self.kept.pop(ref.name, ()))
+        if self.left[ref.name] <= 0:
+            self.pinned.subtract(self.kept.pop(ref.name, ()))
         if ref.name in self.expressions:
             return self.expressions[ref.name]
         if ref.name in self.constants:
@@ -258,7 +259,7 @@ class BodyWriter(LocalNames):
                 self._keep(only, expression)
                 return
         if len(outputs) == 1 and is_atomic(expression) and pure:
-            self.expressions[only] = expression
+            self._keep(only, expression)
             return
         self._assign(outputs, expression, item, statement)
 

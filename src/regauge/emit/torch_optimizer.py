@@ -1,8 +1,8 @@
 """optax's transformations as the text of an optimizer for torch.
 
-torch.optim's own class where it is the same algorithm with the same numbers, else a `torch.optim.Optimizer` of the file's
-own; around it a class `Optimizer` where gradients are clipped, a schedule moves a number, or several optimizers share
-the parameters.
+torch.optim's own class where it is the same algorithm with the same numbers, else a `torch.optim.Optimizer` of the
+file's own; around it a class `Optimizer` where gradients are clipped, a schedule moves a number, or several optimizers
+share the parameters.
 """
 
 from __future__ import annotations

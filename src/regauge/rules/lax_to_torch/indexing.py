@@ -20,9 +20,20 @@ Number = bool | int | float | complex
 
 
 @TABLE.rule("lax.getitem")
-def getitem(operand: Tensor, index: tuple[Any, ...]) -> Tensor:
-    """x[index]: None is a whole axis, three numbers are a slice; an index outside is an error of torch"""
-    return operand[tuple(slice(None) if i is None else slice(*i) if isinstance(i, tuple) else i for i in index)]
+def getitem(operand: Tensor, index: tuple[Any, ...], squeezed: int | None = None) -> Tensor:
+    """x[index]: None is a whole axis, three numbers are a slice, one array in a tuple is an index without axes
+
+    An index outside is an error of torch. An index without axes has one here, which is removed again (`squeezed`):
+    torch would read its value as a number, which compiled code cannot.
+    """
+    parts = []
+    for part in index:
+        if isinstance(part, tuple):
+            parts.append(part[0][None] if len(part) == 1 else slice(*part))
+        else:
+            parts.append(slice(None) if part is None else part)
+    found = operand[tuple(parts)]
+    return found if squeezed is None else found.squeeze(squeezed)
 
 
 @TABLE.rule(
@@ -60,7 +71,7 @@ def take_clipped(operand: Tensor, indices: Tensor, axis: int) -> Tensor:
     """jnp.take(operand, indices, axis, mode="clip")"""
     if axis == 0:
         return operand[indices.clamp(0, operand.shape[0] - 1)]
-    return operand[(*(slice(None) for _ in range(axis)), indices.clamp(0, operand.shape[axis] - 1))]
+    return operand[(*(slice(None) for _ in range(axis)), indices.clamp(0, operand.shape[axis] - 1))]  # type: ignore[index]
 
 
 @TABLE.rule("lax.take_along")
@@ -110,16 +121,11 @@ def put(
     """operand.at[index].set(updates), add, mul, max, min: an index outside is dropped where it is checked"""
     places = [axis for axis, part in enumerate(index) if part is not None]
     fixed = len(places) == 1 and not isinstance(index[places[0]], Tensor) and operand.dtype not in SIGNED
-    if fixed and isinstance(index[places[0]], int):
-        if how == "set":
-            return operand.select_scatter(updates, places[0], index[places[0]])
-        old = operand.select(places[0], index[places[0]])
-        return operand.select_scatter(combined(old, updates, how), places[0], index[places[0]])
+    if fixed and how == "set" and isinstance(index[places[0]], int):
+        return operand.select_scatter(updates, places[0], index[places[0]])
     if fixed and how == "set":
-        return operand.slice_scatter(updates, places[0], index[places[0]][0], index[places[0]][1])
-    if fixed:
-        old = operand[tuple(slice(None) if part is None else slice(*part) for part in index[: places[0] + 1])]
-        return operand.slice_scatter(combined(old, updates, how), places[0], index[places[0]][0], index[places[0]][1])
+        bounds = tuple(index[places[0]] if index[places[0]][2] != 1 else index[places[0]][:2])
+        return operand.slice_scatter(updates, places[0], *(bounds if bounds[-1] is not None else bounds[:1]))
     if not checked and operand.dtype not in SIGNED and how == "add":
         if len(places) == 1 and index[places[0]].ndim == 1:
             return operand.index_add(places[0], index[places[0]], updates)
@@ -131,19 +137,6 @@ def put(
         if places == list(range(len(places))) and all(isinstance(part, Tensor) for part in index[: len(places)]):
             return operand.index_put(index[: len(places)], updates)
     return put_at(operand, updates, index, how, checked, unique)
-
-
-def combined(old: Tensor, new: Tensor, how: str) -> Tensor:
-    """An element and its update as one."""
-    if how == "set":
-        return new
-    if how == "add":
-        return old + new
-    if how == "sub":
-        return old - new
-    if how == "mul":
-        return old * new
-    return torch.maximum(old, new) if how == "max" else torch.minimum(old, new)
 
 
 @called
@@ -161,7 +154,7 @@ def put_at(
             if checked:  # one more row, whose elements are no place of the array
                 places = F.pad(places, (0, 0) * (operand.ndim - 1 - axis) + (0, 1), value=count)
                 wide = torch.where((wide >= 0) & (wide < size), wide, size)
-            parts.append(wide)
+            parts.append(wide.reshape(1) if wide.ndim == 0 else wide)
         else:
             parts.append(slice(None) if part is None else slice(*part) if isinstance(part, tuple) else part)
     return written(operand, places[tuple(parts)].reshape(-1), updates.reshape(-1), how, unique)
