@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 # The two frameworks and the built-in cases; and what tests and development need besides.
 RUN_EXTRAS := torch,jax,vision,language
-DEV_EXTRAS := $(RUN_EXTRAS),zoo,dev
+DEV_EXTRAS := $(RUN_EXTRAS),zoo,dev,onnx
 
 .PHONY: compare test test-slow bench bench-check coverage judge rounding op-db harnesses zoos lint format hooks clean
 

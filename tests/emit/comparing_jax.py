@@ -17,7 +17,7 @@ Named = dict[str, np.ndarray]
 
 
 def as_tensors(args: tuple[Any, ...]) -> list[torch.Tensor]:
-    return [torch.from_numpy(np.array(array)) for array in args]
+    return list(jax.tree.map(lambda array: torch.from_numpy(np.array(array)), args))
 
 
 def original(model: Any, args: tuple[Any, ...], train: bool) -> tuple[list[np.ndarray], Named, Named]:
@@ -65,7 +65,7 @@ def assert_same(model: Any, args: tuple[Any, ...], *, train: bool = False, toler
     made = regauge.to_torch(model, args, train=train)
     examples = [args]
     if made._conversion.symbols and not train:
-        examples.append(tuple(jnp.concatenate([array, array[:1]]) for array in args))
+        examples.append(jax.tree.map(lambda array: jnp.concatenate([array, array[:1]]), args))
     ours, theirs = original(model, args, train), converted(made, as_tensors(args))
     for expected, found in zip(ours[1:], theirs[1:], strict=True):
         _same_names(expected, found, tolerance)

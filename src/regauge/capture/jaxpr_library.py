@@ -354,15 +354,6 @@ FUNCTIONS = (
         _probe(_X, axis=-1),
     ),
     Function("jax.nn.one_hot", jax.nn.one_hot, _classes, _probe(("x", (3,)), dtype=jnp.int32, num_classes=4)),
-    *(
-        Function(f"jnp.{kind}", partial(_kept, kind), over, _probe(_X, axis=-1, keepdims=True))
-        for kind, over in (
-            ("sum", _over_axes({"keepdims": True})),
-            ("max", _over_axes({"keepdims": True})),
-            ("min", _over_axes({"keepdims": True})),
-            ("prod", _over_one_axis(keepdims=True)),
-        )
-    ),
     Function(
         "jnp.var",
         lambda x, axis, ddof=0, keepdims=False: jnp.var(x, axis=axis, ddof=ddof, keepdims=keepdims),
@@ -374,5 +365,14 @@ FUNCTIONS = (
         lambda x, axis, keepdims=False: jnp.mean(x, axis=axis, keepdims=keepdims),
         _over_axes({}, {"keepdims": True}),
         _probe(_X, axis=-1),
+    ),
+    *(
+        Function(f"jnp.{kind}", partial(_kept, kind), over, _probe(_X, axis=-1, keepdims=True))
+        for kind, over in (
+            ("sum", _over_axes({"keepdims": True})),
+            ("max", _over_axes({"keepdims": True})),
+            ("min", _over_axes({"keepdims": True})),
+            ("prod", _over_one_axis(keepdims=True)),
+        )
     ),
 )

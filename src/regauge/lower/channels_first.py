@@ -58,10 +58,13 @@ class _Walk:
         self.original = {v.name for v in graph.inputs} | {w.value for w in graph.weights}  # in the original order
         self.origins = {v.name: n.origin for n in graph.nodes for v in n.outputs}
         self.makers = {v.name: n for n in graph.nodes for v in n.outputs}
+        self.learned = {w.value for w in graph.weights if w.trainable}  # values that a gradient may pass
         self.nodes: list[Node] = []
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
+            if any(name in self.learned for name in node_inputs(node)):
+                self.learned |= {value.name for value in node.outputs}
             if not (
                 self._layer(node)
                 or self._convolution(node)
@@ -177,6 +180,8 @@ class _Walk:
         twin = source.name if first else self._twin(source.name, node.origin)
         if first:
             self._restore(source.name, node.origin)
+        if node.op == "layer.group_norm" and not first and source.name not in self.learned:
+            twin = self._contiguous(node, twin)
         twin, padding = self._padded(node, twin)
         output = node.outputs[0] if first else self._define_twin(node.outputs[0])
         cropped = self._cropped(node, output)
@@ -187,6 +192,14 @@ class _Walk:
         if cropped:
             self._crop(node, made, output)
         return True
+
+    def _contiguous(self, node: Node, twin: str) -> str:
+        """The backward pass of torch 2.13's group norm crashes on transposed data that needs no gradient itself."""
+        value = Value(f"{twin}_contiguous", self.specs[twin])
+        if value.name not in self.specs:
+            origin = self._border(twin, node.origin)
+            self._emit("layer.contiguous", {"x": Ref(twin)}, value, origin, node.origin)
+        return value.name
 
     def _padded(self, node: Node, twin: str) -> tuple[str, dict[str, Operand]]:
         """Zeros of their own before a convolution whose padding torch's layer does not have."""

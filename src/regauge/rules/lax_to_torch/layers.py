@@ -227,3 +227,9 @@ def unsqueeze(x: Tensor, axis: int) -> Tensor:
 def squeeze(x: Tensor, axis: int) -> Tensor:
     """An axis of size one less"""
     return x.squeeze(axis)
+
+
+@TABLE.rule("layer.contiguous")
+def contiguous(x: Tensor) -> Tensor:
+    """The same elements, in the order of their axes"""
+    return x.contiguous()
