@@ -73,7 +73,7 @@ def _windows(reducer: Callable[..., list[Any]], params: Any) -> Callable[..., An
 
     def reduce(*given: Any) -> Any:
         arrays, starts = given[: len(given) // 2], given[len(given) // 2 :]
-        inside = np.asarray(lax.pad(np.ones(arrays[0].shape, bool), np.array(False), config)) if padded else None
+        inside = _inside(arrays[0].shape, config) if padded else None
         wide = [lax.pad(a, s, config) if padded else a for a, s in zip(arrays, starts, strict=True)]
         spans = [(size - 1) * step + 1 for size, step in zip(sizes, steps, strict=True)]
         counts = [(n - span) // stride + 1 for n, span, stride in zip(wide[0].shape, spans, strides, strict=True)]
@@ -126,3 +126,12 @@ def _applied(equation: Any) -> Callable[..., Any] | None:
         return [x]
 
     return apply
+
+
+def _inside(shape: Sequence[int], config: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """Where elements of an array are after padding of at least 0 around and between them."""
+    sizes = [low + high + (n - 1) * (step + 1) + 1 for n, (low, high, step) in zip(shape, config, strict=True)]
+    inside = np.zeros(sizes, bool)
+    places = zip(shape, config, strict=True)
+    inside[tuple(slice(low, low + (n - 1) * (step + 1) + 1, step + 1) for n, (low, _, step) in places)] = True
+    return inside

@@ -44,7 +44,8 @@ def _is_integer(dtype: Any) -> bool:
 
 
 def facts(equation: Any, indices: np.ndarray | None) -> Mapping[str, Any]:
-    """What a gather or scatter with known indices is: ``in_bounds``, and ``start`` of a single window inside."""
+    """What a gather or scatter with known indices is: ``in_bounds``; ``start`` of a single window inside; the
+    bounds and the step of a slice, ``progression``, that rows at equal distances are."""
     if indices is None or equation.primitive.name not in _INDEXED:
         return {}
     numbers = equation.params["dimension_numbers"]
@@ -61,6 +62,10 @@ def facts(equation: Any, indices: np.ndarray | None) -> Mapping[str, Any]:
     promised = "PROMISE" in str(equation.params["mode"]) and False not in inside
     if indices.ndim == 1 and (promised or all(inside)):
         found["start"] = tuple(int(n) for n in indices)
+    if all(inside) and indices.ndim == 2 and indices.shape[1] == 1 and len(indices) > 1:
+        first, second, last = int(indices[0, 0]), int(indices[1, 0]), int(indices[-1, 0])
+        if second > first and np.all(np.diff(indices[:, 0].astype(np.int64)) == second - first):
+            found["progression"] = (first, last + 1, second - first)
     return found
 
 

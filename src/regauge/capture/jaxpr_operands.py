@@ -66,6 +66,15 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
 }
 _DEFAULT = ("x", "y", "z", "w")
 
+# Names of several results, and where the equation has each: in the order that torch has.
+_RESULTS: dict[str, tuple[tuple[str, int], ...]] = {
+    "svd": (("u", 1), ("s", 0), ("vh", 2)),
+    "eigh": (("eigenvalues", 1), ("eigenvectors", 0)),
+    "qr": (("q", 0), ("r", 1), ("order", 2)),
+    "lu": (("factors", 0), ("pivots", 1), ("order", 2)),
+    "slogdet": (("sign", 0), ("logabsdet", 1)),
+}
+
 # Parameters that say where arrays lie, how exact a processor may be, or what a pass of JAX needs: no meaning in torch.
 _DROPPED = frozenset({
     "sharding", "out_sharding", "accuracy", "split_transpose", "cond_nconsts", "linear", "_split_transpose", "backend",
@@ -90,6 +99,12 @@ def named_operands(primitive: str, operands: Sequence[Operand]) -> tuple[tuple[s
     return tuple(found)
 
 
+def named_results(primitive: str, count: int) -> tuple[tuple[str, int], ...]:
+    """A name for each result of a node, and which result of the equation it is."""
+    known = next((_RESULTS[name] for name in _RESULTS if primitive.strip("_").startswith(name)), ())[:count]
+    return known if count > 1 and len(known) == count else tuple((primitive, place) for place in range(count))
+
+
 def named_parameters(primitive: str, params: Mapping[str, Any]) -> tuple[tuple[str, Operand], ...]:
     """The parameters of an equation that mean something, bodies left out.
 
@@ -108,7 +123,7 @@ def named_parameters(primitive: str, params: Mapping[str, Any]) -> tuple[tuple[s
             found.append((key, str(getattr(value, "tag", value))))
         elif hasattr(value, "_fields"):  # dimension numbers: each field is an attribute of its own
             found += [(name, parameter(primitive, name, getattr(value, name))) for name in value._fields]
-        elif key == "dimension_numbers" and not isinstance(value, tuple):
+        elif key.endswith("dimension_numbers") and not isinstance(value, tuple):
             fields = [name for name in vars(value) if not name.startswith("_")]
             found += [(name, parameter(primitive, name, getattr(value, name))) for name in fields]
         elif callable(value) and not hasattr(value, "multiple_results") and not isinstance(value, type | np.dtype):

@@ -15,7 +15,7 @@ from regauge.capture.jaxpr_bodies import combination, written_out
 from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative
 from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
 from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
-from regauge.capture.jaxpr_operands import named_operands, named_parameters
+from regauge.capture.jaxpr_operands import named_operands, named_parameters, named_results
 from regauge.dtypes import is_known
 from regauge.errors import CaptureError
 from regauge.ir.graph import (
@@ -221,7 +221,7 @@ class Walk:
         arguments += tuple(facts(equation, known[1] if len(known) > 1 else None).items())
         if operands and not any(isinstance(o, Ref) for o in operands):  # what is made of numbers alone has no dtype
             arguments += (("dtype", DType(str(equation.outvars[0].aval.dtype))),)
-        results = self.add(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
+        results = self._add_in_order(f"lax.{name}", arguments, [v.aval for v in equation.outvars], origin, name)
         self._integers |= {r.name: v for r, v in zip(results, values or (), strict=False) if isinstance(r, Ref)}
         return results
 
@@ -242,17 +242,26 @@ class Walk:
             return value.value if isinstance(value.value, np.ndarray) and is_followed(value.value) else None
         return self._integers.get(value.name) if isinstance(value, Ref) else None
 
+    def _add_in_order(
+        self, op: str, arguments: tuple[tuple[str, Operand], ...], avals: Sequence[Any], origin: Origin, base: str
+    ) -> list[Operand | Known]:
+        """Write down one node whose results are in the order that torch has; returns them in that of JAX."""
+        order = named_results(base, len(avals))
+        made = self.add(op, arguments, [avals[place] for _, place in order], origin, [name for name, _ in order])
+        return [made[[place for _, place in order].index(place)] for place in range(len(avals))]
+
     def add(
         self,
         op: str,
         arguments: tuple[tuple[str, Operand], ...],
         avals: Sequence[Any],
         origin: Origin,
-        base: str,
+        base: str | Sequence[str],
         bodies: tuple[Graph, ...] = (),
     ) -> list[Operand | Known]:
-        """Write down one node; returns its results."""
-        outputs = [Value(self.names.new(base), known_spec(aval, origin)) for aval in avals]
+        """Write down one node; returns its results. `base` is what they are called, all or each."""
+        bases = [base] * len(avals) if isinstance(base, str) else base
+        outputs = [Value(self.names.new(b), known_spec(aval, origin)) for b, aval in zip(bases, avals, strict=True)]
         self.specs |= {value.name: value.spec for value in outputs}
         self.avals |= {value.name: aval for value, aval in zip(outputs, avals, strict=True)}
         self.nodes.append(Node(op, arguments, tuple(outputs), bodies, origin))
@@ -295,7 +304,7 @@ class Walk:
         avals = [v.aval for v in equation.outvars]
         if library:
             base = library.rsplit(".", 1)[-1]
-            return self.add(library, named_operands(base, operands), avals, origin, base.strip("_"))
+            return self._add_in_order(library, named_operands(base, operands), avals, origin, base.strip("_"))
         if self.differentiates:
             return self.run(jaxpr, constants, inputs, stack, frames)
         return own_derivative(self, equation, inputs, origin)

@@ -58,7 +58,11 @@ def _item(node: Node, use: Use) -> ast.expr | None:
     if not parts:
         return source
     written = parts[0] if len(parts) == 1 else ast.Tuple(parts, ast.Load())
-    return ast.Subscript(source, written, ast.Load())
+    item = ast.Subscript(source, written, ast.Load())
+    squeezed = dict(node.arguments).get("squeezed")
+    if not isinstance(squeezed, int):
+        return item
+    return ast.Call(ast.Attribute(item, "squeeze", ast.Load()), [ast.Constant(squeezed)], [])
 
 
 def _part(item: Operand, use: Use) -> ast.expr:
@@ -66,6 +70,8 @@ def _part(item: Operand, use: Use) -> ast.expr:
         return use(item)
     if not isinstance(item, tuple):
         return ast.Slice(None, None, None) if item is None else literal(item)
+    if len(item) == 1 and isinstance(item[0], Ref):
+        return ast.Subscript(use(item[0]), ast.Constant(None), ast.Load())
     start, stop, step = item
     return ast.Slice(
         None if start in (0, None) else literal(start),

@@ -163,6 +163,8 @@ class LocalNames:
         base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
         if isinstance(item, Node) and item.bodies:
             base = self.result_bases.get(value, "y")
+        elif isinstance(item, Node) and count > 1 and item.op.startswith(("lax.", "jnp.")):
+            base = re.sub(r"_\d+$", "", value)  # capture names each result of a JAX program
         if expression is not None:
             base = module_called(expression) or base
         candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]

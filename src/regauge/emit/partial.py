@@ -176,7 +176,7 @@ class _Evaluator(ast.NodeTransformer):
     def _inlined(self, node: ast.Call) -> ast.expr | None:
         """A call of an `inlined` helper as its expression; None for other calls, and where values would repeat."""
         fn = self.globals.get(node.func.id) if isinstance(node.func, ast.Name) else None
-        if not getattr(fn, "__inlined__", False) or node.keywords:
+        if fn is None or not getattr(fn, "__inlined__", False) or node.keywords:
             return None
         inner = _Evaluator(fn, self.dtype_object)
         written: dict[str, ast.expr] = {}

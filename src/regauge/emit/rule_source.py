@@ -42,7 +42,9 @@ def makes_arrays(node: ast.AST) -> bool:
 
 @cache
 def computes(fn: Callable[..., Any]) -> bool:
-    """Whether a function, or one that it calls, calls into an array library."""
+    """Whether a function gives a tensor, or it, or one that it calls, calls into an array library."""
+    if "Tensor" in str(fn.__annotations__.get("return", "")):
+        return True
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(fn)))
     except (OSError, SyntaxError):

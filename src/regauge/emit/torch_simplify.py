@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping
 
 from regauge.emit.simplify import infer_one_size, unpacked
 
 # Keywords of functions of windows that are not written when they say what torch assumes.
 _DEFAULTS = {"stride": None, "padding": 0, "dilation": 1, "keepdim": False}
 _WINDOWS = re.compile(r"(max|avg)_pool[123]d")
+_CONVOLUTION_DEFAULTS = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
+_CONVOLUTIONS = re.compile(r"conv(_transpose)?[123]d")
 
 # Methods over axes; None, all axes, is what they assume.
 _REDUCTIONS = {"sum", "mean", "prod", "amax", "amin", "any", "all", "argmax", "argmin"}
@@ -27,7 +30,9 @@ class _Simplifier(ast.NodeTransformer):
         node.args = [part for argument in node.args for part in unpacked(argument)]
         func = node.func
         if isinstance(func, ast.Attribute) and _is_module(func.value) and _WINDOWS.fullmatch(func.attr):
-            node.keywords = [keyword for keyword in node.keywords if not _is_default(keyword)]
+            node.keywords = [keyword for keyword in node.keywords if not _is_default(keyword, _DEFAULTS)]
+        if isinstance(func, ast.Attribute) and _is_module(func.value) and _CONVOLUTIONS.fullmatch(func.attr):
+            node.keywords = [keyword for keyword in node.keywords if not _is_default(keyword, _CONVOLUTION_DEFAULTS)]
         if not isinstance(func, ast.Attribute) or _is_module(func.value):
             return node
         if func.attr in _REDUCTIONS:
@@ -37,14 +42,14 @@ class _Simplifier(ast.NodeTransformer):
             node.args = list(node.args[0].elts)
         if func.attr == "reshape":
             node.args = infer_one_size(node.args)
-        return _joined(node, func)
+        return _turned(_joined(node, func))
 
 
-def _is_default(keyword: ast.keyword) -> bool:
+def _is_default(keyword: ast.keyword, defaults: Mapping[str, object]) -> bool:
     value = keyword.value
-    if keyword.arg not in _DEFAULTS or not isinstance(value, ast.Constant):
+    if keyword.arg not in defaults or not isinstance(value, ast.Constant):
         return False
-    return type(value.value) is type(_DEFAULTS[keyword.arg]) and value.value == _DEFAULTS[keyword.arg]
+    return type(value.value) is type(defaults[keyword.arg]) and value.value == defaults[keyword.arg]
 
 
 def _is_module(node: ast.AST) -> bool:
@@ -67,6 +72,16 @@ def _joined(node: ast.Call, func: ast.Attribute) -> ast.expr:
         return inner.func.value
     items: list[ast.expr] = [ast.Constant(axis) for axis in joined]
     return ast.Call(ast.Attribute(inner.func.value, "permute", ast.Load()), items, [])
+
+
+def _turned(node: ast.expr) -> ast.expr:
+    """A permutation that exchanges the last two axes as `.T` or `.mT`."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "permute":
+        return node
+    axes = _numbers(node.args)
+    if axes is None or len(axes) < 2 or axes != [*range(len(axes) - 2), len(axes) - 1, len(axes) - 2]:
+        return node
+    return ast.Attribute(node.func.value, "T" if len(axes) == 2 else "mT", ast.Load())
 
 
 def _numbers(items: list[ast.expr]) -> list[int] | None:

@@ -30,6 +30,7 @@ from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
 from regauge.lower.lax_indices import with_index_forms
 from regauge.lower.lax_pooling import with_averages
+from regauge.lower.lax_products import joined_products
 from regauge.lower.plan import Plan
 from regauge.lower.pools import pools
 from regauge.lower.torch_idioms import torch_idioms
@@ -131,9 +132,8 @@ class TorchTarget:
         return activation(node)
 
     def rewritten(self, graph: Graph) -> Graph:
-        return torch_idioms(
-            with_averages(pools(channels_first(with_means(with_index_forms(graph)), self.is_library_type)))
-        )
+        graph = channels_first(with_means(with_index_forms(graph)), self.is_library_type)
+        return torch_idioms(joined_products(with_averages(pools(graph))))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return torch_specs.check_specs(graph, plan)

@@ -108,7 +108,21 @@ def _selected(node: Node, makers: Makers, tables: set[str]) -> Node | None:
             parts.append(part)
         else:
             return None
-    return _made(node, "lax.getitem", operand=source, index=tuple(parts))
+    return _item(node, source, parts, makers)
+
+
+def _item(node: Node, operand: Operand, parts: list[Operand], makers: Makers) -> Node:
+    """`operand[parts]`. An index without axes gets one, which is removed again: torch would ask for its number."""
+    alone = [isinstance(part, Ref) and not makers.shape(part) for part in parts]
+    _, batch = _layout(parts, makers)
+    index = tuple((part,) if single else part for part, single in zip(parts, alone, strict=True))
+    if not any(alone) or batch:
+        return _made(node, "lax.getitem", operand=operand, index=index)
+    left = [part for part in parts if type(part) is not int]
+    tensors = [at for at, part in enumerate(left) if isinstance(part, Ref)]
+    adjacent = tensors == list(range(tensors[0], tensors[-1] + 1))
+    place = tensors[0] if adjacent else 0
+    return _made(node, "lax.getitem", operand=operand, index=index, squeezed=place)
 
 
 def _bounds(node: Node, axis: int, size: Dim) -> Operand:
@@ -169,7 +183,7 @@ def _gathered(node: Node, makers: Makers, tables: set[str]) -> Node | None:
         return None
     parts, safe = found
     if safe:
-        return _made(node, "lax.getitem", operand=operand, index=tuple(parts))
+        return _item(node, operand, parts, makers)
     return _taken(node, parts, makers, tables)
 
 
@@ -222,10 +236,15 @@ def _parts(
     if isinstance(starts, tuple):
         parts = _fixed(shape, indexed, removed, sizes, starts)
         return None if parts is None or offsets != tuple(range(len(offsets))) else (parts, True)
+    steps = arguments.get("progression")
     whole = all(sizes[axis] == (1 if axis in indexed else shape[axis]) for axis in range(len(shape)))
     batch = makers.shape(arguments["indices"])[:-1]
     columns = _columns(arguments["indices"], len(indexed), batch, makers)
-    if not whole or set(indexed) != set(removed) or columns is None:
+    if not whole or set(indexed) != set(removed):
+        return None
+    if isinstance(steps, tuple) and offsets == tuple(axis for axis in range(len(shape)) if axis != indexed[0]):
+        return [_stepped(steps, size) if axis == indexed[0] else None for axis, size in enumerate(shape)], True
+    if columns is None:
         return None
     safe = arguments.get("in_bounds") is True
     safe = safe or (arguments["mode"] == "PROMISE_IN_BOUNDS" and arguments.get("in_bounds") is not False)
@@ -242,6 +261,12 @@ def _parts(
         if parts[axis] is None:
             return None
     return (parts, safe or inside) if _layout(parts, makers) == (offsets, batch) else None
+
+
+def _stepped(steps: tuple[Operand, ...], size: Dim) -> Operand:
+    """A slice (start, stop, step) that ends with the axis where no element would follow."""
+    start, stop, step = (n for n in steps if isinstance(n, int))
+    return (start, None if isinstance(size, int) and stop - 1 + step >= size else stop, step)
 
 
 def _is_inside(column: Operand, size: Dim) -> bool:
@@ -288,6 +313,8 @@ def _taken(node: Node, parts: list[Operand], makers: Makers, tables: set[str]) -
     places = [axis for axis, part in enumerate(parts) if part is not None]
     if len(places) != 1 or not isinstance(operand, Ref) or not isinstance(parts[places[0]], Ref):
         return None
+    if arguments["mode"] == "CLIP" and not makers.shape(parts[places[0]]):
+        return None
     if arguments["mode"] == "CLIP":
         return _made(node, "lax.take_clipped", operand=operand, indices=parts[places[0]], axis=places[0])
     if operand.name in tables and places == [0] and len(parts) == 2:
@@ -304,7 +331,7 @@ def _fill(value: Operand) -> Operand:
 def _layout(parts: list[Operand], makers: Makers) -> tuple[Operand, tuple[Dim, ...]]:
     """The axes of `x[parts]` that come from whole axes of x, and the shape of the indices, as torch lays them out."""
     left = [part for part in parts if type(part) is not int]
-    tensors = [at for at, part in enumerate(left) if part is not None]
+    tensors = [at for at, part in enumerate(left) if isinstance(part, Ref)]
     batch: tuple[Dim, ...] = ()
     for at in tensors:
         batch = _broadcast(batch, makers.shape(left[at]))

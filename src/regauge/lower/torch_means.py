@@ -32,7 +32,7 @@ def _mean(node: Node, makers: Makers) -> Node | None:
     fixed = [size for size in sizes if isinstance(size, int)]
     if not axes or len(fixed) != len(sizes) or math.prod(fixed) != count:
         return None
-    arguments: tuple[tuple[str, Operand], ...] = (("x", operand), ("axis", axes))
+    arguments: tuple[tuple[str, Operand], ...] = (("x", operand), ("axis", _counted(axes, len(shape))))
     if total.op == "jnp.sum":
         arguments = (*arguments, ("keepdims", True))
     return replace(node, op="jnp.mean", arguments=arguments)
@@ -41,3 +41,10 @@ def _mean(node: Node, makers: Makers) -> Node | None:
 def _axes(operand: Operand) -> tuple[int, ...]:
     items = operand if isinstance(operand, tuple) else (operand,)
     return tuple(item for item in items if isinstance(item, int))
+
+
+def _counted(axes: tuple[int, ...], rank: int) -> Operand:
+    """Axes as a person counts them: one as a number, the last one as -1."""
+    if len(axes) > 1:
+        return axes
+    return -1 if axes[0] in (-1, rank - 1) else axes[0]

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regauge.rules.lax_to_torch.matmul import SIGNED, computed_in
+from regauge.rules.lax_to_torch.matmul import computed_in
+from regauge.rules.lax_to_torch.unsigned import SIGNED
 from regauge.rules.table import RuleTable
 
 TABLE = RuleTable("lax_to_torch.convolution")
@@ -40,39 +41,54 @@ def conv_general_dilated(
     kernel = tuple(rhs.shape[axis] for axis in rhs_spec[2:])
     order = tuple(range(rank + 2))
     image = lhs if lhs_spec == order else lhs.permute(lhs_spec)
-    x = image if lhs.dtype == inside else image.to(inside)
+    x = image if lhs.dtype == inside else image.to(preferred_element_type)
     weight = rhs if rhs_spec == order else rhs.permute(rhs_spec)
-    w = weight if rhs.dtype == inside else weight.to(inside)
+    w = weight if rhs.dtype == inside else weight.to(preferred_element_type)
+    stride, dilation, spread = shortest(window_strides), shortest(rhs_dilation), shortest(lhs_dilation)
     sizes = tuple(lhs.shape[axis] for axis in lhs_spec[2:])
     kind = form(inside, sizes, padding, window_strides, lhs_dilation, rhs_dilation, kernel, batch_group_count)
     if kind == "convolution":
         even = all(low == high and low >= 0 for low, high in padding)
-        edge = tuple(low for low, _ in padding) if even else (0,) * rank
+        edge = shortest(tuple(low for low, _ in padding)) if even else 0
         padded = x if even else F.pad(x, around(padding))
         if rank == 1:
-            y = F.conv1d(padded, w, stride=window_strides, padding=edge, dilation=rhs_dilation, groups=groups)
+            y = F.conv1d(padded, w, stride=stride, padding=edge, dilation=dilation, groups=groups)
         elif rank == 2:
-            y = F.conv2d(padded, w, stride=window_strides, padding=edge, dilation=rhs_dilation, groups=groups)
+            y = F.conv2d(padded, w, stride=stride, padding=edge, dilation=dilation, groups=groups)
         else:
-            y = F.conv3d(padded, w, stride=window_strides, padding=edge, dilation=rhs_dilation, groups=groups)
+            y = F.conv3d(padded, w, stride=stride, padding=edge, dilation=dilation, groups=groups)
     elif kind == "transposed":
-        edge = tuple(d * (k - 1) - low for d, k, (low, _) in zip(rhs_dilation, kernel, padding, strict=True))
-        more = tuple(max(0, high - low) for low, high in padding)
+        reach = tuple(d * (k - 1) for d, k in zip(rhs_dilation, kernel, strict=True))
+        edge = shortest(tuple(far - low for far, (low, _) in zip(reach, padding, strict=True)))
+        more = shortest(tuple(max(0, high - low) for low, high in padding))
         less = tuple((0, min(0, high - low)) for low, high in padding)
-        v = w.transpose(0, 1).flip(order[2:]) if groups == 1 else mirrored(w, groups=groups)
+        swapped = rhs.permute(rhs_spec[1], rhs_spec[0], *rhs_spec[2:]).flip(order[2:])
+        v = (
+            mirrored(w, groups=groups)
+            if groups > 1
+            else swapped
+            if rhs.dtype == inside
+            else swapped.to(preferred_element_type)
+        )
         if rank == 1:
-            y = F.conv_transpose1d(x, v, None, lhs_dilation, edge, more, groups, rhs_dilation)
+            y = F.conv_transpose1d(
+                x, v, stride=spread, padding=edge, output_padding=more, groups=groups, dilation=dilation
+            )
         elif rank == 2:
-            y = F.conv_transpose2d(x, v, None, lhs_dilation, edge, more, groups, rhs_dilation)
+            y = F.conv_transpose2d(
+                x, v, stride=spread, padding=edge, output_padding=more, groups=groups, dilation=dilation
+            )
         else:
-            y = F.conv_transpose3d(x, v, None, lhs_dilation, edge, more, groups, rhs_dilation)
+            y = F.conv_transpose3d(
+                x, v, stride=spread, padding=edge, output_padding=more, groups=groups, dilation=dilation
+            )
         y = F.pad(y, around(less)) if any(size for _, size in less) else y
     else:
         y = general_convolution(
             x, w, stride=window_strides, padding=padding, lhs_dilation=lhs_dilation, rhs_dilation=rhs_dilation,
             groups=groups, batch_groups=batch_group_count,
         )  # fmt: skip
-    z = y if inside == result else y.to(result)
+    z = y if inside == result else y.to(preferred_element_type)
     return z if out_spec == order else z.permute(tuple(out_spec.index(axis) for axis in order))
 
 
@@ -99,6 +115,11 @@ def form(
         if d * (k - 1) < low or high - low >= max(step, d):
             return ""
     return "transposed"
+
+
+def shortest(values: Sizes) -> int | Sizes:
+    """One number where all axes have the same, as a person writes it."""
+    return values[0] if len(set(values)) == 1 else values
 
 
 def windows(sizes: Sizes, padding: Padding, stride: Sizes, dilation: Sizes, kernel: Sizes) -> Sizes:
@@ -147,9 +168,8 @@ def general_convolution(
                 x.int(), w.int(), stride, padding, lhs_dilation, rhs_dilation, groups, batch_groups
             ) != 0
         )  # fmt: skip
-    if dtype in (torch.uint16, torch.uint32, torch.uint64):
-        same = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}[dtype]
-        x, w = x.view(same), w.view(same)
+    if dtype in SIGNED:
+        x, w = x.view(SIGNED[dtype]), w.view(SIGNED[dtype])
     if batch_groups > 1:
         x = x.reshape(batch_groups, x.shape[0] // batch_groups, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
         groups = batch_groups
@@ -158,7 +178,7 @@ def general_convolution(
             size = max(0, (x.shape[axis] - 1) * step + 1)
             spread = F.pad(x.unsqueeze(-1).movedim(-1, axis + 1), (0, 0) * (x.ndim - axis - 1) + (0, step - 1))
             x = spread.flatten(axis, axis + 1).narrow(axis, 0, size)
-    x = F.pad(x, tuple(size for pair in reversed(padding) for size in pair)) if padding else x
+    x = F.pad(x, around(padding)) if padding else x
     y = windows_times(x, w, stride, rhs_dilation, groups)
     return y if y.dtype == dtype else y.view(dtype)
 

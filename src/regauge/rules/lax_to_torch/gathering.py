@@ -40,8 +40,7 @@ def gather(
     if not in_bounds:
         if mode == "FILL_OR_DROP" and starts:
             valid = inside(starts, highest)
-        if mode != "PROMISE_IN_BOUNDS" or in_bounds is False:
-            starts = tuple(start.clamp(0, last) for start, last in zip(starts, highest, strict=True))
+        starts = tuple(start.clamp(0, last) for start, last in zip(starts, highest, strict=True))
     where = positions(
         tuple(operand.shape), starts, batch, start_index_map, operand_batching_dims, start_indices_batching_dims,
         window, slice_sizes,

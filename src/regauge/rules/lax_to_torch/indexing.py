@@ -20,9 +20,20 @@ Number = bool | int | float | complex
 
 
 @TABLE.rule("lax.getitem")
-def getitem(operand: Tensor, index: tuple[Any, ...]) -> Tensor:
-    """x[index]: None is a whole axis, three numbers are a slice; an index outside is an error of torch"""
-    return operand[tuple(slice(None) if i is None else slice(*i) if isinstance(i, tuple) else i for i in index)]
+def getitem(operand: Tensor, index: tuple[Any, ...], squeezed: int | None = None) -> Tensor:
+    """x[index]: None is a whole axis, three numbers are a slice, one array in a tuple is an index without axes
+
+    An index outside is an error of torch. An index without axes has one here, which is removed again (`squeezed`):
+    torch would read its value as a number, which compiled code cannot.
+    """
+    parts = []
+    for part in index:
+        if isinstance(part, tuple):
+            parts.append(part[0][None] if len(part) == 1 else slice(*part))
+        else:
+            parts.append(slice(None) if part is None else part)
+    found = operand[tuple(parts)]
+    return found if squeezed is None else found.squeeze(squeezed)
 
 
 @TABLE.rule(
@@ -115,11 +126,13 @@ def put(
             return operand.select_scatter(updates, places[0], index[places[0]])
         old = operand.select(places[0], index[places[0]])
         return operand.select_scatter(combined(old, updates, how), places[0], index[places[0]])
-    if fixed and how == "set":
-        return operand.slice_scatter(updates, places[0], index[places[0]][0], index[places[0]][1])
     if fixed:
+        bounds = tuple(index[places[0]] if index[places[0]][2] != 1 else index[places[0]][:2])
+        bounds = bounds if bounds[-1] is not None else bounds[:1]
+        if how == "set":
+            return operand.slice_scatter(updates, places[0], *bounds)
         old = operand[tuple(slice(None) if part is None else slice(*part) for part in index[: places[0] + 1])]
-        return operand.slice_scatter(combined(old, updates, how), places[0], index[places[0]][0], index[places[0]][1])
+        return operand.slice_scatter(combined(old, updates, how), places[0], *bounds)
     if not checked and operand.dtype not in SIGNED and how == "add":
         if len(places) == 1 and index[places[0]].ndim == 1:
             return operand.index_add(places[0], index[places[0]], updates)
@@ -161,7 +174,7 @@ def put_at(
             if checked:  # one more row, whose elements are no place of the array
                 places = F.pad(places, (0, 0) * (operand.ndim - 1 - axis) + (0, 1), value=count)
                 wide = torch.where((wide >= 0) & (wide < size), wide, size)
-            parts.append(wide)
+            parts.append(wide.reshape(1) if wide.ndim == 0 else wide)
         else:
             parts.append(slice(None) if part is None else slice(*part) if isinstance(part, tuple) else part)
     return written(operand, places[tuple(parts)].reshape(-1), updates.reshape(-1), how, unique)

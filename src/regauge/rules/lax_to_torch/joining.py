@@ -35,8 +35,10 @@ def unstack(x: Tensor, axis: int) -> tuple[Tensor, ...]:
 
 
 @TABLE.rule("lax.split")
-def split(x: Tensor, sizes: Axes, axis: int) -> tuple[Tensor, ...]:
+def split(x: Tensor, sizes: Axes, axis: int) -> Tensor | tuple[Tensor, ...]:
     """split(x, *, sizes, axis)"""
+    if len(sizes) == 1:
+        return x
     return x.split(sizes, axis)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -52,7 +54,13 @@ def pad(operand: Tensor, padding_value: Tensor | Number, padding_config: tuple[t
     """pad(operand, padding_value, *, padding_config)"""
     if not isinstance(padding_value, Tensor) and all(config[2] == 0 for config in padding_config):
         widths = tuple(width for config in reversed(padding_config) for width in config[:2])
+        if not any(widths):
+            return operand
         outer = min((at for at, config in enumerate(padding_config) if config[:2] != (0, 0)), default=operand.ndim)
+        if padding_value == 0:
+            return F.pad(operand, widths[: 2 * (operand.ndim - outer)])
+        if operand.is_complex():
+            return padded(operand, padding_value, padding_config)
         return F.pad(operand, widths[: 2 * (operand.ndim - outer)], value=padding_value)
     return padded(operand, padding_value, padding_config)
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from regauge.rules.table import RuleTable
+from regauge.rules.table import Limit, RuleTable
 
 TABLE = RuleTable("lax_to_torch.linalg_factors")
 
@@ -121,3 +121,72 @@ def order_of_columns(x: Tensor) -> Tensor:
         direction = column / torch.where(size == 0, 1, size)
         x = x - direction @ (direction.mH @ x)
     return order
+
+
+def _always(why: str) -> Limit:
+    return Limit("always", lambda arguments: True, "unsupported", why)
+
+
+@TABLE.rule("lax.schur", limits=[_always("torch has no Schur form; jnp.linalg.eig or eigh of the matrix is converted")])
+def schur(x: Tensor, **_: object) -> tuple[Tensor, ...]:
+    """schur(x, *, compute_schur_vectors, sort_eig_vals, select_callable)"""
+    raise NotImplementedError
+
+
+@TABLE.rule(
+    "lax.tridiagonal", limits=[_always("torch has no reduction to three diagonals; jnp.linalg.eigh is converted")]
+)
+def tridiagonal(x: Tensor, **_: object) -> tuple[Tensor, ...]:
+    """tridiagonal(x, *, lower)"""
+    raise NotImplementedError
+
+
+@TABLE.rule("lax.geqp3", limits=[_always("torch has no pivoted reflections; jax.scipy.linalg.qr is converted")])
+def geqp3(*operands: Tensor, **_: object) -> tuple[Tensor, ...]:
+    """geqp3(a, jpvt, *, use_magma)"""
+    raise NotImplementedError
+
+
+@TABLE.rule("lax.hessenberg")
+def hessenberg(x: Tensor) -> tuple[Tensor, Tensor]:
+    """hessenberg(x)"""
+    return hessenberg_reflections(x)
+
+
+def hessenberg_reflections(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The Hessenberg form with the reflections that made it below its first subdiagonal, and their factors.
+
+    Each reflection I - tau v v^H, v with 1 in front, is the one of LAPACK's `larfg`: it makes the column below the
+    diagonal one real number.
+    """
+    size = x.shape[-1]
+    factors, below = [], []
+    for step in range(size - 1):
+        column = x[..., step + 1 :, step]
+        first, rest = column[..., :1], torch.linalg.vector_norm(column[..., 1:], dim=-1, keepdim=True)
+        length = torch.sqrt(first.abs() ** 2 + rest**2)
+        real = first.real if x.is_complex() else first
+        flat = (rest == 0) & (first == real)  # nothing to take away
+        beta = torch.where(real >= 0, -length, length)
+        beta = torch.where(flat, real, beta).to(x.dtype)
+        tau = torch.where(flat, 0, (beta - first) / torch.where(beta == 0, 1, beta))
+        scale = torch.where(flat, 1, first - beta)
+        v = torch.cat((torch.ones_like(first), column[..., 1:] / scale), -1)[..., None]
+        whole = torch.cat((torch.zeros_like(x[..., : step + 1, :1]), v), -2)
+        x = x - tau.conj()[..., None] * (whole @ (whole.mH @ x))
+        x = x - tau[..., None] * ((x @ whole) @ whole.mH)
+        factors.append(tau)
+        below.append(torch.cat((torch.zeros_like(x[..., : step + 2, :1]), v[..., 1:, :]), -2))
+    if not below:
+        return x, x.new_zeros(*x.shape[:-2], 0)
+    return x.triu(-1) + torch.cat([*below, x.new_zeros(*x.shape[:-1], 1)], -1), torch.cat(factors, -1)
+
+
+@TABLE.rule("lax.symmetric_product")
+def symmetric_product(x: Tensor, y: Tensor, alpha: float = 1.0, beta: float = 0.0) -> Tensor:
+    """symmetric_product(a, c, *, alpha, beta): alpha a a^T + beta c"""
+    if beta == 0.0 and alpha == 1.0:
+        return x @ x.mT
+    if beta == 0.0:
+        return alpha * (x @ x.mT)
+    return alpha * (x @ x.mT) + beta * y

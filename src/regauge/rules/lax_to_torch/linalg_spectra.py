@@ -26,23 +26,20 @@ def eigh(
     x: Tensor, lower: bool = True, sort_eigenvalues: bool = True, subset_by_index: object = None
 ) -> tuple[Tensor, Tensor]:
     """eigh(x, *, lower, sort_eigenvalues, subset_by_index, algorithm)"""
-    values, vectors = torch.linalg.eigh(x) if lower else torch.linalg.eigh(x, UPLO="U")
-    return vectors, values
+    return torch.linalg.eigh(x) if lower else torch.linalg.eigh(x, UPLO="U")
 
 
 @TABLE.rule("lax.svd", limits=[_SUBSET])
 def svd(
     x: Tensor, full_matrices: bool = True, compute_uv: bool = True, subset_by_index: object = None
-) -> tuple[Tensor, ...]:
+) -> Tensor | tuple[Tensor, ...]:
     """svd(x, *, full_matrices, compute_uv, subset_by_index, algorithm)"""
     square = isinstance(x.shape[-1], int) and x.shape[-1] == x.shape[-2]
     if not compute_uv:
-        return (torch.linalg.svdvals(x),)
+        return torch.linalg.svdvals(x)
     if full_matrices and not square:
-        u, s, vh = torch.linalg.svd(x)
-        return s, u, vh
-    u, s, vh = torch.linalg.svd(x, full_matrices=False)
-    return s, u, vh
+        return torch.linalg.svd(x)
+    return torch.linalg.svd(x, full_matrices=False)
 
 
 @TABLE.rule("lax.eig")
@@ -51,10 +48,10 @@ def eig(
     compute_left_eigenvectors: bool = True,
     compute_right_eigenvectors: bool = True,
     enable_eigvec_derivs: bool = False,
-) -> tuple[Tensor, ...]:
+) -> Tensor | tuple[Tensor, ...]:
     """eig(x, *, compute_left_eigenvectors, compute_right_eigenvectors, enable_eigvec_derivs, implementation)"""
     if not compute_left_eigenvectors and not compute_right_eigenvectors:
-        return (torch.linalg.eigvals(x),)
+        return torch.linalg.eigvals(x)
     if not compute_left_eigenvectors:
         return torch.linalg.eig(x)
     if not compute_right_eigenvectors:

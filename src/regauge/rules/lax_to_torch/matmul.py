@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regauge.rules.lax_to_torch.unsigned import SIGNED
 from regauge.rules.table import Limit, RuleTable
 
 TABLE = RuleTable("lax_to_torch.matmul")
@@ -22,9 +23,6 @@ ORDER = (
     torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128,
 )  # fmt: skip
 
-# torch multiplies no matrices of these; integers of as many bits have the same products.
-SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
-
 
 @TABLE.rule("lax.dot_general")
 def dot_general(
@@ -33,8 +31,9 @@ def dot_general(
     dimension_numbers: Dimensions,
     precision: object = None,
     preferred_element_type: torch.dtype | None = None,
+    permutation: Axes | None = None,
 ) -> Tensor:
-    """dot_general(lhs, rhs, *, dimension_numbers, precision, preferred_element_type)"""
+    """dot_general(lhs, rhs, *, dimension_numbers, precision, preferred_element_type), the axes of the result permuted"""
     if not isinstance(lhs, Tensor) or not isinstance(rhs, Tensor):
         return lhs * rhs  # type: ignore[return-value]
     left, right = lhs.ndim, rhs.ndim
@@ -42,10 +41,10 @@ def dot_general(
     result = preferred_element_type if preferred_element_type is not None else dtype
     inside = computed_in(dtype, result)
     if inside in SIGNED or inside == torch.bool:
-        return product_of_words(lhs, rhs, equation=equation(left, right, dimension_numbers), dtype=result)
-    x = lhs if lhs.dtype == inside else lhs.to(inside)
-    y = rhs if rhs.dtype == inside else rhs.to(inside)
-    form = matrices(left, right, dimension_numbers)
+        return product_of_words(lhs, rhs, equation=equation(left, right, dimension_numbers, permutation), dtype=result)
+    x = lhs if lhs.dtype == inside else lhs.to(rhs.dtype) if rhs.dtype == inside else lhs.to(preferred_element_type)
+    y = rhs if rhs.dtype == inside else rhs.to(lhs.dtype) if lhs.dtype == inside else rhs.to(preferred_element_type)
+    form = matrices(left, right, dimension_numbers) if permutation is None else ""
     if form == "x @ y":
         product = x @ y
     elif form == "x @ y.T":
@@ -63,8 +62,8 @@ def dot_general(
     elif form == "x * y":
         product = x * y
     else:
-        product = torch.einsum(equation(left, right, dimension_numbers), x, y)
-    return product if inside == result else product.to(result)
+        product = torch.einsum(equation(left, right, dimension_numbers, permutation), x, y)
+    return product if inside == result else product.to(preferred_element_type)
 
 
 def product_dtype(left: torch.dtype, right: torch.dtype) -> torch.dtype:
@@ -104,8 +103,9 @@ def matrices(left: int, right: int, dimension_numbers: Dimensions) -> str:
     return f"{first} @ {second}"
 
 
-def equation(left: int, right: int, dimension_numbers: Dimensions) -> str:
-    """The subscripts of a product: batch axes first, then the free ones of the left and of the right operand.
+def equation(left: int, right: int, dimension_numbers: Dimensions, permutation: Axes | None = None) -> str:
+    """The subscripts of a product: batch axes first, then the free ones of the left and of the right operand; of these
+    the result takes each in the order of `permutation`.
 
     Batch axes are b, h, g; summed ones d, e, f; free ones of the left operand q, r, s (b, s, t where no other axis is
     a batch axis), free ones of the right operand k, m, n.
@@ -126,7 +126,8 @@ def equation(left: int, right: int, dimension_numbers: Dimensions) -> str:
     for j in other:
         second[j] = new(others, taken)
     result = [*(first[i] for i in left_batch), *(first[i] for i in free), *(second[j] for j in other)]
-    return f"{''.join(first)},{''.join(second)}->{''.join(result)}"
+    ordered = [result[axis] for axis in permutation] if permutation is not None else result
+    return f"{''.join(first)},{''.join(second)}->{''.join(ordered)}"
 
 
 def letters(preferred: str) -> Iterator[str]:
@@ -145,8 +146,8 @@ def product_of_words(lhs: Tensor, rhs: Tensor, equation: str, dtype: torch.dtype
     """A product of booleans (whether any pair is true) or of unsigned integers (modulo their range)."""
     if dtype == torch.bool:
         return torch.einsum(equation, lhs.to(torch.int32), rhs.to(torch.int32)) != 0
-    signed = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}[dtype]
-    return torch.einsum(equation, lhs.to(signed), rhs.to(signed)).view(dtype)
+    same = SIGNED[dtype]
+    return torch.einsum(equation, lhs.to(same), rhs.to(same)).view(dtype)
 
 
 def _offset(arguments: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ TABLE = RuleTable("lax_to_torch.reductions")
 Axes = tuple[int, ...]
 
 
-def counted(axes: Axes, ndim: int) -> Axes | int | None:
+def counted(axes: Axes, ndim: int) -> Any:
     """Axes as a person writes them: None for all, one as a number, the last one as -1."""
     if len(axes) == ndim:
         return None
@@ -47,7 +48,7 @@ def reduce_prod(x: Tensor, axes: Axes) -> Tensor:
         if len(axes) == x.ndim:
             return x.prod()
         if len(axes) == 1:
-            return x.prod(counted(axes, x.ndim))  # type: ignore[no-any-return, call-overload]
+            return x.prod(counted(axes, x.ndim))
     return product(x, axes)
 
 
