@@ -20,7 +20,7 @@ from regauge.errors import BadCase, OutputError
 from regauge.ir.serial import graph_to_json
 from regauge.optax_specs import to_json
 from regauge.run.describing import flatten, rejects
-from regauge.run.jax_program import program_of
+from regauge.run.jax_program import JaxProgram, program_of
 from regauge.run.jax_trees import is_array
 from regauge.run.protocol import write_json
 from regauge.weights.files import save_arrays
@@ -39,15 +39,13 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BadCase: the case cannot be read, the model rejects its inputs, or its loss is no scalar.
         CaptureError: model or loss cannot be captured.
+        UnsupportedOptimizer: its optimizer has no exact counterpart.
         OutputError: the directory cannot be written.
     """
     began = time.perf_counter()
     case = load_case(job["case"])
     program = program_of(case.model)
-    try:
-        outputs, _ = program.call(program.params, program.state, case.inputs, "eval", jax.random.key(0))
-    except Exception as error:
-        raise rejects(error) from error
+    outputs = _outputs(program, case)
     loaded = time.perf_counter()
     train = case.loss is not None
     captured = capture_model(
@@ -61,13 +59,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     optimizer = None if case.optimizer is None or not train else to_json(from_optax(case.optimizer, program))
     seconds = {"load": loaded - began, "trace": time.perf_counter() - loaded}
     out = Path(job["out"])
-    try:
-        skeletons = _write_reference(case, outputs, out)
-        _write_graphs(captured, out)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {out}: {error}", where=str(out), next="free space there, or give another directory"
-        ) from error
+    skeletons = _write(case, outputs, captured, out)
     findings = list(dict.fromkeys(captured.findings))
     name = case.name or program.name
     about = {
@@ -95,6 +87,14 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _outputs(program: JaxProgram, case: Case) -> Any:
+    """What the model gives in evaluation."""
+    try:
+        return program.call(program.params, program.state, case.inputs, "eval", jax.random.key(0))[0]
+    except Exception as error:
+        raise rejects(error) from error
+
+
 def versions() -> dict[str, str]:
     """Versions of what a capture depends on."""
     return {
@@ -103,6 +103,18 @@ def versions() -> dict[str, str]:
         "flax": flax.__version__,
         "python": platform.python_version(),
     }
+
+
+def _write(case: Case, outputs: Any, captured: Captured, out: Path) -> dict[str, Any]:
+    """The files of arrays and graphs; gives the skeletons of inputs, targets and outputs."""
+    try:
+        skeletons = _write_reference(case, outputs, out)
+        _write_graphs(captured, out)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {out}: {error}", where=str(out), next="free space there, or give another directory"
+        ) from error
+    return skeletons
 
 
 def _write_graphs(captured: Captured, out: Path) -> None:
