@@ -34,7 +34,7 @@ bench-check: .venv/.installed-dev
 coverage: .venv/.installed-dev
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m networks.coverage $(QUICK)
 
-# Correct pairs and mutants of the judge of pairs, about 25 minutes on 2 cores; RESUME=--resume goes on after a break.
+# Correct pairs and mutants of the judge of pairs, more than 25 minutes on 2 cores; RESUME=--resume goes on after a break.
 judge: .venv/.installed-dev
 	cd tests && ../$(BIN)/python -m judge.suite $(RESUME)
 

@@ -1,9 +1,9 @@
 """What JAX promises of the decompositions: their results are compared up to the freedom that their definition leaves.
 
 Singular vectors and eigenvectors have a sign (a phase, if complex) that LAPACK's build decides; what lies above the
-diagonal of a Cholesky factor is left to the implementation (StableHLO, `cholesky`); and where the matrix is Hermitian by
-contract, only the Hermitian part of a gradient has a meaning. Everything else is compared as it is: the functions below
-determine a decomposition up to exactly that freedom.
+diagonal of a Cholesky factor is left to the implementation (StableHLO, `cholesky`); and where the matrix is Hermitian
+by contract, only the Hermitian part of a gradient has a meaning. Everything else is compared as it is: the functions
+below determine a decomposition up to exactly that freedom.
 """
 
 from __future__ import annotations

@@ -14,6 +14,13 @@ from judge.pairs import Pair
 from regauge.errors import RegaugeError
 from regauge.verify import Check
 
+# what torch has one function for is operations of a jaxpr, and the cause is named by the operation
+_OF_JAX = {
+    "recurrent-activation": "activation",
+    "recurrent-bias": "bias",
+    "negative-slope": "constant",
+    "label-smoothing": "constant",
+}
 _QUICK = {"quick": True, "float32": False}
 
 
@@ -48,22 +55,33 @@ class Result:
     seconds: float = 0.0
 
 
-def judge_mutant(mutation: Mutation, place: At, directory: Path) -> Result:
-    """Put the mistake into the base and judge the pair."""
+def judge_mutant(mutation: Mutation, place: At, directory: Path, jax_alone: bool = False) -> Result:
+    """Put the mistake into the base and judge the pair.
+
+    Args:
+        mutation: the mistake.
+        place: the base.
+        directory: where modules are written.
+        jax_alone: whether the original is the base's port as it is, so that both sides are JAX's.
+    """
     before, after, line = mutated(place)
-    case = load(place.base, before, directory).original()
+    base = load(place.base, before, directory)
+    case = base.original()
     module = load(place.base, after, directory)
     options: dict[str, Any] = {} if mutation.whole else _QUICK
 
     def check() -> Check:
         converted = module.port(case)
-        sides = (case, converted) if mutation.trains else (replace(case, optimizer=None), _untrained(converted))
+        original = base.port(case) if jax_alone else case
+        sides = (original, converted) if mutation.trains else (_untrained(original), _untrained(converted))
         return regauge.check(*sides, **options)
 
     found, said, seconds = _timed(check)
     if found is None:
         return Result(mutation.name, place.base, mutation.verdict == "refused", "refused", (said,), seconds=seconds)
     causes = tuple(cause.name for cause in found.causes)
+    wanted = [*mutation.causes, *(_OF_JAX.get(cause, cause) for cause in mutation.causes if jax_alone)]
+    module_wanted = "" if jax_alone else place.module  # ports name their modules as they like
     changed = len(after.splitlines()) - len(before.splitlines())
     last = line + max(changed, 0) + max(new.count("\n") for _, new in place.edits) if place.edits else 0
     return Result(
@@ -73,10 +91,10 @@ def judge_mutant(mutation: Mutation, place: At, directory: Path) -> Result:
         found.verdict,
         _said(found),
         found.first_difference,
-        _is_place(found, place.module) if place.module else None,
+        _is_place(found, module_wanted) if module_wanted else None,
         _is_line(found, Path(module.__file__ or ""), line, last) if place.module and place.edits else None,
         causes,
-        bool(set(causes[:2]) & set(mutation.causes)) if mutation.causes else None,
+        bool(set(causes[:2]) & set(wanted)) if mutation.causes else None,
         seconds,
     )
 

@@ -63,6 +63,7 @@ def page(kept: Path) -> str:
         minutes=sum(r.seconds for r in (*correct, *mutants)) / 60,
     )
     text += "\n## Mutants\n\n" + _mutants(mutants)
+    text += _two_of_jax(_results(kept / "jax"))
     text += "\n## Correct pairs\n\n" + _correct(correct)
     return text
 
@@ -90,6 +91,23 @@ def _mutants(results: Sequence[Result]) -> str:
         cells = [_cell(own, pick) for pick in _PICKS]
         text += f"| {mutation.name} | {tier} | {bases} | {' | '.join(cells)} |\n"
     return text + _misses(results)
+
+
+def _two_of_jax(results: Sequence[Result]) -> str:
+    """Pairs of two JAX models: the port as it is, and the mutant of it."""
+    every = sum(1 for mutation in MUTATIONS if mutation.causes)
+    text = "\n## Two JAX models\n\n"
+    text += "The port of a base and the port with a mistake, for each mistake that a cause is known of.\n\n"
+    text += "| question | answer |\n| --- | ---: |\n"
+    text += f"| judged so far | {len(results)} of {every} |\n"
+    text += f"| caught, by the tier that was named before | {_count(results, lambda r: r.right)} |\n"
+    text += f"| the cause is among the first two that are named | {_count(results, lambda r: r.right_cause)} |\n"
+    titles = (("Not caught", _PICKS[0]), ("Another cause named", _PICKS[3]))
+    for title, pick in titles:
+        missed = [result for result in results if pick(result) is False]
+        text += f"\n### {title}, of two JAX models: {len(missed) or 'none'}\n\n"
+        text += "".join(_miss(result, title) for result in missed)
+    return text
 
 
 _PICKS: tuple[Pick, ...] = (

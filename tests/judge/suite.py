@@ -32,13 +32,20 @@ _TASKS_OF_A_PROCESS = 8  # compiled programs pile up in memory
 
 
 def jobs(kind: str) -> Iterator[tuple[str, str]]:
-    """Names of all jobs of a kind, with the file that keeps the result."""
+    """Names of all jobs of a kind, with the file that keeps the result.
+
+    Two JAX models, the port and the mutant of it, are judged in one base for each mistake that a cause is known of.
+    """
     if kind == "mutants":
         from judge.mutations import MUTATIONS
 
         most = max(len(mutation.places) for mutation in MUTATIONS)
         places = [(m, m.places[number]) for number in range(most) for m in MUTATIONS if number < len(m.places)]
         names = [f"{mutation.name} in {place.base}" for mutation, place in places]  # every mutation in one base first
+    elif kind == "jax":
+        from judge.mutations import MUTATIONS
+
+        names = [f"{mutation.name} in {mutation.places[0].base}" for mutation in MUTATIONS if mutation.causes]
     else:
         from judge.correct import PAIRS
 
@@ -52,11 +59,11 @@ def run(kind: str, name: str) -> dict[str, object]:
     from judge.judging import judge_mutant, judge_pair
 
     with TemporaryDirectory() as directory:
-        if kind == "mutants":
+        if kind in ("mutants", "jax"):
             from judge.mutations import MUTATIONS
 
             mutation, place = next((m, p) for m in MUTATIONS for p in m.places if f"{m.name} in {p.base}" == name)
-            result = judge_mutant(mutation, place, Path(directory))
+            result = judge_mutant(mutation, place, Path(directory), jax_alone=kind == "jax")
         else:
             from judge.correct import PAIRS
 
@@ -71,7 +78,7 @@ def run_all(kind: str, resume: bool, pattern: str, processes: int) -> None:
     wanted = [(name, folder / file) for name, file in jobs(kind) if re.search(pattern, name)]
     left = [(name, file) for name, file in wanted if not (resume and file.is_file())]
     os.environ |= {"OMP_NUM_THREADS": "1", **CACHE}
-    os.environ["XLA_FLAGS"] = _MUTANT_FLAGS if kind == "mutants" else ""
+    os.environ["XLA_FLAGS"] = "" if kind == "correct" else _MUTANT_FLAGS
     files = dict(left)
     # not concurrent.futures: with a limit on the tasks of a process its pool can wait for ever in Python 3.11
     with get_context("spawn").Pool(processes, maxtasksperchild=_TASKS_OF_A_PROCESS) as pool:
@@ -89,12 +96,12 @@ def _named(kind: str, name: str) -> tuple[str, dict[str, object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pattern", nargs="?", default="", help="regular expression of names; all without one")
-    parser.add_argument("--only", choices=("mutants", "correct"), help="one kind")
+    parser.add_argument("--only", choices=("mutants", "correct", "jax"), help="one kind")
     parser.add_argument("--resume", action="store_true", help="keep the results that are there")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="at a time")
     parser.add_argument("--page", type=Path, default=PAGE, help="the file to write")
     options = parser.parse_args()
-    for kind in (options.only,) if options.only else ("correct", "mutants"):
+    for kind in (options.only,) if options.only else ("correct", "mutants", "jax"):
         run_all(kind, options.resume, options.pattern, options.processes)
     from judge.page import page
 

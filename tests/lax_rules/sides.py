@@ -39,11 +39,16 @@ def same_values(function: Callable[..., Any], *arguments: Any, bound: float = 1e
         np.testing.assert_allclose(got, wanted, rtol=bound, atol=bound)
 
 
-def same_gradients(function: Callable[..., Any], *arguments: Any, bound: float = 1e-10) -> None:
-    """Gradients of the real sum of squares of all results, with respect to all arguments."""
+def same_gradients(
+    function: Callable[..., Any], *arguments: Any, bound: float = 1e-10, like: Callable[..., Any] | None = None
+) -> None:
+    """Gradients of the real sum of squares of all results, with respect to all arguments.
+
+    `like` is the same function written in another way, for one whose own derivative in JAX is wrong.
+    """
 
     def loss(*values: Any) -> Any:
-        return sum(jnp.sum(jnp.abs(leaf) ** 2) for leaf in jax.tree.leaves(function(*values)))
+        return sum(jnp.sum(jnp.abs(leaf) ** 2) for leaf in jax.tree.leaves((like or function)(*values)))
 
     expected = jax.grad(loss, argnums=tuple(range(len(arguments))))(*arguments)
     model = regauge.to_torch(function, arguments, dynamic=None)

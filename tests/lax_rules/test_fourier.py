@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from lax_rules.sides import body, same_gradients, same_values
 
 REAL = np.random.RandomState(0).standard_normal((2, 3, 4, 6))

@@ -15,7 +15,7 @@ from jax import lax
 import regauge
 
 X = np.random.RandomState(0).standard_normal((5, 3)).astype(np.float32)
-I = np.array([1, 2], np.int32)
+ROWS = np.array([1, 2], np.int32)
 ONE = np.array(1, np.int32)
 
 
@@ -50,16 +50,16 @@ WRITTEN = {
     "every second": (lambda x: x[:, ::2], (X,), "return x[:, ::2]"),
     "an index that is a value": (lambda x, i: x[i], (X, ONE), "return x[i[None]].squeeze(0)"),
     "a column by a value": (lambda x, i: x[:, i], (X, ONE), "return x[:, i[None]].squeeze(1)"),
-    "rows": (lambda x, i: x[i], (X, I), "return x[i]"),
-    "columns by an array": (lambda x, i: x[:, i], (X, I), "return x[:, i]"),
-    "elements": (lambda x, i: x[i, i], (X, I), "return x[i, i]"),
-    "rows of a column": (lambda x, i: x[i, 0], (X, I), "return x[i, 0]"),
+    "rows": (lambda x, i: x[i], (X, ROWS), "return x[i]"),
+    "columns by an array": (lambda x, i: x[:, i], (X, ROWS), "return x[:, i]"),
+    "elements": (lambda x, i: x[i, i], (X, ROWS), "return x[i, i]"),
+    "rows of a column": (lambda x, i: x[i, 0], (X, ROWS), "return x[i, 0]"),
     "columns by constants": (
         lambda x: x[:, np.array([-1, 0])], (X,), "return x[:, torch.tensor([2, 0], dtype=torch.int32)]"
     ),
     "a difference": (lambda x: x[:, 1:] - x[:, :-1], (X,), "getitem = x[:, 1:] x = x[:, :2] return getitem - x"),
     "diff": (lambda x: jnp.diff(x, axis=1), (X,), "getitem = x[:, 1:] x = x[:, :2] return getitem - x"),
-    "clipped": (lambda x, i: jnp.take(x.T, i, axis=0, mode="clip"), (X, I), "[i.clamp(0, 2)]"),
+    "clipped": (lambda x, i: jnp.take(x.T, i, axis=0, mode="clip"), (X, ROWS), "[i.clamp(0, 2)]"),
     "argsort": (lambda x: jnp.argsort(x, 1), (X,), "return x.argsort(dim=1, stable=True).to(torch.int32)"),
     "sort": (lambda x: jnp.sort(x, 1), (X,), "return x.sort(dim=1, stable=True).values"),
     "in order": (
@@ -155,7 +155,7 @@ def test_other_batch_sizes(name: str) -> None:
 
 
 GRADIENTS = {
-    "rows": lambda x: x[I] * 2,
+    "rows": lambda x: x[ROWS] * 2,
     "rows twice": lambda x: x[np.array([1, 1, 0])] ** 2,
     "set twice": lambda x: x.at[np.array([1, 1])].set(x[2:4] * 3),
     "add": lambda x: x.at[np.array([1, 1])].add(x[:2]) ** 2,
@@ -191,8 +191,8 @@ def test_export_and_compile_take_indexing() -> None:
     def function(x: Any, i: Any) -> Any:
         return x.at[i].add(1.0, mode="drop"), x[i[0]], jnp.take_along_axis(x, jnp.argsort(x, 1), 1)
 
-    model = to_torch(function, (X, I))
-    arguments = tuple(tensors((X, I)))
+    model = to_torch(function, (X, ROWS))
+    arguments = tuple(tensors((X, ROWS)))
     wanted = model(*arguments)
     exported = torch.export.export(model, arguments).module()
     compiled = torch.compile(model, backend="eager", fullgraph=True)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from jax import lax
+from lax_rules.sides import body, same_gradients, same_values, tensors
 
 import regauge
-from lax_rules.sides import body, same_gradients, same_values, tensors
 from regauge.rules.lax_to_torch.matmul import equation, matrices
 
 generator = np.random.RandomState(0)

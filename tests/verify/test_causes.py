@@ -21,7 +21,7 @@ def test_the_other_sides_constants_are_tried_first_and_the_call_alone_before_all
     calls = [call(0, "layer_norm", eps=1e-5), call(1, "layer_norm", eps=1e-5), call(2, "layer_norm", eps=1e-3)]
     trials = trials_for(Situation(calls, [1], constants=(7e-6,), kinds=frozenset({"outputs"})))
     first, second = trials[:2]
-    assert (first.cause, first.torch_value, first.other_value) == ("eps", "1e-05", "7e-06")
+    assert (first.cause, first.own_value, first.other_value) == ("eps", "1e-05", "7e-06")
     assert (first.edits[0]["calls"], second.edits[0]["calls"]) == ([1], [0, 1])
 
 

@@ -16,7 +16,8 @@ from regauge.capture import jax_compat
 from regauge.ir.graph import DType, Graph, Operand, Origin, Ref, free_values
 
 if TYPE_CHECKING:
-    from regauge.capture.jaxpr_walk import Known, Walk
+    from regauge.capture.jaxpr_values import Known
+    from regauge.capture.jaxpr_walk import Walk
 
 Given = Sequence["Operand | Known"]
 CONTROL_FLOW = frozenset({"cond", "while", "scan"})
@@ -207,7 +208,7 @@ def own_derivative(
 ) -> list[Operand | Known]:
     """A function whose derivative the person gave: both as bodies.
 
-    `function` computes its value from the equation's operands, for an equation that holds it in another way than a call.
+    `function` computes its value from the equation's operands, where the equation is no call.
 
     What the derivative needs it computes from the arguments once more: JAX says what the function saves for it only
     while it differentiates.

@@ -1,4 +1,4 @@
-"""What is known of indices at capture: values of small integer arrays, and whether windows lie inside of their array."""
+"""What is known of indices at capture: values of small integer arrays, and whether windows lie inside."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def folds(equation: Any) -> bool:
 
 
 def _is_integer(dtype: Any) -> bool:
-    return bool(jnp.issubdtype(dtype, jnp.integer) or dtype == bool)
+    return bool(jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.bool_))
 
 
 def facts(equation: Any, indices: np.ndarray | None) -> Mapping[str, Any]:

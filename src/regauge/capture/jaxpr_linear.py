@@ -2,8 +2,8 @@
 
 `jnp.linalg.solve` and `inv` stay whole, as torch has them with a derivative of any order. Any other
 `custom_linear_solve` is a function with a derivative of its own: its value is that of its `solve`, and its derivative
-solves the transposed system as JAX does. Inside that derivative, and where there is no transposed solver, `solve` stands
-by itself.
+solves the transposed system as JAX does. Inside that derivative, and where there is no transposed solver, `solve`
+stands by itself.
 """
 
 from __future__ import annotations

@@ -71,7 +71,6 @@ class BodyWriter(LocalNames):
         self.helpers = helpers
         self.around = function.writer if function is not None else None
         self.kept: dict[str, list[str]] = {}
-        self.same: dict[str, str] = {}  # values that are another one, whose name they are written with
         self.readers: dict[str, list[Item]] = {}
         self.child_hints: dict[Scope, dict[str, str]] = {}
         self.waiting: list[Scope] = []  # bodies whose operator comes next
@@ -111,9 +110,8 @@ class BodyWriter(LocalNames):
     def use(self, ref: Ref) -> ast.expr:
         """The expression of a value; counts as one of its uses."""
         self.left[ref.name] -= 1
-        if ref.name in self.same:
-            self.left[self.same[ref.name]] -= 1
-        self.pinned.subtract(self.kept.pop(ref.name, ()))
+        if self.left[ref.name] <= 0:
+            self.pinned.subtract(self.kept.pop(ref.name, ()))
         if ref.name in self.expressions:
             return self.expressions[ref.name]
         if ref.name in self.constants:
@@ -261,10 +259,7 @@ class BodyWriter(LocalNames):
                 self._keep(only, expression)
                 return
         if len(outputs) == 1 and is_atomic(expression) and pure:
-            self.expressions[only] = expression
-            if isinstance(expression, ast.Name) and expression.id in self.names:
-                self.same[only] = self.names[expression.id]
-                self.left[self.same[only]] += self.left[only]  # the name is in use as long as either value is
+            self._keep(only, expression)
             return
         self._assign(outputs, expression, item, statement)
 

@@ -25,6 +25,12 @@ def simplify(expression: ast.expr) -> ast.expr:
 
 
 class _Simplifier(ast.NodeTransformer):
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        self.generic_visit(node)
+        inner = node.value
+        twice = node.attr in ("T", "mT") and isinstance(inner, ast.Attribute) and inner.attr in ("T", "mT")
+        return inner.value if twice and isinstance(inner, ast.Attribute) else node
+
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
         node.args = [part for argument in node.args for part in unpacked(argument)]
@@ -37,7 +43,7 @@ class _Simplifier(ast.NodeTransformer):
             return node
         if func.attr in _REDUCTIONS:
             node.args = [a for a in node.args if not (isinstance(a, ast.Constant) and a.value is None)]
-            node.keywords = [k for k in node.keywords if k.arg != "keepdim" or not _is_default(k)]
+            node.keywords = [k for k in node.keywords if not _is_default(k, {"keepdim": False})]
         if func.attr in _TUPLES and len(node.args) == 1 and isinstance(node.args[0], ast.Tuple) and node.args[0].elts:
             node.args = list(node.args[0].elts)
         if func.attr == "reshape":
@@ -47,7 +53,7 @@ class _Simplifier(ast.NodeTransformer):
 
 def _is_default(keyword: ast.keyword, defaults: Mapping[str, object]) -> bool:
     value = keyword.value
-    if keyword.arg not in defaults or not isinstance(value, ast.Constant):
+    if keyword.arg is None or keyword.arg not in defaults or not isinstance(value, ast.Constant):
         return False
     return type(value.value) is type(defaults[keyword.arg]) and value.value == defaults[keyword.arg]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, Sym, node_inputs, references
+from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, Value, node_inputs, references
+from regauge.lower.lax_brackets import axes_of, column_of, counting, layout, parts_of
 from regauge.lower.lax_graphs import Makers
 
 Axes = tuple[int, ...]
-_TENSORS = ("int32", "int64")  # dtypes that torch indexes with
 
 
 def with_index_forms(graph: Graph) -> Graph:
@@ -22,7 +22,8 @@ def with_index_forms(graph: Graph) -> Graph:
     for form in (_sorted, _selected, _gathered, _put):
         makers = Makers(graph)
         tables = {w.value for w in graph.weights if w.role == "parameter"}
-        graph = replace(graph, nodes=tuple(form(node, makers, tables) or node for node in graph.nodes))
+        made = [form(node, makers, tables) or node for node in graph.nodes]
+        graph = replace(graph, nodes=tuple(n for part in made for n in (part if isinstance(part, list) else [part])))
         graph = _without_unused(graph)
     return _with_wide_orders(graph)
 
@@ -84,7 +85,7 @@ def _sorted(node: Node, makers: Makers, tables: set[str]) -> Node | None:
 
 
 def _selected(node: Node, makers: Makers, tables: set[str]) -> Node | None:
-    """A slice of one element along some axes that are then removed: `x[:, 0]`, and `x[i]` for an index that is a value."""
+    """A slice of one element along some axes that are then removed: `x[:, 0]`, and `x[i]` for a computed index."""
     if node.op != "lax.squeeze":
         return None
     array = node.arguments[0][1]
@@ -114,7 +115,7 @@ def _selected(node: Node, makers: Makers, tables: set[str]) -> Node | None:
 def _item(node: Node, operand: Operand, parts: list[Operand], makers: Makers) -> Node:
     """`operand[parts]`. An index without axes gets one, which is removed again: torch would ask for its number."""
     alone = [isinstance(part, Ref) and not makers.shape(part) for part in parts]
-    _, batch = _layout(parts, makers)
+    _, batch = layout(parts, makers)
     index = tuple((part,) if single else part for part, single in zip(parts, alone, strict=True))
     if not any(alone) or batch:
         return _made(node, "lax.getitem", operand=operand, index=index)
@@ -152,20 +153,7 @@ def _start(node: Node, axis: int, size: Dim, makers: Makers) -> Operand:
         return 0
     if type(start) is int and isinstance(size, int):
         return min(max(start, 0), size - 1)
-    return _counted(start, size, makers) or False
-
-
-def _counted(index: Operand, size: Dim, makers: Makers) -> Operand:
-    """An index array as torch takes it, or None for one that torch has no form for."""
-    base = makers.unwrapped(index, size)
-    chosen = index if base is None and makers.below(index) == size else base
-    while (cast := makers.node(chosen, "lax.convert_element_type")) is not None:
-        inner = makers.spec(cast.arguments[0][1])
-        if inner is None or inner.dtype not in _TENSORS:
-            break
-        chosen = cast.arguments[0][1]
-    spec = makers.spec(chosen)
-    return chosen if spec is not None and spec.dtype in _TENSORS else None
+    return counting(start, size, makers) or False
 
 
 def _gathered(node: Node, makers: Makers, tables: set[str]) -> Node | None:
@@ -176,9 +164,9 @@ def _gathered(node: Node, makers: Makers, tables: set[str]) -> Node | None:
     if arguments["operand_batching_dims"]:
         return _along(node, makers)
     operand = arguments["operand"]
-    numbers = tuple(_axes(arguments[name]) for name in ("start_index_map", "collapsed_slice_dims", "offset_dims"))
+    numbers = tuple(axes_of(arguments[name]) for name in ("start_index_map", "collapsed_slice_dims", "offset_dims"))
     sizes = arguments["slice_sizes"]
-    found = _parts(node, makers, numbers, sizes if isinstance(sizes, tuple) else ())
+    found = parts_of(node, makers, numbers, sizes if isinstance(sizes, tuple) else ())
     if found is None:
         return None
     parts, safe = found
@@ -193,117 +181,46 @@ _PUTS = {
 }  # fmt: skip
 
 
-def _put(node: Node, makers: Makers, tables: set[str]) -> Node | None:
+def _put(node: Node, makers: Makers, tables: set[str]) -> Node | list[Node] | None:
     """A scatter to elements or to whole rows, planes, ...: `x.at[i].set(v)`."""
     arguments = dict(node.arguments)
     if node.op not in _PUTS or arguments["operand_batching_dims"] or arguments["mode"] == "CLIP":
         return None
     shape, updates = makers.shape(arguments["operand"]), makers.shape(arguments["updates"])
     numbers = tuple(
-        _axes(arguments[name])
+        axes_of(arguments[name])
         for name in ("scatter_dims_to_operand_dims", "inserted_window_dims", "update_window_dims")
     )
     window = iter(numbers[2])
     sizes = tuple(1 if axis in numbers[1] else updates[next(window)] for axis in range(len(shape)))
-    found = _parts(node, makers, numbers, sizes)
+    found = parts_of(node, makers, numbers, sizes)
     if found is None:
         return None
     parts, safe = found
     columns = [part for part in parts if isinstance(part, Ref)]
     counted = any(makers.node(part, "lax.iota", "lax.argsort") is not None for part in columns)
     unique = arguments["unique_indices"] is True or counted or all(not makers.shape(part) for part in columns)
-    return _made(
-        node, "lax.put", operand=arguments["operand"], updates=arguments["updates"], index=tuple(parts),
-        how=_PUTS[node.op], checked=not safe, unique=unique,
+    how = _PUTS[node.op]
+    put = _made(
+        node, "lax.put", operand=arguments["operand"], updates=arguments["updates"], index=tuple(parts), how=how,
+        checked=not safe, unique=unique,
     )  # fmt: skip
-
-
-def _parts(
-    node: Node, makers: Makers, numbers: tuple[Axes, ...], sizes: tuple[Operand, ...]
-) -> tuple[list[Operand], bool] | None:
-    """What stands between the brackets for a gather or scatter, and whether it lies inside; None if nothing does.
-
-    Args:
-        node: the gather or scatter.
-        makers: of its graph.
-        numbers: axes of the array that are indexed, that windows do not keep, and of the result that windows give.
-        sizes: of the windows.
-    """
-    indexed, removed, offsets = numbers
-    arguments = dict(node.arguments)
-    shape = makers.shape(arguments["operand"])
-    starts = arguments.get("start")
-    if isinstance(starts, tuple):
-        parts = _fixed(shape, indexed, removed, sizes, starts)
-        return None if parts is None or offsets != tuple(range(len(offsets))) else (parts, True)
-    steps = arguments.get("progression")
-    whole = all(sizes[axis] == (1 if axis in indexed else shape[axis]) for axis in range(len(shape)))
-    batch = makers.shape(arguments["indices"])[:-1]
-    columns = _columns(arguments["indices"], len(indexed), batch, makers)
-    if not whole or set(indexed) != set(removed):
-        return None
-    if isinstance(steps, tuple) and offsets == tuple(axis for axis in range(len(shape)) if axis != indexed[0]):
-        return [_stepped(steps, size) if axis == indexed[0] else None for axis, size in enumerate(shape)], True
-    if columns is None:
-        return None
-    safe = arguments.get("in_bounds") is True
-    safe = safe or (arguments["mode"] == "PROMISE_IN_BOUNDS" and arguments.get("in_bounds") is not False)
-    clipped = arguments["mode"] == "CLIP" and not safe
-    parts = [None] * len(shape)
-    inside = True
-    for axis, column in zip(indexed, columns, strict=True):
-        size = shape[axis]
-        spec = makers.spec(column)
-        inside = inside and (makers.below(column) == size or _is_inside(column, size))
-        plain = column if spec is None or ((safe or clipped) and spec.dtype in _TENSORS) else None
-        counted = None if clipped else _counted(column, size, makers)
-        parts[axis] = column if type(column) is int else counted or plain
-        if parts[axis] is None:
-            return None
-    return (parts, safe or inside) if _layout(parts, makers) == (offsets, batch) else None
-
-
-def _stepped(steps: tuple[Operand, ...], size: Dim) -> Operand:
-    """A slice (start, stop, step) that ends with the axis where no element would follow."""
-    start, stop, step = (n for n in steps if isinstance(n, int))
-    return (start, None if isinstance(size, int) and stop - 1 + step >= size else stop, step)
-
-
-def _is_inside(column: Operand, size: Dim) -> bool:
-    return type(column) is int and column >= 0 and (column == 0 or (isinstance(size, int) and column < size))
-
-
-def _fixed(
-    shape: tuple[Dim, ...], indexed: Axes, removed: Axes, sizes: tuple[Operand, ...], starts: tuple[Operand, ...]
-) -> list[Operand] | None:
-    """Numbers and slices for a single window whose place is known."""
-    parts: list[Operand] = []
-    for axis, size in enumerate(shape):
-        start = starts[indexed.index(axis)] if axis in indexed else 0
-        width = sizes[axis]
-        if axis in removed:
-            parts.append(start)
-        elif start == 0 and width == size:
-            parts.append(None)
-        elif start == 0:
-            parts.append((0, width, 1))
-        elif isinstance(start, int) and isinstance(width, int):
-            parts.append((start, None if start + width == size else start + width, 1))
-        elif isinstance(start, int) and isinstance(width, Sym):
-            parts.append((start, _plus(width, start), 1))
-        else:
-            return None
-    return parts
-
-
-def _plus(size: Sym, number: int) -> Sym:
-    """A symbolic size and a number: `n - 2` and 2 are `n`."""
-    shorter = size.text.removesuffix(f" - {number}")
-    return Sym(shorter if shorter != size.text else f"{size.text} + {number}")
-
-
-def _axes(operand: Operand) -> Axes:
-    return tuple(item for item in operand if isinstance(item, int)) if isinstance(operand, tuple) else ()
+    fixed = [part for part in parts if part is not None]
+    spec = makers.spec(arguments["updates"])
+    plain = spec is not None and spec.dtype not in ("uint16", "uint32", "uint64")
+    if how == "set" or len(fixed) != 1 or isinstance(fixed[0], Ref) or spec is None or not plain:
+        return put
+    old, new = (Value(f"{node.outputs[0].name}_{word}", spec) for word in ("old", "new"))
+    if old.name in makers.specs or new.name in makers.specs:
+        return put
+    return [
+        replace(_made(node, "lax.getitem", operand=arguments["operand"], index=tuple(parts)), outputs=(old,)),
+        replace(_made(node, f"lax.{how}", x=Ref(old.name), y=arguments["updates"]), outputs=(new,)),
+        _made(
+            node, "lax.put", operand=arguments["operand"], updates=Ref(new.name), index=tuple(parts), how="set",
+            checked=False, unique=True,
+        ),
+    ]  # fmt: skip
 
 
 def _taken(node: Node, parts: list[Operand], makers: Makers, tables: set[str]) -> Node | None:
@@ -328,73 +245,12 @@ def _fill(value: Operand) -> Operand:
     return None if isinstance(value, float) and value != value else value
 
 
-def _layout(parts: list[Operand], makers: Makers) -> tuple[Operand, tuple[Dim, ...]]:
-    """The axes of `x[parts]` that come from whole axes of x, and the shape of the indices, as torch lays them out."""
-    left = [part for part in parts if type(part) is not int]
-    tensors = [at for at, part in enumerate(left) if isinstance(part, Ref)]
-    batch: tuple[Dim, ...] = ()
-    for at in tensors:
-        batch = _broadcast(batch, makers.shape(left[at]))
-    adjacent = bool(tensors) and tensors == list(range(tensors[0], tensors[-1] + 1))
-    first = tensors[0] if adjacent else 0
-    count = len(left) - len(tensors)
-    return tuple(at if at < first else at + len(batch) for at in range(count)), batch
-
-
-def _broadcast(left: tuple[Dim, ...], right: tuple[Dim, ...]) -> tuple[Dim, ...]:
-    rank = max(len(left), len(right))
-    pairs = zip((1,) * (rank - len(left)) + left, (1,) * (rank - len(right)) + right, strict=True)
-    return tuple(b if a == 1 else a for a, b in pairs)
-
-
-def _columns(indices: Operand, count: int, batch: tuple[Dim, ...], makers: Makers) -> list[Operand] | None:
-    """The arrays that an array of index vectors was put together from, each of the shape `batch` or one that becomes it."""
-    joined = makers.node(indices, "lax.concatenate")
-    given = joined.argument("operands") if joined is not None else (indices,)
-    if not isinstance(given, tuple) or len(given) != count:
-        return None
-    found = [_column(part, batch, makers) for part in given]
-    return None if any(column is None for column in found) else found
-
-
-def _column(part: Operand, batch: tuple[Dim, ...], makers: Makers) -> Operand:
-    """An array of indices without the last axis of size 1 that was added to it; numbers where it holds one alone."""
-    made = makers.node(part, "lax.broadcast_in_dim", "lax.reshape")
-    if made is None or makers.shape(part) != (*batch, 1):
-        return None
-    source = made.arguments[0][1]
-    if made.op == "lax.broadcast_in_dim" and not _trailing(made, source, len(batch), makers):
-        return None
-    if made.op == "lax.reshape" and makers.shape(source) != batch:
-        return None
-    while (inner := makers.node(source, "lax.broadcast_in_dim", "lax.convert_element_type")) is not None:
-        deeper = inner.arguments[0][1]
-        if inner.op == "lax.broadcast_in_dim" and not _trailing(inner, deeper, len(makers.shape(source)), makers):
-            break
-        if inner.op == "lax.convert_element_type" and not _are_indices(makers, deeper, source):
-            break
-        source = deeper
-    return source
-
-
-def _are_indices(makers: Makers, *operands: Operand) -> bool:
-    """Whether all are numbers or of a dtype that torch indexes with."""
-    specs = [makers.spec(operand) for operand in operands]
-    return all(spec is None or spec.dtype in _TENSORS for spec in specs)
-
-
-def _trailing(node: Node, source: Operand, rank: int, makers: Makers) -> bool:
-    """Whether a broadcast is the one that arithmetic does by itself: the axes of the array are the last ones."""
-    axes = _axes(node.argument("broadcast_dimensions"))
-    return axes == tuple(range(rank - len(axes), rank)) and len(axes) == len(makers.shape(source))
-
-
 def _along(node: Node, makers: Makers) -> Node | None:
     """Elements along one axis, by indices of the array's own rank: `take_along_axis`."""
     arguments = dict(node.arguments)
     operand, indexed, batching = (
         arguments["operand"],
-        _axes(arguments["start_index_map"]),
+        axes_of(arguments["start_index_map"]),
         arguments["operand_batching_dims"],
     )
     shape = makers.shape(operand)
@@ -402,9 +258,9 @@ def _along(node: Node, makers: Makers) -> Node | None:
     if len(indexed) != 1 or batching != arguments["start_indices_batching_dims"] or arguments["offset_dims"]:
         return None
     axis = indexed[0]
-    if _axes(batching) != tuple(at for at in range(len(shape)) if at != axis) or len(batch) != len(shape):
+    if axes_of(batching) != tuple(at for at in range(len(shape)) if at != axis) or len(batch) != len(shape):
         return None
-    column = _column(arguments["indices"], batch, makers)
+    column = column_of(arguments["indices"], batch, makers)
     if not isinstance(column, Ref) or makers.shape(column) != batch:
         return None
     column = makers.plain(column, shape[axis])

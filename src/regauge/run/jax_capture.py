@@ -45,7 +45,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     case = load_case(job["case"])
     program = program_of(case.model)
-    outputs = _outputs(program, case)
+    outputs = _outputs(case, program)
     loaded = time.perf_counter()
     train = case.loss is not None
     captured = capture_model(
@@ -59,7 +59,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     optimizer = None if case.optimizer is None or not train else to_json(from_optax(case.optimizer, program))
     seconds = {"load": loaded - began, "trace": time.perf_counter() - loaded}
     out = Path(job["out"])
-    skeletons = _write(case, outputs, captured, out)
+    skeletons = _write(case, captured, outputs, out)
     findings = list(dict.fromkeys(captured.findings))
     name = case.name or program.name
     about = {
@@ -87,12 +87,23 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _outputs(program: JaxProgram, case: Case) -> Any:
-    """What the model gives in evaluation."""
+def _outputs(case: Case, program: JaxProgram) -> Any:
+    """What the model gives for the case's inputs in evaluation mode."""
     try:
         return program.call(program.params, program.state, case.inputs, "eval", jax.random.key(0))[0]
     except Exception as error:
         raise rejects(error) from error
+
+
+def _write(case: Case, captured: Captured, outputs: Any, out: Path) -> dict[str, Any]:
+    try:
+        skeletons = _write_reference(case, outputs, out)
+        _write_graphs(captured, out)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {out}: {error}", where=str(out), next="free space there, or give another directory"
+        ) from error
+    return skeletons
 
 
 def versions() -> dict[str, str]:
@@ -103,18 +114,6 @@ def versions() -> dict[str, str]:
         "flax": flax.__version__,
         "python": platform.python_version(),
     }
-
-
-def _write(case: Case, outputs: Any, captured: Captured, out: Path) -> dict[str, Any]:
-    """The files of arrays and graphs; gives the skeletons of inputs, targets and outputs."""
-    try:
-        skeletons = _write_reference(case, outputs, out)
-        _write_graphs(captured, out)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {out}: {error}", where=str(out), next="free space there, or give another directory"
-        ) from error
-    return skeletons
 
 
 def _write_graphs(captured: Captured, out: Path) -> None:

@@ -35,6 +35,7 @@ from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_randomness import randomness, samples
 from regauge.run.jax_rounding import in_last_place
 from regauge.run.jax_side import JaxSide, copies, load_side
+from regauge.run.jax_substitution import substitute
 from regauge.run.jax_trace import trace
 from regauge.run.jax_trees import Leaves, Mode
 from regauge.run.naming import Names
@@ -78,6 +79,7 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
         "randomness": lambda task: randomness(evaluator, task),
         "casts": evaluator.casts,
         "trace": lambda task: trace(evaluator, task),
+        "substitute": lambda task: substitute(evaluator, task),
         "effects": evaluator.effects,
         "samples": lambda task: samples(evaluator, task),
         "candidate": evaluator.candidate,
@@ -134,11 +136,9 @@ class JaxEvaluator:
         arrays = {**self.names.outputs(numpy_all(outputs)), "loss": numpy_of(loss)}
         arrays |= {f"input gradients.{n}": g for n, g in self.names.inputs(numpy_all(by_inputs)).items()}
         arrays |= self.names.weights("gradients.", seen(gradients), trainable=True)
-        arrays |= self._buffers(state)
+        arrays |= self.buffers(state)
         if mode == "train" and task.get("after"):
-            after = self._compile("forward", "eval", "off", lambda: self._forward)
-            found = self.names.outputs(numpy_all(after(params, state, leaves)))
-            arrays |= {f"after.{name}": array for name, array in found.items()}
+            arrays |= {f"after.{n}": array for n, array in self.outputs_with(params, state, leaves).items()}
         rates, shapes = log.value
         return arrays, {
             "narrowed": kept.found if kept else {},
@@ -146,6 +146,11 @@ class JaxEvaluator:
             "calls": [DropoutCall(s, 1 - rate).to_json() for s, rate in zip(shapes, rates, strict=True)],
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
+
+    def outputs_with(self, params: Leaves, state: Leaves, leaves: Mapping[str, Any]) -> Arrays:
+        """The outputs in evaluation mode, by the original's names."""
+        forward = self._compile("forward", "eval", "off", lambda: self._forward)
+        return self.names.outputs(numpy_all(forward(params, state, leaves)))
 
     def parameters(self, task: Mapping[str, Any]) -> Leaves:
         """The parameters of a pass, with silent units if it asks for them."""
@@ -211,7 +216,7 @@ class JaxEvaluator:
                 if step == 0:
                     keep("first", partial(trained, "first", carry))
         keep("last", partial(trained, "last", carry))
-        return self._buffers(trainer.arrays(carry)[1]), {"losses": losses, "parts": keep.parts}
+        return self.buffers(trainer.arrays(carry)[1]), {"losses": losses, "parts": keep.parts}
 
     def _trained(self, label: str, arrays: Arrays) -> Arrays:
         """Parameters of a trajectory; one that the original does not train appears only if this side moved it."""
@@ -260,12 +265,11 @@ class JaxEvaluator:
 
     def candidate(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The outputs in evaluation mode with weights of the original, put in by a map that may be the right one."""
-        forward = self._compile("forward", "eval", "off", lambda: self._forward)
         params, state = dict(self.params), dict(self.state)
         for name, array in Names({"map": task["map"]}).to_side(load_arrays(task["weights"])).items():
             place = params if name in params else state
             place[name] = jnp.asarray(array, place[name].dtype)
-        return self.names.outputs(numpy_all(forward(params, state, self.leaves(task["input"])))), {}
+        return self.outputs_with(params, state, self.leaves(task["input"])), {}
 
     def _masks(self, task: Mapping[str, Any]) -> list[Any] | None:
         """Masks of the original's calls; None where this side is the original and draws them as it meets its own."""
@@ -350,7 +354,7 @@ class JaxEvaluator:
     def trees(self, leaves: Mapping[str, Any]) -> tuple[Any, Any]:
         return self.sets.inputs(leaves), self.sets.targets(leaves)
 
-    def _buffers(self, state: Mapping[str, Any]) -> Arrays:
+    def buffers(self, state: Mapping[str, Any]) -> Arrays:
         """The state without random streams and parameters that do not train, which the original counts elsewhere."""
         kept = {n: a for n, a in state.items() if n not in self.program.random and not self.names.is_fixed(n)}
         return self.names.weights("state.", numpy_all(kept))

@@ -7,8 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from regauge.run.jax_equations import evaluated
 from regauge.run.jax_rewriting import Rewriting, rewritten
-from regauge.run.jax_trace import evaluated, frame_of
+from regauge.run.jax_trace import frame_of
 
 _LOW = ("bfloat16", "float16")
 

@@ -140,9 +140,13 @@ class OptaxTrainer:
                 raise BadCase("the case has an optimizer but no loss")
             return loss(outputs, targets), new_state
 
-        def step(params: Any, state: Any, slots: Any, inputs: Any, targets: Any) -> Any:
+        def slopes(params: Any, state: Any, inputs: Any, targets: Any) -> Any:
             slope = jax.value_and_grad(evaluate, has_aux=True)
             (value, new_state), gradients = slope(params, state, inputs, targets)
+            return gradients, new_state, value
+
+        def step(params: Any, state: Any, slots: Any, inputs: Any, targets: Any) -> Any:
+            gradients, new_state, value = slopes(params, state, inputs, targets)
             nested = self.tree.nested
             updates, slots = optimizer.update(nested(gradients), slots, nested(params))
             moves = self.tree.flat(updates)
@@ -150,6 +154,7 @@ class OptaxTrainer:
             return params, new_state, slots, value
 
         self._step = jax.jit(step, donate_argnums=(0, 1, 2))
+        self.slopes = jax.jit(slopes)  # gradients, the new state and the loss, for steps with another update
 
     def scaled(self, factor: float) -> OptaxTrainer:
         program, loss, widen = self._parts

@@ -7,6 +7,7 @@ are taken; a while loop or a long scan is one operation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ from jax._src import source_info_util
 from jax.extend import core
 
 from regauge.run.array_files import Arrays
-from regauge.run.dropout_masks import DropoutCall, keep_mask
-from regauge.run.jax_dropout import dropout_control
-from regauge.run.jax_scopes import module_of, scopes
+from regauge.run.jax_calls import Calls
+from regauge.run.jax_equations import body_of, evaluated
+from regauge.run.jax_pass import forward_pass
+from regauge.run.jax_scopes import module_of
 from regauge.run.jax_side import OptaxTrainer
 from regauge.run.protocol import flatten_tree
 from regauge.run.tracing import Trace, fingerprint
@@ -32,18 +34,31 @@ _LONGEST_SCAN = 64
 _LARGEST_SCAN = 4000  # equations of all steps together
 _OWN = str(Path(__file__).resolve().parent.parent) + "/"
 _LIBRARIES = ("numpy", "jax", "jaxlib", "flax", "haiku", "equinox", "optax", "chex", "jaxtyping")
-_CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-_GONE_THROUGH = {
-    "jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2", "custom_jvp_call", "custom_vjp_call",
-    "custom_vjp_call_jaxpr", "custom_lin",
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Inside:
+    """What stands around an equation.
+
+    Attributes:
+        module: that calls it.
+        frame: a place that stands for it, None for its own.
+        first: number of its first operation.
+        within: number of the operation that it belongs to, -1 for none.
+    """
+
+    module: str
+    frame: tuple[str, int] | None
+    first: int
+    within: int
 
 
 class Interpreter:
     """Evaluates a jaxpr and writes its trace."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, calls: Calls) -> None:
         self.trace = trace
+        self._calls = calls
 
     def run(
         self,
@@ -52,6 +67,8 @@ class Interpreter:
         given: Sequence[tuple[Any, int]],
         module: str = "",
         frame: tuple[str, int] | None = None,
+        first: int = 0,
+        within: int = -1,
     ) -> list[tuple[Any, int]]:
         """The results of a jaxpr, each with its node; -1 for one that no operation made.
 
@@ -61,6 +78,8 @@ class Interpreter:
             given: arguments with their nodes.
             module: that calls it.
             frame: a place that stands for every equation inside, for functions of a library.
+            first: number of its first operation, as `jax_calls` numbers them.
+            within: number of the operation that all of it belongs to, -1 for none.
         """
         values: dict[Any, tuple[Any, int]] = {}
         values.update(zip(jaxpr.constvars, [(constant, -1) for constant in constants], strict=True))
@@ -68,7 +87,8 @@ class Interpreter:
         last = _last_uses(jaxpr)
         for number, equation in enumerate(jaxpr.eqns):
             inputs = [(atom.val, -1) if isinstance(atom, core.Literal) else values[atom] for atom in equation.invars]
-            results = self._equation(equation, inputs, module, frame)
+            results = self._equation(equation, inputs, _Inside(module, frame, first, within))
+            first += self._calls.size(equation) if within < 0 else 0
             for variable, result in zip(equation.outvars, results, strict=True):
                 if last.get(variable, -1) >= 0:
                     values[variable] = result
@@ -77,26 +97,34 @@ class Interpreter:
                     values.pop(atom, None)
         return [(atom.val, -1) if isinstance(atom, core.Literal) else values[atom] for atom in jaxpr.outvars]
 
-    def _equation(
-        self, equation: Any, inputs: list[tuple[Any, int]], module: str, frame: tuple[str, int] | None
-    ) -> list[tuple[Any, int]]:
+    def _equation(self, equation: Any, inputs: list[tuple[Any, int]], around: _Inside) -> list[tuple[Any, int]]:
         name, params = equation.primitive.name, equation.params
-        module = module_of(str(equation.source_info.name_stack)) or module
-        place = frame or frame_of(equation)
+        module = module_of(str(equation.source_info.name_stack)) or around.module
+        place = around.frame or frame_of(equation)
+        around = _Inside(module, around.frame, around.first, around.within)
+        if around.within < 0 and self._calls.is_operation(equation):
+            around = _Inside(module, around.frame, around.first, around.first)
+            self._locate(around.within, module, place)
         if (body := body_of(equation)) is not None:
             jaxpr, constants = (body.jaxpr, body.consts) if hasattr(body, "jaxpr") else (body, ())
-            inner = place if frame or _is_of_library(jaxpr) else None
-            return self.run(jaxpr, constants, inputs, module, inner)
+            inner = place if around.frame or _is_of_library(jaxpr) else None
+            return self.run(jaxpr, constants, inputs, module, inner, around.first, around.within)
         if name == "cond":
-            branch = params["branches"][int(np.clip(int(inputs[0][0]), 0, len(params["branches"]) - 1))]
-            return self.run(branch.jaxpr, branch.consts, inputs[1:], module, frame)
+            chosen = int(np.clip(int(inputs[0][0]), 0, len(params["branches"]) - 1))
+            branch, before = params["branches"][chosen], params["branches"][:chosen]
+            first = around.first + sum(self._calls.size_of(other.jaxpr) for other in before)
+            return self.run(branch.jaxpr, branch.consts, inputs[1:], module, around.frame, first, around.within)
         if name == "scan" and _is_short(params):
-            return self._scan(equation, inputs, module, frame)
+            return self._scan(equation, inputs, around)
         made = evaluated(equation, [value for value, _ in inputs])
-        return [(value, self._add(equation, value, inputs, module, place)) for value in made]
+        return [(value, self._add(equation, value, inputs, place, around)) for value in made]
+
+    def _locate(self, number: int, module: str, place: tuple[str, int]) -> None:
+        """The operation of a number stands here."""
+        self.trace.calls[number] |= {"module": module, "frame": self.trace.frame(*place)}
 
     def _add(
-        self, equation: Any, value: Any, inputs: list[tuple[Any, int]], module: str, place: tuple[str, int]
+        self, equation: Any, value: Any, inputs: list[tuple[Any, int]], place: tuple[str, int], around: _Inside
     ) -> int:
         if self.trace.is_full:
             return -1
@@ -106,12 +134,11 @@ class Interpreter:
             if isinstance(atom, core.Literal) and np.ndim(atom.val) == 0 and _is_real(atom.val)
         ]
         origins = [node for _, node in inputs if node >= 0]
-        node = self.trace.frame(*place)
-        return self.trace.add(equation.primitive.name, module, node, origins, print_of(value), constants=constants)
+        node, call = self.trace.frame(*place), around.within
+        name = equation.primitive.name
+        return self.trace.add(name, around.module, node, origins, print_of(value), call=call, constants=constants)
 
-    def _scan(
-        self, equation: Any, inputs: list[tuple[Any, int]], module: str, frame: tuple[str, int] | None
-    ) -> list[tuple[Any, int]]:
+    def _scan(self, equation: Any, inputs: list[tuple[Any, int]], around: _Inside) -> list[tuple[Any, int]]:
         """The steps of a scan one by one."""
         params = equation.params
         body, length = params["jaxpr"], params["length"]
@@ -120,19 +147,20 @@ class Interpreter:
         sequences = inputs[fixed + carried :]
         order = range(length - 1, -1, -1) if params["reverse"] else range(length)
         stacked: list[list[tuple[Any, int]]] = []
+        inside = (around.module, around.frame, around.first, around.within)
         for step in order:
             taken = [(sequence[step], node) for sequence, node in sequences]
-            found = self.run(body.jaxpr, body.consts, [*constants, *carry, *taken], module, frame)
+            found = self.run(body.jaxpr, body.consts, [*constants, *carry, *taken], *inside)
             carry = found[:carried]
             stacked.append(found[carried:])
-        place = frame or frame_of(equation)
+        place = around.frame or frame_of(equation)
         results = list(carry)
         for parts in zip(*(stacked[::-1] if params["reverse"] else stacked), strict=True):
             value = jnp.stack([part for part, _ in parts])
-            results.append((value, self._add(equation, value, list(parts), module, place)))
+            results.append((value, self._add(equation, value, list(parts), place, around)))
         if length == 0 or len(results) < len(equation.outvars):
             made = evaluated(equation, [value for value, _ in inputs])
-            return [(value, self._add(equation, value, inputs, module, place)) for value in made]
+            return [(value, self._add(equation, value, inputs, place, around)) for value in made]
         return results
 
 
@@ -142,22 +170,6 @@ def _is_short(params: Any) -> bool:
     return length <= _LONGEST_SCAN and length * len(params["jaxpr"].jaxpr.eqns) <= _LARGEST_SCAN
 
 
-def body_of(equation: Any) -> Any:
-    """The jaxpr of an equation that does nothing but call it; None for other equations."""
-    if equation.primitive.name not in _GONE_THROUGH:
-        return None
-    return next((equation.params[key] for key in _CALLS if key in equation.params), None)
-
-
-def evaluated(equation: Any, values: Sequence[Any], changes: Mapping[str, Any] | None = None) -> list[Any]:
-    """The results of one equation, as `jax.core.eval_jaxpr` computes them; with some of its parameters changed."""
-    found = equation.primitive.get_bind_params({**equation.params, **(changes or {})})
-    functions, params = found if isinstance(found, tuple) else ((), found)  # a tuple before jax 0.8
-    with equation.ctx.manager:
-        made = equation.primitive.bind(*functions, *values, **params)
-    return list(made) if equation.primitive.multiple_results else [made]
-
-
 def trace(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
     """One forward pass with its loss and its new state; results carry the original's names.
 
@@ -165,30 +177,26 @@ def trace(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dic
         evaluator: of the side.
         task: ``mode``, ``input``, ``dropout``, and the original's ``calls`` of dropout.
     """
-    masks = None
-    if "calls" in task:
-        calls = [DropoutCall.from_json(call) for call in task["calls"]]
-        masks = [jnp.asarray(keep_mask(index, call)) for index, call in enumerate(calls)]
-    leaves, key = evaluator.leaves(task["input"]), jax.random.key(0)
-    params = evaluator.parameters(task)
-
-    def forward(params: Any, state: Any, leaves: Any) -> Any:
-        with dropout_control(task["dropout"], masks), scopes(evaluator.program):
-            loss, (outputs, following) = evaluator.evaluate(params, state, leaves, task["mode"], key)
-        return loss, outputs, following
-
-    closed, shapes = jax.make_jaxpr(forward, return_shape=True)(params, evaluator.state, leaves)
-    found = Trace()
-    nodes = {"params": params, "state": evaluator.state}
+    made, found = forward_pass(evaluator, task), Trace()
     given: list[tuple[Any, int]] = []
-    for kind, tree in (*nodes.items(), ("input", leaves)):
-        for name, value in sorted(tree.items()):
-            leaf = "input" if kind == "input" else "weight"
-            module = name.rpartition(".")[0] if leaf == "weight" else ""
-            given.append((value, found.add(leaf, module, -1, [], None)))
-    results = Interpreter(found).run(closed.jaxpr, closed.consts, given)
-    _results(evaluator, found, jax.tree.unflatten(jax.tree.structure(shapes), [node for _, node in results]))
-    return {}, {"trace": found.to_json(), "optimizer_constants": optimizer_constants(evaluator)}
+    arrays = [tree[name] for tree in (made.params, made.state, made.leaves) for name in sorted(tree)]
+    for (kind, name), value in zip(made.names, arrays, strict=True):
+        module = name.rpartition(".")[0] if kind == "weight" else ""
+        given.append((value, found.add(kind, module, -1, [], None)))
+    for call in made.calls.entries:
+        entry = {"function": call.description.function, "module": "", "frame": -1, "arguments": call.arguments}
+        found.calls.append({**entry, "numbers": []})  # those of a formula stand at its values
+    results = Interpreter(found, made.calls).run(made.closed.jaxpr, made.closed.consts, given)
+    _results(evaluator, found, made.results([node for _, node in results]))
+    traced = {**found.to_json(), "weight_names": _weight_names(evaluator)}
+    return {}, {"trace": traced, "optimizer_constants": optimizer_constants(evaluator)}
+
+
+def _weight_names(evaluator: JaxEvaluator) -> dict[str, list[str]]:
+    """By this side's name of a weight its names in the original."""
+    if evaluator.names.map is None:
+        return {}
+    return {name: [part.source for part in parts] for name, parts in evaluator.names.map.by_target.items()}
 
 
 def optimizer_constants(evaluator: JaxEvaluator) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,6 +32,60 @@ def left_out(func: Any, args: Any, kwargs: Any, named: Named, *, operand: int = 
 @alternative
 def scaled(func: Any, args: Any, kwargs: Any, named: Named, *, by: float) -> Any:
     return func(*args, **kwargs) * by
+
+
+@alternative
+def complement(func: Any, args: Any, kwargs: Any, named: Named) -> Any:
+    """One minus the result."""
+    return 1 - func(*args, **kwargs)
+
+
+@alternative
+def shifted_input(func: Any, args: Any, kwargs: Any, named: Named, *, by: float) -> Any:
+    rest = with_arguments(func, args, kwargs, {"input": named["input"] + by})
+    return func(*rest[0], **rest[1])
+
+
+@alternative
+def zero_where_all_is_low(func: Any, args: Any, kwargs: Any, named: Named) -> Any:
+    """A softmax that gives zero in rows of which everything is masked."""
+    gone = (named["input"] < -100).all(named["dim"], keepdim=True)
+    return func(*args, **kwargs).masked_fill(gone, 0.0)
+
+
+@alternative
+def parts_in_order(func: Any, args: Any, kwargs: Any, named: Named, *, order: Sequence[int]) -> Any:
+    """The parts of a split in each other's place."""
+    found = func(*args, **kwargs)
+    return tuple(found[index] for index in order)
+
+
+@alternative
+def swapped(func: Any, args: Any, kwargs: Any, named: Named) -> Any:
+    """A product with its factors in each other's place."""
+    return func(args[1], args[0], *args[2:], **kwargs)
+
+
+@alternative
+def shifted_mask(func: Any, args: Any, kwargs: Any, named: Named, *, by: int) -> Any:
+    """A triangular mask with its diagonal elsewhere.
+
+    Raises:
+        NotImplementedError: the mask is not the same triangle for all rows of the batch.
+    """
+    mask = named["mask"]
+    if mask.ndim < 2:
+        raise NotImplementedError("a mask that is no triangle")
+    rows, columns = mask.shape[-2:]
+    every = torch.arange(columns) - torch.arange(rows)[:, None]
+    for below in (True, False):
+        for offset in range(-1, 2):
+            triangle = every <= offset if below else every > offset
+            if bool((mask == triangle).all()):
+                other = every <= offset + by if below else every > offset + by
+                rest = with_arguments(func, args, kwargs, {"mask": other.expand(mask.shape)})
+                return func(*rest[0], **rest[1])
+    raise NotImplementedError("a mask that is no triangle")
 
 
 @alternative

@@ -36,6 +36,16 @@ class TracedSide:
     def results(self) -> Mapping[str, int]:
         return self.data["results"]
 
+    @property
+    def is_fine(self) -> bool:
+        """Whether its calls are single operations, as those of a jaxpr are."""
+        return "weight_names" in self.data
+
+    def own_names(self, names: Iterable[str]) -> set[str]:
+        """What this side calls weights that are named as the original names them."""
+        wanted, known = set(names), self.data.get("weight_names")
+        return {name for name, sources in known.items() if wanted & set(sources)} if known else wanted
+
     def place(self, node: int) -> tuple[str, int]:
         """File and line of a node; ``("", 0)`` where they are unknown."""
         frame = self.nodes[node]["frame"]

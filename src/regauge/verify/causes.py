@@ -1,13 +1,15 @@
 """Causes of a difference, tried by substitution: the registry, and what a cause is told.
 
-A cause is a small function that looks at one call of the torch side near the place where the difference begins and
-gives the trials that would turn the call into what the other side may have written. The families are in
-`causes_*.py`; nothing here computes, so the parent process loads no framework.
+A cause is a small function that looks at one call of a side near the place where the difference begins and gives the
+trials that would turn the call into what the other side may have written. Calls of both frameworks are described in
+torch's words (`run.torch_trace`, `run.jax_calls`), so both share these causes; only how a trial is made differs. The
+families are in `causes_*.py`; nothing here computes, so the parent process loads no framework.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +24,8 @@ class Trial:
     Attributes:
         cause: key of the cause.
         what: what differs, in words (a message).
-        edits: as `run.torch_substitution` takes them.
-        torch_value: what the torch side has, as text; empty where it is no value.
+        edits: as `run.substitution` takes them.
+        own_value: what the side that it is run on has, as text; empty where it is no value.
         other_value: what it was given in the trial: what the other side would have.
         call: number of the call, None where it concerns no call.
         module: that it concerns, where there is no call.
@@ -32,7 +34,7 @@ class Trial:
     cause: str
     what: str
     edits: tuple[Edit, ...]
-    torch_value: str = ""
+    own_value: str = ""
     other_value: str = ""
     call: int | None = None
     module: str = ""
@@ -40,7 +42,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a torch function near the difference."""
+    """One call of a function near the difference, in torch's words."""
 
     number: int
     function: str
@@ -170,6 +172,14 @@ def scopes(call: Call, situation: Situation) -> list[list[int]]:
     """This call alone; all that are alike, if there are others."""
     alike = situation.alike(call)
     return [[call.number], alike] if len(alike) > 1 else [[call.number]]
+
+
+def same_named(name: str, situation: Situation) -> list[list[str]]:
+    """A weight alone; those of all layers, whose names differ in numbers alone, if there are others."""
+    form = re.sub(r"\d+", "#", name)
+    shape = situation.weights.get(name)
+    alike = [n for n, s in situation.weights.items() if s == shape and re.sub(r"\d+", "#", n) == form]
+    return [[name], alike] if len(alike) > 1 else [[name]]
 
 
 def shown(value: Any) -> str:

@@ -14,12 +14,14 @@ from regauge.verify.causes import (
     cause,
     replaced,
     replacement_trials,
+    same_named,
     scopes,
     shown,
     value_trials,
     weight,
 )
 
+_REACH = 120  # calls before, among which the products that make query and key are looked for
 _SDPA = ("scaled_dot_product_attention",)
 
 
@@ -73,6 +75,12 @@ def empty(call: Call, situation: Situation) -> Iterator[Trial]:
         yield from replacement_trials("empty-rows", what, call, situation, "attention", empty=other)
 
 
+@cause("empty-rows", functions=("softmax",), order=3)
+def written_empty(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "rows whose keys are all masked: zero in one, the mean of the values or NaN in the other"
+    return replacement_trials("empty-rows", what, call, situation, "zero_where_all_is_low")
+
+
 @cause("mask-value", functions=_SDPA, order=4)
 def fill(call: Call, situation: Situation) -> Iterator[Trial]:
     for value in _low_values(situation):
@@ -100,23 +108,37 @@ def written_fill(call: Call, situation: Situation) -> Iterator[Trial]:
 
 @cause("mask-left-out", functions=_FILLS, order=2)
 def written_mask(call: Call, situation: Situation) -> Iterator[Trial]:
-    return replacement_trials("mask-left-out", "the mask is left out", call, situation, "left_out")
+    mask = call.arguments.get("mask")
+    if isinstance(mask, dict) and mask.get("fixed") and call.shape()[-1:] == call.shape()[-2:-1]:
+        what = "attention is causal in one and sees every position in the other"
+        yield from replacement_trials("causal-mask", what, call, situation, "left_out")
+    else:
+        yield from replacement_trials("mask-left-out", "the mask is left out", call, situation, "left_out")
+
+
+@cause("causal-offset", functions=_FILLS, order=0)
+def written_offset(call: Call, situation: Situation) -> Iterator[Trial]:
+    for shift in (1, -1):
+        for calls in scopes(call, situation):
+            edit = replaced(calls, "shifted_mask", by=shift)
+            yield Trial("causal-offset", "the causal mask is off by one", (edit,), "0", shown(shift), call.number)
 
 
 @cause("attention-scale", functions=("mul", "__mul__", "div", "__truediv__", "true_divide"), order=2)
 def written_scale(call: Call, situation: Situation) -> Iterator[Trial]:
     """A number by which a product is divided or multiplied, of which a softmax is taken afterwards."""
     own = call.value("other", None)
-    following = situation.calls[call.number + 1 : call.number + 7]
-    before = situation.calls[max(0, call.number - 3) : call.number]
+    around = situation.calls[max(0, call.number - 3) : call.number + 7]
+    following = situation.calls[call.number + 1 : call.number + 13]
     if isinstance(own, bool) or not isinstance(own, int | float) or own <= 0:
         return
-    if any(c.function in _PRODUCTS for c in before) and any(c.function == "softmax" for c in following):
+    if any(c.function in _PRODUCTS for c in around) and any(c.function in _SOFTMAX for c in following):
         values = [1.0, own * own, own**0.5, 1 / own, *(v for v in situation.constants if v > 0), 2 * own, own / 2]
         what = "the scale of attention"
         yield from value_trials("attention-scale", what, call, situation, "other", own, map(float, values))
 
 
+_SOFTMAX = ("softmax", "amax", "exp")  # that of the library, or how one is written out
 _PRODUCTS = ("matmul", "__matmul__", "bmm", "baddbmm", "einsum")
 
 
@@ -140,6 +162,13 @@ def roles(call: Call, situation: Situation) -> Iterator[Trial]:
         yield from replacement_trials("qkv-order", what, call, situation, "exchanged_roles", order=order)
 
 
+@cause("qkv-order", functions=("matmul", "__matmul__", "bmm"), order=4)
+def exchanged_factors(call: Call, situation: Situation) -> Iterator[Trial]:
+    if call.shape() and call.shape() == call.shape("other"):
+        what = "query and key stand in each other's place"
+        yield from replacement_trials("qkv-order", what, call, situation, "swapped")
+
+
 @cause(
     "qkv-order",
     functions=("linear", "multi_head_attention_forward", "scaled_dot_product_attention", "chunk", "split", "unbind"),
@@ -153,11 +182,13 @@ def fused_order(call: Call, situation: Situation) -> Iterator[Trial]:
         rows = situation.weights.get(name, (0,))[0]
         if rows % 3:
             continue
-        members = [name, *([b] if (b := _bias_of(name, situation)) else [])]
-        for order in itertools.permutations(range(3)):
-            if order != (0, 1, 2):
-                edits = tuple(weight(member, "reordered", order=list(order)) for member in members)
-                yield Trial("qkv-order", what, edits, "0 1 2", " ".join(map(str, order)), call.number)
+        for names in same_named(name, situation):
+            members = [m for n in names for m in (n, _bias_of(n, situation)) if m]
+            for order in itertools.permutations(range(3)):
+                if order != (0, 1, 2):
+                    edits = tuple(weight(member, "reordered", order=list(order)) for member in members)
+                    yield Trial("qkv-order", what, edits, "0 1 2", " ".join(map(str, order)), call.number)
+        members = [m for m in (name, _bias_of(name, situation)) if m]
         for parts in _head_counts(call, situation, rows // 3):
             for sizes in ((1, 3, parts), (1, parts, 3)):
                 width = rows // 3 // parts
@@ -171,7 +202,7 @@ def _recent_weights(call: Call, situation: Situation) -> list[str]:
 
 
 def _bias_of(name: str, situation: Situation) -> str:
-    for candidate in (name.replace("weight", "bias"), name.removesuffix("weight") + "bias"):
+    for candidate in (name.replace("weight", "bias"), name.replace("kernel", "bias")):
         if candidate != name and candidate in situation.weights:
             return candidate
     return ""
@@ -211,13 +242,18 @@ def rotary(call: Call, situation: Situation) -> Iterator[Trial]:
     for width in dict.fromkeys((size, 2 * size)):
         if width < 4 or width % 2:
             continue
-        for a, b in ((width // 2, 2), (2, width // 2)):
-            edits = [_pairs(name, situation, width, a, b) for name in apart]
+        for (a, b), every in itertools.product(((width // 2, 2), (2, width // 2)), (False, True)):
+            chosen = [_in_all_layers(names, situation) if every else names for names in (apart, joint)]
+            edits = [_pairs(name, situation, width, a, b) for name in chosen[0]]
             if edits and all(edits):
                 yield Trial("rotary-pairs", what, tuple(e for e in edits if e), call=call.number)
-            both = [_pairs(name, situation, width, a, b, parts=3, members=[0, 1]) for name in joint]
+            both = [_pairs(name, situation, width, a, b, parts=3, members=[0, 1]) for name in chosen[1]]
             if both and all(both):
                 yield Trial("rotary-pairs", what, tuple(e for e in both if e), call=call.number)
+
+
+def _in_all_layers(names: list[str], situation: Situation) -> list[str]:
+    return list(dict.fromkeys(other for name in names for other in same_named(name, situation)[-1]))
 
 
 def _pairs(name: str, situation: Situation, width: int, a: int, b: int, **parts: Any) -> Edit | None:
@@ -228,7 +264,7 @@ def _pairs(name: str, situation: Situation, width: int, a: int, b: int, **parts:
 
 def _joint(call: Call, situation: Situation) -> list[str]:
     """The joint weight of query, key and value, and its bias: of the last linear before a call that has three parts."""
-    earlier = [c for c in situation.calls[max(0, call.number - 40) : call.number + 1] if c.function == "linear"]
+    earlier = [c for c in situation.calls[max(0, call.number - _REACH) : call.number + 1] if c.function == "linear"]
     names = [name for c in reversed(earlier) if (name := c.weight()) in situation.weights]
     joint = next((name for name in names if situation.weights[name][0] % 3 == 0), "")
     return [name for name in (joint, _bias_of(joint, situation)) if name] if joint else []
@@ -236,7 +272,7 @@ def _joint(call: Call, situation: Situation) -> list[str]:
 
 def _query_key(call: Call, situation: Situation) -> list[str]:
     """The weights and biases of the query and the key before a call: of the two linears that are named so, or first."""
-    linears = [c for c in situation.calls[max(0, call.number - 40) : call.number + 1] if c.function == "linear"]
+    linears = [c for c in situation.calls[max(0, call.number - _REACH) : call.number + 1] if c.function == "linear"]
     owners = list(dict.fromkeys(c.weight() for c in linears if c.weight()))
     known = [n for n in owners if n.rpartition(".")[0].rpartition(".")[2].lower() in _QUERY_KEY]
     chosen = known[-2:] if len(known) >= 2 else owners[-3:-1]

@@ -12,9 +12,11 @@ from regauge.verify.causes import (
     cause,
     replaced,
     replacement_trials,
+    same_named,
     scopes,
     shown,
     value_trials,
+    weight,
 )
 
 _ACTIVATIONS: dict[str, dict[str, float]] = {
@@ -66,6 +68,14 @@ def kink(call: Call, situation: Situation) -> Iterator[Trial]:
     return replacement_trials("kink", what, call, situation, "with_extremes")
 
 
+@cause("stopped-gradient", functions=("stop_gradient", "detach"), order=0, backward=True)
+def stopped(call: Call, situation: Situation) -> Iterator[Trial]:
+    if not situation.kinds & {"gradients", "input gradients", "parameters"}:
+        return iter(())
+    what = "the gradient ends at a value in one and goes through it in the other"
+    return replacement_trials("stopped-gradient", what, call, situation, "left_out")
+
+
 _ARITHMETIC = (
     "mul",
     "__mul__",
@@ -100,8 +110,7 @@ def constant(call: Call, situation: Situation) -> Iterator[Trial]:
         if isinstance(own, bool) or not isinstance(own, int | float):
             continue
         values = [value for value in situation.constants if value != own]
-        what = "eps" if 0 < abs(own) < 0.02 else "a constant of the formula"
-        key = "eps" if what == "eps" else "constant"
+        key, what = _kind_of_constant(call, own, situation)
         extra = [1 / own] if own else []
         standard = [1e-5, 1e-6, 1e-8, 1e-12] if key == "eps" else []
         for value in dict.fromkeys([*values[:12], *extra, *standard]):
@@ -110,15 +119,48 @@ def constant(call: Call, situation: Situation) -> Iterator[Trial]:
                 yield Trial(key, what, (edit,), shown(own), shown(value), call.number)
 
 
+def _kind_of_constant(call: Call, own: float, situation: Situation) -> tuple[str, str]:
+    """Key of the cause, and what a number is."""
+    following = situation.calls[call.number + 1 : call.number + 3]
+    key = "constant"
+    what = "a constant of the formula"
+    if call.function in _PRODUCTS:
+        if 0 < own < 1 and any(c.function == "where" for c in following):
+            key = "negative-slope"
+            what = "the slope of leaky ReLU"
+    elif 0 < abs(own) < 0.02:
+        key = "eps"
+        what = "eps"
+    return key, what
+
+
+_PRODUCTS = ("mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide", "__rtruediv__")
+
+
 @cause("missing-operation", functions=("add", "__add__", "mul", "__mul__", "__iadd__", "add_", "sub"), order=30)
 def missing(call: Call, situation: Situation) -> Iterator[Trial]:
     """A term or factor is left out: a residual, a scale, a position embedding."""
     added = call.function.strip("_") in ("add", "iadd")
-    what = "a term of the sum (a residual, an embedding) is left out" if added else "a factor is left out"
-    key = "residual" if added else "scale"
-    for operand in (0, 1):
+    for operand, lacking in enumerate(("other", "input")):
+        what = "a term of the sum (a residual, an embedding) is left out" if added else "a factor is left out"
+        key = "residual" if added else "scale"
+        shape = call.shape(lacking)
+        is_bias = added and call.weight(lacking) and len(shape) == 1
+        if is_bias:
+            key = "bias"
+            what = "the bias is left out"
+            for names in same_named(call.weight(lacking), situation):
+                yield Trial(key, what, tuple(weight(name, "zero") for name in names), call=call.number)
+            continue
         for calls in scopes(call, situation)[:1]:
             yield Trial(key, what, (replaced(calls, "left_out", operand=operand),), call=call.number)
+
+
+def scores(call: Call, situation: Situation) -> bool:
+    """Whether a product of two values that no weight is may be the scores of attention: a softmax follows."""
+    following = situation.calls[call.number + 1 : call.number + 9]
+    owned = any(call.weight(name) for name in call.arguments)
+    return not owned and any(c.function == "softmax" for c in following)
 
 
 @cause(
@@ -130,11 +172,15 @@ def unscaled(call: Call, situation: Situation) -> Iterator[Trial]:
     """A product that one side scales by the root of a size."""
     size = (call.shape("weight") or call.shape() or [0])[-1]
     factors = [size**0.5, size**-0.5, *(v for v in situation.constants if 0.001 < v < 1000)] if size > 1 else []
+    key = "scale"
     what = "a factor of the product (a scale by the root of the width)"
+    if scores(call, situation):
+        key = "attention-scale"
+        what = "the scale of attention"
     for factor in dict.fromkeys(factors[:8]):
         for calls in scopes(call, situation)[:1]:
             edit = replaced(calls, "scaled", by=factor)
-            yield Trial("scale", what, (edit,), "1", shown(float(factor)), call.number)
+            yield Trial(key, what, (edit,), "1", shown(float(factor)), call.number)
 
 
 @cause(

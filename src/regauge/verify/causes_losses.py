@@ -51,6 +51,17 @@ def smoothing(call: Call, situation: Situation) -> Iterator[Trial]:
     return value_trials("label-smoothing", "label smoothing", call, situation, "label_smoothing", 0.0, values)
 
 
+@cause("reduction", functions=("div", "__truediv__", "true_divide"), order=-2)
+def divisor(call: Call, situation: Situation) -> Iterator[Trial]:
+    """What the loss is divided by, written out: the sum for the mean, or the mean over something else."""
+    own = call.value("other", None)
+    if call.number != situation.loss or "outputs" in situation.kinds or not isinstance(own, float):
+        return
+    what = "what the loss is divided by"
+    counts = [value for value in situation.constants if value >= 1 and value == int(value)]
+    yield from value_trials("reduction", what, call, situation, "other", own, [1.0, *counts, own * 2, own / 2])
+
+
 @cause("loss-scale", functions=(), order=-1)
 def factor(call: Call, situation: Situation) -> Iterator[Trial]:
     """The loss times a factor: halved squares, the mean of accumulated losses for their sum."""

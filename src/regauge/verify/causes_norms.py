@@ -19,6 +19,7 @@ from regauge.verify.causes import (
 
 _EPS = (1e-5, 1e-6, 1e-3, 1e-8, 1e-12, 1e-7, 1e-4, 0.0, 2.220446049250313e-16, 1.1920928955078125e-07)
 _DEFAULT_EPS = {"layer_norm": 1e-5, "group_norm": 1e-5, "batch_norm": 1e-5, "instance_norm": 1e-5, "normalize": 1e-12}
+_DIVISIONS = ("div", "__truediv__", "true_divide")
 _NORMS = ("layer_norm", "group_norm", "batch_norm", "instance_norm", "rms_norm", "normalize")
 
 
@@ -96,6 +97,53 @@ def ddof(call: Call, situation: Situation) -> Iterator[Trial]:
         yield Trial(
             "ddof", what, (argument(calls, **values),), shown(0 if biased else 1), shown(int(biased)), call.number
         )
+
+
+@cause("ddof", functions=_DIVISIONS, order=3)
+def divided(call: Call, situation: Situation) -> Iterator[Trial]:
+    """A sum of squares that is divided by n, written out."""
+    own = call.value("other", None)
+    if isinstance(own, float) and own == int(own) and 2 <= own < 1e9:
+        what = "the variance divides by n in one and by n - 1 in the other"
+        yield from value_trials("ddof", what, call, situation, "other", own, (own - 1, own + 1))
+
+
+@cause("momentum", functions=("mul", "__mul__"), order=1)
+def average(call: Call, situation: Situation) -> Iterator[Trial]:
+    """A moving average written out: what is kept and what is added change together."""
+    own = call.value("other", None)
+    if "state" not in situation.kinds or not isinstance(own, float) or not 0 < own < 1:
+        return
+    partners = [c.number for c in situation.calls if c.function == call.function and _is_rest(c, own)]
+    found = [value for value in situation.constants if 0 < value < 1]
+    alike = situation.alike(call)
+    for value in dict.fromkeys([*found, 1 - own, 0.1, 0.9, 0.01, 0.99, 0.0, 1.0]):
+        if value != own and partners:
+            edits = (argument(alike, other=value), argument(partners, other=round(1 - value, 12)))
+            what = "the momentum of the moving average"
+            yield Trial("momentum", what, edits, shown(own), shown(value), call.number)
+
+
+def _is_rest(call: Call, own: float) -> bool:
+    other = call.value("other", None)
+    return isinstance(other, float) and abs(other - (1 - own)) <= 1e-12
+
+
+@cause("biased-running-variance", functions=(*_DIVISIONS, "mul", "__mul__"), order=1)
+def corrected(call: Call, situation: Situation) -> Iterator[Trial]:
+    """The running variance times n / (n - 1), written out: left out, or put in."""
+    own = call.value("other", None)
+    if "state" not in situation.kinds or not isinstance(own, float):
+        return
+    what = "the running variance is kept with n in one and with n - 1 in the other"
+    near = situation.calls[max(0, call.number - 3) : call.number]
+    factors = [c for c in near if c.function in ("mul", "__mul__") and c.value("other", None) == own + 1]
+    if call.function in _DIVISIONS and factors:
+        for numbers, others in zip(scopes(factors[-1], situation), scopes(call, situation), strict=False):
+            edits = (replaced(numbers, "left_out"), replaced(others, "left_out"))
+            yield Trial("biased-running-variance", what, edits, call=call.number)
+    if own > 1 and call.function in ("mul", "__mul__") and abs(1 / (own - 1) - round(1 / (own - 1))) < 1e-6:
+        yield from replacement_trials("biased-running-variance", what, call, situation, "left_out")
 
 
 def _following(call: Call, situation: Situation, functions: tuple[str, ...], reach: int = 3) -> Call | None:

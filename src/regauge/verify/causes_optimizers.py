@@ -173,3 +173,46 @@ def _rates(spec: Spec, constants: list[float]) -> Iterator[Trial]:
     own = spec["lr"]
     for value in [*(c for c in constants if c != own), 2 * own, own / 2]:
         yield _trial("learning-rate", "the learning rate", shown(own), shown(value), changes={"lr": value})
+
+
+def number_trials(own: Sequence[float], constants: Sequence[float]) -> list[Trial]:
+    """What the other side's optimizer may be, where this side's is known by the numbers of its update alone.
+
+    Args:
+        own: numbers in the update of the side that trials are run on.
+        constants: numbers in the other side's update.
+    """
+    lacking = [value for value in dict.fromkeys(constants) if not _among(value, own)]
+    odd = [value for value in dict.fromkeys(own) if not _among(value, constants)]
+    trials: list[Trial] = []
+    for old in odd:
+        rest = round(1 - old, 12)
+        for new in lacking:
+            is_average = 0 < old < 1 and 0 < new < 1 and _among(rest, own)
+            what, cause = _role_of(old, new, is_average)
+            pairs = [[old, new]]
+            # a share of an average and what is left of it change together
+            if is_average:
+                pairs.append([rest, round(1 - new, 12)])
+            trials.append(_trial(cause, what, shown(abs(old)), shown(abs(new)), numbers=pairs))
+    return sorted(trials, key=lambda trial: trial.cause == "optimizer-number")
+
+
+def _among(value: float, others: Sequence[float]) -> bool:
+    return any(abs(value - other) <= 1e-12 * abs(value) for other in others)
+
+
+def _role_of(old: float, new: float, is_average: bool) -> tuple[str, str]:
+    """What a number in an update is: a message and the key of a cause."""
+    what = "a number of the optimizer"
+    cause = "optimizer-number"
+    if old < 0 and new < 0:
+        what = "the learning rate"
+        cause = "learning-rate"
+    elif 0.3 < old < 1 and 0.3 < new < 1:
+        what = "the betas of the optimizer" if is_average else "the momentum of the optimizer"
+        cause = "betas" if is_average else "momentum"
+    elif 0 < old <= 1e-5 and 0 < new <= 1e-3:
+        what = "eps of the optimizer"
+        cause = "optimizer-eps"
+    return what, cause

@@ -31,10 +31,9 @@ def padding(call: Call, situation: Situation) -> Iterator[Trial]:
         what = "padding of a max pool is zero for minus infinity"
         yield from replacement_trials("padding", what, call, situation, "zero_padding")
     own = call.value("padding", 0)
-    own = own[0] if isinstance(own, list) and own else own
-    if isinstance(own, int):
-        others = [value for value in (0, 1, 2, 3) if value != own]
-        yield from value_trials("padding", "padding", call, situation, "padding", 0, others)
+    own = own[0] if isinstance(own, list) and len({*map(str, own)}) == 1 else own  # one number for each axis
+    others = [value for value in (0, 1, 2, 3) if value != own]
+    yield from value_trials("padding", "padding", call, situation, "padding", 0, others)
 
 
 @cause("padding-mode", functions=_CONVOLUTIONS, order=14)

@@ -13,6 +13,7 @@ from regauge.verify.causes import (
     cause,
     replaced,
     replacement_trials,
+    same_named,
     scopes,
     value_trials,
     weight,
@@ -30,7 +31,9 @@ def transposed(call: Call, situation: Situation) -> Iterator[Trial]:
         name = call.weight(argument_name)
         shape = situation.weights.get(name, ())
         if len(shape) >= 2 and shape[0] == shape[1]:
-            yield Trial("weight-transposed", what, (weight(name, "transposed"),), call=call.number, module=name)
+            for names in same_named(name, situation):
+                edits = tuple(weight(member, "transposed") for member in names)
+                yield Trial("weight-transposed", what, edits, call=call.number, module=name)
 
 
 @cause("bias", functions=(*_LINEAR, *_CONVOLUTIONS, "layer_norm", "batch_norm", "group_norm"), order=5)
@@ -75,6 +78,8 @@ def exchanged(call: Call, situation: Situation) -> Iterator[Trial]:
 
 def _weights_of(call: Call, situation: Situation) -> dict[str, str]:
     found = {key: call.weight(key) for key in ("weight", "bias")}
+    if not found["weight"]:  # of a sum or a product that is written out
+        found = {"weight": call.weight("other") or call.weight("input")}
     found = {key: name for key, name in found.items() if name in situation.weights}
     return found if "weight" in found else {}
 
@@ -155,6 +160,43 @@ def _activations(
         for calls in scopes(call, situation):
             edit = replaced(calls, "recurrent", **{place: other})
             yield Trial("recurrent-activation", what, (edit,), own, other, call.number)
+
+
+@cause("gate-order", functions=("split", "chunk", "unbind"), order=2)
+def written_gates(call: Call, situation: Situation) -> Iterator[Trial]:
+    """The gates of a cell that is written out: parts of one product, of which some go through a sigmoid."""
+    following = situation.calls[call.number + 1 : call.number + 14]
+    count = _parts(call)
+    if count not in (3, 4) or not any(c.function in ("sigmoid", "hardsigmoid") for c in following):
+        return
+    for order in itertools.permutations(range(count)):
+        if order != tuple(range(count)):
+            ours, theirs = " ".join(map(str, range(count))), " ".join(map(str, order))
+            for calls in scopes(call, situation):
+                edit = replaced(calls, "parts_in_order", order=list(order))
+                yield Trial("gate-order", "the order of the gates", (edit,), ours, theirs, call.number)
+
+
+def _parts(call: Call) -> int:
+    """How many equal parts a call makes; 0 where it cannot be told."""
+    sizes = call.arguments.get("sizes")
+    if isinstance(sizes, list):
+        return len(sizes) if len(set(sizes)) == 1 else 0
+    count = call.arguments.get("chunks", 0)
+    return count if isinstance(count, int) else 0
+
+
+@cause("update-gate", functions=("sigmoid",), order=4)
+def written_inversion(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "a gate is taken as one minus itself"
+    return replacement_trials("update-gate", what, call, situation, "complement")
+
+
+@cause("forget-bias", functions=("sigmoid",), order=5)
+def written_forget(call: Call, situation: Situation) -> Iterator[Trial]:
+    what = "one is added to a gate before its sigmoid"
+    for by in (1.0, -1.0):
+        yield from replacement_trials("forget-bias", what, call, situation, "shifted_input", by=by)
 
 
 @cause("padding-index", functions=("embedding",), order=0, backward=True)

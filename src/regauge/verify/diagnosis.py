@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regauge.errors import WorkerFailed
@@ -24,7 +24,7 @@ from regauge.verify.trying import (
     Tried,
     converteds_value,
     originals_value,
-    torch_role,
+    roles_to_try,
     try_all,
     worded,
 )
@@ -134,9 +134,14 @@ def diagnosis_of(
     """
     units = axis_of_units(laboratory.frameworks["original"])
     failure = failure_of(tiers, laboratory.found, sets, units) or trajectory_failure(tiers, training)
-    if failure is not None:
-        return diagnose(laboratory, failure)
     differing = {tier.name: tier for tier in tiers if tier.verdict == "different"}
+    if failure is not None:
+        found = diagnose(laboratory, failure)
+        told = dropout_causes(laboratory.found, differing["randomness"]) if "randomness" in differing else []
+        # with masks another rate is another factor, and what both sides say themselves is plainer
+        told = told if failure.task.get("dropout") == "masks" else []
+        names = {cause.name for cause in told}
+        return replace(found, causes=(*told, *(cause for cause in found.causes if cause.name not in names)))
     if "weights" in differing:
         return Diagnosis(causes=tuple(weight_causes(laboratory.found, differing["weights"])))
     if "randomness" in differing:
@@ -172,8 +177,7 @@ def diagnose(laboratory: Laboratory, failure: Failure) -> Diagnosis:
         case.begin_at_gradients()
     tried = case.tried()
     places = case.places(tried[0] if tried and tried[0].proven else None)
-    role = case.torch_role or 0
-    causes = tuple(worded(one, role, case.line_to_change(one.trial)) for one in tried)
+    causes = tuple(worded(one, case.role, case.line_to_change(one.trial)) for one in tried)
     module = places[0].module or case.following(tried[0] if tried and tried[0].proven else None)
     return Diagnosis(module, places, tuple(module_rows(alignment, own)), causes)
 
@@ -213,10 +217,10 @@ class _Case:
     alignment: Alignment
     regions: tuple[list[int], ...]
     firsts: list[int | None]
-    torch_role: int | None = field(init=False)
+    role: int = field(init=False)  # of the side that trials are run on
 
     def __post_init__(self) -> None:
-        self.torch_role = torch_role(self.laboratory)
+        self.role = roles_to_try(self.laboratory)[0]
 
     def place(self, role: int) -> Place:
         side, node = self.alignment.sides[role], self.firsts[role]
@@ -227,7 +231,7 @@ class _Case:
 
     def place_of_call(self, number: int) -> Place:
         """The place of the call that the proven cause is about."""
-        role = self.torch_role or 0
+        role = self.role
         side = self.alignment.sides[role]
         call = side.calls[number]
         file, line = tuple(side.data["frames"][call["frame"]]) if call["frame"] >= 0 else ("", 0)
@@ -235,26 +239,39 @@ class _Case:
         return Place(call["module"], call["function"], shown_path(file), line, text_of_line(file, line), distance)
 
     def tried(self) -> list[Tried]:
-        """What was tried and helped, proven ones first."""
-        if self.torch_role is None:
-            return []
-        target = self.laboratory.found.outcomes[WIDE[1 - self.torch_role]][self.failure.id]
+        """What was tried and helped, proven ones first: on the side where the difference vanished."""
+        found: dict[int, list[Tried]] = {}
+        for role in roles_to_try(self.laboratory):
+            self.role = role
+            found[role] = self._tried_here()
+            if found[role] and found[role][0].proven:
+                return found[role]
+        self.role = next((role for role, tried in found.items() if tried), next(iter(found)))
+        return found[self.role]
+
+    def _tried_here(self) -> list[Tried]:
+        target = self.laboratory.found.outcomes[WIDE[1 - self.role]][self.failure.id]
         return try_all(
             self.laboratory,
-            self.torch_role,
-            trials_for(self.situation(self.torch_role)),
+            self.role,
+            trials_for(self.situation()),
             of=self.failure.task,
             target=target,
-            names=self.failure.arrays(self.failure.every),
+            names=[*self.failure.arrays(self.failure.every), *self._kept()],
             limit=LIMITS.same_norm,
         )
 
-    def situation(self, role: int) -> Situation:
-        """What stands around the place on the torch side."""
-        around = Surroundings(self.alignment, role, self.regions, self.firsts)
-        near = None
+    def _kept(self) -> list[str]:
+        """What is the same in both and must stay so: a trial on the new state must not change the outputs."""
+        return ["loss"] if self.failure.kind == "state" and "loss" not in self.failure.kinds else []
+
+    def situation(self) -> Situation:
+        """What stands around the place on the side that trials are run on."""
+        around, near = Surroundings(self.alignment, self.role, self.regions, self.firsts), None
         if self.failure.kind in ("gradients", "input gradients"):
-            near = near_gradients(calls_of(self.alignment.sides[role]), self.failure.names, self.failure.every)
+            side = self.alignment.sides[self.role]
+            wrong, every = side.own_names(self.failure.names), side.own_names(self.failure.every)
+            near = near_gradients(calls_of(side), wrong, every)
         return around.situation(self.failure.kinds, near)
 
     def begin_at_gradients(self) -> None:
@@ -262,10 +279,8 @@ class _Case:
 
         Without such a weight it is the first use of an input.
         """
-        if self.torch_role is None:
-            return
-        role, wrong = self.torch_role, set(self.failure.names)
-        side = self.alignment.sides[role]
+        role, side = self.role, self.alignment.sides[self.role]
+        wrong = side.own_names(self.failure.names)
         users = [
             number
             for number, call in enumerate(side.calls)
@@ -279,7 +294,7 @@ class _Case:
 
     def line_to_change(self, trial: Trial) -> str:
         """The line of the converted model, and what it must say where that is known."""
-        place, ours = self._blamed(trial), originals_value(trial, self.torch_role or 0)
+        place, ours = self._blamed(trial), originals_value(trial, self.role)
         where = f"{place.file}:{place.line}" if place.file else place.module
         names = [n for e in trial.edits if e["kind"] == "argument" for n in e["values"]]
         return f"{where}: {names[0]}={ours}" if names and ours else f"{where}: {place.code}".rstrip(": ")
@@ -287,15 +302,15 @@ class _Case:
     def places(self, proven: Tried | None) -> tuple[Place, Place]:
         """Where both sides part: of a proven cause the call, and the line that has the other value."""
         found = [self.place(0), self.place(1)]
-        if proven is not None and proven.trial.call is not None and self.torch_role is not None:
-            found[self.torch_role] = self.place_of_call(proven.trial.call)
+        if proven is not None and proven.trial.call is not None:
+            found[self.role] = self.place_of_call(proven.trial.call)
             found[1] = self._blamed(proven.trial)
         return found[0], found[1]
 
     def following(self, proven: Tried | None) -> str:
         """The original's module that returns next after the place, for a place that lies between modules."""
         side, node = self.alignment.sides[0], self.firsts[0]
-        if proven is not None and self.torch_role == 0 and proven.trial.call is not None:
+        if proven is not None and self.role == 0 and proven.trial.call is not None:
             made = [n for n, item in enumerate(side.nodes) if item["call"] == proven.trial.call]
             node = made[-1] if made else node
         if node is None:
@@ -304,9 +319,9 @@ class _Case:
 
     def _blamed(self, trial: Trial) -> Place:
         """The converted model's line that a trial speaks of."""
-        if self.torch_role == 1 and trial.call is not None:
+        if self.role == 1 and trial.call is not None:
             return self.place_of_call(trial.call)
-        theirs = converteds_value(trial, self.torch_role or 0)
+        theirs = converteds_value(trial, self.role)
         return (self._with_constant(theirs) if theirs else None) or self.place(1)
 
     def _with_constant(self, value: str) -> Place | None:

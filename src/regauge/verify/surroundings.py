@@ -11,6 +11,7 @@ from regauge.verify.causes import Call, Situation
 
 _MOST_NEAR = 14  # calls of the region
 _MOST_BEFORE = 12  # calls of each kind that lead to it
+_MOST_FINE = 24  # operations of a jaxpr that lead to it
 _MOST_VALUES = 100  # of the other side, whose numbers are read
 
 # what moves elements and changes none: both sides have its result, in the same order or in another one
@@ -22,15 +23,17 @@ _LAYOUT = frozenset(
         "stack", "pad", "clone", "to", "t", "adjoint",
     }
 )  # fmt: skip
+# operations of a jaxpr that do so and are no calls
+_SPREADING = frozenset({"broadcast_in_dim", "convert_element_type", "squeeze", "expand_dims", "copy"})
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """One place on the torch side, and the other side's.
+    """One place on the side that trials are run on, and the other side's.
 
     Attributes:
         alignment: of both traces.
-        role: of the torch side.
+        role: of the side that trials are run on.
         regions: of each side the values that differ, as `Alignment.region` has them.
         firsts: where they begin.
     """
@@ -78,13 +81,15 @@ class Surroundings:
         """
         side, start = self._side, self.firsts[self.role]
         ordered = self._from_start(self.role)
-        own = _calls(side, ordered)[:_MOST_NEAR]
+        own = _calls(side, ordered)[: 2 * _MOST_NEAR if side.is_fine else _MOST_NEAR]
         if start is None or not own:
             return own
         inside = set(self.regions[self.role])
         layout, makers = self._leading(start)
         constant = _calls(side, _ancestors(side, [start], lambda node: node in inside))
-        return list(dict.fromkeys([own[0], *layout, *constant[:_MOST_BEFORE], *makers, *own[1:]]))
+        # one call of torch is several operations of a jaxpr
+        before = _calls(side, _ancestors(side, [start], lambda node: True))[:_MOST_FINE] if side.is_fine else []
+        return list(dict.fromkeys([own[0], *layout, *constant[:_MOST_BEFORE], *makers, *own[1:], *before]))
 
     def _from_start(self, role: int) -> list[int]:
         """The values that differ on a side: from the place on, then those before it."""
@@ -99,7 +104,7 @@ class Surroundings:
         def moves(node: int) -> bool:
             number = side.nodes[node]["call"]
             if number < 0:
-                return False
+                return side.nodes[node]["op"] in _SPREADING
             return number == own or side.calls[number]["function"] in _LAYOUT or _is_unchanged(side, node)
 
         # all that its call computes, which moves what it is given too
@@ -124,7 +129,8 @@ class Surroundings:
                 found += side.nodes[item]["constants"]
                 call = side.nodes[item]["call"]
                 if call >= 0:
-                    values = side.calls[call]["arguments"].values()
+                    told = side.calls[call]
+                    values = told.get("numbers", told["arguments"].values())
                     found += [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
         return [value for value in dict.fromkeys(found) if math.isfinite(value)]
 
@@ -134,7 +140,7 @@ class Surroundings:
 
 
 def calls_of(side: TracedSide) -> list[Call]:
-    """The calls of torch's functions, by number."""
+    """The calls of a side, by number."""
     return [Call(n, item["function"], item["module"], item["arguments"]) for n, item in enumerate(side.calls)]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regauge.verify.causes_optimizers import optimizer_trials
+from regauge.verify.causes_optimizers import number_trials, optimizer_trials
 from regauge.verify.evaluations import WIDE, Outcome
 from regauge.verify.result import Cause
 from regauge.verify.tolerance import LIMITS
-from regauge.verify.trying import Laboratory, Tried, originals_value, torch_role, try_all, worded
+from regauge.verify.trying import Laboratory, Tried, originals_value, roles_to_try, try_all, worded
 
 
 def causes_in_training(
@@ -23,24 +23,14 @@ def causes_in_training(
         task: the trajectory, as both sides ran it.
         names: of the parameters that are compared, after the first and the last step.
     """
-    role = torch_role(laboratory)
-    if role is None:
-        return []
-    spec = task.get("optimizer") or outcomes[role].info.get("optimizer")
-    if not spec:
-        return []
+    role = roles_to_try(laboratory)[0]
     other = outcomes[1 - role].info
     constants = [*other.get("optimizer_constants", ()), *_numbers(other.get("optimizer"))]
+    spec = task.get("optimizer") or outcomes[role].info.get("optimizer")
+    own = outcomes[role].info.get("optimizer_constants", ())
+    trials = optimizer_trials(spec, constants) if spec else number_trials(own, constants)
     target = laboratory.found.outcomes[WIDE[1 - role]][task["id"]]
-    tried = try_all(
-        laboratory,
-        role,
-        optimizer_trials(spec, constants),
-        of=task,
-        target=target,
-        names=names,
-        limit=LIMITS.trajectory,
-    )
+    tried = try_all(laboratory, role, trials, of=task, target=target, names=names, limit=LIMITS.trajectory)
     return [worded(one, role, _change(one, role)) for one in tried]
 
 

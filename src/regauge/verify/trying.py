@@ -1,4 +1,4 @@
-"""Trials on the torch side of a check, judged by how near they bring it to the other side, and put into words."""
+"""Trials on one side of a check, judged by how near they bring it to the other side, and put into words."""
 
 from __future__ import annotations
 
@@ -48,10 +48,16 @@ class Tried:
     proven: bool
 
 
-def torch_role(laboratory: Laboratory) -> int | None:
-    """Which side trials are run on: 0 for the original, 1 for the converted model, None if neither is torch's."""
-    frameworks = laboratory.frameworks
-    return next((i for i, role in enumerate(("original", "converted")) if frameworks[role] == "torch"), None)  # type: ignore[index]
+def roles_to_try(laboratory: Laboratory) -> tuple[int, ...]:
+    """The sides that trials are run on, in order: 0 for the original, 1 for the converted model.
+
+    A torch side comes first, for its calls say more than the operations of a jaxpr. Of two JAX models the converted one
+    does, whose line is to be changed; but what it leaves out can only be left out of the original.
+    """
+    original, converted = (laboratory.frameworks[role] for role in ("original", "converted"))
+    if original == "torch":
+        return (0,)
+    return (1,) if converted == "torch" else (1, 0)
 
 
 def try_all(
@@ -115,7 +121,7 @@ def worded(tried: Tried, role: int, change: str) -> Cause:
         change: the line to change.
     """
     trial, before, after = tried.trial, tried.before, tried.after
-    ours, theirs = (trial.torch_value, trial.other_value) if role == 0 else (trial.other_value, trial.torch_value)
+    ours, theirs = originals_value(trial, role), converteds_value(trial, role)
     far = "another shape" if before > _FAR else f"{before:.2g}"
     if ours and theirs:
         text = (
@@ -129,8 +135,8 @@ def worded(tried: Tried, role: int, change: str) -> Cause:
 
 def originals_value(trial: Trial, role: int) -> str:
     """What the original has, as text; empty where it is no value."""
-    return trial.torch_value if role == 0 else trial.other_value
+    return trial.own_value if role == 0 else trial.other_value
 
 
 def converteds_value(trial: Trial, role: int) -> str:
-    return trial.other_value if role == 0 else trial.torch_value
+    return trial.other_value if role == 0 else trial.own_value

@@ -32,9 +32,7 @@ def conv_general_dilated(
     precision: object = None,
     preferred_element_type: torch.dtype | None = None,
 ) -> Tensor:
-    """conv_general_dilated(lhs, rhs, *, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
-    feature_group_count, batch_group_count, precision, preferred_element_type)
-    """
+    """conv_general_dilated(lhs, rhs, *, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, ...)"""
     rank, groups = len(window_strides), feature_group_count
     result = preferred_element_type if preferred_element_type is not None else lhs.dtype
     inside = computed_in(lhs.dtype, result)
@@ -51,12 +49,9 @@ def conv_general_dilated(
         even = all(low == high and low >= 0 for low, high in padding)
         edge = shortest(tuple(low for low, _ in padding)) if even else 0
         padded = x if even else F.pad(x, around(padding))
-        if rank == 1:
-            y = F.conv1d(padded, w, stride=stride, padding=edge, dilation=dilation, groups=groups)
-        elif rank == 2:
-            y = F.conv2d(padded, w, stride=stride, padding=edge, dilation=dilation, groups=groups)
-        else:
-            y = F.conv3d(padded, w, stride=stride, padding=edge, dilation=dilation, groups=groups)
+        y = (F.conv1d, F.conv2d, F.conv3d)[rank - 1](
+            padded, w, stride=stride, padding=edge, dilation=dilation, groups=groups
+        )
     elif kind == "transposed":
         reach = tuple(d * (k - 1) for d, k in zip(rhs_dilation, kernel, strict=True))
         edge = shortest(tuple(far - low for far, (low, _) in zip(reach, padding, strict=True)))
@@ -70,18 +65,9 @@ def conv_general_dilated(
             if rhs.dtype == inside
             else swapped.to(preferred_element_type)
         )
-        if rank == 1:
-            y = F.conv_transpose1d(
-                x, v, stride=spread, padding=edge, output_padding=more, groups=groups, dilation=dilation
-            )
-        elif rank == 2:
-            y = F.conv_transpose2d(
-                x, v, stride=spread, padding=edge, output_padding=more, groups=groups, dilation=dilation
-            )
-        else:
-            y = F.conv_transpose3d(
-                x, v, stride=spread, padding=edge, output_padding=more, groups=groups, dilation=dilation
-            )
+        y = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1](
+            x, v, stride=spread, padding=edge, output_padding=more, groups=groups, dilation=dilation
+        )
         y = F.pad(y, around(less)) if any(size for _, size in less) else y
     else:
         y = general_convolution(

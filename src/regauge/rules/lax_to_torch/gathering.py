@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,7 @@ def gather(
     fill_value: Number | None = None,
     in_bounds: bool | None = None,
 ) -> Tensor:
-    """gather(operand, indices, *, dimension_numbers, fill_value, indices_are_sorted, mode, slice_sizes, unique_indices)"""
+    """gather(operand, indices, *, dimension_numbers, fill_value, mode, slice_sizes, ...)"""
     batch = tuple(indices.shape[:-1])
     removed = (*collapsed_slice_dims, *operand_batching_dims)
     window = tuple(axis for axis in range(operand.ndim) if axis not in removed)
@@ -103,6 +105,6 @@ def dynamic_slices(operand: Tensor, starts: tuple[Tensor | int, ...], slice_size
     return unsigned(operand, dtype)
 
 
-def clamped(start: Tensor, last: int) -> Tensor:
+def clamped(start: Any, last: int) -> Tensor:
     """A start as JAX takes it: moved into the array."""
-    return start.to(torch.int64).clamp(0, last)
+    return start.to(torch.int64).clamp(0, last)  # type: ignore[no-any-return]

@@ -71,7 +71,7 @@ def take_clipped(operand: Tensor, indices: Tensor, axis: int) -> Tensor:
     """jnp.take(operand, indices, axis, mode="clip")"""
     if axis == 0:
         return operand[indices.clamp(0, operand.shape[0] - 1)]
-    return operand[(*(slice(None) for _ in range(axis)), indices.clamp(0, operand.shape[axis] - 1))]
+    return operand[(*(slice(None) for _ in range(axis)), indices.clamp(0, operand.shape[axis] - 1))]  # type: ignore[index]
 
 
 @TABLE.rule("lax.take_along")
@@ -121,18 +121,11 @@ def put(
     """operand.at[index].set(updates), add, mul, max, min: an index outside is dropped where it is checked"""
     places = [axis for axis, part in enumerate(index) if part is not None]
     fixed = len(places) == 1 and not isinstance(index[places[0]], Tensor) and operand.dtype not in SIGNED
-    if fixed and isinstance(index[places[0]], int):
-        if how == "set":
-            return operand.select_scatter(updates, places[0], index[places[0]])
-        old = operand.select(places[0], index[places[0]])
-        return operand.select_scatter(combined(old, updates, how), places[0], index[places[0]])
-    if fixed:
+    if fixed and how == "set" and isinstance(index[places[0]], int):
+        return operand.select_scatter(updates, places[0], index[places[0]])
+    if fixed and how == "set":
         bounds = tuple(index[places[0]] if index[places[0]][2] != 1 else index[places[0]][:2])
-        bounds = bounds if bounds[-1] is not None else bounds[:1]
-        if how == "set":
-            return operand.slice_scatter(updates, places[0], *bounds)
-        old = operand[tuple(slice(None) if part is None else slice(*part) for part in index[: places[0] + 1])]
-        return operand.slice_scatter(combined(old, updates, how), places[0], *bounds)
+        return operand.slice_scatter(updates, places[0], *(bounds if bounds[-1] is not None else bounds[:1]))
     if not checked and operand.dtype not in SIGNED and how == "add":
         if len(places) == 1 and index[places[0]].ndim == 1:
             return operand.index_add(places[0], index[places[0]], updates)
@@ -144,19 +137,6 @@ def put(
         if places == list(range(len(places))) and all(isinstance(part, Tensor) for part in index[: len(places)]):
             return operand.index_put(index[: len(places)], updates)
     return put_at(operand, updates, index, how, checked, unique)
-
-
-def combined(old: Tensor, new: Tensor, how: str) -> Tensor:
-    """An element and its update as one."""
-    if how == "set":
-        return new
-    if how == "add":
-        return old + new
-    if how == "sub":
-        return old - new
-    if how == "mul":
-        return old * new
-    return torch.maximum(old, new) if how == "max" else torch.minimum(old, new)
 
 
 @called

@@ -59,7 +59,7 @@ def pad(operand: Tensor, padding_value: Tensor | Number, padding_config: tuple[t
         outer = min((at for at, config in enumerate(padding_config) if config[:2] != (0, 0)), default=operand.ndim)
         if padding_value == 0:
             return F.pad(operand, widths[: 2 * (operand.ndim - outer)])
-        if operand.is_complex():
+        if isinstance(padding_value, complex):
             return padded(operand, padding_value, padding_config)
         return F.pad(operand, widths[: 2 * (operand.ndim - outer)], value=padding_value)
     return padded(operand, padding_value, padding_config)

@@ -29,7 +29,7 @@ def triangular_solve(
             a, b, upper=lower == transpose_a, left=left_side, transposed=transpose_a, unitriangular=unit_diagonal
         )
     turned = a.mT if transpose_a else a
-    matrix = turned.conj() if conjugate_a and a.is_complex else turned
+    matrix = turned.conj() if conjugate_a and a.dtype.is_complex else turned
     upper = lower == transpose_a
     if unit_diagonal and not left_side:
         return torch.linalg.solve_triangular(matrix, b, upper=upper, left=False, unitriangular=True)

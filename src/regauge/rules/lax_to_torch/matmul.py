@@ -33,7 +33,7 @@ def dot_general(
     preferred_element_type: torch.dtype | None = None,
     permutation: Axes | None = None,
 ) -> Tensor:
-    """dot_general(lhs, rhs, *, dimension_numbers, precision, preferred_element_type), the axes of the result permuted"""
+    """dot_general(lhs, rhs, *, dimension_numbers, precision, preferred_element_type), its axes permuted"""
     if not isinstance(lhs, Tensor) or not isinstance(rhs, Tensor):
         return lhs * rhs  # type: ignore[return-value]
     left, right = lhs.ndim, rhs.ndim

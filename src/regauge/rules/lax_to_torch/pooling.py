@@ -105,7 +105,7 @@ def reduce_window_sum(
             y = F.avg_pool3d(x.permute(0, 4, 1, 2, 3), size, stride=stride, padding=pad, divisor_override=1)
             return y.permute(0, 2, 3, 4, 1)
         return (
-            F.avg_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad).permute(0, 2, 1) * window_dimensions[1]
+            F.avg_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad).permute(0, 2, 1) * window_dimensions[1]  # type: ignore[arg-type]
         )
     return window_sum(x, window_dimensions, window_strides, padding, base_dilation, window_dilation)
 
@@ -124,7 +124,7 @@ def window_mean(
         size, stride = first_of(window_dimensions[1:-1]), strides(window_dimensions, window_strides)
         pad = first_of(tuple(low for low, _ in padding[1:-1]))
         if x.ndim == 3:
-            return F.avg_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad).permute(0, 2, 1)
+            return F.avg_pool1d(x.permute(0, 2, 1), size, stride=stride, padding=pad).permute(0, 2, 1)  # type: ignore[arg-type]
         if x.ndim == 4:
             return F.avg_pool2d(x.permute(0, 3, 1, 2), size, stride=stride, padding=pad).permute(0, 2, 3, 1)
         return F.avg_pool3d(x.permute(0, 4, 1, 2, 3), size, stride=stride, padding=pad).permute(0, 2, 3, 4, 1)

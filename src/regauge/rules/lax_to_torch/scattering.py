@@ -52,7 +52,7 @@ def targets(
 
 
 def checking(mode: str, in_bounds: bool | None) -> str:
-    """What has to be done about windows outside of the operand; see `targets`. XLA drops them where none is promised."""
+    """What has to be done about windows outside of the operand; see `targets`. A broken promise drops them."""
     if in_bounds:
         return ""
     return "CLIP" if mode == "CLIP" else "DROP"
@@ -259,7 +259,7 @@ def dynamic_update_slice(operand: Tensor, update: Tensor, starts: tuple[Tensor |
     if len(moving) == 1 and not isinstance(starts[moving[0]], Tensor):
         axis = moving[0]
         first = min(max(starts[axis], 0), operand.shape[axis] - update.shape[axis])
-        return operand.slice_scatter(update, axis, first, first + update.shape[axis])
+        return operand.slice_scatter(update, axis, first, first + update.shape[axis])  # type: ignore[arg-type]
     return update_slice(operand, update, starts)
 
 

@@ -88,7 +88,7 @@ def approx_top_k(
     is_max_k: bool = True,
     aggregate_to_topk: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """approx_top_k(operand, *, k, reduction_dimension, recall_target, is_max_k, reduction_input_size_override, aggregate_to_topk)
+    """approx_top_k(operand, *, k, reduction_dimension, recall_target, is_max_k, aggregate_to_topk, ...)
 
     torch computes the exact ones, which every recall allows.
     """
