@@ -39,6 +39,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BadCase: the case cannot be read, the model rejects its inputs, or its loss is no scalar.
         CaptureError: model or loss cannot be captured.
+        UnsupportedOptimizer: its optimizer has no exact counterpart.
         OutputError: the directory cannot be written.
     """
     began = time.perf_counter()
