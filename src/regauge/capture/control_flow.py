@@ -19,7 +19,7 @@ from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
 from torch.utils import _pytree as pytree
 
-from regauge.capture.regions import Region, replaced, require_alike, tensors, tensors_in
+from regauge.capture.regions import Region, require_alike, tensors, tensors_in, traced_as
 from regauge.capture.source_lines import line_of_caller
 from regauge.findings import Finding
 
@@ -153,7 +153,7 @@ def as_regions(findings: list[Finding]) -> Iterator[None]:
     """Within the block control flow is traced as regions; afterwards torch is as before."""
     _active.append(_Flow(findings))
     try:
-        with replaced(_REPLACED):
+        with traced_as(_REPLACED):
             yield
     finally:
         _active.pop()

@@ -14,7 +14,7 @@ import inspect
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from torch.utils import _pytree as pytree
 
 from regauge.capture.source_lines import lines_of_functions, record_lines_of, unwrapped
 from regauge.errors import CaptureError
+from regauge.run.torch_flow import replaced
 
 _LIBRARY = torch.library.Library("regauge", "FRAGMENT")
 _LIBRARY.define("enter(Tensor[] given, int[] axes, int region) -> Tensor[]")
@@ -242,14 +243,7 @@ def require_alike(found: Sequence[Tensor], wanted: Sequence[Tensor], what: str, 
 
 
 @contextmanager
-def replaced(functions: Iterable[tuple[Any, Any]]) -> Iterator[None]:
-    """Within the block each first function does what the second does; afterwards torch is as before.
-
-    A function gets another body: names that a person's file imported are bound to the function object itself.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(lines_of_functions())
-        for function, other in ((inspect.unwrap(function), other) for function, other in functions):
-            stack.callback(setattr, function, "__code__", function.__code__)
-            function.__code__ = other.__code__
+def traced_as(functions: Iterable[tuple[Any, Any]]) -> Iterator[None]:
+    """Within the block each first function of torch does what the second does, and lines of functions are recorded."""
+    with lines_of_functions(), replaced(functions):
         yield

@@ -21,7 +21,7 @@ from torch._functorch.eager_transforms import (
 from torch._functorch.vmap import _process_batched_inputs, vmap_impl
 from torch.utils import _pytree as pytree
 
-from regauge.capture.regions import Region, parameter_names, replaced, tensors, tensors_in
+from regauge.capture.regions import Region, parameter_names, tensors, tensors_in, traced_as
 from regauge.errors import CaptureError
 
 
@@ -226,5 +226,5 @@ _REPLACED: tuple[tuple[Any, Any], ...] = (
 @contextmanager
 def as_regions() -> Iterator[None]:
     """Within the block transformations are traced as regions; afterwards torch is as before."""
-    with replaced(_REPLACED):
+    with traced_as(_REPLACED):
         yield
