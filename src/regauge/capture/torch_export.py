@@ -254,7 +254,7 @@ def _export(
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
         gradients, respelled = own_gradients.traced(stages.gradients), Respelled()
-        flows, transformed = control_flow.as_regions(stages.findings), transformations.as_regions()
+        flows, transformed = control_flow.as_regions(stages.findings), transformations.as_regions(stages.findings)
         with (
             training_mode.watched() as reads,
             _quiet(),

@@ -20,9 +20,12 @@ from torch._functorch.eager_transforms import (
 )
 from torch._functorch.vmap import _process_batched_inputs, vmap_impl
 from torch.utils import _pytree as pytree
+from torch.utils.checkpoint import checkpoint
 
 from regauge.capture.regions import Region, parameter_names, tensors, tensors_in, traced_as
+from regauge.capture.source_lines import line_of_caller
 from regauge.errors import CaptureError
+from regauge.findings import Finding
 
 
 def _vmap(func: Callable[..., Any], in_dims: Any, out_dims: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
@@ -167,6 +170,16 @@ def _jacobian(mode: str, func: Callable[..., Any], argnums: Any, has_aux: bool) 
     return jacobian
 
 
+_findings: list[list[Finding]] = []  # of the captures under way
+
+
+def _recomputed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Checkpointing changes no value and no gradient, only when they are computed."""
+    text = "torch.utils.checkpoint is left out: the converted model keeps what it computes; nnx.remat recomputes it."
+    _findings[-1].append(Finding("C148", "info", line_of_caller(), text))
+    return function(*args, **{name: value for name, value in kwargs.items() if name != "preserve_rng_state"})
+
+
 def _refuse_besides(besides: Any) -> None:
     if besides is not None:
         raise CaptureError(
@@ -213,6 +226,14 @@ def _jacfwd_in_place(func, argnums=0, has_aux=False, *, randomness="error"):  # 
     return transformations._jacobian("jacfwd", func, argnums, has_aux)
 
 
+def _checkpoint_in_place(
+    function, *args, use_reentrant=None, context_fn=None, determinism_check="", debug=False, early_stop=True, **kwargs
+):  # type: ignore[no-untyped-def]  # noqa: E501
+    from regauge.capture import transformations
+
+    return transformations._recomputed(function, args, kwargs)
+
+
 _REPLACED: tuple[tuple[Any, Any], ...] = (
     (vmap_impl, _vmap_in_place),
     (grad_and_value_impl, _grad_in_place),
@@ -220,11 +241,16 @@ _REPLACED: tuple[tuple[Any, Any], ...] = (
     (_vjp_with_argnums, _vjp_in_place),
     (jacrev, _jacrev_in_place),
     (jacfwd, _jacfwd_in_place),
+    (checkpoint, _checkpoint_in_place),
 )
 
 
 @contextmanager
-def as_regions() -> Iterator[None]:
-    """Within the block transformations are traced as regions; afterwards torch is as before."""
-    with traced_as(_REPLACED):
-        yield
+def as_regions(findings: list[Finding]) -> Iterator[None]:
+    """Within the block transformations are traced as regions; `findings` gets what a person should know."""
+    _findings.append(findings)
+    try:
+        with traced_as(_REPLACED):
+            yield
+    finally:
+        _findings.pop()

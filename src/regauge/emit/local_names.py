@@ -150,6 +150,7 @@ class LocalNames:
             elif len(statement.targets) == 1 and count == 1 and statement.targets[0]:
                 candidates.append(statement.targets[0])
         base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
+        base = "x" if base.isdigit() else base  # a place in a list says nothing
         if isinstance(item, Node) and item.bodies:
             base = self.result_bases.get(value, "y")
         candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]
