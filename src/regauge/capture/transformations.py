@@ -228,7 +228,7 @@ def _jacfwd_in_place(func, argnums=0, has_aux=False, *, randomness="error"):  # 
 
 def _checkpoint_in_place(
     function, *args, use_reentrant=None, context_fn=None, determinism_check="", debug=False, early_stop=True, **kwargs
-):  # type: ignore[no-untyped-def]  # noqa: E501
+):  # type: ignore[no-untyped-def]
     from regauge.capture import transformations
 
     return transformations._recomputed(function, args, kwargs)
