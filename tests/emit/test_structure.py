@@ -123,7 +123,7 @@ class Einsum(nn.Module):
 class Linalg(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.a = nn.Parameter(torch.linspace(-1, 1, 16).reshape(4, 4) + 4 * torch.eye(4))
+        self.a = nn.Parameter(torch.sin(torch.arange(16.0)).reshape(4, 4) + 4 * torch.eye(4))
 
     def forward(self, x: Tensor):
         s = self.a @ self.a.T + torch.eye(4)

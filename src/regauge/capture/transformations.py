@@ -40,7 +40,7 @@ def _vmap(func: Callable[..., Any], in_dims: Any, out_dims: Any, args: tuple[Any
     for place, tensor in zip(batched, entered, strict=True):
         leaves[place] = tensor
     out = func(*pytree.tree_unflatten(leaves, spec), **kwargs)
-    results, out_spec = tensors(out, "the function of vmap")
+    results, out_spec = tensors(out, "torch.func.vmap")
     wanted = _out_axes(out_dims, out, out_spec, len(results))
     region.bodies[-1].returns(results)
     left = [int(axis % (result.ndim + 1)) for axis, result in zip(wanted, results, strict=True)]
@@ -107,7 +107,7 @@ def _grad_and_value(func: Callable[..., Any], argnums: Any, has_aux: bool, args:
     function = _Differentiated(func, args, argnums, kwargs, has_aux)
     region = Region("grad")
     result, besides = function.enter(region)
-    extra, spec = tensors([] if besides is None else besides, "the function of torch.func.grad")
+    extra, spec = tensors([] if besides is None else besides, "torch.func.grad")
     region.bodies[-1].returns([result], extra)
     xs = tensors_in(function.given)
     made = region.leave([("xs", xs)], [*xs, result, *extra])
@@ -121,7 +121,7 @@ def _jvp(func: Callable[..., Any], primals: Any, tangents: Any, argnums: Any, ha
     function = _Differentiated(func, primals, argnums, {}, has_aux)
     region = Region("jvp")
     result, besides = function.enter(region)
-    outs, spec = tensors(result, "the function of torch.func.jvp")
+    outs, spec = tensors(result, "torch.func.jvp")
     _refuse_besides(besides)
     region.bodies[-1].returns(outs)
     made = region.leave([("xs", tensors_in(function.given)), ("tangents", tensors_in(tangents))], [*outs, *outs])
@@ -135,7 +135,7 @@ def _vjp(func: Callable[..., Any], primals: Any, argnums: Any, has_aux: bool) ->
 
     def pull(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         region = Region("vjp")
-        outs, _ = tensors(function.enter(region)[0], "the function of torch.func.vjp")
+        outs, _ = tensors(function.enter(region)[0], "torch.func.vjp")
         region.bodies[-1].returns(outs)
         xs = tensors_in(function.given)
         found = function.shaped(region.leave([("xs", xs), ("cotangents", tensors_in(cotangents))], xs))
@@ -155,7 +155,7 @@ def _jacobian(mode: str, func: Callable[..., Any], argnums: Any, has_aux: bool) 
         region = Region("jacobian")
         result, besides = function.enter(region)
         _refuse_besides(besides)
-        outs, spec = tensors(result, "the function of a Jacobian")
+        outs, spec = tensors(result, "torch.func.jacrev")
         if len(outs) != 1:
             raise CaptureError(
                 "torch.func makes a Jacobian of several results",
