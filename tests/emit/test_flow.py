@@ -118,6 +118,38 @@ def test_layers_in_functions_are_those_of_the_module():
     }
 
 
+def scaled(factor):
+    def branch(x):
+        y = x * factor
+        return y + x
+
+    return branch
+
+
+def test_branches_of_one_name_are_two_functions():
+    def forward(x):
+        return torch.cond(x.sum() > 0, scaled(2.0), scaled(3.0), (x,))
+
+    converted = regauge.to_jax(forward, (X,))
+    for x in (X.abs(), -X.abs()):
+        assert np.allclose(converted(x.numpy()), forward(x).numpy(), atol=1e-6)
+
+
+class Mode(nn.Module):
+    """A function that asks for the mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cond(x.sum() > 0, lambda x: x * (2 if self.training else 3), lambda x: -x, (x,))
+
+
+def test_functions_that_ask_for_the_mode():
+    converted = regauge.to_jax(Mode(), (X,), train=True)
+    x = X.abs().numpy()
+    assert np.allclose(converted(x), 2 * x)
+    converted.module.eval()
+    assert np.allclose(converted.module(jnp.asarray(x)), 3 * x)
+
+
 class Halves(nn.Module):
     """float64 and integers in the functions."""
 

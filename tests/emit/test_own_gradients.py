@@ -171,6 +171,34 @@ def test_several_tensors_and_results():
     assert_like_torch(Weighted(), (X,))
 
 
+class Softplus(Function):
+    """Called like a function of the rules, with a gradient that depends on the layer."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.factor = factor
+        return nn.functional.softplus(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.factor, None
+
+
+class Layer(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Softplus.apply(self.layer(x), self.factor) + nn.functional.softplus(x)
+
+
+def test_layers_that_differ_in_their_gradient_alone_stay_different():
+    torch.manual_seed(0)
+    assert_like_torch(nn.Sequential(Layer(0.5), Layer(2.0)), (X,))
+
+
 def own(converted) -> str:
     ops = converted.sources["ops"]
     return re.sub(r"(?<=test_own_gradients.py):\d+", "", ops[ops.index("@jax.custom_vjp") :]).strip()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from regauge.dtypes import kind
@@ -15,6 +17,7 @@ from regauge.emit.lines import Body
 from regauge.emit.names import identifier
 from regauge.emit.scopes import Item, body_scope
 from regauge.ir.graph import Node, Ref, Value
+from regauge.rules.aten_to_jax import FAMILIES
 
 if TYPE_CHECKING:
     from regauge.emit.body import BodyWriter
@@ -25,7 +28,7 @@ def write_own_gradient(writer: BodyWriter, node: Node, following: Item | None) -
     closure: Any = node.argument("closure")
     inputs: Any = node.argument("inputs")
     read = [ref for ref in closure if ref.name not in writer.constants]
-    name = writer.helpers.write(_snake(str(node.argument("name"))), _Text(writer, node, read).text())
+    name = writer.helpers.write(_function_name(str(node.argument("name"))), _Text(writer, node, read).text())
     arguments = [writer.use(ref) for ref in (*inputs, *read)]
     for ref in closure:
         if ref not in read:
@@ -34,10 +37,16 @@ def write_own_gradient(writer: BodyWriter, node: Node, following: Item | None) -
     writer.finish(node, [value.name for value in node.outputs], expression, following, pure=False)
 
 
-def _snake(name: str) -> str:
-    """`round_ste` for `RoundSTE`."""
+def _function_name(name: str) -> str:
+    """`round_ste` for `RoundSTE`; no name that a function of the rules has, which ops.py may need too."""
     parts = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+", name)
-    return identifier("_".join(part.lower() for part in parts) or "function")
+    found = identifier("_".join(part.lower() for part in parts) or "function")
+    return f"own_{found}" if found in _rule_names() else found
+
+
+@cache
+def _rule_names() -> frozenset[str]:
+    return frozenset(name for family in FAMILIES for name, item in vars(family).items() if inspect.isfunction(item))
 
 
 class _Text:

@@ -8,7 +8,7 @@ from typing import Any
 
 from regauge.emit.layers import Layer
 from regauge.emit.scopes import Scope
-from regauge.ir.graph import Node, Ref, TensorSpec, WeightSpec
+from regauge.ir.graph import Graph, Node, Ref, TensorSpec, WeightSpec
 
 
 def code_key(
@@ -48,12 +48,27 @@ def code_key(
     def form(spec: TensorSpec) -> str:
         return str(spec) if sizes else f"{spec.dtype}[{len(spec.shape)}]"
 
+    def graph(body: Graph) -> Any:
+        """A function that stands elsewhere, for which there is no scope."""
+        inputs = tuple(local(value.name) for value in body.inputs)
+        nodes = tuple(
+            (
+                node.op,
+                tuple((name, operand(item)) for name, item in node.arguments),
+                tuple(graph(inner) for inner in node.bodies),
+                tuple((local(value.name), form(value.spec)) for value in node.outputs),
+            )
+            for node in body.nodes
+        )
+        return inputs, nodes, tuple(operand(item) for item in body.outputs)
+
     parts: list[Any] = [scope.step.type, tuple(local(n) for n in (*scope.inputs, *scope.parameters))]
     for item in scope.items:
         if isinstance(item, Node):
             arguments = tuple((k, operand(v)) for k, v in item.arguments)
             outputs = tuple((local(v.name), form(v.spec)) for v in item.outputs)
-            parts.append((item.op, item.always, arguments, outputs))
+            own = tuple(graph(body) for body in item.bodies) if item.op == "regauge.own_gradient" else ()
+            parts.append((item.op, item.always, arguments, outputs, own))
         else:
             layer = layers.get(item)
             inner = (
