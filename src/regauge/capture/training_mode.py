@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -269,8 +270,11 @@ def _keys(graph: Graph, nodes: list[Node]) -> list[Any]:
             return tuple(key(item) for item in operand)
         return type(operand).__name__, str(operand)
 
+    made = count()
+
     def number(value: Value) -> str:
-        return numbers.setdefault(value.name, f"%{len(numbers)}")
+        numbers[value.name] = f"%{next(made)}"
+        return numbers[value.name]
 
     def node_key(node: Node) -> Any:
         bodies = tuple(

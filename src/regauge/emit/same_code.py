@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from regauge.emit.layers import Layer
@@ -48,26 +48,16 @@ def code_key(
     def form(spec: TensorSpec) -> str:
         return str(spec) if sizes else f"{spec.dtype}[{len(spec.shape)}]"
 
-    def graph(body: Graph) -> Any:
-        """A function that stands elsewhere, for which there is no scope."""
-        inputs = tuple(local(value.name) for value in body.inputs)
-        nodes = tuple(
-            (
-                node.op,
-                tuple((name, operand(item)) for name, item in node.arguments),
-                tuple(graph(inner) for inner in node.bodies),
-                tuple((local(value.name), form(value.spec)) for value in node.outputs),
-            )
-            for node in body.nodes
-        )
-        return inputs, nodes, tuple(operand(item) for item in body.outputs)
-
     parts: list[Any] = [scope.step.type, tuple(local(n) for n in (*scope.inputs, *scope.parameters))]
     for item in scope.items:
         if isinstance(item, Node):
             arguments = tuple((k, operand(v)) for k, v in item.arguments)
             outputs = tuple((local(v.name), form(v.spec)) for v in item.outputs)
-            own = tuple(graph(body) for body in item.bodies) if item.op == "regauge.own_gradient" else ()
+            own = (
+                tuple(_function(body, local, operand, form) for body in item.bodies)
+                if item.op == "regauge.own_gradient"
+                else ()
+            )
             parts.append((item.op, item.always, arguments, outputs, own))
         else:
             layer = layers.get(item)
@@ -80,3 +70,20 @@ def code_key(
             parts.append((relative, inner, tuple(map(local, item.inputs)), tuple(map(local, item.outputs))))
     parts.append((tuple(local(n) for n in scope.outputs), tuple(operand(item) for item in scope.returned)))
     return tuple(parts)
+
+
+def _function(
+    body: Graph, local: Callable[[str], str], operand: Callable[[Any], Any], form: Callable[[TensorSpec], str]
+) -> Any:
+    """A function that stands elsewhere, for which there is no scope."""
+    inputs = tuple(local(value.name) for value in body.inputs)
+    nodes = tuple(
+        (
+            node.op,
+            tuple((name, operand(item)) for name, item in node.arguments),
+            tuple(_function(inner, local, operand, form) for inner in node.bodies),
+            tuple((local(value.name), form(value.spec)) for value in node.outputs),
+        )
+        for node in body.nodes
+    )
+    return inputs, nodes, tuple(operand(item) for item in body.outputs)
