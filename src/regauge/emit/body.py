@@ -102,6 +102,7 @@ class BodyWriter(LocalNames):
     def apart(self, body: Scope, graph: Graph, groups: Sequence[Group], hints: Mapping[str, str]) -> BodyWriter:
         """The writer of a function of its own, which stands elsewhere and reads its parameters only."""
         structure = Structure(graph, body)
+        structure.context.specs.update((name, spec) for name, spec in self.specs.items() if name in self.constants)
         function = Function(None, groups, hints)
         return BodyWriter(body, structure, self.plan, self.result_casts, self.constants, self.helpers, {}, function)
 

@@ -181,7 +181,7 @@ def ops_text(helpers: Helpers) -> str | None:
                 pending.append(found)
             elif isinstance(found, int | float | str | tuple | dict | frozenset) and not name.startswith("__"):
                 constants[name] = f"{name} = {found!r}"
-    own = [text.replace(NAME, name).replace("ops.", "") for name, text in helpers.written.items()]
+    own = [re.sub(r"(?<![\w.])ops\.", "", text.replace(NAME, name)) for name, text in helpers.written.items()]
     body = "\n\n\n".join([*texts.values(), *own])
     values = "\n".join(constants.values())
     imports = [
