@@ -29,6 +29,7 @@ def convert(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help=_("where the conversion is written"))],
     to: Annotated[str, typer.Option("--to", metavar="jax", help=_("target framework"))] = "jax",
     show_graph: Annotated[bool, typer.Option("--show-graph", metavar="", help=_("print the captured graph"))] = False,
+    layers: Annotated[str | None, options.layers_option()] = None,
     timeout: Annotated[float | None, options.timeout_option()] = None,
     torch_python: Annotated[str | None, options.torch_python_option()] = None,
     jax_python: Annotated[str | None, options.jax_python_option()] = None,
@@ -47,7 +48,9 @@ def convert(
     with tempfile.TemporaryDirectory(prefix="regauge-") as work, writing(folder.parent), Bar() as bar:
         bar.begin("convert")
         sides = options.interpreters(torch_python, jax_python)
-        conversion = convert_case(case, folder, Path(work), interpreters=sides, timeout=timeout, progress=bar)
+        conversion = convert_case(
+            case, folder, Path(work), interpreters=sides, timeout=timeout, progress=bar, layers=layers
+        )
         graph = _graph_text(Path(work) / "capture" / "graph.json") if show_graph else None
     if as_json:
         print_json({"ok": True, **conversion.to_json(), "files": _files(conversion), "graph": graph})

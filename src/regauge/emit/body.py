@@ -12,17 +12,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from regauge.emit.dropouts import dropout_function, dropped
-from regauge.emit.expressions import Helpers, cast_expression, draws, write_node
+from regauge.emit.expressions import Helpers, cast_expression, draws, times_written, write_node
 from regauge.emit.lines import Body, Line
 from regauge.emit.members import Structure
 from regauge.emit.names import RESERVED, identifier, unique
 from regauge.emit.origins import Statement
 from regauge.emit.partial import substitute
+from regauge.emit.scan_text import scan_lines, scan_name
 from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs, owns
 from regauge.emit.signature import Parameter, accesses, texts
 from regauge.emit.simplify import simplify
+from regauge.emit.stacks import Run
 from regauge.emit.statements import parameter_names, statement_of
-from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, size_text, undo_layout
+from regauge.emit.syntax import call, is_atomic, member_expression, refs, shape_comment, size_lines, undo_layout
 from regauge.errors import EmitError
 from regauge.ir.graph import Node, Ref
 from regauge.lower.plan import Plan
@@ -157,12 +159,20 @@ class BodyWriter:
     def write(self, returned: Callable[[Callable[[Ref], ast.expr]], ast.expr]) -> Body:
         """The body; `returned` makes the expression of the return statement from the values."""
         items = self.scope.items
-        for position, item in enumerate(items):
-            following = items[position + 1] if position + 1 < len(items) else None
-            if isinstance(item, Scope):
+        runs = {run.calls[0]: run for run in self.structure.runs.get(self.scope, ())}
+        position = 0
+        while position < len(items):
+            item = items[position]
+            run = runs.get(item) if isinstance(item, Scope) else None
+            last = position + (run.depth if run else 1)
+            following = items[last] if last < len(items) else None
+            if run is not None:
+                self._write_scan(run, following)
+            elif isinstance(item, Scope):
                 self._write_call(item, following)
             else:
                 self._write_node(position, item, following)
+            position = last
         mutated = self._mutations()
         result = simplify(returned(self.use))
         lines = [*self._sizes(result), *self.lines, *mutated]
@@ -215,17 +225,7 @@ class BodyWriter:
                 expression = self.expressions.get(ref.name)
                 if expression is None or is_atomic(expression):
                     continue
-                probe = write_node(
-                    node,
-                    self.plan.rules[node.op],
-                    self.specs,
-                    lambda r, name=ref.name: ast.Name("probe__" if r.name == name else "other__", ast.Load()),  # type: ignore[misc]
-                    {},
-                    Helpers(),
-                )
-                trees: list[ast.AST] = [probe.expression, *probe.statements]
-                uses = sum(isinstance(n, ast.Name) and n.id == "probe__" for t in trees for n in ast.walk(t))
-                if uses > 1:
+                if times_written(node, self.plan.rules[node.op], self.specs, ref.name) > 1:
                     self._assign([ref.name], expression, node, statement_of(self.scope, node))
 
     def _write_residual(self, statement: ast.stmt, renames: dict[str, ast.expr], node: Node) -> None:
@@ -251,10 +251,25 @@ class BodyWriter:
         inputs = list(layer.inputs) if layer is not None else child.inputs
         self.child_hints[child] = {n: self._name_of(n) for n in inputs}
         arguments = [self.use(Ref(name)) for name in inputs]
-        for name in set(child.inputs) - set(inputs):
-            self.left[name] -= 1
+        self.left.subtract(set(child.inputs) - set(inputs))
         expression = call(member_expression([member.target]), arguments)
         self._finish(child, child.outputs, expression, following, pure=False)
+
+    def _write_scan(self, run: Run, following: Item | None) -> None:
+        """A run of equal layers: a function that calls one of them, scanned over all."""
+        first, last = run.calls[0], run.calls[-1]
+        self.child_hints[first] = {n: self._name_of(n) for n in first.inputs}
+        arguments = [self.use(Ref(name)) for name in first.inputs]
+        for later in run.calls[1:]:
+            self.left.subtract(later.inputs)
+        carried = parameter_names(first, self.child_hints[first]).get(first.inputs[run.carry], "x")
+        function = self._free(scan_name(run), {})
+        self.names[function], self.left[f"def {function}"] = f"def {function}", 1  # no array takes its name
+        lines = scan_lines(run, function, identifier(carried), arguments)
+        self.lines += [Line(text, "", next(first.nodes()).origin.line) for text in lines]
+        stack = member_expression([self.structure.holders[self.scope].members[first.path].target])
+        expression = call(function, [arguments[run.carry], ast.parse(stack, mode="eval").body])
+        self._finish(last, last.outputs, expression, following, pure=False)
 
     def _name_of(self, value: str) -> str:
         expression = self.expressions.get(value)
@@ -306,8 +321,8 @@ class BodyWriter:
         if not isinstance(item, Scope) or not isinstance(following, Scope):
             return False
         members = self.structure.holders[self.scope].members
-        a, b = members[item.path], members[following.path]
-        return isinstance(a.path[-1], int) and a.path[:-1] == b.path[:-1]
+        paths = [members[call.path].path for call in (item, following) if call.path in members]
+        return len(paths) == 2 and isinstance(paths[0][-1], int) and paths[0][:-1] == paths[1][:-1]
 
     def _swaps_heads(self, item: Item) -> bool:
         """A swap of heads and time that attention undoes: it is written there, where both cancel."""
@@ -379,13 +394,6 @@ class BodyWriter:
     def _sizes(self, result: ast.expr) -> list[Line]:
         """`batch = x.shape[0]` for the symbolic sizes that the body names."""
         text = "\n".join([*(line.text for line in self.lines), ast.unparse(result)])
-        lines = []
-        for symbol in self.structure.graph.symbols:
-            if not re.search(rf"\b{re.escape(symbol.name)}\b", text):
-                continue
-            arrays = [(self.inputs[v], self.specs[v]) for v in self.scope.inputs if v not in self.weights]
-            found = size_text(symbol.name, arrays)
-            if found is None:
-                raise EmitError(f"the size {symbol.name} is in none of the inputs of {self.scope.path or 'the model'}")
-            lines.append(Line(f"{symbol.name} = {found}"))
-        return lines
+        arrays = [(self.inputs[v], self.specs[v]) for v in self.scope.inputs if v not in self.weights]
+        names = [symbol.name for symbol in self.structure.graph.symbols]
+        return [Line(line) for line in size_lines(names, text, arrays, self.scope.path)]

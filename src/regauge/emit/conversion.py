@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from regauge.emit.files import Place, ops_text
 from regauge.emit.formatting import format_source, moved_places
 from regauge.emit.functions import emit_function
 from regauge.emit.nnx import Emitted, emit_module
+from regauge.emit.stacks import REFUSED, Scanning
 from regauge.emit.train import emit_train
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
@@ -61,7 +62,9 @@ def convert(captured: CapturedModel) -> Conversion:
     helpers = Helpers()
     title = _title(captured)
     table = with_own(TABLE)
-    emitted = emit_module(captured.graph, table, captured.constants, title, helpers, captured.graph_eval)
+    no_gradient = () if captured.loss is None else without_gradient(captured.graph, captured.loss)
+    scanning = _scanning(captured, no_gradient)
+    emitted = emit_module(captured.graph, table, captured.constants, title, helpers, captured.graph_eval, scanning)
     loss = None
     if captured.loss is not None:
         parameters = ("outputs", "targets")
@@ -79,10 +82,11 @@ def convert(captured: CapturedModel) -> Conversion:
             entries=weight_map.entries,
             name=captured.name,
             unused=weight_map.unused,
-            without_gradient=without_gradient(captured.graph, captured.loss),
+            without_gradient=no_gradient,
         )
         sources["train"] = format_source(train)
-    findings = dict.fromkeys((*captured.findings, *captured.graph.findings, *emitted.findings))
+    own = [f for f in emitted.findings if captured.layers == "scan" or f.code not in REFUSED]
+    findings = dict.fromkeys((*captured.findings, *captured.graph.findings, *own))
     return Conversion(
         name=captured.name,
         sources=sources,
@@ -93,6 +97,20 @@ def convert(captured: CapturedModel) -> Conversion:
         optimizer=captured.optimizer,
         findings=tuple(findings),
     )
+
+
+# "auto": layers from which on a scan is worth its lines, see docs/benchmarks.md.
+DEEP = 16
+
+
+def _scanning(captured: CapturedModel, no_gradient: Collection[str]) -> Scanning | None:
+    """Which equal layers become scans; layers of one scan train in the same way."""
+    if captured.layers == "unroll":
+        return None
+    trained = [w.name for w in captured.graph.weights if w.role == "parameter" and w.tied_to is None]
+    groups = captured.optimizer.assign(trained) if captured.optimizer is not None and trained else {}
+    alike = {name: (groups.get(name), name in no_gradient) for name in trained}
+    return Scanning(2 if captured.layers == "scan" else DEEP, alike)
 
 
 def _title(captured: CapturedModel) -> str:
@@ -129,6 +147,7 @@ def _weight_map(weights: tuple[WeightSpec, ...], emitted: Emitted) -> WeightMap:
             dtype=w.spec.dtype,
             role=w.role,
             trainable=w.trainable,
+            stacked=placed[w.name].stacked,
         )
         for w in weights
         if w.name in placed

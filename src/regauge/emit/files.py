@@ -72,9 +72,19 @@ _VALUES_AND_STREAMS = """
 """.strip("\n")
 
 
+# Layers that are stacked have a key each in one variable.
+_STACKED_STREAMS = _VALUES_AND_STREAMS.replace(
+    "jax.random.fold_in(jax.random.key(0), number)",
+    "jax.random.split(jax.random.fold_in(jax.random.key(0), number), variable.shape)",
+).replace("jnp.zeros(()", "jnp.zeros(variable.shape")
+
+
 def _loader(root: str, classes: Iterable[EmittedClass]) -> str:
-    random = any("nnx.Dropout(" in line.text or ".fork()" in line.text for made in classes for line in made.init)
-    return _LOADER.format(root=root, values=_VALUES_AND_STREAMS if random else _VALUES)
+    init = [line.text for made in classes for line in made.init]
+    if not any("nnx.Dropout(" in text or ".fork()" in text for text in init):
+        return _LOADER.format(root=root, values=_VALUES)
+    stacked = any("rngs.split(" in text for text in init)
+    return _LOADER.format(root=root, values=_STACKED_STREAMS if stacked else _VALUES_AND_STREAMS)
 
 
 def model_text(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from regauge.emit.layers import Layout
 from regauge.emit.literals import literal
@@ -65,3 +65,22 @@ def size_text(symbol: str, arrays: Iterable[tuple[ast.expr, TensorSpec]]) -> str
             multiple = re.fullmatch(rf"(\d+) \* {re.escape(symbol)}", size.text)
             partial = partial or (f"{read} // {multiple[1]}" if multiple else None)
     return partial
+
+
+def size_lines(
+    symbols: Iterable[str], text: str, arrays: Sequence[tuple[ast.expr, TensorSpec]], where: str
+) -> list[str]:
+    """`batch = x.shape[0]` for the symbolic sizes that a body names.
+
+    Raises:
+        EmitError: a size is in none of the arrays.
+    """
+    lines = []
+    for symbol in symbols:
+        if not re.search(rf"\b{re.escape(symbol)}\b", text):
+            continue
+        found = size_text(symbol, arrays)
+        if found is None:
+            raise EmitError(f"the size {symbol} is in none of the inputs of {where or 'the model'}")
+        lines.append(f"{symbol} = {found}")
+    return lines

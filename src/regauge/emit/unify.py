@@ -34,6 +34,7 @@ _POSITIONAL = {
     "BatchNorm": ("features",),
     "nnx.Dropout": ("rate",),
     "range": ("depth",),
+    "rngs.split": ("depth",),
 }
 
 Values = tuple[str, ...]  # the texts of one constant in all members of a family

@@ -57,6 +57,7 @@ class TorchSubject:
         name: what reports call the case.
         own: the person's optimizer where it has no spec and is to be run as it is.
         rules: the file with the person's rules for operators of their own, or None.
+        layers: how the case wants equal layers converted, or None.
     """
 
     model: nn.Module
@@ -67,6 +68,7 @@ class TorchSubject:
     name: str
     own: OwnOptimizer | None = None
     rules: Path | None = None
+    layers: str | None = None
 
     @staticmethod
     def call(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
@@ -116,6 +118,7 @@ def subject_of(found: Case, as_it_is: bool = False) -> TorchSubject:
         optimizer=None if own else _spec(found, model),
         name=found.name or type(model).__name__,
         rules=None if found.rules is None else Path(found.rules),
+        layers=found.layers,
     )
 
 
