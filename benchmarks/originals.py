@@ -46,12 +46,12 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """tokens: int64[batch, 64]  ->  scores: float32[batch, 8]"""
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int = DEPTH) -> None:
         super().__init__()
         self.tokens = nn.Embedding(VOCABULARY, WIDTH)
         self.positions = nn.Parameter(0.02 * torch.randn(TOKENS, WIDTH))
         self.norm = nn.LayerNorm(WIDTH, eps=1e-12)
-        self.layers = nn.ModuleList(Layer(WIDTH, HEADS) for _ in range(DEPTH))
+        self.layers = nn.ModuleList(Layer(WIDTH, HEADS) for _ in range(depth))
         self.classifier = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ VECTORS = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], torch.Tensor]] = {
     "gpt": (GPT, TOKENS),
+    "gpt without dropout": (lambda: GPT(rate=0.0), TOKENS),
     "encoder": (Encoder, PADDED),
     "residuals": (Residuals, IMAGES),
 }
@@ -100,6 +101,13 @@ def test_the_emitted_source_reads_like_the_loop_it_stands_for():
 """
         in text
     )
+
+
+def test_products_alone_are_kept_for_the_gradient_where_the_rest_is_cheap():
+    policy = "@nnx.remat(policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)"
+    assert policy in as_scan(GPT(rate=0.0), TOKENS).source
+    assert policy not in as_scan(GPT(rate=0.1), TOKENS).source
+    assert policy not in as_scan(Residuals(), IMAGES).source
 
 
 def test_unrolled_and_scanned_give_the_same_numbers():

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
 from regauge.emit.loops import singular
 from regauge.emit.names import unique
 from regauge.emit.stacks import Run
+from regauge.ir.dropouts import dropout_rate
+
+
+# Everything that a gradient needs is written to stacked arrays in a scan, where unrolled layers compute it again on the
+# fly. Saving products alone is within a few per cent of unrolled layers; see docs/benchmarks.md.
+_SAVING = "@nnx.remat(policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)"
+_COSTLY = re.compile(r"conv|pool|norm\.Scalar|_rnn|lstm|gru|fft|linalg|sort|topk|cumsum|scatter")
+
+
+def keeps_products_only(run: Run) -> bool:
+    """Whether the gradient keeps the matrix products of a layer alone: the rest is cheap to compute again.
+
+    Random numbers and convolutions are not, and a policy for both would be harder to read than it is worth.
+    """
+    return not any(_COSTLY.search(node.op) or dropout_rate(node) for node in run.calls[0].nodes())
 
 
 def scan_name(run: Run) -> str:
@@ -34,6 +50,7 @@ def scan_lines(run: Run, function: str, carried: str, arguments: Sequence[ast.ex
     given[run.carry] = carried
     return [
         "@nnx.scan(in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)",
+        *([_SAVING] if keeps_products_only(run) else []),
         f"def {function}({carried}, {layer}):",
         f"    return {layer}({', '.join(given)})",
     ]
