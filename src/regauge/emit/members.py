@@ -15,7 +15,7 @@ from regauge.emit.attributes import Path, attribute_paths
 from regauge.emit.layers import Context, Layer, Layout, recognise
 from regauge.emit.names import unique
 from regauge.emit.same_code import code_key
-from regauge.emit.scopes import Scope, connect, owns, splice
+from regauge.emit.scopes import Scope, connect, modules_of, owns, splice, weights_below
 from regauge.emit.sequential import is_chain
 from regauge.emit.stacks import Run, Scanning, Stacks, renamed
 from regauge.emit.statements import declared_parameters, parameter_names
@@ -128,6 +128,7 @@ class Structure:
         self.runs: dict[Scope, list[Run]] = {}
         self._find_runs(root)
         self._held: dict[Scope, dict[str, WeightSpec]] = {}
+        self._below = weights_below(graph)
         self.contents: dict[str, list[str]] = {}
         for scope in [root, *root.scopes()]:
             self._list_contents(scope)
@@ -193,8 +194,8 @@ class Structure:
                 for scope in [self.root, *self.root.scopes()]
                 for item in scope.items
                 if isinstance(item, Scope)
-                for path in calls
-                if path != scope.path and owns(path, item.path) and not owns(path, scope.path)
+                for path in modules_of(item.path)
+                if path in calls and path != scope.path and not owns(path, scope.path)
             }
             if not opened:
                 return
@@ -244,7 +245,7 @@ class Structure:
         """All weights that a call's module has, its sub-modules' included, by name."""
         if scope not in self._held:
             if self.kinds.get(scope) == "layer":
-                self._held[scope] = {w.name: w for w in self.graph.weights if owns(scope.path, w.name)}
+                self._held[scope] = {w.name: w for w in self._below.get(scope.path, ())}
             else:
                 inner = {n: w for item in scope.items if isinstance(item, Scope) for n, w in self._holds(item).items()}
                 self._held[scope] = {**inner, **self._direct_weights(scope)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from regauge.emit.statements import declared_parameters
 from regauge.emit.unify import unify
 from regauge.errors import EmitError
 from regauge.findings import Finding
-from regauge.ir.graph import Graph, Ref
+from regauge.ir.graph import Graph, Ref, WeightSpec
 from regauge.lower.attention_layout import heads_after_time
 from regauge.lower.channels_last import channels_last
 from regauge.lower.identities import without_identities
@@ -101,6 +102,10 @@ class _Module:
     @property
     def graph(self) -> Graph:
         return self.main.graph
+
+    @cached_property
+    def weights(self) -> Mapping[str, WeightSpec]:
+        return {weight.name: weight for weight in self.graph.weights}
 
     def library_class(self, cls: type) -> str:
         """The name of a copied class: its own, or ``TorchBatchNorm`` where the person's model has a BatchNorm."""

@@ -11,7 +11,6 @@ from regauge.emit.names import unique
 from regauge.emit.stacks import Run
 from regauge.ir.dropouts import dropout_rate
 
-
 # Everything that a gradient needs is written to stacked arrays in a scan, where unrolled layers compute it again on the
 # fly. Saving products alone is within a few per cent of unrolled layers; see docs/benchmarks.md.
 _SAVING = "@nnx.remat(policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)"

@@ -16,9 +16,9 @@ from itertools import pairwise, takewhile
 
 from regauge.emit.layers import Context, Layer
 from regauge.emit.same_code import code_key
-from regauge.emit.scopes import Scope, item_inputs
+from regauge.emit.scopes import Scope, item_inputs, modules_of, weights_below
 from regauge.findings import Finding
-from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs
+from regauge.ir.graph import Graph, Node, node_inputs
 
 _IN_LIST = re.compile(r"(?P<list>.+)\.(?P<index>\d+)")
 
@@ -130,18 +130,16 @@ class Stacks:
         self.refused: dict[str, Reason] = {}
         self._context, self._layers, self._literals, self._scanning = context, layers, literals, scanning
         self._called = Counter(scope.path for scope in root.scopes())
-        self._below: dict[str, list[WeightSpec]] = {}
+        self._below = weights_below(graph)
         self._shared: set[str] = set()
         for weight in graph.weights:
-            for path in _prefixes(weight.name):
-                self._below.setdefault(path, []).append(weight)
             if weight.tied_to is not None:
-                self._shared.update(_prefixes(weight.name), _prefixes(weight.tied_to))
+                self._shared.update(modules_of(weight.name), modules_of(weight.tied_to))
         for node in graph.nodes:
             inside = {step.path for step in node.origin.modules}
             for name in node_inputs(node):
                 if name in context.weights:
-                    self._shared.update(path for path in _prefixes(context.weights[name].name) if path not in inside)
+                    self._shared.update(path for path in modules_of(context.weights[name].name) if path not in inside)
 
     def runs(self, scope: Scope) -> list[Run]:
         """The runs among the calls that a call makes itself."""
@@ -284,9 +282,3 @@ def _place(scope: Scope, item: Node | Scope) -> tuple[str, int] | None:
         return None
     found = _IN_LIST.fullmatch(item.path.removeprefix(f"{scope.path}.") if scope.path else item.path)
     return (found["list"], int(found["index"])) if found else None
-
-
-def _prefixes(name: str) -> list[str]:
-    """The modules that a weight is in, from the outermost."""
-    parts = name.split(".")
-    return [".".join(parts[:depth]) for depth in range(1, len(parts))]

@@ -134,13 +134,19 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         OSError: the file cannot be written.
     """
     kinds = {name: (dtype_name(array), tuple(array.shape)) for name, array in arrays.items()}
-    _write(path, kinds, lambda name: (arrays[name],))
+    _write(path, kinds, lambda name: (arrays[name],), max((a.nbytes for a in arrays.values()), default=0))
 
 
-def _write(path: Path, kinds: Mapping[str, tuple[str, Shape]], pieces: Callable[[str], Iterable[np.ndarray]]) -> None:
+def _write(
+    path: Path,
+    kinds: Mapping[str, tuple[str, Shape]],
+    pieces: Callable[[str], Iterable[np.ndarray]],
+    largest: int,
+) -> None:
     """Write the file of these names, dtypes and shapes, asking for each array once, in the order of the file.
 
-    An array comes in one or more pieces, which follow each other along its first axis.
+    An array comes in one or more pieces, which follow each other along its first axis; `largest` is the number of bytes
+    of the largest piece of all.
     """
     unknown = [f"{name}: {dtype}" for name, (dtype, _) in kinds.items() if dtype not in _FORMAT]
     if unknown:
@@ -159,7 +165,7 @@ def _write(path: Path, kinds: Mapping[str, tuple[str, Shape]], pieces: Callable[
     try:
         with temporary.open("wb") as file:
             file.write(struct.pack("<Q", len(text)) + text)
-            buffer = bytearray()
+            buffer = bytearray(largest)
             for name in order:
                 for piece in pieces(name):
                     _write_array(file, piece, np.dtype(_FORMAT[kinds[name][0]][1]), buffer)
@@ -177,8 +183,6 @@ def _write_array(file: BinaryIO, array: np.ndarray, dtype: np.dtype, buffer: byt
         contiguous = array.view(np.uint16) if dtype == np.uint16 else array
         file.write(contiguous.astype(dtype, copy=False).reshape(-1).view(np.uint8).data)
         return
-    if len(buffer) < array.nbytes:
-        buffer.extend(bytes(array.nbytes - len(buffer)))
     copy = np.frombuffer(buffer, dtype, array.size).reshape(array.shape)
     source = array.view(np.uint16) if dtype == np.uint16 else array
     # numpy walks along the target, so that each element of a transposed source is another cache line: in strips of a
@@ -248,7 +252,9 @@ def save_converted(source: Path | Mapping[str, np.ndarray], weight_map: WeightMa
         if name not in by_target:
             yield tensors[name.removeprefix(UNUSED_PREFIX)]
 
-    _write(target, written, pieces)
+    sizes = [_size(entry.dtype, entry.shape) for entry in weight_map.entries]
+    sizes += [_size(*kinds[name]) for name in weight_map.unused if name in kinds]
+    _write(target, written, pieces, max(sizes, default=0))
 
 
 def load_restored(path: Path, weight_map: WeightMap) -> dict[str, np.ndarray]:
