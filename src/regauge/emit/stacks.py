@@ -11,7 +11,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, takewhile
 
 from regauge.emit.layers import Context, Layer
@@ -22,42 +22,58 @@ from regauge.ir.graph import Graph, Node, node_inputs
 
 _IN_LIST = re.compile(r"(?P<list>.+)\.(?P<index>\d+)")
 
-# Findings of a list whose layers stay a loop, by what is in the way.
-_DIFFERENT = (
+# Why the layers of a list stay a loop.
+_DIFFERENT = Finding(
     "E110",
+    "info",
+    "",
     "Its layers stay a loop and no scan: neighbours differ in their code, in the shapes of their weights or in an "
     "option such as a rate.",
 )
-_TRAINING = (
+_TRAINING = Finding(
     "E111",
+    "info",
+    "",
     "Its layers stay a loop and no scan: some of them train differently, because they are frozen or belong to another "
     "group of the optimizer.",
 )
-_SHARED = ("E112", "Its layers stay a loop and no scan: other places of the model share their weights.")
-_ELSEWHERE = (
+_SHARED = Finding(
+    "E112", "info", "", "Its layers stay a loop and no scan: other places of the model share their weights."
+)
+_ELSEWHERE = Finding(
     "E113",
+    "info",
+    "",
     "Its layers stay a loop and no scan: they are called more than once, or other places of the model use what they "
     "return.",
 )
-_ARGUMENTS = (
+_ARGUMENTS = Finding(
     "E114",
+    "info",
+    "",
     "Its layers stay a loop and no scan: beside what the layer before them returned they take arguments that differ.",
 )
-_RANDOM = ("E115", "Its layers stay a loop and no scan: they draw random numbers other than dropout's, or branch.")
-_CARRIED = (
+_RANDOM = Finding(
+    "E115",
+    "info",
+    "",
+    "Its layers stay a loop and no scan: they draw random numbers other than dropout's, or branch.",
+)
+_CARRIED = Finding(
     "E116",
+    "info",
+    "",
     "Its layers stay a loop and no scan: they return an array of another shape or dtype than they take.",
 )
-_BETWEEN = ("E118", "Its layers stay a loop and no scan: other operators stand between them.")
 MODES = Finding(
     "E117",
     "info",
     "",
     "Layers stay loops and no scans: the model is other code in evaluation than in training, so it was captured twice.",
 )
-REFUSED = frozenset({"E110", "E111", "E112", "E113", "E114", "E115", "E116", "E117", "E118"})
-
-Reason = tuple[str, str]
+_BETWEEN = Finding("E118", "info", "", "Its layers stay a loop and no scan: other operators stand between them.")
+_WHY = (_DIFFERENT, _TRAINING, _SHARED, _ELSEWHERE, _ARGUMENTS, _RANDOM, _CARRIED, MODES, _BETWEEN)
+REFUSED = frozenset(reason.code for reason in _WHY)
 
 
 @dataclass(frozen=True)
@@ -127,7 +143,7 @@ class Stacks:
         literals: Mapping[str, ast.expr],
         scanning: Scanning,
     ) -> None:
-        self.refused: dict[str, Reason] = {}
+        self.refused: dict[str, Finding] = {}
         self._context, self._layers, self._literals, self._scanning = context, layers, literals, scanning
         self._called = Counter(scope.path for scope in root.scopes())
         self._below = weights_below(graph)
@@ -144,7 +160,7 @@ class Stacks:
     def runs(self, scope: Scope) -> list[Run]:
         """The runs among the calls that a call makes itself."""
         found: list[Run] = []
-        refused: dict[str, Reason] = {}
+        refused: dict[str, Finding] = {}
         readers = Counter(name for item in scope.items for name in set(item_inputs(item)))
         readers.update(scope.outputs)
         position = 0
@@ -169,16 +185,16 @@ class Stacks:
         first = self._key(calls[0])
         return list(takewhile(lambda call: self._key(call) == first, calls))
 
-    def _refuse(self, scope: Scope, reasons: Mapping[str, Reason], scanned: Collection[str]) -> None:
+    def _refuse(self, scope: Scope, reasons: Mapping[str, Finding], scanned: Collection[str]) -> None:
         for name, reason in reasons.items():
             if name not in scanned:
                 self.refused.setdefault(f"{scope.path}.{name}" if scope.path else name, reason)
 
-    def _why(self, calls: list[Scope]) -> Reason:
+    def _why(self, calls: list[Scope]) -> Finding:
         """Why calls of one class are not the same code."""
         return _SHARED if any(call.path in self._shared for call in calls) else _DIFFERENT
 
-    def _apart(self, scope: Scope) -> dict[str, Reason]:
+    def _apart(self, scope: Scope) -> dict[str, Finding]:
         """Lists with enough layers of one class, whether or not they call each other in a row."""
         found = Counter(
             (place[0], item.step.type)
@@ -190,7 +206,7 @@ class Stacks:
     @property
     def findings(self) -> list[Finding]:
         """Why lists of layers that look like a scan are none."""
-        return [Finding(code, "info", path, text) for path, (code, text) in self.refused.items()]
+        return [replace(reason, where=path) for path, reason in self.refused.items()]
 
     def in_sequential(self, scope: Scope, chain: Scope) -> bool:
         """Whether an `nn.Sequential` that a call makes has runs among its parts, seen as a list of its parent's."""
@@ -215,7 +231,7 @@ class Stacks:
             calls.append(item)
         return calls
 
-    def _run(self, scope: Scope, calls: list[Scope], readers: Mapping[str, int]) -> Run | Reason:
+    def _run(self, scope: Scope, calls: list[Scope], readers: Mapping[str, int]) -> Run | Finding:
         """The run of these calls, which are the same code; the reason if they are none."""
         place = _place(scope, calls[0])
         if len({self._weights(call) for call in calls}) > 1:
