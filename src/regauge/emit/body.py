@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from regauge.emit.deferring import later_reader, swaps_heads
 from regauge.emit.dropouts import dropout_function, dropped
 from regauge.emit.expressions import Helpers, cast_expression, draws, times_written, write_node
 from regauge.emit.lines import Body, Line
@@ -176,7 +177,8 @@ class BodyWriter:
         mutated = self._mutations()
         result = simplify(returned(self.use))
         lines = [*self._sizes(result), *self.lines, *mutated]
-        lines.append(Line(f"return {ast.unparse(result)}"))
+        parts = result.elts if isinstance(result, ast.Tuple) and len(result.elts) > 1 else [result]
+        lines.append(Line(f"return {', '.join(map(ast.unparse, parts))}"))
         return Body(self.parameters, lines, self._shapes())
 
     def _shapes(self) -> str:
@@ -283,14 +285,16 @@ class BodyWriter:
             return
         only = outputs[0]
         if len(outputs) == 1 and self.left[only] == 1:
-            if self._is_read_by(item, following) and not self._repeats(item, following):
-                same = (
-                    statement is not None and statement == statement_of(self.scope, following) if following else False
-                )
+            reader = following if self._is_read_by(item, following) else None
+            if reader is None and pure and only not in self.scope.outputs:
+                holder = self.structure.holders[self.scope]
+                reader = later_reader(item, self.readers.get(only, ()), expression, holder, self.weights)
+            if reader is not None and not self._repeats(item, reader):
+                same = statement is not None and statement == statement_of(self.scope, reader)
                 if same and len(ast.unparse(expression)) <= _LONGEST_INLINE:
                     self._keep(only, expression)
                     return
-            if self._swaps_heads(item):
+            if swaps_heads(item, self.readers):
                 self._keep_swap(item, only, expression, statement)
                 return
             last = following is None and self.scope.outputs == [only]
@@ -323,16 +327,6 @@ class BodyWriter:
         members = self.structure.holders[self.scope].members
         paths = [members[call.path].path for call in (item, following) if call.path in members]
         return len(paths) == 2 and isinstance(paths[0][-1], int) and paths[0][:-1] == paths[1][:-1]
-
-    def _swaps_heads(self, item: Item) -> bool:
-        """A swap of heads and time that attention undoes: it is written there, where both cancel."""
-        if not isinstance(item, Node):
-            return False
-        readers = self.readers.get(item.outputs[0].name, [])
-        if len(readers) != 1 or not isinstance(readers[0], Node):
-            return False
-        pair = {item.op, readers[0].op}
-        return pair == {"aten.transpose.int", "aten.scaled_dot_product_attention.default"}
 
     def _keep_swap(self, item: Item, value: str, expression: ast.expr, statement: Statement | None) -> None:
         func = expression.func if isinstance(expression, ast.Call) else None

@@ -17,6 +17,8 @@ from regauge.emit.expressions import Helpers
 from regauge.emit.lines import Body, Line
 from regauge.errors import EmitError
 
+LINE_LENGTH = 120  # of emitted files
+
 # Where a line came from: the module's path in the original, and `file.py:12`.
 Place = tuple[str, str]
 
@@ -148,7 +150,9 @@ def _class_lines(made: EmittedClass) -> list[tuple[str, Place | None]]:
     ]
     for line in made.body.lines:
         place = (made.path, line.origin) if line.origin else None
-        lines.append((f"        {line.text}" + (f"  # {line.comment}" if line.comment else ""), place))
+        text = f"        {line.text}"
+        commented = f"{text}  # {line.comment}"
+        lines.append((commented if line.comment and len(commented) <= LINE_LENGTH else text, place))
     return lines
 
 

@@ -39,6 +39,7 @@ from regauge.lower.channels_last import channels_last
 from regauge.lower.identities import without_identities
 from regauge.lower.lower import check_specs
 from regauge.lower.plan import Plan, plan
+from regauge.lower.positions import without_positions
 from regauge.rules.table import RuleTable
 
 _SMALL_CONSTANT = 16  # elements of a literal tensor that is written into the code
@@ -162,7 +163,7 @@ def emit_module(
 
 def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray], scanning: Scanning | None) -> _View:
     plan(graph, table)  # gaps are reported on the graph that was captured, before it is rewritten
-    graph = heads_after_time(channels_last(without_identities(graph)))
+    graph = heads_after_time(channels_last(without_positions(without_identities(graph))))
     chosen = plan(graph, table)
     small = {
         w.value: ast.parse(array_text(constants[w.name]), mode="eval").body

@@ -75,12 +75,22 @@ def size_lines(
     Raises:
         EmitError: a size is in none of the arrays.
     """
-    lines = []
+    lines: list[tuple[str, str]] = []
     for symbol in symbols:
         if not re.search(rf"\b{re.escape(symbol)}\b", text):
             continue
         found = size_text(symbol, arrays)
         if found is None:
             raise EmitError(f"the size {symbol} is in none of the inputs of {where or 'the model'}")
-        lines.append(f"{symbol} = {found}")
-    return lines
+        lines.append((symbol, found))
+    return _together(lines)
+
+
+def _together(sizes: list[tuple[str, str]]) -> list[str]:
+    """`batch, time = x.shape[:2]` for the first sizes of one array, in order; a line of its own for every other."""
+    pattern = [re.fullmatch(r"(?P<array>.+)\.shape\[(?P<axis>\d+)\]", text) for _, text in sizes]
+    arrays = {found["array"] for found in pattern if found}
+    axes = [int(found["axis"]) for found in pattern if found]
+    if len(sizes) > 1 and len(arrays) == 1 and axes == list(range(len(sizes))):
+        return [f"{', '.join(name for name, _ in sizes)} = {arrays.pop()}.shape[:{len(sizes)}]"]
+    return [f"{name} = {text}" for name, text in sizes]
