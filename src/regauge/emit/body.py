@@ -290,7 +290,8 @@ class BodyWriter:
                 holder = self.structure.holders[self.scope]
                 reader = later_reader(item, self.readers.get(only, ()), expression, holder, self.weights)
             if reader is not None and not self._repeats(item, reader):
-                same = statement is not None and statement == statement_of(self.scope, reader)
+                # an operator of no statement of the original, such as a change of layout, goes with what follows
+                same = statement == statement_of(self.scope, reader) if statement else pure and reader is following
                 if same and len(ast.unparse(expression)) <= _LONGEST_INLINE:
                     self._keep(only, expression)
                     return

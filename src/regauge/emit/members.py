@@ -118,7 +118,8 @@ class Structure:
         self.layers: dict[Scope, Layer] = {}
         self.holders: dict[Scope, Holder] = {}
         connect(root, graph, self.literals)
-        self.stacks = scanning and Stacks(graph, root, self.context, self.layers, self.literals, scanning)
+        found = Stacks(graph, root, self.context, self.layers, self.literals, scanning) if scanning else None
+        self.stacks = found
         self._classify(root)
         connect(root, graph, self.literals)
         self._splice_unequal_calls()

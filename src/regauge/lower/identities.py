@@ -10,6 +10,7 @@ from regauge.lower.plan import value_specs
 
 _ADDS = frozenset({"aten.add.Tensor", "aten.add.Scalar", "aten.sub.Tensor", "aten.sub.Scalar"})
 _SCALES = frozenset({"aten.mul.Tensor", "aten.mul.Scalar", "aten.div.Tensor", "aten.div.Scalar"})
+_RESHAPES = frozenset({"aten.reshape.default", "aten.view.default"})
 _PADS = frozenset({"aten.pad.default", "aten.constant_pad_nd.default"})
 
 
@@ -30,6 +31,10 @@ def without_identities(graph: Graph) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         node = replace(node, arguments=tuple((k, renamed(o, same)) for k, o in node.arguments))
+        if (
+            node.op in _RESHAPES
+        ):  # the size that was left open is known, and then it need not be the batch that is named
+            node = node.with_arguments(**{node.arguments[1][0]: tuple(node.outputs[0].spec.shape)})
         source = _unchanged(node, specs)
         if source is not None and node.outputs[0].name not in kept_names:
             same[node.outputs[0].name] = source

@@ -145,7 +145,7 @@ def _triangle(node: Node, known: _Known) -> list[Node]:
     ones = Node(
         "aten.ones.default",
         (("size", square), ("dtype", DType("bool")), ("layout", None), ("device", None), ("pin_memory", None)),
-        (Value(f"{name}_ones", TensorSpec(square, "bool")),),
+        (Value(_new_name(f"{name}_ones", known), TensorSpec(square, "bool")),),
         origin=node.origin,
     )
     steps: list[tuple[str, tuple[tuple[str, Operand], ...]]] = [("aten.tril.default", (("diagonal", 0),))]
@@ -166,10 +166,16 @@ def _chain(
     made: list[Node] = []
     for number, (op, options) in enumerate(steps):
         spec = TensorSpec(_shape(op, dict(options), spec.shape), spec.dtype)
-        name = result.name if number == len(steps) - 1 else f"{result.name}_{number}"
+        name = result.name if number == len(steps) - 1 else _new_name(f"{result.name}_step{number}", known)
         made.append(Node(op, (("self", source), *options), (Value(name, spec),), origin=node.origin))
         source = Ref(name)
     return made if spec == result.spec else []
+
+
+def _new_name(name: str, known: _Known) -> str:
+    while name in known.specs:
+        name += "_"
+    return name
 
 
 def _shape(op: str, options: dict[str, Operand], shape: tuple[int | Sym, ...]) -> tuple[int | Sym, ...]:
