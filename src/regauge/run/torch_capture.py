@@ -64,6 +64,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
             "case": job["case"],
             "root": root,
             "rules": None if subject.rules is None else str(subject.rules),
+            "layers": subject.layers,
             "source": source_file(model.function if isinstance(model, FunctionModule) else model),
             "train": train,
             **skeletons,
