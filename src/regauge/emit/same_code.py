@@ -53,11 +53,8 @@ def code_key(
         if isinstance(item, Node):
             arguments = tuple((k, operand(v)) for k, v in item.arguments)
             outputs = tuple((local(v.name), form(v.spec)) for v in item.outputs)
-            own = (
-                tuple(_function(body, local, operand, form) for body in item.bodies)
-                if item.op == "regauge.own_gradient"
-                else ()
-            )
+            apart = item.bodies if item.op == "regauge.own_gradient" else ()  # the others are scopes
+            own = tuple(_function(body, local, operand, form) for body in apart)
             parts.append((item.op, item.always, arguments, outputs, own))
         else:
             layer = layers.get(item)
