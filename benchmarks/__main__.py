@@ -1,5 +1,7 @@
 """Runs every benchmark in fresh processes and writes docs/benchmarks.md: ``python -m benchmarks`` (``make bench``).
 
+``python -m benchmarks depth scaling`` runs these two alone and leaves the other sections as they are.
+
 All figures of one table come from one run on one machine; the claims are ratios within it.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -17,13 +20,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks import scaling as scaled
+from benchmarks.depth import DEPTHS
+from benchmarks.layers_page import SCALING_REPEATS, scaling_section, scan_section
 from regauge.measure.statistics import paired_effect
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 REPEATS = 5
 LAUNCHES = 10
-KEPT = "## Checking a BERT-base pair"  # written by hand from `python -m benchmarks.checking`
 
 
 def run(*command: str) -> list[dict[str, Any]]:
@@ -84,14 +89,24 @@ def converting() -> list[dict[str, Any]]:
     return rows
 
 
-def page(fast: list[dict[str, Any]], cost: list[dict[str, Any]], own: list[dict[str, Any]]) -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "jax", "flax", "optax"))
-    lines = [
-        "# Benchmarks",
-        "",
-        "Written by `make bench` (`python -m benchmarks`); every figure is of one run on one machine.",
-        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {packages}.",
-        "",
+def depth() -> list[str]:
+    """A scan over layers against unrolled ones."""
+    return scan_section([line for depth in DEPTHS for line in run("benchmarks.depth", str(depth))])
+
+
+def scaling() -> list[str]:
+    """Seconds of converting by depth; the depths alternate."""
+    rounds = [run("benchmarks.scaling", str(depth)) for _ in range(SCALING_REPEATS) for depth in scaled.DEPTHS]
+    return scaling_section([line for lines in rounds for line in lines])
+
+
+def emitted_section() -> list[str]:
+    rows = [
+        f"| {r['model']} | {r['task']} | {r['ratio']:.3f} | {r['low']:.3f} to {r['high']:.3f} | "
+        f"{r['handwritten_ms']:.2f} | {r['blocks']} |"
+        for r in emitted()
+    ]
+    return [
         "## Emitted model against one written by hand",
         "",
         "Both jitted, in one process, in alternating blocks of random order. A process gives one difference, the",
@@ -101,14 +116,17 @@ def page(fast: list[dict[str, Any]], cost: list[dict[str, Any]], own: list[dict[
         "",
         "| model | task | emitted / by hand | 95 % interval | by hand, ms | processes |",
         "| --- | --- | --- | --- | --- | --- |",
+        *rows,
     ]
-    lines += [
-        f"| {r['model']} | {r['task']} | {r['ratio']:.3f} | {r['low']:.3f} to {r['high']:.3f} | "
-        f"{r['handwritten_ms']:.2f} | {r['blocks']} |"
-        for r in fast
+
+
+def converting_section() -> list[str]:
+    rows = [
+        f"| {r['model']} | {r['export_s']:.2f} | {r['convert_s']:.2f} | {r['copy_s']:.2f} | {r['ratio']:.2f} | "
+        f"{r['low']:.2f} to {r['high']:.2f} | {r['weights_mib']:.1f} | {r['extra_mib']:.1f} |"
+        for r in converting()
     ]
-    lines += [
-        "",
+    return [
         "## Cost of converting",
         "",
         "Capture to saved folder, against `torch.export` alone with the same symbolic sizes; medians of",
@@ -117,27 +135,67 @@ def page(fast: list[dict[str, Any]], cost: list[dict[str, Any]], own: list[dict[
         "",
         "| model | export, s | convert, s | copy, s | ratio | range | weights, MiB | extra peak, MiB |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *rows,
     ]
-    lines += [
-        f"| {r['model']} | {r['export_s']:.2f} | {r['convert_s']:.2f} | {r['copy_s']:.2f} | {r['ratio']:.2f} | "
-        f"{r['low']:.2f} to {r['high']:.2f} | {r['weights_mib']:.1f} | {r['extra_mib']:.1f} |"
-        for r in cost
+
+
+def overhead_section() -> list[str]:
+    rows = [
+        f"| {r['model']} | {r['launched_s']:.1f} | {r['wall_s']:.1f} | {100 * r['share']:.1f} % |"
+        for r in run("benchmarks.overhead")
     ]
-    lines += [
-        "",
+    return [
         "## regauge's own cost while measuring",
         "",
         "From the beginning of measuring to the end of the report, less the launches themselves. Aim: under 10 %.",
         "",
         "| case | launches, s | all, s | own share |",
         "| --- | --- | --- | --- |",
+        *rows,
     ]
-    lines += [f"| {r['model']} | {r['launched_s']:.1f} | {r['wall_s']:.1f} | {100 * r['share']:.1f} % |" for r in own]
-    return "\n".join(lines) + "\n"
+
+
+SECTIONS = {
+    "emitted": emitted_section,
+    "converting": converting_section,
+    "depth": depth,
+    "scaling": scaling,
+    "overhead": overhead_section,
+}
+
+
+def head() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "jax", "flax", "optax"))
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench` (`python -m benchmarks`); every table is of one run on one machine.",
+        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {packages}.",
+    ]
+    return "\n".join(lines)
+
+
+def replaced(page: str, section: list[str]) -> str:
+    """The page with this section in the place of the one with its title; at the end if there was none."""
+    text = "\n".join(section)
+    parts = re.split(r"\n\n(?=## )", page.strip())
+    titles = [part.split("\n")[0] for part in parts]
+    if section[0] in titles:
+        parts[titles.index(section[0])] = text
+    else:
+        parts.append(text)
+    return "\n\n".join(parts) + "\n"
+
+
+def main(names: list[str]) -> None:
+    """Write the sections of these names, all when none is named; what is written by hand is kept."""
+    for name in names or SECTIONS:
+        section = SECTIONS[name]()
+        parts = PAGE.read_text(encoding="utf-8").partition("\n## ")
+        page = replaced(head() + "\n" + parts[1] + parts[2], section)
+        PAGE.write_text(page, encoding="utf-8")
+    print(PAGE.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    _, marker, checked = PAGE.read_text(encoding="utf-8").partition(KEPT)
-    text = page(emitted(), converting(), run("benchmarks.overhead"))
-    PAGE.write_text(text + (f"\n{marker}{checked}" if marker else ""), encoding="utf-8")
-    print(PAGE.read_text(encoding="utf-8"))
+    main(sys.argv[1:])

@@ -46,13 +46,13 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """tokens: int64[batch, 64]  ->  scores: float32[batch, 8]"""
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int = DEPTH, width: int = WIDTH, heads: int = HEADS) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(VOCABULARY, WIDTH)
-        self.positions = nn.Parameter(0.02 * torch.randn(TOKENS, WIDTH))
-        self.norm = nn.LayerNorm(WIDTH, eps=1e-12)
-        self.layers = nn.ModuleList(Layer(WIDTH, HEADS) for _ in range(DEPTH))
-        self.classifier = nn.Linear(WIDTH, CLASSES)
+        self.tokens = nn.Embedding(VOCABULARY, width)
+        self.positions = nn.Parameter(0.02 * torch.randn(TOKENS, width))
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.layers = nn.ModuleList(Layer(width, heads) for _ in range(depth))
+        self.classifier = nn.Linear(width, CLASSES)
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.norm(self.tokens(tokens) + self.positions)

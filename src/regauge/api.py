@@ -6,9 +6,11 @@ import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from regauge.case import refuse_unknown_layers
 from regauge.errors import BadCase
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def to_jax(
     *,
     train: bool = False,
     dynamic: Any = "auto",
+    layers: Literal["auto", "scan", "unroll"] = "auto",
 ) -> JaxModel:
     """Convert a torch module or function to JAX, in this process.
 
@@ -38,6 +41,8 @@ def to_jax(
         train: whether calls of the result run in training mode (dropout, batch statistics).
         dynamic: "auto" keeps sizes symbolic where capture can prove it; None fixes all; a dict is passed on to
             torch.export as `dynamic_shapes`.
+        layers: equal layers in a row become a scan over stacked weights ("scan"), stay one by one ("unroll"), or do
+            what their number suggests ("auto"); findings say which lists stay loops although a scan was asked for.
 
     Returns:
         A model that holds the weights, calls a jitted function, and shows its source.
@@ -45,13 +50,15 @@ def to_jax(
     Raises:
         CaptureError: torch.export cannot capture the module.
         UnsupportedOps: operators without a rule, all at once.
+        BadCase: there is no such choice of `layers`.
     """
     from regauge.capture import in_memory
     from regauge.run import jax_model
 
+    refuse_unknown_layers(layers)
     inputs = _inputs(module, args, kwargs)
     captured, weights, arrays, reference = in_memory.capture(module, inputs, train=train, dynamic=dynamic)
-    return jax_model.build(captured, jax_model.Original(weights, arrays, reference), train)
+    return jax_model.build(replace(captured, layers=layers), jax_model.Original(weights, arrays, reference), train)
 
 
 def to_torch(

@@ -12,6 +12,9 @@ from typing import Any
 
 from regauge.errors import BadCase
 
+# How equal layers in a row are converted: as a scan over stacked weights, one by one, or as their number suggests.
+LAYERS = ("auto", "scan", "unroll")
+
 
 @dataclass
 class Case:
@@ -27,6 +30,7 @@ class Case:
             or a spec such as ``regauge.optimizers.AdamW(lr=1e-3)``.
         name: what reports call the case; the class name of the model when None.
         rules: a file with JAX rules for operators of your own (`regauge.rule`), relative to the case's file.
+        layers: how equal layers in a row are converted, one of `LAYERS`; "auto" when None.
     """
 
     model: Any
@@ -36,6 +40,7 @@ class Case:
     optimizer: Any = None
     name: str | None = None
     rules: str | Path | None = None
+    layers: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.inputs, tuple | dict):
@@ -48,6 +53,8 @@ class Case:
             raise BadCase("loss must be a function of (outputs, targets)", received=repr(self.loss))
         if self.optimizer is not None and self.loss is None:
             raise BadCase("the case has an optimizer but no loss", next="give loss=, a function of (outputs, targets)")
+        if self.layers is not None:
+            refuse_unknown_layers(self.layers)
         if self.name is None:
             self.name = _name_of(self.model)
 
@@ -55,6 +62,17 @@ class Case:
     def trains(self) -> bool:
         """Whether the case says how to take a training step."""
         return self.loss is not None and self.optimizer is not None
+
+
+def refuse_unknown_layers(layers: Any) -> None:
+    """Raise BadCase unless it is a way to convert layers that `LAYERS` names."""
+    if layers not in LAYERS:
+        raise BadCase(
+            "there is no such way to convert equal layers",
+            code="B160",
+            received=f"layers={layers!r}",
+            next=f"choose from: {', '.join(LAYERS)}",
+        )
 
 
 def _name_of(model: Any) -> str:

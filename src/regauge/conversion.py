@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regauge.case import refuse_unknown_layers
 from regauge.errors import BadResult, NoSuchDirection, OutputError
 from regauge.findings import Finding
 from regauge.language import N_
@@ -72,6 +73,7 @@ def convert(
     interpreters: Interpreters | None = None,
     timeout: float | None = None,
     progress: Progress | None = None,
+    layers: str | None = None,
 ) -> Conversion:
     """Convert a case to the other framework and write the saved folder, whole or not at all.
 
@@ -81,6 +83,7 @@ def convert(
         work: an existing directory for the jobs of the workers; the captured graph stays in ``work/capture``.
         to: the framework to convert to; the one that the case is not of when None.
         timeout: seconds for each worker.
+        layers: how equal layers are converted, one of `regauge.case.LAYERS`; the case's own choice when None.
 
     Raises:
         BadCase, CaptureError, UnsupportedOps, UnsupportedOptimizer: what the case asks cannot be converted.
@@ -89,7 +92,7 @@ def convert(
         OutputError: `folder` holds something else, or another run writes it.
     """
     with occupied(folder, folder.with_name(f".{folder.name}.lock"), keep=False):
-        return _convert(reference, folder, work, to, interpreters, timeout, progress or Silence())
+        return _convert(reference, folder, work, to, interpreters, timeout, progress or Silence(), layers)
 
 
 def _convert(
@@ -100,7 +103,10 @@ def _convert(
     interpreters: Interpreters | None,
     timeout: float | None,
     progress: Progress,
+    layers: str | None,
 ) -> Conversion:
+    if layers is not None:
+        refuse_unknown_layers(layers)
     refuse_foreign(folder)
     original = framework_of_case(reference, work / "framework", interpreters or Interpreters())
     target = other_framework(original)
@@ -120,6 +126,7 @@ def _convert(
     partial = empty_directory(folder.with_name(f".{folder.name}.partial"))
     emitted = empty_directory(work / "emit")
     job = {"job": "emit", "capture": str(captured), "folder": str(partial), "out": str(emitted)}
+    job |= {} if layers is None else {"layers": layers}
     try:
         launch(target, job, interpreters=interpreters, timeout=timeout)
         if folder.exists():

@@ -66,6 +66,7 @@ class Options:
         margin: practical margin of the verdicts; 0.03 is 3 %.
         timeout: seconds after which a worker is stopped.
         self_test: measure one variant against itself and say how far the intervals of this machine hold.
+        layers: how equal layers are converted, one of `regauge.case.LAYERS`; the case's own choice when None.
         fresh: convert and check again even where results are there.
         report: write report.html, in `language`.
         interpreters: the Python executables of both sides.
@@ -82,6 +83,7 @@ class Options:
     margin: float | None = None
     timeout: float | None = None
     self_test: bool = False
+    layers: str | None = None
     fresh: bool = False
     report: bool = True
     language: str = "en"
@@ -184,6 +186,7 @@ def convert_stage(reference: str, out: Path, options: Options, progress: Progres
     """The conversion in ``out/conversion``, made again only if the case's files or regauge's version changed."""
     folder = out / "conversion"
     question = {"regauge": __version__, "case": reference, "files": digests(case_files(reference))}
+    question |= {} if options.layers is None else {"layers": options.layers}
     # A case whose file cannot be told without importing it is converted every time.
     if question["files"] and not options.fresh and _answered(out, "conversion", question) and folder.is_dir():
         progress.reuse("convert")
@@ -199,6 +202,7 @@ def convert_stage(reference: str, out: Path, options: Options, progress: Progres
         interpreters=options.interpreters,
         timeout=options.timeout,
         progress=progress,
+        layers=options.layers,
     )
     _remember(out, "conversion", question)
     return conversion

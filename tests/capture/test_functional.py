@@ -295,15 +295,6 @@ def test_gradients_stop_where_no_grad_ends():
     assert source.op == "aten.linear.default"
 
 
-def test_control_flow_operators_are_nodes_for_the_plan_to_report():
-    class Branches(nn.Module):
-        def forward(self, x):
-            return torch.cond(x.sum() > 0, lambda x: x + 1, lambda x: x - 1, (x,))
-
-    graph = capture_module(Branches(), (torch.randn(2, 4),), train=False).graph
-    assert "higher_order.cond" in ops(graph)
-
-
 def test_recurrent_layers_stay_whole():
     class Recurrent(nn.Module):
         def __init__(self):

@@ -19,9 +19,9 @@ Written by `make harnesses` on {date}; do not edit. Every case of JAX's harness 
 traces, applies rules and emits source, which runs in PyTorch, with JAX's 64-bit mode on. The inputs are JAX's; {most}.
 
 Compared are shape, dtype and values in every dtype, and the gradient for random cotangents in float64 and complex128.
-[equivalence.md](../equivalence.md) has the bounds: 1e-10 in float64, and in narrower dtypes no more than ten times JAX's
-own distance from float64. Of decompositions whose vectors are free in sign or phase, what does not depend on those is
-compared.
+[equivalence.md](../equivalence.md) has the bounds: 1e-10 in float64, and in narrower dtypes no more than ten times
+JAX's own distance from float64. Of decompositions whose vectors are free in sign or phase, what does not depend on
+those is compared.
 
 Python {python}, torch {torch}, jax {jax}; {cpus} CPU cores.
 

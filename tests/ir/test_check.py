@@ -80,5 +80,5 @@ def test_the_error_names_the_node_and_its_line():
 
 def test_bodies_are_checked():
     broken = replace(GRAPH, inputs=(), weights=(), nodes=(), mutations=(), outputs=(Ref("nothing"),))
-    with pytest.raises(GraphError, match="output nothing"):
+    with pytest.raises(GraphError, match="a body reads nothing, which the closure does not name"):
         check_graph(with_nodes(replace(LINEAR, bodies=(broken,)), CAST, COUNT, ODD))

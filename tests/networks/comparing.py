@@ -97,8 +97,8 @@ class Converted:
         arrays = {"loss": np.asarray(loss), **_numpy(named_outputs(outputs))}
         entries = self._subject.weight_map.by_target
         for path, variable in nnx.to_flat_state(gradients):
-            entry = entries[".".join(map(str, path))]
-            arrays[f"gradients.{entry.source}"] = entry.to_source(np.asarray(variable[...]))
+            for entry in entries[".".join(map(str, path))]:
+                arrays[f"gradients.{entry.source}"] = entry.to_source(np.asarray(variable[...]))
         return arrays
 
     def outputs(self, name: str) -> Arrays:

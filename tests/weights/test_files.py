@@ -23,6 +23,7 @@ from regauge.weights.files import (
     save_converted,
 )
 from regauge.weights.mapping import WeightEntry, WeightMap
+from regauge.weights.pair_map import from_weight_map
 
 SHAPE = (3, 5)
 STORED = [dtype for dtype in DTYPES if dtype != "complex128"]
@@ -202,3 +203,22 @@ def test_damaged_files(content, said, tmp_path):
         WeightFile(path)
     assert said in caught.value.what
     assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("dtype", STORED)
+def test_stacked_weights_come_back_bit_for_bit(tmp_path, dtype):
+    layout = (("permute", (1, 0)),)
+    arrays = {f"h.{i}.weight": np.roll(random_bits(dtype), i, axis=0) for i in range(4)}
+    entries = tuple(
+        WeightEntry(name, "h.kernel", layout, SHAPE, dtype, "buffer", stacked=(i, 4)) for i, name in enumerate(arrays)
+    )
+    weight_map = WeightMap(entries)
+    save_converted(arrays, weight_map, tmp_path / "w.safetensors")
+    whole = WeightFile(tmp_path / "w.safetensors")["h.kernel"]
+    assert whole.tobytes() == np.ascontiguousarray(convert_weights(arrays, weight_map)["h.kernel"]).tobytes()
+    for name, array in load_restored(tmp_path / "w.safetensors", weight_map).items():
+        assert np.ascontiguousarray(array).tobytes() == arrays[name].tobytes()
+    pair_map = from_weight_map(weight_map)
+    pair_map.validate()
+    for name, array in pair_map.to_sources(pair_map.to_targets(arrays)).items():
+        assert np.ascontiguousarray(array).tobytes() == arrays[name].tobytes()

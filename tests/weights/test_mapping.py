@@ -102,6 +102,43 @@ def test_every_breach_is_named(name):
     assert any(said in line for line in caught.value.details)
 
 
+STACK = tuple(
+    WeightEntry(f"h.{i}.fc.weight", "h.fc.kernel", (("permute", (1, 0)),), (4, 3), stacked=(i, 3)) for i in range(3)
+)
+STACKED = {entry.source: (4, 3) for entry in STACK}
+
+
+def test_slices_of_a_stacked_weight_are_total_and_one_to_one():
+    weight_map = WeightMap(STACK[::-1])
+    weight_map.validate(STACKED, {"h.fc.kernel": (3, 3, 4)})
+    assert WeightMap.from_json(json.loads(json.dumps(weight_map.to_json()))) == weight_map
+    assert [entry.source for entry in weight_map.by_target["h.fc.kernel"]] == list(STACKED)
+    tensors = {name: np.random.default_rng(i).random((4, 3)) for i, name in enumerate(STACKED)}
+    whole = weight_map.to_target("h.fc.kernel", tensors)
+    assert whole.shape == STACK[0].target_shape == (3, 3, 4)
+    for entry in STACK:
+        np.testing.assert_array_equal(whole[entry.stacked[0]], tensors[entry.source].T)
+        np.testing.assert_array_equal(entry.to_source(whole), tensors[entry.source])
+
+
+SLICE_BREACHES = {
+    "one is missing": (STACK[:2], "h.fc.kernel: its 3 slices are mapped as 0, 1"),
+    "one is there twice": ((*STACK[:2], replace(STACK[2], stacked=(1, 3))), "its 3 slices are mapped as 0, 1, 1"),
+    "another number": ((*STACK[:2], replace(STACK[2], stacked=(2, 4))), "its 4 slices are mapped as 0, 1, 2"),
+    "a whole one beside": ((*STACK[:2], replace(STACK[2], stacked=None)), "h.fc.kernel: mapped 3 times"),
+    "one is frozen": ((*STACK[:2], replace(STACK[2], trainable=False)), "its slices differ in dtype, in role or"),
+    "one is wider": ((*STACK[:2], replace(STACK[2], shape=(5, 3))), "h.fc.kernel: has shape (3, 3, 4), the map gives"),
+}
+
+
+@pytest.mark.parametrize("name", SLICE_BREACHES)
+def test_every_breach_of_a_stack_is_named(name):
+    entries, said = SLICE_BREACHES[name]
+    with pytest.raises(WeightMismatch) as caught:
+        WeightMap(entries).validate({e.source: e.shape for e in entries}, {"h.fc.kernel": (3, 3, 4)})
+    assert any(said in line for line in caught.value.details)
+
+
 def test_all_breaches_at_once():
     with pytest.raises(WeightMismatch, match="6 problems") as caught:
         MAP.validate({"fc.weight": (4, 3)}, {"fc.kernel": (3, 4)})

@@ -60,7 +60,9 @@ def operands_cast(walk: Functionaliser, node: fx.Node, raw: Mapping[str, Any], o
     target = None if region is None or written(node.target) else _target(region, node, raw, origin)
     before: dict[fx.Node, Any] = {}
     try:
-        for item in _nodes(raw.values()) if target is not None else ():
+        for item in _nodes(raw.values()):
+            if target is None:
+                break
             view = walk.env[item]
             if isinstance(view, View) and item.meta["val"].dtype in _CAST and view.spec.dtype != dtype_name(target):
                 spec = TensorSpec(view.spec.shape, dtype_name(target))
@@ -99,7 +101,7 @@ def _refused(name: str, origin: Origin) -> CaptureError:
         code="C132",
         where=origin.line or origin.path,
         why="it is made of operators that are cast one by one, and its result does not say which",
-        next="put it under torch.autocast(..., enabled=False) with casts of your own, or cast the layer: model.to(dtype)",
+        next="put it under torch.autocast(enabled=False) with casts of your own, or cast the layer: layer.to(dtype)",
     )
 
 

@@ -12,7 +12,18 @@ from torch import fx
 
 from regauge.capture.memory import Arguments, View, whole
 from regauge.errors import CaptureError
-from regauge.ir.graph import Graph, Node, Operand, Origin, Ref, Value, free_values, node_inputs, references
+from regauge.ir.graph import (
+    Graph,
+    Node,
+    Operand,
+    Origin,
+    Ref,
+    Value,
+    free_values,
+    node_inputs,
+    references,
+    without_dead,
+)
 
 if TYPE_CHECKING:
     from regauge.capture.functionalise import Functionaliser
@@ -178,14 +189,3 @@ def _read(operands: Iterable[Operand]) -> list[str]:
 def _free(bodies: Iterable[Graph]) -> list[str]:
     """Values that bodies read and do not make, in order."""
     return list(dict.fromkeys(name for body in bodies for name in free_values(body)))
-
-
-def without_dead(nodes: Iterable[Node], needed: set[str]) -> tuple[Node, ...]:
-    """The nodes that something needs: outputs and new states, and what they are made from."""
-    wanted = set(needed)
-    kept: list[Node] = []
-    for node in reversed(list(nodes)):
-        if any(value.name in wanted for value in node.outputs):
-            wanted.update(node_inputs(node))
-            kept.append(node)
-    return tuple(reversed(kept))

@@ -19,7 +19,7 @@ from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
 from torch.utils import _pytree as pytree
 
-from regauge.capture.regions import Region, replaced, require_alike, tensors, tensors_in
+from regauge.capture.regions import Region, require_alike, tensors, tensors_in, traced_as
 from regauge.capture.source_lines import line_of_caller
 from regauge.findings import Finding
 
@@ -35,12 +35,12 @@ class _Flow:
             return self._chosen(pred, true_fn, false_fn)(*operands)
         region = Region("cond")
         spec: Any = None
-        for function, what in ((true_fn, "the branch for true"), (false_fn, "the branch for false")):
+        for function in (true_fn, false_fn):
             arguments = region.enter(function, operands)
-            leaves, spec = tensors(function(*arguments), what)
+            leaves, spec = tensors(function(*arguments), "torch.cond")
             region.bodies[-1].returns(leaves)
         first, second = (body.left for body in region.bodies)
-        require_alike(first, second, "the branch for true", "the branch for false")
+        require_alike(first, second, "torch.cond")
         groups = [("pred", [pred]), ("operands", tensors_in(operands))]
         return pytree.tree_unflatten(region.leave(groups, first), spec)
 
@@ -57,10 +57,10 @@ class _Flow:
         pred = cond_fn(*arguments)
         region.bodies[-1].returns([pred if isinstance(pred, Tensor) else torch.tensor(bool(pred))])
         arguments = region.enter(body_fn, carried)
-        new, spec = tensors(body_fn(*arguments), "the body of while_loop")
+        new, spec = tensors(body_fn(*arguments), "while_loop")
         region.bodies[-1].returns(new)
         before = tensors_in(carried)
-        require_alike(new, before, "the body of while_loop", "what it is given")
+        require_alike(new, before, "while_loop")
         return pytree.tree_unflatten(region.leave([("carried", before)], before), spec)
 
     def scan(self, combine_fn: Callable[..., Any], init: Any, xs: Any, dim: int, reverse: bool) -> Any:
@@ -74,9 +74,9 @@ class _Flow:
         axes = [*[-1] * len(carried), *[0] * len(moved)]
         carry, element = region.enter(combine_fn, (init, first_axis), axes)
         new_carry, collected = combine_fn(carry, element)
-        new, carry_spec = tensors(new_carry, "the function of scan")
-        ys, spec = tensors(collected, "the function of scan")
-        require_alike(new, carried, "the function of scan", "the initial carry")
+        new, carry_spec = tensors(new_carry, "scan")
+        ys, spec = tensors(collected, "scan")
+        require_alike(new, carried, "scan")
         region.bodies[-1].returns(new, ys)
         groups = [("init", carried), ("xs", moved)]
         placed = [*[-1] * len(new), *[0] * len(ys)]
@@ -88,7 +88,7 @@ class _Flow:
         leaves = tensors_in(xs)
         region = Region("map")
         (element,) = region.enter(f, (xs,), [0] * len(leaves))
-        ys, spec = tensors(f(element, *args), "the function of map")
+        ys, spec = tensors(f(element, *args), "map")
         region.bodies[-1].returns(ys)
         return pytree.tree_unflatten(region.leave([("xs", leaves)], ys, [0] * len(ys), leaves[0].shape[0]), spec)
 
@@ -97,8 +97,8 @@ class _Flow:
         axis = dim % leaves[0].ndim
         region = Region("associative_scan")
         first, second = region.enter(combine_fn, (xs, xs), [axis] * (2 * len(leaves)))
-        combined, spec = tensors(combine_fn(first, second), "the function of associative_scan")
-        require_alike(combined, tensors_in(first), "the function of associative_scan", "what it is given")
+        combined, spec = tensors(combine_fn(first, second), "associative_scan")
+        require_alike(combined, tensors_in(first), "associative_scan")
         region.bodies[-1].returns(combined)
         made = region.leave([("xs", leaves)], leaves, axis=axis, reverse=reverse)
         return pytree.tree_unflatten(made, spec)
@@ -153,7 +153,7 @@ def as_regions(findings: list[Finding]) -> Iterator[None]:
     """Within the block control flow is traced as regions; afterwards torch is as before."""
     _active.append(_Flow(findings))
     try:
-        with replaced(_REPLACED):
+        with traced_as(_REPLACED):
             yield
     finally:
         _active.pop()

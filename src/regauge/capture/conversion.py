@@ -13,11 +13,10 @@ from torch.utils import _pytree as pytree
 
 from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import failures, weights
-from regauge.capture.bodies import without_dead
 from regauge.capture.functionalise import Functionaliser
 from regauge.capture.sizes import Sizes
 from regauge.errors import CaptureError
-from regauge.ir.graph import Graph, Operand, Ref, Sym, Value, node_inputs, references
+from regauge.ir.graph import Graph, Operand, Ref, Sym, Value, node_inputs, references, without_dead
 from regauge.run.protocol import flatten_tree
 
 

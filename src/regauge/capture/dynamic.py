@@ -143,8 +143,8 @@ def fixed_sizes(inputs: Iterable[tuple[str, torch.Tensor]]) -> list[Finding]:
 
 
 def forget_marks(inputs: Any) -> None:
-    """Take off the marks of symbolic sizes that torch.export leaves on tensors when it fails."""
+    """Take off the marks of symbolic sizes that torch.export leaves on tensors: the compiler of torch trips on them."""
     for tensor in pytree.tree_leaves(inputs):
         if isinstance(tensor, torch.Tensor):
-            for name in [name for name in vars(tensor) if name.startswith("_dynamo_")]:
+            for name in [name for name in vars(tensor) if name.startswith(("_dynamo_", "_has_dynamo_"))]:
                 delattr(tensor, name)

@@ -10,10 +10,11 @@ import numpy as np
 
 from regauge.capture import jaxpr_library
 from regauge.capture.jax_example import Example, Leaf, Shapes, renamed_leaves, skeleton_of
-from regauge.capture.jaxpr_walk import Walk, constant_weights, without_dead
+from regauge.capture.jaxpr_values import constant_weights
+from regauge.capture.jaxpr_walk import Walk
 from regauge.errors import BadCase
 from regauge.ir.check import check_graph
-from regauge.ir.graph import Graph, ModuleStep, Node, Ref, Symbol, Value, node_inputs, references
+from regauge.ir.graph import Graph, ModuleStep, Node, Ref, Symbol, Value, node_inputs, references, without_dead
 
 Arrays = Mapping[str, np.ndarray]
 Loss = Callable[[Any, Any], Any]

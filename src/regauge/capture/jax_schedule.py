@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regauge.capture.jaxpr_walk import Walk, constant_weights, without_dead
+from regauge.capture.jaxpr_values import constant_weights
+from regauge.capture.jaxpr_walk import Walk
 from regauge.errors import RegaugeError, UnsupportedOptimizer
 from regauge.ir.check import check_graph
-from regauge.ir.graph import Graph, ModuleStep, Value, node_inputs, references
+from regauge.ir.graph import Graph, ModuleStep, Value, node_inputs, references, without_dead
 from regauge.ir.serial import graph_to_json
 from regauge.optax_specs import (
     CosineDecay,

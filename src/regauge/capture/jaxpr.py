@@ -14,7 +14,8 @@ import numpy as np
 from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
 from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
-from regauge.capture.jaxpr_walk import Walk, constant_weights, without_dead
+from regauge.capture.jaxpr_values import constant_weights
+from regauge.capture.jaxpr_walk import Walk
 from regauge.errors import CaptureError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
@@ -29,6 +30,7 @@ from regauge.ir.graph import (
     WeightSpec,
     node_inputs,
     references,
+    without_dead,
 )
 from regauge.run.jax_program import JaxProgram, program_of
 from regauge.run.jax_scopes import ModuleCall, calls_in, scopes

@@ -16,7 +16,8 @@ from regauge.capture import jax_compat
 from regauge.ir.graph import DType, Graph, Operand, Origin, Ref, free_values
 
 if TYPE_CHECKING:
-    from regauge.capture.jaxpr_walk import Known, Walk
+    from regauge.capture.jaxpr_values import Known
+    from regauge.capture.jaxpr_walk import Walk
 
 Given = Sequence["Operand | Known"]
 CONTROL_FLOW = frozenset({"cond", "while", "scan"})

@@ -1,8 +1,8 @@
 """Calls of library functions stay whole: JAX inlines `jax.nn.softmax`, and its nodes become one node again.
 
 Candidates are functions with static arguments; what each leaves in a graph is traced on the shapes of the place in
-question (`capture/jaxpr_templates.py`). A place is taken only if every node, attribute, number and wire is the function's
-and no inner value is used elsewhere. Order of `FUNCTIONS`: what contains another function stands before it.
+question (`capture/jaxpr_templates.py`). A place is taken only if every node, attribute, number and wire is the
+function's and no inner value is used elsewhere. Order of `FUNCTIONS`: what contains another function stands before it.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from regauge.capture.jaxpr_walk import Walk, without_dead
-from regauge.ir.graph import Node, Operand, Ref, TensorSpec, references
+from regauge.capture.jaxpr_walk import Walk
+from regauge.ir.graph import Node, Operand, Ref, TensorSpec, references, without_dead
 
 _GAP = 12  # nodes of other code that may stand between two nodes of one call
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,7 @@ from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivativ
 from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
 from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
 from regauge.capture.jaxpr_operands import named_operands, named_parameters, named_results
-from regauge.dtypes import is_known
-from regauge.errors import CaptureError
+from regauge.capture.jaxpr_values import Known, folded, is_number, known_spec, library_name, number, size_of
 from regauge.ir.graph import (
     DType,
     Frame,
@@ -30,19 +29,11 @@ from regauge.ir.graph import (
     Sym,
     TensorSpec,
     Value,
-    WeightSpec,
-    node_inputs,
     references,
+    without_dead,
 )
 
 Array = Any
-
-
-@dataclass(frozen=True)
-class Known:
-    """An array that is known at capture: a literal of the source or computed from such."""
-
-    value: np.ndarray
 
 
 @dataclass
@@ -173,11 +164,11 @@ class Walk:
                 return self.add(kept[0], arguments, avals, Origin(self.steps(stack), frames), base)
             jaxpr, constants = jax_compat.called(equation)
             return self.run(jaxpr, constants, inputs, stack, frames)
-        if (folded := _folded(equation, inputs)) is not None:
-            return list(folded)
+        if (values := folded(equation, inputs)) is not None:
+            return list(values)
         if name == "random_seed" and isinstance(inputs[0], Known):
             return [self._held_key(jax_compat.evaluated(equation, [jnp.asarray(inputs[0].value)])[0])]
-        if (size := _size(equation, inputs)) is not None:
+        if (size := size_of(equation, inputs)) is not None:
             return [size]
         if name == "select_n" and isinstance(inputs[0], Known) and inputs[0].value.ndim == 0:
             return [inputs[1 + int(inputs[0].value)]]
@@ -267,7 +258,7 @@ class Walk:
     def operand(self, value: Operand | Known) -> Operand:
         """What stands in a node: numbers for known 0-d arrays, values for everything else."""
         if isinstance(value, Known):
-            if value.value.ndim == 0 and _is_number(value.value):
+            if value.value.ndim == 0 and is_number(value.value):
                 return number(value.value)
             return self.hold(value.value)
         return value
@@ -294,7 +285,7 @@ class Walk:
     ) -> list[Operand | Known]:
         """A function with a derivative of its own: library functions have rules, a person's keep both as bodies."""
         jaxpr, constants = jax_compat.called(equation)
-        library = _library_name(jaxpr)
+        library = library_name(jaxpr)
         if library == "jnp._pinv" and pseudo_inverse_as_written(equation):
             return self.run(jaxpr, constants, inputs, stack, frames)
         operands = [self.operand(value) for value in inputs]
@@ -309,100 +300,3 @@ class Walk:
     def folded(self, nodes: tuple[Node, ...], needed: set[str]) -> tuple[Node, ...]:
         """The nodes with calls of library functions as one node each; `needed` are the values that leave the graph."""
         return nodes if self.fold is None else self.fold(self, nodes, needed)
-
-
-def known_spec(aval: Any, origin: Origin) -> TensorSpec:
-    """Shape and dtype of an abstract value.
-
-    Raises:
-        CaptureError: a dtype that torch cannot compute with.
-    """
-    spec = jax_compat.spec_of(aval)
-    if not is_known(spec.dtype):
-        raise CaptureError(
-            f"the dtype {spec.dtype} has no counterpart in torch",
-            code="C154",
-            where=origin.line or origin.path,
-            why="torch stores some of the narrow dtypes of JAX, but has no arithmetic for them",
-            next="compute in bfloat16 or float32, or int8 and wider",
-        )
-    return spec
-
-
-def constant_weights(constants: Mapping[str, np.ndarray]) -> list[WeightSpec]:
-    """Specs of the arrays that a program holds."""
-    return [
-        WeightSpec(name, name, TensorSpec(array.shape, str(array.dtype)), "constant", persistent=False)
-        for name, array in constants.items()
-    ]
-
-
-def without_dead(nodes: Sequence[Node], needed: set[str]) -> tuple[Node, ...]:
-    """The nodes that something needs: outputs and new states, and what they are made from."""
-    wanted = set(needed)
-    kept: list[Node] = []
-    for node in reversed(nodes):
-        if any(value.name in wanted for value in node.outputs):
-            wanted.update(node_inputs(node))
-            kept.append(node)
-    return tuple(reversed(kept))
-
-
-def number(array: np.ndarray) -> bool | int | float | complex:
-    """A 0-d array as a Python number that is the same value in its dtype, with as few digits as that takes."""
-    if array.dtype.kind in "biu":
-        return array.item()  # type: ignore[no-any-return]
-    if array.dtype == np.float32:
-        return float(str(array))
-    if array.dtype.kind == "f" or array.dtype.kind == "c":
-        return array.item()  # type: ignore[no-any-return]
-    return float(array.astype(np.float64))  # bfloat16 and such
-
-
-def _is_number(array: Any) -> bool:
-    return not jnp.issubdtype(array.dtype, jax.dtypes.prng_key) and jnp.issubdtype(array.dtype, jnp.generic)
-
-
-def _folded(equation: Any, inputs: Sequence[Operand | Known]) -> list[Known] | None:
-    """The results of an equation of known numbers, if they are numbers again; None for others."""
-    if not inputs or not all(isinstance(value, Known) for value in inputs):
-        return None
-    if equation.effects or any(v.aval.ndim or jax_compat.is_key(v.aval) for v in equation.outvars):
-        return None
-    if any(getattr(value.value, "ndim", 1) for value in inputs if isinstance(value, Known)):
-        return None
-    if equation.primitive.name in ("random_seed", "random_unwrap", "random_bits", "rng_uniform"):
-        return None
-    dtypes = [v.aval.dtype for v in equation.invars]
-    given = [jnp.asarray(v.value, t) for v, t in zip(inputs, dtypes, strict=True) if isinstance(v, Known)]
-    return [Known(np.asarray(made)) for made in jax_compat.evaluated(equation, given)]
-
-
-def _size(equation: Any, inputs: Sequence[Operand | Known]) -> Sym | None:
-    """A symbolic size that an equation gives as a number, or computes from such; None for others."""
-    name = equation.primitive.name
-    if name == "dim_as_value":
-        size = jax_compat.dimension(equation.params["dim"])
-        return size if isinstance(size, Sym) else None
-    integer = all(jnp.issubdtype(v.aval.dtype, jnp.integer) and not v.aval.ndim for v in equation.outvars)
-    if not integer or not any(isinstance(value, Sym) for value in inputs):
-        return None
-    if name in ("convert_element_type", "copy", "copy_p"):
-        return inputs[0] if isinstance(inputs[0], Sym) else None
-    signs = {"add": "+", "sub": "-", "mul": "*"}
-    texts = [v.text if isinstance(v, Sym) else str(v.value) for v in inputs if isinstance(v, Sym | Known)]
-    if name not in signs or len(texts) != 2:
-        return None
-    return Sym(f"({texts[0]}) {signs[name]} ({texts[1]})")
-
-
-def _library_name(jaxpr: Any) -> str:
-    """``jax.nn.relu`` for a function of JAX itself with a derivative of its own; "" for others."""
-    info = getattr(jaxpr, "debug_info", None)
-    file = (getattr(info, "func_filename", None) or "").replace("\\", "/")
-    _, found, inside = file.rpartition("site-packages/jax/")
-    if not found:
-        return ""
-    name = str(getattr(info, "func_name", "")).rsplit(".", 1)[-1]
-    module = inside.removeprefix("_src/").rsplit("/", 1)[0]
-    return {"nn": f"jax.nn.{name}", "numpy": f"jnp.{name}", "scipy": f"jax.scipy.{name}"}.get(module, f"jax.{name}")

@@ -31,12 +31,10 @@ class OwnGradients:
     Attributes:
         lost: gradients that the captured graph does not have: what changes them, and its line.
         untraced: functions whose backward cannot be traced, with the reason.
-        recomputed: lines that use checkpointing.
     """
 
     lost: dict[str, str] = field(default_factory=dict)
     untraced: dict[Any, str] = field(default_factory=dict)
-    recomputed: dict[str, None] = field(default_factory=dict)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import inspect
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from regauge.capture.source_lines import lines_of_functions, record_lines_of, unwrapped
+from regauge.capture.source_lines import line_of_caller, lines_of_functions, record_lines_of, unwrapped
 from regauge.errors import CaptureError
+from regauge.run.torch_flow import replaced
 
 _LIBRARY = torch.library.Library("regauge", "FRAGMENT")
 _LIBRARY.define("enter(Tensor[] given, int[] axes, int region) -> Tensor[]")
@@ -203,8 +204,8 @@ def tensors_in(tree: Any) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
-def tensors(tree: Any, what: str) -> tuple[list[Tensor], Any]:
-    """The leaves of what a function returned, and its structure.
+def tensors(tree: Any, name: str) -> tuple[list[Tensor], Any]:
+    """The leaves of what a function of `name` returned, and its structure.
 
     Raises:
         CaptureError: a leaf is no tensor.
@@ -213,43 +214,40 @@ def tensors(tree: Any, what: str) -> tuple[list[Tensor], Any]:
     strange = [leaf for leaf in leaves if not isinstance(leaf, Tensor)]
     if strange:
         raise CaptureError(
-            f"{what} returns {type(strange[0]).__name__} where control flow carries tensors",
+            f"a function of {name} returns {type(strange[0]).__name__} where tensors are carried",
             code="C145",
+            where=line_of_caller(),
             received=repr(strange[0])[:100],
             next="return tensors only: torch.tensor(value) makes one of a number",
         )
     return leaves, spec
 
 
-def require_alike(found: Sequence[Tensor], wanted: Sequence[Tensor], what: str, than: str) -> None:
+def require_alike(found: Sequence[Tensor], wanted: Sequence[Tensor], name: str) -> None:
     """Both must have the same number of tensors, of the same shapes and dtypes.
 
     Raises:
         CaptureError: they have not.
     """
+    if len(found) == len(wanted) and all(_alike(a, b) for a, b in zip(found, wanted, strict=True)):
+        return
     a, b = ([f"{str(t.dtype).removeprefix('torch.')}{list(t.shape)}" for t in given] for given in (found, wanted))
-    if len(a) != len(b) or any(
-        f.dtype != w.dtype or f.ndim != w.ndim or any(bool(x != y) for x, y in zip(f.shape, w.shape, strict=True))
-        for f, w in zip(found, wanted, strict=False)
-    ):
-        raise CaptureError(
-            f"{what} gives other shapes or dtypes than {than}",
-            code="C145",
-            received=f"{', '.join(a) or 'nothing'}, and {', '.join(b) or 'nothing'}",
-            why="both ways through control flow must give the same arrays, in torch as in JAX",
-            next="cast or reshape the results, so that both agree",
-        )
+    raise CaptureError(
+        f"the results of a function of {name} have other shapes or dtypes than they must",
+        code="C145",
+        where=line_of_caller(),
+        received=f"{', '.join(a) or '-'}; {', '.join(b) or '-'}",
+        why="both branches give the same arrays, and a loop gives what it was given, in torch as in JAX",
+        next="cast or reshape the results, so that both agree",
+    )
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.ndim == b.ndim and all(bool(x == y) for x, y in zip(a.shape, b.shape, strict=True))
 
 
 @contextmanager
-def replaced(functions: Iterable[tuple[Any, Any]]) -> Iterator[None]:
-    """Within the block each first function does what the second does; afterwards torch is as before.
-
-    A function gets another body: names that a person's file imported are bound to the function object itself.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(lines_of_functions())
-        for function, other in ((inspect.unwrap(function), other) for function, other in functions):
-            stack.callback(setattr, function, "__code__", function.__code__)
-            function.__code__ = other.__code__
+def traced_as(functions: Iterable[tuple[Any, Any]]) -> Iterator[None]:
+    """Within the block each first function of torch does what the second does, and lines of functions are recorded."""
+    with lines_of_functions(), replaced(functions):
         yield

@@ -38,6 +38,7 @@ from regauge.findings import Finding
 from regauge.ir.check import check_graph
 from regauge.ir.graph import Graph
 from regauge.run.protocol import flatten_tree
+from regauge.run.torch_flow import as_loops
 from regauge.run.torch_subject import FunctionModule, TorchSubject
 
 Inputs = tuple[Any, ...] | dict[str, Any]
@@ -196,7 +197,7 @@ def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
         weights.require_dense(tensor, "an input")
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), as_loops():
             outputs = TorchSubject.call(model, inputs)
     except Exception as error:
         raise failures.rejected(error, name) from error
@@ -237,7 +238,7 @@ def _example(model: nn.Module, inputs: Inputs, name: str) -> Inputs:
         return inputs
     twice = sizes_of_inputs.doubled(inputs)
     try:
-        with training_mode.unchanged(model), torch.no_grad():
+        with training_mode.unchanged(model), torch.no_grad(), as_loops():
             training_mode.set_mode(model, False)
             TorchSubject.call(model, twice)
     except Exception:  # whatever it says, this model wants a first size of 1
@@ -254,7 +255,7 @@ def _export(
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
         gradients, respelled = own_gradients.traced(stages.gradients), Respelled()
-        flows, transformed = control_flow.as_regions(stages.findings), transformations.as_regions()
+        flows, transformed = control_flow.as_regions(stages.findings), transformations.as_regions(stages.findings)
         with (
             training_mode.watched() as reads,
             _quiet(),
@@ -283,6 +284,7 @@ def _export(
             sizes_of_inputs.forget_marks((args, kwargs))
             return _export(model, inputs, dynamic, name, stages)  # now without the backward of these functions
         raise failures.not_captured(error, name) from error
+    sizes_of_inputs.forget_marks((args, kwargs))
     stages.add("export", began)
     return program, reads
 

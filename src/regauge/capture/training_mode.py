@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from torch import nn
 from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
 from regauge.ir.dropouts import dropout_rate
-from regauge.ir.graph import Graph, Node, Operand, Ref, node_inputs, references
+from regauge.ir.graph import Graph, Node, Operand, Ref, Value, node_inputs, references
 
 # Code of torch that acts on layers from outside; what layers themselves do with the mode is known.
 _TORCH_NN = "/torch/nn/utils/"
@@ -269,14 +270,25 @@ def _keys(graph: Graph, nodes: list[Node]) -> list[Any]:
             return tuple(key(item) for item in operand)
         return type(operand).__name__, str(operand)
 
-    found: list[Any] = []
-    made = 0
-    for node in nodes:
-        arguments = tuple((name, key(operand)) for name, operand in node.arguments)
-        for value in node.outputs:
-            numbers[value.name] = f"%{made}"
-            made += 1
-        found.append((node.op, arguments, tuple(str(value.spec) for value in node.outputs)))
+    made = count()
+
+    def number(value: Value) -> str:
+        numbers[value.name] = f"%{next(made)}"
+        return numbers[value.name]
+
+    def node_key(node: Node) -> Any:
+        bodies = tuple(
+            (
+                tuple(number(value) for value in body.inputs),
+                tuple(node_key(inner) for inner in body.nodes),
+                tuple(key(operand) for operand in body.outputs),
+            )
+            for body in node.bodies
+        )
+        arguments = tuple((name, key(operand)) for name, operand in node.arguments if name != "closure")
+        return node.op, arguments, bodies, tuple((number(value), str(value.spec)) for value in node.outputs)
+
+    found = [node_key(node) for node in nodes]
     return [*found, str(graph.out_tree).count("leaf")]
 
 

@@ -20,9 +20,12 @@ from torch._functorch.eager_transforms import (
 )
 from torch._functorch.vmap import _process_batched_inputs, vmap_impl
 from torch.utils import _pytree as pytree
+from torch.utils.checkpoint import checkpoint
 
-from regauge.capture.regions import Region, parameter_names, replaced, tensors, tensors_in
+from regauge.capture.regions import Region, parameter_names, tensors, tensors_in, traced_as
+from regauge.capture.source_lines import line_of_caller
 from regauge.errors import CaptureError
+from regauge.findings import Finding
 
 
 def _vmap(func: Callable[..., Any], in_dims: Any, out_dims: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
@@ -37,7 +40,7 @@ def _vmap(func: Callable[..., Any], in_dims: Any, out_dims: Any, args: tuple[Any
     for place, tensor in zip(batched, entered, strict=True):
         leaves[place] = tensor
     out = func(*pytree.tree_unflatten(leaves, spec), **kwargs)
-    results, out_spec = tensors(out, "the function of vmap")
+    results, out_spec = tensors(out, "torch.func.vmap")
     wanted = _out_axes(out_dims, out, out_spec, len(results))
     region.bodies[-1].returns(results)
     left = [int(axis % (result.ndim + 1)) for axis, result in zip(wanted, results, strict=True)]
@@ -104,7 +107,7 @@ def _grad_and_value(func: Callable[..., Any], argnums: Any, has_aux: bool, args:
     function = _Differentiated(func, args, argnums, kwargs, has_aux)
     region = Region("grad")
     result, besides = function.enter(region)
-    extra, spec = tensors([] if besides is None else besides, "the function of torch.func.grad")
+    extra, spec = tensors([] if besides is None else besides, "torch.func.grad")
     region.bodies[-1].returns([result], extra)
     xs = tensors_in(function.given)
     made = region.leave([("xs", xs)], [*xs, result, *extra])
@@ -118,7 +121,7 @@ def _jvp(func: Callable[..., Any], primals: Any, tangents: Any, argnums: Any, ha
     function = _Differentiated(func, primals, argnums, {}, has_aux)
     region = Region("jvp")
     result, besides = function.enter(region)
-    outs, spec = tensors(result, "the function of torch.func.jvp")
+    outs, spec = tensors(result, "torch.func.jvp")
     _refuse_besides(besides)
     region.bodies[-1].returns(outs)
     made = region.leave([("xs", tensors_in(function.given)), ("tangents", tensors_in(tangents))], [*outs, *outs])
@@ -132,7 +135,7 @@ def _vjp(func: Callable[..., Any], primals: Any, argnums: Any, has_aux: bool) ->
 
     def pull(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         region = Region("vjp")
-        outs, _ = tensors(function.enter(region)[0], "the function of torch.func.vjp")
+        outs, _ = tensors(function.enter(region)[0], "torch.func.vjp")
         region.bodies[-1].returns(outs)
         xs = tensors_in(function.given)
         found = function.shaped(region.leave([("xs", xs), ("cotangents", tensors_in(cotangents))], xs))
@@ -152,7 +155,7 @@ def _jacobian(mode: str, func: Callable[..., Any], argnums: Any, has_aux: bool) 
         region = Region("jacobian")
         result, besides = function.enter(region)
         _refuse_besides(besides)
-        outs, spec = tensors(result, "the function of a Jacobian")
+        outs, spec = tensors(result, "torch.func.jacrev")
         if len(outs) != 1:
             raise CaptureError(
                 "torch.func makes a Jacobian of several results",
@@ -165,6 +168,16 @@ def _jacobian(mode: str, func: Callable[..., Any], argnums: Any, has_aux: bool) 
         return pytree.tree_unflatten([made[0] if isinstance(argnums, int) else tuple(made)], spec)
 
     return jacobian
+
+
+_findings: list[list[Finding]] = []  # of the captures under way
+
+
+def _recomputed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Checkpointing changes no value and no gradient, only when they are computed."""
+    text = "torch.utils.checkpoint is left out: the converted model keeps what it computes; nnx.remat recomputes it."
+    _findings[-1].append(Finding("C148", "info", line_of_caller(), text))
+    return function(*args, **{name: value for name, value in kwargs.items() if name != "preserve_rng_state"})
 
 
 def _refuse_besides(besides: Any) -> None:
@@ -213,6 +226,14 @@ def _jacfwd_in_place(func, argnums=0, has_aux=False, *, randomness="error"):  # 
     return transformations._jacobian("jacfwd", func, argnums, has_aux)
 
 
+def _checkpoint_in_place(
+    function, *args, use_reentrant=None, context_fn=None, determinism_check="", debug=False, early_stop=True, **kwargs
+):  # type: ignore[no-untyped-def]
+    from regauge.capture import transformations
+
+    return transformations._recomputed(function, args, kwargs)
+
+
 _REPLACED: tuple[tuple[Any, Any], ...] = (
     (vmap_impl, _vmap_in_place),
     (grad_and_value_impl, _grad_in_place),
@@ -220,11 +241,16 @@ _REPLACED: tuple[tuple[Any, Any], ...] = (
     (_vjp_with_argnums, _vjp_in_place),
     (jacrev, _jacrev_in_place),
     (jacfwd, _jacfwd_in_place),
+    (checkpoint, _checkpoint_in_place),
 )
 
 
 @contextmanager
-def as_regions() -> Iterator[None]:
-    """Within the block transformations are traced as regions; afterwards torch is as before."""
-    with replaced(_REPLACED):
-        yield
+def as_regions(findings: list[Finding]) -> Iterator[None]:
+    """Within the block transformations are traced as regions; `findings` gets what a person should know."""
+    _findings.append(findings)
+    try:
+        with traced_as(_REPLACED):
+            yield
+    finally:
+        _findings.pop()

@@ -35,6 +35,7 @@ def check(
     out: Annotated[Path, options.out_option()] = Path(options.DEFAULT_OUT),
     quick: Annotated[bool, typer.Option("--quick", metavar="", help=_("fewer inputs and steps"))] = False,
     fresh: Annotated[bool, options.fresh_option()] = False,
+    layers: Annotated[str | None, options.layers_option()] = None,
     timeout: Annotated[float | None, options.timeout_option()] = None,
     torch_python: Annotated[str | None, options.torch_python_option()] = None,
     jax_python: Annotated[str | None, options.jax_python_option()] = None,
@@ -44,9 +45,8 @@ def check(
     lang: Annotated[str | None, options.lang_option()] = None,
 ) -> int:
     _refuse(converted, weight_map, save_map, fail_on)
-    chosen = Options(
-        quick=quick, fresh=fresh, timeout=timeout, interpreters=options.interpreters(torch_python, jax_python)
-    )
+    sides = options.interpreters(torch_python, jax_python)
+    chosen = Options(quick=quick, fresh=fresh, timeout=timeout, layers=layers, interpreters=sides)
     place = prepare_output(out)
     if converted is not None:
         from regauge.judging import judge_cases

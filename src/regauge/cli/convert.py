@@ -26,6 +26,7 @@ def convert(
         typer.Option("--to", metavar="jax|torch", help=_("target framework; the other one by default")),
     ] = None,
     show_graph: Annotated[bool, typer.Option("--show-graph", metavar="", help=_("print the captured graph"))] = False,
+    layers: Annotated[str | None, options.layers_option()] = None,
     timeout: Annotated[float | None, options.timeout_option()] = None,
     torch_python: Annotated[str | None, options.torch_python_option()] = None,
     jax_python: Annotated[str | None, options.jax_python_option()] = None,
@@ -51,6 +52,7 @@ def convert(
             interpreters=sides,
             timeout=timeout,
             progress=bar,
+            layers=layers,
         )
         graph = _graph_text(Path(work) / "capture" / "graph.json") if show_graph else None
     if as_json:

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from regauge import __version__
+from regauge.case import LAYERS
 from regauge.language import LANGUAGES, _, set_language
 from regauge.run.launch import Interpreters
 
@@ -45,6 +46,14 @@ def torch_python_option() -> Any:
 
 def jax_python_option() -> Any:
     return typer.Option("--jax-python", metavar="PATH", help=_("Python interpreter that has JAX"))
+
+
+def layers_option() -> Any:
+    return typer.Option(
+        "--layers",
+        metavar="|".join(LAYERS),
+        help=_("equal layers in a row: one scan over stacked weights, or one by one; the case's own choice if absent"),
+    )
 
 
 def timeout_option() -> Any:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 
+from regauge.emit.deferring import later_reader, swaps_heads
 from regauge.emit.dropouts import dropout_function, dropped
-from regauge.emit.expressions import Helpers, cast_expression, write_node
+from regauge.emit.expressions import Helpers, cast_expression, times_written, write_node
 from regauge.emit.flow import Group, write_flow
 from regauge.emit.lines import Body, Line
 from regauge.emit.local_names import Function, LocalNames
 from regauge.emit.members import Structure
-from regauge.emit.names import unique
+from regauge.emit.names import identifier, unique
 from regauge.emit.origins import Statement
 from regauge.emit.own_gradients import write_own_gradient
 from regauge.emit.partial import substitute
+from regauge.emit.scan_text import scan_lines, scan_name
 from regauge.emit.scopes import Item, Scope, is_body, item_inputs, item_outputs, owns
-from regauge.emit.statements import statement_of
+from regauge.emit.stacks import Run
+from regauge.emit.statements import parameter_names, statement_of
 from regauge.emit.syntax import (
     call,
     is_atomic,
@@ -102,6 +105,7 @@ class BodyWriter(LocalNames):
     def apart(self, body: Scope, graph: Graph, groups: Sequence[Group], hints: Mapping[str, str]) -> BodyWriter:
         """The writer of a function of its own, which stands elsewhere and reads its parameters only."""
         structure = Structure(graph, body)
+        structure.context.specs.update((name, spec) for name, spec in self.specs.items() if name in self.constants)
         function = Function(None, groups, hints)
         return BodyWriter(body, structure, self.plan, self.result_casts, self.constants, self.helpers, {}, function)
 
@@ -129,9 +133,16 @@ class BodyWriter(LocalNames):
     def write(self, returned: Callable[[Callable[[Ref], ast.expr]], ast.expr]) -> Body:
         """The body; `returned` makes the expression of the return statement from the values."""
         items = self.scope.items
-        for position, item in enumerate(items):
-            following = next((later for later in items[position + 1 :] if not is_body(later)), None)
-            if is_body(item):
+        runs = {run.calls[0]: run for run in self.structure.runs.get(self.scope, ())}
+        position = 0
+        while position < len(items):
+            item = items[position]
+            run = runs.get(item) if isinstance(item, Scope) else None
+            last = position + (run.depth if run else 1)
+            following = next((later for later in items[last:] if not is_body(later)), None)
+            if run is not None:
+                self._write_scan(run, following)
+            elif is_body(item):
                 self.waiting.append(item)
             elif isinstance(item, Scope):
                 self._write_call(item, following)
@@ -143,10 +154,12 @@ class BodyWriter(LocalNames):
                     write_flow(self, item, bodies, following)
             else:
                 self._write_node(position, item, following)
+            position = last
         mutated = self._mutations()
         result = target().simplify(returned(self.use))
         lines = [*self._sizes(result), *self.lines, *mutated]
-        lines.append(Line(f"return {ast.unparse(result)}"))
+        parts = result.elts if isinstance(result, ast.Tuple) and len(result.elts) > 1 else [result]
+        lines.append(Line(f"return {', '.join(map(ast.unparse, parts))}"))
         return Body(self.parameters, lines, self._shapes())
 
     def _shapes(self) -> str:
@@ -194,17 +207,7 @@ class BodyWriter(LocalNames):
                 expression = self.expressions.get(ref.name)
                 if expression is None or is_atomic(expression):
                     continue
-                probe = write_node(
-                    node,
-                    self.plan.rules[node.op],
-                    self.specs,
-                    lambda r, name=ref.name: ast.Name("probe__" if r.name == name else "other__", ast.Load()),  # type: ignore[misc]
-                    {},
-                    Helpers(),
-                )
-                trees: list[ast.AST] = [probe.expression, *probe.statements]
-                uses = sum(isinstance(n, ast.Name) and n.id == "probe__" for t in trees for n in ast.walk(t))
-                if uses > 1:
+                if times_written(node, self.plan.rules[node.op], self.specs, ref.name) > 1:
                     self._assign([ref.name], expression, node, statement_of(self.scope, node))
 
     def _write_residual(self, statement: ast.stmt, renames: dict[str, ast.expr], node: Node) -> None:
@@ -231,10 +234,25 @@ class BodyWriter(LocalNames):
         inputs = list(layer.inputs) if layer is not None else child.inputs
         self.child_hints[child] = {n: self.name_of(n) for n in inputs}
         arguments = [self.use(Ref(name)) for name in inputs]
-        for name in set(child.inputs) - set(inputs):
-            self.left[name] -= 1
+        self.left.subtract(set(child.inputs) - set(inputs))
         expression = call(member_expression([member.target]), arguments)
         self.finish(child, child.outputs, expression, following, pure=False)
+
+    def _write_scan(self, run: Run, following: Item | None) -> None:
+        """A run of equal layers: a function that calls one of them, scanned over all."""
+        first, last = run.calls[0], run.calls[-1]
+        self.child_hints[first] = {n: self.name_of(n) for n in first.inputs}
+        arguments = [self.use(Ref(name)) for name in first.inputs]
+        for later in run.calls[1:]:
+            self.left.subtract(later.inputs)
+        carried = parameter_names(first, self.child_hints[first]).get(first.inputs[run.carry], "x")
+        function = self.free_name(scan_name(run), {})
+        self.names[function], self.left[f"def {function}"] = f"def {function}", 1  # no array takes its name
+        lines = scan_lines(run, function, identifier(carried), arguments)
+        self.lines += [Line(text, "", next(first.nodes()).origin.line) for text in lines]
+        stack = member_expression([self.structure.holders[self.scope].members[first.path].target])
+        expression = call(function, [arguments[run.carry], ast.parse(stack, mode="eval").body])
+        self.finish(last, last.outputs, expression, following, pure=False)
 
     def finish(self, item: Item, outputs: list[str], expression: ast.expr, following: Item | None, pure: bool) -> None:
         """Keep the expression for its one use in the same original statement, or assign it."""
@@ -244,11 +262,19 @@ class BodyWriter(LocalNames):
             return
         only = outputs[0]
         if len(outputs) == 1 and self.left[only] == 1:
-            apart = not self._is_read_by(item, following) or self._repeats(item, following)
-            if not apart and self._is_one_statement(item, following, statement) and is_short(expression):
-                self._keep(only, expression)
-                return
-            if self._swaps_heads(item):
+            reader = following if self._is_read_by(item, following) else None
+            if reader is None and pure and only not in self.scope.results():
+                holder = self.structure.holders[self.scope]
+                reader = later_reader(item, self.readers.get(only, ()), expression, holder, self.weights)
+            if reader is not None and not self._repeats(item, reader):
+                # an operator of no statement of the original, such as a change of layout, goes with what follows
+                same = self._is_one_statement(item, reader, statement) or (
+                    statement is None and pure and reader is following
+                )
+                if same and is_short(expression):
+                    self._keep(only, expression)
+                    return
+            if swaps_heads(item, self.readers):
                 self._keep_swap(item, only, expression, statement)
                 return
             last = following is None and self.scope.results() == [only]
@@ -296,18 +322,8 @@ class BodyWriter(LocalNames):
         if not isinstance(item, Scope) or not isinstance(following, Scope):
             return False
         members = self.structure.holders[self.scope].members
-        a, b = members[item.path], members[following.path]
-        return isinstance(a.path[-1], int) and a.path[:-1] == b.path[:-1]
-
-    def _swaps_heads(self, item: Item) -> bool:
-        """A swap of heads and time that attention undoes: it is written there, where both cancel."""
-        if not isinstance(item, Node):
-            return False
-        readers = self.readers.get(item.outputs[0].name, [])
-        if len(readers) != 1 or not isinstance(readers[0], Node):
-            return False
-        pair = {item.op, readers[0].op}
-        return pair == {"aten.transpose.int", "aten.scaled_dot_product_attention.default"}
+        paths = [members[call.path].path for call in (item, following) if call.path in members]
+        return len(paths) == 2 and isinstance(paths[0][-1], int) and paths[0][:-1] == paths[1][:-1]
 
     def _keep_swap(self, item: Item, value: str, expression: ast.expr, statement: Statement | None) -> None:
         func = expression.func if isinstance(expression, ast.Call) else None
@@ -345,5 +361,6 @@ class BodyWriter(LocalNames):
         if self.around is not None:
             return []
         arrays = [(self.inputs[v], self.specs[v]) for v in self.scope.inputs if v not in self.weights]
-        texts = [*(line.text for line in self.lines), ast.unparse(result)]
-        return size_lines(self.structure.graph.symbols, "\n".join(texts), arrays, self.scope.path or "the model")
+        text = "\n".join([*(line.text for line in self.lines), ast.unparse(result)])
+        names = [symbol.name for symbol in self.structure.graph.symbols]
+        return [Line(line) for line in size_lines(names, text, arrays, self.scope.path)]

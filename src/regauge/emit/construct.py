@@ -11,7 +11,7 @@ from regauge.emit.layers import Layer, Text
 from regauge.emit.lines import Line
 from regauge.emit.literals import literal
 from regauge.emit.members import Holder
-from regauge.ir.graph import Graph, TensorSpec
+from regauge.ir.graph import Graph, TensorSpec, WeightSpec
 from regauge.rules.modules import nnx_modules
 
 
@@ -21,6 +21,10 @@ class Emission(Protocol):
     @property
     def graph(self) -> Graph: ...
 
+    @property
+    def weights(self) -> Mapping[str, WeightSpec]:
+        """The weights of the graph by name."""
+
     def library_class(self, cls: type) -> str:
         """The name under which the file gets a copy of this class."""
 
@@ -29,7 +33,7 @@ def init_lines(emission: Emission, holder: Holder, constructors: Mapping[str, st
     """The statements of `__init__`; `constructors` are the expressions that make the sub-modules, by path."""
     texts = {member.path: constructors[path] for path, member in holder.members.items()}
     for name, path in holder.weights.items():
-        spec = next(w for w in emission.graph.weights if w.name == name)
+        spec = emission.weights[name]
         texts[path] = _variable(emission, spec.spec, spec.role, spec.trainable, name)
     groups: dict[str | int, dict[Path, str]] = {}
     for path, text in texts.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,14 @@ from regauge.emit.files import Place, ops_text
 from regauge.emit.formatting import format_source, moved_places
 from regauge.emit.functions import emit_function
 from regauge.emit.nnx import Emitted, emit_module
+from regauge.emit.stacks import REFUSED, Scanning
 from regauge.emit.target import target
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
 from regauge.ir.graph import Graph, Symbol, Value, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
 from regauge.optax_specs import AnyOptimizer
+from regauge.optimizers import Optimizer
 from regauge.run.protocol import leaf_names
 from regauge.weights import layout as layouts
 from regauge.weights.mapping import WeightEntry, WeightMap
@@ -62,7 +64,9 @@ def convert(captured: CapturedModel) -> Conversion:
     helpers = Helpers()
     title = _title(captured)
     table = target().table()
-    emitted = emit_module(captured.graph, table, captured.constants, title, helpers, captured.graph_eval)
+    no_gradient = () if captured.loss is None else without_gradient(captured.graph, captured.loss)
+    scanning = _scanning(captured, no_gradient) if target().scans else None
+    emitted = emit_module(captured.graph, table, captured.constants, title, helpers, captured.graph_eval, scanning)
     loss = None
     if captured.loss is not None:
         parameters = ("outputs", "targets")
@@ -76,7 +80,7 @@ def convert(captured: CapturedModel) -> Conversion:
             entries=weight_map.entries,
             name=captured.name,
             unused=weight_map.unused,
-            without_gradient=without_gradient(captured.graph, captured.loss),
+            without_gradient=no_gradient,
             helpers=helpers,
         )
     sources: dict[str, str] = {}
@@ -86,7 +90,8 @@ def convert(captured: CapturedModel) -> Conversion:
     sources["model"] = format_source(emitted.model)
     if train is not None:
         sources["train"] = format_source(train)
-    findings = dict.fromkeys((*captured.findings, *captured.graph.findings, *emitted.findings))
+    own = [f for f in emitted.findings if captured.layers == "scan" or f.code not in REFUSED]
+    findings = dict.fromkeys((*captured.findings, *captured.graph.findings, *own))
     return Conversion(
         name=captured.name,
         sources=sources,
@@ -97,6 +102,20 @@ def convert(captured: CapturedModel) -> Conversion:
         optimizer=captured.optimizer,
         findings=tuple(findings),
     )
+
+
+# "auto": layers from which on a scan is worth its lines, see docs/benchmarks.md.
+DEEP = 16
+
+
+def _scanning(captured: CapturedModel, no_gradient: Collection[str]) -> Scanning | None:
+    """Which equal layers become scans; layers of one scan train in the same way."""
+    if captured.layers == "unroll":
+        return None
+    trained = [w.name for w in captured.graph.weights if w.role == "parameter" and w.tied_to is None]
+    groups = captured.optimizer.assign(trained) if isinstance(captured.optimizer, Optimizer) and trained else {}
+    alike = {name: (groups.get(name), name in no_gradient) for name in trained}
+    return Scanning(2 if captured.layers == "scan" else DEEP, alike)
 
 
 def _title(captured: CapturedModel) -> str:
@@ -134,6 +153,7 @@ def _weight_map(weights: tuple[WeightSpec, ...], emitted: Emitted) -> WeightMap:
             dtype=w.spec.dtype,
             role=w.role,
             trainable=w.trainable,
+            stacked=placed[w.name].stacked,
         )
         for w in weights
         if w.name in placed

@@ -91,6 +91,17 @@ def write_node(
     return Written(statements, target().simplify(qualify.visit(residual.expression)))
 
 
+def times_written(node: Node, rule: Rule, specs: Mapping[str, TensorSpec], operand: str) -> int:
+    """How often the source of an operator reads one of its operands."""
+
+    def use(ref: Ref) -> ast.expr:
+        return ast.Name("probe__" if ref.name == operand else "other__", ast.Load())
+
+    probe = write_node(node, rule, specs, use, {}, Helpers())
+    trees: list[ast.AST] = [probe.expression, *probe.statements]
+    return sum(isinstance(n, ast.Name) and n.id == "probe__" for tree in trees for n in ast.walk(tree))
+
+
 def write_call(
     node: Node, rule: Rule, specs: Mapping[str, TensorSpec], use: Callable[[Ref], ast.expr], helpers: Helpers
 ) -> ast.expr:

@@ -19,6 +19,8 @@ from regauge.emit.lines import Body, Line
 from regauge.emit.target import target
 from regauge.errors import EmitError
 
+LINE_LENGTH = 120  # of emitted files
+
 # Where a line came from: the module's path in the original, and `file.py:12`.
 Place = tuple[str, str]
 
@@ -74,9 +76,19 @@ _VALUES_AND_STREAMS = """
 """.strip("\n")
 
 
+# Layers that are stacked have a key each in one variable.
+_STACKED_STREAMS = _VALUES_AND_STREAMS.replace(
+    "jax.random.fold_in(jax.random.key(0), number)",
+    "jax.random.split(jax.random.fold_in(jax.random.key(0), number), variable.shape)",
+).replace("jnp.zeros(()", "jnp.zeros(variable.shape")
+
+
 def _loader(root: str, classes: Iterable[EmittedClass]) -> str:
-    random = any("nnx.Dropout(" in line.text or ".fork()" in line.text for made in classes for line in made.init)
-    return _LOADER.format(root=root, values=_VALUES_AND_STREAMS if random else _VALUES)
+    init = [line.text for made in classes for line in made.init]
+    if not any("nnx.Dropout(" in text or ".fork()" in text for text in init):
+        return _LOADER.format(root=root, values=_VALUES)
+    stacked = any("rngs.split(" in text for text in init)
+    return _LOADER.format(root=root, values=_STACKED_STREAMS if stacked else _VALUES_AND_STREAMS)
 
 
 def model_text(
@@ -145,7 +157,9 @@ def _class_lines(made: EmittedClass) -> list[tuple[str, Place | None]]:
     ]
     for line in made.body.lines:
         place = (made.path, line.origin) if line.origin else None
-        lines.append((f"        {line.text}" + (f"  # {line.comment}" if line.comment else ""), place))
+        text = f"        {line.text}"
+        commented = f"{text}  # {line.comment}"
+        lines.append((commented if line.comment and len(commented) <= LINE_LENGTH else text, place))
     return lines
 
 
@@ -181,7 +195,7 @@ def ops_text(helpers: Helpers) -> str | None:
                 pending.append(found)
             elif isinstance(found, int | float | str | tuple | dict | frozenset) and not name.startswith("__"):
                 constants[name] = f"{name} = {found!r}"
-    own = [text.replace(NAME, name).replace("ops.", "") for name, text in helpers.written.items()]
+    own = [re.sub(r"(?<![\w.])ops\.", "", text.replace(NAME, name)) for name, text in helpers.written.items()]
     body = "\n\n\n".join([*texts.values(), *own])
     values = "\n".join(constants.values())
     imports = [

@@ -99,7 +99,10 @@ def _many(group: Group) -> bool:
 
 def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], following: Item | None) -> None:
     """Write the functions of an operator, and its call."""
-    functions = [_function(writer, node, index, body) for index, body in enumerate(bodies)]
+    functions: list[str] = []
+    defined: set[str] = set()  # both ways of a branch may have one name in the original
+    for index, body in enumerate(bodies):
+        functions.append(_function(writer, node, index, body, defined))
     _name_results(writer, node, bodies)
     calls = {**_CALLS, **target().flow_calls}
     expression = calls[_kind(node)](Call(writer, node, functions))
@@ -160,13 +163,16 @@ def _kind(node: Node) -> str:
 # functions -----------------------------------------------------------------------------------------------------------
 
 
-def _function(writer: BodyWriter, node: Node, index: int, body: Scope) -> str:
-    """Write one function before the call; gives what the call names: `step`, or a lambda."""
+def _function(writer: BodyWriter, node: Node, index: int, body: Scope, defined: set[str]) -> str:
+    """Write one function before the call; gives what the call names: `step`, or a lambda.
+
+    `defined` are the names of functions that the same call needs; it gets the new ones.
+    """
     inner = writer.inside(body, groups_of(node, index, body), hints_of(node, index, body))
     groups = inner.groups
     written = inner.write(_returned(node, index, body))
     writer.child_hints.update(inner.child_hints)
-    transformed = _transformed(writer, body, groups, written)
+    transformed = _transformed(writer, body, groups, written, defined)
     if transformed is not None:
         return transformed
     own = _own_name(body)
@@ -174,7 +180,9 @@ def _function(writer: BodyWriter, node: Node, index: int, body: Scope) -> str:
         text = _lambda([group.name for group in groups], written)
         if len(text) <= _LONGEST_LAMBDA:
             return text
-    name = writer.free_name(identifier(own) if own not in _NO_NAMES else _default_name(node, index), {})
+    wanted = identifier(own) if own not in _NO_NAMES else _default_name(node, index)
+    name = writer.free_name(wanted, {known: known for known in defined})
+    defined.add(name)
     frame = _first_frame(body)
     place = f"{frame.file.rsplit('/', 1)[-1]}:{frame.line}" if frame is not None else ""
     writer.lines.append(Line(f"def {name}({', '.join(group.name for group in groups)}):", "", place))
@@ -187,7 +195,9 @@ def _default_name(node: Node, index: int) -> str:
     return names[index] if index < len(names) else f"function_{index + 1}"
 
 
-def _transformed(writer: BodyWriter, body: Scope, groups: Sequence[Group], written: Body) -> str | None:
+def _transformed(
+    writer: BodyWriter, body: Scope, groups: Sequence[Group], written: Body, defined: set[str]
+) -> str | None:
     """`jax.grad(loss)` for a function that only calls another one, transformed: that one is written in its place."""
     inner, last = body.items[:-1], body.items[-1] if body.items else None
     if not inner or not all(is_body(item) for item in inner) or not isinstance(last, Node):
@@ -199,8 +209,9 @@ def _transformed(writer: BodyWriter, body: Scope, groups: Sequence[Group], writt
     if not isinstance(call, ast.Call) or call.keywords or [ast.unparse(a) for a in call.args] != names:
         return None
     made = {line.text.split("(")[0].removeprefix("def ") for line in lines if line.text.startswith("def ")}
-    if not read.isdisjoint(body.parameters) or not made.isdisjoint(writer.names):
+    if not read.isdisjoint(body.parameters) or not made.isdisjoint({*writer.names, *defined}):
         return None
+    defined |= made
     writer.lines += lines
     return ast.unparse(call.func)
 
@@ -290,7 +301,7 @@ def _cond(call: Call) -> ast.expr:
 def _while_loop(call: Call) -> ast.expr:
     function = "jax.lax.while_loop"
     if call.node.argument("differentiable"):
-        from regauge.emit.flow_helpers import while_loop
+        from regauge.emit.nnx_flow_helpers import while_loop
 
         call.writer.helpers.add(while_loop)
         function = "ops.while_loop"

@@ -7,10 +7,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from regauge.emit.files import Place
+from regauge.emit.files import LINE_LENGTH, Place
 from regauge.errors import EmitError
-
-LINE_LENGTH = 120
 
 
 def format_source(text: str) -> str:

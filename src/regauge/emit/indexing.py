@@ -42,29 +42,47 @@ def indexing(node: Node, spec: TensorSpec | None, use: Use) -> ast.expr | None:
 
 
 def _joined(inner: ast.expr, outer: list[ast.expr], rank: int) -> list[ast.expr] | None:
-    """One index for two that only cut, each another axis: `x[:, :n][..., :m]` is `x[:, :n, :m]`; None for others."""
-    first = _per_axis(inner.elts if isinstance(inner, ast.Tuple) else [inner], rank)
+    """One index for two that cut or add axes: `x[:, :n][..., None]` is `x[:, :n, None]`; None for others.
+
+    Args:
+        inner: index of the array itself.
+        outer: index of what that gives, which has `rank` axes.
+    """
+    parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+    first = _per_axis(parts, rank - sum(map(_is_new, parts)))
     second = _per_axis(outer, rank)
-    if (
-        first is None
-        or second is None
-        or not all(_is_full(a) or _is_full(b) for a, b in zip(first, second, strict=True))
-    ):
+    if first is None or second is None:
         return None
-    found = [b if _is_full(a) else a for a, b in zip(first, second, strict=True)]
+    left, found = list(first), list[ast.expr]()
+    for part in second:
+        if _is_new(part):
+            found.append(part)
+            continue
+        before = left.pop(0)
+        if not _is_full(part) and not _is_full(before):
+            return None
+        found.append(before if _is_full(part) else part)
     while found and _is_full(found[-1]):
         found.pop()
+    whole = next((i for i, part in enumerate(found) if not _is_full(part)), 0)
+    if whole >= 2 and all(_is_new(part) for part in found[whole:]) and whole == rank - sum(map(_is_new, first)):
+        return [ast.Constant(...), *found[whole:]]
     return found or None
 
 
 def _per_axis(parts: list[ast.expr], rank: int) -> list[ast.expr] | None:
-    """One slice for each axis, or None if there is anything but slices and an ellipsis."""
+    """One slice for each axis and None for each new one; None if there is anything else but an ellipsis."""
     dots = [i for i, part in enumerate(parts) if isinstance(part, ast.Constant) and part.value is Ellipsis]
     at = dots[0] if dots else len(parts)
     before, after = parts[:at], parts[at + 1 :]
-    if len(dots) > 1 or not all(isinstance(part, ast.Slice) for part in (*before, *after)):
+    if len(dots) > 1 or not all(isinstance(part, ast.Slice) or _is_new(part) for part in (*before, *after)):
         return None
-    return [*before, *(ast.Slice() for _ in range(rank - len(before) - len(after))), *after]
+    named = sum(isinstance(part, ast.Slice) for part in (*before, *after))
+    return [*before, *(ast.Slice() for _ in range(rank - named)), *after]
+
+
+def _is_new(part: ast.expr) -> bool:
+    return isinstance(part, ast.Constant) and part.value is None
 
 
 def _is_full(part: ast.expr) -> bool:

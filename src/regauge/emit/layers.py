@@ -7,9 +7,10 @@ another forward, or a layer with an option that NNX lacks, does not match and is
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from regauge.emit.layer_casts import before_casts, computes_in_one_dtype
 from regauge.emit.scopes import Scope
 from regauge.ir.graph import Node, Ref, TensorSpec, WeightSpec
 
@@ -82,11 +83,15 @@ def recognise(scope: Scope, context: Context) -> Layer | None:
     if not scope.step.type.startswith("torch.nn.") or any(isinstance(item, Scope) for item in scope.items):
         return None
     nodes = [item for item in scope.items if isinstance(item, Node)]
-    main = [node for node in nodes if not _counts_batches(node, context)]
+    main, dtype = before_casts(scope, [node for node in nodes if not _counts_batches(node, context)])
     if len(main) != 1 or main[0].op not in _RECOGNISERS:
         return None
     layer = _RECOGNISERS[main[0].op](scope, main[0], context)
     if layer is None or not owns_all(scope, layer, context):
+        return None
+    if dtype:
+        layer = replace(layer, keywords=layer.keywords | {"dtype": Text(f"jnp.{dtype}")})
+    elif not computes_in_one_dtype(*_dtypes(scope, layer, context)):
         return None
     return layer if scope.outputs == [layer.output] else None
 
@@ -108,6 +113,14 @@ def owns_all(scope: Scope, layer: Layer, context: Context) -> bool:
     leaves = {spec.name.removeprefix(scope.path + ".") for spec in read if spec.tied_to is None}
     foreign = any(not spec.name.startswith(scope.path + ".") or spec.tied_to is not None for spec in read)
     return not foreign and leaves <= set(layer.weights) | set(layer.unused)
+
+
+def _dtypes(scope: Scope, layer: Layer, context: Context) -> tuple[list[TensorSpec], list[WeightSpec], TensorSpec]:
+    """The inputs, the weights and the output of a layer."""
+    read = dict.fromkeys(name for node in scope.nodes() for _, operand in node.arguments for name in _refs(operand))
+    weights = [context.weights[name] for name in read if name in context.weights]
+    held = [spec for spec in weights if spec.name.removeprefix(scope.path + ".") in layer.weights]
+    return [context.specs[name] for name in layer.inputs], held, context.specs[layer.output]
 
 
 def _refs(operand: Any) -> list[str]:

@@ -161,6 +161,7 @@ class LocalNames:
             elif len(statement.targets) == 1 and count == 1 and statement.targets[0]:
                 candidates.append(statement.targets[0])
         base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
+        base = "x" if base.isdigit() else base  # a place in a list says nothing
         if isinstance(item, Node) and item.bodies:
             base = self.result_bases.get(value, "y")
         elif isinstance(item, Node) and count > 1 and item.op.startswith(("lax.", "jnp.")):

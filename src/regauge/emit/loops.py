@@ -29,7 +29,7 @@ def _loop(calls: list[Line]) -> list[Line]:
     first, second = _CALL.match(calls[0].text), _CALL.match(calls[1].text)
     if first is None or second is None:
         return calls
-    target, name = second["target"], _singular(second["list"])
+    target, name = second["target"], singular(second["list"])
     name = name if name not in (target, second["list"]) else f"{name}_module"
     start = _first_argument(first["arguments"], second["arguments"], target)
     lines = [] if start in (None, target) else [Line(f"{target} = {start}")]
@@ -38,7 +38,7 @@ def _loop(calls: list[Line]) -> list[Line]:
     return [*lines, Line(f"    {target} = {name}({second['arguments']})", comment)]
 
 
-def _singular(path: str) -> str:
+def singular(path: str) -> str:
     """`block` for `transformer.blocks`; a name of one letter says nothing about what it holds."""
     name = re.sub(r"\[\d+\]", "", path).rsplit(".", 1)[-1].rstrip("s")
     return name if len(name) > 1 else "layer"

@@ -15,8 +15,9 @@ from regauge.emit.attributes import Path, attribute_paths
 from regauge.emit.layers import Context, Layer, Layout
 from regauge.emit.names import unique
 from regauge.emit.same_code import code_key
-from regauge.emit.scopes import Scope, connect, owns, splice
+from regauge.emit.scopes import Scope, connect, modules_of, owns, splice, weights_below
 from regauge.emit.sequential import is_chain
+from regauge.emit.stacks import Run, Scanning, Stacks, renamed
 from regauge.emit.statements import declared_parameters, parameter_names
 from regauge.emit.target import target
 from regauge.ir.dropouts import dropout_rate
@@ -29,12 +30,16 @@ _SMALL = 3  # operators of a module without weights that are written into its pa
 
 @dataclass(eq=False)
 class Member:
-    """A sub-module of an emitted class, directly or inside its lists and dicts (`path`: `("h", 0)` is `h[0]`)."""
+    """A sub-module of an emitted class, directly or inside its lists and dicts (`path`: `("h", 0)` is `h[0]`).
+
+    With a `run` it is all layers of that run, their weights stacked.
+    """
 
     path: Path
     kind: Kind
     scope: Scope
     layer: Layer | None = None
+    run: Run | None = None
 
     @property
     def target(self) -> str:
@@ -90,6 +95,7 @@ class Structure:
         root: the tree of its calls.
         literals: tensors that are written into the code, so that no module holds them, with their text.
         reserved: attributes that no module may use.
+        scanning: which equal layers become scans; None for none.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class Structure:
         root: Scope,
         literals: Mapping[str, ast.expr] | None = None,
         reserved: Iterable[str] = (),
+        scanning: Scanning | None = None,
     ) -> None:
         self.graph = graph
         self.root = root
@@ -112,13 +119,18 @@ class Structure:
         self.layers: dict[Scope, Layer] = {}
         self.holders: dict[Scope, Holder] = {}
         connect(root, graph, self.literals)
+        found = Stacks(graph, root, self.context, self.layers, self.literals, scanning) if scanning else None
+        self.stacks = found
         self._classify(root)
         connect(root, graph, self.literals)
         self._splice_unequal_calls()
         self._splice_half_opened()
         for scope in root.scopes():
             scope.inputs = _as_declared(scope)
+        self.runs: dict[Scope, list[Run]] = {}
+        self._find_runs(root)
         self._held: dict[Scope, dict[str, WeightSpec]] = {}
+        self._below = weights_below(graph)
         self.contents: dict[str, list[str]] = {}
         for scope in [root, *root.scopes()]:
             self._list_contents(scope)
@@ -135,7 +147,9 @@ class Structure:
                 self.kinds[child], self.layers[child] = "layer", layer
                 continue
             self._classify(child)
-            if is_chain(child, self.kinds, self.context):
+            if self.stacks and self.stacks.in_sequential(scope, child):
+                splice(scope, child)
+            elif is_chain(child, self.kinds, self.context):
                 self.kinds[child] = "sequential"
             elif self._is_spliced(child):
                 splice(scope, child)
@@ -185,8 +199,8 @@ class Structure:
                 for scope in [self.root, *self.root.scopes()]
                 for item in scope.items
                 if isinstance(item, Scope)
-                for path in calls
-                if path != scope.path and owns(path, item.path) and not owns(path, scope.path)
+                for path in modules_of(item.path)
+                if path in calls and path != scope.path and not owns(path, scope.path)
             }
             if not opened:
                 return
@@ -207,6 +221,13 @@ class Structure:
                     splice(parent, call)
         connect(self.root, self.graph, self.literals)
 
+    def _find_runs(self, scope: Scope) -> None:
+        """The runs of all calls; the layers of a run keep theirs as loops."""
+        self.runs[scope] = self.stacks.runs(scope) if self.stacks else []
+        inside = {call for run in self.runs[scope] for call in run.calls}
+        for child in [item for item in scope.items if isinstance(item, Scope) and item not in inside]:
+            self._find_runs(child)
+
     # contents ------------------------------------------------------------------------------------------------
 
     def _list_contents(self, scope: Scope) -> None:
@@ -217,15 +238,20 @@ class Structure:
         names += self._direct_weights(scope)
         found = self.contents.setdefault(scope.path, [])
         for name in names:
-            relative = name.removeprefix(scope.path + ".") if scope.path else name
+            relative = self._relative(scope, name)
             if relative not in found:
                 found.append(relative)
+
+    def _relative(self, scope: Scope, name: str) -> str:
+        """The name of a module or a weight inside a module; the layers of a run have one name."""
+        relative = name.removeprefix(scope.path + ".") if scope.path else name
+        return renamed(relative, self.runs.get(scope, ()))
 
     def _holds(self, scope: Scope) -> dict[str, WeightSpec]:
         """All weights that a call's module has, its sub-modules' included, by name."""
         if scope not in self._held:
             if self.kinds.get(scope) == "layer":
-                self._held[scope] = {w.name: w for w in self.graph.weights if owns(scope.path, w.name)}
+                self._held[scope] = {w.name: w for w in self._below.get(scope.path, ())}
             else:
                 inner = {name: spec for call in scope.calls() for name, spec in self._holds(call).items()}
                 self._held[scope] = {**inner, **self._direct_weights(scope)}
@@ -261,14 +287,15 @@ class Structure:
 
     def _hold(self, scope: Scope, names: Mapping[str, Path]) -> None:
         holder = self.holders[scope] = Holder(scope)
-        prefix = f"{scope.path}." if scope.path else ""
         self.holders.update(dict.fromkeys(scope.own_bodies(), holder))
+        runs = {call: run for run in self.runs.get(scope, ()) for call in run.calls}
         for call in scope.calls():
-            if call.path not in holder.members:
-                path = names[call.path.removeprefix(prefix)]
-                holder.members[call.path] = Member(path, self.kinds[call], call, self.layers.get(call))
+            run = runs.get(call)
+            if call.path not in holder.members and (run is None or call is run.calls[0]):
+                path = names[self._relative(scope, call.path)]
+                holder.members[call.path] = Member(path, self.kinds[call], call, self.layers.get(call), run)
         for name in self._direct_weights(scope):
-            holder.weights[name] = names[name.removeprefix(prefix)]
+            holder.weights[name] = names[self._relative(scope, name)]
         self._hold_dropouts(holder, {str(path[0]) for path in names.values()} | self.reserved)
 
     def _hold_chain(self, scope: Scope) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,17 @@ from regauge.emit.modes import align, children, join_bodies
 from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at
 from regauge.emit.same_code import code_key
+from regauge.emit.scan_text import stacked_text
 from regauge.emit.scopes import Scope, build_scopes
 from regauge.emit.sequential import function_text, sequential_text
 from regauge.emit.signature import signature
+from regauge.emit.stacks import MODES, Scanning
 from regauge.emit.statements import declared_parameters
 from regauge.emit.syntax import tree_expression
 from regauge.emit.target import target
 from regauge.errors import EmitError
 from regauge.findings import Finding
-from regauge.ir.graph import Graph, Ref
+from regauge.ir.graph import Graph, Ref, WeightSpec
 from regauge.lower.plan import Plan, plan
 from regauge.rules.table import RuleTable
 
@@ -37,11 +40,12 @@ _SMALL_CONSTANT = 16  # elements of a literal tensor that is written into the co
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a weight of the original lives in the emitted module."""
+    """Where a weight of the original lives in the emitted module; `stacked` as `WeightEntry` has it."""
 
     source: str
     target: str
     layout: Layout
+    stacked: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,10 @@ class _Module:
     def graph(self) -> Graph:
         return self.main.graph
 
+    @cached_property
+    def weights(self) -> Mapping[str, WeightSpec]:
+        return {weight.name: weight for weight in self.graph.weights}
+
     def library_class(self, cls: type) -> str:
         """The name of a copied class: its own, or ``TorchBatchNorm`` where the person's model has a BatchNorm."""
         views = (self.main,) if self.evaluation is None else (self.main, self.evaluation)
@@ -109,6 +117,7 @@ def emit_module(
     title: str,
     helpers: Helpers | None = None,
     graph_eval: Graph | None = None,
+    scanning: Scanning | None = None,
 ) -> Emitted:
     """The NNX source of a captured model.
 
@@ -119,13 +128,14 @@ def emit_module(
         title: first line of the file's docstring.
         helpers: receives the functions for ops.py, when other files of the folder need some too.
         graph_eval: the capture in evaluation mode, where more differs than dropout and batch norm.
+        scanning: which equal layers become a scan over stacked weights; none when None.
 
     Raises:
         UnsupportedOps: operators without a rule, all at once.
         SpecMismatch: a rule that does not give the captured shape or dtype.
     """
-    main = _view(graph, table, constants)
-    evaluation = None if graph_eval is None else _view(align(graph, graph_eval), table, constants)
+    main = _view(graph, table, constants, None if graph_eval else scanning)
+    evaluation = None if graph_eval is None else _view(align(graph, graph_eval), table, constants, None)
     _name_alike([main.structure] if evaluation is None else [main.structure, evaluation.structure])
     module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
     root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)
@@ -139,10 +149,12 @@ def emit_module(
         if w.name not in used and w.tied_to is None
     )
     findings = main.plan.findings + (evaluation.plan.findings if evaluation else ())
+    findings += tuple(main.structure.stacks.findings) if main.structure.stacks else ()
+    findings += (MODES,) if evaluation and scanning else ()
     return Emitted(text, ops_text(module.helpers), root.name, placed, unused, places, tuple(dict.fromkeys(findings)))
 
 
-def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray]) -> _View:
+def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray], scanning: Scanning | None) -> _View:
     plan(graph, table)  # gaps are reported on the graph that was captured, before it is rewritten
     graph = target().rewritten(graph)
     chosen = plan(graph, table)
@@ -151,7 +163,10 @@ def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray]) -
         for w in graph.weights
         if w.role == "constant" and w.value and w.name in constants and constants[w.name].size <= _SMALL_CONSTANT
     }
-    structure = Structure(graph, build_scopes(graph), small, reserved=target().reserved)
+    if scanning is not None:
+        random = {op for op, rule in chosen.rules.items() if op != "aten.dropout.default" and rule.draws}
+        scanning = replace(scanning, draws=lambda node: node.op in random)
+    structure = Structure(graph, build_scopes(graph), small, target().reserved, scanning)
     return _View(graph, structure, chosen, target().check_specs(graph, chosen), small)
 
 
@@ -179,7 +194,12 @@ def _unused_reason(name: str, is_literal: bool) -> str:
 
 def _key(view: _View, scope: Scope) -> Any:
     structure = view.structure
-    return code_key(scope, structure.context.weights, structure.layers, view.constants)
+    runs = tuple(
+        (inner.path.removeprefix(scope.path), run.key)
+        for inner in (scope, *scope.scopes())
+        for run in structure.runs.get(inner, ())
+    )
+    return code_key(scope, structure.context.weights, structure.layers, view.constants), runs
 
 
 def _emit_class(
@@ -223,6 +243,8 @@ class _Maker:
     hints: Mapping[Scope, Mapping[str, str]]
 
     def constructor(self, member: Member, counterparts: Mapping[str, Scope]) -> str:
+        if member.run is not None:
+            return stacked_text(self.constructor(replace(member, run=None), counterparts), member.run.depth)
         if member.layer is not None:
             return target().layer_text(self.module, member.layer)
         evaluation = self.module.evaluation
@@ -304,5 +326,8 @@ def _place(structure: Structure, scope: Scope, prefix: str) -> list[Placed]:
                 for leaf, (attribute, layout) in member.layer.weights.items()
             ]
         else:
-            placed += _place(structure, member.scope, target)
+            calls = member.run.calls if member.run else (member.scope,)
+            for number, call in enumerate(calls):
+                stacked = (number, len(calls)) if member.run else None
+                placed += [replace(p, stacked=stacked or p.stacked) for p in _place(structure, call, target)]
     return placed

@@ -27,6 +27,7 @@ from regauge.lower.attention_layout import heads_after_time
 from regauge.lower.channels_last import channels_last
 from regauge.lower.identities import without_identities
 from regauge.lower.plan import Plan
+from regauge.lower.positions import without_positions
 from regauge.rules.aten_to_jax import TABLE
 from regauge.rules.custom import with_own
 from regauge.rules.table import RuleTable
@@ -53,6 +54,7 @@ class NnxTarget:
     evaluates = "self.deterministic"
     flow_calls: Mapping[str, Any] = MappingProxyType({})
     own_gradient = None
+    scans = True
     original_method = "forward"
 
     def dtype(self, name: str) -> Any:
@@ -126,7 +128,7 @@ class NnxTarget:
         return None
 
     def rewritten(self, graph: Graph) -> Graph:
-        return heads_after_time(channels_last(without_identities(graph)))
+        return heads_after_time(channels_last(without_positions(without_identities(graph))))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return lower.check_specs(graph, plan)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from regauge.dtypes import kind
@@ -26,9 +29,8 @@ def write_own_gradient(writer: BodyWriter, node: Node, following: Item | None) -
     closure: Any = node.argument("closure")
     inputs: Any = node.argument("inputs")
     read = [ref for ref in closure if ref.name not in writer.constants]
-    name = writer.helpers.write(
-        _snake(str(node.argument("name"))), (target().own_gradient or OwnGradient)(writer, node, read).text()
-    )
+    text = (target().own_gradient or OwnGradient)(writer, node, read).text()
+    name = writer.helpers.write(_function_name(str(node.argument("name"))), text)
     arguments = [writer.use(ref) for ref in (*inputs, *read)]
     for ref in closure:
         if ref not in read:
@@ -37,10 +39,22 @@ def write_own_gradient(writer: BodyWriter, node: Node, following: Item | None) -
     writer.finish(node, [value.name for value in node.outputs], expression, following, pure=False)
 
 
-def _snake(name: str) -> str:
-    """`round_ste` for `RoundSTE`."""
+def _function_name(name: str) -> str:
+    """`round_ste` for `RoundSTE`; no name that a function of the rules has, which ops.py may need too."""
     parts = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+", name)
-    return identifier("_".join(part.lower() for part in parts) or "function")
+    found = identifier("_".join(part.lower() for part in parts) or "function")
+    return f"own_{found}" if found in _rule_names() else found
+
+
+@cache
+def _names_in(module: str) -> frozenset[str]:
+    """Functions of a file of rules."""
+    return frozenset(name for name, item in vars(sys.modules[module]).items() if inspect.isfunction(item))
+
+
+def _rule_names() -> set[str]:
+    files = {rule.fn.__module__ for rule in target().table()}
+    return {name for file in files if file.startswith("regauge.") for name in _names_in(file)}
 
 
 class OwnGradient:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from regauge.emit.layers import Layer
 from regauge.emit.scopes import Scope
-from regauge.ir.graph import Node, Ref, TensorSpec, WeightSpec
+from regauge.ir.graph import Graph, Node, Ref, TensorSpec, WeightSpec
 
 
 def code_key(
@@ -53,7 +53,12 @@ def code_key(
         if isinstance(item, Node):
             arguments = tuple((k, operand(v)) for k, v in item.arguments)
             outputs = tuple((local(v.name), form(v.spec)) for v in item.outputs)
-            parts.append((item.op, item.always, arguments, outputs))
+            own = (
+                tuple(_function(body, local, operand, form) for body in item.bodies)
+                if item.op == "regauge.own_gradient"
+                else ()
+            )
+            parts.append((item.op, item.always, arguments, outputs, own))
         else:
             layer = layers.get(item)
             inner = (
@@ -65,3 +70,20 @@ def code_key(
             parts.append((relative, inner, tuple(map(local, item.inputs)), tuple(map(local, item.outputs))))
     parts.append((tuple(local(n) for n in scope.outputs), tuple(operand(item) for item in scope.returned)))
     return tuple(parts)
+
+
+def _function(
+    body: Graph, local: Callable[[str], str], operand: Callable[[Any], Any], form: Callable[[TensorSpec], str]
+) -> Any:
+    """A function that stands elsewhere, for which there is no scope."""
+    inputs = tuple(local(value.name) for value in body.inputs)
+    nodes = tuple(
+        (
+            node.op,
+            tuple((name, operand(item)) for name, item in node.arguments),
+            tuple(_function(inner, local, operand, form) for inner in node.bodies),
+            tuple((local(value.name), form(value.spec)) for value in node.outputs),
+        )
+        for node in body.nodes
+    )
+    return inputs, nodes, tuple(operand(item) for item in body.outputs)

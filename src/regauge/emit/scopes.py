@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard, Union
 
 from regauge.emit.carried_sizes import carry_sizes
-from regauge.ir.graph import Graph, ModuleStep, Node, Operand, every_node, node_inputs, references
+from regauge.ir.graph import Graph, ModuleStep, Node, Operand, WeightSpec, every_node, node_inputs, references
 
 Item = Union[Node, "Scope"]
 
@@ -112,6 +112,21 @@ def item_outputs(item: Item) -> list[str]:
 def owns(path: str, weight: str) -> bool:
     """Whether the module at `path` holds the weight, itself or in a child."""
     return path == "" or weight.startswith(path + ".")
+
+
+def modules_of(name: str) -> list[str]:
+    """The modules that a module or weight is in, from the outermost, without the root and itself."""
+    parts = name.split(".")
+    return [".".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def weights_below(graph: Graph) -> dict[str, list[WeightSpec]]:
+    """The weights that each module has, itself or in a child, by its path; the root, which has all, is left out."""
+    found: dict[str, list[WeightSpec]] = {}
+    for weight in graph.weights:
+        for path in modules_of(weight.name):
+            found.setdefault(path, []).append(weight)
+    return found
 
 
 def build_scopes(graph: Graph) -> Scope:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from regauge.emit.layers import Layout
-from regauge.emit.lines import Line
 from regauge.emit.literals import literal
 from regauge.emit.target import target
 from regauge.errors import EmitError
-from regauge.ir.graph import Operand, Ref, Sym, Symbol, TensorSpec
+from regauge.ir.graph import Operand, Ref, Sym, TensorSpec
 
 _LONGEST_INLINE = 88  # characters
 
@@ -99,19 +98,29 @@ def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:
 
 
 def size_lines(
-    symbols: Iterable[Symbol], body: str, arrays: Sequence[tuple[ast.expr, TensorSpec]], where: str
-) -> list[Line]:
+    symbols: Iterable[str], text: str, arrays: Sequence[tuple[ast.expr, TensorSpec]], where: str
+) -> list[str]:
     """`batch = x.shape[0]` for the symbolic sizes that a body names.
 
     Raises:
-        EmitError: a size that no array has.
+        EmitError: a size is in none of the arrays.
     """
-    lines = []
+    lines: list[tuple[str, str]] = []
     for symbol in symbols:
-        if not re.search(rf"\b{re.escape(symbol.name)}\b", body):
+        if not re.search(rf"\b{re.escape(symbol)}\b", text):
             continue
-        found = size_text(symbol.name, arrays)
+        found = size_text(symbol, arrays)
         if found is None:
-            raise EmitError(f"the size {symbol.name} is in none of the inputs of {where}")
-        lines.append(Line(f"{symbol.name} = {found}"))
-    return lines
+            raise EmitError(f"the size {symbol} is in none of the inputs of {where or 'the model'}")
+        lines.append((symbol, found))
+    return _together(lines)
+
+
+def _together(sizes: list[tuple[str, str]]) -> list[str]:
+    """`batch, time = x.shape[:2]` for the first sizes of one array, in order; a line of its own for every other."""
+    pattern = [re.fullmatch(r"(?P<array>.+)\.shape\[(?P<axis>\d+)\]", text) for _, text in sizes]
+    arrays = {found["array"] for found in pattern if found}
+    axes = [int(found["axis"]) for found in pattern if found]
+    if len(sizes) > 1 and len(arrays) == 1 and axes == list(range(len(sizes))):
+        return [f"{', '.join(name for name, _ in sizes)} = {arrays.pop()}.shape[:{len(sizes)}]"]
+    return [f"{name} = {text}" for name, text in sizes]

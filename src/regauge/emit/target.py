@@ -46,6 +46,7 @@ class Target(Protocol):
     copied_prefix: str  # before the name of a copied class where the person has a class of that name
     evaluates: str  # the condition that a module is in evaluation
     flow_calls: Mapping[str, Callable[[Any], ast.expr]]  # how operators with functions are called; JAX's own by default
+    scans: bool  # whether equal layers in a row can become a scan over stacked weights
     own_gradient: Any  # writes functions with a derivative of their own; JAX's way by default
     original_method: str  # what the method of the original's modules that computes is called
 

@@ -84,8 +84,8 @@ _TRAINING = """
     optimizer = train.make_optimizer(model.named_parameters())
     loss = train.train_step(model, optimizer, inputs, targets)
 
-`train.loss` is the original's loss, `train.make_optimizer` its optimizer with clipping and schedule. `inputs` is a tuple
-of positional arguments or a dict of keywords. `optimizer.state_dict()` and `load_state_dict` keep its progress.
+`train.loss` is the original's loss, `train.make_optimizer` its optimizer with clipping and schedule. `inputs` is a
+tuple of positional arguments or a dict of keywords. `optimizer.state_dict()` and `load_state_dict` keep its progress.
 """
 
 _LOSS_ONLY = """

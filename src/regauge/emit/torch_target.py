@@ -62,6 +62,7 @@ class TorchTarget:
     evaluates = "not self.training"
     flow_calls: Mapping[str, Any] = torch_flow.CALLS
     own_gradient = TorchOwnGradient
+    scans = False
     original_method = "__call__"
 
     def dtype(self, name: str) -> Any:

@@ -43,6 +43,7 @@ _POSITIONAL = {
     "nn.GroupNorm": ("num_groups", "features"),
     "nn.Dropout": ("rate",),
     "range": ("depth",),
+    "rngs.split": ("depth",),
 }
 
 Values = tuple[str, ...]  # the texts of one constant in all members of a family

@@ -27,6 +27,7 @@ class CapturedModel:
         optimizer: its specification, or None.
         source: `file.py` of the original, for the title.
         findings: what capture noticed.
+        layers: how equal layers in a row are converted (`regauge.case.LAYERS`).
     """
 
     name: str
@@ -38,6 +39,7 @@ class CapturedModel:
     optimizer: AnyOptimizer | None = None
     source: str = ""
     findings: tuple[Finding, ...] = ()
+    layers: str = "auto"
 
 
 @dataclass(frozen=True)

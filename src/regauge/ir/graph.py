@@ -6,7 +6,7 @@ primitives would destroy readable output. Operators are functional: state leaves
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -243,3 +243,14 @@ def with_names(node: Node, names: Mapping[str, str]) -> Node:
     )
     arguments = tuple((name, renamed(operand, names)) for name, operand in node.arguments)
     return replace(node, arguments=arguments, bodies=bodies)
+
+
+def without_dead(nodes: Iterable[Node], needed: set[str]) -> tuple[Node, ...]:
+    """The nodes that something needs: outputs and new states, and what they are made from."""
+    wanted = set(needed)
+    kept: list[Node] = []
+    for node in reversed(list(nodes)):
+        if any(value.name in wanted for value in node.outputs):
+            wanted.update(node_inputs(node))
+            kept.append(node)
+    return tuple(reversed(kept))

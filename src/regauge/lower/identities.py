@@ -1,15 +1,21 @@
-"""Operators that change nothing: `x * 1.0`, `n + 0`, a cast to the dtype that an array has. They are looked through."""
+"""Operators that change nothing: `x * 1.0`, `n + 0`, a padding by nothing. They are looked through."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from regauge.dtypes import is_float, kind
-from regauge.ir.graph import Graph, Node, Ref, TensorSpec, with_names
+from regauge.ir.graph import Graph, Node, Operand, Ref, TensorSpec, with_names
 from regauge.lower.plan import value_specs
 
 _ADDS = frozenset({"aten.add.Tensor", "aten.add.Scalar", "aten.sub.Tensor", "aten.sub.Scalar"})
 _SCALES = frozenset({"aten.mul.Tensor", "aten.mul.Scalar", "aten.div.Tensor", "aten.div.Scalar"})
+_RESHAPES = frozenset({"aten.reshape.default", "aten.view.default"})
+_PADS = frozenset({"aten.pad.default", "aten.constant_pad_nd.default"})
+
+
+def _flat(pad: Operand) -> tuple[Operand, ...]:
+    return pad if isinstance(pad, tuple) else (pad,)
 
 
 def without_identities(graph: Graph) -> Graph:
@@ -30,6 +36,10 @@ def _cleared(graph: Graph, specs: dict[str, TensorSpec]) -> Graph:
         node = with_names(node, same)
         if node.bodies:
             node = replace(node, bodies=tuple(_cleared(body, specs) for body in node.bodies))
+        if (
+            node.op in _RESHAPES
+        ):  # the size that was left open is known, and then it need not be the batch that is named
+            node = node.with_arguments(**{node.arguments[1][0]: tuple(node.outputs[0].spec.shape)})
         source = _unchanged(node, specs)
         if source is not None and node.outputs[0].name not in kept_names:
             same[node.outputs[0].name] = source
@@ -43,7 +53,10 @@ def _unchanged(node: Node, specs: dict[str, TensorSpec]) -> str | None:
     source = node.arguments[0][1] if node.arguments else None
     if not isinstance(source, Ref) or len(node.outputs) != 1 or specs[source.name] != node.outputs[0].spec:
         return None
-    other = dict(node.arguments).get("other")
+    arguments = dict(node.arguments)
+    if node.op in _PADS and set(_flat(arguments["pad"])) <= {0}:
+        return source.name
+    other = arguments.get("other")
     if isinstance(other, bool) or not isinstance(other, int | float):
         return None
     dtype = specs[source.name].dtype

@@ -86,7 +86,8 @@ def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
             continue
         rules[node.op] = rule
         arguments = node_arguments(node, specs)
-        if id(node) in inside and (dropout_rate(node) is not None or rule.draws):
+        draws = rule.draws and node.op != "aten.dropout.default"  # which may be switched off
+        if id(node) in inside and (draws or dropout_rate(node) is not None):
             _add(gaps, node, RANDOM_INSIDE)
         for limit in rule.limits:
             if not limit.applies(arguments):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def emit(job: Mapping[str, Any], target: Target) -> dict[str, Any]:
     """Convert a capture.
 
     Args:
-        job: ``capture``, the directory that the capture job wrote; ``folder``, where the conversion is saved.
+        job: ``capture``, the directory that the capture job wrote; ``folder``, where the conversion is saved;
+            ``layers``, how equal layers are converted, where that is not the case's own choice.
         target: the framework that is written.
 
     Returns:
@@ -39,6 +41,7 @@ def emit(job: Mapping[str, Any], target: Target) -> dict[str, Any]:
     if about.get("rules") is not None:
         load_rules(Path(about["rules"]))
     captured = read_capture(directory, about)
+    captured = replace(captured, layers=job.get("layers") or about.get("layers") or "auto")
     with writing(target):
         conversion = convert(captured)
         emitted = time.perf_counter()

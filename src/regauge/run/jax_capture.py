@@ -20,7 +20,7 @@ from regauge.errors import BadCase, OutputError
 from regauge.ir.serial import graph_to_json
 from regauge.optax_specs import to_json
 from regauge.run.describing import flatten, rejects
-from regauge.run.jax_program import program_of
+from regauge.run.jax_program import JaxProgram, program_of
 from regauge.run.jax_trees import is_array
 from regauge.run.protocol import write_json
 from regauge.weights.files import save_arrays
@@ -39,15 +39,13 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BadCase: the case cannot be read, the model rejects its inputs, or its loss is no scalar.
         CaptureError: model or loss cannot be captured.
+        UnsupportedOptimizer: its optimizer has no exact counterpart.
         OutputError: the directory cannot be written.
     """
     began = time.perf_counter()
     case = load_case(job["case"])
     program = program_of(case.model)
-    try:
-        outputs, _ = program.call(program.params, program.state, case.inputs, "eval", jax.random.key(0))
-    except Exception as error:
-        raise rejects(error) from error
+    outputs = _outputs(case, program)
     loaded = time.perf_counter()
     train = case.loss is not None
     captured = capture_model(
@@ -61,13 +59,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     optimizer = None if case.optimizer is None or not train else to_json(from_optax(case.optimizer, program))
     seconds = {"load": loaded - began, "trace": time.perf_counter() - loaded}
     out = Path(job["out"])
-    try:
-        skeletons = _write_reference(case, outputs, out)
-        _write_graphs(captured, out)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {out}: {error}", where=str(out), next="free space there, or give another directory"
-        ) from error
+    skeletons = _write(case, captured, outputs, out)
     findings = list(dict.fromkeys(captured.findings))
     name = case.name or program.name
     about = {
@@ -93,6 +85,25 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
         "findings": [finding.code for finding in findings],
         "seconds": seconds,
     }
+
+
+def _outputs(case: Case, program: JaxProgram) -> Any:
+    """What the model gives for the case's inputs in evaluation mode."""
+    try:
+        return program.call(program.params, program.state, case.inputs, "eval", jax.random.key(0))[0]
+    except Exception as error:
+        raise rejects(error) from error
+
+
+def _write(case: Case, captured: Captured, outputs: Any, out: Path) -> dict[str, Any]:
+    try:
+        skeletons = _write_reference(case, outputs, out)
+        _write_graphs(captured, out)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {out}: {error}", where=str(out), next="free space there, or give another directory"
+        ) from error
+    return skeletons
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, align, keep_mask, too_many_calls, unlike_shapes
+from regauge.run.jax_layer_scan import Scan, depth, layer_scans, steps
 from regauge.run.jax_noise import shared_noise
 
 
@@ -82,6 +83,23 @@ class _Control:
             return mask
         return self._given(tuple(shape), p)
 
+    def over_layers(self, function: Scan, scanned: Scan) -> Scan:
+        """A scan over stacked layers: each layer has masks of its own, so it is a loop where masks count.
+
+        With "off" it stays the scan that it is, and its trace stands for all layers in the log.
+        """
+        if self.setting != "off":
+            return steps(function)
+
+        def repeated(carry: Any, stacked: Any) -> Any:
+            before = len(self.log.shapes)
+            result = scanned(carry, stacked)
+            self.log.shapes[before:] *= depth(stacked)
+            self.log.rates[before:] *= depth(stacked)
+            return result
+
+        return repeated
+
     def _given(self, shape: tuple[int, ...], keep: float) -> Any:
         """The mask of this call: the original's, or where this side is the original its own."""
         index = len(self.log.shapes) - 1
@@ -124,6 +142,7 @@ def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[
             haiku = sys.modules["haiku"]
             stack.enter_context(mock.patch.object(haiku, "dropout", _haiku(control, haiku)))
         stack.enter_context(mock.patch.object(jax.random, "bernoulli", control.drawn))
+        stack.enter_context(layer_scans(control.over_layers))
         if setting != "observe":
             stack.enter_context(shared_noise())
         yield control.log

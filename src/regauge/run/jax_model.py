@@ -98,7 +98,7 @@ class JaxModel:
         """
         model = nnx.merge(self._graphdef, params, state, copy=True)
         if rng is not None:
-            nnx.reseed(model, default=rng)
+            nnx.reseed(model, default=rng, policy="match_shape")  # streams of stacked layers have a key each
         outputs = model(*args, **kwargs)
         return outputs, self._split(model)[2]
 
@@ -133,16 +133,16 @@ def build(captured: CapturedModel, original: Original, train: bool) -> JaxModel:
 def _filled(root: Any, conversion: Conversion, weights: Mapping[str, np.ndarray]) -> nnx.Module:
     """The module with the original's weights, in its layouts; made as the emitted `load` does, without drawing any."""
     model: nnx.Module = nnx.eval_shape(lambda: root(rngs=nnx.Rngs(0)))
-    entries = conversion.weight_map.by_target
     state = nnx.state(model)
     for number, (path, variable) in enumerate(nnx.to_flat_state(state)):
         if isinstance(variable, nnx.RngKey):
-            variable.set_value(jax.random.fold_in(jax.random.key(0), number))
+            key = jax.random.fold_in(jax.random.key(0), number)
+            variable.set_value(jax.random.split(key, variable.shape) if variable.shape else key)
         elif isinstance(variable, nnx.RngCount):
-            variable.set_value(jnp.zeros((), jnp.uint32))
+            variable.set_value(jnp.zeros(variable.shape, jnp.uint32))
         else:
-            entry = entries[".".join(map(str, path))]
+            value = conversion.weight_map.to_target(".".join(map(str, path)), weights)
             # a copy: jnp.asarray may share the memory of the original, which goes on training
-            variable.set_value(jnp.array(entry.to_target(weights[entry.source]), variable.dtype))
+            variable.set_value(jnp.array(value, variable.dtype))
     nnx.update(model, state)
     return model

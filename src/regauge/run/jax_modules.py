@@ -8,6 +8,8 @@ from typing import Any
 import jax
 from flax import linen, nnx
 
+from regauge.run.jax_layer_scan import looped
+
 
 def first_outputs(model: nnx.Module, call: Callable[[], Any]) -> dict[str, jax.Array]:
     """Run `call` and keep the first array of every module's first result.
@@ -35,10 +37,18 @@ def first_outputs(model: nnx.Module, call: Callable[[], Any]) -> dict[str, jax.A
 
         return replaced
 
+    def met(stacked: Any, index: int, layer: Any) -> None:
+        """The layers of a stack are called what they were in a list."""
+        layers.append(layer)  # so that no other module takes the identity of one that is gone
+        for path, module in nnx.iter_modules(layer):
+            paths[id(module)] = ".".join(map(str, (paths.get(id(stacked), ""), index, *path)))
+
+    layers: list[Any] = []
     for cls, function in own.items():
         cls.__call__ = observed(function)  # type: ignore[method-assign]
     try:
-        call()
+        with looped(met):
+            call()
     finally:
         for cls, function in own.items():
             cls.__call__ = function  # type: ignore[method-assign]

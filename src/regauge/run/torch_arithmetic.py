@@ -24,6 +24,7 @@ from regauge.run.dropout_masks import (
 from regauge.run.evaluation import signs, with_silent_units
 from regauge.run.naming import Names
 from regauge.run.torch_exact import EXACT
+from regauge.run.torch_flow import as_loops
 from regauge.run.torch_noise import SharedNoise
 
 _WIDER = {
@@ -148,7 +149,7 @@ def controlled(
     """Arithmetic of one evaluation: deterministic random numbers, and attention in its formula where it must be exact.
 
     Fused attention has no float64 kernel on some devices and draws its own dropout, so float64 and masked runs take
-    the formula; a float32 run without dropout takes what torch chooses.
+    the formula; a float32 run without dropout takes what torch chooses. Control flow runs as loops of Python.
     """
     control = DropoutControl(dropout, given)
     fastpath = torch.backends.mha.get_fastpath_enabled()
@@ -156,7 +157,7 @@ def controlled(
     backends = [SDPBackend.MATH] if widen or dropout != "off" else [*SDPBackend.__members__.values()]
     backends = [backend for backend in backends if backend not in (SDPBackend.ERROR, SDPBackend.OVERRIDEABLE)]
     try:
-        with torch.random.fork_rng(), sdpa_kernel(backends), control:
+        with torch.random.fork_rng(), sdpa_kernel(backends), as_loops(), control:
             torch.manual_seed(seed)
             if widen:
                 with Widen():

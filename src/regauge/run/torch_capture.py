@@ -21,6 +21,7 @@ from regauge.errors import BadCase, OutputError
 from regauge.ir.serial import graph_to_json
 from regauge.optimizers import to_json
 from regauge.run.protocol import Skeleton, flatten_tree, leaf_names, write_json
+from regauge.run.torch_flow import as_loops
 from regauge.run.torch_subject import FunctionModule, TorchSubject, load_torch_subject
 
 
@@ -63,6 +64,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
             "case": job["case"],
             "root": root,
             "rules": None if subject.rules is None else str(subject.rules),
+            "layers": subject.layers,
             "source": source_file(model.function if isinstance(model, FunctionModule) else model),
             "train": train,
             **skeletons,
@@ -102,7 +104,7 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
     """
     outputs = captured.outputs
     if captured.graph_eval is not None:
-        with training_mode.unchanged(subject.model), torch.no_grad():
+        with training_mode.unchanged(subject.model), torch.no_grad(), as_loops():
             training_mode.set_mode(subject.model, True)
             outputs = subject.call(subject.model, subject.inputs)
     if subject.loss is None:

@@ -11,6 +11,7 @@ import torch
 
 from regauge import optimizers
 from regauge.run.describing import flatten, rejects, write_description
+from regauge.run.torch_flow import as_loops
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
 from regauge.run.torch_tensors import numpy_of, seen
 
@@ -32,7 +33,7 @@ def describe(subject: TorchSubject, out: Path) -> dict[str, Any]:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), as_loops():
             found = subject.call(model, subject.inputs)
     except Exception as error:
         raise rejects(error) from error

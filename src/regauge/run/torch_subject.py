@@ -72,6 +72,7 @@ class TorchSubject:
         name: what reports call the case.
         own: the person's optimizer where it has no spec and is to be run as it is.
         rules: the file with the person's rules for operators of their own, or None.
+        layers: how the case wants equal layers converted, or None.
     """
 
     model: nn.Module
@@ -82,6 +83,7 @@ class TorchSubject:
     name: str
     own: Optimizing | None = None
     rules: Path | None = None
+    layers: str | None = None
 
     @staticmethod
     def call(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
@@ -131,6 +133,7 @@ def subject_of(found: Case, as_it_is: bool = False) -> TorchSubject:
         optimizer=None if own else _spec(found, model),
         name=found.name or type(model).__name__,
         rules=None if found.rules is None else Path(found.rules),
+        layers=found.layers,
     )
 
 

@@ -41,6 +41,7 @@ class Pass:
     input: str
     typical: bool
     noise: tuple[str, ...] = ()  # tasks of the original with weights one unit in the last place away
+    sequential: bool = False  # whether the converted side sums gradients one after the other, the original in pairs
     silent: bool = False  # with weights of which half of the units are zero: for gradients at kinks
 
     @property
@@ -273,6 +274,7 @@ def _against_rounding(kind: str, step: Pass, own: Error, other: Error, typical: 
     # of their rounding say little, and nothing averages out
     factor = LIMITS.together if step.typical and kind != "loss" else LIMITS.alone
     alone = LIMITS.coherent if kind == "state" and step.is_constant else LIMITS.alone
+    alone = LIMITS.sequential if kind == "gradients" and step.sequential else alone
     limit = min(allowed(factor, [own_together]), LIMITS.cap)
     yield Distance(TOGETHER, other.together, other.together, limit, other.together <= limit, own_together)
     for name, norm in other.norms.items():

@@ -105,6 +105,11 @@ class Questions:
         evaluation = evaluation_tier(self.found, step_id(0, "eval"))
         return [*self._step_tiers(), *([sizes] if sizes else []), *self._training_tiers(), randomness, *evaluation]
 
+    @property
+    def _sums_one_by_one(self) -> bool:
+        """Torch's convolutions sum the gradient of a bias over all positions one after the other, XLA in pairs."""
+        return self.subject.frameworks == {"original": "jax", "converted": "torch"}
+
     def _passes(self, mode: Mode, dropout: str = "off", shapes: bool = True) -> list[Pass]:
         accepted = {item.name for item in self.accepted}
         if self.subject.own_weights:
@@ -115,6 +120,7 @@ class Questions:
                 item.name,
                 item.purpose == "typical",
                 plan.noisy_ids(index, mode, dropout),
+                self._sums_one_by_one,
                 item.purpose == "silent",
             )
             for index, item in enumerate(self.sets)

@@ -33,6 +33,7 @@ class Limits:
     alone: float = 10.0  # tier 2, factor k for one tensor
     element: float = 16.0  # tier 2, factor k for the largest element of an output
     coherent: float = 40.0  # tier 2, factor k for one buffer where all positions round alike
+    sequential: float = 50.0  # tier 2, factor k for one gradient where torch sums one by one what JAX sums in pairs
     cap: float = 1e-2  # tier 2, never further than this
     free_pass: float = 1e-3  # tier 2, an original further than this from float64 judges nothing
     trajectory: float = 1e-9  # ||t_C - t_M|| / ||t_M,T - t_0|| after T steps in float64

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -134,11 +134,20 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         OSError: the file cannot be written.
     """
     kinds = {name: (dtype_name(array), tuple(array.shape)) for name, array in arrays.items()}
-    _write(path, kinds, lambda name: arrays[name])
+    _write(path, kinds, lambda name: (arrays[name],), max((a.nbytes for a in arrays.values()), default=0))
 
 
-def _write(path: Path, kinds: Mapping[str, tuple[str, Shape]], array: Callable[[str], np.ndarray]) -> None:
-    """Write the file of these names, dtypes and shapes, asking for each array once, in the order of the file."""
+def _write(
+    path: Path,
+    kinds: Mapping[str, tuple[str, Shape]],
+    pieces: Callable[[str], Iterable[np.ndarray]],
+    largest: int,
+) -> None:
+    """Write the file of these names, dtypes and shapes, asking for each array once, in the order of the file.
+
+    An array comes in one or more pieces, which follow each other along its first axis; `largest` is the number of bytes
+    of the largest piece of all.
+    """
     unknown = [f"{name}: {dtype}" for name, (dtype, _) in kinds.items() if dtype not in _FORMAT]
     if unknown:
         raise WeightMismatch("safetensors has no such dtype", code="W130", details=unknown)
@@ -156,9 +165,10 @@ def _write(path: Path, kinds: Mapping[str, tuple[str, Shape]], array: Callable[[
     try:
         with temporary.open("wb") as file:
             file.write(struct.pack("<Q", len(text)) + text)
-            buffer = bytearray(max(_size(*kinds[name]) for name in order) if order else 0)
+            buffer = bytearray(largest)
             for name in order:
-                _write_array(file, array(name), np.dtype(_FORMAT[kinds[name][0]][1]), buffer)
+                for piece in pieces(name):
+                    _write_array(file, piece, np.dtype(_FORMAT[kinds[name][0]][1]), buffer)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -185,7 +195,7 @@ def _write_array(file: BinaryIO, array: np.ndarray, dtype: np.dtype, buffer: byt
 def convert_weights(tensors: Mapping[str, np.ndarray], weight_map: WeightMap) -> dict[str, np.ndarray]:
     """The arrays of the converted module, by path, from those of the original.
 
-    Views where the layout allows it, so the weights are held at most twice.
+    Views where the layout allows it and nothing is stacked, so the weights are held at most twice.
 
     Args:
         tensors: the original's weights under their own names; tied ones may be there once or under each name.
@@ -195,7 +205,7 @@ def convert_weights(tensors: Mapping[str, np.ndarray], weight_map: WeightMap) ->
         WeightMismatch: names, shapes or dtypes that differ from the map, all at once.
     """
     check_sources({name: (dtype_name(array), array.shape) for name, array in tensors.items()}, weight_map)
-    return {entry.target: entry.to_target(tensors[entry.source]) for entry in weight_map.entries}
+    return {target: weight_map.to_target(target, tensors) for target in weight_map.by_target}
 
 
 def restore_weights(arrays: Mapping[str, np.ndarray], weight_map: WeightMap) -> dict[str, np.ndarray]:
@@ -236,12 +246,15 @@ def save_converted(source: Path | Mapping[str, np.ndarray], weight_map: WeightMa
     written = {entry.target: (entry.dtype, entry.target_shape) for entry in weight_map.entries}
     written |= {UNUSED_PREFIX + name: kinds[name] for name in weight_map.unused if name in kinds}
 
-    def array(name: str) -> np.ndarray:
-        if name in by_target:
-            return by_target[name].to_target(tensors[by_target[name].source])
-        return tensors[name.removeprefix(UNUSED_PREFIX)]
+    def pieces(name: str) -> Iterator[np.ndarray]:
+        for entry in by_target.get(name, ()):
+            yield entry.to_target(tensors[entry.source])
+        if name not in by_target:
+            yield tensors[name.removeprefix(UNUSED_PREFIX)]
 
-    _write(target, written, array)
+    sizes = [_size(entry.dtype, entry.shape) for entry in weight_map.entries]
+    sizes += [_size(*kinds[name]) for name in weight_map.unused if name in kinds]
+    _write(target, written, pieces, max(sizes, default=0))
 
 
 def load_restored(path: Path, weight_map: WeightMap) -> dict[str, np.ndarray]:

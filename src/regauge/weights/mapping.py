@@ -29,6 +29,8 @@ class WeightEntry:
         dtype: framework-neutral name, the same on both sides.
         role: parameter, buffer or constant.
         trainable: whether the optimizer may change it.
+        stacked: ``(index, count)`` where the target holds this weight of `count` equal layers along its first axis
+            and this one is slice `index`; None where the target is this weight alone.
     """
 
     source: str
@@ -38,18 +40,26 @@ class WeightEntry:
     dtype: str = "float32"
     role: Role = "parameter"
     trainable: bool = True
+    stacked: tuple[int, int] | None = None
+
+    @property
+    def piece_shape(self) -> Shape:
+        """The shape of the source in the converted module's layout."""
+        return layouts.result_shape(self.layout, self.shape)
 
     @property
     def target_shape(self) -> Shape:
-        return layouts.result_shape(self.layout, self.shape)
+        """The shape of the whole target."""
+        return self.piece_shape if self.stacked is None else (self.stacked[1], *self.piece_shape)
 
     def to_target(self, array: np.ndarray) -> np.ndarray:
-        """The source's array in the layout of the converted module."""
+        """The source's array in the layout of the converted module: the target, or its slice of a stacked one."""
         return layouts.apply(array, self.layout)
 
     def to_source(self, array: np.ndarray) -> np.ndarray:
-        """The converted module's array in the layout of the original."""
-        return layouts.invert(array, self.layout, self.shape)
+        """The converted module's whole array, or its slice of a stacked one, in the layout of the original."""
+        piece = array if self.stacked is None else array[self.stacked[0]]
+        return layouts.invert(piece, self.layout, self.shape)
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,17 @@ class WeightMap:
         return {entry.source: entry for entry in self.entries}
 
     @cached_property
-    def by_target(self) -> dict[str, WeightEntry]:
-        return {entry.target: entry for entry in self.entries}
+    def by_target(self) -> dict[str, tuple[WeightEntry, ...]]:
+        """The entries of each target: one, or those of a stacked one in the order of its slices."""
+        found: dict[str, list[WeightEntry]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.target, []).append(entry)
+        return {target: tuple(sorted(entries, key=_place)) for target, entries in found.items()}
+
+    def to_target(self, target: str, sources: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The whole array of a target: a view where that is possible, a copy of a stacked one."""
+        pieces = [entry.to_target(sources[entry.source]) for entry in self.by_target[target]]
+        return pieces[0] if self.by_target[target][0].stacked is None else np.stack(pieces)
 
     def validate(self, sources: Mapping[str, Iterable[int]], targets: Mapping[str, Iterable[int]]) -> None:
         """Check that the map is total and one-to-one in both directions.
@@ -108,8 +127,8 @@ class WeightMap:
         return problems
 
     def _target_problems(self, targets: Mapping[str, Iterable[int]]) -> list[str]:
-        named = Counter(entry.target for entry in self.entries)
-        problems = [f"converted {name}: mapped {count} times" for name, count in named.items() if count > 1]
+        named = self.by_target
+        problems = [text for name, entries in named.items() for text in _slice_problems(name, entries)]
         problems += [f"converted {name}: not mapped" for name in targets if name not in named]
         problems += [f"converted {name}: no such variable" for name in named if name not in targets]
         for entry in self.entries:
@@ -135,6 +154,7 @@ class WeightMap:
                     "dtype": entry.dtype,
                     "role": entry.role,
                     "trainable": entry.trainable,
+                    **({} if entry.stacked is None else {"stacked": list(entry.stacked)}),
                 }
                 for entry in self.entries
             ],
@@ -144,9 +164,32 @@ class WeightMap:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> WeightMap:
-        entries = tuple(
-            WeightEntry(**{**entry, "layout": layouts.layout(entry["layout"]), "shape": tuple(entry["shape"])})
-            for entry in data["entries"]
-        )
+        entries = tuple(_entry(entry) for entry in data["entries"])
         unused = {item["source"]: item["reason"] for item in data["unused"]}
         return WeightMap(entries, dict(data["tied"]), unused)
+
+
+def _entry(data: Mapping[str, Any]) -> WeightEntry:
+    stacked = None if data.get("stacked") is None else (int(data["stacked"][0]), int(data["stacked"][1]))
+    shape = tuple(data["shape"])
+    return WeightEntry(**{**data, "layout": layouts.layout(data["layout"]), "shape": shape, "stacked": stacked})
+
+
+def _place(entry: WeightEntry) -> int:
+    return 0 if entry.stacked is None else entry.stacked[0]
+
+
+def _slice_problems(target: str, entries: tuple[WeightEntry, ...]) -> list[str]:
+    """What keeps the entries of one target from being all of it, each part once."""
+    if len(entries) == 1 and entries[0].stacked is None:
+        return []
+    if any(entry.stacked is None for entry in entries):
+        return [f"converted {target}: mapped {len(entries)} times"]
+    counts = {entry.stacked[1] for entry in entries if entry.stacked is not None}
+    places = [_place(entry) for entry in entries]
+    problems = []
+    if len(counts) > 1 or places != list(range(max(counts))):
+        problems.append(f"converted {target}: its {max(counts)} slices are mapped as {', '.join(map(str, places))}")
+    if len({(entry.dtype, entry.role, entry.trainable) for entry in entries}) > 1:
+        problems.append(f"converted {target}: its slices differ in dtype, in role or in whether they train")
+    return problems

@@ -19,7 +19,7 @@ from regauge.errors import WeightMismatch
 from regauge.weights import steps as moves
 from regauge.weights.casting import added
 from regauge.weights.layout import Shape
-from regauge.weights.mapping import WeightMap
+from regauge.weights.mapping import WeightEntry, WeightMap
 from regauge.weights.steps import Steps
 
 Ranges = tuple[tuple[int, int, int], ...]  # axis, start, stop; an axis that is not named is taken whole
@@ -268,13 +268,21 @@ def from_weight_map(weight_map: WeightMap, kinds: Mapping[str, Kind] | None = No
     sources |= {name: kinds.get(name, sources[kept]) for name, kept in weight_map.tied.items() if kept in sources}
     sources |= {name: kinds.get(name, Kind((), "int64")) for name in weight_map.unused}
     return PairMap(
-        tuple(Part(entry.source, entry.target, tuple(entry.layout)) for entry in weight_map.entries),
+        tuple(_part_of_entry(entry) for entry in weight_map.entries),
         sources,
         {entry.target: Kind(entry.target_shape, entry.dtype) for entry in weight_map.entries},
         tied_sources=dict(weight_map.tied),
         absent_sources=dict(weight_map.unused),
         evidence={entry.target: "given" for entry in weight_map.entries},
     )
+
+
+def _part_of_entry(entry: WeightEntry) -> Part:
+    if entry.stacked is None:
+        return Part(entry.source, entry.target, tuple(entry.layout))
+    index = entry.stacked[0]
+    layout = (*entry.layout, ("reshape", (1, *entry.piece_shape)))
+    return Part(entry.source, entry.target, layout, put=((0, index, index + 1),))
 
 
 def reversed_map(pair_map: PairMap) -> PairMap:

@@ -272,12 +272,16 @@ def diagonal_matrices(self: Array, offset: int = 0, dim1: int = -2, dim2: int = 
 @TABLE.rule("aten.tril.default")
 def lower_triangle(self: Array, diagonal: int = 0) -> Array:
     """tril(Tensor self, SymInt diagonal=0) -> Tensor"""
+    if diagonal == 0:
+        return jnp.tril(self)
     return jnp.tril(self, diagonal)
 
 
 @TABLE.rule("aten.triu.default")
 def upper_triangle(self: Array, diagonal: int = 0) -> Array:
     """triu(Tensor self, SymInt diagonal=0) -> Tensor"""
+    if diagonal == 0:
+        return jnp.triu(self)
     return jnp.triu(self, diagonal)
 
 

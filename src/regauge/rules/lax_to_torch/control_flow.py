@@ -55,7 +55,7 @@ def scan(step: Callable[..., Any], carry: Any, xs: Any = None, length: int | Non
 
     Without `xs` there are `length` steps `step(carry) -> (carry, y)`.
     """
-    leaves, spec = ([], None) if xs is None else pytree.tree_flatten(xs)
+    leaves, spec = pytree.tree_flatten(() if xs is None else xs)
     rows = list(zip(*(leaf.unbind() for leaf in leaves), strict=True)) if leaves else [()] * (length or 0)
     collected = []
     for row in reversed(rows) if reverse else rows:

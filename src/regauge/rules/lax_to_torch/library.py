@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regauge.rules.lax_to_torch.operands import Operand, array
 from regauge.rules.table import RuleTable
 
 TABLE = RuleTable("lax_to_torch.library")
@@ -84,6 +85,16 @@ def softplus(x: Tensor) -> Tensor:
 def log_sigmoid(x: Tensor) -> Tensor:
     """log_sigmoid(x)"""
     return F.logsigmoid(x)
+
+
+@TABLE.rule("jax.logaddexp")
+def logaddexp(x: Operand, y: Operand) -> Tensor:
+    """logaddexp(x, y)"""
+    if not isinstance(y, Tensor) and y == 0:
+        return F.softplus(x, threshold=40)
+    if not isinstance(x, Tensor) and x == 0:
+        return F.softplus(y, threshold=40)
+    return torch.logaddexp(array(x, y), array(y, x))
 
 
 @TABLE.rule("jax.nn.mish")

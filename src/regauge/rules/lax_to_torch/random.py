@@ -1,8 +1,8 @@
 """Random numbers of JAX, bit for bit: the threefry cipher on integers.
 
-A key is one int64 here, its two words of 32 bits side by side. Source: J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel
-random numbers: as easy as 1, 2, 3" (2011), Threefry-2x32 with 20 rounds; which counters stand for which numbers is JAX's
-own (`jax_threefry_partitionable`, its default).
+A key is one int64 here, its two words of 32 bits side by side. Source: J. Salmon, M. Moraes, R. Dror, D. Shaw,
+"Parallel random numbers: as easy as 1, 2, 3" (2011), Threefry-2x32 with 20 rounds; which counters stand for which
+numbers is JAX's own (`jax_threefry_partitionable`, its default).
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+"""Which values are written where they are read, later than they were made: what is nothing but a function of arrays."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+
+from regauge.emit.layers import Layer
+from regauge.emit.members import Holder
+from regauge.emit.scopes import Item
+from regauge.ir.graph import Node, WeightSpec, node_inputs
+
+# Layers of which a call neither draws a random number nor changes anything.
+_STILL = frozenset(
+    {"nnx.Linear", "nnx.Conv", "nnx.ConvTranspose", "nnx.Embed", "Embedding", "nnx.RMSNorm", "nnx.GroupNorm"}
+    | {"nnx.LayerNorm", "LayerNorm"}
+)
+
+
+def later_reader(
+    item: Item, readers: Sequence[Item], expression: ast.expr, holder: Holder, weights: Mapping[str, WeightSpec]
+) -> Item | None:
+    """The one operator that reads a value, if the value may as well be computed there.
+
+    Calls of modules that draw or change something keep their order, and what is read of state stays where it is read.
+
+    Args:
+        item: makes the value.
+        readers: of the value.
+        expression: of the value.
+        holder: what `self` is in the expression.
+        weights: of the graph, by value.
+    """
+    if len(readers) != 1 or not isinstance(readers[0], Node) or not isinstance(item, Node):
+        return None
+    if any(name in weights and weights[name].role != "parameter" for name in node_inputs(item)):
+        return None
+    still = {m.target for m in holder.members.values() if _is_still(m.layer)}
+    called = [ast.unparse(node.func) for node in ast.walk(expression) if isinstance(node, ast.Call)]
+    own = [name.removeprefix("self.") for name in called if name.startswith("self.")]
+    methods = [name for name in own if "[...]" in name]  # self.weight[...].sum()
+    return readers[0] if set(own) - set(methods) <= still else None
+
+
+def _is_still(layer: Layer | None) -> bool:
+    return layer is not None and layer.constructor in _STILL
+
+
+def swaps_heads(item: Item, readers: Mapping[str, list[Item]]) -> bool:
+    """A swap of heads and time that attention undoes: it is written there, where both cancel."""
+    if not isinstance(item, Node):
+        return False
+    found = readers.get(item.outputs[0].name, [])
+    if len(found) != 1 or not isinstance(found[0], Node):
+        return False
+    return {item.op, found[0].op} == {"aten.transpose.int", "aten.scaled_dot_product_attention.default"}

@@ -1,0 +1,54 @@
+"""Control flow as loops of Python gives what torch's own gives, values and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch._higher_order_ops import associative_scan, map, scan, while_loop
+from torch.utils import _pytree as pytree
+
+from regauge.run.torch_flow import as_loops
+
+X = torch.linspace(-1, 1, 12).reshape(3, 4)
+CASES = {
+    "cond": lambda x: torch.cond(x.sum() > 0, lambda x: x.sin(), lambda x: x.cos(), (x,)),
+    "cond on a number": lambda x: torch.cond(x.shape[0] > 2, lambda x: x.sin(), lambda x: x.cos(), (x,)),
+    "while_loop": lambda x: while_loop(
+        lambda i, x: i < 3, lambda i, x: (i + 1, x * 1.5), (torch.zeros((), dtype=torch.int64), x)
+    ),
+    "scan": lambda x: scan(lambda h, row: (h + row, h * row), x.new_zeros(4), x),
+    "scan backwards": lambda x: scan(lambda h, row: (h + row, h * row), x.new_zeros(3), x, dim=1, reverse=True),
+    "map": lambda x: map(lambda row, s: (row * s, row.sum()), x, x.mean()),
+    "associative_scan": lambda x: associative_scan(torch.mul, x, dim=1, combine_mode="generic"),
+    "associative_scan backwards": lambda x: associative_scan(torch.mul, x, 0, reverse=True, combine_mode="generic"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_gradients(name):
+    found = []
+    for loops in (True, False):
+        x = X.clone().requires_grad_()
+        if loops:
+            with as_loops():
+                results = pytree.tree_leaves(CASES[name](x))
+        else:
+            results = pytree.tree_leaves(CASES[name](x))
+        sum(result.double().sum() for result in results).backward()
+        found.append([*results, x.grad])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_torch_is_as_before_afterwards():
+    functions = (torch.cond, scan, while_loop, map, associative_scan)
+    before = [function.__code__ for function in functions]
+
+    def fails():
+        with as_loops():
+            assert all(function.__code__ is not code for function, code in zip(functions, before, strict=True))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
+    assert [function.__code__ for function in functions] == before
