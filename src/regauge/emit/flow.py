@@ -225,6 +225,8 @@ def _own_name(body: Scope) -> str:
 def _lambda(parameters: Sequence[str], written: Body) -> str:
     expression = written.lines[0].text.removeprefix("return ")
     tree = ast.parse(expression, mode="eval").body
+    if isinstance(tree, ast.Tuple):
+        expression = ast.unparse(tree)  # in brackets: the items of `return a, b` would be arguments of the call
     if isinstance(tree, ast.Call) and not tree.keywords and [ast.unparse(a) for a in tree.args] == list(parameters):
         function = ast.unparse(tree.func)
         if not any(isinstance(n, ast.Name) and n.id in parameters for n in ast.walk(tree.func)):
