@@ -1,7 +1,7 @@
 """A model in Flax NNX, as a person has it: a convolutional network that reads signals. Its last function is regauge's.
 
-    regauge convert examples/my_jax_model.py:case --out rhythm
-    regauge compare examples/my_jax_model.py:case --quick
+regauge convert examples/my_jax_model.py:case --out rhythm
+regauge compare examples/my_jax_model.py:case --quick
 """
 
 import jax

@@ -84,7 +84,9 @@ def limits(audit: Audit) -> list[str]:
     """What the figures do not say."""
     found = [_("Lines are counted where they name the framework's API or a library built on it; nothing was run.")]
     if audit.target == "torch":
-        found.append(_("regauge does not convert from JAX to PyTorch yet: nothing is automatic in this direction."))
+        found.append(
+            _("regauge converts JAX models, but this audit does not count which uses that covers: none is automatic.")
+        )
     elif audit.totals.framework_lines and not audit.cases:
         found.append(_("The classes are estimates from the source: --cases FILE.py:NAME converts a model for real."))
     unknown = sum(name.uses for name in audit.names if not name.recorded)
