@@ -232,6 +232,11 @@ def test_auto_scans_deep_models_only():
     assert "nnx.scan" in regauge.to_jax(GPT(depth=16), (TOKENS,)).source
 
 
+def test_auto_leaves_convolutions_in_loops():
+    torch.manual_seed(0)
+    assert "nnx.scan" not in regauge.to_jax(Residuals(depth=16), (IMAGES,)).source
+
+
 def test_a_choice_that_does_not_exist_is_refused():
     with pytest.raises(BadCase, match="choose from: auto, scan, unroll"):
         regauge.to_jax(Block(WIDTH, 2, 0.0), (torch.ones(1, 6, WIDTH), torch.ones(6, 6)), layers="stack")
