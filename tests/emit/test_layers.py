@@ -251,3 +251,16 @@ def test_the_map_in_the_folder_is_the_map(tmp_path):
     converted.save(tmp_path)
     data = json.loads((tmp_path / "weights.json").read_text())
     assert WeightMap.from_json(data) == converted._conversion.weight_map
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gpt", "encoder"])
+def test_every_question_of_a_check_is_answered_for_a_scan(name, tmp_path):
+    """Masks of dropout for every layer, gradients, a trajectory with groups of an optimizer, clipping."""
+    from pathlib import Path
+
+    import deep
+
+    found = regauge.check(f"{Path(deep.__file__)}:{name}", out=tmp_path, quick=True)
+    assert found.equal and not found.not_checked
+    assert "nnx.scan" in (tmp_path / "conversion" / "model.py").read_text(encoding="utf-8")
