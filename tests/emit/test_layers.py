@@ -262,5 +262,6 @@ def test_every_question_of_a_check_is_answered_for_a_scan(name, tmp_path):
     import deep
 
     found = regauge.check(f"{Path(deep.__file__)}:{name}", out=tmp_path, quick=True)
-    assert found.equal and not found.not_checked
+    assert found.equal
+    assert not found.not_checked
     assert "nnx.scan" in (tmp_path / "conversion" / "model.py").read_text(encoding="utf-8")
