@@ -181,7 +181,7 @@ def ops_text(helpers: Helpers) -> str | None:
         tree = ast.parse(textwrap.dedent(inspect.getsource(fn))).body[0]
         source = textwrap.dedent(inspect.getsource(fn)).splitlines()
         texts[fn.__name__] = "\n".join(source[tree.lineno - 1 :])
-        for name in {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}:
+        for name in dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)):  # in the same order always
             found = fn.__globals__.get(name)
             if inspect.isfunction(found) and _travels(found, fn):
                 pending.append(found)
