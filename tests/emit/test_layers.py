@@ -232,6 +232,11 @@ def test_auto_scans_deep_models_only():
     assert "nnx.scan" in regauge.to_jax(GPT(depth=16), (TOKENS,)).source
 
 
+def test_auto_leaves_convolutions_in_loops():
+    torch.manual_seed(0)
+    assert "nnx.scan" not in regauge.to_jax(Residuals(depth=16), (IMAGES,)).source
+
+
 def test_a_choice_that_does_not_exist_is_refused():
     with pytest.raises(BadCase, match="choose from: auto, scan, unroll"):
         regauge.to_jax(Block(WIDTH, 2, 0.0), (torch.ones(1, 6, WIDTH), torch.ones(6, 6)), layers="stack")
@@ -246,3 +251,17 @@ def test_the_map_in_the_folder_is_the_map(tmp_path):
     converted.save(tmp_path)
     data = json.loads((tmp_path / "weights.json").read_text())
     assert WeightMap.from_json(data) == converted._conversion.weight_map
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gpt", "encoder"])
+def test_every_question_of_a_check_is_answered_for_a_scan(name, tmp_path):
+    """Masks of dropout for every layer, gradients, a trajectory with groups of an optimizer, clipping."""
+    from pathlib import Path
+
+    import deep
+
+    found = regauge.check(f"{Path(deep.__file__)}:{name}", out=tmp_path, quick=True)
+    assert found.equal
+    assert not found.not_checked
+    assert "nnx.scan" in (tmp_path / "conversion" / "model.py").read_text(encoding="utf-8")

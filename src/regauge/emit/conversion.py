@@ -115,7 +115,8 @@ def _scanning(captured: CapturedModel, no_gradient: Collection[str]) -> Scanning
     trained = [w.name for w in captured.graph.weights if w.role == "parameter" and w.tied_to is None]
     groups = captured.optimizer.assign(trained) if isinstance(captured.optimizer, Optimizer) and trained else {}
     alike = {name: (groups.get(name), name in no_gradient) for name in trained}
-    return Scanning(2 if captured.layers == "scan" else DEEP, alike)
+    asked = captured.layers == "scan"
+    return Scanning(2 if asked else DEEP, convolutions=asked, alike=alike)
 
 
 def _title(captured: CapturedModel) -> str:

@@ -164,8 +164,9 @@ def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray], s
         if w.role == "constant" and w.value and w.name in constants and constants[w.name].size <= _SMALL_CONSTANT
     }
     if scanning is not None:
-        random = {op for op, rule in chosen.rules.items() if op != "aten.dropout.default" and rule.draws}
-        scanning = replace(scanning, draws=lambda node: node.op in random)
+        unfit = {op for op in chosen.rules if "conv" in op and not scanning.convolutions}
+        unfit |= {op for op, rule in chosen.rules.items() if op != "aten.dropout.default" and rule.draws}
+        scanning = replace(scanning, draws=lambda node: node.op in unfit)
     structure = Structure(graph, build_scopes(graph), small, target().reserved, scanning)
     return _View(graph, structure, chosen, target().check_specs(graph, chosen), small)
 

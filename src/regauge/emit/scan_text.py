@@ -22,7 +22,9 @@ def keeps_products_only(run: Run) -> bool:
 
     Random numbers and convolutions are not, and a policy for both would be harder to read than it is worth.
     """
-    return not any(_COSTLY.search(node.op) or dropout_rate(node) for node in run.calls[0].nodes())
+    nodes = list(run.calls[0].nodes())
+    drops = any(node.op == "aten.dropout.default" and node.argument("p") for node in nodes)  # in training, if not here
+    return not drops and not any(_COSTLY.search(node.op) or dropout_rate(node) for node in nodes)
 
 
 def scan_name(run: Run) -> str:

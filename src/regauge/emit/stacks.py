@@ -82,11 +82,13 @@ class Scanning:
 
     Attributes:
         shortest: number of layers from which on.
+        convolutions: whether layers with convolutions may be among them.
         alike: by the name of a weight what must agree among layers besides shape and dtype: how it trains.
         draws: whether an operator takes a random key of its own.
     """
 
     shortest: int
+    convolutions: bool = True
     alike: Mapping[str, Hashable] = field(default_factory=dict)
     draws: Callable[[Node], bool] = lambda node: False
 
