@@ -263,8 +263,8 @@ class BodyWriter(LocalNames):
         only = outputs[0]
         if len(outputs) == 1 and self.left[only] == 1:
             reader = following if self._is_read_by(item, following) else None
-            if reader is None and pure and only not in self.scope.results():
-                holder = self.structure.holders[self.scope]
+            holder = self.structure.holders.get(self.scope)  # None in functions beside the classes
+            if reader is None and pure and holder is not None and only not in self.scope.results():
                 reader = later_reader(item, self.readers.get(only, ()), expression, holder, self.weights)
             if reader is not None and not self._repeats(item, reader):
                 # an operator of no statement of the original, such as a change of layout, goes with what follows

@@ -187,6 +187,8 @@ def ops_text(helpers: Helpers) -> str | None:
             continue
         tree = ast.parse(textwrap.dedent(inspect.getsource(fn))).body[0]
         source = textwrap.dedent(inspect.getsource(fn)).splitlines()
+        if isinstance(tree, ast.FunctionDef | ast.ClassDef):
+            tree.decorator_list = []  # what registers a rule stays behind
         texts[fn.__name__] = "\n".join(source[tree.lineno - 1 :])
         known = getattr(fn, "__globals__", None) or vars(sys.modules[fn.__module__])
         for name in dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)):
