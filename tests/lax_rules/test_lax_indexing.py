@@ -57,14 +57,14 @@ WRITTEN = {
     "columns by constants": (
         lambda x: x[:, np.array([-1, 0])], (X,), "return x[:, torch.tensor([2, 0], dtype=torch.int32)]"
     ),
-    "a difference": (lambda x: x[:, 1:] - x[:, :-1], (X,), "getitem = x[:, 1:] x = x[:, :2] return getitem - x"),
-    "diff": (lambda x: jnp.diff(x, axis=1), (X,), "getitem = x[:, 1:] x = x[:, :2] return getitem - x"),
+    "a difference": (lambda x: x[:, 1:] - x[:, :-1], (X,), "getitem = x[:, 1:] return getitem - x[:, :2]"),
+    "diff": (lambda x: jnp.diff(x, axis=1), (X,), "getitem = x[:, 1:] return getitem - x[:, :2]"),
     "clipped": (lambda x, i: jnp.take(x.T, i, axis=0, mode="clip"), (X, ROWS), "[i.clamp(0, 2)]"),
     "argsort": (lambda x: jnp.argsort(x, 1), (X,), "return x.argsort(dim=1, stable=True).to(torch.int32)"),
     "sort": (lambda x: jnp.sort(x, 1), (X,), "return x.sort(dim=1, stable=True).values"),
     "in order": (
         lambda x: jnp.take_along_axis(x, jnp.argsort(x, 1), 1), (X,),
-        "argsort = x.argsort(dim=1, stable=True) return x.gather(1, argsort)",
+        "return x.gather(1, x.argsort(dim=1, stable=True))",
     ),
     "a row is set": (lambda x, v: x.at[0].set(v), (X, X[1]), "return x.select_scatter(v, 0, 0)"),
     "a column is added to": (lambda x, v: x.at[:, 1].add(v), (X, X[:, 0]), "select_scatter("),
@@ -73,7 +73,7 @@ WRITTEN = {
     "joined": (lambda x: jnp.concatenate([x, x], 1), (X,), "return torch.cat((x, x), 1)"),
     "stacked": (lambda x: jnp.stack([x, x], 1), (X,), "return torch.stack((x, x), 1)"),
     "flipped": (lambda x: jnp.flip(x, 1), (X,), "return x.flip((1,))"),
-    "padded": (lambda x: jnp.pad(x, ((0, 0), (1, 2))), (X,), "return F.pad(x, (1, 2), value=0.0)"),
+    "padded": (lambda x: jnp.pad(x, ((0, 0), (1, 2))), (X,), "return F.pad(x, (1, 2))"),
     "rolled": (lambda x: jnp.roll(x, 1, 1), (X,), "torch.cat("),
 }  # fmt: skip
 

@@ -33,8 +33,8 @@ def body(function: Callable[..., Any], *arrays: Any) -> str:
         (lambda x: x.mean(-1, keepdims=True), "return x.mean(-1, keepdim=True)"),
         (lambda x: x.sum(1) / 3, "return x.mean(1)"),
         (lambda x: x.max(-1), "return x.amax(-1)"),
-        (lambda x: (x > 0).any(-1), "x.any(-1)"),
-        (lambda x: (x > 0).astype(jnp.int32).sum(-1), "x.sum(-1, dtype=torch.int32)"),
+        (lambda x: (x > 0).any(-1), "return (x > 0.0).any(-1)"),
+        (lambda x: (x > 0).astype(jnp.int32).sum(-1), "(x > 0.0).to(torch.int32).sum(-1, dtype=torch.int32)"),
         (lambda x: x.argmax(1), "return x.argmax(1).to(torch.int32)"),
         (lambda x: jnp.cumsum(x, 1), "return x.cumsum(1)"),
     ],
@@ -47,10 +47,10 @@ def test_a_sum_divided_by_another_number_is_no_mean() -> None:
     assert "mean" not in body(lambda x: x.sum(1) / 4, X)
 
 
-def test_a_variance_is_two_means() -> None:
+def test_a_variance_is_that_of_torch() -> None:
     x = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
     model = regauge.to_torch(lambda x: x.var(-1, keepdims=True), (jnp.asarray(x),))
-    assert model.source.count(".mean(-1, keepdim=True)") == 2
+    assert "return x.var(-1, correction=0, keepdim=True)" in model.source
     np.testing.assert_allclose(model(torch.from_numpy(x[:2])).numpy(), x[:2].var(-1, keepdims=True), rtol=1e-5)
 
 

@@ -155,5 +155,5 @@ def test_bad_wishes_are_refused(tmp_path: Path, wish: dict[str, object], message
 
 
 def test_a_folder_without_a_conversion_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadResult, match="not a saved conversion"):
+    with pytest.raises(BadResult, match="no conversion here"):
         make_plan("c", tmp_path)
