@@ -30,6 +30,7 @@ from regauge.lower.plan import value_specs
 
 _LAYERS = frozenset({"layer.conv", "layer.conv_transpose", "layer.group_norm", "layer.batch_norm"})
 _CONVOLUTION = "lax.conv_general_dilated"
+_PRODUCTS = frozenset({"layer.linear", "lax.dot_general"})  # over the last axis: they want channels-last
 
 
 def channels_first(graph: Graph, is_library: Callable[[str], bool]) -> Graph:
@@ -39,9 +40,28 @@ def channels_first(graph: Graph, is_library: Callable[[str], bool]) -> Graph:
         graph: of dialect lax.
         is_library: whether a module, by its type, is of a library: no transpose is written into it.
     """
-    if not any(node.op in _LAYERS or node.op == _CONVOLUTION or is_pool(node) for node in graph.nodes):
+    if not any(_is_convolutional(node) for node in graph.nodes):
         return graph
-    return _Walk(graph, is_library).run()
+    # A sum of a channels-first and a channels-last array can go either way: what transposes less is taken.
+    walks = [_Walk(graph, is_library, reaches=reaches).run() for reaches in (True, False)]
+    return min(walks, key=_transposes)
+
+
+def _is_convolutional(node: Node) -> bool:
+    return node.op in _LAYERS or node.op == _CONVOLUTION or is_pool(node)
+
+
+def _calls_of_products(graph: Graph) -> set[str]:
+    """Calls of modules below the root with products over the last axis and no convolution, as in transformers."""
+    calls: tuple[set[str], set[str]] = (set(), set())
+    for node in graph.nodes:
+        if node.op in _PRODUCTS or _is_convolutional(node):
+            calls[_is_convolutional(node)].update(step.call for step in node.origin.modules[1:])
+    return calls[0] - calls[1]
+
+
+def _transposes(graph: Graph) -> int:
+    return sum(node.op == "lax.transpose" for node in graph.nodes)
 
 
 def _permuted(spec: TensorSpec, axes: tuple[int, ...]) -> TensorSpec:
@@ -49,9 +69,20 @@ def _permuted(spec: TensorSpec, axes: tuple[int, ...]) -> TensorSpec:
 
 
 class _Walk:
-    def __init__(self, graph: Graph, is_library: Callable[[str], bool]) -> None:
+    """One pass over the nodes.
+
+    Args:
+        graph: of dialect lax.
+        is_library: whether a module, by its type, is of a library.
+        reaches: whether one operand in channels-first order brings the others there; else all must be in it, and
+            modules of products keep their order.
+    """
+
+    def __init__(self, graph: Graph, is_library: Callable[[str], bool], *, reaches: bool) -> None:
         self.graph = graph
         self.is_library = is_library
+        self.reaches = reaches
+        self.kept_calls = set() if reaches else _calls_of_products(graph)
         self.specs = value_specs(graph)
         self.twins: dict[str, str] = {}  # value -> its channels-first twin
         self.sources: dict[str, str] = {}  # value that the person transposed -> what it was in channels-first order
@@ -65,7 +96,7 @@ class _Walk:
         for node in self.graph.nodes:
             if any(name in self.learned for name in node_inputs(node)):
                 self.learned |= {value.name for value in node.outputs}
-            if not (
+            if any(step.call in self.kept_calls for step in node.origin.modules) or not (
                 self._layer(node)
                 or self._convolution(node)
                 or self._elementwise(node)
@@ -95,19 +126,30 @@ class _Walk:
 
     def _reshaped_twin(self, name: str, twin: str) -> bool:
         """A bias that was given the axes of images gets them in the other order at once."""
-        maker = self.makers.get(name)
-        spec = self.specs[name]
-        if maker is None or maker.op not in ("lax.reshape", "lax.broadcast_in_dim") or set(spec.shape[:-1]) != {1}:
+        maker = self._bias(name)
+        if maker is None:
             return False
-        source = maker.arguments[0][1]
-        if not isinstance(source, Ref) or self.specs[source.name].shape != spec.shape[-1:]:
-            return False
+        source, spec = maker.arguments[0][1], self.specs[name]
         shape = _permuted(spec, to_first(spec.ndim))
         arguments = (("operand", source), ("new_sizes", shape.shape), ("dimensions", None))
         self.nodes.append(Node("lax.reshape", arguments, (Value(twin, shape),), origin=maker.origin))
         self.specs[twin] = shape
         self.origins[twin] = maker.origin
         return True
+
+    def _bias(self, name: str) -> Node | None:
+        """What gave a vector over channels the axes of images."""
+        maker = self.makers.get(name)
+        spec = self.specs[name]
+        if maker is None or maker.op not in ("lax.reshape", "lax.broadcast_in_dim") or set(spec.shape[:-1]) != {1}:
+            return None
+        source = maker.arguments[0][1]
+        fits = isinstance(source, Ref) and self.specs[source.name].shape == spec.shape[-1:]
+        return maker if fits else None
+
+    def _comes_along(self, names: list[str]) -> bool:
+        """Whether all arrays may be read in channels-first order."""
+        return self.reaches or all(n in self.twins or n in self.sources or self._bias(n) is not None for n in names)
 
     def _restore(self, name: str, consumer: Origin) -> None:
         if name in self.original or name not in self.twins:
@@ -272,6 +314,8 @@ class _Walk:
         )
         if rank < 3 or not has_twins or any(self.specs[n].ndim not in (0, rank) for n in arrays):
             return False
+        if not self._comes_along(whole):
+            return False
         names = {name: self._twin(name, node.origin) for name in whole}
         arguments = tuple((key, renamed(operand, names)) for key, operand in node.arguments)
         self.nodes.append(replace(node, arguments=arguments, outputs=(self._define_twin(node.outputs[0]),)))
@@ -285,6 +329,8 @@ class _Walk:
             return False
         rank = self.specs[arrays[0]].ndim
         if any(self.specs[name].ndim != rank for name in arrays):
+            return False
+        if not is_pool(node) and not self._comes_along(arrays):
             return False
         found = mapped_axes(node, rank, to_first(rank))
         if found is None:
