@@ -56,7 +56,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
         loss=case.loss,
         targets=case.targets,
     )
-    optimizer = None if case.optimizer is None or not train else to_json(from_optax(case.optimizer, program))
+    optimizer = None if case.optimizer is None else to_json(from_optax(case.optimizer, program))
     seconds = {"load": loaded - began, "trace": time.perf_counter() - loaded}
     out = Path(job["out"])
     skeletons = _write(case, captured, outputs, out)
