@@ -33,10 +33,15 @@ class BatchNorm(nnx.Module):
         else:
             axes = tuple(range(x.ndim - 1))
             n = x.size // x.shape[-1]
-            mean = x.mean(axes)
-            centered = x - mean
-            var = jnp.square(centered).mean(axes)
-            self.mean[...] += self.momentum * (lax.stop_gradient(mean) - self.mean[...])
+            # The variance of x less any constant is that of x. Near the mean it loses no digits in one pass over both
+            # sums (Chan, Golub, LeVeque 1983), for which XLA wants the squares first.
+            shift = lax.stop_gradient(x[0].mean(axes[:-1]))
+            shifted = x - shift
+            squares = jnp.square(shifted)
+            offset = shifted.mean(axes)
+            centered = shifted - offset
+            var = squares.mean(axes) - jnp.square(offset)
+            self.mean[...] += self.momentum * (lax.stop_gradient(shift + offset) - self.mean[...])
             self.var[...] += self.momentum * (lax.stop_gradient(var) * (n / (n - 1)) - self.var[...])
         scale = lax.rsqrt(var + self.epsilon)
         if self.scale is None or self.bias is None:
