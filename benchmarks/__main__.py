@@ -7,57 +7,22 @@ All figures of one table come from one run on one machine; the claims are ratios
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
 import statistics
-import subprocess
 import sys
-from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import scaling as scaled
 from benchmarks.depth import DEPTHS
+from benchmarks.emitted_page import jax_section, torch_section
+from benchmarks.launching import ROOT, run
 from benchmarks.layers_page import SCALING_REPEATS, scaling_section, scan_section
-from regauge.measure.statistics import paired_effect
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 REPEATS = 5
-LAUNCHES = 10
-
-
-def run(*command: str) -> list[dict[str, Any]]:
-    """The JSON lines that a benchmark prints."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "")}
-    environment = {key: value for key, value in environment.items() if value}
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
-
-
-def emitted() -> list[dict[str, Any]]:
-    """Emitted over handwritten, for both networks and both tasks."""
-    found = []
-    with TemporaryDirectory() as directory:
-        for name in ("encoder", "resnet"):
-            folder = str(Path(directory) / name)
-            case = f"{ROOT / 'benchmarks' / 'originals.py'}:{name}"
-            run("regauge.cli.main", "convert", case, "--out", folder, "--json")
-            lines = [line for seed in range(LAUNCHES) for line in run("benchmarks.emitted", name, folder, str(seed))]
-            for task in ("infer", "train"):
-                of_task = [line for line in lines if line["task"] == task]
-                effect = paired_effect([line["difference"] for line in of_task], 0.05)
-                milliseconds = statistics.median(line["handwritten_ms"] for line in of_task)
-                found.append({**asdict(effect), "model": name, "task": task, "handwritten_ms": milliseconds})
-    return found
 
 
 def converting() -> list[dict[str, Any]]:
@@ -100,26 +65,6 @@ def scaling() -> list[str]:
     return scaling_section([line for lines in rounds for line in lines])
 
 
-def emitted_section() -> list[str]:
-    rows = [
-        f"| {r['model']} | {r['task']} | {r['ratio']:.3f} | {r['low']:.3f} to {r['high']:.3f} | "
-        f"{r['handwritten_ms']:.2f} | {r['blocks']} |"
-        for r in emitted()
-    ]
-    return [
-        "## Emitted model against one written by hand",
-        "",
-        "Both jitted, in one process, in alternating blocks of random order. A process gives one difference, the",
-        "median of its blocks, because two processes with the same program differ by more than the blocks of one;",
-        "the ratio is Hodges-Lehmann over the processes with its signed-rank interval. Aim: at or under 1.05.",
-        "Originals: `benchmarks/originals.py`, by hand: `benchmarks/handwritten.py`.",
-        "",
-        "| model | task | emitted / by hand | 95 % interval | by hand, ms | processes |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *rows,
-    ]
-
-
 def converting_section() -> list[str]:
     rows = [
         f"| {r['model']} | {r['export_s']:.2f} | {r['convert_s']:.2f} | {r['copy_s']:.2f} | {r['ratio']:.2f} | "
@@ -156,7 +101,8 @@ def overhead_section() -> list[str]:
 
 
 SECTIONS = {
-    "emitted": emitted_section,
+    "emitted": jax_section,
+    "emitted-torch": torch_section,
     "converting": converting_section,
     "depth": depth,
     "scaling": scaling,

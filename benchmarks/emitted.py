@@ -7,11 +7,8 @@ launch gives one difference a task: two processes with the same program differ b
 from __future__ import annotations
 
 import json
-import math
 import random
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,11 +16,9 @@ from typing import Any
 import jax
 from flax import nnx
 
+from benchmarks.blocks import Step, compare
 from benchmarks.handwritten import MODELS, OPTIMIZERS, make_train_step
 from regauge.run.jax_subject import load_jax_subject
-
-BLOCKS, SECONDS = 7, 0.4
-Step = Callable[[], Any]
 
 
 def inference(model: nnx.Module, inputs: tuple[Any, ...]) -> Step:
@@ -42,29 +37,6 @@ def training(step: Callable[..., Any], params: Any, state: Any, opt_state: Any, 
     return run
 
 
-def seconds_per_step(step: Step, count: int) -> float:
-    started = time.perf_counter()
-    for _ in range(count):
-        result = step()
-    jax.block_until_ready(result)
-    return (time.perf_counter() - started) / count
-
-
-def compare(emitted: Step, handwritten: Step, order: random.Random) -> dict[str, float]:
-    """The median log ratio of emitted over handwritten, from alternating blocks in random order."""
-    steps = {"emitted": emitted, "handwritten": handwritten}
-    for name in sorted(steps, key=lambda _: order.random()):
-        seconds_per_step(steps[name], 3)
-    count = max(1, round(SECONDS / seconds_per_step(handwritten, 3)))
-    differences, times = [], []
-    for _ in range(BLOCKS):
-        names = sorted(steps, key=lambda _: order.random())
-        block = {name: seconds_per_step(steps[name], count) for name in names}
-        differences.append(math.log(block["emitted"] / block["handwritten"]))
-        times.append(block["handwritten"])
-    return {"difference": statistics.median(differences), "handwritten_ms": 1e3 * statistics.median(times)}
-
-
 def main(name: str, folder: str, seed: str) -> None:
     order = random.Random(int(seed))
     subject = load_jax_subject(Path(folder))
@@ -73,7 +45,7 @@ def main(name: str, folder: str, seed: str) -> None:
     own = MODELS[name](rngs=nnx.Rngs(0))
     for model in (subject.model, own):
         model.eval()
-    found = {"infer": compare(inference(subject.model, inputs), inference(own, inputs), order)}
+    found = {"infer": compare(inference(subject.model, inputs), inference(own, inputs), order, jax.block_until_ready)}
     for model in (subject.model, own):
         model.train()
     graphdef, *held = subject.train.init(subject.model)
@@ -81,7 +53,7 @@ def main(name: str, folder: str, seed: str) -> None:
     own_graphdef, params, state = nnx.split(own, nnx.Param, ...)
     step = make_train_step(name, own_graphdef)
     handwritten = training(step, params, state, OPTIMIZERS[name]().init(params), (inputs, targets))
-    found["train"] = compare(emitted, handwritten, order)
+    found["train"] = compare(emitted, handwritten, order, jax.block_until_ready)
     for task, figures in found.items():
         print(json.dumps({"task": task, **figures}))
 

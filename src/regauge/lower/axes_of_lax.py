@@ -22,8 +22,13 @@ ELEMENTWISE = frozenset(
 )  # fmt: skip
 
 # Attributes that have one item for each axis.
-_PER_AXIS = ("window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation", "padding_config")
-_WINDOWS = frozenset({"lax.reduce_window_max", "lax.reduce_window_min", "lax.reduce_window_sum", "lax.pad"})
+_PER_AXIS = (
+    "window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation", "padding_config",
+    "start_indices", "limit_indices", "strides",
+)  # fmt: skip
+_WINDOWS = frozenset(
+    {"lax.reduce_window_max", "lax.reduce_window_min", "lax.reduce_window_sum", "lax.pad", "lax.slice"}
+)
 _ALONG = {
     "lax.concatenate": "dimension",
     "jax.nn.softmax": "axis",
@@ -56,6 +61,15 @@ def mapped_axes(node: Node, rank: int, order: tuple[int, ...]) -> tuple[Node, bo
             name: tuple(arguments[name][axis] for axis in order) for name in _PER_AXIS if arguments.get(name)
         }
         return node.with_arguments(**changes), True
+    if node.op == "lax.getitem":
+        index = arguments[
+            "index"
+        ]  # of each axis None, which is all of it, or a slice of three numbers, or what it takes out
+        if len(index) != rank or not all(
+            item is None or (isinstance(item, tuple) and len(item) == 3) for item in index
+        ):
+            return None
+        return node.with_arguments(index=tuple(index[axis] for axis in order)), True
     if node.op in _ALONG:
         name = _ALONG[node.op]
         return node.with_arguments(**{name: order.index(arguments[name] % rank)}), True

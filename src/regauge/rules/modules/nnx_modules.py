@@ -35,7 +35,7 @@ class BatchNorm(nnx.Module):
             n = x.size // x.shape[-1]
             # The variance of x less any constant is that of x. Near the mean it loses no digits in one pass over both
             # sums (Chan, Golub, LeVeque 1983), for which XLA wants the squares first.
-            shift = lax.stop_gradient(x[0].mean(axes[:-1]))
+            shift = lax.stop_gradient(x[:1].mean(axes))
             shifted = x - shift
             squares = jnp.square(shifted)
             offset = shifted.mean(axes)
