@@ -12,6 +12,7 @@ import platform
 import re
 import statistics
 import sys
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -59,10 +60,12 @@ def depth() -> list[str]:
     return scan_section([line for depth in DEPTHS for line in run("benchmarks.depth", str(depth))])
 
 
-def scaling() -> list[str]:
+def scaling(direction: str) -> list[str]:
     """Seconds of converting by depth; the depths alternate."""
-    rounds = [run("benchmarks.scaling", str(depth)) for _ in range(SCALING_REPEATS) for depth in scaled.DEPTHS]
-    return scaling_section([line for lines in rounds for line in lines])
+    depths = [str(depth) for _ in range(SCALING_REPEATS) for depth in scaled.DEPTHS]
+    return scaling_section(
+        direction, [line for depth in depths for line in run("benchmarks.scaling", direction, depth)]
+    )
 
 
 def converting_section() -> list[str]:
@@ -105,7 +108,8 @@ SECTIONS = {
     "emitted-torch": torch_section,
     "converting": converting_section,
     "depth": depth,
-    "scaling": scaling,
+    "scaling": partial(scaling, "to-jax"),
+    "scaling-torch": partial(scaling, "to-torch"),
     "overhead": overhead_section,
 }
 

@@ -13,25 +13,26 @@ VOCABULARY, WIDTH, HEADS, DEPTH, TOKENS, CLASSES = 2048, 256, 4, 4, 64, 8
 
 
 class Attention(nnx.Module):
-    def __init__(self, *, rngs: nnx.Rngs):
-        self.query = nnx.Linear(WIDTH, WIDTH, rngs=rngs)
-        self.key = nnx.Linear(WIDTH, WIDTH, rngs=rngs)
-        self.value = nnx.Linear(WIDTH, WIDTH, rngs=rngs)
-        self.out = nnx.Linear(WIDTH, WIDTH, rngs=rngs)
+    def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
+        self.heads = heads
+        self.query = nnx.Linear(width, width, rngs=rngs)
+        self.key = nnx.Linear(width, width, rngs=rngs)
+        self.value = nnx.Linear(width, width, rngs=rngs)
+        self.out = nnx.Linear(width, width, rngs=rngs)
 
     def __call__(self, x):
-        heads = (*x.shape[:2], HEADS, WIDTH // HEADS)
+        heads = (*x.shape[:2], self.heads, x.shape[2] // self.heads)
         q, k, v = (layer(x).reshape(heads) for layer in (self.query, self.key, self.value))
         return self.out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape))
 
 
 class Layer(nnx.Module):
-    def __init__(self, *, rngs: nnx.Rngs):
-        self.attention = Attention(rngs=rngs)
-        self.norm1 = nnx.LayerNorm(WIDTH, epsilon=1e-12, rngs=rngs)
-        self.up = nnx.Linear(WIDTH, 4 * WIDTH, rngs=rngs)
-        self.down = nnx.Linear(4 * WIDTH, WIDTH, rngs=rngs)
-        self.norm2 = nnx.LayerNorm(WIDTH, epsilon=1e-12, rngs=rngs)
+    def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
+        self.attention = Attention(width, heads, rngs=rngs)
+        self.norm1 = nnx.LayerNorm(width, epsilon=1e-12, rngs=rngs)
+        self.up = nnx.Linear(width, 4 * width, rngs=rngs)
+        self.down = nnx.Linear(4 * width, width, rngs=rngs)
+        self.norm2 = nnx.LayerNorm(width, epsilon=1e-12, rngs=rngs)
 
     def __call__(self, x):
         x = self.norm1(x + self.attention(x))
@@ -39,12 +40,12 @@ class Layer(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    def __init__(self, *, rngs: nnx.Rngs):
-        self.tokens = nnx.Embed(VOCABULARY, WIDTH, rngs=rngs)
-        self.positions = nnx.Param(jnp.zeros((TOKENS, WIDTH)))
-        self.norm = nnx.LayerNorm(WIDTH, epsilon=1e-12, rngs=rngs)
-        self.layers = nnx.List([Layer(rngs=rngs) for _ in range(DEPTH)])
-        self.classifier = nnx.Linear(WIDTH, CLASSES, rngs=rngs)
+    def __init__(self, depth: int = DEPTH, width: int = WIDTH, heads: int = HEADS, *, rngs: nnx.Rngs):
+        self.tokens = nnx.Embed(VOCABULARY, width, rngs=rngs)
+        self.positions = nnx.Param(jnp.zeros((TOKENS, width)))
+        self.norm = nnx.LayerNorm(width, epsilon=1e-12, rngs=rngs)
+        self.layers = nnx.List([Layer(width, heads, rngs=rngs) for _ in range(depth)])
+        self.classifier = nnx.Linear(width, CLASSES, rngs=rngs)
 
     def __call__(self, tokens):
         x = self.norm(self.tokens(tokens) + self.positions[...])

@@ -53,13 +53,20 @@ def _growth(lines: Lines, task: str, way: str) -> float:
     return statistics.median(ends[1]) / statistics.median(ends[0])
 
 
-def scaling_section(lines: Lines) -> list[str]:
+_SCALED = {
+    "to-jax": ("Converting deep models", "`torch.export` and what makes its graph functional"),
+    "to-torch": ("Converting deep JAX models", "tracing in both modes, and what finds modules, layers and functions"),
+}
+
+
+def scaling_section(direction: str, lines: Lines) -> list[str]:
     """Seconds of converting by depth, from the lines of `benchmarks.scaling`."""
+    title, capture = _SCALED[direction]
     text = [
-        "## Converting deep models",
+        f"## {title}",
         "",
         "The same encoder, 16 wide, with more and more layers; processor time in a fresh process each, medians of",
-        f"{SCALING_REPEATS}. Capture is `torch.export` and what makes its graph functional, emission all from there to",
+        f"{SCALING_REPEATS}. Capture is {capture}, emission all from there to",
         "the sources and the weight map, writing the saved folder. What is linear takes the same time a node at every",
         "depth.",
         "",
