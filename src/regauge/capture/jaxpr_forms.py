@@ -95,10 +95,9 @@ class _Flax:
 
 
 def _of_nnx(make: Callable[[], nnx.Module], call: Mapping[str, Any]) -> Fresh:
-    graphdef, state = nnx.split(nnx.eval_shape(make))
-    flat = list(nnx.to_flat_state(state))
-
     def run(x: Any, arrays: Arrays, key: Any) -> Any:
+        graphdef, state = nnx.split(nnx.eval_shape(make))  # here, since most forms are known from an equal module
+        flat = nnx.to_flat_state(state)
         given = [(path, variable.replace(arrays[".".join(map(str, path))])) for path, variable in flat]
         module: Any = nnx.merge(graphdef, nnx.from_flat_state(given), copy=True)
         result = module(x, **call, **({"rngs": key} if key is not None else {}))
