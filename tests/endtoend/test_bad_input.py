@@ -224,7 +224,7 @@ def test_a_report_of_nothing(tmp_path: Path, capsys: Captured) -> None:
 def bare_python(tmp_path: Path) -> str:
     """An interpreter that has regauge but no installed package: neither framework."""
     stub = tmp_path / "bare-python"
-    stub.write_text(f'#!/bin/sh\nPYTHONPATH={PACKAGE} exec {sys.executable} -S "$@"\n')
+    stub.write_text(f'#!/bin/sh\nPYTHONPATH={PACKAGE} exec {sys.executable} -E -S "$@"\n')
     stub.chmod(0o755)
     return str(stub)
 
@@ -245,7 +245,7 @@ def test_no_jax_in_the_interpreter(bare_python: str, tmp_path: Path, capsys: Cap
 
 def test_no_regauge_in_the_interpreter(tmp_path: Path, capsys: Captured) -> None:
     stub = tmp_path / "foreign-python"
-    stub.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    stub.write_text(f'#!/bin/sh\nexec {sys.executable} -E -S "$@"\n')
     stub.chmod(0o755)
     arguments = ["check", f"{CASES}:linear", "--torch-python", str(stub), "--out", str(tmp_path / "out")]
     shown = refused(arguments, 2, capsys)
