@@ -11,6 +11,7 @@ from regauge.run.dropout_masks import DropoutCall, keep_mask
 from regauge.run.torch_arithmetic import controlled
 
 RATE, WIDTH, TIME = 0.4, 6, 7
+LENGTHS = {"one is full": [7, 2, 5, 2], "none is full": [3, 5, 5, 1], "all alike": [5, 5, 5, 5]}
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
@@ -37,7 +38,9 @@ def by_hand(parts: list[nn.Module], x: Tensor, lengths: Tensor, mask: Tensor) ->
     return x
 
 
-@pytest.mark.parametrize("lengths", [[7, 2, 5, 2], [3, 5, 5, 1], [5, 5, 5, 5]], ids=["one is full", "none is full", "all alike"])
+@pytest.mark.parametrize(
+    "lengths", [[7, 2, 5, 2], [3, 5, 5, 1], [5, 5, 5, 5]], ids=["one is full", "none is full", "all alike"]
+)
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_rows_are_dropped_by_the_mask_of_the_padded_batch(kind: str, bidirectional: bool, lengths: list[int]) -> None:

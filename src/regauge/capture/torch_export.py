@@ -32,6 +32,7 @@ from regauge.capture.conversion import Conversion
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.capture.untraceable import Respelled
+from regauge.capture.wide_integers import wide_integers
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
@@ -135,6 +136,8 @@ def capture_module(
         stages.findings.append(training_mode.evaluation_finding(frozen))
     if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
         stages.findings += _fixed(program)
+    _, leaves = flatten_tree(inputs, lambda leaf: isinstance(leaf, torch.Tensor), "inputs")
+    stages.findings += wide_integers({**leaves, **tensors})
     findings = tuple(dict.fromkeys(stages.findings))
     graph = replace(graph, findings=findings)
     return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds)

@@ -1,7 +1,8 @@
 """Packed sequences under controlled dropout: where each row of packed data stands in the padded batch.
 
 A recurrent layer drops rows of its packed data, whose order follows the lengths. Code that computes the same on the
-padded batch drops [time, batch, ...], so masks are drawn for the padded batch, and a packed layer takes its rows of them.
+padded batch drops [time, batch, width], so masks are drawn for the padded batch, and a packed layer takes its rows of
+them.
 """
 
 from __future__ import annotations
