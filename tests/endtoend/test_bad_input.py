@@ -70,6 +70,9 @@ LOADING = {
 }
 MODEL = {
     "inputs of another shape": bad("wrong_width", "B", 2, "mat1 and mat2 shapes cannot be multiplied", "5x3"),
+    "inputs that a line of the model rejects": bad(
+        "wrong_width_inside", "B110", 2, "mat1 and mat2 shapes", line_of("return self.fc(y)"), "return self.fc(y)"
+    ),
     "inputs of another name": bad("wrong_name", "B", 2, "unexpected keyword argument 'picture'"),
     "operators without a rule": bad(
         "unsupported",
@@ -93,6 +96,9 @@ MODEL = {
         1,
         "regauge_test.fold.default",
         line_of("return F.cross_entropy(fold(outputs), targets)"),
+    ),
+    "targets that the loss rejects": bad(
+        "unknown_class", "B110", 2, "the loss cross_entropy rejects", "Target 7 is out of bounds", "loss(model(*inputs)"
     ),
     "a loss that is no scalar": bad("vector_loss", "B", 2, "scalar", "float32[", ".mean()"),
 }
@@ -224,7 +230,7 @@ def test_a_report_of_nothing(tmp_path: Path, capsys: Captured) -> None:
 def bare_python(tmp_path: Path) -> str:
     """An interpreter that has regauge but no installed package: neither framework."""
     stub = tmp_path / "bare-python"
-    stub.write_text(f'#!/bin/sh\nPYTHONPATH={PACKAGE} exec {sys.executable} -E -S "$@"\n')
+    stub.write_text(f'#!/bin/sh\nPYTHONPATH={PACKAGE} exec {sys.executable} -S "$@"\n')
     stub.chmod(0o755)
     return str(stub)
 

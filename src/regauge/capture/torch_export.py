@@ -155,9 +155,15 @@ def capture_function(
         model: the model whose outputs the function gets, if there is one.
 
     Raises:
+        BadCase: it raises when it is called with `args`.
         CaptureError: as `capture_module`; also when it reads a tensor that an optimizer changes.
     """
-    captured = capture_module(function, args, train=True, dynamic=dynamic)
+    try:
+        captured = capture_module(function, args, train=True, dynamic=dynamic)
+    except BadCase as error:
+        if error.code != "B110" or error.__cause__ is None:
+            raise
+        raise failures.loss_rejected(error.__cause__, getattr(function, "__name__", "")) from error.__cause__
     trained = [w.name for w in captured.graph.weights if w.trainable and w.value]
     places = {p.data_ptr(): name for name, p in (model.named_parameters() if model is not None else ())}
     trained += [places[t.data_ptr()] for t in captured.tensors.values() if t.numel() and t.data_ptr() in places]
