@@ -87,8 +87,9 @@ def test_no_such_name(write):
 @pytest.mark.parametrize(("name", "kind"), [("number", "int"), ("model", "Case"), ("other", "int")])
 def test_not_a_case(write, name, kind):
     error = refused(f"{write(GOOD)}:{name}")
-    if name == "model":  # called, since it may be a function that returns a case: its own error is shown
-        assert "raised TypeError" in error.what
+    if name == "model":  # it may be a function that returns a case, but cannot be called as one
+        assert "is called without arguments" in error.what
+        assert "regauge.Case(model" in error.next
     else:
         assert "is not a regauge.Case" in error.what
         assert error.received == kind
@@ -112,6 +113,30 @@ def test_the_functions_own_error_is_shown_with_its_line(write):
     error = refused(f"{path}:broken")
     assert "raised ZeroDivisionError: division by zero" in error.what
     assert error.details == ("return 1 / 0",)
+
+
+def test_an_error_of_regauge_in_the_function_stays_what_it_is(write):
+    path = write(GOOD + "def unfinished():\n    return Case(model, inputs=(1,), optimizer=object())\n")
+    error = refused(f"{path}:unfinished")
+    assert error.what == "the case has an optimizer but no loss"
+    assert error.where.startswith(f"{path}:")
+    assert error.details == ("return Case(model, inputs=(1,), optimizer=object())",)
+    assert "give loss=" in error.next
+
+
+def test_a_function_that_needs_arguments(write):
+    error = refused(f"{write(GOOD + 'def sized(width):' + chr(10) + '    return case' + chr(10))}:sized")
+    assert "is called without arguments" in error.what
+    assert "width" in error.received
+    assert "regauge.Case(model" in error.next
+
+
+def test_a_package_that_the_file_imports_and_that_is_missing(write):
+    path = write("import no_such_package_of_mine\n" + GOOD)
+    error = refused(f"{path}:case")
+    assert "No module named 'no_such_package_of_mine'" in error.what
+    assert error.where == f"{path}:1"
+    assert error.next.startswith("install no_such_package_of_mine in the Python interpreter")
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from regauge.errors import BadCase
+from regauge.errors import BadCase, RegaugeError
 
 # How equal layers in a row are converted: as a scan over stacked weights, one by one, or as their number suggests.
 LAYERS = ("auto", "scan", "unroll")
@@ -128,6 +130,16 @@ def _is_model(found: Any) -> bool:
 
 def _call(function: Any, reference: str) -> Any:
     try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise BadCase(
+            f"{reference} is called without arguments, and it needs some",
+            received=str(error),
+            next="name a function without arguments that returns regauge.Case(model, inputs=(x,))",
+        ) from error
+    except ValueError:  # a builtin without a signature: its own error says what it needs
+        pass
+    try:
         return function()
     except Exception as error:
         raise _own_error(error, f"{reference} raised {type(error).__name__}: {error}") from error
@@ -162,11 +174,25 @@ def _import(target: str) -> ModuleType:
     return module
 
 
-def _own_error(error: BaseException, what: str) -> BadCase:
-    """A BadCase that points to the last line of the person's own code in the traceback."""
+def _own_error(error: BaseException, what: str) -> RegaugeError:
+    """The error with the last line of the person's own code in the traceback; one of regauge's own stays what it is."""
     import traceback
 
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "site-packages" not in f.filename and "regauge" not in Path(f.filename).parts]
-    frame = (own or frames)[-1]
-    return BadCase(what, where=f"{frame.filename}:{frame.lineno}", details=[frame.line or ""])
+    package = str(Path(__file__).resolve().parent) + os.sep
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(("<", package))]
+    own = [f for f in frames if "site-packages" not in f.filename] or frames
+    where, line = (f"{own[-1].filename}:{own[-1].lineno}", own[-1].line or "") if own else ("", "")
+    if isinstance(error, RegaugeError):
+        return type(error)(
+            error.what,
+            code=error.code,
+            where=error.where or where,
+            received=error.received,
+            why=error.why,
+            next=error.next,
+            details=error.details or ([line] if line else ()),
+        )
+    following = ""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        following = f"install {error.name} in the Python interpreter of this side"
+    return BadCase(what, where=where, details=[line] if line else (), next=following)

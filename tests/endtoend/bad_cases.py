@@ -96,6 +96,24 @@ def untranslatable_loss() -> regauge.Case:
     return linear(loss=folded_loss)
 
 
+def unknown_class() -> regauge.Case:
+    return linear(targets=torch.tensor([0, 1, 7, 1, 1]))
+
+
+class Narrow(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.flatten(1)
+        return self.fc(y)
+
+
+def wrong_width_inside() -> regauge.Case:
+    return regauge.Case(Narrow(), (torch.randn(5, 3),))
+
+
 def vector_loss() -> regauge.Case:
     return linear(loss=lambda outputs, targets: outputs.sum(dim=1))
 

@@ -70,6 +70,9 @@ LOADING = {
 }
 MODEL = {
     "inputs of another shape": bad("wrong_width", "B", 2, "mat1 and mat2 shapes cannot be multiplied", "5x3"),
+    "inputs that a line of the model rejects": bad(
+        "wrong_width_inside", "B110", 2, "mat1 and mat2 shapes", line_of("return self.fc(y)"), "return self.fc(y)"
+    ),
     "inputs of another name": bad("wrong_name", "B", 2, "unexpected keyword argument 'picture'"),
     "operators without a rule": bad(
         "unsupported",
@@ -93,6 +96,9 @@ MODEL = {
         1,
         "regauge_test.fold.default",
         line_of("return F.cross_entropy(fold(outputs), targets)"),
+    ),
+    "targets that the loss rejects": bad(
+        "unknown_class", "B110", 2, "the loss cross_entropy rejects", "Target 7 is out of bounds", "loss(model(*inputs)"
     ),
     "a loss that is no scalar": bad("vector_loss", "B", 2, "scalar", "float32[", ".mean()"),
 }
@@ -245,7 +251,7 @@ def test_no_jax_in_the_interpreter(bare_python: str, tmp_path: Path, capsys: Cap
 
 def test_no_regauge_in_the_interpreter(tmp_path: Path, capsys: Captured) -> None:
     stub = tmp_path / "foreign-python"
-    stub.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    stub.write_text(f'#!/bin/sh\nexec {sys.executable} -E -S "$@"\n')
     stub.chmod(0o755)
     arguments = ["check", f"{CASES}:linear", "--torch-python", str(stub), "--out", str(tmp_path / "out")]
     shown = refused(arguments, 2, capsys)

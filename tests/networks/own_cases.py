@@ -90,6 +90,23 @@ class PackedReader(nn.Module):
         return self.head(hidden[-1])
 
 
+class PackedTagger(nn.Module):
+    """tokens: int64[batch, time], lengths: int64[batch] on the CPU  ->  (tags: float32[batch, time, 5], states)"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(40, 12, padding_idx=0)
+        self.lstm = nn.LSTM(12, 16, num_layers=2, batch_first=True, bidirectional=True, dropout=0.2)
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = self.embed(tokens)
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        packed, (hidden, cell) = self.lstm(packed)
+        x, _ = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True, total_length=tokens.shape[1])
+        return self.head(x), hidden, cell
+
+
 class MixerBlock(nn.Module):
     def __init__(self, tokens: int, width: int) -> None:
         super().__init__()
@@ -175,6 +192,18 @@ def packed() -> regauge.Case:
     torch.manual_seed(0)
     inputs = (torch.randint(0, 40, (4, 9)), torch.tensor([9, 4, 7, 1]))
     return regauge.Case(PackedReader(), inputs, torch.arange(4), F.cross_entropy, Adam(lr=1e-2), "packed")
+
+
+def packed_lstm() -> regauge.Case:
+    torch.manual_seed(0)
+    lengths = torch.tensor([8, 4, 7, 1])  # none is as long as the padded batch
+    tokens, targets = torch.randint(1, 40, (4, 9)), torch.randint(0, 5, (4, 9))
+
+    def loss(outputs: tuple[Tensor, Tensor, Tensor], targets: Tensor) -> Tensor:
+        tags, hidden, cell = outputs
+        return F.cross_entropy(tags.transpose(1, 2), targets) + 0.1 * (hidden.square().mean() + cell.abs().mean())
+
+    return regauge.Case(PackedTagger(), (tokens, lengths), targets, loss, AdamW(lr=1e-2), "packed_lstm")
 
 
 def mixer() -> regauge.Case:

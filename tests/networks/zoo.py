@@ -6,7 +6,7 @@ from pathlib import Path
 
 _HERE = Path(__file__).parent
 
-_OWN = ("unet", "lstm", "gru", "packed", "mixer", "autoencoder")
+_OWN = ("unet", "lstm", "gru", "packed", "packed_lstm", "mixer", "autoencoder")
 _TRANSFORMERS = ("resnet", "efficientnet", "convnext", "bert", "gpt2", "llama", "t5", "vit", "swin")
 
 # case reference by name

@@ -44,6 +44,18 @@ def rejected(error: Exception, model: str) -> BadCase:
     )
 
 
+def loss_rejected(error: BaseException, loss: str) -> BadCase:
+    """The loss's own error when it is called with the model's outputs and the case's targets."""
+    return BadCase(
+        f"the loss {loss} rejects the model's outputs and the targets of the case: "
+        f"{type(error).__name__}: {_first_line(error)}",
+        code="B110",
+        where=own_line(error),
+        details=[own_source(error)] if own_source(error) else (),
+        next="call loss(model(*inputs), targets) yourself: it must run before it can be converted",
+    )
+
+
 def is_data_dependent(error: BaseException) -> bool:
     """Whether export stopped because Python asked for the value of a tensor."""
     if isinstance(error, GuardOnDataDependentSymNode):

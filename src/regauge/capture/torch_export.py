@@ -32,6 +32,7 @@ from regauge.capture.conversion import Conversion
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.capture.untraceable import Respelled
+from regauge.capture.wide_integers import wide_integers
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
@@ -135,6 +136,8 @@ def capture_module(
         stages.findings.append(training_mode.evaluation_finding(frozen))
     if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
         stages.findings += _fixed(program)
+    _, leaves = flatten_tree(inputs, lambda leaf: isinstance(leaf, torch.Tensor), "inputs")
+    stages.findings += wide_integers({**leaves, **tensors})
     findings = tuple(dict.fromkeys(stages.findings))
     graph = replace(graph, findings=findings)
     return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds)
@@ -152,9 +155,15 @@ def capture_function(
         model: the model whose outputs the function gets, if there is one.
 
     Raises:
+        BadCase: it raises when it is called with `args`.
         CaptureError: as `capture_module`; also when it reads a tensor that an optimizer changes.
     """
-    captured = capture_module(function, args, train=True, dynamic=dynamic)
+    try:
+        captured = capture_module(function, args, train=True, dynamic=dynamic)
+    except BadCase as error:
+        if error.code != "B110" or error.__cause__ is None:
+            raise
+        raise failures.loss_rejected(error.__cause__, getattr(function, "__name__", "")) from error.__cause__
     trained = [w.name for w in captured.graph.weights if w.trainable and w.value]
     places = {p.data_ptr(): name for name, p in (model.named_parameters() if model is not None else ())}
     trained += [places[t.data_ptr()] for t in captured.tensors.values() if t.numel() and t.data_ptr() in places]

@@ -19,6 +19,7 @@ from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
 from regauge.ir.graph import Graph, Symbol, Value, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
+from regauge.lower.widths import width_findings
 from regauge.optax_specs import AnyOptimizer
 from regauge.optimizers import Optimizer
 from regauge.run.protocol import leaf_names
@@ -91,6 +92,7 @@ def convert(captured: CapturedModel) -> Conversion:
     if train is not None:
         sources["train"] = format_source(train)
     own = [f for f in emitted.findings if captured.layers == "scan" or f.code not in REFUSED]
+    own += width_findings(captured.graph) if captured.graph.dialect == "aten" else []
     findings = dict.fromkeys((*captured.findings, *captured.graph.findings, *own))
     return Conversion(
         name=captured.name,

@@ -28,6 +28,7 @@ from regauge.lower.channels_last import channels_last
 from regauge.lower.identities import without_identities
 from regauge.lower.plan import Plan
 from regauge.lower.positions import without_positions
+from regauge.lower.widths import require_narrow
 from regauge.rules.aten_to_jax import TABLE
 from regauge.rules.custom import with_own
 from regauge.rules.table import RuleTable
@@ -94,6 +95,7 @@ class NnxTarget:
         return f"{attribute}[...] = {value}"
 
     def array_text(self, value: np.ndarray) -> str:
+        require_narrow(value)
         dtype = {"int64": "int", "bool": "bool"}.get(str(value.dtype), f"jnp.{value.dtype}")
         text = repr(value.tolist()).replace("inf", "jnp.inf").replace("nan", "jnp.nan")
         return f"jnp.array({text}, dtype={dtype})"

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from regauge.dtypes import kind
 from regauge.errors import SpecMismatch
 from regauge.ir.graph import DType, Graph, Node, Ref, Sym, Symbol, TensorSpec, every_node
-from regauge.lower.plan import FLOW, Plan, node_arguments, value_specs
+from regauge.lower.plan import FLOW, Gap, Plan, add_gap, node_arguments, unsupported, value_specs
 from regauge.lower.promotion import casts
 from regauge.lower.sizes import evaluate_size
+from regauge.lower.widths import WIDE_NUMBER, fills_wide
 from regauge.rules.table import Rule
 
 
@@ -35,25 +36,36 @@ def check_specs(graph: Graph, plan: Plan) -> dict[str, str]:
 
     Raises:
         SpecMismatch: a rule gives another shape, another number of results, or another kind of dtype.
+        UnsupportedOps: numbers that the integers of JAX do not hold under its present 64-bit setting.
     """
     specs = value_specs(graph)
     hints = {symbol.name: symbol.hint for symbol in graph.symbols}
     seen: dict[Any, list[str | None]] = {}
     result_casts: dict[str, str] = {}
-    for node in every_node(graph):
+    gaps: dict[tuple[str, str], Gap] = {}
+    nodes = list(every_node(graph))
+    for node in nodes:
         if node.op in FLOW:
             continue
         arguments = node_arguments(node, specs)
         key = (node.op, tuple(arguments.items()), tuple(value.spec for value in node.outputs))
         if key not in seen:
-            seen[key] = _check(node, plan.rules[node.op], arguments, hints)
+            try:
+                seen[key] = _check(node, plan.rules[node.op], arguments, hints)
+            except OverflowError:
+                add_gap(gaps, node, WIDE_NUMBER)
+                continue
         for value, cast in zip(node.outputs, seen[key], strict=True):
             if cast is not None:
                 result_casts[value.name] = cast
+    if gaps:
+        raise unsupported(list(gaps.values()), len(nodes))
     return result_casts
 
 
 def _check(node: Node, rule: Rule, arguments: Mapping[str, Any], hints: Mapping[str, int]) -> list[str | None]:
+    if fills_wide(node) and not jax.config.read("jax_enable_x64"):
+        raise OverflowError(node.op)
     needed = casts(rule, arguments)
     arrays: list[jax.ShapeDtypeStruct] = []
     call: dict[str, Any] = {}
@@ -66,6 +78,8 @@ def _check(node: Node, rule: Rule, arguments: Mapping[str, Any], hints: Mapping[
 
     try:
         found = jax.eval_shape(run, *arrays)
+    except OverflowError:  # an integer of Python that the dtype cannot hold
+        raise
     except Exception as error:
         raise _mismatch(node, f"the rule raised {type(error).__name__}: {error}", rule) from error
     results = list(found) if isinstance(found, tuple | list) else [found]

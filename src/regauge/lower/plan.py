@@ -82,33 +82,35 @@ def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
             continue
         rule = table.get(node.op)
         if rule is None:
-            _add(gaps, node, None)
+            add_gap(gaps, node, None)
             continue
         rules[node.op] = rule
         arguments = node_arguments(node, specs)
         draws = rule.draws and node.op != "aten.dropout.default"  # which may be switched off
         if id(node) in inside and (draws or dropout_rate(node) is not None):
-            _add(gaps, node, RANDOM_INSIDE)
+            add_gap(gaps, node, RANDOM_INSIDE)
         for limit in rule.limits:
             if not limit.applies(arguments):
                 continue
             if limit.effect == "unsupported":
-                _add(gaps, node, limit)
+                add_gap(gaps, node, limit)
             else:
                 where = node.origin.line or node.origin.path
                 findings.append(Finding("R110", "warning", where, f"{node.op} is {limit.effect}: {limit.reason}"))
     if gaps:
-        raise _unsupported(list(gaps.values()), len(nodes), owner)
+        raise unsupported(list(gaps.values()), len(nodes), owner)
     return Plan(rules, tuple(dict.fromkeys(findings)))
 
 
-def _add(gaps: dict[tuple[str, str], Gap], node: Node, limit: Limit | None) -> None:
+def add_gap(gaps: dict[tuple[str, str], Gap], node: Node, limit: Limit | None) -> None:
+    """Count a node among the gaps, which are told apart by operator and limit."""
     key = (node.op, limit.when if limit else "")
     known = gaps.get(key)
     gaps[key] = Gap(node.op, (*known.nodes, node) if known else (node,), limit)
 
 
-def _unsupported(gaps: list[Gap], total: int, owner: str) -> UnsupportedOps:
+def unsupported(gaps: list[Gap], total: int, owner: str = "the model") -> UnsupportedOps:
+    """The error that lists all gaps of a graph of `total` nodes."""
     count = sum(len(gap.nodes) for gap in gaps)
     width = max(len(gap.op) for gap in gaps)
     details = []

@@ -26,6 +26,7 @@ from regauge.run.naming import Names
 from regauge.run.torch_exact import EXACT
 from regauge.run.torch_flow import as_loops
 from regauge.run.torch_noise import SharedNoise
+from regauge.run.torch_packed import Packings
 
 _WIDER = {
     torch.float32: torch.float64,
@@ -79,8 +80,9 @@ class DropoutControl(TorchDispatchMode):
 
     Attributes:
         setting: "off" keeps everything and scales by 1, "masks" takes `keep_mask`, "free" leaves torch's own numbers.
-        calls: what was dropped, in order.
+        calls: what was dropped, in order; of a packed sequence the padded batch.
         noise: counts the other draws.
+        packings: the packed sequences of recurrent layers.
         factors: what each element was multiplied by, with "free" only.
 
     Args:
@@ -96,6 +98,7 @@ class DropoutControl(TorchDispatchMode):
         self.calls: list[DropoutCall] = []
         self.factors: list[torch.Tensor] = []
         self.noise = SharedNoise()
+        self.packings = Packings()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self.setting != "free" and (given := self.noise.draw(func, args, kwargs or {})) is not None:
@@ -118,24 +121,33 @@ class DropoutControl(TorchDispatchMode):
             dropped, mask = func(*args, **(kwargs or {}))
             self.factors.append(mask / (1 - rate))
             return dropped, mask
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._pack_padded_sequence.default:
+            padded, _, batch_first = args
+            self.packings.packed(result[1], padded.shape[1 if batch_first else 0])
+        return result
 
     def _mask(self, shape: tuple[int, ...], keep: float) -> torch.Tensor | None:
-        call = DropoutCall(shape, keep)
+        rows = self.packings.rows
+        call = DropoutCall(rows.padded(shape) if rows else shape, keep)
         self.calls.append(call)
         if self.setting == "free":
             return None
         if self.setting == "off":
             return torch.ones(shape, dtype=torch.bool)
-        index = len(self.calls) - 1
+        mask = self._shared(len(self.calls) - 1, call)
+        return rows.of(mask, shape) if rows else mask
+
+    def _shared(self, index: int, call: DropoutCall) -> torch.Tensor:
+        """The mask of a call that both sides can compute."""
         if self.given is None:
             return torch.from_numpy(keep_mask(index, call))
         if index >= len(self.given):
             raise MasksDoNotFit(too_many_calls(len(self.given)))
         original = self.given[index]
-        aligned = align(keep_mask(index, original), shape)
+        aligned = align(keep_mask(index, original), call.shape)
         if aligned is None:
-            raise MasksDoNotFit(unlike_shapes(index, shape, original.shape))
+            raise MasksDoNotFit(unlike_shapes(index, call.shape, original.shape))
         return torch.from_numpy(aligned.copy())
 
 
@@ -157,7 +169,7 @@ def controlled(
     backends = [SDPBackend.MATH] if widen or dropout != "off" else [*SDPBackend.__members__.values()]
     backends = [backend for backend in backends if backend not in (SDPBackend.ERROR, SDPBackend.OVERRIDEABLE)]
     try:
-        with torch.random.fork_rng(), sdpa_kernel(backends), as_loops(), control:
+        with torch.random.fork_rng(), sdpa_kernel(backends), as_loops(), control.packings.watched(), control:
             torch.manual_seed(seed)
             if widen:
                 with Widen():
