@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from regauge.run.evaluation import task_arrays
+from regauge.run.array_files import load_arrays
+from regauge.run.evaluation import array_file, step_part, task_arrays
+from regauge.run.steps import SLOT
 from regauge.weights.pair_map import PairMap, merged_groups
 
 Mode = Literal["train", "eval"]
@@ -37,6 +39,10 @@ class Outcome:
     def arrays(self) -> Arrays:
         """What the task wrote, mapped from its files."""
         return {} if self.error else task_arrays(self.file.with_suffix(""), self.info.get("parts", ()))
+
+    def step(self, number: int) -> Arrays:
+        """What one step of a trajectory left: ``parameters.*`` and ``slot ...``; it must be among those kept."""
+        return load_arrays(array_file(self.file.with_suffix(""), step_part(number)))
 
 
 @dataclass
@@ -69,7 +75,20 @@ class Evaluations:
 
         Without weights that it has no place for (unused and tied ones); those that it holds the sum of are summed.
         """
-        arrays = self.outcomes[side][task].arrays()
+        return self._as_converted(self.outcomes[side][task].arrays())
+
+    def original_step(self, task: str, number: int) -> Arrays:
+        """What a step of a trajectory left in M64, alike; slots of what the converted side holds the sum of are out.
+
+        A sum of slots is no slot of the sum.
+        """
+        summed = set(self.map.merged_sources)
+        arrays = self.outcomes["M64"][task].step(number)
+        return self._as_converted(
+            {n: a for n, a in arrays.items() if not (n.startswith(SLOT) and n.partition(".")[2] in summed)}
+        )
+
+    def _as_converted(self, arrays: Arrays) -> Arrays:
         kept = {name: array for name, array in arrays.items() if self._is_mapped(name)}
         for group, sources in merged_groups(self.map).items():
             for kind in _WEIGHTS:
@@ -96,13 +115,13 @@ class Evaluations:
 
     def _is_mapped(self, name: str) -> bool:
         kind, _, rest = name.partition(".")
-        if kind not in ("gradients", "state", "start", "first", "last"):
+        if kind not in ("gradients", "state", "start", "first", "last", "parameters") and not kind.startswith(SLOT):
             return True
         return rest not in self.map.absent_sources and rest not in self.map.tied_sources
 
 
 # prefixes of arrays that are weights or belong to weights
-_WEIGHTS = ("gradients.", "start.", "first.", "last.")
+_WEIGHTS = ("gradients.", "start.", "first.", "last.", "parameters.")
 
 
 def kind_of(name: str) -> str:
