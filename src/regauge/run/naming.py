@@ -112,10 +112,9 @@ class Names:
             whole = all(part.target in arrays for part in parts) and not (trainable and name in self._fixed)
             if whole and name not in merged:
                 named[f"{prefix}{name}"] = self.map.to_source(name, arrays)
-        for name, sources in merged_groups(self.map).items():
-            target = self.map.by_source[sources[0]][0].target
-            if target in arrays:
-                named[f"{prefix}{name}"] = self.map.by_source[sources[0]][0].region_of(arrays[target])
+        for name, parts in merged_groups(self.map).items():
+            if parts[0].target in arrays:
+                named[f"{prefix}{name}"] = parts[0].region_of(arrays[parts[0].target])
         return named
 
     def to_side(self, arrays: Mapping[str, np.ndarray]) -> Arrays:

@@ -12,7 +12,7 @@ import numpy as np
 from regauge.run.array_files import load_arrays
 from regauge.run.evaluation import array_file, step_part, task_arrays
 from regauge.run.steps import SLOT
-from regauge.weights.pair_map import PairMap, merged_groups
+from regauge.weights.pair_map import PairMap, Part, merged_groups
 
 Mode = Literal["train", "eval"]
 Side = Literal["M64", "C64", "M32", "C32"]
@@ -90,19 +90,15 @@ class Evaluations:
 
     def _as_converted(self, arrays: Arrays) -> Arrays:
         kept = {name: array for name, array in arrays.items() if self._is_mapped(name)}
-        for group, sources in merged_groups(self.map).items():
+        sums = {}
+        for group, parts in merged_groups(self.map).items():
             for kind in _WEIGHTS:
-                found = [kept.pop(f"{kind}{name}") for name in sources if f"{kind}{name}" in kept]
-                if len(found) == len(sources):
+                if all(f"{kind}{part.source}" in kept for part in parts):
                     # the derivative by a sum is the derivative by each of its terms
-                    kept[f"{kind}{group}"] = found[0] if kind == "gradients." else self.summed(sources, found)
-        return kept
-
-    def summed(self, sources: Sequence[str], arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """What the converted side holds of weights that it adds, in its layout."""
-        parts = [self.map.by_source[name][0] for name in sources]
-        pieces = [part.in_target_layout(array) for part, array in zip(parts, arrays, strict=True)]
-        return np.sum(pieces, axis=0, dtype=pieces[0].dtype)
+                    terms = parts[:1] if kind == "gradients." else parts
+                    sums[f"{kind}{group}"] = summed(terms, kept, kind)
+        terms_of_sums = {f"{kind}{name}" for kind in _WEIGHTS for name in self.map.merged_sources}
+        return {name: array for name, array in kept.items() if name not in terms_of_sums} | sums
 
     def converted(self, side: Side, task: str, original: Mapping[str, np.ndarray]) -> Arrays:
         """The converted model's arrays without constants, which are no buffers of the original."""
@@ -118,6 +114,12 @@ class Evaluations:
         if kind not in ("gradients", "state", "start", "first", "last", "parameters") and not kind.startswith(SLOT):
             return True
         return rest not in self.map.absent_sources and rest not in self.map.tied_sources
+
+
+def summed(parts: Sequence[Part], arrays: Arrays, prefix: str = "") -> np.ndarray:
+    """What the converted side holds at one place, in its layout: the sum of these parts of the original's arrays."""
+    pieces = [part.in_target_layout(arrays[f"{prefix}{part.source}"]) for part in parts]
+    return np.sum(pieces, axis=0, dtype=pieces[0].dtype)
 
 
 # prefixes of arrays that are weights or belong to weights

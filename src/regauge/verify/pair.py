@@ -371,8 +371,10 @@ def _about_sums(pair_map: PairMap) -> list[Finding]:
     """Sums train otherwise than their terms: every optimizer moves each term as far as it moves the sum."""
     if not pair_map.merged_sources:
         return []
+    groups = [parts for parts in merged_groups(pair_map).values() if len(parts) > 1]
+    sums = dict.fromkeys(" + ".join(part.source for part in parts) for parts in groups)
     text = (
-        f"The converted model trains sums ({'; '.join(merged_groups(pair_map))}) whose terms the original trains each: "
+        f"The converted model trains sums ({'; '.join(sums)}) whose terms the original trains each: "
         "the same optimizer moves them half as far, so training differs although the function does not. "
         "Keep both terms in the converted model, or train the sum at a learning rate of its own"
     )
