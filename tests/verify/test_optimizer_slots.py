@@ -20,6 +20,8 @@ from regauge.run.jax_program import program_of
 from regauge.run.steps import ONCE, step_arrays
 from regauge.verify.plan import LARGE, steps_to_compare
 from regauge.verify.result import Check, Tier
+from regauge.verify.watching import about_large
+from regauge.weights.pair_map import Kind, PairMap
 
 FIRST, SECOND, STEP = (
     "optimizer slot first moment (exp_avg, mu)",
@@ -278,3 +280,10 @@ def test_how_many_steps_are_compared_follows_the_size() -> None:
     assert steps_to_compare(LARGE, 20) == (1, 20)
     assert steps_to_compare(LARGE, 1) == (1,)
     assert steps_to_compare(LARGE + 1, 20) == steps_to_compare(1000, 0) == ()
+
+
+def test_a_large_model_says_that_slots_are_left_out() -> None:
+    weights = PairMap((), {"w": Kind((LARGE + 1,), "float32")}, {})
+    codes = [(finding.code, "Slots of the optimizers" in finding.text) for finding in about_large(weights, [], True)]
+    assert codes == [("V128", False), ("V128", True)]
+    assert len(about_large(weights, [], False)) == 1
