@@ -11,6 +11,7 @@ import regauge
 from regauge.run.torch_alternatives import ALTERNATIVES, WEIGHTS
 from regauge.run.torch_calls import arguments_of, with_arguments
 from regauge.verify.causes import REGISTRY, Call, Situation, load_families, trials_for
+from regauge.verify.trying import as_written
 
 
 def call(number: int, function: str, **arguments: object) -> Call:
@@ -23,6 +24,15 @@ def test_the_other_sides_constants_are_tried_first_and_the_call_alone_before_all
     first, second = trials[:2]
     assert (first.cause, first.own_value, first.other_value) == ("eps", "1e-05", "7e-06")
     assert (first.edits[0]["calls"], second.edits[0]["calls"]) == ([1], [0, 1])
+
+
+def test_the_change_is_spelled_as_the_other_framework_does() -> None:
+    assert as_written("approximate", "none", "jax") == "approximate=False"
+    assert as_written("approximate", "tanh", "jax") == "approximate=True"
+    assert as_written("approximate", "none", "torch") == "approximate=none"
+    assert as_written("momentum", "0.1", "jax") == "momentum=0.9"
+    assert as_written("momentum", "0.1", "torch") == "momentum=0.1"
+    assert as_written("eps", "1e-05", "jax") == "eps=1e-05"
 
 
 def test_no_edit_is_tried_twice() -> None:

@@ -228,3 +228,69 @@ def test_two_biases_of_torch_that_the_port_holds_the_sum_of() -> None:
     assert (check.verdict, differing(check)) == ("equal", [])
     gradients = next(tier for tier in check.tiers if tier.name == "tier 1 gradients")
     assert "bias_hh_l0 + bias_ih_l0" in {distance.name for distance in gradients.distances}
+
+
+class States(nn.Module):
+    """The states of a recurrent layer, without its last ones."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.rnn = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.rnn(x)[0]
+
+
+class Unrolled(linen.Module):
+    """A cell of Linen over a sequence, made where it is used: its first carry has the dtype of its parameters."""
+
+    cell: type[Any]
+
+    @linen.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return linen.RNN(self.cell(5))(x)
+
+
+def cell_weights(layer: nn.Module, gates: str, apart: str = "") -> dict[str, Any]:
+    """The weights of a torch layer as Linen's cells hold them: gate by gate, two biases as their sum.
+
+    Args:
+        layer: of torch.
+        gates: in torch's order.
+        apart: the gate whose two biases stay apart, if there is one.
+    """
+    own = {name: parameter.detach().numpy() for name, parameter in layer.named_parameters()}
+    cell: dict[str, Any] = {}
+    for place, gate in enumerate(gates):
+        rows = slice(5 * place, 5 * place + 5)
+        ours, theirs = own["bias_ih_l0"][rows], own["bias_hh_l0"][rows]
+        cell[f"i{gate}"] = {"kernel": own["weight_ih_l0"][rows].T}
+        cell[f"h{gate}"] = {"kernel": own["weight_hh_l0"][rows].T}
+        if gate == apart:
+            cell[f"i{gate}"]["bias"], cell[f"h{gate}"]["bias"] = ours, theirs
+        else:
+            cell[f"{'i' if apart else 'h'}{gate}"]["bias"] = ours + theirs
+    return jax.tree.map(jnp.asarray, cell)
+
+
+RECURRENT = [
+    (nn.LSTM, linen.OptimizedLSTMCell, "OptimizedLSTMCell_0", "ifgo", ""),
+    (nn.GRU, linen.GRUCell, "GRUCell_0", "rzn", "n"),
+]
+
+
+@pytest.mark.parametrize(("layer", "cell", "name", "gates", "apart"), RECURRENT, ids=["LSTM", "GRU"])
+def test_recurrent_layers_of_torch_and_cells_of_linen(
+    layer: type[nn.Module], cell: type[Any], name: str, gates: str, apart: str
+) -> None:
+    torch.manual_seed(0)
+    model = layer(4, 5, batch_first=True)
+    weights, x = cell_weights(model, gates, apart), torch.randn(3, 6, 4)
+    check = judged(States(model), (Unrolled(cell), {"params": {name: weights}}), (x,))
+    assert (check.verdict, differing(check)) == ("equal", [])
+    assert answers(check)["tier 1 outputs", "train"] == answers(check)["weights", ""] == "equal"
+    # every place of a sum is compared, and the piece of a bias that is not added as well
+    compared = {d.name for tier in check.tiers if tier.name == "tier 1 gradients" for d in tier.distances}
+    sums = {n for n in compared if "rnn.bias_hh_l0 + rnn.bias_ih_l0 in " in n}
+    assert len(sums) == len(gates) - len(apart)
+    assert len(compared) == 2 + len(sums) + 2 * len(apart)

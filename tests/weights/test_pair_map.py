@@ -15,7 +15,7 @@ from regauge.errors import WeightMismatch
 from regauge.weights import steps as moves
 from regauge.weights.casting import added, as_float64, bits, narrower
 from regauge.weights.mapping import WeightEntry, WeightMap
-from regauge.weights.pair_map import Kind, PairMap, Part, from_weight_map, reversed_map
+from regauge.weights.pair_map import Kind, PairMap, Part, from_weight_map, merged_groups, reversed_map
 
 
 def kinds(**shapes):
@@ -151,6 +151,36 @@ def test_sums_go_forward_only():
     with pytest.raises(WeightMismatch, match="no way back"):
         reversed_map(SUM)
     assert PairMap.from_json(SUM.to_json()).parts == tuple(sorted(SUM.parts, key=lambda part: part.source))
+
+
+def test_sums_of_several_places_have_a_name_each():
+    """The gates r and z of a GRU are sums, n is not; fused in one tensor the ranges tell them apart."""
+    rows = [((0, 3 * k, 3 * k + 3),) for k in range(3)]
+    apart = [
+        *(
+            Part(f"b_{side}", f"{gate}.bias", take=rows[k], merged=True)
+            for k, gate in enumerate("rz")
+            for side in ("ih", "hh")
+        ),
+        *(Part(f"b_{side}", f"{side}_n.bias", take=rows[2]) for side in ("ih", "hh")),
+    ]
+    targets = {f"{name}.bias": (3,) for name in ("r", "z", "ih_n", "hh_n")}
+    found = PairMap(tuple(apart), kinds(b_ih=(9,), b_hh=(9,)), kinds(**targets))
+    found.validate()
+    groups = merged_groups(found)
+    assert {name: [part.source for part in parts] for name, parts in groups.items()} == {
+        "b_hh + b_ih in r.bias": ["b_hh", "b_ih"],
+        "b_hh + b_ih in z.bias": ["b_hh", "b_ih"],
+        "b_ih in ih_n.bias": ["b_ih"],
+        "b_hh in hh_n.bias": ["b_hh"],
+    }
+    fused = [
+        Part(f"b_{side}", "bias", take=rows[k], put=rows[k], merged=True) for k in range(2) for side in ("ih", "hh")
+    ]
+    assert [*merged_groups(PairMap(tuple(fused), kinds(b_ih=(6,), b_hh=(6,)), kinds(bias=(6,))))] == [
+        "b_hh + b_ih in bias[0:3]",
+        "b_hh + b_ih in bias[3:6]",
+    ]
 
 
 def test_bfloat16_is_added_as_the_frameworks_do():

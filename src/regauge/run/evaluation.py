@@ -100,19 +100,33 @@ def task_arrays(task: Path | str, parts: Iterable[str]) -> Arrays:
     return {name: array for file in files for name, array in load_arrays(file).items()}
 
 
+def step_part(number: int) -> str:
+    """The part of a trajectory that holds what one step left, the first being 1."""
+    return f"step-{number}"
+
+
 class PartKeeper:
     """Writes the parts of a trajectory, ``start``, ``first`` and ``last``, while it runs.
 
     Args:
-        task: without ``parameters`` nothing is written.
+        task: without ``parameters`` nothing is written; ``walk`` lists the steps of which everything is.
 
     Attributes:
         parts: that were written.
+        walked: steps of which a part was written that is not among `parts`: it is read by itself.
     """
 
     def __init__(self, task: Mapping[str, Any]) -> None:
         self.parts: list[str] = []
+        self.walked: list[int] = []
+        self._walk = frozenset(task.get("walk", ()))
         self._file = task["file"] if task.get("parameters", True) else None
+
+    def after(self, number: int, arrays: Callable[[], Arrays]) -> None:
+        """Write what a step left, if it is to be kept."""
+        if self._file is not None and number in self._walk:
+            save_arrays(array_file(self._file, step_part(number)), arrays())
+            self.walked.append(number)
 
     def __call__(self, part: str, arrays: Callable[[], Arrays]) -> None:
         if self._file is not None:

@@ -34,7 +34,7 @@ from regauge.run.jax_own_precision import OwnPrecision, in_own_precision
 from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_randomness import randomness, samples
 from regauge.run.jax_rounding import in_last_place
-from regauge.run.jax_side import JaxSide, copies, load_side
+from regauge.run.jax_side import JaxSide, Trainer, copies, load_side
 from regauge.run.jax_substitution import substitute
 from regauge.run.jax_trace import trace
 from regauge.run.jax_trees import Leaves, Mode
@@ -42,6 +42,7 @@ from regauge.run.naming import Names
 from regauge.run.process_memory import reuse_freed
 from regauge.run.protocol import flatten_tree
 from regauge.run.side_effects import changes
+from regauge.run.steps import step_arrays
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _nothing() -> Iterator[None]:
 def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
     """The tasks of a job on a side that is loaded; x64 is on if the job widens."""
     evaluator = JaxEvaluator(
-        side, InputSets(job["sets"]), job["widen"], Names(job.get("names")), job.get("use_loss", True)
+        side, InputSets(job["sets"]), job["widen"], Names(job.get("names"), job["widen"]), job.get("use_loss", True)
     )
 
     def put() -> None:
@@ -215,8 +216,18 @@ class JaxEvaluator:
                 losses.append(float(loss))
                 if step == 0:
                     keep("first", partial(trained, "first", carry))
+                keep.after(step + 1, partial(self._step_of, trainer, carry))
         keep("last", partial(trained, "last", carry))
-        return self.buffers(trainer.arrays(carry)[1]), {"losses": losses, "parts": keep.parts}
+        return self.buffers(trainer.arrays(carry)[1]), {
+            "losses": losses,
+            "parts": keep.parts,
+            "walk": keep.walked,
+        }
+
+    def _step_of(self, trainer: Trainer, carry: Any) -> Arrays:
+        """Parameters and slots of the optimizer after a step."""
+        named = partial(self.names.weights, trainable=True)
+        return step_arrays(seen(trainer.arrays(carry)[0]), trainer.slots(carry), named)
 
     def _trained(self, label: str, arrays: Arrays) -> Arrays:
         """Parameters of a trajectory; one that the original does not train appears only if this side moved it."""
@@ -266,7 +277,7 @@ class JaxEvaluator:
     def candidate(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The outputs in evaluation mode with weights of the original, put in by a map that may be the right one."""
         params, state = dict(self.params), dict(self.state)
-        for name, array in Names({"map": task["map"]}).to_side(load_arrays(task["weights"])).items():
+        for name, array in Names({"map": task["map"]}, self.widen).to_side(load_arrays(task["weights"])).items():
             place = params if name in params else state
             place[name] = jnp.asarray(array, place[name].dtype)
         return self.outputs_with(params, state, self.leaves(task["input"])), {}

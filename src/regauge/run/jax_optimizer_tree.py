@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
+import optax
 from flax import nnx
 
 from regauge.run.jax_program import JaxProgram
 from regauge.run.jax_trees import Leaves
+from regauge.run.steps import slots_of
 
 Nest = Callable[[Mapping[str, Any]], Any]
 
@@ -28,11 +31,34 @@ class OptimizerTree:
 
     def __init__(self, program: JaxProgram, optimizer: Any) -> None:
         self.nested = _form(program, optimizer)
-        self._names = jax.tree.leaves(self.nested({name: name for name in program.params}))
+        names = self.nested({name: name for name in program.params})
+        self._names = jax.tree.leaves(names)
+        self._structure = jax.tree.structure(names)
 
     def flat(self, tree: Any) -> Leaves:
         """The arrays of a tree of this form by name."""
         return dict(zip(self._names, jax.tree.leaves(tree), strict=True))
+
+    def slots(self, state: Any) -> dict[str, dict[str, np.ndarray]]:
+        """The arrays of an optimizer's state by slot and parameter, in float64; those of no parameter as `ONCE`."""
+        flat = jax.tree.map(self._by_name, state, is_leaf=self._is_like_params)
+        return slots_of(flat, np.asarray, dict.fromkeys(self._names))
+
+    def _by_name(self, node: Any) -> Any:
+        """A part of the state that has the form of the parameters as a dict by name; random keys are no numbers."""
+        if not self._is_like_params(node):
+            return None if jax.dtypes.issubdtype(jax.dtypes.result_type(node), jax.dtypes.extended) else node
+        arrays = zip(self._names, jax.tree.leaves(node, is_leaf=_is_masked), strict=True)
+        return {name: array for name, array in arrays if not _is_masked(array)}
+
+    def _is_like_params(self, node: Any) -> bool:
+        structure: Any = jax.tree.structure(node, is_leaf=_is_masked)
+        return bool(structure == self._structure)
+
+
+def _is_masked(node: Any) -> bool:
+    """Whether a mask or a partition leaves this parameter to another optimizer."""
+    return isinstance(node, optax.MaskedNode)
 
 
 def _form(program: JaxProgram, optimizer: Any) -> Nest:

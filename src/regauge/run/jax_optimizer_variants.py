@@ -64,8 +64,9 @@ class EditedTrainer:
     def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
         params, state, slots = carry
         gradients, new_state, loss = self._own.slopes(params, state, inputs, targets)
-        updates, slots = self._update(gradients, slots, params)
-        return (jax.tree.map(jnp.add, params, updates), new_state, slots), loss
+        tree = self._own.tree
+        updates, slots = self._update(tree.nested(gradients), slots, tree.nested(params))
+        return (jax.tree.map(jnp.add, params, tree.flat(updates)), new_state, slots), loss
 
     def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
         found: tuple[Leaves, Leaves] = self._own.arrays(carry)

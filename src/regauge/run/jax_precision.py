@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -10,6 +10,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen
 
 from regauge.run.jax_attention import dot_product_attention
 
@@ -39,6 +40,8 @@ def widen_counts(tree: Any) -> Any:
 def wide_names() -> Iterator[None]:
     """Within the block `jnp.float32`, `jnp.bfloat16` and `jnp.float16` are float64, and attention keeps float64.
 
+    So do modules of Linen that are made within it: the defaults of their dtypes were bound when Flax was imported.
+
     Casts inside a model would otherwise round in the float64 run. Names bound at import, and dtypes written as
     strings, are not reached: `capture.jaxpr_casts` finds what they leave.
     """
@@ -46,4 +49,18 @@ def wide_names() -> Iterator[None]:
         for name in ("float32", "bfloat16", "float16"):
             stack.enter_context(mock.patch.object(jnp, name, jnp.float64))
         stack.enter_context(mock.patch.object(jax.nn, "dot_product_attention", dot_product_attention))
+        stack.enter_context(mock.patch.object(linen.Module, "__post_init__", _made_wide(linen.Module.__post_init__)))
         yield
+
+
+def _made_wide(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The end of a Linen module's constructor, with the float dtypes that it was given as float64."""
+
+    def made(module: Any) -> None:
+        for name in ("dtype", "param_dtype"):
+            found = getattr(module, name, None)
+            if found is not None and jnp.issubdtype(found, jnp.floating):
+                object.__setattr__(module, name, jnp.float64)
+        post_init(module)
+
+    return made

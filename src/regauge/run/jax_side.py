@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
@@ -36,6 +37,9 @@ class Trainer(Protocol):
 
     def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
         """Parameters and state of a carry."""
+
+    def slots(self, carry: Any) -> dict[str, dict[str, np.ndarray]]:
+        """What the optimizer keeps, by slot and parameter, in float64."""
 
     def scaled(self, factor: float) -> Trainer:
         """The same trainer with every update times a factor."""
@@ -171,6 +175,9 @@ class OptaxTrainer:
     def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
         return carry[0], carry[1]
 
+    def slots(self, carry: Any) -> dict[str, dict[str, np.ndarray]]:
+        return self.tree.slots(carry[2])
+
 
 class _FolderTrainer:
     """Steps of a saved conversion: train.py's `init` and `jitted_train_step`."""
@@ -193,6 +200,9 @@ class _FolderTrainer:
 
     def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
         return self._program.flat(carry[1]), self._program.flat(carry[2])
+
+    def slots(self, carry: Any) -> dict[str, dict[str, np.ndarray]]:
+        raise BadCase("the slots of a saved conversion are not compared: its parameters tell")
 
     def scaled(self, factor: float) -> Trainer:
         raise BadCase("the steps of a saved conversion have no other learning rate")

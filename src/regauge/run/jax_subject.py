@@ -95,8 +95,9 @@ def widen_variables(model: nnx.Module) -> None:
 def widen_dtypes(model: Any) -> Any:
     """A model whose modules compute in float64 where their `dtype` says another float: a copy, where there is one.
 
-    Modules that keep the dtype of their computation, as nnx.Embed does from its constructor on, would round. Linen
-    modules are configurations: the outermost is cloned, those inside are made by its code when it runs.
+    Modules that keep the dtype of their computation, as nnx.Embed does from its constructor on, would round, and
+    recurrent cells make their first carry in `param_dtype`. Linen modules are configurations: the outermost is cloned,
+    those inside are made by its code when it runs, where `wide_names` reaches them.
     """
     if isinstance(model, nnx.Module):
         widened = nnx.clone(model)
@@ -110,8 +111,9 @@ def widen_dtypes(model: Any) -> Any:
 
 def _widen_attributes(model: nnx.Module) -> None:
     for _, module in nnx.iter_modules(model):
-        if _is_float(vars(module).get("dtype")):
-            module.dtype = jnp.float64  # type: ignore[attr-defined]
+        for name in ("dtype", "param_dtype"):
+            if _is_float(vars(module).get(name)):
+                setattr(module, name, jnp.float64)
 
 
 def _is_float(dtype: Any) -> bool:

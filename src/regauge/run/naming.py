@@ -82,11 +82,14 @@ class Names:
     Args:
         description: ``{"map": a PairMap or None, "fixed": parameters of the original that do not train,
             "inputs": [links], "outputs": [links]}``, or None.
+        wide: whether the side computes in float64: weights that it holds the sum of are then added in float64, as the
+            original adds them, and no rounding of the sum is taken for a difference.
     """
 
-    def __init__(self, description: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, description: Mapping[str, Any] | None = None, wide: bool = False) -> None:
         found = description or {}
         self.map = PairMap.from_json(found["map"]) if found.get("map") else None
+        self._wide = wide
         self._fixed = frozenset(found.get("fixed") or ())
         self._inputs = [Link.from_json(item) for item in found.get("inputs") or ()]
         self._outputs = {item["target"]: Link.from_json(item) for item in found.get("outputs") or ()}
@@ -109,10 +112,9 @@ class Names:
             whole = all(part.target in arrays for part in parts) and not (trainable and name in self._fixed)
             if whole and name not in merged:
                 named[f"{prefix}{name}"] = self.map.to_source(name, arrays)
-        for name, sources in merged_groups(self.map).items():
-            target = self.map.by_source[sources[0]][0].target
-            if target in arrays:
-                named[f"{prefix}{name}"] = self.map.by_source[sources[0]][0].region_of(arrays[target])
+        for name, parts in merged_groups(self.map).items():
+            if parts[0].target in arrays:
+                named[f"{prefix}{name}"] = parts[0].region_of(arrays[parts[0].target])
         return named
 
     def to_side(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
@@ -120,9 +122,19 @@ class Names:
         if self.map is None:
             return dict(arrays)
         by_target = self.map.by_target
+        arrays = self._widened(arrays) if self._wide else arrays
         whole = [n for n, parts in by_target.items() if all(part.source in arrays for part in parts)]
         made = {name: self.map.to_target(name, arrays) for name in whole}
         return made | {name: made[kept] for name, kept in self.map.tied_targets.items() if kept in made}
+
+    def _widened(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
+        """The arrays of which those that end in a sum are float64."""
+        assembled = self.map.by_target.values() if self.map else ()
+        summed = {part.source for parts in assembled if any(p.merged for p in parts) for part in parts}
+        return {
+            name: array.astype(np.float64) if name in summed and array.dtype == np.float32 else array
+            for name, array in arrays.items()
+        }
 
     @property
     def of_directions(self) -> Names:

@@ -17,6 +17,7 @@ import numpy as np
 Arrays = dict[str, np.ndarray]
 
 ONCE = ""  # the name of a slot's array that belongs to no parameter
+SLOT = "slot "  # before a slot's name in the arrays of a trajectory
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,29 @@ def slots_of(state: Any, to_numpy: Callable[[Any], np.ndarray], names: Mapping[s
             free = f"{slot} {number}"
         slots.setdefault(free, {})[owner] = as_float64(to_numpy(leaf))
     return slots
+
+
+def step_arrays(params: Arrays, slots: Mapping[str, Arrays], named: Callable[[str, Arrays], Arrays]) -> Arrays:
+    """What a step of a trajectory left: ``parameters.w``, ``slot exp_avg.w``, and ``slot step.`` for what is kept once.
+
+    A count that is the same for every parameter is kept once. What has another shape than its parameter (the rows and
+    columns of a factored moment) has no place in the other side's layout: only its slot is named, by an empty array.
+
+    Args:
+        params: by this side's names.
+        slots: as `slots_of` reads them.
+        named: gives arrays of this side the original's names, with a prefix.
+    """
+    found = named("parameters.", params)
+    for slot, arrays in slots.items():
+        prefix = f"{SLOT}{slot}."
+        values = list(arrays.values())
+        if all(array.ndim == 0 for array in values) and len({float(array) for array in values}) == 1:
+            found[f"{prefix}{ONCE}"] = values[0]
+            continue
+        alike = {name: array for name, array in arrays.items() if name in params and array.shape == params[name].shape}
+        found |= named(prefix, alike) if alike else {f"{prefix}{ONCE}": np.empty(0)}
+    return found
 
 
 def _leaves(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

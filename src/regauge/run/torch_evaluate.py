@@ -42,6 +42,7 @@ from regauge.run.torch_noise import SharedNoise
 from regauge.run.torch_own_precision import OwnPrecision
 from regauge.run.torch_randomness import randomness, samples
 from regauge.run.torch_rounding import rounded
+from regauge.run.torch_steps import arrays_after
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
 from regauge.run.torch_substitution import substitute
 from regauge.run.torch_tensors import (
@@ -75,7 +76,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
     """The tasks of a job on a subject that is loaded; its model is widened in place if the job widens."""
     dtypes = sorted({str(t.dtype).removeprefix("torch.") for t in subject.model.parameters()})
-    names = Names(job.get("names"))
+    names = Names(job.get("names"), job["widen"])
     evaluator = TorchEvaluator(
         subject, InputSets(job["sets"]), job["widen"], Path(job["out"]), names, use_loss=job.get("use_loss", True)
     )
@@ -229,9 +230,9 @@ class TorchEvaluator:
             named = dict(self.model.named_parameters())
             if spec is not None:
                 spec = torch_optimizers.at_rate(spec, task.get("rate_factor", 1.0))
-                step = self.build_optimizer(spec, named.items(), self.keeper.large).step
+                made: Any = self.build_optimizer(spec, named.items(), self.keeper.large)
             elif own is not None:
-                step = own.of(named).step
+                made = own.of(named)
             batches = [self.leaves(name)[0] for name in task["inputs"]]
             keep = PartKeeper(task)
             keep("start", lambda: self._trained("start", trained))
@@ -241,13 +242,13 @@ class TorchEvaluator:
                     parameter.grad = None
                 _, loss = self.evaluate(batches[number % len(batches)])
                 loss.backward()
-                step()
+                made.step()
                 losses.append(float(loss.detach()))
                 if number == 0:
                     keep("first", lambda: self._trained("first", trained))
+                keep.after(number + 1, lambda: arrays_after(made, trained, self._named))
             keep("last", lambda: self._trained("last", trained))
-            buffers = self._buffers()
-        return buffers, {"losses": losses, "parts": keep.parts}
+            return self._buffers(), {"losses": losses, "parts": keep.parts, "walk": keep.walked}
 
     def _trained(self, label: str, trained: Mapping[str, Tensor]) -> Arrays:
         return self.names.weights(f"{label}.", {name: seen(p) for name, p in trained.items()})
@@ -266,7 +267,7 @@ class TorchEvaluator:
 
     def candidate(self, task: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """The outputs in evaluation mode with weights of the original, put in by a map that may be the right one."""
-        weights = Names({"map": task["map"]}).to_side(load_arrays(task["weights"]))
+        weights = Names({"map": task["map"]}, self.widen).to_side(load_arrays(task["weights"]))
         with self.keeper.kept(), self.controlled("off"), torch.no_grad():
             transplant(self.model, weights)
             self.model.eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from torch import nn
 from regauge.errors import BadCase
 from regauge.optimizers import Optimizer
 from regauge.run import torch_optimizers
-from regauge.run.steps import Step, as_float64, is_update, slots_of, walk_function
+from regauge.run.steps import Arrays, Step, as_float64, is_update, slots_of, step_arrays, walk_function
 from regauge.run.torch_subject import renewed
-from regauge.run.torch_tensors import numpy_of
+from regauge.run.torch_tensors import numpy_of, seen
 
 
 def walk(optimizer: Any, params: Mapping[str, np.ndarray], gradients: Sequence[Mapping[str, np.ndarray]]) -> list[Step]:
@@ -34,16 +34,39 @@ def walk(optimizer: Any, params: Mapping[str, np.ndarray], gradients: Sequence[M
         return walk_function(optimizer, tensors[0], tensors[1:], numpy_of)
     named = {name: nn.Parameter(_tensor(array)) for name, array in params.items()}
     made = _made(optimizer, named)
-    inner = made.optimizer if isinstance(made, torch_optimizers.TorchOptimizer) else made
     steps = []
     for gradient in gradients:
         for name, parameter in named.items():
             parameter.grad = _tensor(gradient[name])
         made.step()
-        state = {name: dict(inner.state.get(parameter, {})) for name, parameter in named.items()}
         found = {name: as_float64(numpy_of(parameter)) for name, parameter in named.items()}
-        steps.append(Step(found, slots_of(state, _numpy, named)))
+        steps.append(Step(found, slots_of_optimizer(made, named)))
     return steps
+
+
+def slots_of_optimizer(made: Any, named: Mapping[str, nn.Parameter]) -> dict[str, dict[str, np.ndarray]]:
+    """What an optimizer keeps, by slot and parameter, in float64.
+
+    Args:
+        made: a torch.optim.Optimizer, or one of a spec.
+        named: its parameters.
+    """
+    inner = made.optimizer if isinstance(made, torch_optimizers.TorchOptimizer) else made
+    state = {name: dict(inner.state.get(parameter, {})) for name, parameter in named.items()}
+    return slots_of(state, _numpy, named)
+
+
+def arrays_after(
+    made: Any, trained: Mapping[str, nn.Parameter], named: Callable[[str, Arrays], Arrays]
+) -> dict[str, np.ndarray]:
+    """Parameters and slots after a step of a trajectory, as `step_arrays` has them.
+
+    Args:
+        made: the optimizer.
+        trained: its parameters by name.
+        named: gives arrays the original's names, with a prefix.
+    """
+    return step_arrays({name: seen(p) for name, p in trained.items()}, slots_of_optimizer(made, trained), named)
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

@@ -22,6 +22,7 @@ from regauge.verify.training_causes import causes_in_training
 from regauge.verify.trying import (
     Laboratory,
     Tried,
+    as_written,
     converteds_value,
     originals_value,
     roles_to_try,
@@ -297,7 +298,10 @@ class _Case:
         place, ours = self._blamed(trial), originals_value(trial, self.role)
         where = f"{place.file}:{place.line}" if place.file else place.module
         names = [n for e in trial.edits if e["kind"] == "argument" for n in e["values"]]
-        return f"{where}: {names[0]}={ours}" if names and ours else f"{where}: {place.code}".rstrip(": ")
+        if names and ours:
+            spelled = as_written(names[0], ours, self.laboratory.frameworks["converted"])
+            return f"{where}: {spelled}"
+        return f"{where}: {place.code}".rstrip(": ")
 
     def places(self, proven: Tried | None) -> tuple[Place, Place]:
         """Where both sides part: of a proven cause the call, and the line that has the other value."""

@@ -76,9 +76,17 @@ def check_folder(
 
 def judge(subject: Subject, work: Path, options: CheckOptions, progress: Progress) -> Check:
     """Judge any two sides; the result is written to ``work/check.json`` as well."""
-    large = sum(math.prod(kind.shape) for kind in subject.map.sources.values()) > plan.LARGE
+    weights = sum(math.prod(kind.shape) for kind in subject.map.sources.values())
+    walk = plan.steps_to_compare(weights, options.steps) if subject.own_weights else ()
     units = plan.axis_of_units(subject.frameworks["original"])
-    chosen = replace(options, modes=subject.modes, casts=subject.own_weights, large=large, units=units)
+    chosen = replace(
+        options,
+        modes=subject.modes,
+        casts=subject.own_weights,
+        large=weights > plan.LARGE,
+        units=units,
+        walk=walk,
+    )
     return _Run(subject, work, chosen, progress).check()
 
 
@@ -118,13 +126,14 @@ class _Run:
         weights = [weights_tier(self.found, "weights")] if self.subject.map.sources else []
         functions = self.asked.tiers()
         if self.options.large:
-            self.findings.append(about_large(self.subject.map, self.accepted))
+            slots = self.subject.own_weights and self.trains
+            self.findings += about_large(self.subject.map, self.accepted, slots)
             if any(tier.verdict == "different" for tier in functions) and self._add_noise(functions):
                 functions = self._questions().tiers()
         tiers = [*weights, *functions]
         if self.subject.own_weights:
             tiers = after_precision(tiers, self.found.casts())
-            self.findings += pair_findings(tiers, self.found, self._numbered())
+            self.findings += [*pair_findings(tiers, self.found, self._numbered()), *self.asked.slot_findings()]
         about = Diagnosis()
         if overall(tiers, self.subject.modes) == "different" and self.options.locate:
             self.progress(_LOCATING, BEGINS[-1], TOTAL)

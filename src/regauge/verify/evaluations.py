@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from regauge.run.evaluation import task_arrays
-from regauge.weights.pair_map import PairMap, merged_groups
+from regauge.run.array_files import load_arrays
+from regauge.run.evaluation import array_file, step_part, task_arrays
+from regauge.run.steps import SLOT
+from regauge.weights.pair_map import PairMap, Part, merged_groups
 
 Mode = Literal["train", "eval"]
 Side = Literal["M64", "C64", "M32", "C32"]
@@ -37,6 +39,10 @@ class Outcome:
     def arrays(self) -> Arrays:
         """What the task wrote, mapped from its files."""
         return {} if self.error else task_arrays(self.file.with_suffix(""), self.info.get("parts", ()))
+
+    def step(self, number: int) -> Arrays:
+        """What one step of a trajectory left: ``parameters.*`` and ``slot ...``; it must be among those kept."""
+        return load_arrays(array_file(self.file.with_suffix(""), step_part(number)))
 
 
 @dataclass
@@ -69,21 +75,30 @@ class Evaluations:
 
         Without weights that it has no place for (unused and tied ones); those that it holds the sum of are summed.
         """
-        arrays = self.outcomes[side][task].arrays()
-        kept = {name: array for name, array in arrays.items() if self._is_mapped(name)}
-        for group, sources in merged_groups(self.map).items():
-            for kind in _WEIGHTS:
-                found = [kept.pop(f"{kind}{name}") for name in sources if f"{kind}{name}" in kept]
-                if len(found) == len(sources):
-                    # the derivative by a sum is the derivative by each of its terms
-                    kept[f"{kind}{group}"] = found[0] if kind == "gradients." else self.summed(sources, found)
-        return kept
+        return self._as_converted(self.outcomes[side][task].arrays())
 
-    def summed(self, sources: Sequence[str], arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """What the converted side holds of weights that it adds, in its layout."""
-        parts = [self.map.by_source[name][0] for name in sources]
-        pieces = [part.in_target_layout(array) for part, array in zip(parts, arrays, strict=True)]
-        return np.sum(pieces, axis=0, dtype=pieces[0].dtype)
+    def original_step(self, task: str, number: int) -> Arrays:
+        """What a step of a trajectory left in M64, alike; slots of what the converted side holds the sum of are out.
+
+        A sum of slots is no slot of the sum.
+        """
+        summed = set(self.map.merged_sources)
+        arrays = self.outcomes["M64"][task].step(number)
+        return self._as_converted(
+            {n: a for n, a in arrays.items() if not (n.startswith(SLOT) and n.partition(".")[2] in summed)}
+        )
+
+    def _as_converted(self, arrays: Arrays) -> Arrays:
+        kept = {name: array for name, array in arrays.items() if self._is_mapped(name)}
+        sums = {}
+        for group, parts in merged_groups(self.map).items():
+            for kind in _WEIGHTS:
+                if all(f"{kind}{part.source}" in kept for part in parts):
+                    # the derivative by a sum is the derivative by each of its terms
+                    terms = parts[:1] if kind == "gradients." else parts
+                    sums[f"{kind}{group}"] = summed(terms, kept, kind)
+        terms_of_sums = {f"{kind}{name}" for kind in _WEIGHTS for name in self.map.merged_sources}
+        return {name: array for name, array in kept.items() if name not in terms_of_sums} | sums
 
     def converted(self, side: Side, task: str, original: Mapping[str, np.ndarray]) -> Arrays:
         """The converted model's arrays without constants, which are no buffers of the original."""
@@ -96,13 +111,19 @@ class Evaluations:
 
     def _is_mapped(self, name: str) -> bool:
         kind, _, rest = name.partition(".")
-        if kind not in ("gradients", "state", "start", "first", "last"):
+        if kind not in ("gradients", "state", "start", "first", "last", "parameters") and not kind.startswith(SLOT):
             return True
         return rest not in self.map.absent_sources and rest not in self.map.tied_sources
 
 
+def summed(parts: Sequence[Part], arrays: Arrays, prefix: str = "") -> np.ndarray:
+    """What the converted side holds at one place, in its layout: the sum of these parts of the original's arrays."""
+    pieces = [part.in_target_layout(arrays[f"{prefix}{part.source}"]) for part in parts]
+    return np.sum(pieces, axis=0, dtype=pieces[0].dtype)
+
+
 # prefixes of arrays that are weights or belong to weights
-_WEIGHTS = ("gradients.", "start.", "first.", "last.")
+_WEIGHTS = ("gradients.", "start.", "first.", "last.", "parameters.")
 
 
 def kind_of(name: str) -> str:

@@ -15,26 +15,15 @@ from regauge.errors import BadCase
 from regauge.findings import Finding
 from regauge.run.evaluation import seeded
 from regauge.run.frameworks import framework_of
-from regauge.run.steps import ONCE, Arrays, Step, is_update, walk_function
+from regauge.run.steps import Arrays, Step, is_update, walk_function
 from regauge.verify.result import Check, Distance, Tier, Verdict
+from regauge.verify.slots import at_step, in_another_form, paired, slot_label, slot_tier
 from regauge.verify.tolerance import LIMITS
 
 STEPS = 20
 # how large the generated gradients are, step after step: usual, small (where eps counts), large (where clipping
 # counts), and none at all
 _SIZES = (1.0, 1.0, 1e-3, 10.0, 0.0)
-
-# what libraries and people call one and the same slot
-SLOTS: dict[str, tuple[str, ...]] = {
-    "first moment": ("exp_avg", "mu", "m", "first_moment", "moment1"),
-    "second moment": ("exp_avg_sq", "nu", "v", "second_moment", "moment2", "square_avg"),
-    "largest second moment": ("max_exp_avg_sq", "nu_max", "vmax"),
-    "momentum": ("momentum_buffer", "trace", "momentum", "velocity", "buf"),
-    "sum of squares": ("sum", "sum_of_squares", "accumulator"),
-    "mean gradient": ("grad_avg", "mean_grad"),
-    "step": ("step", "count", "t", "steps"),
-}
-_MEANING = {name: meaning for meaning, names in SLOTS.items() for name in names}
 
 
 def check_optimizers(
@@ -151,49 +140,22 @@ def _tiers(start: Arrays, ours: list[Step], theirs: list[Step]) -> tuple[list[Ti
         [_distance(f"{name} at step {n}", b.params[name], a.params[name], moved) for name in start]
         for n, (a, b) in enumerate(zip(ours, theirs, strict=True), start=1)
     ]
-    parameters = _tier("optimizer parameters", by_step)
-    slots, findings = _pairs(ours[-1].slots, theirs[-1].slots)
+    parameters = slot_tier("optimizer parameters", by_step)
+    slots = paired(ours[-1].slots, theirs[-1].slots)
     tiers = [parameters]
-    for meaning, mine, other in slots:
+    for meaning, mine, other in slots.pairs:
         rows = [
             [
-                _distance(_at(name, n), b.slots[other][name], array, _norm([array]))
+                _distance(at_step(name, n), b.slots[other][name], array, _norm([array]))
                 for name, array in a.slots.get(mine, {}).items()
                 if name in b.slots.get(other, {})
             ]
             for n, (a, b) in enumerate(zip(ours, theirs, strict=True), start=1)
         ]
-        tier = _tier(f"optimizer slot {meaning} ({mine}, {other})", rows)
-        if tier.verdict == "different" and parameters.verdict == "equal":
-            why = f"kept in another form, for the parameters stay equal; {tier.why}"
-            tier = Tier(tier.name, "not checked", "train", tier.inputs, tier.bound, tier.limit, why, tier.distances)
-        tiers.append(tier)
-    return tiers, findings
-
-
-def _pairs(
-    ours: Mapping[str, Arrays], theirs: Mapping[str, Arrays]
-) -> tuple[list[tuple[str, str, str]], list[Finding]]:
-    """Slots of one meaning, or of one name: (meaning, name of the original, name of the converted)."""
-    meanings = [{_MEANING.get(name, name): name for name in reversed(list(slots))} for slots in (ours, theirs)]
-    pairs = [(meaning, name, meanings[1][meaning]) for meaning, name in meanings[0].items() if meaning in meanings[1]]
-    pairs.reverse()
-    findings = []
-    lonely = [
-        [name for meaning, name in mine.items() if meaning not in other]
-        for mine, other in (meanings, list(reversed(meanings)))
-    ]
-    if lonely[0]:
-        text = f"Slots of the original alone: {', '.join(lonely[0])}; they were not compared"
-        findings.append(Finding("V148", "info", "", text))
-    if lonely[1]:
-        text = f"Slots of the converted optimizer alone: {', '.join(lonely[1])}; they were not compared"
-        findings.append(Finding("V148", "info", "", text))
-    return pairs, findings
-
-
-def _at(name: str, step: int) -> str:
-    return f"at step {step}" if name == ONCE else f"{name} at step {step}"
+        tier = slot_tier(slot_label(meaning, mine, other), rows)
+        kept_otherwise = tier.verdict == "different" and parameters.verdict == "equal"
+        tiers.append(in_another_form(tier) if kept_otherwise else tier)
+    return tiers, slots.findings
 
 
 def _norm(arrays: Sequence[np.ndarray]) -> float:
@@ -214,19 +176,6 @@ def _distance(name: str, candidate: np.ndarray, reference: np.ndarray, scale: fl
     norm = 0.0 if away == 0 else away / scale if scale > 0 else math.inf
     largest = float(np.abs(difference).max(initial=0.0))
     return Distance(name, norm, largest, limit, norm <= limit)
-
-
-def _tier(name: str, by_step: list[list[Distance]]) -> Tier:
-    """Every distance that fails, or where none does the largest of each tensor."""
-    every = [distance for row in by_step for distance in row]
-    failed = [distance for distance in every if not distance.passed]
-    bound = max((distance.norm for distance in every), default=0.0)
-    steps = len(by_step)
-    if not failed:
-        return Tier(name, "equal", "train", steps, bound, LIMITS.trajectory, f"{steps} steps", tuple(by_step[-1]))
-    first = failed[0]
-    why = f"they part with {first.name}: {first.norm:.2g}" + (f" ({first.note})" if first.note else "")
-    return Tier(name, "different", "train", steps, bound, LIMITS.trajectory, why, tuple(failed))
 
 
 def _first(tiers: Sequence[Tier]) -> str:

@@ -31,7 +31,7 @@ from regauge.verify.result import Check, Tier
 from regauge.verify.structure import link_given, link_outputs
 from regauge.verify.subjects import ROLES, Role, Subject
 from regauge.verify.watching import TOTAL
-from regauge.weights.pair_map import PairMap
+from regauge.weights.pair_map import PairMap, merged_groups
 from regauge.weights.pairing import Pairing, TensorInfo, infer
 
 MAP_FILE = "weight_map.json"
@@ -287,9 +287,10 @@ def _subject(
         "fixed": ours.fixed,
         **linked,
     }
-    noticed = (*_about_inputs(reference), *findings, *more, *about_modes, *_about_losses(one, other))
-    shared: dict[str, Any] = {role: described[role].info.get("shared", []) for role in ROLES}
     trains = use_loss and bool(one["optimizer"] and other["optimizer"])
+    about_training = [*_about_losses(one, other), *(_about_sums(pair_map) if trains else [])]
+    noticed = (*_about_inputs(reference), *findings, *more, *about_modes, *about_training)
+    shared: dict[str, Any] = {role: described[role].info.get("shared", []) for role in ROLES}
     common = {"use_loss": use_loss}
     return Subject(
         case=sides.label,
@@ -364,6 +365,20 @@ def _about_losses(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Find
         else "Only the converted model has a loss: it is left out, and gradients are those of a probe of the outputs"
     )
     return [Finding("V126", "warning", "", text)]
+
+
+def _about_sums(pair_map: PairMap) -> list[Finding]:
+    """Sums train otherwise than their terms: every optimizer moves each term as far as it moves the sum."""
+    if not pair_map.merged_sources:
+        return []
+    groups = [parts for parts in merged_groups(pair_map).values() if len(parts) > 1]
+    sums = dict.fromkeys(" + ".join(part.source for part in parts) for parts in groups)
+    text = (
+        f"The converted model trains sums ({'; '.join(sums)}) whose terms the original trains each: "
+        "the same optimizer moves them half as far, so training differs although the function does not. "
+        "Keep both terms in the converted model, or train the sum at a learning rate of its own"
+    )
+    return [Finding("V129", "warning", "", text)]
 
 
 def _untrained(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

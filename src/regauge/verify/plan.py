@@ -21,6 +21,7 @@ NOISE_STEPS = {"64": 1, "32": 2}  # noisy copies of one pass, by arithmetic
 NOISE_COPIES = 3  # noisy copies of a trajectory
 LARGE = 20_000_000  # weights of a model whose gradients are compared on fewer inputs
 SLOPES_OF_LARGE = ("reference", "random 1")  # the sets on which gradients of a large model are compared, in training
+WALKED = 4_000_000  # elements that all steps of a trajectory together may write of each slot
 PASSES = 200  # of a model that draws random numbers which nothing controls
 NOISY = "trajectory-noise-1"  # in float64: which statistics an optimizer moves by rounding noise
 
@@ -43,6 +44,7 @@ class CheckOptions:
         large: the model has so many weights that gradients are compared on fewer inputs, and that noisy copies in
             float64 run only where something differs.
         units: axis of a layer's units in the original's weights, as `axis_of_units` has it.
+        walk: steps of the optimizer in float64 after which parameters and slots are compared, the first being 1.
     """
 
     quick: bool = False
@@ -57,11 +59,26 @@ class CheckOptions:
     reproduce: Path | None = None
     large: bool = False
     units: int = 0
+    walk: tuple[int, ...] = ()
 
 
 def axis_of_units(original: str) -> int:
     """Along which axis the units of a layer lie in weights of a framework: the first in torch, the last in JAX."""
     return 0 if original == "torch" else -1
+
+
+def steps_to_compare(weights: int, steps: int) -> tuple[int, ...]:
+    """After which steps parameters and slots of the optimizer are compared: every one if they fit, or few, or none.
+
+    Args:
+        weights: elements of the model.
+        steps: of the trajectory.
+    """
+    if weights > LARGE or steps < 1:
+        return ()
+    if weights * steps <= WALKED:
+        return tuple(range(1, steps + 1))
+    return tuple(sorted({1, steps}))
 
 
 def step_id(index: int, mode: Mode, dropout: str = "off", noise: int = 0) -> str:
@@ -127,7 +144,7 @@ def original_float64(sets: Sequence[InputSet], options: CheckOptions, trains: bo
         }
     )
     if trains:
-        tasks.append(trajectory("trajectory", options.steps, options))
+        tasks.append(_walked(options))
         if not options.large:
             tasks.append({**trajectory(NOISY, options.steps, options), "noise": 1})
     return tasks
@@ -228,7 +245,7 @@ def converted_float64(
             }
         )
     if trains:
-        tasks.append(trajectory("trajectory", options.steps, options))
+        tasks.append(_walked(options))
     return tasks
 
 
@@ -248,6 +265,11 @@ def converted_float32(
     if trains:
         tasks.append(_losses("trajectory", options))
     return tasks
+
+
+def _walked(options: CheckOptions) -> Task:
+    """The trajectory in float64, of a pair with what the optimizers keep."""
+    return {**trajectory("trajectory", options.steps, options), "walk": list(options.walk)}
 
 
 def _losses(name: str, options: CheckOptions) -> Task:

@@ -19,7 +19,7 @@ _EPS = {"float32": 2.0**-23, "complex64": 2.0**-23, "float16": 2.0**-10, "bfloat
 _ROUNDINGS = 100  # this many roundings may add up before a distance can no longer be rounding alone
 _QUOTIENT = 0.5  # a difference quotient of rounded losses may be this far from the slope
 
-_WIDE_TIERS = ("tier 1", "trajectory", "finite difference")
+_WIDE_TIERS = ("tier 1", "trajectory", "optimizer slot", "finite difference")
 
 
 def after_precision(tiers: Sequence[Tier], casts: Mapping[Side, Sequence[Mapping[str, str]]]) -> list[Tier]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from regauge.errors import RegaugeError
+from regauge.findings import Finding
 from regauge.language import N_
 from regauge.verify import plan
 from regauge.verify.derivative import derivative_tier
@@ -21,7 +22,7 @@ from regauge.verify.randomness import distribution_tier, evaluation_tier, random
 from regauge.verify.result import Tier
 from regauge.verify.sizes import refused_sizes, sizes_tier
 from regauge.verify.subjects import Subject
-from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers
+from regauge.verify.training import Trajectory, float32_tier, trajectory_tiers, walk_of
 
 # what a watcher shows, as msgids
 LABELS: dict[Side, str] = {
@@ -89,6 +90,13 @@ class Questions:
 
     def _trajectory(self) -> list[Tier]:
         return self._once("trajectory", lambda: trajectory_tiers(self.found, *self._training()))
+
+    def slot_findings(self) -> list[Finding]:
+        """Slots of the optimizers that are not compared."""
+        walks = [self.found.get(side, "trajectory") for side in WIDE]
+        if not all(outcome and not outcome.error for outcome in walks):
+            return []
+        return walk_of(self.found, self._training()[0]).findings
 
     def tiers(self) -> list[Tier]:
         """Every question about the functions, with its answer."""

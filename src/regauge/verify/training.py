@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from regauge.verify.evaluations import Arrays, Evaluations, of_kind
 from regauge.verify.onestep import describe
 from regauge.verify.result import Distance, Tier, Verdict
+from regauge.verify.slots import Walk
 from regauge.verify.tolerance import LIMITS, is_null, pieces, rms
 
 _TOGETHER = "all together"
@@ -56,15 +57,34 @@ def trajectory_tiers(found: Evaluations, tasks: Trajectory, optimizer: str) -> l
     note = f"without {', '.join(left_out)}, whose gradient is zero in theory" if left_out else ""
     losses = [*_losses(ours.info["losses"], theirs.info["losses"])]
     tiers = [_judged(name, distances, bound, LIMITS.trajectory, steps, note, seconds)]
-    if tiers[0].verdict == "different":
-        tiers[0] = replace(tiers[0], why=f"{_first_step(distances, losses)}; {tiers[0].why}")
+    walk = walk_of(found, tasks, noise)
+    apart = tiers[0].verdict == "different"
+    if apart:
+        first = _first_of(walk, of_kind(original, "start")) or _first_step(distances, losses)
+        tiers[0] = replace(tiers[0], why=f"{first}; {tiers[0].why}")
     tiers.append(
         _judged(f"{name} loss", losses, max(d.norm for d in losses), LIMITS.trajectory_loss, steps, "", seconds)
     )
     if of_kind(original, "state"):
         copy = found.original("M64", tasks.noisy[0]) if null and tasks.noisy else None
         tiers.append(_state_tier(f"{name} state", original, converted, copy, null, steps, seconds))
-    return tiers
+    return [*tiers, *walk.tiers(apart, seconds)]
+
+
+def walk_of(found: Evaluations, tasks: Trajectory, noise: Mapping[str, np.ndarray] | None = None) -> Walk:
+    """The steps of which both sides kept parameters and slots."""
+    return Walk(found, tasks.task, noise or {})
+
+
+def _first_of(walk: Walk, start: Arrays) -> str:
+    """The first step after which parameters differ, where every step was kept; an empty string where some were not."""
+    if walk.steps != list(range(1, len(walk.steps) + 1)):
+        return ""
+    for number in walk.steps:
+        ours, theirs = (of_kind(arrays, "parameters") for arrays in walk.both(number))
+        if not all(d.passed for d in _parameters(start, ours, theirs, dict(walk.noise), "")):
+            return f"they part at step {number}"
+    return ""
 
 
 def _first_step(parameters: Sequence[Distance], losses: Sequence[Distance]) -> str:

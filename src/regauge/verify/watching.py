@@ -60,12 +60,22 @@ def watching(
         thread.join()
 
 
-def about_large(weights: PairMap, accepted: Sequence[InputSet]) -> Finding:
-    """What was left out because the model is large."""
+def about_large(weights: PairMap, accepted: Sequence[InputSet], slots: bool) -> list[Finding]:
+    """What was left out because the model is large.
+
+    Args:
+        weights: of both sides.
+        accepted: the input sets.
+        slots: whether there are slots of optimizers that a smaller model would be asked for.
+    """
     millions = round(sum(math.prod(kind.shape) for kind in weights.sources.values()) / 1e6)
     slopes = sum(item.name in plan.SLOPES_OF_LARGE for item in accepted)
     text = (
         f"The model has {millions} million weights: gradients were compared on {slopes} of {len(accepted)} inputs, "
         "in training mode, finite differences along one direction, and special inputs in training mode alone"
     )
-    return Finding("V128", "info", "", text)
+    findings = [Finding("V128", "info", "", text)]
+    if slots:
+        text = "Slots of the optimizers were not compared: the model is large, and parameters, losses and state tell"
+        findings.append(Finding("V128", "info", "", text))
+    return findings

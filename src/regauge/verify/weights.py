@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from regauge.verify.evaluations import Arrays, Evaluations
+from regauge.verify.evaluations import Arrays, Evaluations, summed
 from regauge.verify.onestep import describe
 from regauge.verify.result import Distance, Tier, Verdict
 from regauge.verify.tolerance import pieces
@@ -46,9 +46,9 @@ def _expected(found: Evaluations, arrays: Arrays) -> Arrays:
     """What the converted side must hold, by name: sums where it holds sums, nothing for what it has no place for."""
     gone = {*found.map.absent_sources, *found.map.tied_sources}
     expected = {name: array for name, array in arrays.items() if name not in gone}
-    for group, sources in merged_groups(found.map).items():
-        expected[group] = found.summed(sources, [expected.pop(name) for name in sources])
-    return expected
+    sums = {group: summed(parts, expected) for group, parts in merged_groups(found.map).items()}
+    terms = set(found.map.merged_sources)
+    return {name: array for name, array in expected.items() if name not in terms} | sums
 
 
 def _equal_with_nan(one: np.ndarray, other: np.ndarray) -> bool:

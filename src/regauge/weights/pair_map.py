@@ -246,13 +246,25 @@ def _array(arrays: Mapping[str, np.ndarray], name: str, shape: Shape) -> np.ndar
     return found
 
 
-def merged_groups(pair_map: PairMap) -> dict[str, tuple[str, ...]]:
-    """The sources that are added on their way, by a common name, ``bias_ih + bias_hh``."""
-    groups: dict[tuple[str, Shape | None, Ranges], list[str]] = {}
+def merged_groups(pair_map: PairMap) -> dict[str, tuple[Part, ...]]:
+    """Where the sources lie that are added on their way: the parts of each place, by a common name.
+
+    The name is ``bias_ih + bias_hh``; where the same sources have several places (gates that are tensors of their own)
+    with the target, and its range. A source of which one piece is added and another is not has all its places here.
+    """
+    places: dict[tuple[str, Shape | None, Ranges], list[Part]] = {}
     for part in pair_map.parts:
-        if part.merged:
-            groups.setdefault((part.target, part.put_view, part.put), []).append(part.source)
-    return {" + ".join(names): tuple(names) for names in map(sorted, groups.values())}
+        if part.source in set(pair_map.merged_sources):
+            places.setdefault((part.target, part.put_view, part.put), []).append(part)
+    groups = [tuple(sorted(parts, key=lambda part: part.source)) for parts in places.values()]
+    sums = [" + ".join(part.source for part in parts) for parts in groups]
+    of_target = [f"{name} in {parts[0].target}" for name, parts in zip(sums, groups, strict=True)]
+    named = {}
+    for name, longer, parts in zip(sums, of_target, groups, strict=True):
+        where = ", ".join(f"{start}:{stop}" for _, start, stop in parts[0].put)
+        alone = len(parts) > 1 and sums.count(name) == 1
+        named[name if alone else longer if of_target.count(longer) == 1 else f"{longer}[{where}]"] = parts
+    return named
 
 
 def from_weight_map(weight_map: WeightMap, kinds: Mapping[str, Kind] | None = None) -> PairMap:
