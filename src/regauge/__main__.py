@@ -1,0 +1,7 @@
+"""`python -m regauge` is the command `regauge`."""
+
+import sys
+
+from regauge.cli.main import main
+
+sys.exit(main())
