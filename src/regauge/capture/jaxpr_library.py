@@ -8,69 +8,21 @@ function's and no inner value is used elsewhere. Order of `FUNCTIONS`: what cont
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen, nnx
 
-from regauge.capture.jaxpr_templates import Match, Template, abstract, match, trace
+from regauge.capture.jaxpr_functions import Candidate, Candidates, Function, Place, inputs_at, probe
+from regauge.capture.jaxpr_losses import LOSSES
+from regauge.capture.jaxpr_templates import Match, Template, match, trace
 from regauge.capture.jaxpr_walk import Walk
 from regauge.ir.graph import DType, Node, Operand, Ref, Value, node_inputs, references
 
 Static = Mapping[str, Any]
 _COUNTING = frozenset({"jnp.mean", "jnp.var"})  # they divide by a number of elements, which may be symbolic
-_NEAR = 40  # nodes behind the first in which other arguments of a call are looked for
-
-
-@dataclass(frozen=True)
-class Place:
-    """A node where a call may begin, and what stands around it."""
-
-    walk: Walk
-    nodes: Sequence[Node]
-    position: int
-
-    @property
-    def node(self) -> Node:
-        return self.nodes[self.position]
-
-    def following(self) -> Sequence[Node]:
-        return self.nodes[self.position : self.position + _NEAR]
-
-    def aval(self, name: str) -> Any:
-        return self.walk.avals[name]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A function that may have been called: its arrays by parameter, its static arguments, and how it is called."""
-
-    arrays: tuple[tuple[str, Any], ...]
-    static: tuple[tuple[str, Any], ...] = ()
-
-
-Candidates = Callable[[Place], Iterator[Candidate]]
-
-
-@dataclass(frozen=True)
-class Function:
-    """A library function.
-
-    Attributes:
-        op: what its node is called.
-        call: takes the arrays and the static arguments by name.
-        candidates: arguments with which it may have been called at a place.
-        probe: arguments on which the first operator of a call is found.
-    """
-
-    op: str
-    call: Callable[..., Any]
-    candidates: Candidates
-    probe: Candidate
 
 
 def fold(walk: Walk, nodes: Sequence[Node], needed: set[str]) -> tuple[Node, ...]:
@@ -182,21 +134,9 @@ def _operand(static: Any) -> Operand:
 # arguments with which functions may have been called -------------------------------------------------------------
 
 
-def _inputs(place: Place) -> Iterator[Any]:
-    """The different arrays that the first node takes, floats only; a size that becomes a number may stand before it."""
-    first = next((node for node in place.following()[:4] if node.op != "lax.dim_as_value"), place.node)
-    if first.op == "lax.convert_element_type" and first is not place.node:
-        first = place.following()[2] if len(place.following()) > 2 else place.node
-    seen: set[str] = set()
-    for name in node_inputs(first):
-        if name not in seen and jnp.issubdtype(place.aval(name).dtype, jnp.inexact):
-            seen.add(name)
-            yield place.aval(name)
-
-
 def _elementwise(**static: Any) -> Candidates:
     def candidates(place: Place) -> Iterator[Candidate]:
-        for aval in _inputs(place):
+        for aval in inputs_at(place):
             yield Candidate((("x", aval),), tuple(static.items()))
 
     return candidates
@@ -209,7 +149,7 @@ def _with_number(name: str, default: float) -> Candidates:
         numbers = {default: None}
         for node in place.following()[:10]:
             numbers |= {operand: None for _, operand in node.arguments if isinstance(operand, float)}
-        for aval in _inputs(place):
+        for aval in inputs_at(place):
             for number in numbers:
                 yield Candidate((("x", aval),), ((name, number),))
 
@@ -228,7 +168,7 @@ def _axes(place: Place) -> list[tuple[int, ...]]:
 
 def _over_one_axis(name: str = "axis", **static: Any) -> Candidates:
     def candidates(place: Place) -> Iterator[Candidate]:
-        for aval in _inputs(place):
+        for aval in inputs_at(place):
             for axes in _axes(place):
                 if len(axes) == 1 and axes[0] < len(aval.shape):
                     yield Candidate((("x", aval),), ((name, _from_end(axes[0], len(aval.shape))), *static.items()))
@@ -245,7 +185,7 @@ def _over_axes(*options: Mapping[str, Any]) -> Candidates:
     """Several axes, with each of these other arguments."""
 
     def candidates(place: Place) -> Iterator[Candidate]:
-        for aval in _inputs(place):
+        for aval in inputs_at(place):
             rank = len(aval.shape)
             for axes in [axes for axes in _axes(place) if axes[-1] < rank]:
                 axis: Any = _from_end(axes[0], rank) if len(axes) == 1 else axes
@@ -258,7 +198,7 @@ def _over_axes(*options: Mapping[str, Any]) -> Candidates:
 def _halves(place: Place) -> Iterator[Candidate]:
     """`glu`: the axis along which the first node splits."""
     axis = dict(place.node.arguments).get("axis")
-    for aval in _inputs(place):
+    for aval in inputs_at(place):
         if isinstance(axis, int):
             yield Candidate((("x", aval),), (("axis", _from_end(axis, len(aval.shape))),))
 
@@ -303,56 +243,6 @@ def _time(keys: Mapping[Any, Any], bias: Any) -> Any:
     return next((a.shape[1] for a in keys.values() if a.shape[1] == bias.shape[-1]), None)
 
 
-def _labelled(place: Place) -> Iterator[Candidate]:
-    """Losses of class numbers: the first node takes the labels, logits with one axis more are among what follows."""
-    for name in dict.fromkeys(node_inputs(place.node)):
-        labels = place.aval(name)
-        if not jnp.issubdtype(labels.dtype, jnp.integer) or not labels.shape:
-            continue
-        taken = dict.fromkeys(n for node in place.following() for n in node_inputs(node))
-        floats = [place.aval(n) for n in taken if jnp.issubdtype(place.aval(n).dtype, jnp.floating)]
-        found = {(a.shape, str(a.dtype)): a for a in floats if a.shape[:-1] == labels.shape and a.shape}
-        for logits in found.values():
-            for reduction in ("mean", "sum"):
-                yield Candidate((("logits", logits), ("labels", labels)), (("reduction", reduction),))
-
-
-def _paired(first: str, second: str) -> Candidates:
-    """Losses of two arrays of one shape, the first node takes one of them."""
-
-    def candidates(place: Place) -> Iterator[Candidate]:
-        for aval in _inputs(place):
-            for reduction in ("mean", "sum") if aval.shape else ():
-                yield Candidate(((first, aval), (second, aval)), (("reduction", reduction),))
-
-    return candidates
-
-
-def _differences(place: Place) -> Iterator[Candidate]:
-    """A squared error: both arrays are there in full; the distance from a mean is no loss of two arrays."""
-    made = {value.name: node.op for node in place.nodes for value in node.outputs}
-    if not any(made.get(name) == "lax.broadcast_in_dim" for name in node_inputs(place.node)):
-        yield from _paired("predictions", "targets")(place)
-
-
-def _reduced(loss: Callable[..., Any]) -> Callable[..., Any]:
-    """A loss of single examples, then over all of them: only together they are one of torch's."""
-
-    def call(reduction: str, **arrays: Any) -> Any:
-        return getattr(jnp, reduction)(loss(*arrays.values()))
-
-    return call
-
-
-def _loss(op: str, loss: Callable[..., Any], candidates: Candidates, probe: Candidate) -> Function:
-    return Function(op, _reduced(loss), candidates, probe)
-
-
-def _probe(*arrays: tuple[str, tuple[int, ...]], dtype: Any = jnp.float32, **static: Any) -> Candidate:
-    avals = tuple((name, abstract(jax.ShapeDtypeStruct(shape, dtype))) for name, shape in arrays)
-    return Candidate(avals, tuple(static.items()))
-
-
 _X = ("x", (3, 4))
 _QKV = (("query", (2, 3, 4, 5)), ("key", (2, 3, 4, 5)), ("value", (2, 3, 4, 5)))
 
@@ -371,63 +261,50 @@ def _kept(kind: str, x: Any, axis: Any, keepdims: bool) -> Any:
     return getattr(jnp, kind)(x, axis=axis, keepdims=keepdims)
 
 
-_LABELS = Candidate(
-    (*_probe(("logits", (3, 4))).arrays, *_probe(("labels", (3,)), dtype=jnp.int32).arrays), (("reduction", "mean"),)
-)
-_LOGITS = _probe(("logits", (3, 4)), ("labels", (3, 4)), reduction="mean")
-_ERRORS = _probe(("predictions", (3, 4)), ("targets", (3, 4)), reduction="mean")
-_INTEGER_LABELS = "optax.softmax_cross_entropy_with_integer_labels"
-
 FUNCTIONS = (
-    _loss(_INTEGER_LABELS, optax.softmax_cross_entropy_with_integer_labels, _labelled, _LABELS),
-    _loss("optax.softmax_cross_entropy", optax.softmax_cross_entropy, _paired("logits", "labels"), _LOGITS),
-    _loss(
-        "optax.sigmoid_binary_cross_entropy", optax.sigmoid_binary_cross_entropy, _paired("logits", "labels"), _LOGITS
-    ),
-    _loss("optax.squared_error", lambda x, y: (x - y) ** 2, _differences, _ERRORS),
-    _loss("optax.squared_error", lambda x, y: jnp.square(x - y), _differences, _ERRORS),
-    Function("jax.nn.dot_product_attention", jax.nn.dot_product_attention, _attention, _probe(*_QKV)),
+    *LOSSES,
+    Function("jax.nn.dot_product_attention", jax.nn.dot_product_attention, _attention, probe(*_QKV)),
     Function(
         "flax.dot_product_attention",
         _attention_of_flax(nnx.dot_product_attention),
         _attention,
-        _probe(*_QKV, ("mask", (2, 1, 3, 3))),
+        probe(*_QKV, ("mask", (2, 1, 3, 3))),
     ),
-    Function("flax.dot_product_attention", _attention_of_flax(linen.dot_product_attention), _attention, _probe(*_QKV)),
-    Function("jax.nn.gelu", jax.nn.gelu, _elementwise(approximate=True), _probe(_X, approximate=True)),
-    Function("jax.nn.gelu", jax.nn.gelu, _elementwise(approximate=False), _probe(_X, approximate=False)),
-    Function("jax.nn.selu", jax.nn.selu, _elementwise(), _probe(_X)),
-    Function("jax.nn.elu", jax.nn.elu, _with_number("alpha", 1.0), _probe(_X)),
-    Function("jax.nn.celu", jax.nn.celu, _with_number("alpha", 1.0), _probe(_X)),
-    Function("jax.nn.mish", jax.nn.mish, _elementwise(), _probe(_X)),
-    Function("jax.nn.log_sigmoid", jax.nn.log_sigmoid, _elementwise(), _probe(_X)),
-    Function("jax.nn.softplus", jax.nn.softplus, _elementwise(), _probe(_X)),
-    Function("jax.nn.hard_silu", jax.nn.hard_silu, _elementwise(), _probe(_X)),
-    Function("jax.nn.glu", jax.nn.glu, _halves, _probe(_X)),
-    Function("jax.nn.silu", jax.nn.silu, _elementwise(), _probe(_X)),
-    Function("jax.nn.log_softmax", jax.nn.log_softmax, _over_one_axis(), _probe(_X)),
-    Function("jax.nn.softmax", jax.nn.softmax, _over_one_axis(), _probe(_X)),
+    Function("flax.dot_product_attention", _attention_of_flax(linen.dot_product_attention), _attention, probe(*_QKV)),
+    Function("jax.nn.gelu", jax.nn.gelu, _elementwise(approximate=True), probe(_X, approximate=True)),
+    Function("jax.nn.gelu", jax.nn.gelu, _elementwise(approximate=False), probe(_X, approximate=False)),
+    Function("jax.nn.selu", jax.nn.selu, _elementwise(), probe(_X)),
+    Function("jax.nn.elu", jax.nn.elu, _with_number("alpha", 1.0), probe(_X)),
+    Function("jax.nn.celu", jax.nn.celu, _with_number("alpha", 1.0), probe(_X)),
+    Function("jax.nn.mish", jax.nn.mish, _elementwise(), probe(_X)),
+    Function("jax.nn.log_sigmoid", jax.nn.log_sigmoid, _elementwise(), probe(_X)),
+    Function("jax.nn.softplus", jax.nn.softplus, _elementwise(), probe(_X)),
+    Function("jax.nn.hard_silu", jax.nn.hard_silu, _elementwise(), probe(_X)),
+    Function("jax.nn.glu", jax.nn.glu, _halves, probe(_X)),
+    Function("jax.nn.silu", jax.nn.silu, _elementwise(), probe(_X)),
+    Function("jax.nn.log_softmax", jax.nn.log_softmax, _over_one_axis(), probe(_X)),
+    Function("jax.nn.softmax", jax.nn.softmax, _over_one_axis(), probe(_X)),
     Function(
         "jax.nn.logsumexp",
         lambda x, axis, keepdims=False: jax.nn.logsumexp(x, axis=axis, keepdims=keepdims),
         _over_axes({}, {"keepdims": True}),
-        _probe(_X, axis=-1),
+        probe(_X, axis=-1),
     ),
-    Function("jax.nn.one_hot", jax.nn.one_hot, _classes, _probe(("x", (3,)), dtype=jnp.int32, num_classes=4)),
+    Function("jax.nn.one_hot", jax.nn.one_hot, _classes, probe(("x", (3,)), dtype=jnp.int32, num_classes=4)),
     Function(
         "jnp.var",
         lambda x, axis, ddof=0, keepdims=False: jnp.var(x, axis=axis, ddof=ddof, keepdims=keepdims),
         _over_axes({}, {"keepdims": True}, {"ddof": 1}, {"ddof": 1, "keepdims": True}),
-        _probe(_X, axis=-1),
+        probe(_X, axis=-1),
     ),
     Function(
         "jnp.mean",
         lambda x, axis, keepdims=False: jnp.mean(x, axis=axis, keepdims=keepdims),
         _over_axes({}, {"keepdims": True}),
-        _probe(_X, axis=-1),
+        probe(_X, axis=-1),
     ),
     *(
-        Function(f"jnp.{kind}", partial(_kept, kind), over, _probe(_X, axis=-1, keepdims=True))
+        Function(f"jnp.{kind}", partial(_kept, kind), over, probe(_X, axis=-1, keepdims=True))
         for kind, over in (
             ("sum", _over_axes({"keepdims": True})),
             ("max", _over_axes({"keepdims": True})),
