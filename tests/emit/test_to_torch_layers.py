@@ -171,6 +171,8 @@ EQUINOX_LAYERS = {
     "nn.Conv2d(6, 5, 3, stride=2, padding=1)": (lambda: eqx.nn.Conv2d(6, 5, 3, 2, 1, key=KEY), 1, X4),
     "nn.LayerNorm(8)": (lambda: eqx.nn.LayerNorm(8), 1, X2),
     "nn.RMSNorm(8, eps=1e-05)": (lambda: eqx.nn.RMSNorm(8, use_bias=False), 1, X2),
+    "nn.GroupNorm(3, 6)": (lambda: eqx.nn.GroupNorm(3, 6), 1, X4),
+    "nn.GroupNorm(2, 8, eps=0.001)": (lambda: eqx.nn.GroupNorm(2, 8, eps=1e-3), 1, X2),
     "nn.Embedding(7, 3)": (lambda: eqx.nn.Embedding(7, 3, key=KEY), 2, jnp.array([[0, 6], [3, 3]])),
 }
 

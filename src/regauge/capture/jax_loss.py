@@ -44,6 +44,7 @@ def loss_graph(
     results = walk.run(closed.jaxpr, closed.consts, list(given))
     tree, operands = outputs_of(walk, result, results)
     nodes, read = needed_nodes(walk, operands, [])
+    nodes = jaxpr_library.fold(walk, nodes, {ref.name for ref in operands})
     first = jax.tree.unflatten(structure, [Leaf(ref.name) for ref in given[: len(leaves)]])
     taken = dict(zip(order, (ref.name for ref in given[len(leaves) :]), strict=True))
     targets = renamed_leaves(example.skeleton(), taken)["tuple"][0]

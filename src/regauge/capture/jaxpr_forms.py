@@ -33,6 +33,7 @@ class Form:
         leaves: operand of the node by leaf name of the module's arrays, in the order in which `fresh` reads them.
         attributes: of the node.
         rank: axes of the input that the fresh module takes; the others are mapped over; -1 for all.
+        batched: whether the layer takes exactly one axis more than `rank`, that of the batch.
         keyed: whether it draws random numbers.
         reads: attributes that are taken from the operator of this name, where the library computes them.
         flat: trailing axes of the input that the layer takes as one, and the sizes that its last axis stands for.
@@ -43,6 +44,7 @@ class Form:
     leaves: Mapping[str, str]
     attributes: Mapping[str, Operand]
     rank: int = -1
+    batched: bool = False
     keyed: bool = False
     reads: str = ""
     flat: tuple[int, tuple[int, ...]] = (1, ())

@@ -28,6 +28,8 @@ def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
         yield from _norm(eqx.nn.LayerNorm, "layer.layer_norm", module, arrays)
     elif kind is eqx.nn.RMSNorm and len(module.shape) == 1 and "bias" not in arrays:
         yield from _norm(eqx.nn.RMSNorm, "layer.rms_norm", module, arrays)
+    elif kind is eqx.nn.GroupNorm and "weight" in arrays and "bias" in arrays:
+        yield from _group_norm(module, arrays)
     elif kind is eqx.nn.Embedding and "weight" in arrays:
         rows, features = arrays["weight"].shape
         fresh = _fresh(lambda key: eqx.nn.Embedding(rows, features, key=key))
@@ -56,6 +58,18 @@ def _norm(cls: Any, op: str, module: Any, arrays: Arrays) -> Iterator[Form]:
     fresh = _fresh(lambda key: cls(module.shape, module.eps, **options))
     attributes: dict[str, Operand] = {"features": module.shape[0], "eps": float(module.eps)}
     yield Form(op, fresh, _leaves(arrays, weight="scale", bias="bias"), attributes, rank=1)
+
+
+def _group_norm(module: Any, arrays: Arrays) -> Iterator[Form]:
+    """One example is [channels, ...] with any number of axes; torch takes a batch of them."""
+    fresh = _fresh(lambda key: eqx.nn.GroupNorm(module.groups, module.channels, module.eps))
+    attributes: dict[str, Operand] = {
+        "num_groups": int(module.groups), "features": int(module.channels), "eps": float(module.eps),
+        "channels_first": True,
+    }  # fmt: skip
+    for rank in (1, 2, 3, 4):
+        leaves = _leaves(arrays, weight="scale", bias="bias")
+        yield Form("layer.group_norm", fresh, leaves, attributes, rank=rank, batched=True)
 
 
 def _leaves(arrays: Arrays, **operands: str) -> dict[str, str]:

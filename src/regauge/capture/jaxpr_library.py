@@ -8,7 +8,6 @@ function's and no inner value is used elsewhere. Order of `FUNCTIONS`: what cont
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,60 +15,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from regauge.capture.jaxpr_templates import Match, Template, abstract, match, trace
+from regauge.capture.jaxpr_functions import Candidate, Candidates, Function, Place, inputs_at, probe
+from regauge.capture.jaxpr_losses import LOSSES
+from regauge.capture.jaxpr_templates import Match, Template, match, trace
 from regauge.capture.jaxpr_walk import Walk
 from regauge.ir.graph import DType, Node, Operand, Ref, Value, node_inputs, references
 
 Static = Mapping[str, Any]
 _COUNTING = frozenset({"jnp.mean", "jnp.var"})  # they divide by a number of elements, which may be symbolic
-_NEAR = 40  # nodes behind the first in which other arguments of a call are looked for
-
-
-@dataclass(frozen=True)
-class Place:
-    """A node where a call may begin, and what stands around it."""
-
-    walk: Walk
-    nodes: Sequence[Node]
-    position: int
-
-    @property
-    def node(self) -> Node:
-        return self.nodes[self.position]
-
-    def following(self) -> Sequence[Node]:
-        return self.nodes[self.position : self.position + _NEAR]
-
-    def aval(self, name: str) -> Any:
-        return self.walk.avals[name]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A function that may have been called: its arrays by parameter, its static arguments, and how it is called."""
-
-    arrays: tuple[tuple[str, Any], ...]
-    static: tuple[tuple[str, Any], ...] = ()
-
-
-Candidates = Callable[[Place], Iterator[Candidate]]
-
-
-@dataclass(frozen=True)
-class Function:
-    """A library function.
-
-    Attributes:
-        op: what its node is called.
-        call: takes the arrays and the static arguments by name.
-        candidates: arguments with which it may have been called at a place.
-        probe: arguments on which the first operator of a call is found.
-    """
-
-    op: str
-    call: Callable[..., Any]
-    candidates: Candidates
-    probe: Candidate
 
 
 def fold(walk: Walk, nodes: Sequence[Node], needed: set[str]) -> tuple[Node, ...]:
@@ -181,21 +134,9 @@ def _operand(static: Any) -> Operand:
 # arguments with which functions may have been called -------------------------------------------------------------
 
 
-def _inputs(place: Place) -> Iterator[Any]:
-    """The different arrays that the first node takes, floats only; a size that becomes a number may stand before it."""
-    first = next((node for node in place.following()[:4] if node.op != "lax.dim_as_value"), place.node)
-    if first.op == "lax.convert_element_type" and first is not place.node:
-        first = place.following()[2] if len(place.following()) > 2 else place.node
-    seen: set[str] = set()
-    for name in node_inputs(first):
-        if name not in seen and jnp.issubdtype(place.aval(name).dtype, jnp.inexact):
-            seen.add(name)
-            yield place.aval(name)
-
-
 def _elementwise(**static: Any) -> Candidates:
     def candidates(place: Place) -> Iterator[Candidate]:
-        for aval in _inputs(place):
+        for aval in inputs_at(place):
             yield Candidate((("x", aval),), tuple(static.items()))
 
     return candidates
@@ -208,7 +149,7 @@ def _with_number(name: str, default: float) -> Candidates:
         numbers = {default: None}
         for node in place.following()[:10]:
             numbers |= {operand: None for _, operand in node.arguments if isinstance(operand, float)}
-        for aval in _inputs(place):
+        for aval in inputs_at(place):
             for number in numbers:
                 yield Candidate((("x", aval),), ((name, number),))
 
@@ -227,7 +168,7 @@ def _axes(place: Place) -> list[tuple[int, ...]]:
 
 def _over_one_axis(name: str = "axis", **static: Any) -> Candidates:
     def candidates(place: Place) -> Iterator[Candidate]:
-        for aval in _inputs(place):
+        for aval in inputs_at(place):
             for axes in _axes(place):
                 if len(axes) == 1 and axes[0] < len(aval.shape):
                     yield Candidate((("x", aval),), ((name, _from_end(axes[0], len(aval.shape))), *static.items()))
@@ -244,7 +185,7 @@ def _over_axes(*options: Mapping[str, Any]) -> Candidates:
     """Several axes, with each of these other arguments."""
 
     def candidates(place: Place) -> Iterator[Candidate]:
-        for aval in _inputs(place):
+        for aval in inputs_at(place):
             rank = len(aval.shape)
             for axes in [axes for axes in _axes(place) if axes[-1] < rank]:
                 axis: Any = _from_end(axes[0], rank) if len(axes) == 1 else axes
@@ -257,7 +198,7 @@ def _over_axes(*options: Mapping[str, Any]) -> Candidates:
 def _halves(place: Place) -> Iterator[Candidate]:
     """`glu`: the axis along which the first node splits."""
     axis = dict(place.node.arguments).get("axis")
-    for aval in _inputs(place):
+    for aval in inputs_at(place):
         if isinstance(axis, int):
             yield Candidate((("x", aval),), (("axis", _from_end(axis, len(aval.shape))),))
 
@@ -302,11 +243,6 @@ def _time(keys: Mapping[Any, Any], bias: Any) -> Any:
     return next((a.shape[1] for a in keys.values() if a.shape[1] == bias.shape[-1]), None)
 
 
-def _probe(*arrays: tuple[str, tuple[int, ...]], dtype: Any = jnp.float32, **static: Any) -> Candidate:
-    avals = tuple((name, abstract(jax.ShapeDtypeStruct(shape, dtype))) for name, shape in arrays)
-    return Candidate(avals, tuple(static.items()))
-
-
 _X = ("x", (3, 4))
 _QKV = (("query", (2, 3, 4, 5)), ("key", (2, 3, 4, 5)), ("value", (2, 3, 4, 5)))
 
@@ -326,48 +262,49 @@ def _kept(kind: str, x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 FUNCTIONS = (
-    Function("jax.nn.dot_product_attention", jax.nn.dot_product_attention, _attention, _probe(*_QKV)),
+    *LOSSES,
+    Function("jax.nn.dot_product_attention", jax.nn.dot_product_attention, _attention, probe(*_QKV)),
     Function(
         "flax.dot_product_attention",
         _attention_of_flax(nnx.dot_product_attention),
         _attention,
-        _probe(*_QKV, ("mask", (2, 1, 3, 3))),
+        probe(*_QKV, ("mask", (2, 1, 3, 3))),
     ),
-    Function("flax.dot_product_attention", _attention_of_flax(linen.dot_product_attention), _attention, _probe(*_QKV)),
-    Function("jax.nn.gelu", jax.nn.gelu, _elementwise(approximate=True), _probe(_X, approximate=True)),
-    Function("jax.nn.gelu", jax.nn.gelu, _elementwise(approximate=False), _probe(_X, approximate=False)),
-    Function("jax.nn.selu", jax.nn.selu, _elementwise(), _probe(_X)),
-    Function("jax.nn.elu", jax.nn.elu, _with_number("alpha", 1.0), _probe(_X)),
-    Function("jax.nn.celu", jax.nn.celu, _with_number("alpha", 1.0), _probe(_X)),
-    Function("jax.nn.mish", jax.nn.mish, _elementwise(), _probe(_X)),
-    Function("jax.nn.log_sigmoid", jax.nn.log_sigmoid, _elementwise(), _probe(_X)),
-    Function("jax.nn.softplus", jax.nn.softplus, _elementwise(), _probe(_X)),
-    Function("jax.nn.hard_silu", jax.nn.hard_silu, _elementwise(), _probe(_X)),
-    Function("jax.nn.glu", jax.nn.glu, _halves, _probe(_X)),
-    Function("jax.nn.silu", jax.nn.silu, _elementwise(), _probe(_X)),
-    Function("jax.nn.log_softmax", jax.nn.log_softmax, _over_one_axis(), _probe(_X)),
-    Function("jax.nn.softmax", jax.nn.softmax, _over_one_axis(), _probe(_X)),
+    Function("flax.dot_product_attention", _attention_of_flax(linen.dot_product_attention), _attention, probe(*_QKV)),
+    Function("jax.nn.gelu", jax.nn.gelu, _elementwise(approximate=True), probe(_X, approximate=True)),
+    Function("jax.nn.gelu", jax.nn.gelu, _elementwise(approximate=False), probe(_X, approximate=False)),
+    Function("jax.nn.selu", jax.nn.selu, _elementwise(), probe(_X)),
+    Function("jax.nn.elu", jax.nn.elu, _with_number("alpha", 1.0), probe(_X)),
+    Function("jax.nn.celu", jax.nn.celu, _with_number("alpha", 1.0), probe(_X)),
+    Function("jax.nn.mish", jax.nn.mish, _elementwise(), probe(_X)),
+    Function("jax.nn.log_sigmoid", jax.nn.log_sigmoid, _elementwise(), probe(_X)),
+    Function("jax.nn.softplus", jax.nn.softplus, _elementwise(), probe(_X)),
+    Function("jax.nn.hard_silu", jax.nn.hard_silu, _elementwise(), probe(_X)),
+    Function("jax.nn.glu", jax.nn.glu, _halves, probe(_X)),
+    Function("jax.nn.silu", jax.nn.silu, _elementwise(), probe(_X)),
+    Function("jax.nn.log_softmax", jax.nn.log_softmax, _over_one_axis(), probe(_X)),
+    Function("jax.nn.softmax", jax.nn.softmax, _over_one_axis(), probe(_X)),
     Function(
         "jax.nn.logsumexp",
         lambda x, axis, keepdims=False: jax.nn.logsumexp(x, axis=axis, keepdims=keepdims),
         _over_axes({}, {"keepdims": True}),
-        _probe(_X, axis=-1),
+        probe(_X, axis=-1),
     ),
-    Function("jax.nn.one_hot", jax.nn.one_hot, _classes, _probe(("x", (3,)), dtype=jnp.int32, num_classes=4)),
+    Function("jax.nn.one_hot", jax.nn.one_hot, _classes, probe(("x", (3,)), dtype=jnp.int32, num_classes=4)),
     Function(
         "jnp.var",
         lambda x, axis, ddof=0, keepdims=False: jnp.var(x, axis=axis, ddof=ddof, keepdims=keepdims),
         _over_axes({}, {"keepdims": True}, {"ddof": 1}, {"ddof": 1, "keepdims": True}),
-        _probe(_X, axis=-1),
+        probe(_X, axis=-1),
     ),
     Function(
         "jnp.mean",
         lambda x, axis, keepdims=False: jnp.mean(x, axis=axis, keepdims=keepdims),
         _over_axes({}, {"keepdims": True}),
-        _probe(_X, axis=-1),
+        probe(_X, axis=-1),
     ),
     *(
-        Function(f"jnp.{kind}", partial(_kept, kind), over, _probe(_X, axis=-1, keepdims=True))
+        Function(f"jnp.{kind}", partial(_kept, kind), over, probe(_X, axis=-1, keepdims=True))
         for kind, over in (
             ("sum", _over_axes({"keepdims": True})),
             ("max", _over_axes({"keepdims": True})),

@@ -107,6 +107,8 @@ def _layer(
     for form in forms(call.module, avals):
         if len({str(a.dtype) for a in [x, *(avals[leaf] for leaf in form.leaves)] if is_float(a)}) > 1:
             continue  # torch's layers compute in one dtype
+        if form.batched and len(x.shape) != form.rank + 1:
+            continue
         template = _template(form, x, avals, (call.module, memo))
         found = None if template is None else _whole(template, form, call, inputs[0], own, walk)
         if template is None or found is None:

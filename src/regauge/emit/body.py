@@ -36,7 +36,7 @@ from regauge.emit.syntax import (
 )
 from regauge.emit.target import target
 from regauge.errors import EmitError
-from regauge.ir.graph import Graph, Node, Ref
+from regauge.ir.graph import Graph, Node, Ref, node_inputs
 from regauge.lower.plan import Plan
 
 _LONGEST_RESULT = 24  # of one that is one of several results of a local function
@@ -75,6 +75,7 @@ class BodyWriter(LocalNames):
         self.around = function.writer if function is not None else None
         self.kept: dict[str, list[str]] = {}
         self.readers: dict[str, list[Item]] = {}
+        self.makers: dict[str, Item] = {name: item for item in scope.items for name in item_outputs(item)}
         self.child_hints: dict[Scope, dict[str, str]] = {}
         self.waiting: list[Scope] = []  # bodies whose operator comes next
         for item in scope.items:
@@ -266,7 +267,7 @@ class BodyWriter(LocalNames):
             holder = self.structure.holders.get(self.scope)  # None in functions beside the classes
             if reader is None and pure and holder is not None and only not in self.scope.results():
                 reader = later_reader(item, self.readers.get(only, ()), expression, holder, self.weights)
-            if reader is not None and not self._repeats(item, reader):
+            if reader is not None and not self._repeats(item, reader) and not self._ends_loop(item):
                 # an operator of no statement of the original, such as a change of layout, goes with what follows
                 same = self._is_one_statement(item, reader, statement) or (
                     statement is None and pure and reader is following
@@ -278,7 +279,7 @@ class BodyWriter(LocalNames):
                 self._keep_swap(item, only, expression, statement)
                 return
             last = following is None and self.scope.results() == [only]
-            if last and not self._repeats(self._before(item), item):
+            if last and not self._ends_loop(item):
                 self._keep(only, expression)
                 return
             if self._is_short_result(only, expression, pure):
@@ -313,17 +314,29 @@ class BodyWriter(LocalNames):
     def _is_read_by(item: Item, following: Item | None) -> bool:
         return following is not None and any(name in item_inputs(following) for name in item_outputs(item))
 
-    def _before(self, item: Item) -> Item | None:
-        position = self.scope.items.index(item)
-        return self.scope.items[position - 1] if position else None
-
     def _repeats(self, item: Item | None, following: Item | None) -> bool:
         """Two calls of one list of modules, one after the other: kept apart, they can become a loop."""
-        if not isinstance(item, Scope) or not isinstance(following, Scope):
+        item, _ = self._call_behind(item)
+        if item is None or not isinstance(following, Scope) or is_body(following):
             return False
         members = self.structure.holders[self.scope].members
         paths = [members[call.path].path for call in (item, following) if call.path in members]
         return len(paths) == 2 and isinstance(paths[0][-1], int) and paths[0][:-1] == paths[1][:-1]
+
+    def _call_behind(self, item: Item | None) -> tuple[Scope | None, int]:
+        """The call of which an item is the result, and how many operators of one array have been on it since."""
+        operators = 0
+        while isinstance(item, Node):
+            inputs = node_inputs(item)
+            item = self.makers.get(inputs[0]) if len(inputs) == 1 else None
+            operators += 1
+        return (item if isinstance(item, Scope) and not is_body(item) else None), operators
+
+    def _ends_loop(self, item: Item) -> bool:
+        """Whether an item is what the last of several calls of one list gives: as much was done with those before."""
+        call, operators = self._call_behind(item)
+        before = [self.makers.get(name) for name in call.inputs] if call is not None else []
+        return any(self._repeats(item, call) and self._call_behind(item)[1] == operators for item in before)
 
     def _keep_swap(self, item: Item, value: str, expression: ast.expr, statement: Statement | None) -> None:
         func = expression.func if isinstance(expression, ast.Call) else None

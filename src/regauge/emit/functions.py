@@ -38,6 +38,8 @@ def emit_function(
         parameters: its parameters, in the order of the tree.
         helpers: receives the functions that `ops.py` must hold.
     """
+    plan(graph, table, f"the {name}")  # gaps are reported on what was captured, before it is rewritten
+    graph = target().rewritten(graph)
     chosen = plan(graph, table, f"the {name}")
     casts = target().check_specs(graph, chosen)
     scope = function_scope(graph, name)

@@ -7,11 +7,19 @@ from dataclasses import replace
 
 from regauge.emit.lines import Body, Line
 
-_CALL = re.compile(r"^(?P<target>\w+) = self\.(?P<list>[\w.]+(?:\[\d+\])*)\[(?P<index>\d+)\]\((?P<arguments>[^()]*)\)$")
+_CALL = re.compile(
+    r"^(?P<target>\w+) = (?P<before>.*?)"
+    r"self\.(?P<list>[\w.]+(?:\[\d+\])*)\[(?P<index>\d+)\]\((?P<arguments>[^()]*)\)"
+    r"(?P<after>.*)$"
+)
+_ALIKE = ("target", "list", "before", "arguments", "after")  # what the calls of a loop have in common
 
 
 def roll_loops(body: Body) -> Body:
-    """`x = self.blocks[0](x)`, `x = self.blocks[1](x)`, ... as `for block in self.blocks: x = block(x)`."""
+    """`x = self.blocks[0](x)`, `x = self.blocks[1](x)`, ... as `for block in self.blocks: x = block(x)`.
+
+    What is done with the result of every call, `x = relu(self.blocks[0](x))`, is done in the loop.
+    """
     lines: list[Line] = []
     position = 0
     while position < len(body.lines):
@@ -35,7 +43,7 @@ def _loop(calls: list[Line]) -> list[Line]:
     lines = [] if start in (None, target) else [Line(f"{target} = {start}")]
     lines.append(Line(f"for {name} in self.{second['list']}:", "", calls[0].origin))
     comment = calls[0].comment if all(line.comment == calls[0].comment for line in calls) else ""
-    return [*lines, Line(f"    {target} = {name}({second['arguments']})", comment)]
+    return [*lines, Line(f"    {target} = {second['before']}{name}({second['arguments']}){second['after']}", comment)]
 
 
 def singular(path: str) -> str:
@@ -62,10 +70,15 @@ def _run_length(lines: list[Line], start: int) -> int:
     begins_with = _first_argument(first["arguments"], following["arguments"], first["target"])
     if begins_with is None or not re.fullmatch(r"\w+", begins_with):
         return 0
+    around = following["before"] + following["after"]
+    if any(first[part] != following[part] for part in ("before", "after")) or "self." in around:
+        return 0
+    if begins_with != first["target"] and re.search(rf"\b{first['target']}\b", around):
+        return 0  # the first call has two values where the others have one
     count = 1
     for line in lines[start + 1 :]:
         match = _CALL.match(line.text)
-        same = match is not None and all(match[k] == following[k] for k in ("target", "list", "arguments"))
+        same = match is not None and all(match[k] == following[k] for k in _ALIKE)
         if not same or match is None or match["list"] != first["list"] or int(match["index"]) != count:
             break
         count += 1

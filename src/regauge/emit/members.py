@@ -7,10 +7,11 @@ or *spliced*: its operators are written into its parent (activations, containers
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from regauge.emit.agreement import Agreement
 from regauge.emit.attributes import Path, attribute_paths
 from regauge.emit.layers import Context, Layer, Layout
 from regauge.emit.names import unique
@@ -96,6 +97,11 @@ class Structure:
         literals: tensors that are written into the code, so that no module holds them, with their text.
         reserved: attributes that no module may use.
         scanning: which equal layers become scans; None for none.
+        agreed: what another mode of the model asks for.
+
+    Attributes:
+        opened: modules that had to be spliced: called in ways that one class cannot serve, or their parts by others.
+        other: the structure of the other mode, whose members hold weights that this one reads and no call of it holds.
     """
 
     def __init__(
@@ -105,6 +111,7 @@ class Structure:
         literals: Mapping[str, ast.expr] | None = None,
         reserved: Iterable[str] = (),
         scanning: Scanning | None = None,
+        agreed: Agreement | None = None,
     ) -> None:
         self.graph = graph
         self.root = root
@@ -118,11 +125,15 @@ class Structure:
         self.kinds: dict[Scope, Kind] = {}
         self.layers: dict[Scope, Layer] = {}
         self.holders: dict[Scope, Holder] = {}
+        self.agreed = agreed if agreed is not None else Agreement()
+        self.opened: set[str] = set()
+        self.other: Structure | None = None
         connect(root, graph, self.literals)
         found = Stacks(graph, root, self.context, self.layers, self.literals, scanning) if scanning else None
         self.stacks = found
         self._classify(root)
         connect(root, graph, self.literals)
+        self._splice([call for path in self.agreed.opened for call in self._calls().get(path, ())])
         self._splice_unequal_calls()
         self._splice_half_opened()
         for scope in root.scopes():
@@ -131,9 +142,6 @@ class Structure:
         self._find_runs(root)
         self._held: dict[Scope, dict[str, WeightSpec]] = {}
         self._below = weights_below(graph)
-        self.contents: dict[str, list[str]] = {}
-        for scope in [root, *root.scopes()]:
-            self._list_contents(scope)
 
     # classification ------------------------------------------------------------------------------------------
 
@@ -142,14 +150,15 @@ class Structure:
             if child.body is not None:
                 self._classify(child)
                 continue
-            layer = target().recognise(child, self.context)
+            alone = child.path not in self.agreed.classes
+            layer = target().recognise(child, self.context) if alone else None
             if layer is not None:
                 self.kinds[child], self.layers[child] = "layer", layer
                 continue
             self._classify(child)
             if self.stacks and self.stacks.in_sequential(scope, child):
                 splice(scope, child)
-            elif is_chain(child, self.kinds, self.context):
+            elif alone and is_chain(child, self.kinds, self.context):
                 self.kinds[child] = "sequential"
             elif self._is_spliced(child):
                 splice(scope, child)
@@ -180,7 +189,7 @@ class Structure:
             unequal = [calls for calls in several if not self._are_equal(calls)]
             if not unequal:
                 return
-            outermost: list[Scope] = min(unequal, key=_depth)
+            outermost = min(unequal, key=lambda calls: len(calls[0].path))
             self._splice(outermost)
 
     def _are_equal(self, calls: list[Scope]) -> bool:
@@ -214,7 +223,8 @@ class Structure:
                 by_path.setdefault(scope.path, []).append(scope)
         return by_path
 
-    def _splice(self, calls: Iterable[Scope]) -> None:
+    def _splice(self, calls: Sequence[Scope]) -> None:
+        self.opened |= {call.path for call in calls}
         for parent in [self.root, *self.root.scopes()]:
             for call in calls:
                 if call in parent.items:
@@ -230,13 +240,19 @@ class Structure:
 
     # contents ------------------------------------------------------------------------------------------------
 
-    def _list_contents(self, scope: Scope) -> None:
+    def contents(self) -> dict[str, list[str]]:
+        """The names, relative to the module, of what each module holds, by its path."""
+        found: dict[str, list[str]] = {}
+        for scope in [self.root, *self.root.scopes()]:
+            self._list_contents(scope, found.setdefault(scope.path, []))
+        return found
+
+    def _list_contents(self, scope: Scope, found: list[str]) -> None:
         """Collect the names, relative to the module, of what it holds in any of its calls."""
         if self.kinds.get(scope) in ("layer", "sequential") or scope.body is not None:
             return
         names = [call.path for call in scope.calls()]
         names += self._direct_weights(scope)
-        found = self.contents.setdefault(scope.path, [])
         for name in names:
             relative = self._relative(scope, name)
             if relative not in found:
@@ -266,18 +282,28 @@ class Structure:
             spec = self.context.weights.get(name)
             if spec is None or name in self.literals or spec.value in scope.inputs or not owns(scope.path, spec.name):
                 continue
-            if spec.name not in inner:
+            if spec.name not in inner and not self._is_held_in_other(scope, spec.name):
                 found[spec.name] = spec
         return found
+
+    def _is_held_in_other(self, scope: Scope, weight: str) -> bool:
+        """Whether a sub-module that only the other mode calls holds the weight: this mode reads it there."""
+        other = self.other
+        if other is None:
+            return False
+        return any(weight in other._holds(inner) for call in other._calls_at(scope.path) for inner in call.calls())
+
+    def _calls_at(self, path: str) -> list[Scope]:
+        return [scope for scope in (self.root, *self.root.scopes()) if scope.path == path and scope.body is None]
 
     def hold(self, contents: Mapping[str, Iterable[str]] | None = None) -> None:
         """Name everything that the modules hold.
 
         Args:
             contents: names relative to the module by the path of the module, where another mode of the model is to
-                have the same attributes; this structure's own `contents` when None.
+                have the same attributes; this structure's own when None.
         """
-        named = {path: attribute_paths(names, self.reserved) for path, names in (contents or self.contents).items()}
+        named = {path: attribute_paths(names, self.reserved) for path, names in (contents or self.contents()).items()}
         for scope in [self.root, *self.root.scopes()]:
             kind = self.kinds.get(scope)
             if kind == "sequential":
@@ -322,8 +348,20 @@ class Structure:
     # where weights live --------------------------------------------------------------------------------------
 
     def locate(self, scope: Scope, weight: str) -> tuple[list[str], Layout]:
-        """Attribute path of a weight inside a module, and the layout in which it is stored there."""
-        holder = self.holders[scope]
+        """Attribute path of a weight inside a module, and the layout in which it is stored there.
+
+        Raises:
+            KeyError: no call of either mode holds it.
+        """
+        holders = [self.holders[scope]]
+        if self.other is not None:
+            holders += [self.other.holders[call] for call in self.other._calls_at(scope.path)]
+        for holder in holders:
+            if (found := self._locate_in(holder, weight)) is not None:
+                return found
+        raise KeyError(weight)
+
+    def _locate_in(self, holder: Holder, weight: str) -> tuple[list[str], Layout] | None:
         if weight in holder.weights:
             return [dotted(holder.weights[weight])], ()
         for path, member in holder.members.items():
@@ -335,12 +373,15 @@ class Structure:
                     continue
                 attribute, layout = member.layer.weights[leaf]
                 return [member.target, attribute], layout
-            try:
-                inner, layout = self.locate(member.scope, weight)
-            except KeyError:
-                continue
-            return [member.target, *inner], layout
-        raise KeyError(weight)
+            if (found := self._locate_in(self._holder(member.scope), weight)) is not None:
+                return [member.target, *found[0]], found[1]
+        return None
+
+    def _holder(self, scope: Scope) -> Holder:
+        """The contents of a call of either mode."""
+        if scope in self.holders or self.other is None:
+            return self.holders[scope]
+        return self.other.holders[scope]
 
 
 def _as_declared(scope: Scope) -> list[str]:
@@ -354,7 +395,3 @@ def _item_reads(item: Node | Scope) -> list[str]:
     if isinstance(item, Node):
         return node_inputs(item)
     return [*item.inputs, *(name for node in item.nodes() for name in node_inputs(node))]
-
-
-def _depth(calls: list[Scope]) -> int:
-    return len(calls[0].path)

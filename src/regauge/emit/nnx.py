@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from regauge.emit.agreement import Agreement, disagreement
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
@@ -136,6 +137,8 @@ def emit_module(
     """
     main = _view(graph, table, constants, None if graph_eval else scanning)
     evaluation = None if graph_eval is None else _view(align(graph, graph_eval), table, constants, None)
+    if evaluation is not None:
+        main, evaluation = _agreeing(main, evaluation)
     _name_alike([main.structure] if evaluation is None else [main.structure, evaluation.structure])
     module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
     root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)
@@ -171,11 +174,31 @@ def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray], s
     return _View(graph, structure, chosen, target().check_specs(graph, chosen), small)
 
 
+def _agreeing(training: _View, evaluation: _View) -> tuple[_View, _View]:
+    """Both modes with structures that make the same of every module, each of which knows the other."""
+    agreed = (Agreement(), Agreement())
+    while True:
+        found = disagreement(training.structure, evaluation.structure)
+        wider = (agreed[0] | found[0], agreed[1] | found[1])
+        if wider == agreed:
+            break
+        agreed = wider
+        training, evaluation = _restructured(training, agreed[0]), _restructured(evaluation, agreed[1])
+    training.structure.other, evaluation.structure.other = evaluation.structure, training.structure
+    return training, evaluation
+
+
+def _restructured(view: _View, agreed: Agreement) -> _View:
+    small = view.structure.literals
+    structure = Structure(view.graph, build_scopes(view.graph), small, target().reserved, agreed=agreed)
+    return replace(view, structure=structure)
+
+
 def _name_alike(structures: Sequence[Structure]) -> None:
     """Name the contents of all modules; a module has the same attributes in every mode."""
     contents: dict[str, list[str]] = {}
     for structure in structures:
-        for path, names in structure.contents.items():
+        for path, names in structure.contents().items():
             found = contents.setdefault(path, [])
             found += [name for name in names if name not in found]
     for structure in structures:

@@ -136,6 +136,8 @@ def mean(x: Tensor, axis: Axes, keepdims: bool = False) -> Tensor:
     """mean(x, axis, keepdims=False)"""
     if keepdims:
         return x.mean(axis, keepdim=True)
+    if isinstance(axis, tuple) and len(axis) == x.ndim:
+        return x.mean()
     return x.mean(axis)
 
 

@@ -1,0 +1,112 @@
+"""One module in two modes: where training and evaluation are captured apart, both must make the same thing of it.
+
+A module may be a layer in one mode and code of the person's own in the other, or be called in one and only have its
+weights read in the other. `disagreement` finds what both structures then have to give up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from regauge.emit.scopes import Scope, modules_of, owns
+from regauge.ir.graph import Node, Ref
+
+if TYPE_CHECKING:
+    from regauge.emit.layers import Layer
+    from regauge.emit.members import Kind, Structure
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What two structures of one model do alike.
+
+    Attributes:
+        classes: modules that are classes of their own, whatever layer or chain one mode alone would have.
+        opened: modules whose code stands in the module around them.
+    """
+
+    classes: frozenset[str] = frozenset()
+    opened: frozenset[str] = frozenset()
+
+    def __or__(self, other: Agreement) -> Agreement:
+        return Agreement(self.classes | other.classes, self.opened | other.opened)
+
+
+def disagreement(training: Structure, evaluation: Structure) -> tuple[Agreement, Agreement]:
+    """What each of the two modes gives up where they make different things of a module; empty where they agree."""
+    ours, theirs = _Modules(training), _Modules(evaluation)
+    shared = ours.kinds.keys() & theirs.kinds.keys()
+    unlike = {path for path in shared if ours.description(path) != theirs.description(path)}
+    opened = {path for path in unlike if not ours.is_layer(path) and not theirs.is_layer(path)}
+    opened = {path for path in opened if ours.arguments(path) != theirs.arguments(path)} | _half_opened(ours, theirs)
+    beside_theirs = {path for path in unlike if theirs.is_layer(path) and ours.is_plain(path)}
+    beside_ours = {path for path in unlike if ours.is_layer(path) and theirs.is_plain(path)}
+    classes = frozenset(unlike - opened - beside_ours - beside_theirs)
+    return (
+        Agreement(classes, frozenset(opened | beside_theirs | ours.opened_by(theirs))),
+        Agreement(classes, frozenset(opened | beside_ours | theirs.opened_by(ours))),
+    )
+
+
+def _half_opened(ours: _Modules, theirs: _Modules) -> set[str]:
+    """Modules that one mode calls, while the other calls parts of them from outside."""
+    calls = ours.kinds.keys() | theirs.kinds.keys()
+    return {
+        around
+        for path, places in [*ours.called_in.items(), *theirs.called_in.items()]
+        for around in modules_of(path)
+        if around in calls and any(place != around and not owns(around, place) for place in places)
+    }
+
+
+@dataclass
+class _Modules:
+    """The modules of one mode by their path."""
+
+    structure: Structure
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    scopes: dict[str, Scope] = field(default_factory=dict)
+    called_in: dict[str, set[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for scope in [self.structure.root, *self.structure.root.scopes()]:
+            if scope in self.structure.kinds:
+                self.kinds[scope.path] = self.structure.kinds[scope]
+                self.scopes.setdefault(scope.path, scope)
+            for call in scope.calls():
+                self.called_in.setdefault(call.path, set()).add(scope.path)
+
+    def is_layer(self, path: str) -> bool:
+        return self.kinds[path] == "layer"
+
+    def is_plain(self, path: str) -> bool:
+        """Whether a module is code without calls: beside a layer of the other mode it can read that layer's weights."""
+        return self.kinds[path] == "class" and not self.scopes[path].calls()
+
+    def arguments(self, path: str) -> tuple[int, int]:
+        scope = self.scopes[path]
+        return len(scope.inputs), len(scope.outputs)
+
+    def opened_by(self, other: _Modules) -> set[str]:
+        """Modules that the other mode had to splice; a layer stays, its weights are read where they are."""
+        return {path for path in other.structure.opened & self.kinds.keys() if not self.is_layer(path)}
+
+    def description(self, path: str) -> Any:
+        """What is written once for both modes: the constructor of a layer, the functions of a chain, the signature."""
+        scope, kind = self.scopes[path], self.kinds[path]
+        if kind == "layer":
+            return kind, _described(self.structure.layers[scope])
+        if kind == "sequential":
+            return kind, [item.path if isinstance(item, Scope) else _function(item) for item in scope.items]
+        return kind, self.arguments(path)
+
+
+def _described(layer: Layer) -> Any:
+    weights: Mapping[str, Any] = layer.weights
+    return layer.constructor, repr(layer.arguments), repr(layer.keywords), repr(sorted(weights.items()))
+
+
+def _function(node: Node) -> Any:
+    return node.op, [(name, repr(operand)) for name, operand in node.arguments if not isinstance(operand, Ref)]
