@@ -1,4 +1,4 @@
-"""Applications of Keras on its JAX backend, as functions of their variables: `stateless_call` is one."""
+"""Models of Keras on its JAX backend, as functions of their variables: `stateless_call` is one."""
 
 from __future__ import annotations
 
@@ -45,6 +45,25 @@ def _case(model: keras.Model, name: str) -> regauge.Case:
     return regauge.Case(functional(model), (images,), jnp.arange(4), cross_entropy, optax.sgd(1e-2), name)
 
 
+def keras_cnn() -> regauge.Case:
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            layers.Conv2D(8, 3, strides=2, padding="same", activation="relu"),
+            layers.BatchNormalization(),
+            layers.SeparableConv2D(8, 3, padding="same", activation="gelu"),
+            layers.MaxPooling2D(),
+            layers.LayerNormalization(),
+            layers.Reshape((64, 8)),
+            layers.GRU(8),
+            layers.Dense(10),
+        ]
+    )
+    return _case(model, "CNN")
+
+
 def keras_mobilenet() -> regauge.Case:
     keras.utils.set_random_seed(0)
     model = keras.applications.MobileNetV2(
@@ -55,7 +74,5 @@ def keras_mobilenet() -> regauge.Case:
 
 def keras_resnet() -> regauge.Case:
     keras.utils.set_random_seed(0)
-    model = keras.applications.ResNet50(
-        weights=None, input_shape=(32, 32, 3), classes=10, classifier_activation=None
-    )
+    model = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=10, classifier_activation=None)
     return _case(model, "ResNet50")
