@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
+from jax_weights import away_from_neutral
 
 import regauge
-from jax_weights import away_from_neutral
 
 
 class Batched(eqx.Module):

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import keras
 import optax
 from jax import Array
+from jax_weights import away_from_neutral
 
 import regauge
-from jax_weights import away_from_neutral
 
 Variables = dict[str, Array]
 

@@ -10,9 +10,9 @@ import numpy as np
 import optax
 from flax import linen as nn
 from jax import Array
+from jax_weights import away_from_neutral
 
 import regauge
-from jax_weights import away_from_neutral
 
 
 class CNN(nn.Module):
@@ -94,7 +94,7 @@ def _dense(features: int, scale: float) -> nn.Dense:
 
 
 class DiscreteActorCritic(nn.Module):
-    """observations: float32[batch, 6]  ->  (log-probabilities of 4 actions: float32[batch, 4], values: float32[batch])"""
+    """observations: float32[batch, 6]  ->  (log-probabilities: float32[batch, 4], values: float32[batch])"""
 
     @nn.compact
     def __call__(self, observations: Array) -> tuple[Array, Array]:

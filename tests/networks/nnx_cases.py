@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array, lax
+from jax_weights import away_from_neutral
 
 import regauge
-from jax_weights import away_from_neutral
 
 
 class CausalBlock(nnx.Module):
@@ -192,9 +192,7 @@ class Mamba(nnx.Module):
         self.inner, self.rank, self.scan = 2 * width, max(width // 4, 1), scan
         self.norm = nnx.RMSNorm(width, rngs=rngs)
         self.in_proj = nnx.Linear(width, 2 * self.inner, use_bias=False, rngs=rngs)
-        self.conv = nnx.Conv(
-            self.inner, self.inner, (4,), padding="CAUSAL", feature_group_count=self.inner, rngs=rngs
-        )
+        self.conv = nnx.Conv(self.inner, self.inner, (4,), padding="CAUSAL", feature_group_count=self.inner, rngs=rngs)
         self.x_proj = nnx.Linear(self.inner, self.rank + 2 * state, use_bias=False, rngs=rngs)
         self.dt_proj = nnx.Linear(self.rank, self.inner, rngs=rngs)
         self.log_a = nnx.Param(jnp.log(jnp.tile(jnp.arange(1.0, state + 1), (self.inner, 1))))
@@ -248,14 +246,20 @@ def cross_entropy(scores: Array, labels: Array) -> Array:
 
 def nnx_transformer() -> regauge.Case:
     tokens, following = _tokens(3, 50)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(optax.warmup_cosine_decay_schedule(0, 1e-3, 5, 50)))
-    return regauge.Case(_trained(Transformer(rngs=nnx.Rngs(0))), (tokens,), following, cross_entropy, optimizer, "transformer")
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adamw(optax.warmup_cosine_decay_schedule(0, 1e-3, 5, 50))
+    )
+    return regauge.Case(
+        _trained(Transformer(rngs=nnx.Rngs(0))), (tokens,), following, cross_entropy, optimizer, "transformer"
+    )
 
 
 def nnx_resnet() -> regauge.Case:
     images = jax.random.normal(jax.random.key(1), (4, 32, 32, 3))
     optimizer = optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(1e-2, momentum=0.9, nesterov=True))
-    return regauge.Case(_trained(ResNet(rngs=nnx.Rngs(0))), (images,), jnp.arange(4), cross_entropy, optimizer, "resnet")
+    return regauge.Case(
+        _trained(ResNet(rngs=nnx.Rngs(0))), (images,), jnp.arange(4), cross_entropy, optimizer, "resnet"
+    )
 
 
 def nnx_diffusion() -> regauge.Case:
