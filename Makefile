@@ -30,9 +30,9 @@ bench: .venv/.installed-dev
 bench-check: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.checking
 
-# The whole check of every network; QUICK=--quick takes the quick one.
+# The whole check of every network; QUICK=--quick takes the quick one, RESUME=--resume goes on after a break.
 coverage: .venv/.installed-dev
-	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m networks.coverage $(QUICK)
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m networks.coverage $(QUICK) $(RESUME)
 
 # Correct pairs and mutants of the judge of pairs, more than 25 minutes on 2 cores; RESUME=--resume goes on after a break.
 judge: .venv/.installed-dev

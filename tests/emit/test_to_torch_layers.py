@@ -229,6 +229,34 @@ def test_a_kernel_that_is_turned_round_is_no_layer() -> None:
     assert "nn.ConvTranspose2d" not in made.source
 
 
+def test_zeros_before_a_convolution_are_its_padding() -> None:
+    made = assert_same(Holder(nnx.Conv(8, 6, (3,), padding="CAUSAL", kernel_dilation=2, rngs=RNGS)), (image(2, 9, 8),))
+    assert "F.pad(" in made.source
+
+
+@pytest.mark.parametrize("padding", ["CIRCULAR", "REFLECT"])
+def test_a_convolution_of_an_image_that_is_made_larger_by_itself_is_no_layer(padding: str) -> None:
+    made = assert_same(Holder(nnx.Conv(8, 6, (4,), padding=padding, rngs=RNGS)), (image(2, 9, 8),))
+    assert "nn.Conv1d" not in made.source
+
+
+class Recurrence(linen.Module):
+    """A cell that is made here runs inside of another module; a weight is also a result."""
+
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        scale = self.param("scale", linen.initializers.ones, (5,))
+        return linen.RNN(linen.OptimizedLSTMCell(5), name="recurrence")(x) * scale, scale
+
+
+def test_a_cell_that_another_module_is_given_keeps_its_name() -> None:
+    x = image(2, 4, 3)
+    module = Recurrence()
+    made = assert_same((module, module.init(KEY, x)), (x,))
+    assert "OptimizedLSTMCell_0.hi.kernel" in {entry.source for entry in made._conversion.weight_map.entries}
+    assert "scale" in dict(made.named_parameters())
+
+
 def test_a_table_that_is_read_twice_is_one_parameter() -> None:
     made = assert_same(Borrowed(), (jnp.array([[0, 6], [3, 3]]),))
     assert len(list(made.parameters())) == 1

@@ -111,7 +111,7 @@ def _layer(
             continue
         template = _template(form, x, avals, (call.module, memo))
         found = None if template is None else _whole(template, form, call, inputs[0], own, walk)
-        if template is None or found is None:
+        if template is None or found is None or _wraps(own, form):
             continue
         results = [found.bound.get(name) for output in template.outputs for name in references(output)]
         names = [result.name for result in results if isinstance(result, Ref)]
@@ -173,7 +173,7 @@ def _nodes(walk: Walk, form: Form, call: Call, x: str, names: Sequence[str], own
     operands = {operand: Ref(call.arrays[leaf]) for leaf, operand in form.leaves.items()}
     arguments: dict[str, Operand] = {"x": Ref(source), **operands, **form.attributes}
     if form.reads:
-        arguments |= _read(next(node for node in own if node.op == form.reads))
+        arguments |= _read(own, form)
     layer = Node(form.op, tuple(arguments.items()), tuple(results), origin=inner)
     return [node for node in (before, layer, after) if node is not None]
 
@@ -208,11 +208,27 @@ def _reshape(walk: Walk, source: str, result: str, origin: Origin) -> Node:
     return Node("lax.reshape", arguments, (Value(result, spec),), origin=origin)
 
 
-def _read(node: Node) -> dict[str, Operand]:
-    """What a convolution is, from its operator."""
+def _wraps(own: Sequence[Node], form: Form) -> bool:
+    """Whether a convolution's image is first made larger by parts of itself (padding "CIRCULAR" and "REFLECT")."""
+    return any(node.op == "lax.concatenate" for node in _before(own, form)) if form.reads else False
+
+
+def _before(own: Sequence[Node], form: Form) -> Sequence[Node]:
+    return own[: next(position for position, node in enumerate(own) if node.op == form.reads)]
+
+
+def _read(own: Sequence[Node], form: Form) -> dict[str, Operand]:
+    """What a convolution is, from its operator; zeros put around the image before it ("CAUSAL") are its padding."""
+    before = _before(own, form)
+    node = own[len(before)]
+    padding: Any = node.argument("padding")
+    for pad in (pad for pad in before if pad.op == "lax.pad"):
+        config: Any = pad.argument("padding_config")
+        around = config[2:] if form.attributes["channels_first"] else config[1:-1]
+        padding = tuple((low + a, high + b) for (low, high), (a, b, _) in zip(padding, around, strict=True))
     return {
         "strides": node.argument("window_strides"),
-        "padding": node.argument("padding"),
+        "padding": padding,
         "lhs_dilation": node.argument("lhs_dilation"),
         "rhs_dilation": node.argument("rhs_dilation"),
         "groups": node.argument("feature_group_count"),

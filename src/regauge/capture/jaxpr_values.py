@@ -54,7 +54,10 @@ def number(array: np.ndarray) -> bool | int | float | complex:
     if array.dtype.kind in "biu":
         return array.item()  # type: ignore[no-any-return]
     if array.dtype == np.float32:
-        return float(str(array))
+        short = float(str(array))
+        # the largest number's few digits say a little more than it is, which torch takes for an overflow
+        overflows = np.isfinite(array) and abs(short) > float(np.finfo(np.float32).max)
+        return array.item() if overflows else short  # type: ignore[no-any-return]
     if array.dtype.kind == "f" or array.dtype.kind == "c":
         return array.item()  # type: ignore[no-any-return]
     return float(array.astype(np.float64))  # bfloat16 and such

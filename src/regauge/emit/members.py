@@ -22,7 +22,7 @@ from regauge.emit.stacks import Run, Scanning, Stacks, renamed
 from regauge.emit.statements import declared_parameters, parameter_names
 from regauge.emit.target import target
 from regauge.ir.dropouts import dropout_rate
-from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs
+from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
 
 Kind = Literal["layer", "class", "sequential"]
@@ -200,10 +200,19 @@ class Structure:
         return len({code_key(s, self.context.weights, self.layers, self.literals, sizes=False) for s in calls}) == 1
 
     def _splice_half_opened(self) -> None:
-        """A module that is called, and parts of it by others too, is spliced: its parts then stand side by side."""
+        """A module that is called, and parts of it by others too, is spliced: its parts then stand side by side.
+
+        So is a module that calls what is not its own, as a recurrence of Linen calls the cell that was given to it.
+        """
         while True:
             calls = self._calls()
             opened = {
+                scope.path
+                for scope in self.root.scopes()
+                if scope.body is None and self.kinds.get(scope) != "layer"
+                if not all(owns(scope.path, call.path) for call in scope.calls())
+            }
+            opened |= {
                 path
                 for scope in [self.root, *self.root.scopes()]
                 for item in scope.items
@@ -278,6 +287,8 @@ class Structure:
         inner = {name for call in scope.calls() for name in self._holds(call)}
         found: dict[str, WeightSpec] = {}
         reads = [name for item in scope.own_items() for name in _item_reads(item)]
+        if scope is self.root:  # a weight can be a result as it is
+            reads += [name for operand in self.graph.outputs for name in references(operand)]
         for name in reads + [name for body in scope.own_bodies() for name in body.results()]:
             spec = self.context.weights.get(name)
             if spec is None or name in self.literals or spec.value in scope.inputs or not owns(scope.path, spec.name):

@@ -93,6 +93,7 @@ class _Module:
     classes: dict[Any, EmittedClass] = field(default_factory=dict)
     names: set[str] = field(default_factory=lambda: set(target().file_names))
     library: dict[str, type] = field(default_factory=dict)
+    unused: tuple[tuple[str, str], ...] = ()
 
     @property
     def graph(self) -> Graph:
@@ -143,18 +144,20 @@ def emit_module(
     module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
     root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)
     placed = _place_all(module)
-    text, places = target().model_text(module, root.name, title)
     used = {p.source for p in placed}
     literals = {w.name for w in graph.weights if w.value in main.constants}
-    unused = tuple(
+    module.unused = tuple(
         (w.name, _unused_reason(w.name, w.name in literals))
         for w in graph.weights
         if w.name not in used and w.tied_to is None
     )
+    text, places = target().model_text(module, root.name, title)
     findings = main.plan.findings + (evaluation.plan.findings if evaluation else ())
     findings += tuple(main.structure.stacks.findings) if main.structure.stacks else ()
     findings += (MODES,) if evaluation and scanning else ()
-    return Emitted(text, ops_text(module.helpers), root.name, placed, unused, places, tuple(dict.fromkeys(findings)))
+    return Emitted(
+        text, ops_text(module.helpers), root.name, placed, module.unused, places, tuple(dict.fromkeys(findings))
+    )
 
 
 def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray], scanning: Scanning | None) -> _View:

@@ -12,9 +12,13 @@ def load(directory=Path(__file__).parent):
     """The model with the weights of weights.safetensors, in evaluation mode."""
     with torch.device("meta"):  # without values, which the file holds
         model = {root}()
-    model.load_state_dict(load_file(Path(directory) / "weights.safetensors"), assign=True)
+    model.load_state_dict({weights}, assign=True)
     return model.eval()
 '''.strip()
+
+_WEIGHTS = 'load_file(Path(directory) / "weights.safetensors")'
+# The file also keeps what the original has and nothing reads.
+_WEIGHTS_OF_MODEL = "{name: weights[name] for name in model.state_dict()}"
 
 _GROUP = '''
 class Group(nn.Module):
@@ -42,7 +46,7 @@ Lines = list[tuple[str, Place | None]]
 
 
 def model_text(
-    classes: Sequence[EmittedClass], library: Mapping[str, type], root: str, title: str
+    classes: Sequence[EmittedClass], library: Mapping[str, type], root: str, title: str, partly: bool = False
 ) -> tuple[str, dict[int, Place]]:
     """The text of model.py, and the place that each of its lines (from 1) came from.
 
@@ -51,12 +55,16 @@ def model_text(
         library: classes that are copied, by their name in the file.
         root: name of the model's own class.
         title: the docstring.
+        partly: whether the file of the weights holds more than the module has.
     """
     parts: list[Lines] = [_plain(copied_text(name, cls)) for name, cls in library.items()]
     parts += [_class_lines(made) for made in classes]
     if any("Group(" in line for part in parts for line, _ in part):
         parts.insert(0, _plain(_GROUP))
-    parts.append(_plain(_LOADER.format(root=root)))
+    loader = _LOADER.format(root=root, weights=_WEIGHTS_OF_MODEL if partly else _WEIGHTS)
+    if partly:
+        loader = loader.replace("    model.load", f"    weights = {_WEIGHTS}\n    model.load")
+    parts.append(_plain(loader))
     blank: Lines = [("", None), ("", None)]
     body = [line for number, part in enumerate(parts) for line in ([*blank, *part] if number else part)]
     text = "\n".join(line for line, _ in body)

@@ -161,7 +161,7 @@ class TorchTarget:
         return torch_folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
-        return model_text(unify(emission.classes.values()), emission.library, root, title)
+        return model_text(unify(emission.classes.values()), emission.library, root, title, bool(emission.unused))
 
 
 TORCH = TorchTarget()

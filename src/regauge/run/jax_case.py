@@ -12,10 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.flax import load_file
 
-from regauge.case import load_case
 from regauge.errors import WorkerFailed
 from regauge.run.jax_precision import widen_array
-from regauge.run.jax_side import JaxSide, copies, side_of_case
+from regauge.run.jax_side import JaxSide, copies, load_case_to_widen, side_of_case
 from regauge.run.jax_trees import Leaves, is_array
 from regauge.run.protocol import read_json, unflatten_tree
 from regauge.weights.mapping import WeightMap
@@ -63,9 +62,9 @@ def load_jax_case(reference: str, folder: Path, widen: bool = False) -> JaxCase:
     Args:
         reference: of the case.
         folder: the saved conversion.
-        widen: everything in float64; needs JAX's x64 mode.
+        widen: everything in float64; JAX's x64 mode is left on.
     """
-    case = load_case(reference)
+    case = load_case_to_widen(reference, widen)
     side = side_of_case(case, widen)
     weight_map = WeightMap.from_json(read_json(folder / "weights.json"))
     arrays = load_file(folder / "weights.safetensors")

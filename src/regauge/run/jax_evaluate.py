@@ -48,8 +48,6 @@ from regauge.run.steps import step_arrays
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run the tasks of a job; the reply has the form of torch_evaluate's."""
     reuse_freed()
-    if job["widen"]:
-        jax.config.update("jax_enable_x64", True)
     side = load_side(job)
     # a folder's source text is widened itself
     with wide_names() if job["widen"] and "case" in job else _nothing():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import jax
 import numpy as np
 
 from regauge.run.gate_reference import write_gate
-from regauge.run.jax_case import load_jax_case
+from regauge.run.jax_case import JaxCase, load_jax_case
 from regauge.run.jax_precision import wide_names
 from regauge.run.protocol import flatten_tree
 
@@ -34,16 +36,14 @@ class JaxOriginal:
         self.folder = folder
 
     def outputs(self, wide: bool) -> dict[str, np.ndarray]:
-        def run() -> dict[str, np.ndarray]:
-            case = load_jax_case(self.case, self.folder, wide)
+        def run(case: JaxCase) -> dict[str, np.ndarray]:
             program = case.side.program
             return output_arrays(jax.jit(case.infer())(program.params, program.state, case.inputs))
 
         return self._run(run, wide)
 
     def first_step(self, seed: int, wide: bool) -> tuple[float, float]:
-        def run() -> tuple[float, float]:
-            case = load_jax_case(self.case, self.folder, wide)
+        def run(case: JaxCase) -> tuple[float, float]:
             before = {name: np.array(array) for name, array in case.side.program.params.items()}
             carry = case.start(seed)
             trainer = case.side.trainer
@@ -54,13 +54,11 @@ class JaxOriginal:
 
         return self._run(run, wide)
 
-    def _run(self, run: Any, wide: bool) -> Any:
-        jax.config.update("jax_enable_x64", wide)
+    def _run(self, run: Callable[[JaxCase], Any], wide: bool) -> Any:
         try:
-            if not wide:
-                return run()
-            with wide_names():
-                return run()
+            case = load_jax_case(self.case, self.folder, wide)
+            with wide_names() if wide else nullcontext():
+                return run(case)
         finally:
             jax.config.update("jax_enable_x64", False)
 

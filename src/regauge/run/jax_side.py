@@ -115,10 +115,26 @@ def side_of_case(case: Case, widen: bool) -> JaxSide:
 
 
 def load_side(job: Mapping[str, Any]) -> JaxSide:
-    """The side that a job names: ``folder`` or ``case``."""
+    """The side that a job names: ``folder`` or ``case``. A job that widens leaves JAX's x64 mode on."""
     if "folder" in job:
+        _widen_jax(job["widen"])
         return side_of_folder(Path(job["folder"]), job["widen"])
-    return side_of_case(load_case(job["case"]), job["widen"])
+    return side_of_case(load_case_to_widen(job["case"], job["widen"]), job["widen"])
+
+
+def load_case_to_widen(reference: str, widen: bool) -> Case:
+    """A person's case; to widen it, JAX's x64 mode is switched on, but not before the case is there.
+
+    A file that runs in x64 mode draws other random numbers: its weights would not be those that were converted.
+    """
+    case = load_case(reference)
+    _widen_jax(widen)
+    return case
+
+
+def _widen_jax(widen: bool) -> None:
+    if widen:
+        jax.config.update("jax_enable_x64", True)
 
 
 def _widen_state(program: JaxProgram) -> Leaves:

@@ -79,13 +79,15 @@ class Subject:
 
 
 def environment_of(framework: Framework, side: Side) -> dict[str, str]:
-    """Variables of a worker: float64 in JAX is a setting of the process; float32 must really be float32 everywhere."""
+    """Variables of a worker: float32 must really be float32 everywhere.
+
+    Float64 in JAX is a setting of the process, which the worker makes itself once it has the case.
+    """
     if framework == "torch":
         # a thread that waits for work leaves its core to the other side, or to whatever else the machine runs
         return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
-    if side.endswith("64"):
-        return {"JAX_ENABLE_X64": "1"}
-    return {"JAX_ENABLE_X64": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+    precision = {} if side.endswith("64") else {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+    return {"JAX_ENABLE_X64": "0", **precision}
 
 
 def subject_of_folder(case: str, folder: Path, interpreters: Interpreters) -> Subject:

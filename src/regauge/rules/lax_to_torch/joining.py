@@ -23,9 +23,20 @@ def concatenate(operands: tuple[Tensor, ...], dimension: int) -> Tensor:
 
 
 @TABLE.rule("lax.stack")
-def stack(operands: tuple[Tensor, ...], axis: int) -> Tensor:
-    """stack(*operands, axis)"""
-    return torch.stack(operands, axis)
+def stack(operands: tuple[Tensor | Number, ...], axis: int, dtype: torch.dtype | None = None) -> Tensor:
+    """stack(*operands, axis); numbers among arrays without axes are arrays too"""
+    arrays = tuple(x for x in operands if isinstance(x, Tensor))
+    if not arrays:
+        return torch.tensor(operands, dtype=dtype)
+    if len(arrays) < len(operands):
+        return torch.stack([x if isinstance(x, Tensor) else arrays[0].new_tensor(x) for x in operands])
+    return torch.stack(arrays, axis)
+
+
+@TABLE.rule("lax.tile")
+def tile(x: Tensor, reps: Axes) -> Tensor:
+    """tile(x, *, reps), one of them for every axis"""
+    return x.tile(reps)
 
 
 @TABLE.rule("lax.unstack")
