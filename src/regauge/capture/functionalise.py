@@ -349,7 +349,8 @@ class Functionaliser:
                 why="a JAX function cannot change what it is given; only buffers are carried along as state",
                 next="work on a copy (x = x.clone()), or make a tensor attribute a buffer with register_buffer",
             )
-        if self.inside is not None and view.memory.value not in self.inside:
+        from_outside = self.inside is not None and view.memory.value not in self.inside
+        if from_outside:
             if view.memory.value in self.carries:
                 raise CaptureError(
                     "the model changes a tensor that has a gradient in place inside torch.no_grad",
@@ -361,6 +362,8 @@ class Functionaliser:
             if new in self.carries:
                 new = self.detach(new, view.spec, origin)
         write(view, new, self.emit, origin)
+        if self.inside is not None and from_outside:
+            self.inside.discard(view.memory.value)  # a second write to it must not bring a gradient in either
 
     def _computed(self, target: Any, view: View, raw: dict[str, Any], name: str, origin: Origin) -> str:
         if written(target) == ("out",):
