@@ -106,9 +106,7 @@ def test_what_is_dropped(name: str) -> None:
 def test_a_randomized_leaky_relu() -> None:
     model, converted, x = pair(lambda: nn.RReLU(0.1, 0.4), SHAPE)
     x = x - 1
-    outputs, back = jax.vjp(
-        lambda x: converted.apply(converted.params, converted.state, x)[0], jnp.asarray(x.numpy())
-    )
+    outputs, back = jax.vjp(lambda x: converted.apply(converted.params, converted.state, x)[0], jnp.asarray(x.numpy()))
     (slopes,) = back(jnp.ones_like(outputs))
     negative = x.numpy() < 0
     drawn = np.asarray(slopes)[negative]

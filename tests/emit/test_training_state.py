@@ -1,4 +1,4 @@
-"""State that training changes: several steps of both sides in training, then both in evaluation, from one conversion."""
+"""State that training changes: steps of both sides in training, then both in evaluation, from one conversion."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def assert_trains_like_torch(model: nn.Module, shape: tuple[int, ...]) -> Any:
         (by_params, by_input), (outputs, state) = step(converted.params, state, jnp.asarray(batch.numpy()))
         close(outputs, expected, f"output of step {number}")
         close(by_input, x.grad, f"gradient of the input in step {number}")
-        gradients = {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in model.named_parameters()}
+        gradients = {
+            name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in model.named_parameters()
+        }
         compare(converted, by_params, gradients, f"gradients of step {number}")
         compare(converted, state, dict(model.named_buffers()), f"state after step {number}")
     nnx.update(converted.module, state)

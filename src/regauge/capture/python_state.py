@@ -102,7 +102,7 @@ class PythonState:
             f"{name} remembers in attributes of Python what earlier calls did: {', '.join(places[:6])}",
             code="C149",
             where=next((line for module, attribute in changed if (line := _line(module, attribute))), ""),
-            why="a captured graph is the same function at every call; only buffers are carried along as state",
+            why="a captured graph is one function for all calls; only buffers are carried along as state",
             next="make it a tensor that is registered with register_buffer and written in place, or take it as an input "
             "and return the new one",
         )

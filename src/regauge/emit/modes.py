@@ -50,7 +50,7 @@ def follows_the_mode(node: Node) -> bool:
 def with_own_statistics(graph: Graph) -> Graph:
     """The graph in which every call of a batch norm reads the statistics of its module, as a layer that holds them does.
 
-    Captured, a second call reads what the first one made of them. The graph stays as it is where other code reads that.
+    Captured, a second call reads what the first one made of them. Where other code reads that too, the graph stays.
     """
     held = {weight.value: weight.name for weight in graph.weights if weight.value}
     own: dict[str, str] = {}  # what a call made of a statistic or a counter -> the module's own value
