@@ -1,7 +1,7 @@
 """Batch norms whose statistics are plain averages of all batches: ``momentum=None``.
 
-Their share of the newest batch is 1 over the number of batches. torch reads that number from its tensor, which an export
-refuses. During capture the same average is computed without looking.
+Their share of the newest batch is 1 over the number of batches. torch reads that number from its tensor, which an
+export refuses. During capture the same average is computed without looking.
 """
 
 from __future__ import annotations

@@ -103,8 +103,8 @@ class PythonState:
             code="C149",
             where=next((line for module, attribute in changed if (line := _line(module, attribute))), ""),
             why="a captured graph is one function for all calls; only buffers are carried along as state",
-            next="make it a tensor that is registered with register_buffer and written in place, or take it as an input "
-            "and return the new one",
+            next="make it a tensor that is registered with register_buffer and written in place, or take it as an "
+            "input and return the new one",
         )
 
 

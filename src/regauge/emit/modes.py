@@ -48,7 +48,7 @@ def follows_the_mode(node: Node) -> bool:
 
 
 def with_own_statistics(graph: Graph) -> Graph:
-    """The graph in which every call of a batch norm reads the statistics of its module, as a layer that holds them does.
+    """The graph in which every call of a batch norm reads its module's statistics, as a layer that holds them does.
 
     Captured, a second call reads what the first one made of them. Where other code reads that too, the graph stays.
     """
