@@ -110,7 +110,62 @@ class WritesWithoutGradient(nn.Module):
         return y
 
 
+class Loops(nn.Module):
+    def forward(self, x):
+        for _ in range(int(x.abs().sum())):  # line: Loops
+            x = x + 1
+        return x
+
+
+class Finds(nn.Module):
+    def forward(self, x):
+        rows = torch.nonzero(x[:, 0] > 0)  # line: Finds
+        return x[rows[:, 0]].sum(0)
+
+
+class Lists(nn.Module):
+    def forward(self, x):
+        return x * x.sum(0).tolist()[0]  # line: Lists
+
+
+class FillsList(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x.mean())  # line: FillsList
+        return x * torch.stack(self.seen).sum()
+
+
+class CountsCalls(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1  # line: CountsCalls
+        return x * self.calls
+
+
+class Accumulates(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.memory = None
+
+    def forward(self, x):
+        past = x if self.memory is None else self.memory
+        self.memory = past + x  # line: Accumulates
+        return self.memory
+
+
 CASES = [
+    (Loops(), (X,), CaptureError, "C104", "torch.where"),
+    (Finds(), (X,), CaptureError, "C104", "torch.where"),
+    (Lists(), (X,), CaptureError, "C104", "torch.where"),
+    (FillsList(), (X,), CaptureError, "C149", "register_buffer"),
+    (CountsCalls(), (X,), CaptureError, "C149", "register_buffer"),
+    (Accumulates(), (X,), CaptureError, "C149", "register_buffer"),
     (Decides(), (X,), CaptureError, "C104", "torch.where"),
     (Asks(), (X,), CaptureError, "C104", "torch.where"),
     (Selects(), (X,), CaptureError, "C104", "torch.where"),
@@ -299,8 +354,10 @@ def test_what_changes_nothing():
             print("shape", x.shape)
             return self.seen[-1] * 2
 
-    for model in (nn.DataParallel(LAYERS), torch.compile(LAYERS), hooked, Remembers()):
+    remembers = Remembers()
+    for model in (nn.DataParallel(LAYERS), torch.compile(LAYERS), hooked, remembers):
         assert capture_module(model, (X,), train=False).graph.nodes
+    assert remembers.seen == [], "capture changed the original"
 
 
 class StraightThrough(torch.autograd.Function):
@@ -332,6 +389,18 @@ class StopsGradient(nn.Module):
         return y
 
 
+def _parameter_hook():
+    layer = nn.Linear(4, 4)
+    layer.weight.register_hook(lambda gradient: gradient * 2)
+    return layer
+
+
+def _accumulation_hook():
+    layer = nn.Linear(4, 4)
+    layer.bias.register_post_accumulate_grad_hook(lambda parameter: None)
+    return layer
+
+
 def _backward_hook():
     layer = nn.Linear(4, 4)
     layer.register_full_backward_hook(lambda module, inputs, outputs: None)
@@ -344,8 +413,10 @@ def _backward_hook():
         (Rounds(), "the backward of StraightThrough"),
         (StopsGradient(), "a hook of a tensor"),
         (_backward_hook(), "a backward hook of the model"),
+        (_parameter_hook(), "a hook of the parameter weight"),
+        (_accumulation_hook(), "a hook of the parameter bias"),
     ],
-    ids=["function", "tensor hook", "module hook"],
+    ids=["function", "tensor hook", "module hook", "parameter hook", "accumulation hook"],
 )
 def test_gradients_by_hand_are_never_lost_in_silence(model, what):
     found = capture_module(model, (X,), train=False).findings

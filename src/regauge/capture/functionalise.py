@@ -16,7 +16,7 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from regauge.capture import spelling
+from regauge.capture import norms, spelling
 from regauge.capture.arguments import (
     attribute,
     bind,
@@ -151,8 +151,8 @@ class Functionaliser:
             self.env[node] = [self.env[raw["tensors"][0]]]
         elif name == "aten.broadcast_tensors.default":
             self.env[node] = [self._broadcast(node, i, origin) for i in range(len(raw["tensors"]))]
-        elif name in ("aten.batch_norm.default", "aten.instance_norm.default"):
-            self._norm_with_statistics(node, raw, origin)
+        elif name in norms.OPERATORS:
+            norms.OPERATORS[name](self, node, raw, origin)
         elif written(target):
             self._in_place(node, raw, origin)
         elif may_alias(target) or name == "aten.dropout.default":
@@ -165,11 +165,11 @@ class Functionaliser:
         if op == "aten.zeros.default":
             raw = {key: value for key, value in raw.items() if key != "memory_format"}
         specs = self.specs(node, origin)
-        names = self.emit(op, self._arguments(raw), self.wanted(node, specs), origin)
+        names = self.emit(op, self.arguments(raw), self.wanted(node, specs), origin)
         views = [whole(value, spec) for value, spec in zip(names, specs, strict=True)]
         self.env[node] = views[0] if isinstance(node.meta["val"], torch.Tensor) else views
 
-    def _arguments(self, raw: Mapping[str, Any]) -> Arguments:
+    def arguments(self, raw: Mapping[str, Any]) -> Arguments:
         return {name: operand(value, self.resolve) for name, value in raw.items()}
 
     def resolve(self, node: fx.Node) -> Operand:
@@ -242,7 +242,7 @@ class Functionaliser:
         if name == "aten.detach_.default":
             value = self.value_of(view)
             if value in self.carries:
-                self._write(view, self.detach(value, view.spec, origin), origin)
+                self.write(view, self.detach(value, view.spec, origin), origin)
             return view
         copies = name in ("aten.clone.default", "aten.lift_fresh_copy.default")
         if not copies and (name != "aten.contiguous.default" or shares_memory(node, source)):
@@ -286,7 +286,7 @@ class Functionaliser:
             self.env[node] = parent
             return
         specs = self.specs(node, origin)
-        arguments, wanted = self._arguments(raw), self.wanted(node, specs)
+        arguments, wanted = self.arguments(raw), self.wanted(node, specs)
         names = self.emit(name, arguments, wanted, origin)
         views = [
             View(parent.memory, spec, parent, Step(name, arguments, wanted, i, origin), value, parent.memory.version)
@@ -335,10 +335,10 @@ class Functionaliser:
             new = spelling.filled(self.emit, self.value_of, view, source, name, origin)
         else:
             new = self._computed(target, view, raw, name, origin)
-        self._write(view, new, origin)
+        self.write(view, new, origin)
         self.env[node] = view
 
-    def _write(self, view: View, new: str, origin: Origin) -> None:
+    def write(self, view: View, new: str, origin: Origin) -> None:
         owner = view.memory.owner
         self.bodies.require_own(view.memory.value, owner, origin)
         if owner and not owner.startswith("buffer "):
@@ -349,7 +349,8 @@ class Functionaliser:
                 why="a JAX function cannot change what it is given; only buffers are carried along as state",
                 next="work on a copy (x = x.clone()), or make a tensor attribute a buffer with register_buffer",
             )
-        if self.inside is not None and view.memory.value not in self.inside:
+        from_outside = self.inside is not None and view.memory.value not in self.inside
+        if from_outside:
             if view.memory.value in self.carries:
                 raise CaptureError(
                     "the model changes a tensor that has a gradient in place inside torch.no_grad",
@@ -361,6 +362,8 @@ class Functionaliser:
             if new in self.carries:
                 new = self.detach(new, view.spec, origin)
         write(view, new, self.emit, origin)
+        if self.inside is not None and from_outside:
+            self.inside.discard(view.memory.value)  # a second write to it must not bring a gradient in either
 
     def _computed(self, target: Any, view: View, raw: dict[str, Any], name: str, origin: Origin) -> str:
         if written(target) == ("out",):
@@ -372,24 +375,6 @@ class Functionaliser:
         tensors = {k: v.meta["val"] for k, v in raw.items() if isinstance(v, fx.Node) and is_tensor(v)}
         dtype = dtype_name(result_dtype(op, raw, tensors))
         spec = TensorSpec(view.spec.shape, dtype)
-        arguments = self._arguments(raw)
+        arguments = self.arguments(raw)
         result = self.emit(str(op), arguments, [(name, spec)], origin)[0]
         return result if spec == view.spec else spelling.to(self.emit, result, view.spec, name, origin)
-
-    # operators with state or regions -----------------------------------------------------------------------------
-
-    def _norm_with_statistics(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
-        """In training it has three results: the output and the new running mean and variance."""
-        training = raw["training"] if "training" in raw else raw["use_input_stats"]
-        if not training or raw["running_mean"] is None or raw["running_var"] is None:
-            self.plain(node, str(node.target), raw, origin)
-            return
-        mean: View = self.env[raw["running_mean"]]
-        var: View = self.env[raw["running_var"]]
-        spec = self.specs(node, origin)[0]
-        wanted = [(node.name, spec), (f"{node.name}_mean", mean.spec), (f"{node.name}_var", var.spec)]
-        result, *new = self.emit(str(node.target), self._arguments(raw), wanted, origin)
-        self.carries.difference_update(new)
-        for view, value in zip((mean, var), new, strict=True):
-            self._write(view, value, origin)
-        self.env[node] = whole(result, spec)

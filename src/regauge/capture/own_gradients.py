@@ -67,11 +67,16 @@ def traced(found: OwnGradients) -> Iterator[None]:
 
 
 def of_modules(model: nn.Module) -> dict[str, str]:
-    """Modules with hooks that run in the backward pass."""
-    return {
+    """Modules, and parameters, with hooks that run in the backward pass."""
+    hooked = {
         f"a backward hook of {path or 'the model'}": ""
         for path, module in model.named_modules()
         if module._backward_hooks or module._backward_pre_hooks
+    }
+    return hooked | {
+        f"a hook of the parameter {name}": ""
+        for name, parameter in model.named_parameters()
+        if parameter._backward_hooks or parameter._post_accumulate_grad_hooks
     }
 
 

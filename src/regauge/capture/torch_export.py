@@ -21,6 +21,7 @@ from regauge.capture import (
     failures,
     own_gradients,
     packed,
+    python_state,
     training_mode,
     transformations,
     value_checks,
@@ -106,10 +107,12 @@ def capture_module(
     module, name = _as_module(model)
     weights.require_usable(module)
     stages = _Stages()
-    with training_mode.unchanged(module):
+    with python_state.kept(module) as attributes, training_mode.unchanged(module):
         began = time.perf_counter()
-        with packed.observed(stages.reached):
+        with packed.observed(stages.reached), training_mode.unchanged(module):
             outputs = _run(module, inputs, name, finite)
+        with training_mode.unchanged(module):
+            attributes.require_no_memory(outputs, lambda: _run(module, inputs, name, finite), name)
         stages.add("run", began)
         register_dataclasses(inputs, outputs)
         training_mode.set_mode(module, False)
@@ -266,6 +269,7 @@ def _export(
         gradients, respelled = own_gradients.traced(stages.gradients), Respelled()
         flows, transformed = control_flow.as_regions(stages.findings), transformations.as_regions(stages.findings)
         with (
+            python_state.kept(model),
             training_mode.watched() as reads,
             _quiet(),
             with_own_lines(model),

@@ -159,8 +159,8 @@ def has_unswitched_dropout(graph: Graph) -> bool:
 
 def _is_switched(node: Node) -> bool:
     """Whether a layer of torch called it, or the line that called it hands on the mode."""
-    modules, frames = node.origin.modules, node.origin.frames
-    if modules and modules[-1].type.startswith("torch.nn.modules."):
+    frames = node.origin.frames
+    if _is_in_layer_of_torch(node):
         return True
     return bool(frames) and _is_dropout_switch(frames[-1].file, frames[-1].line)
 
@@ -198,11 +198,26 @@ _SWITCHES: dict[str, dict[str, Operand]] = {
 
 def has_switches_of_its_own(graph: Graph) -> bool:
     """Whether evaluation differs by operators that no attribute of the converted module switches."""
+    stored = {weight for weight, _ in graph.mutations}
     return any(
         node.op in _OWN_SWITCHES
         or (node.op == "aten.instance_norm.default" and node.argument("running_mean") is not None)
+        or (node.op == "aten.batch_norm.default" and _is_norm_of_its_own(node, stored))
         for node in graph.nodes
     )
+
+
+def _is_norm_of_its_own(node: Node, stored: set[str]) -> bool:
+    """A batch norm that own code calls, or a layer of torch whose statistics are not the operator's: the cumulative."""
+    if not _is_in_layer_of_torch(node):
+        return bool(node.argument("training"))
+    path = node.origin.path
+    return node.argument("running_mean") is None and f"{path}.running_mean".lstrip(".") in stored
+
+
+def _is_in_layer_of_torch(node: Node) -> bool:
+    modules = node.origin.modules
+    return bool(modules) and modules[-1].type.startswith("torch.nn.modules.")
 
 
 def differences(a: Graph, b: Graph) -> list[Node]:
@@ -246,7 +261,7 @@ def _without_switches(graph: Graph) -> list[Node]:
         if node.op == "aten.dropout.default":
             same[node.outputs[0].name] = node.argument("input")
             continue
-        if node.op in _SWITCHES:
+        if node.op in _SWITCHES and (node.op != "aten.batch_norm.default" or _is_in_layer_of_torch(node)):
             outputs = node.outputs[:1] if "norm" in node.op else node.outputs
             node = replace(node.with_arguments(**_SWITCHES[node.op]), outputs=outputs)
         nodes.append(node)
@@ -297,7 +312,7 @@ def _stored(graph: Graph) -> set[str]:
     normalized: set[str] = set()
     values = {weight.value: weight.name for weight in graph.weights}
     for node in graph.nodes:
-        if node.op == "aten.batch_norm.default":
+        if node.op == "aten.batch_norm.default" and _is_in_layer_of_torch(node):
             names = [values[name] for name in node_inputs(node) if name in values]
             normalized.update(names)
             normalized.update(f"{name.rpartition('.')[0]}.num_batches_tracked".lstrip(".") for name in names)

@@ -18,6 +18,7 @@ from torch.distributions import Distribution
 from torch.nn.modules import transformer
 from torch.overrides import TorchFunctionMode
 
+from regauge.capture.cumulative_norms import averaged
 from regauge.capture.whole_ops import WHOLE
 from regauge.findings import Finding
 
@@ -63,7 +64,7 @@ class _WithoutChecks(TorchFunctionMode):
 @contextmanager
 def left_out(findings: list[Finding]) -> Iterator[None]:
     """Within the block such code computes without looking; `findings` gets one for each call."""
-    with _WithoutChecks(findings), _distributions_unchecked(findings), _causal_masks_as_given():
+    with _WithoutChecks(findings), _distributions_unchecked(findings), _causal_masks_as_given(), averaged():
         yield
 
 

@@ -16,7 +16,7 @@ from regauge.emit.attributes import Path, attribute_paths
 from regauge.emit.layers import Context, Layer, Layout
 from regauge.emit.names import unique
 from regauge.emit.same_code import code_key
-from regauge.emit.scopes import Scope, connect, modules_of, owns, splice, weights_below
+from regauge.emit.scopes import Scope, connect, item_outputs, modules_of, owns, splice, weights_below
 from regauge.emit.sequential import is_chain
 from regauge.emit.stacks import Run, Scanning, Stacks, renamed
 from regauge.emit.statements import declared_parameters, parameter_names
@@ -193,10 +193,12 @@ class Structure:
             self._splice(outermost)
 
     def _are_equal(self, calls: list[Scope]) -> bool:
-        if len({(self.kinds[s], len(s.items), len(s.inputs), len(s.outputs)) for s in calls}) > 1:
+        if len({(self.kinds[s], len(s.inputs), len(s.outputs)) for s in calls}) > 1:
             return False
         if self.kinds[calls[0]] == "layer":
             return True
+        if len({len(s.items) for s in calls}) > 1:
+            return False
         return len({code_key(s, self.context.weights, self.layers, self.literals, sizes=False) for s in calls}) == 1
 
     def _splice_half_opened(self) -> None:
@@ -295,6 +297,9 @@ class Structure:
                 continue
             if spec.name not in inner and not self._is_held_in_other(scope, spec.name):
                 found[spec.name] = spec
+        if self.kinds.get(scope) != "layer":
+            left = [w for w in self._written(scope) if w.name not in inner]
+            found |= {w.name: w for w in left if not self._is_held_in_other(scope, w.name)}
         return found
 
     def _is_held_in_other(self, scope: Scope, weight: str) -> bool:
@@ -306,6 +311,12 @@ class Structure:
 
     def _calls_at(self, path: str) -> list[Scope]:
         return [scope for scope in (self.root, *self.root.scopes()) if scope.path == path and scope.body is None]
+
+    def _written(self, scope: Scope) -> list[WeightSpec]:
+        """The buffers of a module that its own code writes, whether or not this mode reads them."""
+        made = {name for item in scope.own_items() for name in item_outputs(item)}
+        named = {weight.name: weight for weight in self.graph.weights}
+        return [named[w] for w, value in self.graph.mutations if value in made and owns(scope.path, w)]
 
     def hold(self, contents: Mapping[str, Iterable[str]] | None = None) -> None:
         """Name everything that the modules hold.

@@ -9,7 +9,7 @@ from regauge.emit.lines import Body, Line
 from regauge.emit.scopes import Scope, build_scopes
 from regauge.emit.target import target
 from regauge.errors import EmitError
-from regauge.ir.graph import Graph, Node, Operand
+from regauge.ir.graph import Graph, Node, Operand, Ref, node_inputs, references, with_names, without_dead
 
 # Arguments that say no more than the mode itself: nnx.Dropout and BatchNorm look at the mode themselves.
 _MODE_ARGUMENTS = {
@@ -34,6 +34,66 @@ def align(training: Graph, evaluation: Graph) -> Graph:
                 changes: dict[str, Operand] = {name: node.argument(name) for name in _MODE_ARGUMENTS[node.op]}
                 replaced[id(other)] = other.with_arguments(**changes)
     return replace(evaluation, nodes=tuple(replaced.get(id(node), node) for node in evaluation.nodes))
+
+
+def follows_the_mode(node: Node) -> bool:
+    """Whether a node is a batch norm of torch's own layer in training; what own code asks for, capture has compared."""
+    return (
+        node.op == "aten.batch_norm.default"
+        and node.argument("training") is True
+        and node.argument("running_mean") is not None
+        and bool(node.origin.modules)
+        and target().is_library_type(node.origin.modules[-1].type)
+    )
+
+
+def with_own_statistics(graph: Graph) -> Graph:
+    """The graph in which every call of a batch norm reads its module's statistics, as a layer that holds them does.
+
+    Captured, a second call reads what the first one made of them. Where other code reads that too, the graph stays.
+    """
+    held = {weight.value: weight.name for weight in graph.weights if weight.value}
+    own: dict[str, str] = {}  # what a call made of a statistic or a counter -> the module's own value
+    nodes = []
+    for node in graph.nodes:
+        counts = node.op == "aten.add.Tensor" and node.arguments[1][1] == 1
+        if follows_the_mode(node) or counts:
+            node = with_names(node, own)
+            read = [node.argument(n) for n in (("self",) if counts else ("running_mean", "running_var"))]
+            made = node.outputs if counts else node.outputs[1:]
+            for value, operand in zip(made, read, strict=True):
+                name = held.get(operand.name, "") if isinstance(operand, Ref) else ""
+                if isinstance(operand, Ref) and (not counts or name.endswith("num_batches_tracked")):
+                    own[value.name] = operand.name
+        elif any(name in own for name in node_inputs(node)):
+            return graph
+        nodes.append(node)
+    if any(name in own for operand in graph.outputs for name in references(operand)):
+        return graph
+    return replace(graph, nodes=tuple(nodes))
+
+
+def in_evaluation(training: Graph) -> Graph:
+    """The graph in which the batch norms that follow the mode read their statistics, and move none of them."""
+    before: dict[str, str] = {}  # statistics after a batch -> those before it
+    nodes = []
+    for node in training.nodes:
+        node = with_names(node, before)
+        if follows_the_mode(node):
+            for value, name in zip(node.outputs[1:], ("running_mean", "running_var"), strict=True):
+                statistic = node.argument(name)
+                if isinstance(statistic, Ref):
+                    before[value.name] = statistic.name
+            node = replace(node.with_arguments(training=False), outputs=node.outputs[:1])
+        nodes.append(node)
+    held = {weight.value: weight.name for weight in training.weights}
+    norms = {held[name].rpartition(".")[0] for name in before.values() if name in held}
+    counters = {f"{path}.num_batches_tracked".lstrip(".") for path in norms}
+    mutations = tuple(
+        (weight, value) for weight, value in training.mutations if value not in before and weight not in counters
+    )
+    wanted = {value for _, value in mutations} | {n for operand in training.outputs for n in references(operand)}
+    return replace(training, nodes=without_dead(nodes, wanted), mutations=mutations)
 
 
 def _pairs(ours: Scope, theirs: Scope) -> Iterator[tuple[Scope, Scope]]:

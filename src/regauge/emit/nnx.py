@@ -18,7 +18,7 @@ from regauge.emit.layers import Layout
 from regauge.emit.lines import Line
 from regauge.emit.loops import roll_loops
 from regauge.emit.members import Member, Structure, dotted, joined
-from regauge.emit.modes import align, children, join_bodies
+from regauge.emit.modes import align, children, follows_the_mode, in_evaluation, join_bodies, with_own_statistics
 from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at
 from regauge.emit.same_code import code_key
@@ -136,7 +136,10 @@ def emit_module(
         UnsupportedOps: operators without a rule, all at once.
         SpecMismatch: a rule that does not give the captured shape or dtype.
     """
-    main = _view(graph, table, constants, None if graph_eval else scanning)
+    main = _view(with_own_statistics(graph), table, constants, None if graph_eval else scanning)
+    if _has_loose_norms(main):
+        graph_eval = graph_eval or in_evaluation(graph)
+        main = _view(graph, table, constants, None)
     evaluation = None if graph_eval is None else _view(align(graph, graph_eval), table, constants, None)
     if evaluation is not None:
         main, evaluation = _agreeing(main, evaluation)
@@ -158,6 +161,13 @@ def emit_module(
     return Emitted(
         text, ops_text(module.helpers), root.name, placed, module.unused, places, tuple(dict.fromkeys(findings))
     )
+
+
+def _has_loose_norms(view: _View) -> bool:
+    """Whether a batch norm of torch's own layer is written from its operators, which do not look at the mode."""
+    structure = view.structure
+    layers = {id(node) for s in structure.root.scopes() if s in structure.layers for node in s.nodes()}
+    return any(follows_the_mode(node) and id(node) not in layers for node in view.graph.nodes)
 
 
 def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray], scanning: Scanning | None) -> _View:

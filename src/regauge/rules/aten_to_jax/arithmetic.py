@@ -130,9 +130,17 @@ def fmod(self: Array, other: Array | float) -> Array:
     return jnp.fmod(self, other)
 
 
+def power_of_integers(base: Array, exponent: Array) -> Array:
+    """Powers of integers, of which one with a negative exponent is 0 unless the base is 1 or -1."""
+    of_negative = jnp.where(base == 1, 1, jnp.where(base == -1, 1 - 2 * (exponent & 1), 0))
+    return jnp.where(exponent < 0, of_negative, jnp.power(base, jnp.maximum(exponent, 0)))
+
+
 @TABLE.rule("aten.pow.Tensor_Tensor", promotes=Promotes.DEFAULT)
 def power_of_arrays(self: Array, exponent: Array) -> Array:
     """pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor"""
+    if jnp.issubdtype(self.dtype, jnp.integer):
+        return power_of_integers(self, exponent)
     if not jnp.issubdtype(self.dtype, jnp.floating):
         return jnp.power(self, exponent)
     # 0**0 is a constant in torch; JAX's derivative there is NaN
@@ -157,7 +165,9 @@ def power(self: Array, exponent: Array | float) -> Array:
 @TABLE.rule("aten.pow.Scalar", promotes=Promotes.DEFAULT)
 def power_of_scalar(self: Array | float, exponent: Array) -> Array:
     """pow.Scalar(Scalar self, Tensor exponent) -> Tensor"""
-    return jnp.power(self, exponent)
+    if not jnp.issubdtype(exponent.dtype, jnp.integer):
+        return jnp.power(self, exponent)
+    return power_of_integers(jnp.asarray(self, exponent.dtype), exponent)
 
 
 @TABLE.rule("aten.float_power.Tensor_Tensor", "aten.float_power.Tensor_Scalar")

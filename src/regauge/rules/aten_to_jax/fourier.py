@@ -216,7 +216,9 @@ def short_time_fourier(
     else:
         spectrum = jnp.fft.fft(frames, norm=norm)
     spectrum = jnp.swapaxes(spectrum, -1, -2)
-    return spectrum if return_complex else jnp.stack([spectrum.real, spectrum.imag], axis=-1)
+    if return_complex or (return_complex is None and jnp.iscomplexobj(frames)):
+        return spectrum
+    return jnp.stack([spectrum.real, spectrum.imag], axis=-1)
 
 
 @TABLE.rule("aten.stft.center")

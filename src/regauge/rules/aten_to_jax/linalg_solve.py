@@ -60,7 +60,10 @@ def solve_with_status(A: Array, B: Array, left: bool = True, check_errors: bool 
 @TABLE.rule("aten.linalg_tensorsolve.default")
 def solve_tensor(self: Array, other: Array, dims: Sequence[int] | None = None) -> Array:
     """linalg_tensorsolve(Tensor self, Tensor other, int[]? dims=None) -> Tensor"""
-    return jnp.linalg.tensorsolve(self, other, axes=None if dims is None else tuple(dims))
+    # jnp.linalg.tensorsolve wants the leading axes to be those of `other`; torch only wants as many elements.
+    a = self if dims is None else jnp.moveaxis(self, tuple(dims), range(self.ndim - len(dims), self.ndim))
+    solution = jnp.linalg.solve(a.reshape(other.size, -1), other.reshape(-1))
+    return solution.reshape(a.shape[other.ndim :])
 
 
 @TABLE.rule("aten.linalg_solve_triangular.default")
