@@ -23,7 +23,7 @@ from flax import linen, nnx
 
 from regauge.errors import BadCase
 from regauge.run.jax_modules import first_outputs, linen_outputs
-from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, signature_of
+from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, is_array, signature_of
 
 _ACCEPTED = "an nnx.Module, (Linen module, variables), an equinox.Module, (Haiku transform, params), (function, params)"
 
@@ -133,6 +133,25 @@ def _call_module(module: Any, *args: Any, **kwargs: Any) -> Any:
     return module(*args, **kwargs)
 
 
+def refuse_opaque(tree: Any, what: str) -> None:
+    """Raise BadCase where a tree of parameters holds an object whose arrays JAX does not see."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        held = [] if is_array(leaf) or callable(leaf) else [n for n, v in vars_of(leaf).items() if is_array(v)]
+        if held:
+            raise BadCase(
+                f"the {what} hold a {type(leaf).__name__}, whose arrays JAX does not see",
+                code="B114",
+                where=jax.tree_util.keystr(path),
+                received=f"{type(leaf).__name__} with {', '.join(held)}",
+                next=f"register it, @jax.tree_util.register_dataclass above class {type(leaf).__name__}, or give a dict",
+            )
+
+
+def vars_of(value: Any) -> Mapping[str, Any]:
+    """The attributes of an object, empty for one that has none of its own."""
+    return getattr(value, "__dict__", {})
+
+
 class FunctionProgram(JaxProgram):
     """A function of its parameters, of its parameters and state, or of its inputs alone.
 
@@ -149,6 +168,8 @@ class FunctionProgram(JaxProgram):
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._given = trees
+        for tree in trees:
+            refuse_opaque(tree, "parameters")
         self.trees = [TreeNames(tree) for tree in trees]
         found = self.trees[0].arrays if trees else {}
         self.params = {n: array for n, array in found.items() if jnp.issubdtype(array.dtype, jnp.inexact)}
@@ -203,7 +224,15 @@ class LinenProgram(JaxProgram):
         self.name = type(module).__name__
         self._module = module
         found = linen.meta.unbox(dict(variables))
+        bare = [name for name, tree in found.items() if is_array(tree)]
+        if bare:
+            raise BadCase(
+                f"the variables of {self.name} name no collection",
+                received=", ".join(map(str, found)),
+                next="give what module.init returns, {'params': ..., 'batch_stats': ...}; not its 'params' alone",
+            )
         self._collections = {name: TreeNames(tree) for name, tree in found.items()}
+        self.params = {}
         if "params" in found:
             self.params, self.tree = self._collections["params"].arrays, self._collections["params"].tree
         every = [n for c, names in self._collections.items() if c != "params" for n in names.arrays]
@@ -318,6 +347,7 @@ class NnxProgram(JaxProgram):
         self.name = type(module).__name__
         self.module = module
         self.trains = trains
+        self.sown: set[str] = set()  # what calls put aside with nnx.Module.sow
         # made now: inside a trace the module must not be changed
         self._graphdefs: dict[Mode, Any] = {"train": self.split("train")[0], "eval": self.split("eval")[0]}
         self._templates: tuple[Any, Any] = self.split("eval")[1:]
@@ -355,7 +385,9 @@ class NnxProgram(JaxProgram):
         model = nnx.merge(self.graphdef(mode), *nested, copy=True)
         switches = self._switches.chosen(inputs, mode, key, skip=1)
         outputs = apply(model, (), inputs, switches)  # type: ignore[arg-type]
-        return outputs, self.flat(nnx.state(model, nnx.Not(self.trains)))
+        found = nnx.to_flat_state(nnx.state(model, nnx.Intermediate))
+        self.sown |= {_dotted(path) for path, _ in found}
+        return outputs, self.flat(nnx.state(model, nnx.Not(nnx.Any(self.trains, nnx.Intermediate))))
 
     def effects(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode) -> Effects:
         """What a call leaves in the attributes of the module is there at the next call, as it is for its person.
@@ -364,16 +396,20 @@ class NnxProgram(JaxProgram):
         """
         nested = self.nested(params, True), self.nested(state, False)
         left: dict[str, Any] = {"graphdef": self.graphdef(mode), "attributes": {}}
-        classes = {type(module): None for _, module in nnx.iter_modules(self.module)}
 
         def call() -> Any:
             model: Any = nnx.merge(left["graphdef"], *nested, copy=True)
             outputs = apply(model, (), inputs, self._switches.chosen(inputs, mode, jax.random.key(0), skip=1))
+            nnx.pop(model, nnx.Intermediate)  # what is sown is no part of the module's next call
             left["attributes"] = _attributes(model)
             left["graphdef"] = nnx.split(model, self.trains, ...)[0]
             return outputs
 
-        return call, lambda: left["attributes"], list(classes)
+        return call, lambda: left["attributes"], self.sources
+
+    @property
+    def sources(self) -> list[Any]:
+        return list(dict.fromkeys([type(self.module), *(type(m) for _, m in nnx.iter_modules(self.module))]))
 
     def modules(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode, key: Any) -> Leaves:
         nested = self.nested(params, True), self.nested(state, False)
