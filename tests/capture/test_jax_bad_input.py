@@ -115,14 +115,16 @@ FORMS = {
         lambda box: box.content, CaptureError, "C151", "", "holds a Box", "dataclasses", args=(jax_models.Box(X),)
     ),
     "parameters in an object": with_params(
-        lambda p, x: x * p["s"].scale, {"s": jax_models.Settings(X)}, BadCase, "B114", "", "Settings", "register_dataclass"
+        lambda p, x: x * p["s"].scale, {"s": jax_models.Settings(X)}, BadCase, "B114", "",
+        "['s'] is a Settings", "register_dataclass",
     ),
     "abstract inputs": refused(
         lambda x: x, CaptureError, "C161", "", "inputs [0]", "float32[3, 4]", "jnp.zeros",
         args=(jax.ShapeDtypeStruct((3, 4), jnp.float32),),
     ),
     "abstract parameters": with_params(
-        lambda p, x: x @ p["w"], {"w": jax.ShapeDtypeStruct((4, 4), jnp.float32)}, CaptureError, "C161", "", "['w']", "init"
+        lambda p, x: x @ p["w"], {"w": jax.ShapeDtypeStruct((4, 4), jnp.float32)}, CaptureError, "C161", "",
+        "['w']", "init",
     ),
     "an abstract module": Bad(
         lambda: regauge.to_torch(nnx.eval_shape(lambda: nnx.Linear(4, 5, rngs=nnx.Rngs(0))), (X,)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from regauge.errors import BadCase, CaptureError, RegaugeError
 from regauge.findings import Finding
+from regauge.run.jax_trees import is_array
 
 _KINDS = "biufcV"  # of numpy's dtypes that hold numbers; V are those of ml_dtypes
 
@@ -22,7 +23,8 @@ def refuse_given(model: Any, inputs: Any) -> None:
         inputs: tuple of positional or dict of keyword arguments.
 
     Raises:
-        BadCase: `inputs` is no tuple or dict, or an array is none of numbers, has been deleted, or is a torch tensor.
+        BadCase: `inputs` is no tuple or dict; an array is none of numbers, has been deleted, or is a torch tensor; an
+            object that is no pytree holds arrays.
         CaptureError: an array is abstract, or lies in parts on several devices.
     """
     if not isinstance(inputs, tuple | dict):
@@ -72,6 +74,14 @@ def _refusal(name: str, leaf: Any) -> RegaugeError | None:
             code="B112",
             received=type(leaf).__name__,
             next="give arrays of JAX or numpy (tensor.numpy()); regauge.to_jax converts a model of torch",
+        )
+    if not callable(leaf) and (held := [n for n, v in getattr(leaf, "__dict__", {}).items() if is_array(v)]):
+        kind = type(leaf).__name__
+        return BadCase(
+            f"{name} is a {kind}, whose arrays JAX does not see",
+            code="B114",
+            received=f"{kind} with {', '.join(held)}",
+            next=f"register it, @jax.tree_util.register_dataclass above class {kind}, or give a dict of the arrays",
         )
     return None
 

@@ -126,7 +126,7 @@ def _same_operands(one: Any, other: Any) -> bool:
 
 def _same_parameters(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether the numbers and texts among parameters agree; functions are new objects in every trace."""
-    return all(value == other.get(name) for name, value in one.items() if _is_plain(value))
+    return all(repr(value) == repr(other.get(name)) for name, value in one.items() if _is_plain(value))  # NaN too
 
 
 def _is_plain(value: Any) -> bool:

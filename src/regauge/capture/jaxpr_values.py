@@ -15,7 +15,6 @@ from regauge.dtypes import is_known
 from regauge.errors import CaptureError
 from regauge.ir.graph import Operand, Origin, Sym, TensorSpec, WeightSpec
 
-
 # What to use in place of a dtype that torch lacks, for integers and for floats.
 _INSTEAD = (
     "keep the numbers in int8 or uint8, which hold them all",

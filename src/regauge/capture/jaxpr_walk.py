@@ -15,8 +15,8 @@ from regauge.capture.jaxpr_bodies import combination, written_out
 from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative
 from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
 from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
-from regauge.capture.jaxpr_outside import OUTSIDE, looks_on
 from regauge.capture.jaxpr_operands import named_operands, named_parameters, named_results
+from regauge.capture.jaxpr_outside import OUTSIDE, looks_on
 from regauge.capture.jaxpr_values import Known, folded, is_number, known_spec, library_name, number, size_of
 from regauge.errors import CaptureError
 from regauge.findings import Finding

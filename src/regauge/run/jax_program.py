@@ -133,25 +133,6 @@ def _call_module(module: Any, *args: Any, **kwargs: Any) -> Any:
     return module(*args, **kwargs)
 
 
-def refuse_opaque(tree: Any, what: str) -> None:
-    """Raise BadCase where a tree of parameters holds an object whose arrays JAX does not see."""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        held = [] if is_array(leaf) or callable(leaf) else [n for n, v in vars_of(leaf).items() if is_array(v)]
-        if held:
-            raise BadCase(
-                f"the {what} hold a {type(leaf).__name__}, whose arrays JAX does not see",
-                code="B114",
-                where=jax.tree_util.keystr(path),
-                received=f"{type(leaf).__name__} with {', '.join(held)}",
-                next=f"register it, @jax.tree_util.register_dataclass above class {type(leaf).__name__}, or give a dict",
-            )
-
-
-def vars_of(value: Any) -> Mapping[str, Any]:
-    """The attributes of an object, empty for one that has none of its own."""
-    return getattr(value, "__dict__", {})
-
-
 class FunctionProgram(JaxProgram):
     """A function of its parameters, of its parameters and state, or of its inputs alone.
 
@@ -168,8 +149,6 @@ class FunctionProgram(JaxProgram):
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._given = trees
-        for tree in trees:
-            refuse_opaque(tree, "parameters")
         self.trees = [TreeNames(tree) for tree in trees]
         found = self.trees[0].arrays if trees else {}
         self.params = {n: array for n, array in found.items() if jnp.issubdtype(array.dtype, jnp.inexact)}
