@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 
@@ -12,37 +13,76 @@ from regauge.capture.jax_compat import is_own
 from regauge.errors import BadCase, CaptureError, RegaugeError
 
 _VALUES = "a captured graph is one sequence of operators for all values"
-_BRANCH = "jnp.where(condition, a, b) for values, jax.lax.cond(condition, f, g, x) for computations"
-_STATIC = "a Python number, given as an argument or closed over, where the program needs a fixed one"
 
-# What the kinds of JAX's errors mean for the person, most special first.
-_DECISIONS: tuple[tuple[type[Exception], str, str], ...] = (
-    (jax.errors.NonConcreteBooleanIndexError, "x[mask] has a size that depends on values", "jnp.where(mask, x, 0)"),
-    (jax.errors.TracerBoolConversionError, "Python decides on the values of an array", _BRANCH),
-    (jax.errors.TracerArrayConversionError, "numpy is given an array that is traced", "jax.numpy in place of numpy"),
-    (jax.errors.TracerIntegerConversionError, "Python takes an array for a fixed whole number", _STATIC),
-    (jax.errors.ConcretizationTypeError, "Python asks for the value of an array", f"arrays throughout, or {_STATIC}"),
+
+@dataclass(frozen=True)
+class Entry:
+    """What an error of JAX or of a library means for the person: by its kind, or by words that it says."""
+
+    next: str
+    what: str = ""
+    kind: type[Exception] = Exception
+    words: str = ""
+
+
+# Decisions on values, most special first.
+_DECISIONS = (
+    Entry(
+        kind=jax.errors.NonConcreteBooleanIndexError,
+        what="x[mask] has a size that depends on values",
+        next="write jnp.where(mask, x, 0)",
+    ),
+    Entry(
+        kind=jax.errors.TracerBoolConversionError,
+        what="Python decides on the values of an array",
+        next="write jnp.where(condition, a, b) for values, jax.lax.cond(condition, f, g, x) for computations",
+    ),
+    Entry(
+        kind=jax.errors.TracerArrayConversionError,
+        what="numpy is given an array that is traced",
+        next="write jax.numpy in place of numpy",
+    ),
+    Entry(
+        kind=jax.errors.ConcretizationTypeError,
+        what="Python asks for the value of an array",
+        next="write arrays throughout, or give a Python number where the program needs a fixed one",
+    ),
 )
+_SLICE = Entry(what="a slice ends where an array says", next="write jax.lax.dynamic_slice, with a fixed size")
 _NO_ARRAY = re.compile(r"returned a value of type <class '([^']+)'>(?: at output component (\S+?),?(?:\s|$))?")
 
 # Words of errors that models raise when they are called with what a person often forgets, and what to do.
-_HINTS: tuple[tuple[str, str], ...] = (
-    ("ScopeParamNotFoundError", "give all variables that module.init(key, *inputs) returns: params=variables"),
-    ("ScopeCollectionNotFound", "give that collection too: params={'params': ..., 'batch_stats': ...}"),
-    ("ScopeParamShapeError", "give inputs of the shape that the variables were made for"),
-    ("InvalidRngError", "a Linen model is given one stream, 'dropout'; draw other numbers from a key among the inputs"),
-    ("initialized inside an `hk.transform`", "give hk.transform(function), with params=transformed.init(key, *inputs)"),
-    ("MissingRNGError", "leave hk.without_apply_rng away, or give the key as an input"),
-    ("must be a non-None PRNGKey", "leave hk.without_apply_rng away, or give the key as an input"),
-    ("state argument does not appear valid", "give (transformed, params, state), as transformed.init returns them"),
-    (
-        "invalid PRNG key data",
-        "make keys with jax.random.key(seed, impl='threefry2x32'), which both sides can draw from",
+_HINTS = (
+    Entry(
+        words="ScopeParamNotFoundError",
+        next="give all variables that module.init(key, *inputs) returns: params=variables",
     ),
-    ("deleted or donated", "call the model on a copy: jnp.array(x)"),
-    ("to static attribute", "make every layer in __init__; a call must find the structure that it leaves"),
+    Entry(words="ScopeCollectionNotFound", next="give that collection too: params={'params': ..., 'batch_stats': ...}"),
+    Entry(words="ScopeParamShapeError", next="give inputs of the shape that the variables were made for"),
+    Entry(
+        words="InvalidRngError",
+        next="a Linen model is given one stream, 'dropout'; draw other numbers from a key among the inputs",
+    ),
+    Entry(
+        words="initialized inside an `hk.transform`",
+        next="give hk.transform(function), with params=transformed.init(key, *inputs)",
+    ),
+    Entry(words="MissingRNGError", next="leave hk.without_apply_rng away, or give the key as an input"),
+    Entry(words="must be a non-None PRNGKey", next="leave hk.without_apply_rng away, or give the key as an input"),
+    Entry(
+        words="state argument does not appear valid",
+        next="give (transformed, params, state), as transformed.init returns them",
+    ),
+    Entry(
+        words="invalid PRNG key data",
+        next="make keys with jax.random.key(seed, impl='threefry2x32'), which both sides can draw from",
+    ),
+    Entry(words="deleted or donated", next="call the model on a copy: jnp.array(x)"),
+    Entry(
+        words="to static attribute", next="make every layer in __init__; a call must find the structure that it leaves"
+    ),
 )
-_CALL = "call the model with these inputs in evaluation mode: it must run before it can be converted"
+_CALL = Entry(next="call the model with these inputs in evaluation mode: it must run before it can be converted")
 
 
 def own_line(error: BaseException) -> str:
@@ -70,7 +110,7 @@ def rejected(error: Exception, model: str, source: str = "") -> BadCase:
         code="B110",
         where=own_line(error) or source,
         details=own_source(error),
-        next=next((hint for words, hint in _HINTS if words in said), _CALL),
+        next=next((hint.next for hint in _HINTS if hint.words in said), _CALL.next),
     )
 
 
@@ -90,11 +130,11 @@ def not_traced(
         return error
     if isinstance(error, jax.errors.UnexpectedTracerError) or (placeholders and not own_line(error)):
         return _leaked(error, model, placeholders, source)
-    for kind, what, instead in _DECISIONS:
-        if isinstance(error, kind):
-            return _decides(error, model, what, instead)
+    for decision in _DECISIONS:
+        if isinstance(error, decision.kind):
+            return _decides(error, model, decision)
     if isinstance(error, IndexError) and "static integers" in str(error):
-        return _decides(error, model, "a slice ends where an array says", "jax.lax.dynamic_slice, with a fixed size")
+        return _decides(error, model, _SLICE)
     if (found := _NO_ARRAY.search(str(error))) is not None:
         return _returns(model, found[1], found[2] or "", source)
     if placeholders:
@@ -115,14 +155,14 @@ def not_traced(
     )
 
 
-def _decides(error: Exception, model: str, what: str, instead: str) -> CaptureError:
+def _decides(error: Exception, model: str, decision: Entry) -> CaptureError:
     return CaptureError(
-        f"{model} cannot be traced: {what}",
+        f"{model} cannot be traced: {decision.what}",
         code="C156",
         where=own_line(error),
         details=own_source(error),
         why=_VALUES,
-        next=f"write {instead}",
+        next=decision.next,
     )
 
 

@@ -330,7 +330,7 @@ def _refuse_new_state(program: JaxProgram, state: Mapping[str, Any]) -> None:
     made, gone = sorted(set(state) - set(program.state)), sorted(set(program.state) - set(state))
     if made or gone:
         raise CaptureError(
-            f"{program.name} {'makes' if made else 'removes'} state while it is called",
+            f"{program.name} changes which state it has while it is called",
             code="C162",
             where=source_line(program),
             received=", ".join(made or gone),

@@ -17,20 +17,20 @@ OUTSIDE = frozenset({
     "new_ref", "mutable_array", "get", "swap", "addupdate", "ref_get", "ref_set", "ref_addupdate", "freeze",
 })  # fmt: skip
 
-_LOOKS_ON = {
-    "debug_print": "jax.debug.print is left out: print a returned array where the module is called.",
-    "debug_callback": "jax.debug.callback is left out: call the function on a returned array.",
-}
-_PLACED = "A sharding over {count} devices is left out: the module computes on one."
-
 
 def looks_on(equation: Any, origin: Origin) -> Finding | None:
     """A finding for an equation that changes no value, whose results are its operands; None for all others."""
     name = equation.primitive.name
     where = origin.line or origin.path
-    if name in _LOOKS_ON:
-        return Finding("C159", "warning", where, _LOOKS_ON[name])
+    if name == "debug_print":
+        text = "jax.debug.print is left out: print a returned array where the module is called."
+        return Finding("C159", "warning", where, text)
+    if name == "debug_callback":
+        return Finding(
+            "C159", "warning", where, "jax.debug.callback is left out: call the function on a returned array."
+        )
     if name == "sharding_constraint":
         count = len(equation.params["sharding"].device_set)
-        return Finding("C160", "info" if count == 1 else "warning", where, _PLACED.format(count=count))
+        text = f"A sharding over {count} devices is left out: the module computes on one."
+        return Finding("C160", "info" if count == 1 else "warning", where, text)
     return None

@@ -15,12 +15,6 @@ from regauge.dtypes import is_known
 from regauge.errors import CaptureError
 from regauge.ir.graph import Operand, Origin, Sym, TensorSpec, WeightSpec
 
-# What to use in place of a dtype that torch lacks, for integers and for floats.
-_INSTEAD = (
-    "keep the numbers in int8 or uint8, which hold them all",
-    "keep the numbers in bfloat16, or in float8_e4m3fn or float8_e5m2 and compute in bfloat16",
-)
-
 
 @dataclass(frozen=True)
 class Known:
@@ -42,7 +36,9 @@ def known_spec(aval: Any, origin: Origin, name: str = "") -> TensorSpec:
             code="C154",
             where=origin.line or origin.path or name,
             why="torch has no arrays of it",
-            next=_INSTEAD[spec.dtype.startswith("float")],
+            next="keep the numbers in bfloat16, or in float8_e4m3fn or float8_e5m2 and compute in bfloat16"
+            if spec.dtype.startswith("float")
+            else "keep the numbers in int8 or uint8, which hold them all",
         )
     return spec
 

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.errors import BadCase
+from regauge.run.jax_haiku import haiku_function, is_haiku
 from regauge.run.jax_modules import first_outputs, linen_outputs
 from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, is_array, signature_of
 
@@ -94,7 +95,7 @@ def program_of(model: Any) -> JaxProgram:
                 next="give model=(module, variables), with the variables of module.init",
             )
         return LinenProgram(*model.unbind())
-    if _is_haiku(model):
+    if is_haiku(model):
         raise BadCase(
             "a Haiku transform has no weights of its own",
             received=type(model).__name__,
@@ -104,7 +105,7 @@ def program_of(model: Any) -> JaxProgram:
         head, *rest = model
         if isinstance(head, linen.Module) and len(rest) == 1:
             return LinenProgram(head, rest[0])
-        if _is_haiku(head):
+        if is_haiku(head):
             return HaikuProgram(head, *rest)
         if callable(head):
             return FunctionProgram(head, *rest)
@@ -113,10 +114,6 @@ def program_of(model: Any) -> JaxProgram:
     if callable(model):
         return FunctionProgram(model)
     raise BadCase("the case's model is no JAX model", received=type(model).__name__, next=f"give {_ACCEPTED}")
-
-
-def _is_haiku(model: Any) -> bool:
-    return hasattr(model, "init") and hasattr(model, "apply") and type(model).__name__.startswith("Transformed")
 
 
 def _is_equinox(model: Any) -> bool:
@@ -276,7 +273,7 @@ class HaikuProgram(JaxProgram):
         self._prefix = "state." if set(own) & set(self.params) else ""
         self.state = {f"{self._prefix}{name}": array for name, array in own.items()}
         wrapped = inspect.unwrap(transformed.apply)
-        self._own = _haiku_function(wrapped)
+        self._own = haiku_function(wrapped)
         self._takes_key = "rng" in signature_of(wrapped).parameters
         self._switches = Switches(inspect.signature(self._own) if self._own else inspect.Signature())
         self.positions = tuple(self._switches.positions)
@@ -298,21 +295,6 @@ class HaikuProgram(JaxProgram):
     @property
     def sources(self) -> list[Any]:
         return [self._own]
-
-
-def _haiku_function(apply: Any) -> Any:
-    """The function that was transformed: Haiku keeps it in the closures of its own; None if it is not there."""
-    seen: list[Any] = [apply]
-    for function in seen:
-        for cell in getattr(function, "__closure__", None) or ():
-            content = cell.cell_contents
-            if _is_haiku(content):
-                seen.append(content.apply)
-            elif inspect.isfunction(content) and content not in seen:
-                if not content.__module__.startswith("haiku."):
-                    return content
-                seen.append(content)
-    return None
 
 
 # what nnx itself tracks in the attributes of a module
