@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 RUN_EXTRAS := torch,jax,vision,language
 DEV_EXTRAS := $(RUN_EXTRAS),zoo,dev,onnx
 
-.PHONY: compare test test-slow bench bench-check coverage judge rounding op-db harnesses zoos lint format hooks clean
+.PHONY: compare test test-slow bench bench-check coverage judge rounding op-db harnesses zoos test-jax-oldest lint format hooks clean
 
 compare: .venv/.installed-run
 	$(BIN)/regauge compare $(CASE) --quick --out $(OUT)
@@ -49,6 +49,19 @@ op-db: .venv/.installed-dev
 # JAX's own tests of its primitives through to_torch: over an hour; SAMPLES="--most 12" takes some of each group.
 harnesses: .venv/.installed-dev
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m harnesses.suite $(SAMPLES) $(RESUME)
+
+# The tests from JAX to PyTorch with the oldest JAX that is supported, in an environment of its own.
+test-jax-oldest: .venv-jax-oldest/.installed
+	PYTHONPATH=src:tests .venv-jax-oldest/bin/python -m pytest -n 2 tests/lax_rules tests/capture/test_jax_library.py \
+	  tests/emit/test_to_torch_layers.py tests/emit/test_to_torch_golden.py tests/emit/test_to_torch_onnx.py
+
+.venv-jax-oldest/.installed: pyproject.toml constraints.txt
+	test -x .venv-jax-oldest/bin/python || $(PYTHON) -m venv .venv-jax-oldest
+	sed -E 's/^(jax|jaxlib)==.*/\1==0.10.0/' constraints.txt > .venv-jax-oldest/constraints.txt
+	.venv-jax-oldest/bin/python -m pip install --quiet --constraint .venv-jax-oldest/constraints.txt torch
+	.venv-jax-oldest/bin/python -m pip install --quiet --constraint .venv-jax-oldest/constraints.txt \
+	  --editable '.[$(DEV_EXTRAS)]'
+	touch $@
 
 # Every model type of transformers that can be made small; RESUME=--resume goes on after a break.
 zoos: .venv/.installed-dev

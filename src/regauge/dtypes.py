@@ -36,10 +36,13 @@ DTYPES = tuple(_WIDTH)
 # Of programs of JAX: torch holds these, but computes with hardly any of them.
 UNSIGNED = ("uint16", "uint32", "uint64")
 
+# Torch holds and casts these, and computes with none of them.
+FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+
 
 def is_known(dtype: str) -> bool:
     """Whether a graph may hold this dtype; ``key<fry>`` is a key of a random stream of JAX."""
-    return dtype in DTYPES or dtype in UNSIGNED or dtype.startswith("key<")
+    return dtype in DTYPES or dtype in UNSIGNED or dtype in FLOAT8 or dtype.startswith("key<")
 
 
 # A default float of torch; regauge does not support a changed torch.get_default_dtype().

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from jax import lax
+from lax_rules.sides import same_values
 
 import regauge
 
@@ -55,7 +56,7 @@ WRITTEN = {
     "elements": (lambda x, i: x[i, i], (X, ROWS), "return x[i, i]"),
     "rows of a column": (lambda x, i: x[i, 0], (X, ROWS), "return x[i, 0]"),
     "columns by constants": (
-        lambda x: x[:, np.array([-1, 0])], (X,), "return x[:, torch.tensor([2, 0], dtype=torch.int32)]"
+        lambda x: x[:, np.array([-1, 0])], (X,), "return x[:, torch.tensor([2, 0], dtype=torch.int32, device=x.device)]"
     ),
     "a difference": (lambda x: x[:, 1:] - x[:, :-1], (X,), "getitem = x[:, 1:] return getitem - x[:, :2]"),
     "diff": (lambda x: jnp.diff(x, axis=1), (X,), "getitem = x[:, 1:] return getitem - x[:, :2]"),
@@ -199,3 +200,9 @@ def test_export_and_compile_take_indexing() -> None:
     for again in (exported(*arguments), compiled(*arguments)):
         for got, expected in zip(again, wanted, strict=True):
             assert torch.equal(got, expected)
+
+
+def test_a_known_number_is_put_at_a_known_place() -> None:
+    same_values(lambda x: x.at[1, 2].set(5.0), np.arange(12.0).reshape(3, 4))
+    same_values(lambda x: x.at[1].set(5.0), np.arange(4.0))
+    same_values(lambda x: x.at[1].add(5.0), np.arange(4.0))

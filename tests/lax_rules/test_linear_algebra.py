@@ -16,6 +16,7 @@ from lax_rules.sides import body, leaves, same_gradients, same_values, tensors
 
 import regauge
 from regauge.errors import UnsupportedOps
+from regauge.rules.lax_to_torch import TABLE
 
 generator = np.random.RandomState(0)
 REAL = generator.standard_normal((4, 4)) + 3 * np.eye(4)
@@ -213,3 +214,17 @@ def test_matrices_of_a_batch_that_stays_open_and_torch_exports() -> None:
         np.testing.assert_allclose(found, wanted, atol=1e-10)
     exported = torch.export.export(model, (other,)).module()
     torch.testing.assert_close(exported(other), model(other))
+
+
+def test_what_torch_lacks_is_a_limit_with_another_way() -> None:
+    for op, instead in (
+        ("lax.schur", "jnp.linalg.eig"),
+        ("lax.tridiagonal", "jnp.linalg.eigh"),
+        ("lax.geqp3", "jax.scipy.linalg.qr"),
+    ):
+        rule = TABLE.get(op)
+        assert rule is not None
+        (limit,) = rule.limits
+        assert limit.applies({})
+        assert limit.effect == "unsupported"
+        assert instead in limit.reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from jax.extend import core
 
 from regauge.ir.graph import Dim, Frame, Sym, TensorSpec
 
+_STANDARD = sysconfig.get_path("stdlib") + "/"
 _OWN = str(Path(__file__).resolve().parent.parent) + "/"
 _LIBRARIES = ("numpy", "jax", "jaxlib", "flax", "haiku", "equinox", "optax", "chex", "jaxtyping", "keras", "einops")
 
@@ -62,8 +64,9 @@ def is_own(file: str) -> bool:
     """Whether a file is the person's: neither regauge's own nor that of a library that models are written with."""
     if file.startswith(("<", _OWN)):
         return file.startswith(_OWN + "projects/")
-    _, _, package = file.replace("\\", "/").rpartition("site-packages/")
-    return "site-packages" not in file or package.partition("/")[0] not in _LIBRARIES
+    if "site-packages" not in file:
+        return not file.startswith(_STANDARD)
+    return file.replace("\\", "/").rpartition("site-packages/")[2].partition("/")[0] not in _LIBRARIES
 
 
 def dimension(size: Any) -> Dim:
@@ -111,6 +114,15 @@ def evaluated(equation: Any, values: list[Any]) -> list[Any]:
     with equation.ctx.manager:
         made = equation.primitive.bind(*functions, *values, **params)
     return list(made) if equation.primitive.multiple_results else [made]
+
+
+def donates(jaxpr: Any) -> bool:
+    """Whether a jaxpr calls a jitted function that takes the memory of its arguments."""
+    body, _ = opened(jaxpr)
+    return any(
+        any(equation.params.get("donated_invars") or ()) or any(map(donates, branches(equation.params)))
+        for equation in body.eqns
+    )
 
 
 def gamma(equation: Any) -> Callable[..., Any]:

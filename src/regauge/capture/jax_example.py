@@ -92,7 +92,10 @@ def skeleton_of(tree: Any, what: str) -> Any:
         skeleton, leaves = flatten_tree(tree, lambda item: isinstance(item, Leaf))
     except TypeError as error:
         raise CaptureError(
-            f"{what} cannot be written down: {error}", code="C151", next="use tuples, lists, dicts or dataclasses"
+            f"{what} cannot be written down: {error}",
+            code="C151",
+            next="give arrays in tuples, lists, dicts or dataclasses, and make other containers inside the model; "
+            "close over settings and functions: lambda x: model(x, settings)",
         ) from error
 
     def named(part: Any) -> Any:

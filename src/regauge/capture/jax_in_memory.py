@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from regauge.capture.jaxpr import capture_model, source_file
+from regauge.capture.jaxpr import capture_model, reference_outputs, source_file
 from regauge.ir.captured import CapturedModel, Reference
 from regauge.run.jax_program import program_of
 from regauge.run.jax_trees import is_array
@@ -33,7 +33,7 @@ def capture(
     """
     captured = capture_model(model, inputs, train=train, dynamic=dynamic)
     program = program_of(model)
-    outputs, _ = program.call(program.params, program.state, inputs, "eval", jax.random.key(0))
+    outputs = reference_outputs(program, inputs, captured.donates)
     arrays: Arrays = {}
     skeletons = []
     for prefix, tree in (("inputs", inputs), ("outputs", outputs)):

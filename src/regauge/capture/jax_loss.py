@@ -10,7 +10,7 @@ import numpy as np
 
 from regauge.capture import jaxpr_library
 from regauge.capture.jax_example import Example, Leaf, Shapes, renamed_leaves, skeleton_of
-from regauge.capture.jaxpr_values import constant_weights
+from regauge.capture.jaxpr_values import Known, constant_weights
 from regauge.capture.jaxpr_walk import Walk
 from regauge.errors import BadCase
 from regauge.ir.check import check_graph
@@ -65,7 +65,10 @@ def loss_graph(
 def outputs_of(walk: Walk, shapes: Any, results: Sequence[Any]) -> tuple[Any, tuple[Ref, ...]]:
     """The tree of the outputs and the values that it holds."""
     leaves, structure = jax.tree.flatten(shapes)
-    values = [walk.result(result) for result in results[: len(leaves)]]
+    values = [
+        walk.result(Known(np.asarray(result.value, leaf.dtype)) if isinstance(result, Known) else result)
+        for result, leaf in zip(results, leaves, strict=False)  # what else the program returns comes after these
+    ]
     tree = skeleton_of(jax.tree.unflatten(structure, [Leaf(value.name) for value in values]), "the outputs")
     return tree, tuple(values)
 

@@ -13,10 +13,13 @@ import numpy as np
 
 from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
+from regauge.capture.jax_failures import first_line, not_traced, rejected
+from regauge.capture.jax_given import not_a_number, refuse_given
 from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
+from regauge.capture.jax_purity import placeholders, side_effects, source_line
 from regauge.capture.jaxpr_values import constant_weights
 from regauge.capture.jaxpr_walk import Walk
-from regauge.errors import CaptureError
+from regauge.errors import CaptureError, RegaugeError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
 from regauge.ir.graph import (
@@ -51,6 +54,7 @@ class Captured:
         loss: the loss as a graph of (outputs, targets), or None.
         loss_constants: the arrays that the loss holds, by name.
         findings: what a person should know.
+        donates: whether the program takes the memory of what it is called with.
     """
 
     graph: Graph
@@ -60,6 +64,7 @@ class Captured:
     loss: Graph | None = None
     loss_constants: Arrays | None = None
     findings: tuple[Finding, ...] = ()
+    donates: bool = False
 
 
 def capture_model(
@@ -83,24 +88,59 @@ def capture_model(
         targets: its second argument.
 
     Raises:
-        BadCase: the loss is no scalar.
-        CaptureError: model or loss cannot be traced, or the program holds what a graph cannot.
+        BadCase: the model rejects its inputs, or the loss is no scalar.
+        CaptureError: model or loss cannot be traced, the model is no function of its arguments, an array has no
+            values, or the program holds what a graph cannot.
     """
-    asked = _Asked(program_of(model), inputs, loss, targets)
+    refuse_given(model, inputs)
+    program = program_of(model)
+    asked = _Asked(program, inputs, loss, targets)
     mode: Mode = "train" if train else "eval"
-    shapes, symbols = asked.shapes(dynamic)
-    if symbols and dynamic == "auto":
-        try:
-            return asked.captured(mode, shapes, symbols)
-        except Exception as error:  # whatever a model does with a size that has no value
-            fixed = Finding("C152", "info", asked.program.name, f"All sizes are fixed: {_first_line(error)}")
-        captured = asked.captured(mode, *asked.shapes(None))
-        return replace(captured, findings=(*captured.findings, fixed))
-    return asked.captured(mode, shapes, symbols)
+    before = placeholders(program, inputs, mode)
+    try:
+        captured = asked.in_sizes(mode, dynamic)
+        if asked.sown:
+            text = f"Values put aside with sow are left out: {', '.join(sorted(asked.sown))}. Return what is needed."
+            captured = replace(captured, findings=(*captured.findings, Finding("C159", "info", program.name, text)))
+        effects, donates = side_effects(program, inputs, mode)
+    except Exception as error:  # whatever a model raises
+        left = tuple(name for name in placeholders(program, inputs, mode) if name not in before)
+        raise not_traced(
+            error, program.name, lambda: _evaluated(program, inputs), left, source_line(program, left)
+        ) from error
+    findings = (*captured.findings, *effects, *not_a_number(program.params))
+    return replace(captured, findings=tuple(dict.fromkeys(findings)), donates=donates)
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0][:160] or type(error).__name__
+def reference_outputs(program: JaxProgram, inputs: Inputs, donates: bool) -> Any:
+    """What a model gives for its inputs in evaluation mode.
+
+    Args:
+        program: of the model.
+        inputs: tuple of positional or dict of keyword arguments.
+        donates: as `Captured.donates`; the model is then called on copies.
+
+    Raises:
+        BadCase: the model rejects its inputs.
+    """
+    try:
+        return _evaluated(program, inputs, donates)
+    except RegaugeError:
+        raise
+    except jax.errors.UnexpectedTracerError as error:
+        left = placeholders(program, inputs, "eval")
+        raise not_traced(error, program.name, lambda: None, left, source_line(program, left)) from error
+    except Exception as error:  # whatever a model raises
+        raise rejected(error, program.name, source_line(program)) from error
+
+
+def _evaluated(program: JaxProgram, inputs: Inputs, donates: bool = False) -> Any:
+    params, state = program.params, program.state
+    if donates:
+        params, state, inputs = jax.tree.map(
+            lambda leaf: leaf.copy() if isinstance(leaf, jax.Array) else leaf, (params, state, inputs)
+        )
+    return program.call(params, state, inputs, "eval", jax.random.key(0))[0]
 
 
 class _Asked:
@@ -120,12 +160,30 @@ class _Asked:
             arrays |= {f"targets {name}": array for name, array in self.targets.arrays.items()}
         return shapes_of(arrays, dynamic)
 
+    @property
+    def sown(self) -> set[str]:
+        """Names of values that the model's calls put aside."""
+        return getattr(self.program, "sown", set())
+
+    def in_sizes(self, mode: Mode, dynamic: Dynamic) -> Captured:
+        """The capture with symbolic sizes, or where the trace does not allow them with fixed ones."""
+        shapes, symbols = self.shapes(dynamic)
+        if not symbols or dynamic != "auto":
+            return self.captured(mode, shapes, symbols)
+        try:
+            return self.captured(mode, shapes, symbols)
+        except Exception as error:  # whatever a model does with a size that has no value
+            fixed = Finding("C152", "info", self.program.name, f"All sizes are fixed: {first_line(error)[:160]}")
+        captured = self.captured(mode, *self.shapes(None))
+        return replace(captured, findings=(*captured.findings, fixed))
+
     def captured(self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]) -> Captured:
         own = {name.removeprefix("inputs "): s for name, s in shapes.items() if name.startswith("inputs ")}
         wanted = _model_graph(self.program, self.inputs, mode, own, symbols)
         graph, graph_eval, constants, findings = self._both(wanted, mode, own, symbols)
         weights = {**self.program.params, **_kept_state(self.program)}
         arrays = {name: np.asarray(value) for name, value in weights.items()}
+        findings = (*findings, *wanted[0].findings)
         captured = Captured(graph, graph_eval, {**arrays, **constants}, constants, findings=findings)
         outputs = wanted[2]
         if self.loss is None:
@@ -146,7 +204,7 @@ class _Asked:
         except Exception as error:  # whatever a model does in a mode that was not asked for
             if train:
                 raise
-            noticed = Finding("C155", "info", self.program.name, f"Evaluation only: {_first_line(error)}")
+            noticed = Finding("C155", "info", self.program.name, f"Evaluation only: {first_line(error)[:160]}")
             return jaxpr_modes.following_all(wanted[0]), None, wanted[1], (noticed,)
         training, evaluation = (wanted, other) if train else (other, wanted)
         main, second = jaxpr_modes.joined(training[0], evaluation[0])
@@ -182,6 +240,7 @@ def _model_graph(
 
     with scopes(program) as calls:
         closed, (outputs, state) = jax.make_jaxpr(forward, return_shape=True)(*order, jax.random.key(0))
+    _refuse_new_state(program, state)
     walk = Walk(_steps(calls, program.name), fold=jaxpr_library.fold)
     given: list[Ref] = []
     reads: dict[str, Ref] = {}
@@ -223,6 +282,7 @@ def _model_graph(
         symbols=tuple(symbols),
         in_tree=renamed_leaves(example.skeleton(), taken),
         out_tree=tree,
+        findings=tuple(dict.fromkeys(walk.findings)),
     )
     check_graph(graph)
     constants = {owners.get(name, name): array for name, array in walk.constants.items() if name in read}
@@ -264,6 +324,19 @@ def _weights(
         value = reads[f"{kind} {name}"].name
         found.append(WeightSpec(name, value if value in read else "", specs[value], role, role == "parameter"))
     return found
+
+
+def _refuse_new_state(program: JaxProgram, state: Mapping[str, Any]) -> None:
+    made, gone = sorted(set(state) - set(program.state)), sorted(set(program.state) - set(state))
+    if made or gone:
+        raise CaptureError(
+            f"{program.name} changes which state it has while it is called",
+            code="C162",
+            where=source_line(program),
+            received=", ".join(made or gone),
+            why="the state of a module is fixed when it is made: a second call would be another program",
+            next="make the variable in __init__ (nnx.Variable(jnp.zeros(shape))), or return its value",
+        )
 
 
 def _refuse_streams(program: JaxProgram, reads: Mapping[str, Ref], read: set[str]) -> None:

@@ -15,7 +15,8 @@ from jax import lax
 from regauge.capture import jax_compat
 
 _LARGEST_WINDOW = 256  # elements that are reduced one by one
-_MOST_REPEATS = 16  # times that a function may meet one element of a scatter
+_MOST_REPEATS = 16  # times that a function may meet one element of a scatter and be written out; a loop beyond
+_COLLECTIVES: dict[str, Callable[..., Any]] = {"psum": lax.reduce_sum, "pmax": lax.reduce_max, "pmin": lax.reduce_min}
 
 
 def combination(jaxpr: Any) -> str:
@@ -36,6 +37,9 @@ def written_out(equation: Any) -> Callable[..., Any] | None:
         if combination(jaxpr) or math.prod(equation.params["window_dimensions"]) > _LARGEST_WINDOW:
             return None
         return _windows(_elementwise(jaxpr, consts), equation.params)
+    if equation.primitive.name in _COLLECTIVES and all(isinstance(axis, int) for axis in equation.params["axes"]):
+        reduce = _COLLECTIVES[equation.primitive.name]  # what vmap left of an axis with a name
+        return lambda *arrays: [reduce(array, axes=equation.params["axes"]) for array in arrays]
     if equation.primitive.name == "scatter" and _applies(equation.params["update_jaxpr"]):
         return _applied(equation)
     return None
@@ -92,16 +96,15 @@ def _windows(reducer: Callable[..., list[Any]], params: Any) -> Callable[..., An
     return reduce
 
 
-def _applied(equation: Any) -> Callable[..., Any] | None:
+def _applied(equation: Any) -> Callable[..., Any]:
     """A scatter with a function: it meets an element once for each time that the indices name it."""
     params = equation.params
     numbers = params["dimension_numbers"]
     function = _elementwise(params["update_jaxpr"], params["update_consts"])
     operand, indices, updates = (v.aval for v in equation.invars)
     count = math.prod(indices.shape[:-1])
-    once = params["unique_indices"] or count == 1
-    if not once and count > _MOST_REPEATS:
-        return None
+    fixed = isinstance(count, int)  # of symbolic sizes there may be any number
+    once = params["unique_indices"] or (fixed and count == 1)
     removed = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
     window = [axis for axis in range(operand.ndim) if axis not in removed]
     sizes = [1] * operand.ndim
@@ -120,10 +123,15 @@ def _applied(equation: Any) -> Callable[..., Any] | None:
         met = lax.scatter_add(
             jnp.zeros(x.shape, jnp.int32), where, jnp.ones(values.shape, jnp.int32), numbers, mode=params["mode"]
         )
-        for turn in range(count):
-            (new,) = function(x, jnp.zeros_like(x))
-            x = jnp.where(met > turn, new, x)
-        return [x]
+
+        def turned(turn: Any, x: Any) -> Any:
+            return jnp.where(met > turn, function(x, jnp.zeros_like(x))[0], x)
+
+        if fixed and count <= _MOST_REPEATS:
+            for turn in range(count):
+                x = turned(turn, x)
+            return [x]
+        return [lax.fori_loop(0, jnp.max(met), turned, x)]
 
     return apply
 

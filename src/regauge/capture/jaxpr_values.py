@@ -23,8 +23,8 @@ class Known:
     value: np.ndarray
 
 
-def known_spec(aval: Any, origin: Origin) -> TensorSpec:
-    """Shape and dtype of an abstract value.
+def known_spec(aval: Any, origin: Origin, name: str = "") -> TensorSpec:
+    """Shape and dtype of an abstract value; `name` is what errors call one that no line makes.
 
     Raises:
         CaptureError: a dtype that torch cannot compute with.
@@ -34,9 +34,11 @@ def known_spec(aval: Any, origin: Origin) -> TensorSpec:
         raise CaptureError(
             f"the dtype {spec.dtype} has no counterpart in torch",
             code="C154",
-            where=origin.line or origin.path,
-            why="torch stores some of the narrow dtypes of JAX, but has no arithmetic for them",
-            next="compute in bfloat16 or float32, or int8 and wider",
+            where=origin.line or origin.path or name,
+            why="torch has no arrays of it",
+            next="keep the numbers in bfloat16, or in float8_e4m3fn or float8_e5m2 and compute in bfloat16"
+            if spec.dtype.startswith("float")
+            else "keep the numbers in int8 or uint8, which hold them all",
         )
     return spec
 

@@ -16,7 +16,10 @@ from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivativ
 from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
 from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
 from regauge.capture.jaxpr_operands import named_operands, named_parameters, named_results
+from regauge.capture.jaxpr_outside import OUTSIDE, looks_on
 from regauge.capture.jaxpr_values import Known, folded, is_number, known_spec, library_name, number, size_of
+from regauge.errors import CaptureError
+from regauge.findings import Finding
 from regauge.ir.graph import (
     DType,
     Frame,
@@ -73,6 +76,7 @@ class Walk:
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
         self.specs: dict[str, TensorSpec] = {}
+        self.findings: list[Finding] = []
         self.differentiates = False  # whether it writes down a derivative
         self._held: dict[int, str] = {}
         self._integers: dict[str, np.ndarray] = {}  # values that are known though they are computed, by name
@@ -82,7 +86,7 @@ class Walk:
     def take(self, name: str, aval: Any) -> Ref:
         """Declare a value that the graph is given."""
         name = self.names.new(name)
-        self.specs[name] = known_spec(aval, Origin())
+        self.specs[name] = known_spec(aval, Origin(), name)
         self.avals[name] = aval
         return Ref(name)
 
@@ -164,6 +168,9 @@ class Walk:
                 return self.add(kept[0], arguments, avals, Origin(self.steps(stack), frames), base)
             jaxpr, constants = jax_compat.called(equation)
             return self.run(jaxpr, constants, inputs, stack, frames)
+        if (seen := looks_on(equation, Origin(self.steps(stack), frames))) is not None:
+            self.findings += [seen] if seen.severity == "warning" else []
+            return inputs[: len(equation.outvars)]
         if (values := folded(equation, inputs)) is not None:
             return list(values)
         if name == "random_seed" and isinstance(inputs[0], Known):
@@ -201,7 +208,11 @@ class Walk:
         operands = [self.operand(value) for value in inputs]
         if any(isinstance(o, Sym) for o in operands) and not any(isinstance(o, Ref) for o in operands):
             operands = [self._size_array(o, v.aval, origin) for o, v in zip(operands, equation.invars, strict=True)]
-        arguments = named_operands(name, operands) + named_parameters(name, equation.params)
+        if name in OUTSIDE:
+            return self.add(
+                f"lax.{name}", (("operands", tuple(operands)),), [v.aval for v in equation.outvars], origin, name
+            )
+        arguments = named_operands(name, operands) + _parameters(name, equation, origin)
         if name in ("random_bits", "random_split"):
             arguments += (("partitionable", bool(jax.config.values["jax_threefry_partitionable"])),)
         if name == "reduce_window":
@@ -268,6 +279,7 @@ class Walk:
         inner = Walk(self.steps, self.names, self.fold)
         inner.avals, inner.specs, inner.constants = self.avals, self.specs, self.constants
         inner._held = self._held
+        inner.findings = self.findings
         inner.differentiates = self.differentiates
         return inner
 
@@ -300,3 +312,12 @@ class Walk:
     def folded(self, nodes: tuple[Node, ...], needed: set[str]) -> tuple[Node, ...]:
         """The nodes with calls of library functions as one node each; `needed` are the values that leave the graph."""
         return nodes if self.fold is None else self.fold(self, nodes, needed)
+
+
+def _parameters(name: str, equation: Any, origin: Origin) -> tuple[tuple[str, Operand], ...]:
+    """The parameters of an equation; where a graph cannot hold one, the error says at which line."""
+    try:
+        return named_parameters(name, equation.params)
+    except CaptureError as error:
+        where = origin.line or origin.path
+        raise CaptureError(error.what, code=error.code, where=where, next=error.next) from error

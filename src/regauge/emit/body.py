@@ -120,10 +120,21 @@ class BodyWriter(LocalNames):
         if ref.name in self.expressions:
             return self.expressions[ref.name]
         if ref.name in self.constants:
-            return self.constants[ref.name]
+            return target().placed(self.constants[ref.name], self._device())
         if ref.name in self.weights:
             return self._weight(self.weights[ref.name].name)
         raise EmitError(f"value {ref.name} is read before it is made", where=self.scope.path)
+
+    def _device(self) -> ast.expr | None:
+        """``x.device`` of an array that this code is given, or of a weight that it reads; None without any."""
+        given = [value for group in self.groups for value in group.values] or list(self.scope.inputs)
+        found = [self.inputs.get(value, self.expressions.get(value)) for value in given if value not in self.weights]
+        places: list[ast.expr] = [p for p in found if isinstance(p, ast.Name | ast.Attribute | ast.Subscript)]
+        for value in () if places else self.weights:
+            if value in self.readers and value not in self.constants:
+                path, _ = self.structure.locate(self.scope, self.weights[value].name)
+                places.append(target().weight(member_expression(path)))
+        return ast.Attribute(places[0], "device", ast.Load()) if places else None
 
     def _weight(self, name: str) -> ast.expr:
         path, layout = self.structure.locate(self.scope, name)
@@ -182,6 +193,9 @@ class BodyWriter(LocalNames):
         extras = {"dropout": dropout_function(drop[0], node.always)} if drop is not None else {}
         if self.plan.rules[node.op].draws:
             extras["rng_key"] = ast.parse(f"self.{self._random_stream()}()", mode="eval").body
+        device = self._device() if target().follows_device else None
+        if device is not None:
+            extras["device"] = device
         self._bind_repeated(node)
         written = write_node(node, self.plan.rules[node.op], self.specs, self.use, extras, self.helpers)
         expression = written.expression

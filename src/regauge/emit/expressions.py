@@ -121,8 +121,10 @@ def _arguments(
     arguments: dict[str, Any] = {}
     for name, operand in node.arguments:
         arguments[name] = _argument(operand, needed.get(name), specs, use)
+    known = inspect.signature(rule.fn).parameters
     for name, expression in extras.items():
-        arguments[name] = ModuleArgument(expression)
+        if name in known:
+            arguments[name] = ModuleArgument(expression)
     for name, parameter in inspect.signature(rule.fn).parameters.items():
         if name not in arguments:
             arguments[name] = parameter.default
@@ -174,7 +176,7 @@ def _helper_call(fn: Callable[..., Any], arguments: Mapping[str, Any]) -> ast.ex
         is_default = not isinstance(value, ArrayArgument | ModuleArgument | DTypeArgument) and _equal(
             value, parameter.default
         )
-        if is_default or name in IGNORED_ARGUMENTS:
+        if is_default or (name in IGNORED_ARGUMENTS and not isinstance(value, ModuleArgument)):
             by_position = False
         elif by_position and parameter.kind is not inspect.Parameter.KEYWORD_ONLY and _holds_array(value):
             positional.append(literal(value))

@@ -56,6 +56,7 @@ class NnxTarget:
     flow_calls: Mapping[str, Any] = MappingProxyType({})
     own_gradient = None
     scans = True
+    follows_device = False
     original_method = "forward"
 
     def dtype(self, name: str) -> Any:
@@ -99,6 +100,9 @@ class NnxTarget:
         dtype = {"int64": "int", "bool": "bool"}.get(str(value.dtype), f"jnp.{value.dtype}")
         text = repr(value.tolist()).replace("inf", "jnp.inf").replace("nan", "jnp.nan")
         return f"jnp.array({text}, dtype={dtype})"
+
+    def placed(self, constant: ast.expr, device: ast.expr | None) -> ast.expr:
+        return constant
 
     def module_call(self, name: str, arguments: str = "") -> str:
         return f"{name}({arguments}, rngs=rngs)" if arguments else f"{name}(rngs=rngs)"

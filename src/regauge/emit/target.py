@@ -46,6 +46,7 @@ class Target(Protocol):
     copied_prefix: str  # before the name of a copied class where the person has a class of that name
     evaluates: str  # the condition that a module is in evaluation
     flow_calls: Mapping[str, Callable[[Any], ast.expr]]  # how operators with functions are called; JAX's own by default
+    follows_device: bool  # whether what is made of numbers alone must be told where its arrays are
     scans: bool  # whether equal layers in a row can become a scan over stacked weights
     own_gradient: Any  # writes functions with a derivative of their own; JAX's way by default
     original_method: str  # what the method of the original's modules that computes is called
@@ -82,6 +83,9 @@ class Target(Protocol):
 
     def array_text(self, value: np.ndarray) -> str:
         """A literal array with its dtype."""
+
+    def placed(self, constant: ast.expr, device: ast.expr | None) -> ast.expr:
+        """A literal array where an expression says that the others are; `device` is None where nothing says."""
 
     def module_call(self, name: str, arguments: str = "") -> str:
         """The expression that constructs a module of an emitted class."""

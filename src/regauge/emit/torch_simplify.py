@@ -37,6 +37,8 @@ class _Simplifier(ast.NodeTransformer):
         func = node.func
         if isinstance(func, ast.Attribute) and _is_module(func.value) and _WINDOWS.fullmatch(func.attr):
             node.keywords = [keyword for keyword in node.keywords if not _is_default(keyword, _DEFAULTS)]
+        if isinstance(func, ast.Attribute) and _is_module(func.value):
+            node.keywords = [keyword for keyword in node.keywords if not _is_default(keyword, {"device": None})]
         if isinstance(func, ast.Attribute) and _is_module(func.value) and _CONVOLUTIONS.fullmatch(func.attr):
             node.keywords = [keyword for keyword in node.keywords if not _is_default(keyword, _CONVOLUTION_DEFAULTS)]
         if not isinstance(func, ast.Attribute) or _is_module(func.value):

@@ -63,6 +63,7 @@ class TorchTarget:
     flow_calls: Mapping[str, Any] = torch_flow.CALLS
     own_gradient = TorchOwnGradient
     scans = False
+    follows_device = True
     original_method = "__call__"
 
     def dtype(self, name: str) -> Any:
@@ -100,6 +101,11 @@ class TorchTarget:
         if not isinstance(expression, ast.Name | ast.Attribute | ast.Call | ast.Subscript):
             value = f"({value})"
         return f"{attribute}.copy_({value}.detach())"
+
+    def placed(self, constant: ast.expr, device: ast.expr | None) -> ast.expr:
+        if device is None or not isinstance(constant, ast.Call):
+            return constant
+        return ast.Call(constant.func, constant.args, [*constant.keywords, ast.keyword("device", device)])
 
     def array_text(self, value: np.ndarray) -> str:
         text = repr(value.tolist()).replace("inf", "math.inf").replace("nan", "math.nan")

@@ -245,12 +245,18 @@ def with_names(node: Node, names: Mapping[str, str]) -> Node:
     return replace(node, arguments=arguments, bodies=bodies)
 
 
+# Operators that act outside of the graph: they stay without readers too, so that they are refused and never lost.
+ACTS_OUTSIDE = frozenset({
+    "lax.io_callback", "lax.check", "lax.swap", "lax.addupdate", "lax.ref_set", "lax.ref_addupdate",
+})  # fmt: skip
+
+
 def without_dead(nodes: Iterable[Node], needed: set[str]) -> tuple[Node, ...]:
-    """The nodes that something needs: outputs and new states, and what they are made from."""
+    """The nodes that something needs: outputs and new states, what they are made from, and what acts outside."""
     wanted = set(needed)
     kept: list[Node] = []
     for node in reversed(list(nodes)):
-        if any(value.name in wanted for value in node.outputs):
+        if node.op in ACTS_OUTSIDE or any(value.name in wanted for value in node.outputs):
             wanted.update(node_inputs(node))
             kept.append(node)
     return tuple(reversed(kept))

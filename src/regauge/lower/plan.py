@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regauge.dtypes import FLOAT8
 from regauge.errors import UnsupportedOps
 from regauge.findings import Finding
 from regauge.ir.dropouts import dropout_rate
-from regauge.ir.graph import Graph, Node, Ref, TensorSpec, every_node
+from regauge.ir.graph import Graph, Node, Ref, TensorSpec, every_node, node_inputs
 from regauge.rules.table import Limit, Rule, RuleTable
 
 # Operators that run functions: emission writes them, no rule does.
@@ -21,6 +22,20 @@ RANDOM_INSIDE = Limit(
     lambda _: True,
     "unsupported",
     "every run of the function would need a random key of its own, and NNX draws keys outside of such functions",
+)
+
+
+# Operators that move numbers or cast them, and compute nothing.
+_MOVES = frozenset(
+    f"lax.{name}"
+    for name in ("convert_element_type", "bitcast_convert_type", "reshape", "transpose", "squeeze", "broadcast_in_dim",
+                 "slice", "copy", "copy_p", "stop_gradient", "optimization_barrier")
+)  # fmt: skip
+_NARROW = Limit(
+    "float8",
+    lambda _: True,
+    "unsupported",
+    "torch holds float8 and casts it, and computes with none of it: write x.astype(jnp.bfloat16) before the operator",
 )
 
 
@@ -89,6 +104,8 @@ def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
         draws = rule.draws and node.op != "aten.dropout.default"  # which may be switched off
         if id(node) in inside and (draws or dropout_rate(node) is not None):
             add_gap(gaps, node, RANDOM_INSIDE)
+        if node.op not in _MOVES and _is_narrow(node, specs):
+            add_gap(gaps, node, _NARROW)
         for limit in rule.limits:
             if not limit.applies(arguments):
                 continue
@@ -100,6 +117,11 @@ def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
     if gaps:
         raise unsupported(list(gaps.values()), len(nodes), owner)
     return Plan(rules, tuple(dict.fromkeys(findings)))
+
+
+def _is_narrow(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
+    names = (*node_inputs(node), *(value.name for value in node.outputs))
+    return any(specs[name].dtype in FLOAT8 for name in names)
 
 
 def add_gap(gaps: dict[tuple[str, str], Gap], node: Node, limit: Limit | None) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 
 import regauge
 from regauge.capture.jax_optimizer import from_optax
-from regauge.capture.jaxpr import Captured, capture_model, source_file
+from regauge.capture.jaxpr import Captured, capture_model, reference_outputs, source_file
 from regauge.case import Case, load_case
 from regauge.errors import BadCase, OutputError
 from regauge.ir.serial import graph_to_json
 from regauge.optax_specs import to_json
-from regauge.run.describing import flatten, rejects
-from regauge.run.jax_program import JaxProgram, program_of
+from regauge.run.describing import flatten
+from regauge.run.jax_program import program_of
 from regauge.run.jax_trees import is_array
 from regauge.run.protocol import write_json
 from regauge.weights.files import save_arrays
@@ -45,7 +45,6 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     case = load_case(job["case"])
     program = program_of(case.model)
-    outputs = _outputs(case, program)
     loaded = time.perf_counter()
     train = case.loss is not None
     captured = capture_model(
@@ -56,6 +55,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
         loss=case.loss,
         targets=case.targets,
     )
+    outputs = reference_outputs(program, case.inputs, captured.donates)
     optimizer = None if case.optimizer is None else to_json(from_optax(case.optimizer, program))
     seconds = {"load": loaded - began, "trace": time.perf_counter() - loaded}
     out = Path(job["out"])
@@ -85,14 +85,6 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
         "findings": [finding.code for finding in findings],
         "seconds": seconds,
     }
-
-
-def _outputs(case: Case, program: JaxProgram) -> Any:
-    """What the model gives for the case's inputs in evaluation mode."""
-    try:
-        return program.call(program.params, program.state, case.inputs, "eval", jax.random.key(0))[0]
-    except Exception as error:
-        raise rejects(error) from error
 
 
 def _write(case: Case, captured: Captured, outputs: Any, out: Path) -> dict[str, Any]:

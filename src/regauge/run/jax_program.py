@@ -22,8 +22,9 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.errors import BadCase
+from regauge.run.jax_haiku import haiku_function, is_haiku
 from regauge.run.jax_modules import first_outputs, linen_outputs
-from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, signature_of
+from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, is_array, signature_of
 
 _ACCEPTED = "an nnx.Module, (Linen module, variables), an equinox.Module, (Haiku transform, params), (function, params)"
 
@@ -94,7 +95,7 @@ def program_of(model: Any) -> JaxProgram:
                 next="give model=(module, variables), with the variables of module.init",
             )
         return LinenProgram(*model.unbind())
-    if _is_haiku(model):
+    if is_haiku(model):
         raise BadCase(
             "a Haiku transform has no weights of its own",
             received=type(model).__name__,
@@ -104,7 +105,7 @@ def program_of(model: Any) -> JaxProgram:
         head, *rest = model
         if isinstance(head, linen.Module) and len(rest) == 1:
             return LinenProgram(head, rest[0])
-        if _is_haiku(head):
+        if is_haiku(head):
             return HaikuProgram(head, *rest)
         if callable(head):
             return FunctionProgram(head, *rest)
@@ -113,10 +114,6 @@ def program_of(model: Any) -> JaxProgram:
     if callable(model):
         return FunctionProgram(model)
     raise BadCase("the case's model is no JAX model", received=type(model).__name__, next=f"give {_ACCEPTED}")
-
-
-def _is_haiku(model: Any) -> bool:
-    return hasattr(model, "init") and hasattr(model, "apply") and type(model).__name__.startswith("Transformed")
 
 
 def _is_equinox(model: Any) -> bool:
@@ -203,7 +200,15 @@ class LinenProgram(JaxProgram):
         self.name = type(module).__name__
         self._module = module
         found = linen.meta.unbox(dict(variables))
+        bare = [name for name, tree in found.items() if is_array(tree)]
+        if bare:
+            raise BadCase(
+                f"the variables of {self.name} name no collection",
+                received=", ".join(map(str, found)),
+                next="give what module.init returns, {'params': ..., 'batch_stats': ...}; not its 'params' alone",
+            )
         self._collections = {name: TreeNames(tree) for name, tree in found.items()}
+        self.params = {}
         if "params" in found:
             self.params, self.tree = self._collections["params"].arrays, self._collections["params"].tree
         every = [n for c, names in self._collections.items() if c != "params" for n in names.arrays]
@@ -268,7 +273,7 @@ class HaikuProgram(JaxProgram):
         self._prefix = "state." if set(own) & set(self.params) else ""
         self.state = {f"{self._prefix}{name}": array for name, array in own.items()}
         wrapped = inspect.unwrap(transformed.apply)
-        self._own = _haiku_function(wrapped)
+        self._own = haiku_function(wrapped)
         self._takes_key = "rng" in signature_of(wrapped).parameters
         self._switches = Switches(inspect.signature(self._own) if self._own else inspect.Signature())
         self.positions = tuple(self._switches.positions)
@@ -292,21 +297,6 @@ class HaikuProgram(JaxProgram):
         return [self._own]
 
 
-def _haiku_function(apply: Any) -> Any:
-    """The function that was transformed: Haiku keeps it in the closures of its own; None if it is not there."""
-    seen: list[Any] = [apply]
-    for function in seen:
-        for cell in getattr(function, "__closure__", None) or ():
-            content = cell.cell_contents
-            if _is_haiku(content):
-                seen.append(content.apply)
-            elif inspect.isfunction(content) and content not in seen:
-                if not content.__module__.startswith("haiku."):
-                    return content
-                seen.append(content)
-    return None
-
-
 # what nnx itself tracks in the attributes of a module
 _KEPT = (nnx.Variable, nnx.Module, nnx.Rngs, nnx.RngStream)
 
@@ -318,6 +308,7 @@ class NnxProgram(JaxProgram):
         self.name = type(module).__name__
         self.module = module
         self.trains = trains
+        self.sown: set[str] = set()  # what calls put aside with nnx.Module.sow
         # made now: inside a trace the module must not be changed
         self._graphdefs: dict[Mode, Any] = {"train": self.split("train")[0], "eval": self.split("eval")[0]}
         self._templates: tuple[Any, Any] = self.split("eval")[1:]
@@ -355,7 +346,9 @@ class NnxProgram(JaxProgram):
         model = nnx.merge(self.graphdef(mode), *nested, copy=True)
         switches = self._switches.chosen(inputs, mode, key, skip=1)
         outputs = apply(model, (), inputs, switches)  # type: ignore[arg-type]
-        return outputs, self.flat(nnx.state(model, nnx.Not(self.trains)))
+        found = nnx.to_flat_state(nnx.state(model, nnx.Intermediate))
+        self.sown |= {_dotted(path) for path, _ in found}
+        return outputs, self.flat(nnx.state(model, nnx.Not(nnx.Any(self.trains, nnx.Intermediate))))
 
     def effects(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode) -> Effects:
         """What a call leaves in the attributes of the module is there at the next call, as it is for its person.
@@ -364,16 +357,20 @@ class NnxProgram(JaxProgram):
         """
         nested = self.nested(params, True), self.nested(state, False)
         left: dict[str, Any] = {"graphdef": self.graphdef(mode), "attributes": {}}
-        classes = {type(module): None for _, module in nnx.iter_modules(self.module)}
 
         def call() -> Any:
             model: Any = nnx.merge(left["graphdef"], *nested, copy=True)
             outputs = apply(model, (), inputs, self._switches.chosen(inputs, mode, jax.random.key(0), skip=1))
+            nnx.pop(model, nnx.Intermediate)  # what is sown is no part of the module's next call
             left["attributes"] = _attributes(model)
             left["graphdef"] = nnx.split(model, self.trains, ...)[0]
             return outputs
 
-        return call, lambda: left["attributes"], list(classes)
+        return call, lambda: left["attributes"], self.sources
+
+    @property
+    def sources(self) -> list[Any]:
+        return list(dict.fromkeys([type(self.module), *(type(m) for _, m in nnx.iter_modules(self.module))]))
 
     def modules(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode, key: Any) -> Leaves:
         nested = self.nested(params, True), self.nested(state, False)

@@ -69,7 +69,7 @@ class TreeNames:
 
     def __init__(self, tree: Any) -> None:
         paths, self._structure = jax.tree_util.tree_flatten_with_path(tree)
-        names = [path_name(path) for path, _ in paths]
+        names = [path_name(path) or "weight" for path, _ in paths]  # a tree may be one array
         if len(set(names)) < len(names):  # "a/b" beside {"a": {"b": ...}}
             names = [jax.tree_util.keystr(path) for path, _ in paths]
         self._leaves = [leaf for _, leaf in paths]

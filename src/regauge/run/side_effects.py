@@ -21,6 +21,7 @@ import numpy as np
 Fingerprints = dict[str, str]
 
 _DEPTH, _ITEMS, _ELEMENTS = 3, 200, 20_000_000
+_TRACED = "a traced array"
 _LIBRARIES = ("site-packages", "dist-packages")
 
 
@@ -46,6 +47,11 @@ def changes(call: Callable[[], object], owners: Owners, functions: Iterable[Any]
         for name in dict.fromkeys([*before, *after])
         if before.get(name) != after.get(name)
     ]
+
+
+def traced_in(owners: Owners, functions: Iterable[Any]) -> tuple[str, ...]:
+    """Names of what holds arrays of a trace of JAX; arguments as those of `changes`."""
+    return tuple(name for name, shown in _fingerprints(owners, list(functions)).items() if _TRACED in shown)
 
 
 def _fingerprints(owners: Owners, functions: Iterable[Any]) -> Fingerprints:
@@ -98,17 +104,21 @@ def _of(value: Any, depth: int) -> str:
     if isinstance(value, type | ModuleType | FunctionType):
         return ""
     if "Tracer" in type(value).__name__:
-        return f"a traced array {id(value):x}"
+        return f"{_TRACED} {id(value):x}"
     array = _array(value)
     if array is not None:
         return f"array {list(array.shape)} {zlib.crc32(np.ascontiguousarray(array).data):08x}"
     if depth and isinstance(value, Mapping):
         items = [f"{key!r}: {_of(item, depth - 1)}" for key, item in list(value.items())[:_ITEMS]]
-        return f"{len(value)} entries {zlib.crc32(repr(items).encode()):08x}"
+        return f"{len(value)} entries {zlib.crc32(repr(items).encode()):08x}{_among(items)}"
     if depth and isinstance(value, list | tuple | set | frozenset):
         items = [_of(item, depth - 1) for item in list(value)[:_ITEMS]]
-        return f"{len(value)} items {zlib.crc32(repr(items).encode()):08x}"
+        return f"{len(value)} items {zlib.crc32(repr(items).encode()):08x}{_among(items)}"
     return ""
+
+
+def _among(items: list[str]) -> str:
+    return f", {_TRACED} among them" if any(_TRACED in item for item in items) else ""
 
 
 def _array(value: Any) -> np.ndarray | None:

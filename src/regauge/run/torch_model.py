@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from regauge.dtypes import FLOAT8
 from regauge.emit.conversion import Conversion, convert
 from regauge.emit.package import write_folder
 from regauge.emit.target import writing
@@ -87,4 +88,6 @@ def as_tensor(array: Any) -> torch.Tensor:
     array = np.array(array, order="C")  # a copy: the original's memory may be read-only, or go on training
     if array.dtype == ml_dtypes.bfloat16:
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    if array.dtype.name in FLOAT8:
+        return torch.from_numpy(array.view(np.uint8)).view(getattr(torch, array.dtype.name))
     return torch.from_numpy(array)

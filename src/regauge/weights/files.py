@@ -33,6 +33,8 @@ _FORMAT: dict[str, tuple[str, str]] = {
     "int64": ("I64", "<i8"),
     "float16": ("F16", "<f2"),
     "bfloat16": ("BF16", "<u2"),
+    "float8_e4m3fn": ("F8_E4M3", "u1"),
+    "float8_e5m2": ("F8_E5M2", "u1"),
     "float32": ("F32", "<f4"),
     "float64": ("F64", "<f8"),
     "complex64": ("C64", "<c8"),

@@ -16,11 +16,15 @@ TABLE = RuleTable("lax_to_torch.conversions")
 
 @TABLE.rule("lax.convert_element_type")
 def convert_element_type(
-    x: Operand, new_dtype: torch.dtype, weak_type: bool = False, dtype: torch.dtype | None = None
+    x: Operand,
+    new_dtype: torch.dtype,
+    weak_type: bool = False,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
 ) -> Tensor:
     """convert_element_type(x, *, new_dtype, weak_type): floats beyond an integer dtype become its ends, NaN 0"""
     if not isinstance(x, Tensor):
-        return torch.tensor(x, dtype=new_dtype)
+        return torch.tensor(x, dtype=new_dtype, device=device)
     if x.dtype == new_dtype:
         return x
     if new_dtype is torch.bool:
@@ -31,6 +35,8 @@ def convert_element_type(
         return saturated(x.real, new_dtype)
     if x.dtype.is_floating_point and not new_dtype.is_floating_point and not new_dtype.is_complex:
         return saturated(x, new_dtype)
+    if new_dtype is torch.float8_e4m3fn:  # whose largest number is 448: torch keeps what is beyond there
+        return torch.where(x.abs() > 464, torch.nan, x).to(new_dtype)
     return x.to(new_dtype)
 
 

@@ -255,7 +255,7 @@ def select_n(which: Tensor, cases: tuple[Operand, ...], dtype: torch.dtype | Non
         return torch.where(which, cases[1], cases[0])
     if cases == (0, 1):
         return which if dtype is torch.bool else which.to(dtype)
-    return torch.where(which, torch.tensor(cases[1], dtype=dtype), cases[0])
+    return torch.where(which, torch.tensor(cases[1], dtype=dtype, device=which.device), cases[0])
 
 
 def chosen(which: Tensor, cases: tuple[Tensor, ...]) -> Tensor:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regauge.rules.lax_to_torch.gathering import missing
+from regauge.rules.lax_to_torch.operands import Operand, array
 from regauge.rules.lax_to_torch.scattering import written
 from regauge.rules.lax_to_torch.sorting import lexical_order
 from regauge.rules.lax_to_torch.unsigned import SIGNED, signed, unsigned
@@ -116,27 +117,27 @@ def sort_and_order(operand: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
 
 @TABLE.rule("lax.put")
 def put(
-    operand: Tensor, updates: Tensor, index: tuple[Any, ...], how: str, checked: bool = True, unique: bool = False
+    operand: Tensor, updates: Operand, index: tuple[Any, ...], how: str, checked: bool = True, unique: bool = False
 ) -> Tensor:
     """operand.at[index].set(updates), add, mul, max, min: an index outside is dropped where it is checked"""
     places = [axis for axis, part in enumerate(index) if part is not None]
     fixed = len(places) == 1 and not isinstance(index[places[0]], Tensor) and operand.dtype not in SIGNED
     if fixed and how == "set" and isinstance(index[places[0]], int):
-        return operand.select_scatter(updates, places[0], index[places[0]])
+        return operand.select_scatter(array(updates, operand), places[0], index[places[0]])
     if fixed and how == "set":
         bounds = tuple(index[places[0]] if index[places[0]][2] != 1 else index[places[0]][:2])
         return operand.slice_scatter(updates, places[0], *(bounds if bounds[-1] is not None else bounds[:1]))
     if not checked and operand.dtype not in SIGNED and how == "add":
         if len(places) == 1 and index[places[0]].ndim == 1:
-            return operand.index_add(places[0], index[places[0]], updates)
+            return operand.index_add(places[0], index[places[0]], array(updates, operand))
         if places == list(range(len(places))) and all(isinstance(part, Tensor) for part in index[: len(places)]):
-            return operand.index_put(index[: len(places)], updates, accumulate=True)
+            return operand.index_put(index[: len(places)], array(updates, operand), accumulate=True)
     if not checked and unique and operand.dtype not in SIGNED and how == "set":
         if len(places) == 1 and index[places[0]].ndim == 1:
             return operand.index_copy(places[0], index[places[0]].long(), updates)
         if places == list(range(len(places))) and all(isinstance(part, Tensor) for part in index[: len(places)]):
-            return operand.index_put(index[: len(places)], updates)
-    return put_at(operand, updates, index, how, checked, unique)
+            return operand.index_put(index[: len(places)], array(updates, operand))
+    return put_at(operand, array(updates, operand), index, how, checked, unique)
 
 
 @called

@@ -96,6 +96,6 @@ def padded(operand: Tensor, padding_value: Tensor | Number, padding_config: tupl
 
 
 @TABLE.rule("lax.dim_as_value")
-def dim_as_value(x: int, dtype: torch.dtype) -> Tensor:
+def dim_as_value(x: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
     """dim_as_value(*, dim): a symbolic size as an array"""
-    return torch.full((), x, dtype=dtype)
+    return torch.full((), x, dtype=dtype, device=device)

@@ -71,7 +71,7 @@ def low_word(key: Tensor) -> Tensor:
 
 def counted(key: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
     """The cipher of 0, 1, 2, ... in an array of this shape, for every key: int64[*key.shape, *shape] twice."""
-    numbers = torch.arange(math.prod(shape)).reshape(shape)
+    numbers = torch.arange(math.prod(shape), device=key.device).reshape(shape)
     keys = key.reshape(tuple(key.shape) + (1,) * len(shape))
     return threefry(high_word(keys), low_word(keys), numbers >> 32, numbers & _WORD)
 
@@ -98,7 +98,7 @@ def random_unwrap(keys: Tensor) -> Tensor:
 @TABLE.rule("lax.random_fold_in", limits=[_OTHER])
 def random_fold_in(keys: Tensor, msgs: Tensor | int) -> Tensor:
     """random_fold_in(keys, msgs)"""
-    data = torch.as_tensor(msgs).to(torch.int64)
+    data = torch.as_tensor(msgs, device=keys.device).to(torch.int64)
     return packed(*threefry(high_word(keys), low_word(keys), torch.zeros_like(data), data & _WORD))
 
 

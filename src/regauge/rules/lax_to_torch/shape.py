@@ -18,11 +18,15 @@ Shape = tuple[int, ...]
 
 @TABLE.rule("lax.reshape")
 def reshape(
-    operand: Operand, new_sizes: Shape, dimensions: Shape | None = None, dtype: torch.dtype | None = None
+    operand: Operand,
+    new_sizes: Shape,
+    dimensions: Shape | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
 ) -> Tensor:
     """reshape(operand, *, new_sizes, dimensions)"""
     if not isinstance(operand, Tensor):
-        return torch.full(new_sizes, operand, dtype=dtype)
+        return torch.full(new_sizes, operand, dtype=dtype, device=device)
     if dimensions is not None:
         return operand.permute(dimensions).reshape(new_sizes)
     return operand.reshape(new_sizes)
@@ -30,11 +34,15 @@ def reshape(
 
 @TABLE.rule("lax.broadcast_in_dim")
 def broadcast_in_dim(
-    operand: Operand, shape: Shape, broadcast_dimensions: Shape, dtype: torch.dtype | None = None
+    operand: Operand,
+    shape: Shape,
+    broadcast_dimensions: Shape,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
 ) -> Tensor:
     """broadcast_in_dim(operand, *, shape, broadcast_dimensions)"""
     if not isinstance(operand, Tensor):
-        return torch.full(shape, operand, dtype=dtype)
+        return torch.full(shape, operand, dtype=dtype, device=device)
     if broadcast_dimensions == tuple(range(len(shape) - operand.ndim, len(shape))):
         return operand.expand(shape)
     sizes = tuple(
@@ -64,27 +72,33 @@ def rev(x: Tensor, dimensions: Shape) -> Tensor:
     return x.flip(dimensions)
 
 
+@TABLE.rule("lax.tile")
+def tile(x: Tensor, reps: Shape) -> Tensor:
+    """tile(x, *, reps)"""
+    return x.tile(reps)
+
+
 @TABLE.rule("lax.iota")
-def iota(dtype: torch.dtype, shape: Shape, dimension: int) -> Tensor:
+def iota(dtype: torch.dtype, shape: Shape, dimension: int, device: torch.device | None = None) -> Tensor:
     """iota(*, dtype, shape, dimension): counts from 0 along one axis"""
     if dtype in SIGNED or dtype.is_complex or dtype is torch.bool:
-        return counts(torch.int64, shape, dimension).to(dtype)
+        return counts(torch.int64, shape, dimension, device).to(dtype)
     if len(shape) == 1:
-        return torch.arange(shape[0], dtype=dtype)
-    return counts(dtype, shape, dimension)
+        return torch.arange(shape[0], dtype=dtype, device=device)
+    return counts(dtype, shape, dimension, device)
 
 
-def counts(dtype: torch.dtype, shape: Shape, dimension: int) -> Tensor:
+def counts(dtype: torch.dtype, shape: Shape, dimension: int, device: torch.device | None = None) -> Tensor:
     """Counts from 0 along one axis of an array."""
     sizes = [1] * len(shape)
     sizes[dimension] = shape[dimension]
-    return torch.arange(shape[dimension], dtype=dtype).reshape(sizes).expand(shape)
+    return torch.arange(shape[dimension], dtype=dtype, device=device).reshape(sizes).expand(shape)
 
 
 @TABLE.rule("lax.iota_2x32_shape")
-def iota_2x32_shape(shape: Shape) -> tuple[Tensor, Tensor]:
+def iota_2x32_shape(shape: Shape, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """iota_2x32_shape(*, shape): the upper and lower halves of 64-bit counts of all elements"""
-    return halves(torch.arange(math.prod(shape)).reshape(shape))
+    return halves(torch.arange(math.prod(shape), device=device).reshape(shape))
 
 
 def halves(count: Tensor) -> tuple[Tensor, Tensor]:
