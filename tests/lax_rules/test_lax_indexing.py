@@ -203,6 +203,6 @@ def test_export_and_compile_take_indexing() -> None:
 
 
 def test_a_known_number_is_put_at_a_known_place() -> None:
-    same_values(lambda x: x.at[1, 2].set(5.0), np.arange(12.0).reshape(3, 4))
-    same_values(lambda x: x.at[1].set(5.0), np.arange(4.0))
-    same_values(lambda x: x.at[1].add(5.0), np.arange(4.0))
+    same_values(lambda x: x.at[1, 2].set(5.0), jnp.arange(12.0).reshape(3, 4))
+    same_values(lambda x: x.at[1].set(5.0), jnp.arange(4.0))
+    same_values(lambda x: x.at[1].add(5.0), jnp.arange(4.0))

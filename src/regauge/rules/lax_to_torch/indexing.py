@@ -128,12 +128,12 @@ def put(
         bounds = tuple(index[places[0]] if index[places[0]][2] != 1 else index[places[0]][:2])
         return operand.slice_scatter(updates, places[0], *(bounds if bounds[-1] is not None else bounds[:1]))
     if not checked and operand.dtype not in SIGNED and how == "add":
-        if len(places) == 1 and index[places[0]].ndim == 1:
+        if len(places) == 1 and isinstance(index[places[0]], Tensor) and index[places[0]].ndim == 1:
             return operand.index_add(places[0], index[places[0]], array(updates, operand))
         if places == list(range(len(places))) and all(isinstance(part, Tensor) for part in index[: len(places)]):
             return operand.index_put(index[: len(places)], array(updates, operand), accumulate=True)
     if not checked and unique and operand.dtype not in SIGNED and how == "set":
-        if len(places) == 1 and index[places[0]].ndim == 1:
+        if len(places) == 1 and isinstance(index[places[0]], Tensor) and index[places[0]].ndim == 1:
             return operand.index_copy(places[0], index[places[0]].long(), updates)
         if places == list(range(len(places))) and all(isinstance(part, Tensor) for part in index[: len(places)]):
             return operand.index_put(index[: len(places)], array(updates, operand))
