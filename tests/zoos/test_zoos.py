@@ -33,8 +33,6 @@ def test_model(name: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_family(family: str) -> None:
-    with names_of_torchvision():
-        pytest.importorskip("timm", exc_type=ImportError)
     outcome = judge(family, f"{suite.ZOOS['timm']}:{family}")
     assert outcome.kind == "equal", outcome.what
     assert outcome.lines > 20

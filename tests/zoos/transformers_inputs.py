@@ -105,6 +105,7 @@ def _sets_of_names(model: Any) -> Iterator[list[str]]:
         ["pixel_values", *needed],
         ["input_features", *text],
         [*text, "decoder_input_ids"],
+        ["states", "actions", "rewards", "returns_to_go", "timesteps"],
     ]
     seen = []
     for names in sets:
@@ -120,7 +121,8 @@ def _bins_asked(message: str, layout: Layout) -> int | None:
     if not found:
         return None
     given, wanted = map(int, found.groups())
-    return layout.bins * wanted // given or None if layout.bins * wanted % given == 0 else None
+    whole = given % layout.bins == 0 and layout.bins * wanted % given == 0
+    return layout.bins * wanted // given if whole else None
 
 
 def made(name: str, config: Any, layout: Layout) -> Tensor:
