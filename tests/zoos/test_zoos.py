@@ -20,8 +20,8 @@ from zoos.transformers_zoo import case
 # Positions from tokens that the module does not read; a mixture of experts; a state space; a convolution with a table;
 # a head in latent form, whose heads for keys are as many as for queries.
 SAMPLE = ("bart", "mixtral", "mamba", "convnextv2", "deepseek_v3")
-# Windows that shift; squeeze and excite with statistics of batches.
-FAMILIES = ("swin_transformer", "efficientnet")
+# Depthwise convolutions between norms of batches.
+FAMILIES = ("convmixer",)
 
 
 @pytest.mark.parametrize("name", SAMPLE)
