@@ -63,7 +63,7 @@ test-jax-oldest: .venv-jax-oldest/.installed
 	  --editable '.[$(DEV_EXTRAS)]'
 	touch $@
 
-# Every model type of transformers that can be made small; RESUME=--resume goes on after a break.
+# Every model type of transformers that can be made small, and every family of timm; RESUME=--resume goes on after a break.
 zoos: .venv/.installed-dev
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m zoos.suite $(RESUME)
 
@@ -91,6 +91,9 @@ clean:
 	$(PIP) --editable '.[$(RUN_EXTRAS)]'
 	touch $@
 
+# timm asks for torchvision, which has no CPU build: its models need none of it (tests/zoos/stand_in.py), and what else
+# it asks for is there.
 .venv/.installed-dev: .venv/.installed-run
 	$(PIP) --editable '.[$(DEV_EXTRAS)]'
+	$(PIP) --no-deps timm
 	touch $@

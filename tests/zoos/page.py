@@ -6,82 +6,98 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from zoos.judging import Outcome
 
 _HEADER = """# Public model libraries
 
-Written by `make zoos` on {date}; do not edit. Every model type of transformers whose base model can be made small
-without a download (default settings, small sizes, random weights: `tests/zoos`) is captured, converted and compared:
-outputs and the gradients of all parameters, for a loss that weighs every output element differently, no further from
-the original in float64 than ten times the original's own float32.
+Written by `make zoos` on {date}; do not edit. Models with random weights that can be built without a download are
+captured, converted and compared: outputs and the gradients of all parameters, for a loss that weighs every output
+element differently, no further from the original in float64 than ten times the original's own float32.
 
-Python {python}, torch {torch}, transformers {transformers}, jax {jax}; {cpus} CPU cores, {minutes:.0f} minutes of
-processor time.
+Python {python}, torch {torch}, jax {jax}; {cpus} CPU cores, {minutes:.0f} minutes of processor time.
 
+*limit*: operators without a rule; *refused*: torch.export cannot capture the model; *not built*: the library asks for
+more than small settings, or for inputs that nobody can guess from the names of its arguments.
+"""
+ABOUT = {
+    "transformers": "Every model type with a base model, with the library's default settings and small sizes; where "
+    "those do not fit\ntogether, with few layers and words alone. Layers that are left out at random (`layerdrop`) "
+    "stay in: the models decide on\nthem in Python, which torch.export refuses.",
+    "timm": "A small model of every family (module), with few layers where it lets itself be told. timm asks for "
+    "torchvision, of which\nthere is no CPU build on the package index: while timm is imported, empty classes answer "
+    "for the names that it imports\nfrom there (`tests/zoos/stand_in.py`). No model calls any of them; what runs is "
+    "timm's and torch's own code.",
+}
+_TABLE = """
 | result | models |
 | --- | ---: |
 | judged so far | {judged} of {all} |
 | built here | {built} |
 | captured by torch.export, of those built | {captured} |
 | equal, of those captured | {equal} |
-
-*limit*: operators without a rule; *refused*: torch.export cannot capture the model; *not built*: the library asks for
-more than small settings, or for inputs that nobody can guess from the names of its arguments.
 """
+_KINDS = (
+    ("different", "Different"),
+    ("fails", "Fails"),
+    ("limit", "Limit"),
+    ("refused", "Refused by torch.export"),
+    ("equal", "Equal"),
+    ("not built", "Not built"),
+)
 
 
-def page(kept: Path, total: int) -> str:
+def page(zoos: Mapping[str, tuple[Path, int]]) -> str:
     """The page in Markdown.
 
     Args:
-        kept: the folder with a file for each model.
-        total: how many models there are.
+        zoos: for each library the folder with a file for each model, and how many models there are.
     """
-    found = [Outcome(**json.loads(file.read_text(encoding="utf-8"))) for file in sorted(kept.glob("*.json"))]
-    kinds = Counter(outcome.kind for outcome in found)
-    built = len(found) - kinds["not built"]
-    captured = built - kinds["refused"]
+    found = {zoo: _outcomes(kept) for zoo, (kept, _) in zoos.items()}
     text = _HEADER.format(
         date=date.today().isoformat(),
         python=platform.python_version(),
         torch=version("torch"),
-        transformers=version("transformers"),
         jax=version("jax"),
         cpus=os.cpu_count(),
-        minutes=sum(outcome.seconds for outcome in found) / 60,
-        judged=len(found),
-        all=total,
-        built=built,
-        captured=captured,
-        equal=f"{kinds['equal']} of {captured}",
+        minutes=sum(outcome.seconds for outcomes in found.values() for outcome in outcomes) / 60,
     )
-    for kind, title in (
-        ("different", "Different"),
-        ("fails", "Fails"),
-        ("limit", "Limit"),
-        ("refused", "Refused by torch.export"),
-        ("equal", "Equal"),
-        ("not built", "Not built"),
-    ):
-        chosen = [outcome for outcome in found if outcome.kind == kind]
-        if chosen:
-            text += f"\n## {title} ({len(chosen)})\n\n" + _table(chosen)
+    return text + "".join(_section(zoo, outcomes, zoos[zoo][1]) for zoo, outcomes in found.items())
+
+
+def _outcomes(kept: Path) -> list[Outcome]:
+    return [Outcome(**json.loads(file.read_text(encoding="utf-8"))) for file in sorted(kept.glob("*.json"))]
+
+
+def _section(zoo: str, found: Sequence[Outcome], total: int) -> str:
+    kinds = Counter(outcome.kind for outcome in found)
+    built = len(found) - kinds["not built"]
+    captured = built - kinds["refused"]
+    counts = _TABLE.format(
+        judged=len(found), all=total, built=built, captured=captured, equal=f"{kinds['equal']} of {captured}"
+    )
+    text = f"\n## {zoo} {_version(zoo)}\n\n{ABOUT[zoo]}\n{counts}"
+    for kind, title in _KINDS:
+        if chosen := [outcome for outcome in found if outcome.kind == kind]:
+            text += f"\n### {title} ({len(chosen)})\n\n" + _table(chosen)
     return text
+
+
+def _version(zoo: str) -> str:
+    try:
+        return version(zoo)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:
     if outcomes[0].kind == "equal":
-        return (
-            "\n".join(
-                ["| model | lines of model.py |", "| --- | ---: |", *(f"| `{o.name}` | {o.lines} |" for o in outcomes)]
-            )
-            + "\n"
-        )
+        rows = [f"| `{outcome.name}` | {outcome.lines} |" for outcome in outcomes]
+        return "\n".join(["| model | lines of model.py |", "| --- | ---: |", *rows]) + "\n"
     lines = ["| model | message |", "| --- | --- |"]
     for outcome in outcomes:
         message = _without_paths(outcome.what).replace("|", "\\|")

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from zoos import suite
+from zoos.cases import LARGEST, NotBuilt, small_enough
 from zoos.judging import judge
 from zoos.page import page
-from zoos.transformers_zoo import NotBuilt, case, names
+from zoos.stand_in import names_of_torchvision
+from zoos.transformers_inputs import sections_asked
+from zoos.transformers_zoo import case
 
-# Positions from tokens that the module does not read; a mixture of experts; a state space; a convolution with a table.
-SAMPLE = ("bart", "mixtral", "mamba", "convnextv2")
+# Positions from tokens that the module does not read; a mixture of experts; a state space; a convolution with a table;
+# a head in latent form, whose heads for keys are as many as for queries.
+SAMPLE = ("bart", "mixtral", "mamba", "convnextv2", "deepseek_v3")
+# Depthwise convolutions between norms of batches.
+FAMILIES = ("convmixer",)
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -22,15 +31,46 @@ def test_model(name: str) -> None:
     assert outcome.lines > 20
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family(family: str) -> None:
+    outcome = judge(family, f"{suite.ZOOS['timm']}:{family}")
+    assert outcome.kind == "equal", outcome.what
+    assert outcome.lines > 20
+
+
 def test_what_cannot_be_built_says_why() -> None:
     with pytest.raises(NotBuilt, match="axial_pos_embds"):
         case("reformer")
 
 
+def test_large_models_are_not_built() -> None:
+    large = nn.Linear(LARGEST, 1, device="meta")
+    with pytest.raises(NotBuilt, match="55 million parameters"):
+        small_enough(large)
+
+
+def test_sections_of_positions_are_read_off_the_complaint() -> None:
+    asked = "split_with_sizes expects split_sizes to sum exactly to 4 (input tensor's size at dimension -1)"
+    assert sections_asked(asked) == 4
+    assert sections_asked("mat1 and mat2 shapes cannot be multiplied") is None
+
+
+def test_names_of_torchvision_are_gone_afterwards() -> None:
+    before = {name for name in sys.modules if name.startswith("torchvision")}
+    with names_of_torchvision():
+        from torchvision.transforms import Compose
+        from torchvision.transforms.functional import InterpolationMode
+
+        assert isinstance(Compose, type)
+        assert InterpolationMode.NEAREST != InterpolationMode.BILINEAR
+    assert {name for name in sys.modules if name.startswith("torchvision")} == before
+
+
 def test_page(tmp_path: Path) -> None:
     for name, kind, what in (("a", "equal", ""), ("b", "different", "x: 1e-2"), ("c", "not built", "no")):
-        line = suite.json.dumps({"name": name, "kind": kind, "what": what, "lines": 30})
+        line = json.dumps({"name": name, "kind": kind, "what": what, "lines": 30})
         (tmp_path / f"{name}.json").write_text(line, encoding="utf-8")
-    text = page(tmp_path, len(names()))
+    text = page({"transformers": (tmp_path, 5), "timm": (tmp_path / "none", 0)})
+    assert "| judged so far | 3 of 5 |" in text
     assert "| equal, of those captured | 1 of 2 |" in text
     assert "| `b` | x: 1e-2 |" in text

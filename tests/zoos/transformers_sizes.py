@@ -1,0 +1,122 @@
+"""Configurations of transformers with small sizes, nested ones too."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from transformers import PretrainedConfig
+
+WIDTH, INNER, LAYERS, HEADS, WORDS, IMAGE = 32, 48, 2, 4, 99, 32
+# The largest value of a setting, by the name that the library's configurations give it: what costs memory and time
+# without changing how the parts of a model fit together,
+COUNTS = {
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_block"), LAYERS),
+    **dict.fromkeys(("encoder_layers", "decoder_layers", "num_decoder_layers", "num_encoder_layers"), LAYERS),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
+    **dict.fromkeys(("max_position_embeddings", "n_positions"), 64),
+    **dict.fromkeys(("vocab_size", "n_words", "vocab_size_per_layer_input", "src_vocab_size", "tgt_vocab_size"), WORDS),
+    **dict.fromkeys(("width_coefficient", "depth_coefficient"), 1.0),
+    **dict.fromkeys(("num_experts_per_tok", "n_group"), 2),
+    "topk_group": 1,
+    "encoder_hash_byte_group_vocab": WORDS,
+}
+# and sizes that have to fit together.
+SIZES = {
+    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embed_dim", "embedding_size", "emb_dim"), WIDTH),
+    **dict.fromkeys(("word_embed_proj_dim", "projection_dim", "attention_hidden_size", "encoder_hidden_size"), WIDTH),
+    **dict.fromkeys(("intermediate_size", "ffn_dim", "d_ff", "n_inner"), INNER),
+    **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), INNER),
+    **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 24),
+    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads"), HEADS),
+    **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), HEADS),
+    **dict.fromkeys(("qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim", "qk_head_dim"), 8),
+    **dict.fromkeys(("kv_lora_rank", "q_lora_rank"), 16),
+    **dict.fromkeys(("mamba_n_heads", "mamba_d_head", "hidden_size_per_layer_input"), 8),
+    "mamba_d_ssm": 2 * WIDTH,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "d_kv": 8,
+    "image_size": IMAGE,
+    "patch_size": 8,
+    "rotary_dim": 4,
+}
+DEPTHS = ("depths", "encoder_depths", "decoder_depths", "depth", "layer_depths")
+STAGES = 2  # blocks of a stage: the second one of a pair of shifted windows too
+TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+# Settings without a default.
+NEEDED = {"prediction_length": 4, "context_length": 8, "vocab_size": WORDS, "num_experts_per_tok": 2}
+
+
+def shrink(config: PretrainedConfig, widths: bool = True) -> None:
+    """Make a configuration small, in place.
+
+    Args:
+        config: the library's defaults.
+        widths: sizes too that have to fit together; otherwise only counts of layers, words, experts and positions.
+    """
+    heads = {k: getattr(config, k, None) for k in ("num_attention_heads", "num_heads", "num_key_value_heads")}
+    largest = {**COUNTS, **SIZES} if widths else COUNTS
+    if any(isinstance(number, list | tuple) for number in heads.values()):
+        largest.pop("embed_dim", None)  # each stage has its heads, of which the width is a multiple
+    for key, value in list(vars(config).items()):
+        if isinstance(value, PretrainedConfig):
+            shrink(value, widths)
+        elif (smaller := _smaller(key, value, largest)) is not value:
+            setattr(config, key, smaller)
+    if widths and heads["num_key_value_heads"] == heads["num_attention_heads"] is not None:
+        config.num_key_value_heads = config.num_attention_heads
+    _shorten_lists(config)
+    if hasattr(config, "use_cache"):
+        config.use_cache = False
+
+
+def _smaller(key: str, value: Any, largest: dict[str, Any]) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if key in largest and number and value > largest[key]:
+        return largest[key]
+    if key in DEPTHS and isinstance(value, list | tuple):
+        return [min(n, STAGES) for n in value] if all(isinstance(n, int) for n in value) else value
+    if key in TOKENS and number and value >= WORDS:
+        return 1
+    if key == "use_pretrained_backbone":
+        return False
+    if key.endswith("layerdrop") and number:
+        return 0.0  # layers that are left out at random are a decision in Python, which no capture takes
+    if key == "vocabulary_map" and value is None:
+        return {"<image>": 4}
+    if isinstance(value, dict) and "mrope_section" in value and "head_dim" in largest:
+        return {**value, "mrope_section": [2, 1, 1]}  # of half a head of 8
+    return NEEDED.get(key) if value is None and key in NEEDED else value
+
+
+def _shorten_lists(config: Any) -> None:
+    """Lists with an entry for each layer."""
+    layers = getattr(config, "num_hidden_layers", LAYERS)
+    for key in ("layer_types", "mlp_layer_types", "layers_block_type"):
+        kinds = getattr(config, key, None)
+        if isinstance(kinds, list):
+            with suppress(AttributeError):  # a property that follows from other settings
+                setattr(config, key, _every_kind(kinds, layers))
+    if getattr(config, "num_kv_shared_layers", 0):
+        config.num_kv_shared_layers = 0
+
+
+def _every_kind(kinds: list[Any], layers: int) -> list[Any]:
+    """As many entries as there are layers, with different kinds among them where there is room."""
+    kept = kinds[:layers]
+    others = [kind for kind in dict.fromkeys(kinds) if kind not in kept]
+    return [*kept[:-1], others[0]] if others and len(set(kept)) < len(kept) else kept
+
+
+def set_sections(config: Any, half: int) -> bool:
+    """Sections of rotary positions that add up to `half` of a head; whether a configuration has any."""
+    found = False
+    for value in vars(config).values():
+        if isinstance(value, PretrainedConfig):
+            found |= set_sections(value, half)
+    if isinstance(rope := getattr(config, "rope_parameters", None), dict):
+        part = half // 4 or half // 2
+        rope["mrope_section"] = [half - 2 * part, part, part] if half >= 4 else [half - part, part, 0]
+        found = True
+    return found
