@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 RUN_EXTRAS := torch,jax,vision,language
 DEV_EXTRAS := $(RUN_EXTRAS),zoo,dev,onnx
 
-.PHONY: compare test test-slow bench bench-check coverage judge rounding op-db harnesses zoos test-jax-oldest lint format hooks clean
+.PHONY: compare test test-slow test-jax-oldest bench bench-check coverage judge rounding op-db harnesses zoos test-jax-oldest lint format hooks clean
 
 compare: .venv/.installed-run
 	$(BIN)/regauge compare $(CASE) --quick --out $(OUT)
