@@ -128,11 +128,7 @@ def capture_module(
         graph_eval = None
         if not train:
             graph = training_mode.always_dropping(graph)
-        elif (
-            reads.that_matter()
-            or training_mode.has_switches_of_its_own(graph)
-            or training_mode.has_unswitched_dropout(graph)
-        ):
+        elif reads.that_matter() or training_mode.needs_evaluation(graph):
             training_mode.set_mode(module, False)
             graph, graph_eval = _evaluation(module, example, dynamic, name, graph, stages)
     if frozen:

@@ -152,7 +152,12 @@ def _switches(call: ast.Call) -> Iterator[ast.Attribute]:
 # dropout that evaluation does not switch off -----------------------------------------------------------------------
 
 
-def has_unswitched_dropout(graph: Graph) -> bool:
+def needs_evaluation(graph: Graph) -> bool:
+    """Whether the graph of training does not say what evaluation does, so that it is captured too."""
+    return _has_switches_of_its_own(graph) or _has_unswitched_dropout(graph)
+
+
+def _has_unswitched_dropout(graph: Graph) -> bool:
     """Whether a dropout of own code may have no switch: ``F.dropout(x, 0.5)`` drops in evaluation too."""
     return any(dropout_rate(node) is not None and not _is_switched(node) for node in graph.nodes)
 
@@ -196,7 +201,7 @@ _SWITCHES: dict[str, dict[str, Operand]] = {
 }
 
 
-def has_switches_of_its_own(graph: Graph) -> bool:
+def _has_switches_of_its_own(graph: Graph) -> bool:
     """Whether evaluation differs by operators that no attribute of the converted module switches."""
     stored = {weight for weight, _ in graph.mutations}
     return any(

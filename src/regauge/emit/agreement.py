@@ -14,8 +14,9 @@ from regauge.emit.scopes import Scope, modules_of, owns
 from regauge.ir.graph import Node, Ref
 
 if TYPE_CHECKING:
+    from regauge.emit.holders import Kind
     from regauge.emit.layers import Layer
-    from regauge.emit.members import Kind, Structure
+    from regauge.emit.members import Structure
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from regauge.emit.attributes import Path, container_text
+from regauge.emit.holders import Holder
 from regauge.emit.layers import Layer, Text
 from regauge.emit.lines import Line
 from regauge.emit.literals import literal
-from regauge.emit.members import Holder
 from regauge.ir.graph import Graph, TensorSpec, WeightSpec
 from regauge.rules.modules import nnx_modules
 

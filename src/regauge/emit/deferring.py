@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 
+from regauge.emit.holders import Holder
 from regauge.emit.layers import Layer
-from regauge.emit.members import Holder
 from regauge.emit.scopes import Item
 from regauge.ir.graph import Node, WeightSpec, node_inputs
 

@@ -41,6 +41,11 @@ class Layer:
     rngs: bool = True
     unused: dict[str, str] = field(default_factory=dict)
 
+    def is_made_as(self, other: Layer) -> bool:
+        """Whether one module can serve both calls."""
+        ours, theirs = ((x.constructor, x.arguments, x.keywords, x.weights) for x in (self, other))
+        return ours == theirs
+
 
 @dataclass(frozen=True)
 class Text:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 from regauge.emit.agreement import Agreement
 from regauge.emit.attributes import Path, attribute_paths
+from regauge.emit.holders import Holder, Kind, Member, dotted
 from regauge.emit.layers import Context, Layer, Layout
 from regauge.emit.names import unique
 from regauge.emit.same_code import code_key
@@ -25,67 +24,7 @@ from regauge.ir.dropouts import dropout_rate
 from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
 
-Kind = Literal["layer", "class", "sequential"]
 _SMALL = 3  # operators of a module without weights that are written into its parent
-
-
-@dataclass(eq=False)
-class Member:
-    """A sub-module of an emitted class, directly or inside its lists and dicts (`path`: `("h", 0)` is `h[0]`).
-
-    With a `run` it is all layers of that run, their weights stacked.
-    """
-
-    path: Path
-    kind: Kind
-    scope: Scope
-    layer: Layer | None = None
-    run: Run | None = None
-
-    @property
-    def target(self) -> str:
-        return dotted(self.path)
-
-
-@dataclass(eq=False)
-class Holder:
-    """The contents of one module instance.
-
-    Attributes:
-        members: sub-modules by their path in the original.
-        weights: weights held directly, by name in the original.
-        dropouts: attribute by the index of the operator (in the call's items) that drops, with its rate.
-        rng: attribute of the random stream that other random operators draw from, or an empty string.
-    """
-
-    scope: Scope
-    members: dict[str, Member] = field(default_factory=dict)
-    weights: dict[str, Path] = field(default_factory=dict)
-    dropouts: dict[int, tuple[str, float]] = field(default_factory=dict)
-    rng: str = ""
-
-    def taken(self) -> set[str]:
-        """All attributes of the module."""
-        paths = [*(member.path for member in self.members.values()), *self.weights.values()]
-        return {str(path[0]) for path in paths} | {attribute for attribute, _ in self.dropouts.values()}
-
-
-def dotted(path: Path) -> str:
-    """`h.0.attn`, as weights are named."""
-    return ".".join(map(str, path))
-
-
-def joined(training: Holder, evaluation: Holder) -> Holder:
-    """The contents of a module that both modes need."""
-    members = {**evaluation.members, **training.members}
-    order = [*training.members, *(path for path in evaluation.members if path not in training.members)]
-    return Holder(
-        training.scope,
-        {path: members[path] for path in order},
-        {**evaluation.weights, **training.weights},
-        training.dropouts,
-        training.rng or evaluation.rng,
-    )
 
 
 class Structure:
@@ -196,7 +135,8 @@ class Structure:
         if len({(self.kinds[s], len(s.inputs), len(s.outputs)) for s in calls}) > 1:
             return False
         if self.kinds[calls[0]] == "layer":
-            return True
+            layers = [self.layers[call] for call in calls]
+            return all(layer.is_made_as(layers[0]) for layer in layers)
         if len({len(s.items) for s in calls}) > 1:
             return False
         return len({code_key(s, self.context.weights, self.layers, self.literals, sizes=False) for s in calls}) == 1

@@ -14,10 +14,11 @@ from regauge.emit.agreement import Agreement, disagreement
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
+from regauge.emit.holders import Member, dotted, joined
 from regauge.emit.layers import Layout
 from regauge.emit.lines import Line
 from regauge.emit.loops import roll_loops
-from regauge.emit.members import Member, Structure, dotted, joined
+from regauge.emit.members import Structure
 from regauge.emit.modes import align, children, follows_the_mode, in_evaluation, join_bodies, with_own_statistics
 from regauge.emit.names import camel, unique
 from regauge.emit.origins import function_at

@@ -13,10 +13,10 @@ from flax import nnx
 
 from regauge.emit import construct, folder_files, layers, nnx_package, simplify
 from regauge.emit.files import EmittedClass, Place, model_text
+from regauge.emit.holders import Holder
 from regauge.emit.indexing import indexing
 from regauge.emit.layers import Context, Layer
 from regauge.emit.lines import Line
-from regauge.emit.members import Holder
 from regauge.emit.scopes import Scope
 from regauge.emit.target import Use
 from regauge.emit.train import emit_train

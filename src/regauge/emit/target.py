@@ -19,9 +19,9 @@ import numpy as np
 from regauge.ir.graph import Graph, Node, Ref, TensorSpec
 
 if TYPE_CHECKING:
+    from regauge.emit.holders import Holder
     from regauge.emit.layers import Context, Layer
     from regauge.emit.lines import Line
-    from regauge.emit.members import Holder
     from regauge.emit.scopes import Scope
     from regauge.lower.plan import Plan
     from regauge.rules.table import RuleTable

@@ -13,10 +13,10 @@ from torch import nn
 
 from regauge.emit import torch_construct, torch_flow, torch_folder_files, torch_layers, torch_package
 from regauge.emit.files import Place
+from regauge.emit.holders import Holder
 from regauge.emit.lax_indexing import indexing
 from regauge.emit.layers import Context, Layer
 from regauge.emit.lines import Line
-from regauge.emit.members import Holder
 from regauge.emit.scopes import Scope
 from regauge.emit.target import Use
 from regauge.emit.torch_activations import activation

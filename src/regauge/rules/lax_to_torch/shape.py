@@ -72,12 +72,6 @@ def rev(x: Tensor, dimensions: Shape) -> Tensor:
     return x.flip(dimensions)
 
 
-@TABLE.rule("lax.tile")
-def tile(x: Tensor, reps: Shape) -> Tensor:
-    """tile(x, *, reps)"""
-    return x.tile(reps)
-
-
 @TABLE.rule("lax.iota")
 def iota(dtype: torch.dtype, shape: Shape, dimension: int, device: torch.device | None = None) -> Tensor:
     """iota(*, dtype, shape, dimension): counts from 0 along one axis"""

@@ -1,0 +1,72 @@
+"""What the modules of an emitted file hold: sub-modules, weights, dropouts and random streams by attribute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from regauge.emit.attributes import Path
+from regauge.emit.layers import Layer
+from regauge.emit.scopes import Scope
+from regauge.emit.stacks import Run
+
+Kind = Literal["layer", "class", "sequential"]
+
+
+@dataclass(eq=False)
+class Member:
+    """A sub-module of an emitted class, directly or inside its lists and dicts (`path`: `("h", 0)` is `h[0]`).
+
+    With a `run` it is all layers of that run, their weights stacked.
+    """
+
+    path: Path
+    kind: Kind
+    scope: Scope
+    layer: Layer | None = None
+    run: Run | None = None
+
+    @property
+    def target(self) -> str:
+        return dotted(self.path)
+
+
+@dataclass(eq=False)
+class Holder:
+    """The contents of one module instance.
+
+    Attributes:
+        members: sub-modules by their path in the original.
+        weights: weights held directly, by name in the original.
+        dropouts: attribute by the index of the operator (in the call's items) that drops, with its rate.
+        rng: attribute of the random stream that other random operators draw from, or an empty string.
+    """
+
+    scope: Scope
+    members: dict[str, Member] = field(default_factory=dict)
+    weights: dict[str, Path] = field(default_factory=dict)
+    dropouts: dict[int, tuple[str, float]] = field(default_factory=dict)
+    rng: str = ""
+
+    def taken(self) -> set[str]:
+        """All attributes of the module."""
+        paths = [*(member.path for member in self.members.values()), *self.weights.values()]
+        return {str(path[0]) for path in paths} | {attribute for attribute, _ in self.dropouts.values()}
+
+
+def dotted(path: Path) -> str:
+    """`h.0.attn`, as weights are named."""
+    return ".".join(map(str, path))
+
+
+def joined(training: Holder, evaluation: Holder) -> Holder:
+    """The contents of a module that both modes need."""
+    members = {**evaluation.members, **training.members}
+    order = [*training.members, *(path for path in evaluation.members if path not in training.members)]
+    return Holder(
+        training.scope,
+        {path: members[path] for path in order},
+        {**evaluation.weights, **training.weights},
+        training.dropouts,
+        training.rng or evaluation.rng,
+    )
