@@ -193,7 +193,7 @@ WHOLE = header(x={"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}) + bytes
         (WHOLE[:-1], "is cut off or damaged at x"),
         (header(x={"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}) + bytes(8), "damaged at x"),
         (header(x={"dtype": "F32"}) + bytes(8), "damaged at x"),
-        (header(x={"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}) + bytes(1), "dtype F8_E4M3"),
+        (header(x={"dtype": "F6_E2M3", "shape": [1], "data_offsets": [0, 1]}) + bytes(1), "dtype F6_E2M3"),
     ],
 )
 def test_damaged_files(content, said, tmp_path):

@@ -199,3 +199,15 @@ def test_zero_biases_go_with_the_kernels_of_their_modules(network):
     pairing = infer(infos(original), infos(converted))
     assert pairing.problems == ()
     assert_same(pairing.require().to_targets(fresh), expected)
+
+
+def test_a_bias_has_the_gates_where_the_values_of_its_kernel_have_them():
+    random = np.random.default_rng(0)
+    kernels = [random.standard_normal((4, 4)).astype(np.float32) for _ in range(2)]
+    zeros = np.zeros(4, np.float32)
+    original = {"g.weight": kernels[0], "g.bias": zeros, "hh.weight": kernels[1], "hh.bias": zeros}
+    converted = {"a.kernel": kernels[0], "a.bias": zeros, "aa.kernel": kernels[1], "aa.bias": zeros}
+    pairing = infer(infos(original), infos(converted))
+    assert pairing.problems == ()
+    marked = {name: np.arange(4, dtype=np.float32) if name == "hh.bias" else array for name, array in original.items()}
+    assert_same(pairing.require().to_targets(marked), {**converted, "aa.bias": marked["hh.bias"]})

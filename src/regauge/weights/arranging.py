@@ -57,7 +57,7 @@ def arrange(state: State, decided: dict[str, str]) -> Arranged:
         if len(choice.fitting) == 1:
             customs[_family(choice.pair)][_form(choice.fitting[0])] += 1
         if choice.order:
-            orders[choice.pair.source.name.module, choice.pair.target.name.module] = choice
+            orders[_modules(choice.pair)] = choice
     result = Arranged()
     for choice in choices:
         steps = _settled(choice, customs, decided)
@@ -82,6 +82,7 @@ def _assumed(choices: Sequence[_Choice], decided: dict[str, str]) -> list[Ambigu
     """Fused tensors of which only custom tells how parts and gates stand in them, in which libraries differ."""
     found: dict[str, str] = {}
     open_gates: dict[str, str] = {}
+    unmoved = {_modules(choice.pair) for choice in choices if choice.by_value and not choice.order}
     for choice in choices:
         if choice.by_value or choice.pair.evidence == "given":
             continue
@@ -91,7 +92,8 @@ def _assumed(choices: Sequence[_Choice], decided: dict[str, str]) -> list[Ambigu
                 found[unit.info.name] = f"{parts}, {other.info.name}" if parts else other.info.name
         gates = [bool({"ih", "hh"} & set(unit.name.words)) for unit in (choice.pair.source, choice.pair.target)]
         name = choice.pair.source.label
-        if gates[0] != gates[1] and choice.pair.source.piece < 0 > choice.pair.target.piece and not choice.order:
+        whole = choice.pair.source.piece < 0 > choice.pair.target.piece
+        if gates[0] != gates[1] and whole and not choice.order and _modules(choice.pair) not in unmoved:
             open_gates[name] = choice.pair.target.label
     what = "values of both sides, an activation, or a map given by a person would decide"
     fused = [Ambiguity(name, (IN_A_ROW, BY_HEAD), what, "layout", target=parts) for name, parts in found.items()]
@@ -101,6 +103,11 @@ def _assumed(choices: Sequence[_Choice], decided: dict[str, str]) -> list[Ambigu
         if decided.get(name) != SAME_GATES
     ]
     return [*fused, *recurrent]
+
+
+def _modules(pair: Pair) -> tuple[str, str]:
+    """The modules of both sides, whose tensors have their gates in one order."""
+    return pair.source.name.module, pair.target.name.module
 
 
 def _choice(pair: Pair, state: State) -> _Choice:
@@ -188,7 +195,7 @@ def _neighbours_order(
     pair: Pair, steps: Steps, orders: dict[tuple[str, str], _Choice]
 ) -> tuple[int, tuple[int, ...]] | None:
     """The order of chunks of a bias that has no telling values, from the weight beside it."""
-    found = orders.get((pair.source.name.module, pair.target.name.module))
+    found = orders.get(_modules(pair))
     if found is None or found.order is None or len(pair.target.shape) != 1 or steps:
         return None
     axis, order = found.order
