@@ -52,8 +52,11 @@ def _peak() -> int:
 
 
 def main(mode: str, name: str) -> None:
-    import jax  # noqa: F401  both frameworks are loaded in every mode, so that only the work differs
+    # All libraries are loaded in every mode, so that only the work differs.
+    import jax  # noqa: F401
+    from flax import nnx  # noqa: F401
 
+    import regauge.emit.nnx_target  # noqa: F401
     from regauge.capture.dynamic import shapes
     from regauge.capture.in_memory import capture
     from regauge.emit.conversion import convert
