@@ -76,11 +76,11 @@ def test_in_the_64_bit_mode_they_are_what_they_are(name: str) -> None:
 
 def test_tables_and_inputs_that_int32_does_not_hold_are_named() -> None:
     table = Computes(lambda x, table: (x + table) % 7, torch.tensor([1, FAR, 3, 4]))
-    assert "C156" in codes(table, COUNTS)
-    (finding,) = (f for f in regauge.to_jax(Computes(lambda x: x % 7), (COUNTS - FAR,)).findings if f.code == "C156")
+    assert "C164" in codes(table, COUNTS)
+    (finding,) = (f for f in regauge.to_jax(Computes(lambda x: x % 7), (COUNTS - FAR,)).findings if f.code == "C164")
     assert finding.text.startswith("inputs.0 ")
     assert "jax_enable_x64" in finding.text
-    assert "C156" not in codes(Computes(lambda x, table: x + table, COUNTS), COUNTS)
+    assert "C164" not in codes(Computes(lambda x, table: x + table, COUNTS), COUNTS)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def wide_integers(tensors: Mapping[str, torch.Tensor]) -> list[Finding]:
         f"{', '.join(names[:5])} hold integers beyond 32 bits, which JAX wraps around while its 64-bit mode is off. "
         "jax.config.update('jax_enable_x64', True) before the model is loaded keeps them."
     )
-    return [Finding("C156", "warning", names[0], text)]
+    return [Finding("C164", "warning", names[0], text)]
 
 
 def _beyond(tensor: torch.Tensor) -> bool:

@@ -6,7 +6,6 @@ weights read in the other. `disagreement` finds what both structures then have t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from regauge.ir.graph import Node, Ref
 
 if TYPE_CHECKING:
     from regauge.emit.holders import Kind
-    from regauge.emit.layers import Layer
     from regauge.emit.members import Structure
 
 
@@ -98,15 +96,10 @@ class _Modules:
         """What is written once for both modes: the constructor of a layer, the functions of a chain, the signature."""
         scope, kind = self.scopes[path], self.kinds[path]
         if kind == "layer":
-            return kind, _described(self.structure.layers[scope])
+            return kind, self.structure.layers[scope].made
         if kind == "sequential":
             return kind, [item.path if isinstance(item, Scope) else _function(item) for item in scope.items]
         return kind, self.arguments(path)
-
-
-def _described(layer: Layer) -> Any:
-    weights: Mapping[str, Any] = layer.weights
-    return layer.constructor, repr(layer.arguments), repr(layer.keywords), repr(sorted(weights.items()))
 
 
 def _function(node: Node) -> Any:

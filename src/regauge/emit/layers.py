@@ -41,10 +41,10 @@ class Layer:
     rngs: bool = True
     unused: dict[str, str] = field(default_factory=dict)
 
-    def is_made_as(self, other: Layer) -> bool:
-        """Whether one module can serve both calls."""
-        ours, theirs = ((x.constructor, x.arguments, x.keywords, x.weights) for x in (self, other))
-        return ours == theirs
+    @property
+    def made(self) -> tuple[str, ...]:
+        """How the module is made and what it holds: one module can serve all calls for which this is equal."""
+        return self.constructor, repr(self.arguments), repr(self.keywords), repr(sorted(self.weights.items()))
 
 
 @dataclass(frozen=True)

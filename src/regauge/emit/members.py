@@ -135,8 +135,7 @@ class Structure:
         if len({(self.kinds[s], len(s.inputs), len(s.outputs)) for s in calls}) > 1:
             return False
         if self.kinds[calls[0]] == "layer":
-            layers = [self.layers[call] for call in calls]
-            return all(layer.is_made_as(layers[0]) for layer in layers)
+            return len({self.layers[call].made for call in calls}) == 1
         if len({len(s.items) for s in calls}) > 1:
             return False
         return len({code_key(s, self.context.weights, self.layers, self.literals, sizes=False) for s in calls}) == 1
