@@ -93,7 +93,6 @@ def efficientnet() -> regauge.Case:
         hidden_dim=320,
         num_labels=CLASSES,
         dropout_rate=0.1,
-        drop_connect_rate=0.0,
     )
     model = _seed(EfficientNetForImageClassification(config))
     return regauge.Case(model, _images(32), _labels(4), _classification, Adam(lr=1e-3), "efficientnet")

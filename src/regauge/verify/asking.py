@@ -17,7 +17,7 @@ import numpy as np
 from regauge.errors import BadCase
 from regauge.run.array_files import save_arrays
 from regauge.verify.evaluations import WIDE, Arrays, Evaluations, Mode, Side, kind_of
-from regauge.verify.onestep import KINDS, Pass, no_worse_tiers, same_function_tiers
+from regauge.verify.onestep import KINDS, MASKED, Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.precision import after_precision
 from regauge.verify.result import Tier
 from regauge.verify.subjects import Subject, role_of
@@ -27,7 +27,6 @@ from regauge.verify.weights import weights_tier
 Asked = Literal["step", "step float32", "trajectory", "weights"]
 
 STEPS = 20
-_MASKS = " with dropout masks"
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Question:
         Raises:
             BadCase: it cannot be asked by itself.
         """
-        if re.fullmatch(rf"tier [12] ({'|'.join(KINDS.values())})({_MASKS})?", self.tier):
+        if re.fullmatch(rf"tier [12] ({'|'.join(KINDS.values())})({MASKED})?", self.tier):
             return "step float32" if self.tier.startswith("tier 2") else "step"
         if self.tier == "weights":
             return "weights"
@@ -63,12 +62,12 @@ class Question:
 
     @property
     def masked(self) -> bool:
-        return self.tier.endswith(_MASKS)
+        return self.tier.endswith(MASKED)
 
     @property
     def kind(self) -> str:
         """The kind of tensor that a step is asked about, by its prefix in the arrays: ``outputs``, ``after`` ..."""
-        words = self.tier.removesuffix(_MASKS).partition(" ")[2].partition(" ")[2]
+        words = self.tier.removesuffix(MASKED).partition(" ")[2].partition(" ")[2]
         return next((kind for kind, label in KINDS.items() if label == words), "")
 
 
@@ -157,7 +156,7 @@ class Asking:
             noise = tuple(f"{_task(index)}-noise-{copy}" for copy in (1, 2))
             passes = [Pass(_task(index), name, self._is_typical(name), noise)]
             judge = no_worse_tiers if question.asked == "step float32" else same_function_tiers
-            tiers = judge(self.found, passes, question.mode, _MASKS if question.masked else "")
+            tiers = judge(self.found, passes, question.mode, MASKED if question.masked else "")
         if self.subject.own_weights:
             tiers = after_precision(tiers, self.found.casts())
         return next((tier for tier in tiers if tier.name == question.tier), None)

@@ -12,6 +12,7 @@ from regauge.verify.causes import Situation, Trial, trials_for
 from regauge.verify.direct_causes import dropout_causes, weight_causes
 from regauge.verify.evaluations import WIDE, Evaluations
 from regauge.verify.inputs import SILENT
+from regauge.verify.onestep import MASKED
 from regauge.verify.places import module_rows, placed, shown_path, text_of_line
 from regauge.verify.plan import axis_of_units, step_id
 from regauge.verify.precision_causes import precision_causes
@@ -83,8 +84,8 @@ def failure_of(tiers: Sequence[Tier], found: Evaluations, sets: Sequence[str], u
     first = next((tier for tier in failed if any(not d.passed for d in tier.distances)), None)
     if first is None:
         return None
-    masks = first.name.endswith(" with dropout masks")
-    kind = first.name.removeprefix("tier 1 ").removesuffix(" with dropout masks")
+    masks = first.name.endswith(MASKED)
+    kind = first.name.removeprefix("tier 1 ").removesuffix(MASKED)
     wrong = [d for d in first.distances if not d.passed]
     on = wrong[0].note.rpartition("on ")[2]
     if on not in sets:
@@ -98,7 +99,7 @@ def failure_of(tiers: Sequence[Tier], found: Evaluations, sets: Sequence[str], u
     if masks:
         original = found.outcomes["M64"][step_id(index, "train", "masks")]
         task["calls"] = original.info.get("calls", [])
-    kinds = frozenset(t.name.removeprefix("tier 1 ").removesuffix(" with dropout masks") for t in failed)
+    kinds = frozenset(t.name.removeprefix("tier 1 ").removesuffix(MASKED) for t in failed)
     names = tuple(d.name for d in wrong)
     every = tuple(d.name for d in first.distances)
     return Failure(kind, kinds, names, every, task, step_id(index, first.mode or "train", dropout))

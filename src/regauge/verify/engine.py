@@ -24,6 +24,7 @@ from regauge.verify.evaluations import WIDE, Evaluations, Mode, Outcome, Side
 from regauge.verify.inputs import InputSet, make_input_sets, silent_set
 from regauge.verify.locate import first_difference
 from regauge.verify.obstacles import Refusal, effect_findings, refusal, rejected_reference
+from regauge.verify.onestep import MASKED
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
 from regauge.verify.questions import LABELS, UNASKED, Questions
@@ -128,8 +129,8 @@ class _Run:
         if self.options.large:
             slots = self.subject.own_weights and self.trains
             self.findings += about_large(self.subject.map, self.accepted, slots)
-            if any(tier.verdict == "different" for tier in functions) and self._add_noise(functions):
-                functions = self._questions().tiers()
+        if any(tier.verdict == "different" for tier in functions) and self._add_noise(functions):
+            functions = self._questions().tiers()
         tiers = [*weights, *functions]
         if self.subject.own_weights:
             tiers = after_precision(tiers, self.found.casts())
@@ -274,11 +275,13 @@ class _Run:
         return {"job": "evaluate", **self.subject.jobs[role], "widen": side.endswith("64"), "sets": sets}
 
     def _add_noise(self, tiers: Sequence[Tier]) -> bool:
-        """The noisy copies in float64 that a large model leaves out, for the inputs on which something differs."""
-        notes = [d.note.rpartition("on ")[2] for tier in tiers for d in tier.distances if not d.passed]
-        names = {item.name for item in self.accepted} & set(notes)
-        trains = self.trains and any(t.name.startswith("trajectory") and t.verdict == "different" for t in tiers)
-        tasks = plan.noise_float64(self.sets, names, self.options, trains)
+        """The noisy copies in float64 that were left out, for the inputs on which something differs."""
+        failed = [tier for tier in tiers if tier.verdict == "different"]
+        notes = {found.note.rpartition("on ")[2] for tier in failed for found in tier.distances if not found.passed}
+        names = [item.name for item in self.accepted if item.name in notes]
+        masked = {item.name for item in self.accepted if any(tier.name.endswith(MASKED) for tier in failed)}
+        trains = self.trains and any(tier.name.startswith("trajectory") for tier in failed)
+        tasks = plan.noise_float64(self.sets, names, masked, self.options, trains)
         return bool(tasks) and self._launch("M64", tasks, place="M64-noise")
 
     def _accepted(self) -> list[InputSet]:

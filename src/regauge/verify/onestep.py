@@ -31,6 +31,7 @@ KINDS = {
     "state": "state",
     "after": "outputs with the updated state",
 }
+MASKED = " with dropout masks"  # ends the name of a tier of passes in which both sides drop the same elements
 
 
 @dataclass(frozen=True)

@@ -155,16 +155,32 @@ def samples(options: CheckOptions) -> Task:
     return {"id": "samples", "kind": "samples", "mode": options.modes[0], "input": "reference", "passes": PASSES}
 
 
-def noise_float64(sets: Sequence[InputSet], names: Collection[str], options: CheckOptions, trains: bool) -> list[Task]:
-    """What `original_float64` leaves out of a large model: the noisy copies of the sets of these names."""
+def noise_float64(
+    sets: Sequence[InputSet], names: Collection[str], masked: Collection[str], options: CheckOptions, trains: bool
+) -> list[Task]:
+    """The noisy copies that `original_float64` leaves out, for what differs.
+
+    Args:
+        sets: all of them.
+        names: sets on which anything differs; of these only a large model has copies left out.
+        masked: sets to run with dropout masks, of which no copy has run.
+        options: of the check.
+        trains: whether trajectories differ.
+    """
     steps = [
-        _step(index, item.name, mode, options)
+        _step(index, item.name, "train", options, "masks")
         for index, item in enumerate(sets)
-        for mode in _modes(item, options)
-        if item.name in names
+        if item.name in masked and is_masked(item, options)
     ]
+    if options.large:
+        steps += [
+            _step(index, item.name, mode, options)
+            for index, item in enumerate(sets)
+            if item.name in names
+            for mode in _modes(item, options)
+        ]
     tasks = [task for step in steps for task in _noisy(step, "64")]
-    return [*tasks, {**trajectory(NOISY, options.steps, options), "noise": 1}] if trains else tasks
+    return [*tasks, {**trajectory(NOISY, options.steps, options), "noise": 1}] if options.large and trains else tasks
 
 
 def _steps(options: CheckOptions) -> tuple[float, ...]:

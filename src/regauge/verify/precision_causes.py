@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regauge.verify.evaluations import Outcome, of_kind
-from regauge.verify.onestep import KINDS, TOGETHER
+from regauge.verify.onestep import KINDS, MASKED, TOGETHER
 from regauge.verify.places import shown_path, text_of_line
 from regauge.verify.plan import step_id
 from regauge.verify.result import Cause, Distance, Place, Tier
@@ -14,7 +14,6 @@ from regauge.verify.tolerance import rounding_error
 from regauge.verify.trying import Laboratory
 
 _MOST_LINES = 6  # that are tried alone
-_MASKS = " with dropout masks"
 
 
 def precision_causes(laboratory: Laboratory, tier: Tier, sets: Sequence[str]) -> tuple[list[Cause], tuple[Place, ...]]:
@@ -27,7 +26,7 @@ def precision_causes(laboratory: Laboratory, tier: Tier, sets: Sequence[str]) ->
     """
     failed = [d for d in tier.distances if not d.passed]
     on = failed[0].note.rpartition("on ")[2] if failed else ""
-    kind = next((k for k, name in KINDS.items() if tier.name.removesuffix(_MASKS) == f"tier 2 {name}"), "")
+    kind = next((k for k, name in KINDS.items() if tier.name.removesuffix(MASKED) == f"tier 2 {name}"), "")
     if on not in sets or not kind:
         return [], ()
     question = _Question(laboratory, tier, kind, sets.index(on), [d for d in failed if d.note.endswith(f"on {on}")])
@@ -67,7 +66,7 @@ class _Question:
 
     def __init__(self, laboratory: Laboratory, tier: Tier, kind: str, index: int, failed: Sequence[Distance]) -> None:
         self._laboratory, self._tier, self._kind, self._failed = laboratory, tier, kind, failed
-        dropout = "masks" if tier.name.endswith(_MASKS) else "off"
+        dropout = "masks" if tier.name.endswith(MASKED) else "off"
         self._id = step_id(index, tier.mode or "train", dropout)
         self._task: dict[str, Any] = {
             "id": "own precision",

@@ -16,7 +16,7 @@ from regauge.verify.derivative import derivative_tier
 from regauge.verify.evaluations import WIDE, Evaluations, Mode, Side
 from regauge.verify.inputs import InputSet
 from regauge.verify.obstacles import Refusal, effects, unrepeatable_why
-from regauge.verify.onestep import Pass, no_worse_tiers, same_function_tiers
+from regauge.verify.onestep import MASKED, Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.randomness import distribution_tier, evaluation_tier, randomness_tier
 from regauge.verify.result import Tier
@@ -34,7 +34,6 @@ LABELS: dict[Side, str] = {
 UNASKED = ("tier 1 outputs", "tier 2 outputs", "finite difference", "trajectory")
 
 _NO_PARAMETER = "the loss depends on no parameter"
-_MASKS = " with dropout masks"
 _FLOAT64_ONLY = "the check was asked for float64 alone"
 
 
@@ -84,7 +83,7 @@ class Questions:
         return self.answers[about]
 
     def _same_function(self, mode: Mode, dropout: str = "off") -> list[Tier]:
-        suffix = _MASKS if dropout == "masks" else ""
+        suffix = MASKED if dropout == "masks" else ""
         passes = self._passes(mode, dropout)
         return self._once(f"{mode} {dropout}", lambda: same_function_tiers(self.found, passes, mode, suffix))
 
@@ -172,7 +171,7 @@ class Questions:
         return tiers
 
     def _masked_tiers(self) -> list[Tier]:
-        suffix = _MASKS
+        suffix = MASKED
         first = self.found.get("C64", step_id(0, "train", "masks"))
         if first is None:
             return []
