@@ -41,3 +41,9 @@ def case_path(case: str) -> Path | None:
     except (ImportError, ValueError):
         return None
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def case_files(reference: str) -> tuple[Path, ...]:
+    """The files whose change makes results stale: the case's own, and the Python files beside it."""
+    own = case_path(reference)
+    return tuple(own.resolve().parent.glob("*.py")) if own else ()

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regauge import __version__
-from regauge.cases import case_path
+from regauge.cases import case_files
 from regauge.conversion import Conversion, convert, empty_directory, read_conversion
 from regauge.errors import BadResult
 from regauge.findings import Finding
@@ -321,12 +321,6 @@ def folder_fingerprint(folder: Path) -> str:
         with path.open("rb") as file:
             whole.update(hashlib.file_digest(file, "sha256").digest())
     return whole.hexdigest()
-
-
-def case_files(reference: str) -> tuple[Path, ...]:
-    """The files whose change makes a conversion stale: the case's own, and the Python files beside it."""
-    own = case_path(reference)
-    return tuple(own.resolve().parent.glob("*.py")) if own else ()
 
 
 def _answered(out: Path, stage: str, question: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regauge.cases import case_files
 from regauge.conversion import read_conversion
 from regauge.errors import RegaugeError
 from regauge.language import _
@@ -185,7 +186,7 @@ def _quick_blocks(plan: MeasurementPlan) -> list[Launch]:
 
 
 def run_key(plan: MeasurementPlan, folder: Path, case: str, machine: dict[str, Any]) -> str:
-    """Sixteen hex digits that are equal only for the same plan, conversion, case and machine.
+    """Sixteen hex digits that are equal only for the same plan, conversion, case, files beside it and machine.
 
     Args:
         machine: `environment.fingerprint()`; a run is never resumed on another machine or with other versions.
@@ -196,9 +197,8 @@ def run_key(plan: MeasurementPlan, folder: Path, case: str, machine: dict[str, A
             digest.update(path.name.encode() + b"\0")
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-    source = Path(case.rpartition(":")[0])
-    if source.suffix == ".py" and source.is_file():
-        digest.update(source.read_bytes())
+    for path in sorted(case_files(case)):  # by their contents alone, so that a folder may move
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
