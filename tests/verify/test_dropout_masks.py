@@ -18,7 +18,12 @@ def test_a_mask_depends_on_the_call_alone() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "axes"),
-    [((2, 3, 4, 5), (0, 1, 2, 3)), ((2, 4, 5, 3), (0, 2, 3, 1)), ((3, 2, 4, 5), (1, 0, 2, 3))],
+    [
+        ((2, 3, 4, 5), (0, 1, 2, 3)),
+        ((2, 4, 5, 3), (0, 2, 3, 1)),
+        ((2, 5, 3, 4), (0, 3, 1, 2)),
+        ((3, 2, 4, 5), (1, 0, 2, 3)),
+    ],
 )
 def test_layouts_are_found_by_shape(wanted: tuple[int, ...], axes: tuple[int, ...]) -> None:
     mask = keep_mask(0, DropoutCall((2, 3, 4, 5), 0.5))
@@ -46,7 +51,7 @@ def test_another_quantity_fits_no_layout() -> None:
 def test_where_the_layout_cannot_be_told_the_mask_is_right_in_either(shape: tuple[int, ...]) -> None:
     mask = keep_mask(0, DropoutCall(shape, 0.5))
     rank = len(shape)
-    for axes in ((0, *range(2, rank), 1), (1, 0, *range(2, rank))):
+    for axes in ((0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1)), (1, 0, *range(2, rank))):
         if tuple(shape[axis] for axis in axes) == shape:
             assert np.array_equal(mask, mask.transpose(axes))
     assert 0 < mask.mean() < 1

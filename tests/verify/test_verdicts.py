@@ -87,6 +87,18 @@ def test_one_wrong_row_shows_in_the_largest_element(tmp_path: Path) -> None:
     assert tier.verdict == "different"
 
 
+def test_a_gradient_on_a_constant_image_may_be_as_far_off_as_the_originals(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    exact = {"gradients.large": np.full(400, 100.0), "gradients.small": np.ones(4)}
+    original = {name: array.astype(np.float32) for name, array in exact.items()}
+    made.add("M64", "s", exact)
+    made.add("M32", "s", original | {"gradients.small": np.full(4, 1.02, np.float32)})
+    for image, error, verdict in (("zeros", 0.03, "equal"), ("zeros", 0.9, "different")):
+        made.add("C32", "s", original | {"gradients.small": np.full(4, 1 + error, np.float32)})
+        (tier,) = no_worse_tiers(made.found, [Pass("s", image, False)], "train")
+        assert tier.verdict == verdict, error
+
+
 def test_a_buffer_on_a_constant_image_may_be_further_off_than_elsewhere(tmp_path: Path) -> None:
     made = Made(tmp_path)
     exact = {"state.large": np.full(4, 100.0), "state.small": np.ones(4)}

@@ -10,6 +10,7 @@ import numpy as np
 
 from regauge.capture import jaxpr_library
 from regauge.capture.jax_example import Example, Leaf, Shapes, renamed_leaves, skeleton_of
+from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
 from regauge.capture.jaxpr_values import Known, constant_weights
 from regauge.capture.jaxpr_walk import Walk
 from regauge.errors import BadCase
@@ -58,6 +59,7 @@ def loss_graph(
         in_tree={"tuple": [skeleton_of(first, "the outputs"), targets]},
         out_tree=tree,
     )
+    graph = with_exact_numbers(graph, lambda: traced_wide(evaluate, leaves, shapes))
     check_graph(graph)
     return graph, {name: array for name, array in walk.constants.items() if name in read}
 

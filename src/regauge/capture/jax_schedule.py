@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
 from regauge.capture.jaxpr_values import constant_weights
 from regauge.capture.jaxpr_walk import Walk
 from regauge.errors import RegaugeError, UnsupportedOptimizer
@@ -169,6 +170,7 @@ def _traced(function: Callable[[Any], Any], what: str) -> float | Curve:
         if shape.shape != ():
             raise TypeError(f"it returns an array of shape {list(shape.shape)}")
         graph, constants = _graph(closed, name)
+        graph = with_exact_numbers(graph, lambda: traced_wide(function, jnp.zeros((), jnp.int32)))
     except RegaugeError as error:
         raise UnsupportedOptimizer(
             f"the schedule of {what} cannot be captured: {error.what}", received=name, details=error.details

@@ -17,6 +17,7 @@ from regauge.capture.jax_failures import first_line, not_traced, rejected
 from regauge.capture.jax_given import not_a_number, refuse_given
 from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
 from regauge.capture.jax_purity import placeholders, side_effects, source_line
+from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
 from regauge.capture.jaxpr_values import constant_weights
 from regauge.capture.jaxpr_walk import Walk
 from regauge.errors import CaptureError, RegaugeError
@@ -284,6 +285,7 @@ def _model_graph(
         out_tree=tree,
         findings=tuple(dict.fromkeys(walk.findings)),
     )
+    graph = with_exact_numbers(graph, lambda: traced_wide(forward, *order, jax.random.key(0)))
     check_graph(graph)
     constants = {owners.get(name, name): array for name, array in walk.constants.items() if name in read}
     return graph, constants, outputs

@@ -55,9 +55,15 @@ def dtype_expression(name: str) -> ast.expr:
     return target().dtype_expression(name)
 
 
+# numbers that a person writes by their names
+_NAMED = {math.pi: "math.pi", 2 * math.pi: "2 * math.pi", math.pi / 2: "math.pi / 2", math.sqrt(2): "math.sqrt(2)"}
+
+
 def _float(value: float) -> ast.expr:
     if math.isnan(value):
         return target().special_float("nan")
     if math.isinf(value):
         return target().special_float("inf" if value > 0 else "-inf")
-    return ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
+    if value < 0:
+        return ast.UnaryOp(ast.USub(), _float(-value))
+    return ast.parse(_NAMED[value], mode="eval").body if value in _NAMED else ast.Constant(value)

@@ -53,6 +53,7 @@ def _permutations(rank: int) -> list[tuple[int, ...]]:
     found = [tuple(range(rank))]
     if rank >= 3:
         found.append((0, *range(2, rank), 1))  # channels last
+        found.append((0, rank - 1, *range(1, rank - 1)))  # channels first
         found.append((1, 0, *range(2, rank)))  # time and batch exchanged
     return found
 

@@ -268,7 +268,8 @@ def _against_rounding(kind: str, step: Pass, own: Error, other: Error, typical: 
     amplified = step.is_constant and kind != "state"
 
     def allowed(factor: float, errors: Iterable[float]) -> float:
-        return LIMITS.cap if amplified else factor * max(*errors, LIMITS.floor)
+        limit = factor * max(*errors, LIMITS.floor)
+        return max(limit, LIMITS.cap) if amplified else limit
 
     own_together = max(own.together, *(e.together for e in typical))
     # the loss is one number, and a special input lets few elements decide (saturated units, cancellation): three draws

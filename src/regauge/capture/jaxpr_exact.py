@@ -1,0 +1,132 @@
+"""The numbers of a JAX program as its source has them.
+
+A trace in JAX's default precision holds every number of the source (``x * jnp.pi``, ``jnp.log(2 * jnp.pi)``) rounded to
+float32, 1e-8 from what was written. The same source traced in 64-bit mode holds them exactly, and what is computed from
+them. A number of the graph takes the value of that trace that is nearest to it, if it is the same in float32 or nearly:
+the program then means in float64 what its source says, and in float32 what it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from regauge.capture import jax_compat
+from regauge.capture.jaxpr_values import Known, folded
+from regauge.ir.graph import Graph, Node, Operand, every_node
+from regauge.run.jax_precision import wide_names
+
+_DIGITS = 6  # significant ones that float32 always keeps
+_NEAR = 2.0**-22  # two units in the last place of float32: functions of numbers round once more there
+
+
+def traced_wide(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The closed jaxpr of a function in 64-bit mode, for arrays (abstract or not) with their floats widened."""
+    with jax.enable_x64(True), wide_names():
+        return jax.make_jaxpr(function)(*jax.tree.map(_widened, arguments))
+
+
+def with_exact_numbers(graph: Graph, wide: Callable[[], Any]) -> Graph:
+    """The graph with the numbers that its source has, where the trace has rounded them.
+
+    Args:
+        graph: of a trace in which floats are float32.
+        wide: the closed jaxpr of the same program in 64-bit mode; it is asked only if a number has been rounded. What
+            it raises leaves the graph as it is: code that names its dtypes may not run there.
+    """
+    rounded = {number for node in every_node(graph) for _, o in node.arguments for number in _floats(o)}
+    rounded = {number for number in rounded if _is_rounded(number)}
+    if not rounded or jax.enable_x64.value:
+        return graph
+    try:
+        with jax.enable_x64(True):
+            exact = np.unique([number for number in _numbers(wide()) if np.isfinite(number)])
+    except Exception:  # whatever a program says about dtypes that it was not written for
+        return graph
+    table = {number: found for number in rounded if (found := _nearest(number, exact)) is not None}
+    return _with_numbers(graph, table) if table else graph
+
+
+def _widened(leaf: Any) -> Any:
+    dtype = getattr(leaf, "dtype", None)
+    wider = {"float32": np.float64, "bfloat16": np.float64, "float16": np.float64, "complex64": np.complex128}
+    if str(dtype) not in wider:
+        return leaf
+    return jax.ShapeDtypeStruct(leaf.shape, wider[str(dtype)])
+
+
+def _is_rounded(number: float) -> bool:
+    """Whether a number may be another one's float32: it has as many digits as that keeps, and is no short fraction."""
+    if not np.isfinite(number) or float(np.float32(number)) == number:
+        return False
+    digits = repr(abs(number)).partition("e")[0].replace(".", "").strip("0")
+    return len(digits) > _DIGITS
+
+
+def _nearest(number: float, exact: np.ndarray) -> float | None:
+    """The number that another one was rounded from; None if there is none."""
+    same = exact[exact.astype(np.float32) == np.float32(number)]
+    near = same if same.size else exact[np.abs(exact - number) <= _NEAR * abs(number)]
+    return float(near[np.argmin(np.abs(near - number))]) if near.size else None
+
+
+def _numbers(closed: Any) -> Iterator[float]:
+    """Every real number that a program holds or computes from such alone."""
+    jaxpr, constants = jax_compat.opened(closed)
+    yield from _walked(jaxpr, constants, {})
+
+
+def _walked(jaxpr: Any, constants: Iterable[Any], known: Mapping[Any, Known]) -> Iterator[float]:
+    values: dict[Any, Any] = dict(known)
+    for variable, constant in zip(jaxpr.constvars, constants, strict=False):
+        if np.ndim(constant) == 0 and not jax_compat.is_key(constant):
+            values[variable] = Known(np.asarray(constant))
+            yield from _real(values[variable])
+    for equation in jaxpr.eqns:
+        inputs = [Known(np.asarray(v.val)) if jax_compat.is_literal(v) else values.get(v) for v in equation.invars]
+        for atom, value in zip(equation.invars, inputs, strict=True):
+            if jax_compat.is_literal(atom):
+                yield from _real(value)
+        if all(isinstance(value, Known) for value in inputs):
+            for variable, made in zip(equation.outvars, folded(equation, inputs) or (), strict=False):
+                values[variable] = made
+                yield from _real(made)
+        for body in jax_compat.branches(equation.params):
+            inner, held = jax_compat.opened(body)
+            # what a call is given is known inside it; other bodies have arguments of their own
+            same = len(inner.invars) == len(inputs) and equation.primitive.name not in ("scan", "while")
+            given = {v: value for v, value in zip(inner.invars, inputs, strict=True) if value} if same else {}
+            yield from _walked(inner, held, given)
+
+
+def _real(value: Any) -> Iterator[float]:
+    if isinstance(value, Known) and value.value.ndim == 0 and jnp.issubdtype(value.value.dtype, jnp.floating):
+        yield float(value.value)
+
+
+def _floats(operand: Operand) -> Iterator[float]:
+    if isinstance(operand, tuple):
+        for item in operand:
+            yield from _floats(item)
+    elif isinstance(operand, float):
+        yield operand
+
+
+def _with_numbers(graph: Graph, table: Mapping[float, float]) -> Graph:
+    return replace(graph, nodes=tuple(_node(node, table) for node in graph.nodes))
+
+
+def _node(node: Node, table: Mapping[float, float]) -> Node:
+    arguments = tuple((key, _operand(operand, table)) for key, operand in node.arguments)
+    return replace(node, arguments=arguments, bodies=tuple(_with_numbers(body, table) for body in node.bodies))
+
+
+def _operand(operand: Operand, table: Mapping[float, float]) -> Operand:
+    if isinstance(operand, tuple):
+        return tuple(_operand(item, table) for item in operand)
+    return table.get(operand, operand) if isinstance(operand, float) else operand
