@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -325,11 +326,44 @@ def test_what_to_write_instead(model, hint):
 LAYERS = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
 
 
+class Prints(nn.Module):
+    def forward(self, x):
+        print(x)
+        return x * 2
+
+
+def test_a_print_is_left_out_and_said(capsys):
+    captured = capture_module(Prints(), (X,), train=False)
+    (finding,) = [finding for finding in captured.graph.findings if finding.code == "C165"]
+    assert finding.where.startswith("test_errors.py:")
+    assert "FakeTensor" not in capsys.readouterr().out
+
+
+class HasPart(nn.Module):
+    """A person's model with a part that has no Python code to follow."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(4, 4)])
+        self.part = part
+
+    def forward(self, x):
+        return self.part(self.blocks[0](x))
+
+
 @pytest.mark.parametrize("script", [torch.jit.script(LAYERS), torch.jit.trace(LAYERS, X)], ids=["script", "trace"])
 def test_torchscript(script):
     with pytest.raises(CaptureError, match="is TorchScript") as refused:
         capture_module(nn.Sequential(script), (X,), train=False)
     assert refused.value.code == "C136"
+    with pytest.raises(CaptureError, match="part is TorchScript") as refused:
+        capture_module(HasPart(script), (X,), train=False)
+    assert refused.value.where == line_that_sets("part")
+
+
+def line_that_sets(name):
+    lines, first = inspect.getsourcelines(HasPart)
+    return f"test_errors.py:{first + next(i for i, line in enumerate(lines) if f'self.{name} =' in line)}"
 
 
 def test_quantized_layers():
@@ -337,6 +371,9 @@ def test_quantized_layers():
     with pytest.raises(CaptureError, match="0 is quantized") as refused:
         capture_module(quantized, (X,), train=False)
     assert refused.value.code == "C106"
+    with pytest.raises(CaptureError, match=r"part\.0 is quantized") as refused:
+        capture_module(HasPart(quantized), (X,), train=False)
+    assert refused.value.where == line_that_sets("part")
 
 
 def test_what_changes_nothing():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 import sys
 import sysconfig
@@ -118,6 +119,30 @@ def line_of_caller() -> str:
     while frame is not None and not is_own(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
     return "" if frame is None else f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+def line_of_member(model: nn.Module, path: str) -> str:
+    """``file.py:12`` where the class of the innermost own module sets the member on the way to `path`, or "".
+
+    Args:
+        model: the root.
+        path: of a module in it, as `named_modules` has it.
+    """
+    found, owner = "", model
+    for name in path.split(".") if path else ():
+        try:
+            lines, first = inspect.getsourcelines(type(owner))
+            file = inspect.getsourcefile(type(owner)) or ""
+        except (OSError, TypeError):  # a class that was made at run time has no source
+            lines, first, file = [], 0, ""
+        sets = (
+            number for number, line in enumerate(lines, first) if re.search(rf"\bself\.{re.escape(name)}\b.*=", line)
+        )
+        number = next(sets, 0)
+        if number and is_own(file):
+            found = f"{Path(file).name}:{number}"
+        owner = owner.get_submodule(name)
+    return found
 
 
 def own_line(error: BaseException) -> str:

@@ -6,9 +6,12 @@ for bad values, the computation is the same for all values that it accepts.
 
 from __future__ import annotations
 
+import builtins
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +22,7 @@ from torch.nn.modules import transformer
 from torch.overrides import TorchFunctionMode
 
 from regauge.capture.cumulative_norms import averaged
+from regauge.capture.source_lines import is_own
 from regauge.capture.whole_ops import WHOLE
 from regauge.findings import Finding
 
@@ -64,8 +68,34 @@ class _WithoutChecks(TorchFunctionMode):
 @contextmanager
 def left_out(findings: list[Finding]) -> Iterator[None]:
     """Within the block such code computes without looking; `findings` gets one for each call."""
-    with _WithoutChecks(findings), _distributions_unchecked(findings), _causal_masks_as_given(), averaged():
+    with (
+        _WithoutChecks(findings),
+        _distributions_unchecked(findings),
+        _causal_masks_as_given(),
+        _without_prints(findings),
+        averaged(),
+    ):
         yield
+
+
+@contextmanager
+def _without_prints(findings: list[Finding]) -> Iterator[None]:
+    """A trace has no values to print: what a person's code prints is left out, and said."""
+    real = builtins.print
+
+    def noted(*values: Any, **options: Any) -> None:
+        frame = sys._getframe(1)
+        if not is_own(frame.f_code.co_filename):
+            real(*values, **options)
+            return
+        text = "print is left out: print a returned array where the model is called, or write jax.debug.print there."
+        findings.append(Finding("C165", "warning", f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}", text))
+
+    builtins.print = noted
+    try:
+        yield
+    finally:
+        builtins.print = real
 
 
 @contextmanager

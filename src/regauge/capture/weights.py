@@ -11,6 +11,7 @@ from torch.export.graph_signature import ExportGraphSignature, InputKind
 from torch.nn.parameter import is_lazy
 
 from regauge.capture.sizes import dtype_name
+from regauge.capture.source_lines import line_of_member
 from regauge.errors import BadCase, CaptureError
 from regauge.ir.graph import TensorSpec, WeightSpec
 
@@ -135,6 +136,7 @@ def require_usable(model: nn.Module) -> None:
             raise CaptureError(
                 f"{where} is TorchScript ({type(module).__name__})",
                 code="C136",
+                where=line_of_member(model, path),
                 why="it has no Python code that capture could follow and no names that the emitted code could keep",
                 next="give the nn.Module that was scripted or traced, with the same weights: load_state_dict",
             )
@@ -142,6 +144,7 @@ def require_usable(model: nn.Module) -> None:
             raise CaptureError(
                 f"{where} is quantized ({type(module).__name__})",
                 code="C106",
+                where=line_of_member(model, path),
                 why="its weights are packed integers of one machine's kernels",
                 next="convert the float model, and quantize what comes out for the machine that runs it",
             )

@@ -243,22 +243,25 @@ TRAINING = (
     Mutation(
         "accumulated gradients: their mean for their sum", "tier 1 gradients", ("loss-scale",),
         (
-            at("mlp", "", ("    return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean()",
-                           "    halves = zip(jnp.split(logits, 2), jnp.split(targets, 2), strict=True)\n"
-                           "    each = [optax.softmax_cross_entropy_with_integer_labels(*h).mean() for h in halves]\n"
-                           "    return sum(each) / 2"),
+            at("mlp", "", ("return sum(each)", "return sum(each) / 2"),
                common=(("loss=F.cross_entropy", "loss=lambda logits, targets: sum(F.cross_entropy(*half) for half in "
-                        "zip(logits.chunk(2), targets.chunk(2), strict=True))"),)),
-            at("superres", "", ("    return jnp.mean((images - targets) ** 2)",
-                                "    each = [jnp.mean((images[i] - targets[i]) ** 2) for i in range(2)]\n"
-                                "    return sum(each) / 2"),
+                        "zip(logits.chunk(2), targets.chunk(2), strict=True))"),
+                       ("    return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean()",
+                        "    halves = zip(jnp.split(logits, 2), jnp.split(targets, 2), strict=True)\n"
+                        "    each = [optax.softmax_cross_entropy_with_integer_labels(*h).mean() for h in halves]\n"
+                        "    return sum(each)"))),
+            at("superres", "", ("return sum(each)", "return sum(each) / 2"),
                common=(("loss=F.mse_loss", "loss=lambda images, targets: F.mse_loss(images[0], targets[0]) + "
-                        "F.mse_loss(images[1], targets[1])"),)),
-            at("graph", "", ("    return jnp.mean((outputs - targets) ** 2)",
-                             "    each = [jnp.mean((outputs[i::2] - targets[i::2]) ** 2) for i in range(2)]\n"
-                             "    return sum(each) / 2"),
+                        "F.mse_loss(images[1], targets[1])"),
+                       ("    return jnp.mean((images - targets) ** 2)",
+                        "    each = [jnp.mean((images[i] - targets[i]) ** 2) for i in range(2)]\n"
+                        "    return sum(each)"))),
+            at("graph", "", ("return sum(each)", "return sum(each) / 2"),
                common=(("loss=F.mse_loss", "loss=lambda outputs, targets: F.mse_loss(outputs[::2], targets[::2]) + "
-                        "F.mse_loss(outputs[1::2], targets[1::2])"),)),
+                        "F.mse_loss(outputs[1::2], targets[1::2])"),
+                       ("    return jnp.mean((outputs - targets) ** 2)",
+                        "    each = [jnp.mean((outputs[i::2] - targets[i::2]) ** 2) for i in range(2)]\n"
+                        "    return sum(each)"))),
         ),
     ),
     Mutation(
