@@ -6,9 +6,16 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from regauge.rules.table import RuleTable
+from regauge.rules.table import Limit, RuleTable
 
 TABLE = RuleTable("cumulative")
+
+BEGINS_WITH_NOTHING = Limit(
+    when="the first elements are -infinity",
+    applies=lambda arguments: True,
+    effect="approximate",
+    reason="their derivative is NaN in torch and 1 in JAX",
+)
 
 
 @TABLE.rule("aten.cumsum.default")
@@ -48,7 +55,7 @@ def complex_log_sums(x: Array, axis: int) -> Array:
     return jnp.moveaxis(jnp.concatenate([items[:1], sums]), 0, axis)
 
 
-@TABLE.rule("aten.logcumsumexp.default")
+@TABLE.rule("aten.logcumsumexp.default", limits=[BEGINS_WITH_NOTHING])
 def cumulative_log_sum_exp(self: Array, dim: int) -> Array:
     """logcumsumexp(Tensor self, int dim) -> Tensor"""
     if self.ndim == 0:

@@ -8,9 +8,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from regauge.rules.table import Promotes, RuleTable
+from regauge.rules.table import Limit, Promotes, RuleTable
 
 TABLE = RuleTable("special_functions")
+
+EQUAL_INFINITIES = Limit(
+    when="both operands are +infinity",
+    applies=lambda arguments: True,
+    effect="approximate",
+    reason="each derivative is NaN in torch and 1 in JAX",
+)
 
 
 @TABLE.rule("aten.erf.default", "aten.special_erf.default", promotes=Promotes.INT_TO_FLOAT)
@@ -116,7 +123,7 @@ def logit(self: Array, eps: float | None = None) -> Array:
     return jax.scipy.special.logit(jnp.where(self < eps, eps, jnp.where(self > 1 - eps, 1 - eps, self)))
 
 
-@TABLE.rule("aten.logaddexp.default", promotes=Promotes.DEFAULT)
+@TABLE.rule("aten.logaddexp.default", promotes=Promotes.DEFAULT, limits=[EQUAL_INFINITIES])
 def log_add_exp(self: Array, other: Array) -> Array:
     """logaddexp(Tensor self, Tensor other) -> Tensor"""
     if jnp.iscomplexobj(self):
@@ -128,7 +135,7 @@ def log_add_exp(self: Array, other: Array) -> Array:
     return jnp.logaddexp(self, other)
 
 
-@TABLE.rule("aten.logaddexp2.default", promotes=Promotes.DEFAULT)
+@TABLE.rule("aten.logaddexp2.default", promotes=Promotes.DEFAULT, limits=[EQUAL_INFINITIES])
 def log_add_exp2(self: Array, other: Array) -> Array:
     """logaddexp2(Tensor self, Tensor other) -> Tensor"""
     return jnp.logaddexp2(self, other)
@@ -151,7 +158,19 @@ def x_log_y(self: Array | float, other: Array | float) -> Array:
     special_xlogy.self_scalar(Scalar self, Tensor other) -> Tensor
     special_xlogy.other_scalar(Tensor self, Scalar other) -> Tensor
     """
-    return jax.scipy.special.xlogy(self, other)
+
+    @jax.custom_jvp
+    def value(x: Array, y: Array) -> Array:
+        return jax.scipy.special.xlogy(x, y)
+
+    @value.defjvp
+    def derivative(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, y = primals
+        left_out = (x == 0) & (y <= 0)  # torch's derivative by x is 0 there, JAX's the logarithm
+        logarithm = jnp.where(left_out, 0, jnp.log(jnp.where(left_out, 1, y)))
+        return value(x, y), logarithm * tangents[0] + x / y * tangents[1]
+
+    return value(*jnp.broadcast_arrays(self, other))
 
 
 @TABLE.rule(
@@ -165,4 +184,16 @@ def x_log1p_y(self: Array | float, other: Array | float) -> Array:
     special_xlog1py.self_scalar(Scalar self, Tensor other) -> Tensor
     special_xlog1py.other_scalar(Tensor self, Scalar other) -> Tensor
     """
-    return jax.scipy.special.xlog1py(self, other)
+
+    @jax.custom_jvp
+    def value(x: Array, y: Array) -> Array:
+        return jax.scipy.special.xlog1py(x, y)
+
+    @value.defjvp
+    def derivative(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, y = primals
+        left_out = (x == 0) & (y <= -1)  # torch's derivative by x is 0 there, JAX's the logarithm
+        logarithm = jnp.where(left_out, 0, jnp.log1p(jnp.where(left_out, 0, y)))
+        return value(x, y), logarithm * tangents[0] + x / (y + 1) * tangents[1]
+
+    return value(*jnp.broadcast_arrays(self, other))
