@@ -226,26 +226,41 @@ def test_a_report_of_nothing(tmp_path: Path, capsys: Captured) -> None:
     assert "regauge compare" in shown
 
 
-@pytest.fixture
-def bare_python(tmp_path: Path) -> str:
-    """An interpreter that has regauge but no installed package: neither framework."""
-    stub = tmp_path / "bare-python"
-    stub.write_text(f'#!/bin/sh\nPYTHONPATH={PACKAGE} exec {sys.executable} -S "$@"\n')
+_HIDING = """
+import importlib.abc, sys
+
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {hidden!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+def python_without(directory: Path, *hidden: str) -> str:
+    """An interpreter that has everything that this one has, but for these packages."""
+    (directory / "sitecustomize.py").write_text(_HIDING.format(hidden=hidden))
+    stub = directory / "python-without"
+    stub.write_text(f'#!/bin/sh\nPYTHONPATH={directory}:{PACKAGE} exec {sys.executable} "$@"\n')
     stub.chmod(0o755)
     return str(stub)
 
 
-def test_no_torch_in_the_interpreter(bare_python: str, tmp_path: Path, capsys: Captured) -> None:
-    arguments = ["check", f"{CASES}:linear", "--torch-python", bare_python, "--out", str(tmp_path / "out")]
+def test_no_torch_in_the_interpreter(tmp_path: Path, capsys: Captured) -> None:
+    python = python_without(tmp_path, "torch")
+    arguments = ["check", f"{CASES}:linear", "--torch-python", python, "--out", str(tmp_path / "out")]
     shown = refused(arguments, 2, capsys)
-    assert re.search("B150 (numpy|torch) is not installed", shown)
+    assert "B150 torch is not installed" in shown
     assert "--torch-python" in shown
 
 
-def test_no_jax_in_the_interpreter(bare_python: str, tmp_path: Path, capsys: Captured) -> None:
-    arguments = ["check", f"{CASES}:linear", "--jax-python", bare_python, "--out", str(tmp_path / "out")]
+@pytest.mark.parametrize("hidden", ["jax", "flax"])
+def test_no_jax_in_the_interpreter(hidden: str, tmp_path: Path, capsys: Captured) -> None:
+    python = python_without(tmp_path, hidden)
+    arguments = ["check", f"{CASES}:linear", "--jax-python", python, "--out", str(tmp_path / "out")]
     shown = refused(arguments, 2, capsys)
-    assert re.search("B150 (numpy|jax|flax) is not installed", shown)
+    assert f"B150 {hidden} is not installed" in shown
     assert "--jax-python" in shown
 
 
