@@ -173,7 +173,10 @@ ONE_SIDED = {"elu", "selu", "celu", "modulus of a complex zero", "power of zero"
 INEXACT = {"hardsigmoid", "celu"}
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype",
+    [pytest.param(torch.float32, id="float32", marks=pytest.mark.slow), pytest.param(torch.float64, id="float64")],
+)
 @pytest.mark.parametrize("name", CASES)
 def test_the_gradient_is_torchs(name: str, dtype: torch.dtype) -> None:
     function, points = CASES[name]
