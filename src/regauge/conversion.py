@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from regauge.progress import Progress, Silence
 from regauge.run.case_frameworks import framework_of_case
 from regauge.run.launch import Framework, Interpreters, launch
 from regauge.run.protocol import read_json
+from regauge.saved_files import changed_files, remember_files, set_aside
 
 SCHEMA = 1  # of conversion.json
 
@@ -79,7 +80,8 @@ def convert(
 
     Args:
         reference: ``file.py:name``, ``package.module:name`` or a built-in name.
-        folder: where the conversion goes; an older conversion there is replaced, anything else is refused.
+        folder: where the conversion goes; an older conversion there is replaced, but kept under another name if a
+            person has changed it; anything else is refused.
         work: an existing directory for the jobs of the workers; the captured graph stays in ``work/capture``.
         to: the framework to convert to; the one that the case is not of when None.
         timeout: seconds for each worker.
@@ -129,13 +131,28 @@ def _convert(
     job |= {} if layers is None else {"layers": layers}
     try:
         launch(target, job, interpreters=interpreters, timeout=timeout)
-        if folder.exists():
-            shutil.rmtree(folder)
+        remember_files(partial)
+        noticed = _make_room(folder)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     progress.advance(2, 2, 0.0, "")
-    return read_conversion(folder, time.monotonic() - started)
+    conversion = read_conversion(folder, time.monotonic() - started)
+    return replace(conversion, findings=(*conversion.findings, *noticed))
+
+
+def _make_room(folder: Path) -> list[Finding]:
+    """Remove an older conversion; one that a person has changed is kept under another name, which is said."""
+    if not folder.exists():
+        return []
+    changed = changed_files(folder)
+    if not changed:
+        shutil.rmtree(folder)
+        return []
+    kept = set_aside(folder)
+    shown = ", ".join(changed[:5]) + (", ..." if len(changed) > 5 else "")
+    text = f"The older conversion held changes of yours ({shown}): it was kept as {kept.name}."
+    return [Finding("S221", "warning", str(kept), text)]
 
 
 def read_conversion(folder: Path, seconds: float = 0.0, reused: bool = False) -> Conversion:

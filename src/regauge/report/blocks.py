@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +23,7 @@ def show_verdict(document: Document, console: Console, others: Iterable[tuple[st
     for sentence, tone in others:
         console.print(Text(sentence, style=STYLES[tone]))
     for sentence in view.not_covered(document):
-        console.print(Padding(Text(f"· {sentence}", style="dim"), (0, 0, 0, 2)))
+        console.print(Text(f"  · {sentence}", style="dim"))  # a terminal folds it, and nothing cuts it
 
 
 def show_findings(findings: Iterable[Finding], console: Console) -> None:

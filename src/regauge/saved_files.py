@@ -1,0 +1,49 @@
+"""What regauge wrote into a saved folder, so that what a person changed there is told apart and never lost."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from regauge.run.protocol import read_json, write_json
+
+_OWN = "conversion.json"
+_MADE_BY_RUNNING = ("__pycache__", ".pytest_cache")
+
+
+def remember_files(folder: Path) -> None:
+    """Write down in conversion.json what the files of a folder hold."""
+    write_json(folder / _OWN, {**read_json(folder / _OWN), "files": _digests(folder)})
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Files of a saved folder that are not as they were written; none where conversion.json says nothing of files."""
+    try:
+        written = read_json(folder / _OWN).get("files")
+    except (OSError, ValueError):
+        return []
+    if written is None:
+        return []
+    found = _digests(folder)
+    return sorted(name for name, digest in found.items() if written.get(name) != digest)
+
+
+def set_aside(folder: Path) -> Path:
+    """Move a folder to the first free name beside it, ``rhythm.1``, ``rhythm.2`` ...; returns where it is now."""
+    number = 1
+    while (kept := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    return folder.rename(kept)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != _OWN)
+    own = (path for path in paths if not set(_MADE_BY_RUNNING) & set(path.relative_to(folder).parts))
+    return {path.relative_to(folder).as_posix(): _digest(path) for path in own}
+
+
+def _digest(path: Path) -> str:
+    """Of weights, which may take gigabytes and which nobody edits by hand, the size."""
+    if path.suffix == ".safetensors":
+        return f"{path.stat().st_size} bytes"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
