@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import jax
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from flax import nnx
 
 import regauge
 from regauge.run.torch_alternatives import ALTERNATIVES, WEIGHTS
 from regauge.run.torch_calls import arguments_of, with_arguments
 from regauge.verify.causes import REGISTRY, Call, Situation, load_families, trials_for
-from regauge.verify.trying import as_written
+from regauge.verify.changes import as_written, given_at, library_of
+from regauge.verify.result import Place
 
 
 def call(number: int, function: str, **arguments: object) -> Call:
@@ -33,6 +38,24 @@ def test_the_change_is_spelled_as_the_other_framework_does() -> None:
     assert as_written("momentum", "0.1", "jax") == "momentum=0.9"
     assert as_written("momentum", "0.1", "torch") == "momentum=0.1"
     assert as_written("eps", "1e-05", "jax") == "eps=1e-05"
+    assert as_written("eps", "1e-05", "jax", "flax") == "epsilon=1e-05"
+
+
+def test_an_argument_is_changed_where_the_layer_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "port.py"
+    file.write_text(
+        "from flax import nnx\n"
+        "class Net(nnx.Module):\n"
+        "    def __init__(self, rngs):\n"
+        "        self.fc = nnx.Linear(4, 4, rngs=rngs)\n"
+        "        self.norm: nnx.LayerNorm = nnx.LayerNorm(4, rngs=rngs)\n"
+        "    def __call__(self, x):\n"
+        "        return self.fc(self.norm(x))\n",
+        encoding="utf-8",
+    )
+    place = Place("norm", "rsqrt", str(file), 7, "return self.fc(self.norm(x))", 1.0)
+    assert [given_at(place, name) for name in ("eps", "approximate")] == [5, 7]
+    assert library_of(place) == "flax"
 
 
 def test_no_edit_is_tried_twice() -> None:
@@ -207,3 +230,28 @@ def test_nothing_is_named_that_did_not_help() -> None:
     assert check.verdict == "different"
     assert not any(cause.proven for cause in check.causes)
     assert [place.code for place in check.places] == ["return torch.sin(x) + x**3", "return torch.sin(x * x) + x**3"]
+
+
+class Port(nnx.Module):
+    """Two layers with values of their own; the biases are zeros."""
+
+    def __init__(self) -> None:
+        rngs = nnx.Rngs(0)
+        self.fc1 = nnx.Linear(4, 8, rngs=rngs)
+        self.fc2 = nnx.Linear(8, 2, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.fc2(nnx.relu(self.fc1(x)))
+
+
+def pair_of_layers() -> tuple[torch.nn.Module, Port]:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)), Port()
+
+
+def test_another_initialisation_is_one_cause_with_every_weight() -> None:
+    original, port = pair_of_layers()
+    (cause,) = regauge.check(original, port, (torch.ones(5, 4),), quick=True, float32=False).causes
+    assert cause.name == "weight-values"
+    assert "2 weights" in cause.text
+    assert cause.change == "0.weight, 0.bias, 2.weight, 2.bias: load the original's values"

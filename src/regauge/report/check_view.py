@@ -49,7 +49,7 @@ def where_sentences(check: Check) -> list[str]:
     for label, place in zip(labels, check.places, strict=False):
         text = _("{side}: {place}").format(side=label, place=place_text(place))
         if place.distance:
-            text = _("{text}, {distance} from the original in float64").format(
+            text = _("{text}, {distance} from the nearest value of the original in float64").format(
                 text=text, distance=distance_text(place.distance)
             )
         found.append(text)

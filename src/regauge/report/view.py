@@ -154,9 +154,14 @@ def not_covered(document: Document) -> tuple[str, ...]:
 
 
 def tensor_rows(tiers: Iterable[Tier]) -> tuple[TensorRow, ...]:
-    """Every tensor of every tier, worst first: failed ones, then by distance over limit."""
+    """Every tensor of every tier, worst first: failed ones, then by distance over limit, then by distance."""
     rows = [TensorRow(tier, distance, _share(distance)) for tier in tiers for distance in tier.distances]
-    return tuple(sorted(rows, key=lambda row: (row.distance.passed, -row.share, row.distance.name)))
+    return tuple(sorted(rows, key=_badness))
+
+
+def _badness(row: TensorRow) -> tuple[bool, float, float, str]:
+    """A sort key; of tensors that must be equal bit by bit every share is infinite."""
+    return row.distance.passed, -row.share, -row.distance.norm, row.distance.name
 
 
 def launch_counts(document: Document) -> tuple[tuple[str, str, dict[str, int]], ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from regauge.errors import WorkerFailed
 from regauge.verify.alignment import Alignment, TracedSide
 from regauge.verify.causes import Situation, Trial, trials_for
+from regauge.verify.changes import as_written, given_at, library_of
 from regauge.verify.direct_causes import dropout_causes, weight_causes
 from regauge.verify.evaluations import WIDE, Evaluations
 from regauge.verify.inputs import SILENT
@@ -23,7 +24,6 @@ from regauge.verify.training_causes import causes_in_training
 from regauge.verify.trying import (
     Laboratory,
     Tried,
-    as_written,
     converteds_value,
     originals_value,
     roles_to_try,
@@ -300,7 +300,8 @@ class _Case:
         where = f"{place.file}:{place.line}" if place.file else place.module
         names = [n for e in trial.edits if e["kind"] == "argument" for n in e["values"]]
         if names and ours:
-            spelled = as_written(names[0], ours, self.laboratory.frameworks["converted"])
+            where = f"{place.file}:{given_at(place, names[0])}" if place.file else where
+            spelled = as_written(names[0], ours, self.laboratory.frameworks["converted"], library_of(place))
             return f"{where}: {spelled}"
         return f"{where}: {place.code}".rstrip(": ")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from regauge.verify.evaluations import WIDE, Evaluations
 from regauge.verify.plan import step_id
 from regauge.verify.result import Cause, Tier
+
+_NAMED = 6  # weights that a sentence names
 
 
 def weight_causes(found: Evaluations, tier: Tier) -> list[Cause]:
@@ -21,16 +24,37 @@ def weight_causes(found: Evaluations, tier: Tier) -> list[Cause]:
     original = found.outcomes["M64"]["weights"].arrays()
     converted = found.outcomes["C64"]["weights"].arrays()
     names = [d.name for d in tier.distances if not d.passed and d.name in original and d.name in converted]
-    causes: dict[str, Cause] = {}
+    explained: dict[str, list[tuple[str, Cause]]] = {}
+    others: dict[str, float] = {}
     for name in names:
-        for key, what, made in _changes(name, original):
-            away = _away(converted[name], made)
-            before = _away(converted[name], original[name])
-            if away == 0 and before > 0:
-                text = f"{name} is the original's {what}: that takes away the whole distance of {before:.2g}"
-                causes.setdefault(key, Cause(key, text, before, 0.0, f"{name}: load the original's values", True))
-                break
-    return list(causes.values())
+        before = _away(converted[name], original[name])
+        change = next((c for c in _changes(name, original) if _away(converted[name], c[2]) == 0 < before), None)
+        if change is None:
+            others[name] = before
+            continue
+        key, what, _ = change
+        text = f"{name} is the original's {what}: that takes away the whole distance of {before:.2g}"
+        cause = Cause(key, text, before, 0.0, f"{name}: load the original's values", True)
+        explained.setdefault(key, []).append((name, cause))
+    causes = [_together(found) for found in explained.values()]
+    if not others:
+        return causes
+    # values of their own, as after another initialisation: a bias of zeros says no more than they do
+    causes = [cause for cause in causes if cause.name != "weight-zero"]
+    worst = max(others.values())
+    text = f"{len(others)} weights hold values that are not the original's in any form: {_shown(others)}"
+    return [Cause("weight-values", text, worst, 0.0, f"{_shown(names)}: load the original's values", True), *causes]
+
+
+def _together(found: Sequence[tuple[str, Cause]]) -> Cause:
+    """One cause of several weights: the text of the first, and every name in the line to change."""
+    first = found[0][1]
+    return replace(first, change=f"{_shown([name for name, _ in found])}: load the original's values")
+
+
+def _shown(names: Collection[str]) -> str:
+    few = list(names)[:_NAMED]
+    return ", ".join(few) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _changes(name: str, original: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, np.ndarray]]:

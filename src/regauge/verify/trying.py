@@ -133,21 +133,6 @@ def worded(tried: Tried, role: int, change: str) -> Cause:
     return Cause(name=trial.cause, text=text, before=before, after=after, change=change, proven=tried.proven)
 
 
-def as_written(name: str, value: str, framework: str) -> str:
-    """An argument of torch as the libraries of a framework write it: ``approximate=False`` is JAX's exact GELU.
-
-    Args:
-        name: of torch's argument.
-        value: as text.
-        framework: of the line that is to be changed.
-    """
-    if framework == "jax" and name == "approximate":
-        return f"approximate={value == 'tanh'}"
-    if framework == "jax" and name == "momentum":  # Flax, Haiku and Equinox count the share of the old statistics
-        return f"momentum={1 - float(value):.6g}"
-    return f"{name}={value}"
-
-
 def originals_value(trial: Trial, role: int) -> str:
     """What the original has, as text; empty where it is no value."""
     return trial.own_value if role == 0 else trial.other_value
