@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from emit.comparing_jax import assert_same
@@ -24,8 +23,6 @@ CONVERTED_QUICKLY = (
     "keras_cnn",
 )
 CHECKED_QUICKLY = ("pinn_helmholtz",)
-# Their code has constants such as log(2 pi), which a trace of JAX holds in float32: 1e-8 from the float64 of the check.
-ROUNDED_CONSTANTS = ("nnx_diffusion", "linen_ppo_continuous", "equinox_realnvp", "equinox_spline_flow")
 
 
 def assert_converts(name: str) -> None:
@@ -50,13 +47,7 @@ def test_a_quick_check_says_equal(name: str, tmp_path: Path) -> None:
     assert_equal(regauge.check(JAX_NETWORKS[name], out=tmp_path, quick=True))
 
 
-def checked(name: str) -> Any:
-    reason = "constants of the program are written as the float32 that its trace holds"
-    marks = [pytest.mark.xfail(strict=True, reason=reason)] if name in ROUNDED_CONSTANTS else []
-    return pytest.param(name, marks=marks)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", map(checked, JAX_NETWORKS))
+@pytest.mark.parametrize("name", JAX_NETWORKS)
 def test_the_whole_check_says_equal(name: str, tmp_path: Path) -> None:
     assert_equal(regauge.check(JAX_NETWORKS[name], out=tmp_path))
