@@ -36,6 +36,18 @@ def refuse_given(model: Any, inputs: Any) -> None:
                 raise error
 
 
+def refuse_abstract(model: Any) -> None:
+    """Refuse weights without values, alone.
+
+    Raises:
+        CaptureError: a weight is a `jax.ShapeDtypeStruct`.
+    """
+    for name, leaf in _leaves(model):
+        error = _refusal(f"weights {name}".strip(), leaf) if isinstance(leaf, jax.ShapeDtypeStruct) else None
+        if error is not None:
+            raise error
+
+
 def _leaves(tree: Any) -> Iterator[tuple[str, Any]]:
     """The leaves of a pytree, each with its place as Python writes it."""
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:

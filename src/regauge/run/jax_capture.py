@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 import regauge
+from regauge.capture.jax_given import refuse_given
 from regauge.capture.jax_optimizer import from_optax
 from regauge.capture.jaxpr import Captured, capture_model, reference_outputs, source_file
 from regauge.case import Case, load_case
@@ -44,6 +45,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     """
     began = time.perf_counter()
     case = load_case(job["case"])
+    refuse_given(case.model, case.inputs)  # before anything reads the arrays
     program = program_of(case.model)
     loaded = time.perf_counter()
     train = case.loss is not None

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from flax import nnx
 
+from regauge.capture.jax_given import refuse_abstract
 from regauge.case import Case, load_case
 from regauge.errors import BadCase
 from regauge.run.jax_optimizer_tree import OptimizerTree
@@ -95,7 +96,9 @@ def side_of_case(case: Case, widen: bool) -> JaxSide:
 
     Raises:
         BadCase: its model is no JAX model, or its optimizer is not optax's.
+        CaptureError: its weights have no values.
     """
+    refuse_abstract(case.model)
     model = case.model
     if widen:
         model = widen_dtypes(model)
