@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from regauge.language import _, ngettext, translate_message
-from regauge.measure.result import Measurement
+from regauge.measure.result import Effect, Measurement, MeasurementPlan
 from regauge.report.document import Document
-from regauge.report.figures import break_evens, failures, step_times
+from regauge.report.figures import BreakEven, break_evens, failures, step_times
 from regauge.report.wording import (
     PURPOSES,
     TASKS,
@@ -178,32 +178,45 @@ def failure_text(measurement: Measurement) -> str:
 
 
 def break_even_sentences(document: Document) -> tuple[str, ...]:
-    """When a slower start has paid off, told for each task and variant; no surer than the verdict on speed is."""
-    unsure = {
-        (effect.task, effect.variant)
-        for effect in document.effects
-        if effect.verdict in ("inconclusive", "not comparable") or is_preliminary(effect, document.plan)
-    }
-    sentences = []
-    for point in break_evens(document.measurements, document.plan):
-        if point.never:
-            text = _("{task}: {variant} starts later than {reference} and never makes up for it.")
-        elif point.steps is None:
-            text = _("{task}: {variant} is ahead of {reference} from the first step on.")
-        else:
-            text = _("{task}: after {steps} steps the slower start of {variant} has paid off against {reference}.")
-        sentence = text.format(
-            task=word(TASKS, point.task),
-            variant=point.variant,
-            reference=point.reference,
-            steps=count_text(point.steps or 0),
-        )
-        if (point.task, point.variant) in unsure:
-            sentence = _("{sentence} This is a rough figure: the difference in speed is not certain.").format(
-                sentence=sentence
-            )
-        sentences.append(sentence)
-    return tuple(sentences)
+    """When a slower start has paid off, told for each task and variant; no surer than the interval of the ratio is."""
+    effects = {(effect.task, effect.variant): effect for effect in document.effects}
+    return tuple(
+        _break_even_sentence(point, effects.get((point.task, point.variant)), document.plan)
+        for point in break_evens(document.measurements, document.plan)
+    )
+
+
+def _break_even_sentence(point: BreakEven, effect: Effect | None, plan: MeasurementPlan | None) -> str:
+    certain = effect is not None and _excludes_one(effect, is_slower=point.never)
+    if point.never and certain:
+        text = _("{task}: {variant} starts later than {reference} and never makes up for it.")
+    elif point.never:
+        text = _("{task}: {variant} starts later than {reference}; it is not certain that it ever makes up for it.")
+    elif point.steps is None and certain:
+        text = _("{task}: {variant} is ahead of {reference} from the first step on.")
+    elif point.steps is None:
+        text = _("{task}: {variant} starts sooner than {reference}; it is not certain which is ahead later.")
+    else:
+        text = _("{task}: after {steps} steps the slower start of {variant} has paid off against {reference}.")
+    sentence = text.format(
+        task=word(TASKS, point.task),
+        variant=point.variant,
+        reference=point.reference,
+        steps=count_text(point.steps or 0),
+    )
+    if point.steps is None:
+        return sentence
+    if not certain:
+        rough = _("{sentence} This is a rough figure: the difference in speed is not certain.")
+        return rough.format(sentence=sentence)
+    if effect is not None and is_preliminary(effect, plan):
+        return _("{sentence} This is a rough figure: few launches were made.").format(sentence=sentence)
+    return sentence
+
+
+def _excludes_one(effect: Effect, *, is_slower: bool) -> bool:
+    """Whether the whole 95 % interval lies on the side of 1 that the medians of the step times speak for."""
+    return effect.low > 1 if is_slower else effect.high < 1
 
 
 def plan_facts(document: Document) -> tuple[Fact, ...]:
