@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from regauge import __version__
 from regauge.cases import BUILT_IN
 from regauge.cli.check import exit_code
 from regauge.cli.main import COMMANDS, main
+from regauge.cli.terminal import Interrupted, resumable
+from regauge.progress import Stopped
 from regauge.verify import Check, Tier
 
 NAMES = [command.__name__ for command, _summary in COMMANDS]
@@ -82,6 +85,36 @@ def test_what_check_fails_on() -> None:
     assert [exit_code(check, "different") for check in checks] == [0, 0, 0, 1]
     assert [exit_code(check, "not-checked") for check in checks] == [0, 1, 1, 1]
     assert main(["check", "one.py:case", "two.py:case", "--fail-on", "often"]) == 2
+
+
+def _interrupt(*args: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_with_json_is_one_object(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regauge.cli.cases.print_json", _interrupt)
+    assert main(["cases", "--json"]) == 130
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert json.loads(captured.out)["error"]["code"] == "U130"
+
+
+def test_ctrl_c_in_a_conversion_says_that_nothing_was_written(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("regauge.cli.convert.convert_case", _interrupt)
+    assert main(["convert", "digits", "--out", str(tmp_path / "converted"), "--lang", "en"]) == 130
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "next: nothing was written; the same command starts from the beginning" in captured.err
+
+
+@pytest.mark.parametrize(("made", "kept"), [(0, 0), (3, 3), (5, 3)])
+def test_ctrl_c_while_measuring_counts_what_is_kept(made: int, kept: int) -> None:
+    with pytest.raises(Interrupted) as found, resumable():
+        raise Stopped(made, kept, 9)
+    assert f"{kept} of 9 launches are kept" in found.value.what
+    assert ("made again" in found.value.why) == (made > kept)
 
 
 def test_labels_of_errors_are_translated(capsys: Captured) -> None:

@@ -130,8 +130,10 @@ def _with_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_ctrl_c_says_how_to_go_on(as_json: bool, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "regauge.cli.main", "check", f"{CASES}:hanging", "--out", str(tmp_path)]
+    command += ["--json"] if as_json else []
     # a runner in the background may have SIGINT ignored, which children inherit
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_with_interrupts
@@ -144,8 +146,11 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert out == ""
-    assert "the same command goes on from there" in err
+    if as_json:
+        assert "the same command goes on from there" in json.loads(out)["error"]["next"]
+    else:
+        assert out == ""
+        assert "the same command goes on from there" in err
     assert len(worker) == 1
     assert not worker[0].is_running()
 
