@@ -89,7 +89,9 @@ def test_never_is_said_only_where_the_interval_says_it(low: float, high: float, 
         for m in found.measurements
     ]
     sentences = break_even_sentences(found.model_copy(update={"measurements": tuple(slow)}))
-    assert [text for text in sentences if text.startswith("training step: jax jit starts later") and text.endswith(says)]
+    assert [
+        text for text in sentences if text.startswith("training step: jax jit starts later") and text.endswith(says)
+    ]
 
 
 def _with_interval(found: Document, low: float, high: float, verdict: str) -> Document:

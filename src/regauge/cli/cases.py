@@ -25,7 +25,7 @@ def cases(
         return 0
     table = Table(_("case"), _("what it is"), _("needs"))
     for name, case in BUILT_IN.items():
-        table.add_row(name, translate_message(case.summary), f"pip install 'regauge[{case.extra}]'")
+        table.add_row(name, translate_message(case.summary), case.install)
     console = stdout()
     console.print(table)
     print_next(console, f"regauge compare {next(iter(BUILT_IN))} --quick")
