@@ -11,7 +11,7 @@ from sample import document
 from regauge.language import use_language
 from regauge.report.document import Document, build_document
 from regauge.report.text import render_text
-from regauge.report.view import break_even_sentences
+from regauge.report.view import break_even_sentences, effect_facts, not_covered, step_facts
 
 
 def _printed(document: Document, width: int = 120) -> str:
@@ -45,6 +45,18 @@ def test_narrow_terminal_loses_no_verdict(tmp_path: Path) -> None:
     words = _printed(document(tmp_path), width=80).split()
     for verdict in ("faster", "inconclusive", "equivalent"):
         assert verdict in words
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_no_width_cuts_a_sentence_or_a_cell(width: int, tmp_path: Path) -> None:
+    """The consoles of the commands leave wrapping to the terminal, which must not cut what is set in."""
+    found = document(tmp_path)
+    console = Console(file=io.StringIO(), width=width, color_system=None, soft_wrap=True)
+    render_text(found, console)
+    printed = " ".join(console.file.getvalue().split())
+    assert all(sentence in printed for sentence in not_covered(found))
+    cells = [cell for row in (*step_facts(found), *(row[:2] for row in effect_facts(found))) for cell in row]
+    assert all(word in printed.split() for cell in cells for word in cell.split())
 
 
 def test_chinese_and_empty_documents() -> None:
