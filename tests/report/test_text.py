@@ -11,7 +11,14 @@ from sample import document
 from regauge.language import use_language
 from regauge.report.document import Document, build_document
 from regauge.report.text import render_text
-from regauge.report.view import break_even_sentences, effect_facts, not_covered, step_facts
+from regauge.report.view import (
+    break_even_sentences,
+    effect_facts,
+    nested_facts,
+    not_covered,
+    readback_facts,
+    step_facts,
+)
 
 
 def _printed(document: Document, width: int = 120) -> str:
@@ -115,3 +122,21 @@ def _with_interval(found: Document, low: float, high: float, verdict: str) -> Do
         for effect in found.effects
     ]
     return found.model_copy(update={"effects": tuple(effects)})
+
+
+def test_memory_of_the_machine_is_shown_with_its_unit() -> None:
+    facts = nested_facts({"machine": {"memory": 25276514304, "cpus": 2}, "memory_available": 3 * 2**30})
+    assert [fact.value for fact in facts] == ["23.5 GiB", "2", "3.00 GiB"]
+
+
+def test_what_launches_read_back_is_ordered_by_size_not_by_letters(tmp_path: Path) -> None:
+    found = document(tmp_path)
+    timed = [m for m in found.measurements if m.purpose == "time"]
+    read = [
+        dataclasses.replace(m, environment={"memory_available": (9 + block) * 2**30}) for block, m in enumerate(timed)
+    ]
+    ranges = {
+        variant: rows[0].value
+        for variant, rows in readback_facts(found.model_copy(update={"measurements": tuple(read)}))
+    }
+    assert ranges["torch eager"].startswith("9.00 GiB – ")

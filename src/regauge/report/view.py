@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from regauge.report.wording import (
     PURPOSES,
     TASKS,
     VERDICTS,
+    bytes_text,
     check_sentence,
     count_text,
     effect_sentence,
@@ -34,6 +35,9 @@ from regauge.report.wording import (
 from regauge.verify.result import Distance, Tier
 
 Tone = Literal["good", "bad", "even", "open"]
+
+# Names of a record whose values are bytes.
+BYTES = ("memory", "memory_available")
 
 TONES: dict[str, Tone] = {
     "equal": "good",
@@ -255,26 +259,29 @@ def weight_facts(document: Document) -> tuple[Fact, ...]:
 
 def nested_facts(data: Mapping[str, Any], prefix: str = "") -> tuple[Fact, ...]:
     """A nested mapping as dotted names and values; names are keys of the record and stay as they are."""
-    rows: list[Fact] = []
+    return tuple(Fact(name, _recorded(name, value)) for name, value in _leaves(data, prefix))
+
+
+def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and what the record holds under them; what is empty is left out."""
     for key, value in data.items():
         name = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, Mapping):
-            rows += nested_facts(value, name)
+            yield from _leaves(value, name)
         elif value is not None and value != "" and value != []:
-            rows.append(Fact(name, _value(value)))
-    return tuple(rows)
+            yield name, value
 
 
 def readback_facts(document: Document) -> tuple[tuple[str, tuple[Fact, ...]], ...]:
     """For each variant what its workers read back, where all of its launches agree, or the range of it."""
     found = []
     for variant in dict.fromkeys(m.variant for m in document.measurements):
-        seen: dict[str, list[str]] = {}
+        seen: dict[str, list[Any]] = {}
         for m in document.measurements:
             if m.variant == variant and m.purpose == "time":
-                for fact in nested_facts(m.environment):
-                    seen.setdefault(fact.label, []).append(fact.value)
-        rows = tuple(Fact(name, _range(values)) for name, values in seen.items())
+                for name, value in _leaves(m.environment):
+                    seen.setdefault(name, []).append(value)
+        rows = tuple(Fact(name, _range(name, values)) for name, values in seen.items())
         if rows:
             found.append((variant, rows))
     return tuple(found)
@@ -339,12 +346,18 @@ def _value(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _range(values: list[str]) -> str:
-    distinct = list(dict.fromkeys(values))
-    if len(distinct) <= 3:
-        return ", ".join(distinct)
-    try:
-        ordered = sorted(distinct, key=float)
-    except ValueError:
-        ordered = sorted(distinct)
+def _recorded(name: str, value: Any) -> str:
+    """A value of a record under its name: memory is recorded in bytes."""
+    is_memory = name.rpartition(".")[2] in BYTES and isinstance(value, int)
+    return bytes_text(value) if is_memory else _value(value)
+
+
+def _range(name: str, values: list[Any]) -> str:
+    """All values where they are few, else the lowest and the highest."""
+    shown = list(dict.fromkeys(_recorded(name, value) for value in values))
+    if len(shown) <= 3:
+        return ", ".join(shown)
+    if all(isinstance(value, int | float) for value in values):
+        return f"{_recorded(name, min(values))} – {_recorded(name, max(values))}"
+    ordered = sorted(shown)
     return f"{ordered[0]} – {ordered[-1]}"
