@@ -6,7 +6,6 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-
 # What each extra of the built-in cases installs: the module that is imported, and the name that pip knows it by.
 EXTRAS: dict[str, dict[str, str]] = {
     "vision": {"sklearn": "scikit-learn"},

@@ -142,15 +142,38 @@ def test_compare_needs_a_case(capsys: Captured) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
-    [("--variants", "torch-fast", "unknown variant"), ("--tasks", "sleep", "unknown task")],
+    [
+        ("--variants", "torch-fast", "unknown variant"),
+        ("--tasks", "sleep", "unknown task"),
+        ("--precision", "bf16", "unknown precision"),
+        ("--steps", "2", "steps must lie between 5 and"),
+    ],
 )
 def test_names_are_refused_before_work_starts(
-    option: str, value: str, message: str, capsys: Captured, tmp_path: object
+    option: str, value: str, message: str, capsys: Captured, tmp_path: Path
 ) -> None:
     assert main(["compare", "no_such.py:case", option, value, "--out", str(tmp_path)]) == 2
     shown = capsys.readouterr().err
     assert message in shown
     assert value in shown
+
+
+def test_unknown_variants_are_answered_with_the_words_of_the_help(capsys: Captured, tmp_path: Path) -> None:
+    assert main(["compare", "no_such.py:case", "--variants", "foo", "--out", str(tmp_path)]) == 2
+    assert "next: choose from: torch-eager, torch-compile, jax-jit, jax-op-by-op" in capsys.readouterr().err
+
+
+def test_an_operator_of_the_very_name_comes_first(capsys: Captured) -> None:
+    assert main(["ops", "linear"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("linear(")
+    assert len(shown) > 3
+
+
+@pytest.mark.parametrize("command", ["ops", "facts"])
+def test_a_name_that_does_not_exist_is_bad_input(command: str, capsys: Captured) -> None:
+    assert main([command, "nosuch"]) == 2
+    assert "next: " in capsys.readouterr().err
 
 
 def test_the_installed_command_exits_with_the_code(capsys: Captured) -> None:

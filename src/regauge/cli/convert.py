@@ -59,15 +59,15 @@ def convert(
     if as_json:
         print_json({"ok": True, **conversion.to_json(), "files": _files(conversion), "graph": graph})
         return 0
-    _show(conversion, case, graph)
+    _show(conversion, case, out, graph)
     return 0
 
 
-def _show(conversion: Conversion, case: str, graph: str | None) -> None:
+def _show(conversion: Conversion, case: str, out: Path, graph: str | None) -> None:
     console = stdout()
     if graph is not None:
         console.print(graph)
-    console.print(_("{name}: converted to {folder}").format(name=conversion.name, folder=conversion.folder))
+    console.print(_("{name}: converted to {folder}").format(name=conversion.name, folder=out))
     console.print("  " + "  ".join(_files(conversion)))
     print_findings(console, conversion.findings)
     print_next(stderr(), f"regauge check {case}", f"regauge compare {case} --quick")

@@ -31,7 +31,9 @@ def show_verdict(document: Document, console: Console, others: Iterable[tuple[st
         console.print(Text(sentence, style=STYLES[tone]))
     for sentence in view.not_covered(document):
         padded = Padding(Text(f"· {sentence}", style="dim"), (0, 0, 0, 2), expand=False)
-        console.print(padded, soft_wrap=False)  # a console that leaves wrapping to the terminal would cut what is padded
+        console.print(
+            padded, soft_wrap=False
+        )  # a console that leaves wrapping to the terminal would cut what is padded
 
 
 def show_findings(findings: Iterable[Finding], console: Console) -> None:
