@@ -59,7 +59,9 @@ LOADING = {
     "no such file": Bad("no_such.py:case", "B100", 2, ("no such file: no_such.py",)),
     "no such name": bad("nothing", "B100", 2, "has no name 'nothing'", "it defines: "),
     "no such package": Bad("no_such_package.models:case", "B100", 2, ("no module named 'no_such_package'", "install")),
-    "no name at all": Bad(str(CASES), "B100", 2, ("file.py:name or package.module:name", "digits")),
+    "no name at all": Bad(
+        str(CASES), "B100", 2, ("file.py:name or package.module:name", "functions of the file: ", "hanging")
+    ),
     "neither file nor case": Bad("digit", "B100", 2, ("file.py:name or package.module:name", "digits")),
     "a file that fails": Bad(
         f"{HERE / 'unfinished.py'}:case", "B100", 2, ("NameError", "unfinished.py:5", "undefined_name  # noqa")

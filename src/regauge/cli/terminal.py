@@ -104,7 +104,7 @@ def whole_or_nothing() -> Iterator[None]:
 def _labelled(line: str) -> Text:
     label, colon, rest = line.strip().partition(": ")
     if colon and label in LABELS:
-        return Text(f"  {_(label)}: ", "dim").append(translate_message(rest), "bold" if label == "next" else "")
+        return Text(f"  {_(label)}" + _(": "), "dim").append(translate_message(rest), "bold" if label == "next" else "")
     return Text(f"  {translate_message(line.strip())}" if line == f"  {line.strip()}" else line)
 
 
