@@ -30,10 +30,7 @@ def show_verdict(document: Document, console: Console, others: Iterable[tuple[st
     for sentence, tone in others:
         console.print(Text(sentence, style=STYLES[tone]))
     for sentence in view.not_covered(document):
-        padded = Padding(Text(f"· {sentence}", style="dim"), (0, 0, 0, 2), expand=False)
-        console.print(
-            padded, soft_wrap=False
-        )  # a console that leaves wrapping to the terminal would cut what is padded
+        console.print(Text(f"  · {sentence}", style="dim"))  # a terminal folds it, and nothing cuts it
 
 
 def show_findings(findings: Iterable[Finding], console: Console) -> None:
