@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from regauge.case import Case, load_case
+from regauge.cases import BUILT_IN, EXTRAS
 from regauge.errors import BadCase
 
 GOOD = """
@@ -105,7 +106,37 @@ def test_the_files_own_error_is_shown_with_its_line(write):
 
 
 def test_a_syntax_error(write):
-    assert "raised SyntaxError" in refused(f"{write('def (')}:case").what
+    path = write("import sys\n\ndef (\n")
+    error = refused(f"{path}:case")
+    assert "raised SyntaxError" in error.what
+    assert error.where == f"{path}:3"
+    assert error.details == ("def (",)
+    assert error.next.startswith("mend the line")
+
+
+def test_a_file_without_a_name(write):
+    path = write(GOOD)
+    assert "made, broken, other" in refused(str(path)).next
+    path = write("def case():\n    return 1\n\ndef sized(width):\n    return width\n")
+    assert refused(str(path)).next == f"{path}:case"
+    assert refused(f"{path}:").next == f"{path}:case"
+
+
+def test_a_case_without_inputs(write):
+    path = write(GOOD + "def unfinished():\n    return Case(model)\n")
+    assert "regauge.Case(model, inputs=(x,))" in refused(f"{path}:unfinished").next
+
+
+@pytest.mark.parametrize(("name", "module"), [("digits", "sklearn"), ("minilm", "transformers")])
+def test_a_built_in_case_without_its_extra(name, module, monkeypatch):
+    reference = BUILT_IN[name].reference.partition(":")[0]
+    monkeypatch.delitem(sys.modules, reference, raising=False)
+    for loaded in [key for key in sys.modules if key.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, module, None)  # importing it raises ModuleNotFoundError
+    error = refused(name)
+    assert EXTRAS[BUILT_IN[name].extra][module] in error.what
+    assert error.next == f"pip install 'regauge[{BUILT_IN[name].extra}]'"
 
 
 def test_the_functions_own_error_is_shown_with_its_line(write):
@@ -113,6 +144,7 @@ def test_the_functions_own_error_is_shown_with_its_line(write):
     error = refused(f"{path}:broken")
     assert "raised ZeroDivisionError: division by zero" in error.what
     assert error.details == ("return 1 / 0",)
+    assert error.next.startswith("mend the line")
 
 
 def test_an_error_of_regauge_in_the_function_stays_what_it_is(write):
@@ -151,6 +183,7 @@ def test_arguments_that_make_no_case(arguments, said):
     with pytest.raises(BadCase, match="B100") as caught:
         Case(len, **arguments)
     assert said in caught.value.what
+    assert caught.value.next
 
 
 def test_trains_needs_loss_and_optimizer():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -52,7 +53,11 @@ class Case:
                 next="write inputs=(x,) for one positional argument",
             )
         if self.loss is not None and not callable(self.loss):
-            raise BadCase("loss must be a function of (outputs, targets)", received=repr(self.loss))
+            raise BadCase(
+                "loss must be a function of (outputs, targets)",
+                received=repr(self.loss),
+                next="write loss=, such as torch.nn.functional.cross_entropy or a function of your own",
+            )
         if self.optimizer is not None and self.loss is None:
             raise BadCase("the case has an optimizer but no loss", next="give loss=, a function of (outputs, targets)")
         if self.layers is not None:
@@ -93,16 +98,30 @@ def load_case(reference: str) -> Case:
     Raises:
         BadCase: no such file, module, name or case; or the file raises (its own error is shown with its line).
     """
-    from regauge import cases
+    from regauge.cases import BUILT_IN, EXTRAS
 
-    if reference in cases.BUILT_IN:
-        reference = cases.BUILT_IN[reference].reference
+    built_in = BUILT_IN.get(reference)
+    if built_in is None:
+        return _load(reference)
+    try:
+        return _load(built_in.reference)
+    except BadCase as error:
+        missing = (getattr(error.__cause__, "name", None) or "").partition(".")[0]
+        package = EXTRAS[built_in.extra].get(missing)
+        if package is None:
+            raise
+        raise BadCase(
+            f"the built-in case {reference} needs {package}, which is not installed",
+            received=sys.executable,
+            next=built_in.install,
+        ) from error
+
+
+def _load(reference: str) -> Case:
     target, separator, name = reference.rpartition(":")
     if not separator or not target or not name:
         raise BadCase(
-            "a case is written file.py:name or package.module:name",
-            received=reference,
-            next=f"built-in cases: {', '.join(cases.BUILT_IN)}",
+            "a case is written file.py:name or package.module:name", received=reference, next=_named(reference)
         )
     module = _import(target)
     if not hasattr(module, name):
@@ -122,6 +141,34 @@ def load_case(reference: str) -> Case:
     if found.rules is not None and target.endswith(".py"):
         found.rules = Path(target).resolve().parent / found.rules
     return found
+
+
+def _named(reference: str) -> str:
+    """What to write for a reference without a name: what its file defines, else the built-in cases."""
+    from regauge.cases import BUILT_IN
+
+    functions = _functions(Path(reference.rstrip(":"))) if reference.rstrip(":").endswith(".py") else []
+    if "case" in functions:
+        return f"{reference.rstrip(':')}:case"
+    if functions:
+        return f"write {reference.rstrip(':')}:NAME; functions of the file: {', '.join(functions[-12:])}"
+    return f"built-in cases: {', '.join(BUILT_IN)}"
+
+
+def _functions(path: Path) -> list[str]:
+    """The functions that a file defines and that may be called without arguments, read without running it."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return []
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and len(node.args.posonlyargs) + len(node.args.args) == len(node.args.defaults)
+        and None not in node.args.kw_defaults
+        and not node.name.startswith("_")
+    ]
 
 
 def _is_model(found: Any) -> bool:
@@ -163,7 +210,7 @@ def _import(target: str) -> ModuleType:
     name = path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise BadCase(f"{target} is not a Python file", received=target)
+        raise BadCase(f"{target} is not a Python file", received=target, next="give a path that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
     sys.modules[name] = module
@@ -192,7 +239,17 @@ def _own_error(error: BaseException, what: str) -> RegaugeError:
             next=error.next,
             details=error.details or ([line] if line else ()),
         )
-    following = ""
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).is_file():
+        where, line = f"{error.filename}:{error.lineno}", (error.text or "").strip()  # no frame of it ever ran
+    return BadCase(what, where=where, details=[line] if line else (), next=_mend(error))
+
+
+def _mend(error: BaseException) -> str:
+    """What to do about an error of the person's own code."""
+    from regauge.cases import package_of
+
     if isinstance(error, ModuleNotFoundError) and error.name:
-        following = f"install {error.name} in the Python interpreter of this side"
-    return BadCase(what, where=where, details=[line] if line else (), next=following)
+        return f"install {package_of(error.name)} in the Python interpreter of this side"
+    if isinstance(error, TypeError) and str(error).startswith(f"{Case.__name__}.__init__()"):
+        return "write regauge.Case(model, inputs=(x,)), with targets=, loss= and optimizer= if it trains"
+    return "mend the line that is named, then run the same command again"

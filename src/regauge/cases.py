@@ -6,6 +6,12 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+# What each extra of the built-in cases installs: the module that is imported, and the name that pip knows it by.
+EXTRAS: dict[str, dict[str, str]] = {
+    "vision": {"sklearn": "scikit-learn"},
+    "language": {"transformers": "transformers", "tokenizers": "tokenizers"},
+}
+
 
 @dataclass(frozen=True)
 class BuiltIn:
@@ -14,6 +20,11 @@ class BuiltIn:
     reference: str
     summary: str
     extra: str
+
+    @property
+    def install(self) -> str:
+        """The command that installs what the case needs."""
+        return f"pip install 'regauge[{self.extra}]'"
 
 
 BUILT_IN: dict[str, BuiltIn] = {
@@ -28,6 +39,12 @@ BUILT_IN: dict[str, BuiltIn] = {
         "language",
     ),
 }
+
+
+def package_of(module: str) -> str:
+    """The name that pip knows a module by, where an extra says that it is another."""
+    root = module.partition(".")[0]
+    return next((packages[root] for packages in EXTRAS.values() if root in packages), root)
 
 
 def case_path(case: str) -> Path | None:

@@ -137,7 +137,7 @@ def compare(reference: str, out: Path, options: Options | None = None, progress:
     options, progress = options or Options(), progress or Silence()
     started = time.monotonic()
     out = prepare_output(out)
-    refuse_bad_names(options)
+    refuse_bad_options(options)
     with writing(out), alone(out):
         store = Store(out)  # first of all: results that this version cannot read are refused before work starts
         conversion = convert_stage(reference, out, options, progress)
@@ -235,15 +235,17 @@ def check_stage(reference: str, conversion: Conversion, out: Path, options: Opti
     return check
 
 
-def refuse_bad_names(options: Options) -> None:
-    """Raise `BadPlan` for names that no case can make right, before a minute is spent on converting."""
-    from regauge.measure.plan import TASKS, BadPlan, parse_variant
+def refuse_bad_options(options: Options) -> None:
+    """Raise `BadPlan` for names and numbers that no case can make right, before a minute is spent on converting."""
+    from regauge.measure.plan import TASKS, BadPlan, parse_variant, refuse_bad_numbers
 
     for variant in options.variants:
         parse_variant(variant)
     unknown = [task for task in options.tasks if task not in TASKS]
     if unknown:
         raise BadPlan("unknown task", received=", ".join(unknown), next=f"choose from: {', '.join(TASKS)}")
+    names = ("threads", "blocks", "steps", "margin", "precision")
+    refuse_bad_numbers(**{name: getattr(options, name) for name in names})
 
 
 def plan_stage(reference: str, conversion: Conversion, options: Options) -> MeasurementPlan:

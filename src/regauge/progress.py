@@ -28,6 +28,14 @@ class Progress(Protocol):
         """The stage's result was there already and still holds."""
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C while launches were made: `made` of `launches` had ended, `kept` of them will not be made again."""
+
+    def __init__(self, made: int, kept: int, launches: int) -> None:
+        super().__init__(f"{kept} of {launches} launches are kept")
+        self.made, self.kept, self.launches = made, kept, launches
+
+
 class Silence:
     """Progress that nobody watches."""
 

@@ -41,6 +41,7 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
 def test_json_has_the_promised_keys_and_equals_the_document(needs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, found = run_json(capsys, str(needs), "--out", "build")
     assert code == 0
+    assert found.pop("ok") is True
     assert set(found) == KEYS
     assert found["choice"] == "pytorch"
     assert {"candidate", "acceptability", "score"} <= set(found["ranking"][0])
@@ -71,6 +72,7 @@ def test_no_evidence_is_an_answer_with_exit_code_one(needs: Path, capsys: pytest
     needs.write_text("name: idea", encoding="utf-8")
     code, found = run_json(capsys, str(needs))
     assert code == 1
+    assert found["ok"] is False
     assert found["choice"] == "not_enough_evidence"
     assert found["stack"] is None
     assert not Path("build/environment").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from regauge import __version__
 from regauge.cases import BUILT_IN
 from regauge.cli.check import exit_code
 from regauge.cli.main import COMMANDS, main
+from regauge.cli.terminal import Interrupted, resumable
+from regauge.progress import Stopped
 from regauge.verify import Check, Tier
 
 NAMES = [command.__name__ for command, _summary in COMMANDS]
@@ -84,6 +87,36 @@ def test_what_check_fails_on() -> None:
     assert main(["check", "one.py:case", "two.py:case", "--fail-on", "often"]) == 2
 
 
+def _interrupt(*args: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_with_json_is_one_object(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regauge.cli.cases.print_json", _interrupt)
+    assert main(["cases", "--json"]) == 130
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert json.loads(captured.out)["error"]["code"] == "U130"
+
+
+def test_ctrl_c_in_a_conversion_says_that_nothing_was_written(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("regauge.cli.convert.convert_case", _interrupt)
+    assert main(["convert", "digits", "--out", str(tmp_path / "converted"), "--lang", "en"]) == 130
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "next: nothing was written; the same command starts from the beginning" in captured.err
+
+
+@pytest.mark.parametrize(("made", "kept"), [(0, 0), (3, 3), (5, 3)])
+def test_ctrl_c_while_measuring_counts_what_is_kept(made: int, kept: int) -> None:
+    with pytest.raises(Interrupted) as found, resumable():
+        raise Stopped(made, kept, 9)
+    assert f"{kept} of 9 launches are kept" in found.value.what
+    assert ("made again" in found.value.why) == (made > kept)
+
+
 def test_labels_of_errors_are_translated(capsys: Captured) -> None:
     assert main(["convert", "digits", "--to", "torch", "--out", "x", "--lang", "zh"]) == 2
     shown = capsys.readouterr().err
@@ -109,15 +142,38 @@ def test_compare_needs_a_case(capsys: Captured) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
-    [("--variants", "torch-fast", "unknown variant"), ("--tasks", "sleep", "unknown task")],
+    [
+        ("--variants", "torch-fast", "unknown variant"),
+        ("--tasks", "sleep", "unknown task"),
+        ("--precision", "bf16", "unknown precision"),
+        ("--steps", "2", "steps must lie between 5 and"),
+    ],
 )
 def test_names_are_refused_before_work_starts(
-    option: str, value: str, message: str, capsys: Captured, tmp_path: object
+    option: str, value: str, message: str, capsys: Captured, tmp_path: Path
 ) -> None:
     assert main(["compare", "no_such.py:case", option, value, "--out", str(tmp_path)]) == 2
     shown = capsys.readouterr().err
     assert message in shown
     assert value in shown
+
+
+def test_unknown_variants_are_answered_with_the_words_of_the_help(capsys: Captured, tmp_path: Path) -> None:
+    assert main(["compare", "no_such.py:case", "--variants", "foo", "--out", str(tmp_path)]) == 2
+    assert "next: choose from: torch-eager, torch-compile, jax-jit, jax-op-by-op" in capsys.readouterr().err
+
+
+def test_an_operator_of_the_very_name_comes_first(capsys: Captured) -> None:
+    assert main(["ops", "linear"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("linear(")
+    assert len(shown) > 3
+
+
+@pytest.mark.parametrize("command", ["ops", "facts"])
+def test_a_name_that_does_not_exist_is_bad_input(command: str, capsys: Captured) -> None:
+    assert main([command, "nosuch"]) == 2
+    assert "next: " in capsys.readouterr().err
 
 
 def test_the_installed_command_exits_with_the_code(capsys: Captured) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regauge.cli.doctor import _compiler, _disk, _framework
+from regauge.cli.doctor import _compiler, _disk, _extras, _framework
 from regauge.cli.main import main
 
 
@@ -43,6 +43,25 @@ def test_a_missing_compiler_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> Non
     row = _compiler()
     assert row.state == "warning"
     assert "g++" in row.next
+
+
+def test_what_an_extra_lacks_has_the_name_that_pip_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regauge.cli.doctor.importlib.util.find_spec", lambda module: None)
+    rows = {row.name: row for row in _extras()}
+    assert rows["digits"].found == "missing: scikit-learn"
+    assert rows["digits"].next == "pip install 'regauge[vision]'"
+    assert {row.state for row in rows.values()} == {"warning"}
+
+
+@pytest.mark.parametrize("command", ["doctor", "cases"])
+def test_no_cell_is_cut_in_chinese(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    main([command, "--lang", "zh"])
+    shown = capsys.readouterr().out
+    assert "│" in shown
+    assert "…" not in shown
 
 
 def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -143,6 +143,8 @@ def test_unknown_names(capsys: pytest.CaptureFixture[str], arguments: list[str],
 def test_a_real_check(capsys: pytest.CaptureFixture[str], elsewhere: Path) -> None:
     text = shown(capsys, "pt-float64", "--check")
     assert "confirmed: 1" in text
+    following = [line.removeprefix("next: ") for line in text.splitlines() if line.startswith("next: ")]
+    assert following == ["regauge facts"]
     assert re.search(r"pt-float64  confirmed  \(\d{4}-\d\d-\d\d, torch 2", text)
     stored = json.loads((elsewhere / "build" / "facts.json").read_text(encoding="utf-8"))
     assert [(result["id"], result["status"]) for result in stored["results"]] == [("pt-float64", "confirmed")]

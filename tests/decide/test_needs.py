@@ -199,7 +199,9 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_not_needs_at_all(name: str) -> None:
     text, said = BROKEN[name]
-    assert said in refusal(text).what
+    error = refusal(text)
+    assert said in error.what
+    assert error.next == "regauge choose --template writes a commented example"
 
 
 def test_nesting_within_the_limit_is_judged_by_the_schema() -> None:

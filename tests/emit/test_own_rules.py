@@ -50,8 +50,10 @@ def _no_rules_left() -> Iterator[None]:
 
 
 def test_an_operator_without_a_rule_is_refused() -> None:
-    with pytest.raises(UnsupportedOps, match=r"regauge_tests\.soft_clip\.default"):
+    with pytest.raises(UnsupportedOps, match=r"regauge_tests\.soft_clip\.default") as refused:
         regauge.to_jax(Clipped(), (torch.randn(3, 4),))
+    assert refused.value.next.startswith('write @regauge.rule("regauge_tests::soft_clip")')
+    assert "docs/unsupported.md" in refused.value.next
 
 
 def test_a_rule_of_ones_own_is_used_and_differentiated() -> None:

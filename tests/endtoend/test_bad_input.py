@@ -59,7 +59,9 @@ LOADING = {
     "no such file": Bad("no_such.py:case", "B100", 2, ("no such file: no_such.py",)),
     "no such name": bad("nothing", "B100", 2, "has no name 'nothing'", "it defines: "),
     "no such package": Bad("no_such_package.models:case", "B100", 2, ("no module named 'no_such_package'", "install")),
-    "no name at all": Bad(str(CASES), "B100", 2, ("file.py:name or package.module:name", "digits")),
+    "no name at all": Bad(
+        str(CASES), "B100", 2, ("file.py:name or package.module:name", "functions of the file: ", "hanging")
+    ),
     "neither file nor case": Bad("digit", "B100", 2, ("file.py:name or package.module:name", "digits")),
     "a file that fails": Bad(
         f"{HERE / 'unfinished.py'}:case", "B100", 2, ("NameError", "unfinished.py:5", "undefined_name  # noqa")
@@ -84,7 +86,8 @@ MODEL = {
         "regauge_test.fold.default",
         line_of("y = torch.poisson(x.exp())"),
         line_of("z = fold(x)"),
-        "regauge ops ",
+        "regauge ops aten.poisson.default",
+        '@regauge.rule("regauge_test::fold")',
     ),
     "control flow on data": bad("branching", "C", 2, line_of("if x.sum() > 0"), "torch.where"),
     "NaN in weights": bad("nan_weight", "B", 2, "weight", "NaN"),
@@ -130,8 +133,10 @@ def _with_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_ctrl_c_says_how_to_go_on(as_json: bool, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "regauge.cli.main", "check", f"{CASES}:hanging", "--out", str(tmp_path)]
+    command += ["--json"] if as_json else []
     # a runner in the background may have SIGINT ignored, which children inherit
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_with_interrupts
@@ -144,8 +149,11 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert out == ""
-    assert "the same command goes on from there" in err
+    if as_json:
+        assert "the same command goes on from there" in json.loads(out)["error"]["next"]
+    else:
+        assert out == ""
+        assert "the same command goes on from there" in err
     assert len(worker) == 1
     assert not worker[0].is_running()
 

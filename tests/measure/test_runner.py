@@ -16,6 +16,7 @@ from regauge.measure.result import Measurement, MeasurementPlan, launched_second
 from regauge.measure.runner import run_plan
 from regauge.measure.statistics import compute_effects
 from regauge.measure.store import Store
+from regauge.progress import Stopped
 
 
 def plan_of(folder: Path, **options: Any) -> MeasurementPlan:
@@ -96,7 +97,7 @@ def test_an_interrupt_keeps_what_is_done_and_the_next_call_makes_the_rest(
             raise KeyboardInterrupt
 
     first, second = PlayedWorkers(interrupt), PlayedWorkers()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped) as stopped:
         run_plan(plan, CASE, folder, Store(tmp_path / "out"), launcher=first)
     kept = Store(tmp_path / "out")
     assert len({(m.started, m.variant) for m in kept.load()}) <= after
@@ -105,6 +106,8 @@ def test_an_interrupt_keeps_what_is_done_and_the_next_call_makes_the_rest(
     total = len(schedule(plan))
     # an incomplete block is paired again as a whole: at most one launch of two variants is made twice
     assert total <= len(first.jobs) - 1 + len(second.jobs) <= total + 1
+    assert (stopped.value.kept, stopped.value.launches) == (total - len(second.jobs), total)
+    assert stopped.value.made == after
     assert {m.status for m in found} == {"ok"}
     assert len(found) == sum(len(item.tasks) * len(item.purposes) for item in schedule(plan))
 

@@ -223,7 +223,12 @@ def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
             next="give inputs for which the outputs are finite",
         )
     if not leaves:
-        raise BadCase(f"{name} returns no tensor", code="B122", received=type(outputs).__name__)
+        raise BadCase(
+            f"{name} returns no tensor",
+            code="B122",
+            received=type(outputs).__name__,
+            next="return a tensor, or a tuple, list or dict of tensors, from forward",
+        )
     return outputs
 
 

@@ -23,9 +23,11 @@ def cases(
         }
         print_json({"ok": True, "cases": found})
         return 0
-    table = Table(_("case"), _("what it is"), _("needs"))
+    table = Table()
+    for head in (_("case"), _("what it is"), _("needs")):
+        table.add_column(head, overflow="fold")  # Chinese has no spaces to break at
     for name, case in BUILT_IN.items():
-        table.add_row(name, translate_message(case.summary), f"pip install 'regauge[{case.extra}]'")
+        table.add_row(name, translate_message(case.summary), case.install)
     console = stdout()
     console.print(table)
     print_next(console, f"regauge compare {next(iter(BUILT_IN))} --quick")

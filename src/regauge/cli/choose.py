@@ -71,8 +71,9 @@ def _recommend(needs: Needs, out: Path, results: list[Path], seed: int, as_json:
         write_text(out / DOCUMENT, document)
         html = write_text(out / PAGE, page)
         files = write_environment(found.stack, out / ENVIRONMENT) if found.stack else ()
+    decided = found.choice != "not_enough_evidence"
     if as_json:
-        print_json(found.to_json())
+        print_json({"ok": decided, **found.to_json()})
     else:
         render_choice_text(found, stdout())
         if asked:
@@ -80,7 +81,7 @@ def _recommend(needs: Needs, out: Path, results: list[Path], seed: int, as_json:
         print_next(stderr(), _("open {path} in a browser").format(path=html))
         if files:
             print_next(stderr(), _("environment files: {path}").format(path=out / ENVIRONMENT))
-    return 1 if found.choice == "not_enough_evidence" else 0
+    return 0 if decided else 1
 
 
 def _document(data: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from regauge.cli import options
 from regauge.cli.progress import Bar
-from regauge.cli.terminal import print_findings, print_json, print_next, stderr, stdout
+from regauge.cli.terminal import print_findings, print_json, print_next, stderr, stdout, whole_or_nothing
 from regauge.conversion import Conversion
 from regauge.conversion import convert as convert_case
 from regauge.errors import NoSuchDirection
@@ -40,8 +40,9 @@ def convert(
             next=f"regauge convert {case} --out {out}",
         )
     # The target itself must stay empty until the conversion is whole, so its parent is what has to be writable.
-    folder = prepare_output(out.resolve().parent) / out.name
-    with tempfile.TemporaryDirectory(prefix="regauge-") as work, writing(folder.parent), Bar() as bar:
+    folder = prepare_output(out.resolve().parent) / out.resolve().name
+    directory = tempfile.TemporaryDirectory(prefix="regauge-")
+    with whole_or_nothing(), directory as work, writing(folder.parent), Bar() as bar:
         bar.begin("convert")
         sides = options.interpreters(torch_python, jax_python)
         conversion = convert_case(
@@ -58,15 +59,15 @@ def convert(
     if as_json:
         print_json({"ok": True, **conversion.to_json(), "files": _files(conversion), "graph": graph})
         return 0
-    _show(conversion, case, graph)
+    _show(conversion, case, out, graph)
     return 0
 
 
-def _show(conversion: Conversion, case: str, graph: str | None) -> None:
+def _show(conversion: Conversion, case: str, out: Path, graph: str | None) -> None:
     console = stdout()
     if graph is not None:
         console.print(graph)
-    console.print(_("{name}: converted to {folder}").format(name=conversion.name, folder=conversion.folder))
+    console.print(_("{name}: converted to {folder}").format(name=conversion.name, folder=out))
     console.print("  " + "  ".join(_files(conversion)))
     print_findings(console, conversion.findings)
     print_next(stderr(), f"regauge check {case}", f"regauge compare {case} --quick")

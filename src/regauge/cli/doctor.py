@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 import regauge
-from regauge.cases import BUILT_IN
+from regauge.cases import BUILT_IN, EXTRAS
 from regauge.cli import options
 from regauge.cli.terminal import print_json, print_next, stderr, stdout
 from regauge.language import N_, _
@@ -27,7 +27,6 @@ from regauge.run.launch import Interpreters
 State = Literal["ok", "warning", "missing"]
 MARKS: dict[State, tuple[str, str]] = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "missing": ("✗", "red")}
 PROBE_SECONDS = 120
-EXTRA_MODULES = {"vision": ("sklearn",), "language": ("transformers", "tokenizers")}
 
 CAPTURE = N_("capturing, checking and measuring the PyTorch side")
 EMIT = N_("writing, checking and measuring the JAX side")
@@ -62,7 +61,9 @@ def doctor(
 
 
 def _show(rows: Sequence[Row]) -> None:
-    table = Table("", _("what"), _("found"), _("needed for"))
+    table = Table("")
+    for head in (_("what"), _("found"), _("needed for")):
+        table.add_column(head, overflow="fold")  # Chinese has no spaces to break at, and a path has none either
     for row in rows:
         mark, style = MARKS[row.state]
         table.add_row(Text(mark, style), row.name, row.found, _(row.serves) if row.serves else "")
@@ -111,12 +112,14 @@ def _compiler() -> Row:
 def _extras() -> list[Row]:
     rows = []
     for name, case in BUILT_IN.items():
-        absent = [module for module in EXTRA_MODULES[case.extra] if importlib.util.find_spec(module) is None]
+        packages = EXTRAS[case.extra]
+        absent = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
         serves = N_("a built-in case")
         if absent:
-            rows.append(Row(name, "warning", ", ".join(absent), serves, f"pip install 'regauge[{case.extra}]'"))
+            found = _("missing: {packages}").format(packages=", ".join(absent))
+            rows.append(Row(name, "warning", found, serves, case.install))
         else:
-            rows.append(Row(name, "ok", ", ".join(EXTRA_MODULES[case.extra]), serves))
+            rows.append(Row(name, "ok", ", ".join(packages.values()), serves))
     return rows
 
 
@@ -128,7 +131,7 @@ def _machine() -> Row:
     )
     busy = os.getloadavg()[0] > 0.5 * cores
     advice = _("wait until the machine is idle before measuring: intervals widen with its load") if busy else ""
-    return Row(_("machine"), "warning" if busy else "ok", text, N_("measuring"), advice)
+    return Row(_("machine"), "warning" if busy else "ok", text, N_("measurements"), advice)
 
 
 def _disk(place: Path) -> Row:

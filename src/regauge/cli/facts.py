@@ -152,5 +152,6 @@ def _report(base: FactBase, results: Sequence[CheckResult], path: Path, as_json:
         )
     else:
         fact_tables.print_results(stdout(), base, results)
-        print_next(stderr(), *(f"regauge facts {result.id}" for result in stale), str(path))
+        stderr().print(_("every result: {file}").format(file=path), style="dim")
+        print_next(stderr(), *([f"regauge facts {result.id}" for result in stale] or ["regauge facts"]))
     return 1 if stale else 0

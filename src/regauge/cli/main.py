@@ -22,7 +22,7 @@ from regauge.cli.doctor import doctor
 from regauge.cli.facts import facts
 from regauge.cli.ops import ops
 from regauge.cli.report import report
-from regauge.cli.terminal import print_error
+from regauge.cli.terminal import Interrupted, print_error
 from regauge.errors import RegaugeError
 from regauge.language import N_, _, preferred_language, set_language
 from regauge.output import REFUSED, output_error
@@ -70,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print_error(output_error(error, Path.cwd()), as_json)
         return 2
+    if code == Interrupted.exit_code:  # what typer makes of a Ctrl-C that no command caught
+        print_error(Interrupted("stopped by Ctrl-C", next="run the same command again"), as_json)
     return code if isinstance(code, int) else 0
 
 

@@ -23,10 +23,9 @@ EFFECTS = {"unsupported": N_("not supported"), "approximate": N_("approximate"),
 
 
 class NoRule(RegaugeError):
-    """No rule exists for the operator that was asked for: the answer is no."""
+    """No rule exists for an operator of the name that was asked for."""
 
     default_code = "R210"
-    exit_code = 1
 
 
 def ops(
@@ -60,7 +59,9 @@ def _rules(jax_python: str | None) -> list[dict[str, Any]]:
 
 def _matching(rules: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     exact = [rule for rule in rules if rule["op"] == name]
-    found = exact or [rule for rule in rules if name in rule["op"]]
+    found = exact or sorted(
+        (rule for rule in rules if name in rule["op"]), key=lambda rule: _closeness(rule["op"], name)
+    )
     if not found:
         near = difflib.get_close_matches(name, [rule["op"] for rule in rules], 3)
         raise NoRule(
@@ -70,6 +71,12 @@ def _matching(rules: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]
             next=f"close names: {', '.join(near)}" if near else "docs/unsupported.md says what can be done",
         )
     return found
+
+
+def _closeness(op: str, name: str) -> int:
+    """0 for an operator of this very name, 1 for one whose name begins with it, 2 for the others."""
+    own = op.split(".")[1:2]
+    return 0 if own == [name] else 1 if own and own[0].startswith(name) else 2
 
 
 def _show_families(rules: Sequence[dict[str, Any]], console: Console) -> None:

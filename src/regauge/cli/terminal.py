@@ -13,10 +13,18 @@ from rich.text import Text
 from regauge.errors import RegaugeError
 from regauge.findings import Finding
 from regauge.language import N_, _, translate_message
+from regauge.progress import Stopped
 
 LABELS = (N_("where"), N_("received"), N_("why"), N_("next"))
 SEVERITIES = {"info": N_("note"), "warning": N_("warning"), "error": N_("error")}
 STYLES = {"info": "cyan", "warning": "yellow", "error": "red"}
+
+
+class Interrupted(RegaugeError):
+    """The person pressed Ctrl-C: no error, but it is told in the form of one, so that --json prints one object."""
+
+    default_code = "U130"
+    exit_code = 130
 
 
 def stdout() -> Console:
@@ -65,18 +73,38 @@ def print_next(console: Console, *commands: str) -> None:
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Within the block Ctrl-C says how to go on, and still ends the command."""
+    """Within the block Ctrl-C is an `Interrupted` that says what is kept and how to go on."""
     try:
         yield
-    except KeyboardInterrupt:
-        print_next(stderr(), _("what is done is kept; the same command goes on from there"))
-        raise
+    except Stopped as stopped:
+        raise Interrupted(
+            f"stopped by Ctrl-C; {stopped.kept} of {stopped.launches} launches are kept",
+            why="launches of one block are compared with each other, so a block that is not whole is made again"
+            if stopped.made > stopped.kept
+            else "",
+            next="the same command goes on from there",
+        ) from stopped
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            "stopped by Ctrl-C", next="what is done is kept; the same command goes on from there"
+        ) from error
+
+
+@contextmanager
+def whole_or_nothing() -> Iterator[None]:
+    """Within the block Ctrl-C is an `Interrupted` of a command that writes all or nothing."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            "stopped by Ctrl-C", next="nothing was written; the same command starts from the beginning"
+        ) from error
 
 
 def _labelled(line: str) -> Text:
     label, colon, rest = line.strip().partition(": ")
     if colon and label in LABELS:
-        return Text(f"  {_(label)}: ", "dim").append(translate_message(rest), "bold" if label == "next" else "")
+        return Text(f"  {_(label)}" + _(": "), "dim").append(translate_message(rest), "bold" if label == "next" else "")
     return Text(f"  {translate_message(line.strip())}" if line == f"  {line.strip()}" else line)
 
 

@@ -109,7 +109,7 @@ def read_file(path: Path) -> Document:
     """
     try:
         if path.is_dir():
-            raise BadNeeds("NEEDS.yaml must be a file", where=str(path), received="a directory")
+            raise _unusable("NEEDS.yaml must be a file", where=str(path), received="a directory")
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError as error:
@@ -117,23 +117,28 @@ def read_file(path: Path) -> Document:
             f"no such file: {path}", where=str(path), next="regauge choose --template writes a commented example"
         ) from error
     except OSError as error:
-        raise BadNeeds(f"the needs cannot be read: {error.strerror or error}", where=str(path)) from error
+        raise _unusable(f"the needs cannot be read: {error.strerror or error}", where=str(path)) from error
     if len(content) > LARGEST_FILE:
-        raise BadNeeds(
-            "the needs are too large", where=str(path), received=f"more than {LARGEST_FILE // 1024} KiB", why=_SHORT
-        )
+        raise _unusable("the needs are too large", where=str(path), received=f"more than {LARGEST_FILE // 1024} KiB")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadNeeds(
-            "the needs are not text", where=str(path), received=f"byte {error.start} is not UTF-8", why=_SHORT
+        raise _unusable(
+            "the needs are not text", where=str(path), received=f"byte {error.start} is not UTF-8"
         ) from error
     if "\0" in text:
-        raise BadNeeds("the needs are not text", where=str(path), received="a zero byte", why=_SHORT)
+        raise _unusable("the needs are not text", where=str(path), received="a zero byte")
     return parse(text, str(path))
 
 
-_SHORT = "NEEDS.yaml is a short YAML text in UTF-8"
+def _unusable(what: str, *, where: str, received: str = "") -> BadNeeds:
+    return BadNeeds(
+        what,
+        where=where,
+        received=received,
+        why="NEEDS.yaml is a short YAML text in UTF-8",
+        next="regauge choose --template writes a commented example",
+    )
 
 
 def parse(text: str, file: str) -> Document:
@@ -148,9 +153,9 @@ def parse(text: str, file: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        raise BadNeeds("the needs are not valid YAML", where=place, received=_one_line(error)) from error
+        raise _unusable("the needs are not valid YAML", where=place, received=_one_line(error)) from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an escape that stands for no character
-        raise BadNeeds("the needs are not valid YAML", where=file, received=" ".join(str(error).split())) from error
+        raise _unusable("the needs are not valid YAML", where=file, received=" ".join(str(error).split())) from error
     document = Document(None)
     if root is not None:
         document.data = _Reader(document, file).value(root, ())
@@ -170,11 +175,10 @@ def _refuse_depth(text: str, file: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEEPEST or count > MOST_VALUES:
-            raise BadNeeds(
+            raise _unusable(
                 "the needs are nested too deeply" if depth > DEEPEST else "the needs hold too many values",
                 where=f"{file}:{mark.line + 1}:{mark.column + 1}" if (mark := event.start_mark) else file,
                 received=f"more than {DEEPEST} levels" if depth > DEEPEST else f"more than {MOST_VALUES} values",
-                why=_SHORT,
             )
 
 
@@ -204,11 +208,10 @@ class _Reader:
         self.count += 1
         if self.count > MOST_VALUES or len(place) > DEEPEST:
             mark = _mark(node)
-            raise BadNeeds(
+            raise _unusable(
                 "aliases repeat each other too often",
                 where=f"{self.file}:{mark.line}:{mark.column}",
                 received=f"more than {MOST_VALUES} values or {DEEPEST} levels after expanding them",
-                why=_SHORT,
             )
 
     def _mapping(self, node: yaml.MappingNode, place: Path_) -> dict[Hashable, Any]:

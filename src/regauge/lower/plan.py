@@ -16,6 +16,8 @@ from regauge.rules.table import Limit, Rule, RuleTable
 # Operators that run functions: emission writes them, no rule does.
 _CONTROL_FLOW = ("cond", "switch", "while_loop", "scan", "map", "associative_scan")
 _TRANSFORMATIONS = ("vmap", "grad", "jvp", "vjp", "jacobian", "own_gradient")
+# Where the names of operators come from that regauge's own tables speak of; any other is a library of the person's own.
+_VOCABULARIES = ("aten", "regauge", "lax", "jax", "jnp", "layer", "optax", "torch_nn", "transformers")
 FLOW = frozenset(f"regauge.{name}" for name in (*_CONTROL_FLOW, *_TRANSFORMATIONS))
 RANDOM_INSIDE = Limit(
     "inside a function of control flow",
@@ -144,5 +146,26 @@ def unsupported(gaps: list[Gap], total: int, owner: str = "the model") -> Unsupp
     return UnsupportedOps(
         f"unsupported operators: {count} of {total} nodes cannot be converted",
         details=details,
-        next=f"regauge ops {gaps[0].op}, or split the model: docs/unsupported.md",
+        next=_advice(gaps),
     )
+
+
+def _advice(gaps: list[Gap]) -> str:
+    """What to do about gaps: an operator of a person's own library is in no table, and they can say what it is."""
+    own = [gap.op for gap in gaps if gap.limit is None and gap.op.partition(".")[0] not in _VOCABULARIES]
+    known = [gap.op for gap in gaps if gap.op.startswith("aten.")]
+    if own:
+        library, _dot, name = own[0].removesuffix(".default").partition(".")
+        operator = f"{library}::{name}"
+        if known:
+            return (
+                f'regauge ops {known[0]}; for {operator} write @regauge.rule("{operator}") in a file that rules= of '
+                "the case names, see docs/unsupported.md"
+            )
+        return (
+            f'write @regauge.rule("{operator}") over what it is in JAX, in a file that rules= of the case names: '
+            "docs/unsupported.md shows one"
+        )
+    if known:
+        return f"regauge ops {known[0]}, or split the model: docs/unsupported.md"
+    return "write it with other operators, or split the model: docs/unsupported.md"

@@ -24,6 +24,8 @@ VARIANTS = {
     for v in (Variant("torch", "eager"), Variant("torch", "compile"), Variant("jax", "jit"), Variant("jax", "op-by-op"))
 }
 DEFAULT_VARIANTS = ("torch eager", "torch compile", "jax jit")
+# As a command line writes them: in one word.
+VARIANT_WORDS = tuple(name.replace(" ", "-") for name in VARIANTS)
 TASKS = ("train", "infer")
 PRECISIONS = ("strict32", "tf32")
 
@@ -90,17 +92,10 @@ def make_plan(
     """
     chosen = tuple(dict.fromkeys(parse_variant(v) for v in (variants or DEFAULT_VARIANTS)))
     reference = VARIANTS["jax jit" if read_conversion(folder).original == "jax" else "torch eager"]
-    cpus = len(available_cpus())
-    threads = cpus if threads is None else threads
-    _require_range("threads", threads, 1, cpus)
+    threads = len(available_cpus()) if threads is None else threads
     blocks = blocks if blocks is not None else (3 if quick else 10)
     steps = steps if steps is not None else (20 if quick else 50)
-    _require_range("blocks", blocks, 1, 10_000)
-    _require_range("steps", steps, 5, 1_000_000)
-    if not 0 < margin < 1:
-        raise BadPlan("the margin must lie between 0 and 1", received=str(margin), next="0.03 stands for 3 %")
-    if precision not in PRECISIONS:
-        raise BadPlan("unknown precision", received=precision, next=f"choose one of {', '.join(PRECISIONS)}")
+    refuse_bad_numbers(threads=threads, blocks=blocks, steps=steps, margin=margin, precision=precision)
     return MeasurementPlan(
         case=case,
         tasks=_tasks(tasks, folder),
@@ -119,6 +114,28 @@ def make_plan(
     )
 
 
+def refuse_bad_numbers(
+    *,
+    threads: int | None = None,
+    blocks: int | None = None,
+    steps: int | None = None,
+    margin: float | None = None,
+    precision: str | None = None,
+) -> None:
+    """Raise `BadPlan` for what is out of its range, and for an unknown precision; None is not looked at."""
+    ranges = {"threads": (threads, 1, len(available_cpus())), "blocks": (blocks, 1, 10_000)}
+    ranges["steps"] = (steps, 5, 1_000_000)
+    for name, (value, low, high) in ranges.items():
+        if value is not None and not low <= value <= high:
+            raise BadPlan(
+                f"{name} must lie between {low} and {high}", received=str(value), next=f"choose another --{name}"
+            )
+    if margin is not None and not 0 < margin < 1:
+        raise BadPlan("the margin must lie between 0 and 1", received=str(margin), next="0.03 stands for 3 %")
+    if precision is not None and precision not in PRECISIONS:
+        raise BadPlan("unknown precision", received=precision, next=f"choose one of {', '.join(PRECISIONS)}")
+
+
 def parse_variant(name: str | Variant) -> Variant:
     """The variant of a name; a space, hyphen, colon or slash stands between framework and mode.
 
@@ -130,7 +147,7 @@ def parse_variant(name: str | Variant) -> Variant:
     parts = re.split(r"[\s:/-]+", name.strip().lower(), maxsplit=1)
     found = VARIANTS.get(" ".join(parts))
     if found is None:
-        raise BadPlan("unknown variant", received=name, next=f"choose from: {', '.join(VARIANTS)}")
+        raise BadPlan("unknown variant", received=name, next=f"choose from: {', '.join(VARIANT_WORDS)}")
     return found
 
 
@@ -215,8 +232,3 @@ def _tasks(wanted: Iterable[str] | None, folder: Path) -> tuple[str, ...]:
             next="give the case loss= and optimizer=, or measure infer alone",
         )
     return tasks
-
-
-def _require_range(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise BadPlan(f"{name} must lie between {low} and {high}", received=str(value))

@@ -18,6 +18,7 @@ from regauge.measure.launching import STATUS_OF_CODE, Launcher, Run, make_launch
 from regauge.measure.plan import Launch, run_key, schedule
 from regauge.measure.result import Measurement, MeasurementPlan
 from regauge.measure.store import Store
+from regauge.progress import Stopped
 from regauge.run.launch import Interpreters, launch
 
 # (launches done, launches in all, seconds left or None while unknown, what runs next)
@@ -43,7 +44,8 @@ def run_plan(
     """Make every launch of the plan that the store does not hold yet.
 
     A launch that fails, is killed or runs out of time is stored with its error; the others go on. An interrupt stops
-    the worker under way, and a later call with the same plan makes the launches that are missing or failed.
+    the worker under way, and a later call with the same plan makes the launches that are missing or failed; `Stopped`
+    says how many that are.
 
     Args:
         case: the reference of the original.
@@ -87,11 +89,16 @@ def run_launches(
     run = Run(plan, case, folder, store.directory / "work" / key, key, interpreters, launcher, original)
     todo = missing(key, launches, store.load(key))
     notify = progress or (lambda done, total, left, label: None)
-    with _work_directory(run.work):
-        if todo:
-            notify(0, len(todo), None, _("reference of the gate"))
-            prepare_gate(run)
-        _launch_all(run, todo, store, notify)
+    try:
+        with _work_directory(run.work):
+            if todo:
+                notify(0, len(todo), None, _("reference of the gate"))
+                prepare_gate(run)
+            _launch_all(run, todo, store, notify)
+    except KeyboardInterrupt as error:
+        stored = store.load(key)
+        again = missing(key, launches, stored)
+        raise Stopped(len(_ended(key, launches, stored)), len(launches) - len(again), len(launches)) from error
     store.rebuild_index()
     return store.load(key)
 
@@ -101,18 +108,23 @@ def missing(run: str, launches: Sequence[Launch], stored: Sequence[Measurement])
 
     A timed block is paired in time, so it is made again as a whole if one of its launches is missing.
     """
-    done = {(m.task, m.variant, m.purpose, m.block) for m in stored if m.run == run and _is_final(m)}
-
-    def is_done(item: Launch) -> bool:
-        return all(
-            (task, item.variant.name, p, item.block) in done for task in item.tasks for p in item.purposes_of(task)
-        )
+    ended = _ended(run, launches, stored)
 
     def paired_block(item: Launch) -> tuple[Any, ...]:
         return (item.tasks, item.block) if "time" in item.purposes else (item,)
 
-    incomplete = {paired_block(item) for item in launches if not is_done(item)}
+    incomplete = {paired_block(item) for item in launches if item not in ended}
     return [item for item in launches if paired_block(item) in incomplete]
+
+
+def _ended(run: str, launches: Sequence[Launch], stored: Sequence[Measurement]) -> set[Launch]:
+    """The launches all of whose results are stored, and final."""
+    done = {(m.task, m.variant, m.purpose, m.block) for m in stored if m.run == run and _is_final(m)}
+    return {
+        item
+        for item in launches
+        if all((task, item.variant.name, p, item.block) in done for task in item.tasks for p in item.purposes_of(task))
+    }
 
 
 def _is_final(measurement: Measurement) -> bool:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from regauge.language import _, ngettext, translate_message
 from regauge.report import check_view
-from regauge.report.blocks import show_findings, show_verdict, table_of
+from regauge.report.blocks import print_table, show_findings, show_verdict, table_of
 from regauge.report.document import Document
 from regauge.report.view import tensor_rows
 from regauge.report.wording import (
@@ -48,7 +48,7 @@ def _questions(check: Check, console: Console) -> None:
     rows = [_row(tier) for tier in failed[:MOST_TIERS]]
     if rows:
         heads = (_("question"), _("mode"), _("largest distance"), _("limit"), _("tensor"))
-        console.print(table_of("", heads, rows, numeric=(2, 3)))
+        print_table(console, table_of("", heads, rows, numeric=(2, 3)))
     left = len(failed) - len(rows)
     if left:
         text = ngettext("and {n} more question", "and {n} more questions", left)

@@ -129,7 +129,9 @@ def read_document(path: Path) -> Document:
     except FileNotFoundError as error:
         raise BadResult("no stored report here", where=str(file), next="run regauge compare first") from error
     except (OSError, ValueError) as error:
-        raise BadResult(f"the stored report cannot be read: {error}", where=str(file)) from error
+        raise BadResult(
+            f"the stored report cannot be read: {error}", where=str(file), next="run regauge compare again"
+        ) from error
     found = data.get("schema_version") if isinstance(data, dict) else None
     if found != SCHEMA:
         raise BadResult(
@@ -143,7 +145,12 @@ def read_document(path: Path) -> Document:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"])
-        raise BadResult("the stored report is damaged", where=f"{file}: {place}", received=problem["msg"]) from error
+        raise BadResult(
+            "the stored report is damaged",
+            where=f"{file}: {place}",
+            received=problem["msg"],
+            next="run regauge compare again",
+        ) from error
 
 
 def build_document(

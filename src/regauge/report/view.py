@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from regauge.language import _, ngettext, translate_message
-from regauge.measure.result import Measurement
+from regauge.measure.result import Effect, Measurement, MeasurementPlan
 from regauge.report.document import Document
-from regauge.report.figures import break_evens, failures, step_times
+from regauge.report.figures import BreakEven, break_evens, failures, step_times
 from regauge.report.wording import (
     PURPOSES,
     TASKS,
     VERDICTS,
+    bytes_text,
     check_sentence,
     count_text,
     effect_sentence,
@@ -34,6 +35,9 @@ from regauge.report.wording import (
 from regauge.verify.result import Distance, Tier
 
 Tone = Literal["good", "bad", "even", "open"]
+
+# Names of a record whose values are bytes.
+BYTES = ("memory", "memory_available")
 
 TONES: dict[str, Tone] = {
     "equal": "good",
@@ -183,32 +187,45 @@ def failure_text(measurement: Measurement) -> str:
 
 
 def break_even_sentences(document: Document) -> tuple[str, ...]:
-    """When a slower start has paid off, told for each task and variant; no surer than the verdict on speed is."""
-    unsure = {
-        (effect.task, effect.variant)
-        for effect in document.effects
-        if effect.verdict in ("inconclusive", "not comparable") or is_preliminary(effect, document.plan)
-    }
-    sentences = []
-    for point in break_evens(document.measurements, document.plan):
-        if point.never:
-            text = _("{task}: {variant} starts later than {reference} and never makes up for it.")
-        elif point.steps is None:
-            text = _("{task}: {variant} is ahead of {reference} from the first step on.")
-        else:
-            text = _("{task}: after {steps} steps the slower start of {variant} has paid off against {reference}.")
-        sentence = text.format(
-            task=word(TASKS, point.task),
-            variant=point.variant,
-            reference=point.reference,
-            steps=count_text(point.steps or 0),
-        )
-        if (point.task, point.variant) in unsure:
-            sentence = _("{sentence} This is a rough figure: the difference in speed is not certain.").format(
-                sentence=sentence
-            )
-        sentences.append(sentence)
-    return tuple(sentences)
+    """When a slower start has paid off, told for each task and variant; no surer than the interval of the ratio is."""
+    effects = {(effect.task, effect.variant): effect for effect in document.effects}
+    return tuple(
+        _break_even_sentence(point, effects.get((point.task, point.variant)), document.plan)
+        for point in break_evens(document.measurements, document.plan)
+    )
+
+
+def _break_even_sentence(point: BreakEven, effect: Effect | None, plan: MeasurementPlan | None) -> str:
+    certain = effect is not None and _excludes_one(effect, is_slower=point.never)
+    if point.never and certain:
+        text = _("{task}: {variant} starts later than {reference} and never makes up for it.")
+    elif point.never:
+        text = _("{task}: {variant} starts later than {reference}; it is not certain that it ever makes up for it.")
+    elif point.steps is None and certain:
+        text = _("{task}: {variant} is ahead of {reference} from the first step on.")
+    elif point.steps is None:
+        text = _("{task}: {variant} starts sooner than {reference}; it is not certain which is ahead later.")
+    else:
+        text = _("{task}: after {steps} steps the slower start of {variant} has paid off against {reference}.")
+    sentence = text.format(
+        task=word(TASKS, point.task),
+        variant=point.variant,
+        reference=point.reference,
+        steps=count_text(point.steps or 0),
+    )
+    if point.steps is None:
+        return sentence
+    if not certain:
+        rough = _("{sentence} This is a rough figure: the difference in speed is not certain.")
+        return rough.format(sentence=sentence)
+    if effect is not None and is_preliminary(effect, plan):
+        return _("{sentence} This is a rough figure: few launches were made.").format(sentence=sentence)
+    return sentence
+
+
+def _excludes_one(effect: Effect, *, is_slower: bool) -> bool:
+    """Whether the whole 95 % interval lies on the side of 1 that the medians of the step times speak for."""
+    return effect.low > 1 if is_slower else effect.high < 1
 
 
 def plan_facts(document: Document) -> tuple[Fact, ...]:
@@ -247,26 +264,29 @@ def weight_facts(document: Document) -> tuple[Fact, ...]:
 
 def nested_facts(data: Mapping[str, Any], prefix: str = "") -> tuple[Fact, ...]:
     """A nested mapping as dotted names and values; names are keys of the record and stay as they are."""
-    rows: list[Fact] = []
+    return tuple(Fact(name, _recorded(name, value)) for name, value in _leaves(data, prefix))
+
+
+def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and what the record holds under them; what is empty is left out."""
     for key, value in data.items():
         name = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, Mapping):
-            rows += nested_facts(value, name)
+            yield from _leaves(value, name)
         elif value is not None and value != "" and value != []:
-            rows.append(Fact(name, _value(value)))
-    return tuple(rows)
+            yield name, value
 
 
 def readback_facts(document: Document) -> tuple[tuple[str, tuple[Fact, ...]], ...]:
     """For each variant what its workers read back, where all of its launches agree, or the range of it."""
     found = []
     for variant in dict.fromkeys(m.variant for m in document.measurements):
-        seen: dict[str, list[str]] = {}
+        seen: dict[str, list[Any]] = {}
         for m in document.measurements:
             if m.variant == variant and m.purpose == "time":
-                for fact in nested_facts(m.environment):
-                    seen.setdefault(fact.label, []).append(fact.value)
-        rows = tuple(Fact(name, _range(values)) for name, values in seen.items())
+                for name, value in _leaves(m.environment):
+                    seen.setdefault(name, []).append(value)
+        rows = tuple(Fact(name, _range(name, values)) for name, values in seen.items())
         if rows:
             found.append((variant, rows))
     return tuple(found)
@@ -331,12 +351,18 @@ def _value(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _range(values: list[str]) -> str:
-    distinct = list(dict.fromkeys(values))
-    if len(distinct) <= 3:
-        return ", ".join(distinct)
-    try:
-        ordered = sorted(distinct, key=float)
-    except ValueError:
-        ordered = sorted(distinct)
+def _recorded(name: str, value: Any) -> str:
+    """A value of a record under its name: memory is recorded in bytes."""
+    is_memory = name.rpartition(".")[2] in BYTES and isinstance(value, int)
+    return bytes_text(value) if is_memory else _value(value)
+
+
+def _range(name: str, values: list[Any]) -> str:
+    """All values where they are few, else the lowest and the highest."""
+    shown = list(dict.fromkeys(_recorded(name, value) for value in values))
+    if len(shown) <= 3:
+        return ", ".join(shown)
+    if all(isinstance(value, int | float) for value in values):
+        return f"{_recorded(name, min(values))} – {_recorded(name, max(values))}"
+    ordered = sorted(shown)
     return f"{ordered[0]} – {ordered[-1]}"

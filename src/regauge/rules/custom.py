@@ -82,5 +82,7 @@ def load_rules(path: Path) -> None:
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         raise BadCase(
-            f"running {path.name} raised {type(error).__name__}: {error}", where=f"{frame.filename}:{frame.lineno}"
+            f"running {path.name} raised {type(error).__name__}: {error}",
+            where=f"{frame.filename}:{frame.lineno}",
+            next="mend the line that is named, then run the same command again",
         ) from error

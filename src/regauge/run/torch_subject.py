@@ -121,7 +121,11 @@ def subject_of(found: Case, as_it_is: bool = False) -> TorchSubject:
     model = found.model
     if not isinstance(model, nn.Module):
         if not callable(model) or hasattr(model, "parameters"):
-            raise BadCase("the case's model is not a torch.nn.Module", received=type(model).__name__)
+            raise BadCase(
+                "the case's model is not a torch.nn.Module",
+                received=type(model).__name__,
+                next="write regauge.Case(model, inputs=(x,)) with a torch.nn.Module or a function of tensors as model",
+            )
         model = FunctionModule(model)
     own = _own(found, model) if as_it_is else None
     return TorchSubject(
