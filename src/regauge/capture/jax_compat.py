@@ -35,6 +35,11 @@ def called(equation: Any) -> tuple[Any, tuple[Any, ...]]:
     return (body.jaxpr, tuple(body.consts)) if hasattr(body, "jaxpr") else (body, ())
 
 
+def policy(equation: Any) -> Any:
+    """What says which results of a function that is recomputed are saved after all, or None."""
+    return equation.params.get("policy")
+
+
 def opened(jaxpr: Any) -> tuple[Any, tuple[Any, ...]]:
     """The open jaxpr of a closed or open one, and its constants."""
     return (jaxpr.jaxpr, tuple(jaxpr.consts)) if hasattr(jaxpr, "jaxpr") else (jaxpr, ())

@@ -251,6 +251,8 @@ class BodyWriter(LocalNames):
         arguments = [self.use(Ref(name)) for name in inputs]
         self.left.subtract(set(child.inputs) - set(inputs))
         expression = call(member_expression([member.target]), arguments)
+        if child.step.recomputed:
+            expression = target().recomputing(expression)
         self.finish(child, child.outputs, expression, following, pure=False)
 
     def _write_scan(self, run: Run, following: Item | None) -> None:

@@ -36,6 +36,7 @@ _DEFAULT_NAMES = {
     "map": ("each",),
     "associative_scan": ("combine",),
     "vmap": ("each",),
+    "checkpoint": ("function",),
     **dict.fromkeys(("grad", "jvp", "vjp", "jacobian"), ("function",)),
 }
 _NO_NAMES = ("<lambda>", "forward", "__call__")
