@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
 
 from regauge.findings import Finding
 from regauge.ir.graph import (
@@ -27,7 +26,6 @@ from regauge.ir.graph import (
     with_names,
 )
 
-_SAME = "Values and gradients are the same, memory is not."
 # Emission turns images around where they are convolved, and does not look into functions for it.
 _IMAGES = frozenset({
     "layer.conv", "layer.conv_transpose", "layer.group_norm", "lax.conv_general_dilated", "lax.reduce_window",
@@ -46,6 +44,7 @@ class Region:
         policy: name of the function that says what is saved after all; "" where nothing is.
         inside: whether it is called in a function of control flow.
         arguments: the values that it is given, with the names of its parameters.
+        results: the values that it gives.
     """
 
     values: frozenset[str]
@@ -53,28 +52,35 @@ class Region:
     policy: str = ""
     inside: bool = False
     arguments: tuple[tuple[str, str], ...] = ()
+    results: tuple[str, ...] = ()
 
 
 Calls = Mapping[Region, str | None]  # the call of a module that each region is
 
 
 def region(
-    nodes: Sequence[Node], origin: Origin, policy: Any, inside: bool, arguments: Mapping[str, str]
+    nodes: Sequence[Node],
+    origin: Origin,
+    policy: str,
+    inside: bool,
+    arguments: Mapping[str, str],
+    results: Sequence[str],
 ) -> list[Region]:
     """The region of nodes; none where all is saved.
 
     Args:
         nodes: that the function has left.
         origin: of its call.
-        policy: one of `jax.checkpoint_policies`, a function of the person's own, or None.
+        policy: name of one of `jax.checkpoint_policies`, or of the person's own; "" for none.
         inside: whether it is called in a function of control flow.
         arguments: names of its parameters by the values that it is given.
+        results: the values that it gives.
     """
-    name = "" if policy is None else str(getattr(policy, "__qualname__", type(policy).__name__)).partition(".")[0]
     values = frozenset(value.name for node in nodes for value in node.outputs)
-    if not values or name == _ALL_SAVED:
+    if not values or policy == _ALL_SAVED:
         return []
-    return [Region(values, origin, "" if name == _NONE_SAVED else name, inside, tuple(arguments.items()))]
+    policy = "" if policy == _NONE_SAVED else policy
+    return [Region(values, origin, policy, inside, tuple(arguments.items()), tuple(dict.fromkeys(results)))]
 
 
 def calls_of(nodes: Sequence[Node], regions: Sequence[Region]) -> Calls:
@@ -139,15 +145,14 @@ def with_recomputation(graph: Graph, calls: Calls, other: Collection[str] | None
     nodes = list(graph.nodes)
     taken = {name for node in every_node(graph) for name in _names(node)} | _given(graph)
     for one, call in calls.items():
-        reason = _obstacle(one, call, graph)
-        if reason is None and call is None:
+        if (obstacle := _obstacle(one, call, graph)) is not None:
+            findings.append(obstacle)
+            continue
+        if call is None:
             nodes = _with_function(replace(graph, nodes=tuple(nodes)), one, taken)
-        elif reason is None and (other is None or call in other):
-            recomputed.add(str(call))
-        if reason is not None:
-            findings.append(Finding("C165", "info", one.origin.line, f"{reason} {_SAME}"))
-        elif one.policy:
-            findings.append(Finding("C166", "info", one.origin.line, _policy_text(one.policy)))
+        elif other is None or call in other:
+            recomputed.add(call)
+        findings += _policy_left_out(one)
     marked = tuple(_with_marks(node, recomputed) for node in nodes)
     return replace(graph, nodes=marked, findings=tuple(dict.fromkeys((*graph.findings, *findings))))
 
@@ -157,23 +162,37 @@ def recomputed_calls(graph: Graph, calls: Calls) -> set[str]:
     return {call for one, call in calls.items() if call is not None and _obstacle(one, call, graph) is None}
 
 
-def _obstacle(one: Region, call: str | None, graph: Graph) -> str | None:
+def _obstacle(one: Region, call: str | None, graph: Graph) -> Finding | None:
     """Why a region is not recomputed."""
-    if one.inside:
-        return "A function inside a loop or branch of JAX is not recomputed: PyTorch's own operators do not take that."
     ops = {node.op for node in graph.nodes if one.values.intersection(_made(node))}
-    if call is None and not ops.isdisjoint(_IMAGES):
-        return "Convolutions and pools in a function that is no module are not recomputed: make a module of it."
-    if "layer.batch_norm" in ops or any(value in one.values for _, value in graph.mutations):
-        return "What changes the state of a module is not recomputed: torch.utils.checkpoint would change it twice."
-    return None
+    if one.inside:
+        text = (
+            "The function of a loop or branch of JAX is not recomputed: PyTorch's operators for them do not take that. "
+            "Values and gradients are the same, memory is not."
+        )
+    elif "layer.batch_norm" in ops or any(value in one.values for _, value in graph.mutations):
+        text = (
+            "What changes the state of a module is not recomputed: torch.utils.checkpoint would change it twice. "
+            "Values and gradients are the same, memory is not."
+        )
+    elif call is None and not ops.isdisjoint(_IMAGES):
+        text = (
+            "Convolutions and pools in a function that is no module are not recomputed: make a module of it. "
+            "Values and gradients are the same, memory is not."
+        )
+    else:
+        return None
+    return Finding("C165", "info", one.origin.line, text)
 
 
-def _policy_text(policy: str) -> str:
-    return (
-        f"The policy {policy} is left out: torch.utils.checkpoint computes the whole function again, "
+def _policy_left_out(one: Region) -> list[Finding]:
+    if not one.policy:
+        return []
+    text = (
+        f"The policy {one.policy} is left out: torch.utils.checkpoint computes the whole function again, "
         "which takes less memory and more time."
     )
+    return [Finding("C166", "info", one.origin.line, text)]
 
 
 def _with_marks(node: Node, calls: Collection[str]) -> Node:
@@ -204,10 +223,11 @@ def _with_function(graph: Graph, one: Region, taken: set[str]) -> list[Node]:
     specs |= {value.name: value.spec for value in graph.inputs}
     read = {name for node in after for name in node_inputs(node)} | {value for _, value in graph.mutations}
     read |= {name for operand in graph.outputs for name in references(operand)}
-    results = [value.name for node in own for value in node.outputs if value.name in read]
+    results = _in_order([name for node in own for name in _made(node) if name in read], one.results)
     weights = {weight.value for weight in graph.weights}
     made = {value.name for node in own for value in node.outputs}
     free = list(dict.fromkeys(n for node in own for n in node_inputs(node) if n not in made and n not in weights))
+    free = _in_order(free, [name for name, _ in one.arguments])
     names = {name: _new_name(name, taken) for name in (*free, *results)}
     nodes = tuple(_renamed(node, names) for node in own)
     given = tuple(Value(names[name], specs[name]) for name in free)
@@ -221,6 +241,12 @@ def _with_function(graph: Graph, one: Region, taken: set[str]) -> list[Node]:
     }
     values = tuple(Value(name, specs[name]) for name in results)
     return [*before, Node("regauge.checkpoint", tuple(arguments.items()), values, (body,), one.origin), *after]
+
+
+def _in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:
+    """Names in an order that does not have all of them; the others come last."""
+    places = {name: place for place, name in enumerate(order)}
+    return sorted(names, key=lambda name: places.get(name, len(places)))
 
 
 def _new_name(name: str, taken: set[str]) -> str:

@@ -213,8 +213,9 @@ class Walk:
         results = self.run(jaxpr, constants, inputs, inner, frames)
         if equation.primitive.name in jax_compat.RECOMPUTED and not self.differentiates:
             origin = Origin(self.steps(stack), frames)
-            names = parameter_names(jaxpr, inputs)
-            self.regions += region(self.nodes[first:], origin, jax_compat.policy(equation), self.is_inner, names)
+            policy, names = jax_compat.policy_name(equation), parameter_names(jaxpr, inputs)
+            given = [result.name for result in results if isinstance(result, Ref)]
+            self.regions += region(self.nodes[first:], origin, policy, self.is_inner, names, given)
         return results
 
     def _node(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from flax import linen, nnx
 _MARK = "module@"
 _NNX_MARK = "_regauge_path"
 _EQUINOX_MARK = "__qualname__"  # what is no field gets lost, but for the attributes that wrapped functions have
+_BLOCKS = count()
 _AGAIN = "again@"
 _SCOPE = re.compile(rf"{_MARK}([^#/()]*)#(\d+)")
 _STEP = re.compile(rf"{_SCOPE.pattern}|{_AGAIN}(\d+)")
@@ -111,7 +113,8 @@ def _observed(
     """Every call of these classes is a scope; the first object that is called gives the paths of those below it.
 
     Transformations (`nnx.remat`, `nnx.jit`, `eqx.filter_checkpoint`) call copies. Every module therefore bears its
-    path, in an attribute that its copies have too; it also keeps equal modules from sharing one trace.
+    path, in an attribute that its copies have too. With the number of the block beside it, JAX takes no function of
+    another module, or of another block, for one that it has traced already.
 
     Args:
         classes: whose `__call__`, their own or what they inherit, is replaced.
@@ -121,14 +124,15 @@ def _observed(
     """
     active: list[int] = []
     marked: list[Any] = []
+    block = next(_BLOCKS)
 
     def path_of(module: Any) -> str:
         if mark not in vars(module):
             for path, inner in modules_below(module):
                 if mark not in vars(inner):
-                    object.__setattr__(inner, mark, path)
+                    object.__setattr__(inner, mark, (path, block))
                     marked.append(inner)
-        return str(vars(module)[mark])
+        return str(vars(module)[mark][0])
 
     def scoped(original: Callable[..., Any]) -> Callable[..., Any]:
         def replaced(self: Any, *args: Any, **kwargs: Any) -> Any:
