@@ -15,7 +15,7 @@ from flax import linen, nnx
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, align, keep_mask, too_many_calls, unlike_shapes
 from regauge.run.jax_layer_scan import Scan, depth, layer_scans, steps
 from regauge.run.jax_noise import shared_noise
-from regauge.run.jax_recomputed import traced_each_time
+from regauge.run.jax_retracing import traced_each_time
 
 
 class DropoutLog:
