@@ -126,6 +126,21 @@ def test_capture_leaves_nothing_on_the_model() -> None:
     assert [set(vars(module)) for _, module in nnx.iter_modules(model)] == before
 
 
+def test_images_stay_channels_first_in_a_block_that_is_recomputed() -> None:
+    class Convolves(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs) -> None:
+            self.first = nnx.Conv(4, 4, (3, 3), rngs=rngs)
+            self.second = nnx.Conv(4, 4, (3, 3), rngs=rngs)
+
+        @nnx.remat
+        def __call__(self, x: Any) -> Any:
+            return x + self.second(nnx.relu(self.first(x)))
+
+    made = assert_same(Stack(Convolves, plainly), (jax.random.normal(jax.random.key(0), (2, 6, 6, 4)),))
+    assert "x = checkpoint(block, x, use_reentrant=False)" in made.source
+    assert made.source.count("permute(") == 2
+
+
 def test_only_the_blocks_that_are_recomputed_are() -> None:
     class Half(Stack):
         def __call__(self, x: Any) -> Any:

@@ -167,18 +167,18 @@ def _obstacle(one: Region, call: str | None, graph: Graph) -> Finding | None:
     ops = {node.op for node in graph.nodes if one.values.intersection(_made(node))}
     if one.inside:
         text = (
-            "The function of a loop or branch of JAX is not recomputed: PyTorch's operators for them do not take that. "
-            "Values and gradients are the same, memory is not."
+            "The function of a loop or branch is not recomputed: torch.export does not take that. Values and gradients "
+            "are the same, memory is not: put torch.utils.checkpoint around it where the module is not exported."
         )
     elif "layer.batch_norm" in ops or any(value in one.values for _, value in graph.mutations):
         text = (
             "What changes the state of a module is not recomputed: torch.utils.checkpoint would change it twice. "
-            "Values and gradients are the same, memory is not."
+            "Values and gradients are the same, memory is not: recompute the parts around it."
         )
     elif call is None and not ops.isdisjoint(_IMAGES):
         text = (
-            "Convolutions and pools in a function that is no module are not recomputed: make a module of it. "
-            "Values and gradients are the same, memory is not."
+            "Convolutions and pools are recomputed in modules only, not in other functions. "
+            "Values and gradients are the same, memory is not: make a module of the function, and recompute that."
         )
     else:
         return None

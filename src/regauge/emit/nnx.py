@@ -174,8 +174,8 @@ def _not_recomputed(view: _View) -> tuple[Finding, ...]:
             if step.recomputed and step.call not in called:
                 lines.setdefault(step.call, node.origin.line or step.path)
     text = (
-        "A module whose code stands in the module around it is not recomputed. "
-        "Values and gradients are the same, memory is not."
+        "A module whose code stands in the module around it is not recomputed. Values and gradients are the same, "
+        "memory is not: put torch.utils.checkpoint around these lines."
     )
     return tuple(Finding("C165", "info", line, text) for line in dict.fromkeys(lines.values()))
 
