@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import pytest
@@ -208,6 +210,57 @@ def test_equinox(block: Any, run: Run) -> None:
     assert not any(hasattr(module, "__qualname__") for module in (model, *model.blocks, model.blocks[0].up))
 
 
+def test_an_equinox_module_that_was_made_recomputed_is_called_so() -> None:
+    class Stored(eqx.Module):
+        block: Any
+        plain: EquinoxBlock
+
+        def __init__(self) -> None:
+            self.block = eqx.filter_checkpoint(EquinoxBlock(jax.random.key(0)))
+            self.plain = EquinoxBlock(jax.random.key(1))
+
+        def __call__(self, x: Any) -> Any:
+            return functools.wraps(self.plain)(lambda y: self.plain(y))(self.block(x))
+
+    model = Stored()
+    name = vars(model.block).get("__qualname__")
+    made = assert_same(model, (X[0],))
+    text = forward_of(made, "Stored")
+    assert text.count("checkpoint(") == text.count("checkpoint(self.block, x, use_reentrant=False)") == 1
+    assert "self.plain(x)" in text
+    assert vars(model.block).get("__qualname__") == name
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_code_of_one_mode_stays_in_a_block_that_is_recomputed(train: bool) -> None:
+    class Scales(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs) -> None:
+            self.layer = nnx.Linear(SIZE, SIZE, rngs=rngs)
+            self.deterministic = False
+
+        @nnx.remat
+        def __call__(self, x: Any) -> Any:
+            y = self.layer(x)
+            return jnp.sin(y) * 3 if self.deterministic else jnp.cos(jnp.tanh(y) + 1)
+
+    made = assert_same(Stack(Scales, plainly), (X,), train=train)
+    assert "if not self.training:" in forward_of(made, "Scales")
+    assert "if not self.training:" not in forward_of(made, "Stack")
+    assert forward_of(made, "Stack").count("checkpoint(block, y, use_reentrant=False)") == 1
+
+
+def test_a_chain_runs_its_parts_one_by_one() -> None:
+    class Chain(nnx.Module):
+        def __init__(self) -> None:
+            self.trunk = nnx.Sequential(RematBlock(nnx.Rngs(0)), nnx.relu, RematBlock(nnx.Rngs(1)))
+
+        def __call__(self, x: Any) -> Any:
+            return self.trunk(x) * 2
+
+    made = assert_same(Chain(), (X,))
+    assert forward_of(made, "Chain").count("checkpoint(self.trunk.") == 2
+
+
 # functions that are no calls of modules ---------------------------------------------------------------------------
 
 
@@ -295,6 +348,17 @@ def network(params: Any, x: Any) -> Any:
     for one in params["layers"]:
         x = jax.checkpoint(layer)(one, x)
     return x
+
+
+def test_haiku() -> None:
+    def whole(x: Any) -> Any:
+        for _ in range(2):
+            x = hk.remat(lambda x: x + jnp.tanh(hk.Linear(SIZE)(x)))(x)
+        return x
+
+    transformed = hk.without_apply_rng(hk.transform(whole))
+    made = assert_same((transformed, transformed.init(jax.random.key(0), X)), (X,))
+    assert made.source.count("checkpoint(function, x, use_reentrant=False)") == 2
 
 
 def test_functions_of_one_name_run_again_as_what_they_were() -> None:

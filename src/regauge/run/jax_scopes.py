@@ -122,29 +122,33 @@ def _observed(
         mark: the attribute; within the block the modules of the call have it.
         scope: makes the scope of a path and a module.
     """
-    active: list[int] = []
-    marked: list[Any] = []
+    active: list[str] = []
+    marked: list[tuple[Any, Any]] = []  # modules, and what the attribute was before
     block = next(_BLOCKS)
 
+    def known(module: Any) -> re.Match[str] | None:
+        return _SCOPE.fullmatch(str(vars(module).get(mark)))
+
     def path_of(module: Any) -> str:
-        if mark not in vars(module):
+        if known(module) is None:
             for path, inner in modules_below(module):
-                if mark not in vars(inner):
-                    object.__setattr__(inner, mark, (path, block))
-                    marked.append(inner)
-        return str(vars(module)[mark][0])
+                if known(inner) is None:
+                    marked.append((inner, vars(inner).get(mark)))
+                    object.__setattr__(inner, mark, f"{_MARK}{path}#{block}")
+        found = known(module)
+        return found[1] if found is not None else ""
 
     def scoped(original: Callable[..., Any]) -> Callable[..., Any]:
         def replaced(self: Any, *args: Any, **kwargs: Any) -> Any:
             path = path_of(self)
-            if not path or id(self) in active:  # a class that calls what it inherits is one call
+            if not path or path in active:  # a class that calls what it inherits is one call
                 return original(self, *args, **kwargs)
-            active.append(id(self))
+            active.append(path)
             try:
                 with scope(path, self):
                     return original(self, *args, **kwargs)
             finally:
-                active.remove(id(self))
+                active.remove(path)
 
         return replaced
 
@@ -157,8 +161,10 @@ def _observed(
     finally:
         for cls, function in own:
             type.__setattr__(cls, "__call__", function)
-        for module in marked:
+        for module, before in marked:
             vars(module).pop(mark, None)
+            if before is not None:
+                object.__setattr__(module, mark, before)
 
 
 def _nnx_modules(model: Any) -> Iterator[tuple[str, Any]]:
