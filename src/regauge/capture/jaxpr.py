@@ -281,10 +281,7 @@ def _model_graph(
     )
     wanted = {name for operand in operands for name in references(operand)} | {value for _, value in mutations}
     weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
-    nodes = without_dead(walk.nodes, wanted)
-    again, known = jaxpr_recomputed.calls_of(nodes, walk.regions), set(walk.specs)
-    nodes = jaxpr_modules.fold(walk, nodes, wanted, modules, weights)
-    nodes = walk.folded(without_dead(nodes, wanted), wanted)
+    nodes, again = _folded(walk, wanted, modules, weights)
     read = {name for node in nodes for name in node_inputs(node)} | wanted
     _refuse_streams(program, reads, read)
     owners = _owners(nodes)
@@ -309,7 +306,18 @@ def _model_graph(
     graph = with_exact_numbers(graph, lambda: traced_wide(forward, *order, jax.random.key(0)))
     check_graph(graph)
     constants = {owners.get(name, name): array for name, array in walk.constants.items() if name in read}
-    return Traced(graph, constants, outputs, jaxpr_recomputed.widened(again, nodes, known))
+    return Traced(graph, constants, outputs, again)
+
+
+def _folded(
+    walk: Walk, wanted: set[str], modules: Mapping[str, Any], weights: Mapping[str, str]
+) -> tuple[tuple[Node, ...], jaxpr_recomputed.Calls]:
+    """The nodes that the values `wanted` need, with layers and library functions as one each; what is recomputed."""
+    nodes = without_dead(walk.nodes, wanted)
+    again, known = jaxpr_recomputed.calls_of(nodes, walk.regions), set(walk.specs)
+    nodes = jaxpr_modules.fold(walk, nodes, wanted, modules, weights)
+    nodes = walk.folded(without_dead(nodes, wanted), wanted)
+    return nodes, jaxpr_recomputed.widened(again, nodes, known)
 
 
 def _owners(nodes: Sequence[Node]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from flax import linen, nnx
 _MARK = "module@"
 _NNX_MARK = "_regauge_path"
 _EQUINOX_MARK = "__qualname__"  # what is no field gets lost, but for the attributes that wrapped functions have
-_BLOCKS = count()
+_NUMBERS = count()
 _AGAIN = "again@"
 _SCOPE = re.compile(rf"{_MARK}([^#/()]*)#(\d+)")
 _STEP = re.compile(rf"{_SCOPE.pattern}|{_AGAIN}(\d+)")
@@ -83,12 +83,12 @@ def scopes(program: Any) -> Iterator[list[ModuleCall]]:
         module = getattr(program, "module", None)
         if isinstance(module, nnx.Module):
             classes = {type(inner) for _, inner in nnx.iter_modules(module)}
-            stack.enter_context(_observed(classes, _nnx_modules, _NNX_MARK, scope))
+            stack.enter_context(_observed(classes, _Marks(_NNX_MARK, _nnx_modules), scope))
         if "equinox" in sys.modules:
             found: set[type] = set()
             for tree in getattr(program, "trees", ()):
                 found |= _equinox_classes(tree.tree(tree.arrays))
-            stack.enter_context(_observed(found, _equinox_modules, _EQUINOX_MARK, scope))
+            stack.enter_context(_observed(found, _Marks(_EQUINOX_MARK, _equinox_modules), scope))
         yield calls
 
 
@@ -103,44 +103,59 @@ def _linen(scope: Callable[[str, Any], Any]) -> Callable[..., Any]:
     return intercept
 
 
-@contextmanager
-def _observed(
-    classes: set[type],
-    modules_below: Callable[[Any], Iterator[tuple[str, Any]]],
-    mark: str,
-    scope: Callable[[str, Any], Any],
-) -> Iterator[None]:
-    """Every call of these classes is a scope; the first object that is called gives the paths of those below it.
+class _Marks:
+    """The paths of modules, which their copies bear too.
 
-    Transformations (`nnx.remat`, `nnx.jit`, `eqx.filter_checkpoint`) call copies. Every module therefore bears its
-    path, in an attribute that its copies have too. With the number of the block beside it, JAX takes no function of
-    another module, or of another block, for one that it has traced already.
+    Transformations (`nnx.remat`, `nnx.jit`, `eqx.filter_checkpoint`) call copies. A module therefore has its path in an
+    attribute that a copy keeps. With a number beside it that no other trace has, JAX takes no function of another
+    module, or of another trace, for one that it has traced already.
+
+    Args:
+        attribute: where the path is.
+        modules_below: all modules of a tree with their paths, "" for the tree itself.
+    """
+
+    def __init__(self, attribute: str, modules_below: Callable[[Any], Iterator[tuple[str, Any]]]) -> None:
+        self.attribute = attribute
+        self.modules_below = modules_below
+        self.number = next(_NUMBERS)
+        self.marked: list[tuple[Any, Any]] = []  # modules, and what the attribute was before
+
+    def path(self, module: Any) -> str:
+        """The path of a module; one that bears none is a tree of its own."""
+        if self._known(module) is None:
+            for path, inner in self.modules_below(module):
+                if self._known(inner) is None:
+                    self.marked.append((inner, vars(inner).get(self.attribute)))
+                    object.__setattr__(inner, self.attribute, f"{_MARK}{path}#{self.number}")
+        return self._known(module) or ""
+
+    def _known(self, module: Any) -> str | None:
+        found = _SCOPE.fullmatch(str(vars(module).get(self.attribute)))
+        return found[1] if found is not None else None
+
+    def remove(self) -> None:
+        """Leave the modules as they were."""
+        for module, before in self.marked:
+            vars(module).pop(self.attribute, None)
+            if before is not None:
+                object.__setattr__(module, self.attribute, before)
+
+
+@contextmanager
+def _observed(classes: set[type], marks: _Marks, scope: Callable[[str, Any], Any]) -> Iterator[None]:
+    """Every call of these classes is a scope; the first object that is called gives the paths of those below it.
 
     Args:
         classes: whose `__call__`, their own or what they inherit, is replaced.
-        modules_below: all modules of a tree with their paths, "" for the tree itself.
-        mark: the attribute; within the block the modules of the call have it.
+        marks: tell the paths; they are gone afterwards.
         scope: makes the scope of a path and a module.
     """
     active: list[str] = []
-    marked: list[tuple[Any, Any]] = []  # modules, and what the attribute was before
-    block = next(_BLOCKS)
-
-    def known(module: Any) -> re.Match[str] | None:
-        return _SCOPE.fullmatch(str(vars(module).get(mark)))
-
-    def path_of(module: Any) -> str:
-        if known(module) is None:
-            for path, inner in modules_below(module):
-                if known(inner) is None:
-                    marked.append((inner, vars(inner).get(mark)))
-                    object.__setattr__(inner, mark, f"{_MARK}{path}#{block}")
-        found = known(module)
-        return found[1] if found is not None else ""
 
     def scoped(original: Callable[..., Any]) -> Callable[..., Any]:
         def replaced(self: Any, *args: Any, **kwargs: Any) -> Any:
-            path = path_of(self)
+            path = marks.path(self)
             if not path or path in active:  # a class that calls what it inherits is one call
                 return original(self, *args, **kwargs)
             active.append(path)
@@ -161,10 +176,7 @@ def _observed(
     finally:
         for cls, function in own:
             type.__setattr__(cls, "__call__", function)
-        for module, before in marked:
-            vars(module).pop(mark, None)
-            if before is not None:
-                object.__setattr__(module, mark, before)
+        marks.remove()
 
 
 def _nnx_modules(model: Any) -> Iterator[tuple[str, Any]]:
