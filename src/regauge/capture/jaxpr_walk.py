@@ -133,7 +133,7 @@ class Walk:
             constants: of the closed one.
             given: its arguments.
             stack: the scopes around it.
-            frames: of the equation that calls it, for equations that know none of their own.
+            frames: of the equation that calls it.
         """
         values: dict[Any, Operand | Known] = dict(zip(jaxpr.invars, given, strict=True))
         values.update({v: self._constant(c) for v, c in zip(jaxpr.constvars, constants, strict=True)})
@@ -144,7 +144,8 @@ class Walk:
         for equation in jaxpr.eqns:
             own = jax_compat.name_stack(equation)
             scopes = "/".join(part for part in (stack, own) if part)
-            lines = jax_compat.frames(equation) or frames
+            inner = jax_compat.frames(equation)  # in a function that is called they begin inside of it
+            lines = inner if inner[: len(frames)] == frames else (*frames, *inner)
             results = self._equation(equation, [read(atom) for atom in equation.invars], scopes, lines)
             values.update(zip(equation.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
