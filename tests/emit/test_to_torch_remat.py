@@ -158,7 +158,7 @@ def test_linen() -> None:
     case = recomputing_jax.linen_case()
     made = assert_same(case.model, (X,))
     assert "checkpoint(self.block_0, x, use_reentrant=False)" in made.source
-    assert "checkpoint(self.block_1, y, use_reentrant=False)" in made.source
+    assert "checkpoint(self.block_1, x, use_reentrant=False)" in made.source
     assert "self.up = nn.Linear(8, 32)" in made.source
 
 
@@ -246,7 +246,7 @@ def test_code_of_one_mode_stays_in_a_block_that_is_recomputed(train: bool) -> No
     made = assert_same(Stack(Scales, plainly), (X,), train=train)
     assert "if not self.training:" in forward_of(made, "Scales")
     assert "if not self.training:" not in forward_of(made, "Stack")
-    assert forward_of(made, "Stack").count("checkpoint(block, y, use_reentrant=False)") == 1
+    assert forward_of(made, "Stack").count("checkpoint(block, x, use_reentrant=False)") == 1
 
 
 def test_a_chain_runs_its_parts_one_by_one() -> None:
@@ -308,7 +308,7 @@ class Nested(Holds):
 
 
 FUNCTIONS = {
-    Attention: ["def attend(q, k, v):", "x + checkpoint(attend, q, k, v, use_reentrant=False)"],
+    Attention: ["def attend(q, k, v):", "y = checkpoint(attend, q, k, v, use_reentrant=False)"],
     TwoLayers: ["def both(x):", "self.drop(self.second(", "y, h = checkpoint(both, x, use_reentrant=False)"],
     Nested: [
         "def outer(x):",

@@ -288,7 +288,7 @@ class BodyWriter(LocalNames):
                 same = self._is_one_statement(item, reader, statement) or (
                     statement is None and pure and reader is following
                 )
-                if same and is_short(expression) and not (is_recomputed(item) and is_recomputed(reader)):
+                if same and is_short(expression) and not is_recomputed(item):
                     self._keep(only, expression)
                     return
             if swaps_heads(item, self.readers):
