@@ -137,3 +137,15 @@ def test_checkpointing_changes_no_value_and_no_gradient(reentrant):
     converted = assert_like_torch(Recomputes(reentrant), (X,))
     found = [finding for finding in converted.findings if finding.code == "C148"]
     assert {f.where.split(":")[0] for f in found} == {"test_transformations.py"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["case", "reentrant_case"])
+def test_a_check_of_a_model_that_recomputes_counts_each_dropout_once(name, tmp_path):
+    import recomputing
+
+    found = regauge.check(f"{recomputing.__file__}:{name}", out=tmp_path, quick=True)
+    assert found.equal
+    assert not found.not_checked
+    verdicts = {(tier.name, tier.mode): tier.verdict for tier in found.tiers}
+    assert verdicts["tier 1 gradients with dropout masks", "train"] == verdicts["randomness", "train"] == "equal"

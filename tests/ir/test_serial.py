@@ -25,6 +25,14 @@ def test_round_trip_is_equal():
     assert through_json(graph) == graph
 
 
+def test_calls_that_are_recomputed_stay_so():
+    graph = linear_graph()
+    root, call = graph.nodes[0].origin.modules
+    again = replace(graph.nodes[0].origin, modules=(root, replace(call, recomputed=True)))
+    marked = replace(graph, nodes=(replace(graph.nodes[0], origin=again), *graph.nodes[1:]))
+    assert through_json(marked) == marked != graph
+
+
 def test_bodies_of_control_flow_share_the_tables():
     graph = linear_graph()
     outer = replace(graph.nodes[0], bodies=(graph,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graphs import linear_graph
 
 from regauge.ir.show import show
@@ -29,3 +31,11 @@ nested=(('a', (1,)), ()))  # net.py:12
 
 def test_show():
     assert show(linear_graph()) == EXPECTED
+
+
+def test_a_call_that_is_recomputed_says_so():
+    graph = linear_graph()
+    root, call = graph.nodes[0].origin.modules
+    again = replace(graph.nodes[0].origin, modules=(root, replace(call, recomputed=True)))
+    marked = replace(graph, nodes=(replace(graph.nodes[0], origin=again),))
+    assert "\n  # fc  Linear  (fc recomputed)\n" in show(marked)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch._higher_order_ops import associative_scan, map, scan, while_loop
 from torch.utils import _pytree as pytree
+from torch.utils.checkpoint import checkpoint
 
 from regauge.run.torch_flow import as_loops
 
@@ -40,8 +44,41 @@ def test_values_and_gradients(name):
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("learns", [False, True])
+def test_nothing_is_computed_again(reentrant, learns):
+    """Values and gradients of torch, the gradients that it does not give included; the function runs once."""
+    weight = torch.ones(4, requires_grad=True)
+    runs = []
+
+    def function(x):
+        runs.append(None)
+        return (x * weight).tanh()
+
+    def once(x):
+        return checkpoint(function, x, use_reentrant=reentrant)
+
+    found = []
+    for context in (nullcontext(), as_loops()):
+        x = X.clone().requires_grad_(learns)
+        weight.grad = None
+        runs.clear()
+        with context:
+            result = once(x)
+            if result.requires_grad:
+                result.sum().backward()
+        found.append((result.detach(), x.grad, weight.grad, len(runs)))
+    (*expected, times), (*results, once_only) = found
+    assert once_only == 1 <= times
+    for a, b in zip(expected, results, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b)
+    assert (results[2] is None) == (reentrant and not learns)
+
+
 def test_torch_is_as_before_afterwards():
-    functions = (torch.cond, scan, while_loop, map, associative_scan)
+    functions = (torch.cond, scan, while_loop, map, associative_scan, inspect.unwrap(checkpoint))
     before = [function.__code__ for function in functions]
 
     def fails():

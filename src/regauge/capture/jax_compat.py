@@ -35,6 +35,16 @@ def called(equation: Any) -> tuple[Any, tuple[Any, ...]]:
     return (body.jaxpr, tuple(body.consts)) if hasattr(body, "jaxpr") else (body, ())
 
 
+def policy_name(equation: Any) -> str:
+    """What says which results of a function that is recomputed are saved after all, or an empty string."""
+    policy = equation.params.get("policy")
+    if policy is None:
+        return ""
+    known = vars(jax.checkpoint_policies).items()
+    own = str(getattr(policy, "__qualname__", type(policy).__name__)).partition(".")[0]
+    return next((name for name, one in known if one is policy), own)
+
+
 def opened(jaxpr: Any) -> tuple[Any, tuple[Any, ...]]:
     """The open jaxpr of a closed or open one, and its constants."""
     return (jaxpr.jaxpr, tuple(jaxpr.consts)) if hasattr(jaxpr, "jaxpr") else (jaxpr, ())

@@ -6,18 +6,19 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
-from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules
+from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules, jaxpr_recomputed
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
 from regauge.capture.jax_failures import first_line, not_traced, rejected
 from regauge.capture.jax_given import not_a_number, refuse_given
 from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
 from regauge.capture.jax_purity import placeholders, side_effects, source_line
 from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
+from regauge.capture.jaxpr_recomputed import recomputed_calls, with_recomputation
 from regauge.capture.jaxpr_values import constant_weights
 from regauge.capture.jaxpr_walk import Walk
 from regauge.errors import CaptureError, RegaugeError
@@ -40,7 +41,21 @@ from regauge.run.jax_program import JaxProgram, program_of
 from regauge.run.jax_scopes import ModuleCall, calls_in, scopes
 from regauge.run.jax_trees import Mode
 
-Traced = tuple[Graph, Arrays, Any]  # a graph, the arrays that it holds, the abstract outputs
+
+class Traced(NamedTuple):
+    """One trace of a model.
+
+    Attributes:
+        graph: where nothing says yet what is recomputed.
+        arrays: that it holds.
+        outputs: abstract.
+        again: what is recomputed.
+    """
+
+    graph: Graph
+    arrays: Arrays
+    outputs: Any
+    again: jaxpr_recomputed.Calls
 
 
 @dataclass(frozen=True)
@@ -184,9 +199,9 @@ class _Asked:
         graph, graph_eval, constants, findings = self._both(wanted, mode, own, symbols)
         weights = {**self.program.params, **_kept_state(self.program)}
         arrays = {name: np.asarray(value) for name, value in weights.items()}
-        findings = (*findings, *wanted[0].findings)
+        findings = (*findings, *wanted.graph.findings)
         captured = Captured(graph, graph_eval, {**arrays, **constants}, constants, findings=findings)
-        outputs = wanted[2]
+        outputs = wanted.outputs
         if self.loss is None:
             return captured
         others = {name.removeprefix("targets "): s for name, s in shapes.items() if name.startswith("targets ")}
@@ -198,7 +213,7 @@ class _Asked:
     ) -> tuple[Graph, Graph | None, Arrays, tuple[Finding, ...]]:
         """Both modes of a model that knows them; one that cannot be traced in training is captured in evaluation."""
         if not self.program.knows_mode:
-            return wanted[0], None, wanted[1], ()
+            return with_recomputation(wanted.graph, wanted.again), None, wanted.arrays, ()
         train = mode == "train"
         try:
             other = _model_graph(self.program, self.inputs, "eval" if train else "train", shapes, symbols)
@@ -206,13 +221,17 @@ class _Asked:
             if train:
                 raise
             noticed = Finding("C155", "info", self.program.name, f"Evaluation only: {first_line(error)[:160]}")
-            return jaxpr_modes.following_all(wanted[0]), None, wanted[1], (noticed,)
+            graph = jaxpr_modes.following_all(wanted.graph)
+            return with_recomputation(graph, wanted.again), None, wanted.arrays, (noticed,)
         training, evaluation = (wanted, other) if train else (other, wanted)
-        main, second = jaxpr_modes.joined(training[0], evaluation[0])
+        main, second = jaxpr_modes.joined(training.graph, evaluation.graph)
         if second is None:
-            return main, None, training[1], ()
-        second, held = _apart(second, evaluation[1], training[1])
-        return main, second, {**training[1], **held}, ()
+            return with_recomputation(main, training.again), None, training.arrays, ()
+        second, held = _apart(second, evaluation.arrays, training.arrays)
+        ours, theirs = recomputed_calls(main, training.again), recomputed_calls(second, evaluation.again)
+        main = with_recomputation(main, training.again, theirs)
+        second = with_recomputation(second, evaluation.again, ours)
+        return main, second, {**training.arrays, **held}, ()
 
 
 def _apart(graph: Graph, arrays: Arrays, others: Arrays) -> tuple[Graph, dict[str, np.ndarray]]:
@@ -233,7 +252,7 @@ def _kept_state(program: JaxProgram) -> dict[str, Any]:
 def _model_graph(
     program: JaxProgram, example: Example, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]
 ) -> Traced:
-    """The graph of one trace, the arrays that it holds, and the abstract outputs."""
+    """One trace of a model, as a graph."""
     order = (program.params, program.state, shapes)
 
     def forward(params: Any, state: Any, arrays: Any, key: Any) -> Any:
@@ -242,7 +261,8 @@ def _model_graph(
     with scopes(program) as calls:
         closed, (outputs, state) = jax.make_jaxpr(forward, return_shape=True)(*order, jax.random.key(0))
     _refuse_new_state(program, state)
-    walk = Walk(_steps(calls, program.name), fold=jaxpr_library.fold)
+    modules: dict[str, Any] = {}
+    walk = Walk(_steps(calls, program.name, modules), fold=jaxpr_library.fold)
     given: list[Ref] = []
     reads: dict[str, Ref] = {}
     kinds = zip(("weight", "state", "input"), order, strict=True)
@@ -261,9 +281,7 @@ def _model_graph(
     )
     wanted = {name for operand in operands for name in references(operand)} | {value for _, value in mutations}
     weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
-    modules = {f"{call.path}#{number}": call.module for number, call in enumerate(calls)}
-    nodes = jaxpr_modules.fold(walk, without_dead(walk.nodes, wanted), wanted, modules, weights)
-    nodes = walk.folded(without_dead(nodes, wanted), wanted)
+    nodes, again = _folded(walk, wanted, modules, weights)
     read = {name for node in nodes for name in node_inputs(node)} | wanted
     _refuse_streams(program, reads, read)
     owners = _owners(nodes)
@@ -288,7 +306,18 @@ def _model_graph(
     graph = with_exact_numbers(graph, lambda: traced_wide(forward, *order, jax.random.key(0)))
     check_graph(graph)
     constants = {owners.get(name, name): array for name, array in walk.constants.items() if name in read}
-    return graph, constants, outputs
+    return Traced(graph, constants, outputs, again)
+
+
+def _folded(
+    walk: Walk, wanted: set[str], modules: Mapping[str, Any], weights: Mapping[str, str]
+) -> tuple[tuple[Node, ...], jaxpr_recomputed.Calls]:
+    """The nodes that the values `wanted` need, with layers and library functions as one each; what is recomputed."""
+    nodes = without_dead(walk.nodes, wanted)
+    again, known = jaxpr_recomputed.calls_of(nodes, walk.regions), set(walk.specs)
+    nodes = jaxpr_modules.fold(walk, nodes, wanted, modules, weights)
+    nodes = walk.folded(without_dead(nodes, wanted), wanted)
+    return nodes, jaxpr_recomputed.widened(again, nodes, known)
 
 
 def _owners(nodes: Sequence[Node]) -> dict[str, str]:
@@ -301,14 +330,15 @@ def _owners(nodes: Sequence[Node]) -> dict[str, str]:
     return {name: f"{path}.{name}" for name, path in single.items() if path}
 
 
-def _steps(calls: Sequence[ModuleCall], root: str) -> Callable[[str], tuple[ModuleStep, ...]]:
-    """The module calls of a name stack."""
+def _steps(calls: Sequence[ModuleCall], root: str, modules: dict[str, Any]) -> Callable[[str], tuple[ModuleStep, ...]]:
+    """The module calls of a name stack; `modules` receives the objects by the key of the call."""
     types = [f"{type(call.module).__module__}.{type(call.module).__qualname__}" for call in calls]
     outermost = ModuleStep("", root, "root")
 
     def steps(stack: str) -> tuple[ModuleStep, ...]:
-        inner = [ModuleStep(calls[n].path, types[n], f"{calls[n].path}#{n}") for n in calls_in(stack)]
-        return (outermost, *inner)
+        found = calls_in(stack)
+        modules.update((key, calls[n].module) for n, key in found)
+        return (outermost, *(ModuleStep(calls[n].path, types[n], key) for n, key in found))
 
     return steps
 

@@ -158,6 +158,14 @@ def _argument_names(jaxpr: Any, count: int) -> list[str]:
     return [str(name) for name in known] if len(known) == count else [f"x{place}" for place in range(count)]
 
 
+def parameter_names(jaxpr: Any, given: Sequence[Any]) -> dict[str, str]:
+    """What a function calls the values that it is given, by their names."""
+    names = _argument_names(jaxpr, len(given))
+    return {
+        ref.name: _base(n, at) for at, (ref, n) in enumerate(zip(given, names, strict=True)) if isinstance(ref, Ref)
+    }
+
+
 def _function_name(jaxpr: Any) -> str:
     info = getattr(jaxpr, "debug_info", None)
     return str(getattr(info, "func_name", "") or "").rsplit(".", 1)[-1]

@@ -12,11 +12,12 @@ import numpy as np
 
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_bodies import combination, written_out
-from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative
+from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative, parameter_names
 from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
 from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
 from regauge.capture.jaxpr_operands import named_operands, named_parameters, named_results
 from regauge.capture.jaxpr_outside import OUTSIDE, looks_on
+from regauge.capture.jaxpr_recomputed import Region, region
 from regauge.capture.jaxpr_values import Known, folded, is_number, known_spec, library_name, number, size_of
 from regauge.errors import CaptureError
 from regauge.findings import Finding
@@ -35,6 +36,7 @@ from regauge.ir.graph import (
     references,
     without_dead,
 )
+from regauge.run.jax_scopes import repeated
 
 Array = Any
 
@@ -78,7 +80,10 @@ class Walk:
         self.specs: dict[str, TensorSpec] = {}
         self.findings: list[Finding] = []
         self.differentiates = False  # whether it writes down a derivative
+        self.regions: list[Region] = []  # what is computed again for a gradient
+        self.is_inner = False  # whether it is in a function of control flow
         self._held: dict[int, str] = {}
+        self._entered: dict[int, list[Any]] = {}  # jaxprs, as often as they were gone through
         self._integers: dict[str, np.ndarray] = {}  # values that are known though they are computed, by name
 
     # values ----------------------------------------------------------------------------------------------------
@@ -128,7 +133,7 @@ class Walk:
             constants: of the closed one.
             given: its arguments.
             stack: the scopes around it.
-            frames: of the equation that calls it, for equations that know none of their own.
+            frames: of the equation that calls it.
         """
         values: dict[Any, Operand | Known] = dict(zip(jaxpr.invars, given, strict=True))
         values.update({v: self._constant(c) for v, c in zip(jaxpr.constvars, constants, strict=True)})
@@ -139,7 +144,8 @@ class Walk:
         for equation in jaxpr.eqns:
             own = jax_compat.name_stack(equation)
             scopes = "/".join(part for part in (stack, own) if part)
-            lines = jax_compat.frames(equation) or frames
+            inner = jax_compat.frames(equation)  # in a function that is called they begin inside of it
+            lines = inner if inner[: len(frames)] == frames else (*frames, *inner)
             results = self._equation(equation, [read(atom) for atom in equation.invars], scopes, lines)
             values.update(zip(equation.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
@@ -166,8 +172,7 @@ class Walk:
                 arguments = tuple(zip(kept[1], map(self.operand, inputs), strict=True))
                 avals, base = [v.aval for v in equation.outvars], kept[0].rsplit(".", 1)[-1]
                 return self.add(kept[0], arguments, avals, Origin(self.steps(stack), frames), base)
-            jaxpr, constants = jax_compat.called(equation)
-            return self.run(jaxpr, constants, inputs, stack, frames)
+            return self._call(equation, inputs, stack, frames)
         if (seen := looks_on(equation, Origin(self.steps(stack), frames))) is not None:
             self.findings += [seen] if seen.severity == "warning" else []
             return inputs[: len(equation.outvars)]
@@ -197,6 +202,22 @@ class Walk:
             closed = jax.make_jaxpr(function)(*(jax_compat.shape_of(v.aval) for v in equation.invars))
             return self.run(closed.jaxpr, closed.consts, inputs, stack, frames)
         return self._node(equation, inputs, origin)
+
+    def _call(
+        self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...]
+    ) -> list[Operand | Known]:
+        """Go through a function that is only called, and remember what is computed again for a gradient."""
+        jaxpr, constants = jax_compat.called(equation)
+        times = self._entered.setdefault(id(jaxpr), [])
+        times.append(jaxpr)  # kept, so that no other jaxpr takes its identity
+        first, inner = len(self.nodes), stack if len(times) == 1 else repeated(stack, len(times))
+        results = self.run(jaxpr, constants, inputs, inner, frames)
+        if equation.primitive.name in jax_compat.RECOMPUTED and not self.differentiates:
+            origin = Origin(self.steps(stack), frames)
+            policy, names = jax_compat.policy_name(equation), parameter_names(jaxpr, inputs)
+            given = [result.name for result in results if isinstance(result, Ref)]
+            self.regions += region(self.nodes[first:], origin, policy, self.is_inner, names, given)
+        return results
 
     def _node(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
         name = equation.primitive.name.replace("-", "_")
@@ -279,7 +300,8 @@ class Walk:
         inner = Walk(self.steps, self.names, self.fold)
         inner.avals, inner.specs, inner.constants = self.avals, self.specs, self.constants
         inner._held = self._held
-        inner.findings = self.findings
+        inner.findings, inner.regions, inner.is_inner = self.findings, self.regions, True
+        inner._entered = self._entered
         inner.differentiates = self.differentiates
         return inner
 

@@ -89,7 +89,7 @@ def _without_prints(findings: list[Finding]) -> Iterator[None]:
             real(*values, **options)
             return
         text = "print is left out: print a returned array where the model is called, or write jax.debug.print there."
-        findings.append(Finding("C165", "warning", f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}", text))
+        findings.append(Finding("C167", "warning", f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}", text))
 
     builtins.print = noted
     try:

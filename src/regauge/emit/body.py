@@ -21,7 +21,7 @@ from regauge.emit.origins import Statement
 from regauge.emit.own_gradients import write_own_gradient
 from regauge.emit.partial import substitute
 from regauge.emit.scan_text import scan_lines, scan_name
-from regauge.emit.scopes import Item, Scope, is_body, item_inputs, item_outputs, owns
+from regauge.emit.scopes import Item, Scope, is_body, is_recomputed, item_inputs, item_outputs, owns
 from regauge.emit.stacks import Run
 from regauge.emit.statements import parameter_names, statement_of
 from regauge.emit.syntax import (
@@ -251,6 +251,8 @@ class BodyWriter(LocalNames):
         arguments = [self.use(Ref(name)) for name in inputs]
         self.left.subtract(set(child.inputs) - set(inputs))
         expression = call(member_expression([member.target]), arguments)
+        if is_recomputed(child):
+            expression = target().recomputing(expression)
         self.finish(child, child.outputs, expression, following, pure=False)
 
     def _write_scan(self, run: Run, following: Item | None) -> None:
@@ -286,7 +288,7 @@ class BodyWriter(LocalNames):
                 same = self._is_one_statement(item, reader, statement) or (
                     statement is None and pure and reader is following
                 )
-                if same and is_short(expression):
+                if same and is_short(expression) and not is_recomputed(item):
                     self._keep(only, expression)
                     return
             if swaps_heads(item, self.readers):
@@ -321,7 +323,8 @@ class BodyWriter(LocalNames):
     def _keep(self, value: str, expression: ast.expr) -> None:
         """Write the value where it is used; the local names in it must not be assigned before."""
         self.expressions[value] = expression
-        self.kept[value] = [n.id for n in ast.walk(expression) if isinstance(n, ast.Name) and n.id in self.names]
+        named = [node.id for node in ast.walk(expression) if isinstance(node, ast.Name)]
+        self.kept[value] = [name for name in named if name in self.names or name in self.functions]
         self.pinned.update(self.kept[value])
 
     @staticmethod

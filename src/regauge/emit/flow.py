@@ -36,6 +36,7 @@ _DEFAULT_NAMES = {
     "map": ("each",),
     "associative_scan": ("combine",),
     "vmap": ("each",),
+    "checkpoint": ("function",),
     **dict.fromkeys(("grad", "jvp", "vjp", "jacobian"), ("function",)),
 }
 _NO_NAMES = ("<lambda>", "forward", "__call__")
@@ -170,6 +171,9 @@ def _function(writer: BodyWriter, node: Node, index: int, body: Scope, defined: 
     """
     inner = writer.inside(body, groups_of(node, index, body), hints_of(node, index, body))
     groups = inner.groups
+    if _kind(node) == "checkpoint":  # it runs again when this code is over: what it reads must be what it was
+        names = (n for expression in inner.inputs.values() for n in ast.walk(expression) if isinstance(n, ast.Name))
+        writer.pinned.update(name.id for name in names)
     written = inner.write(_returned(node, index, body))
     writer.child_hints.update(inner.child_hints)
     transformed = _transformed(writer, body, groups, written, defined)
@@ -183,6 +187,7 @@ def _function(writer: BodyWriter, node: Node, index: int, body: Scope, defined: 
     wanted = identifier(own) if own not in _NO_NAMES else _default_name(node, index)
     name = writer.free_name(wanted, {known: known for known in defined})
     defined.add(name)
+    writer.functions.add(name)
     frame = _first_frame(body)
     place = f"{frame.file.rsplit('/', 1)[-1]}:{frame.line}" if frame is not None else ""
     writer.lines.append(Line(f"def {name}({', '.join(group.name for group in groups)}):", "", place))

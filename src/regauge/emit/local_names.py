@@ -55,6 +55,7 @@ class LocalNames:
         self.result_bases: dict[str, str] = {}  # what results of control flow are called, where nothing says
         self.names: dict[str, str] = {}  # local name -> value that it holds now
         self.left: Counter[str] = Counter()  # how often a value is still read
+        self.functions: set[str] = set()  # names of local functions
         self.pinned: Counter[str] = Counter()  # local names that a kept expression still needs
         for item in scope.items:
             self.left.update(item_inputs(item))
@@ -125,6 +126,7 @@ class LocalNames:
     def free_name(self, name: str, taken: Mapping[str, str]) -> str:
         """The name, with a number where it is in use."""
         used = set(taken.values()) | set(self.names) | self.sizes | reserved_names()
+        used |= {function for function in self.functions if self.pinned[function]}
         candidate, number = name, 2
         while candidate in used:
             candidate, number = f"{name}_{number}", number + 1

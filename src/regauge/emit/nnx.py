@@ -159,9 +159,25 @@ def emit_module(
     findings = main.plan.findings + (evaluation.plan.findings if evaluation else ())
     findings += tuple(main.structure.stacks.findings) if main.structure.stacks else ()
     findings += (MODES,) if evaluation and scanning else ()
+    findings += _not_recomputed(main)
     return Emitted(
         text, ops_text(module.helpers), root.name, placed, module.unused, places, tuple(dict.fromkeys(findings))
     )
+
+
+def _not_recomputed(view: _View) -> tuple[Finding, ...]:
+    """Calls that are to be recomputed and that no code makes, because their operators stand in the module around."""
+    called = {call.step.call for scope in view.structure.holders for call in scope.calls()}
+    lines: dict[str, str] = {}
+    for node in view.graph.nodes:
+        for step in node.origin.modules:
+            if step.recomputed and step.call not in called:
+                lines.setdefault(step.call, node.origin.line or step.path)
+    text = (
+        "A module whose code stands in the module around it is not recomputed. Values and gradients are the same, "
+        "memory is not: put torch.utils.checkpoint around these lines."
+    )
+    return tuple(Finding("C165", "info", line, text) for line in dict.fromkeys(lines.values()))
 
 
 def _has_loose_norms(view: _View) -> bool:

@@ -107,6 +107,9 @@ class NnxTarget:
     def module_call(self, name: str, arguments: str = "") -> str:
         return f"{name}({arguments}, rngs=rngs)" if arguments else f"{name}(rngs=rngs)"
 
+    def recomputing(self, call: ast.expr) -> ast.expr:
+        return call  # no capture of PyTorch marks one: finding C148
+
     def list_text(self, items: Sequence[str]) -> str:
         if len(items) > 1 and len(set(items)) == 1:
             return f"nnx.List([{items[0]} for _ in range({len(items)})])"

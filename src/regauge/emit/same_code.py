@@ -64,7 +64,9 @@ def code_key(
                 else code_key(item, weights, layers, constants, sizes)
             )
             relative = item.path.removeprefix(scope.path + ".")
-            parts.append((relative, inner, tuple(map(local, item.inputs)), tuple(map(local, item.outputs))))
+            parts.append(
+                (relative, item.step.recomputed, inner, tuple(map(local, item.inputs)), tuple(map(local, item.outputs)))
+            )
     parts.append((tuple(local(n) for n in scope.outputs), tuple(operand(item) for item in scope.returned)))
     return tuple(parts)
 

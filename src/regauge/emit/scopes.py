@@ -99,6 +99,11 @@ def is_body(item: Item) -> TypeGuard[Scope]:
     return isinstance(item, Scope) and item.body is not None
 
 
+def is_recomputed(item: Item) -> bool:
+    """Whether what an item saves for the gradient is computed again instead."""
+    return item.step.recomputed if isinstance(item, Scope) else item.op == "regauge.checkpoint"
+
+
 def item_inputs(item: Item) -> list[str]:
     """Values that an item reads."""
     return item.inputs if isinstance(item, Scope) else node_inputs(item)

@@ -18,13 +18,16 @@ _RANDOM = re.compile(r"rand|bernoulli|normal|dropout|multinomial|rrelu|poisson|e
 
 
 def is_chain(scope: Scope, kinds: Mapping[Scope, str], context: Context) -> bool:
-    """Whether a call can be one `Sequential`: modules, and functions of one array without weights or dropout."""
+    """Whether a call can be one `Sequential`: modules, and functions of one array without weights or dropout.
+
+    A chain calls its parts itself, so that none of them can be recomputed.
+    """
     if scope.step.type not in target().sequences or len(scope.inputs) != 1 or len(scope.outputs) != 1:
         return False
     if not any(isinstance(item, Scope) and item in kinds for item in scope.items):
         return False
-    paths = [item.path for item in scope.items if isinstance(item, Scope)]
-    if len(set(paths)) != len(paths):
+    calls = [item for item in scope.items if isinstance(item, Scope)]
+    if len({call.path for call in calls}) != len(calls) or any(call.step.recomputed for call in calls):
         return False
     value = scope.inputs[0]
     for item in scope.items:

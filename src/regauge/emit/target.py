@@ -90,6 +90,9 @@ class Target(Protocol):
     def module_call(self, name: str, arguments: str = "") -> str:
         """The expression that constructs a module of an emitted class."""
 
+    def recomputing(self, call: ast.expr) -> ast.expr:
+        """The call of a module whose inside is computed again for the gradient."""
+
     def list_text(self, items: Sequence[str]) -> str:
         """A container of modules or weights without names."""
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from regauge.emit.files import EmittedClass, Place, copied_text
+from regauge.emit.torch_recomputed import with_checkpoints
 
 _LOADER = '''
 def load(directory=Path(__file__).parent):
@@ -38,6 +39,7 @@ _IMPORTS = (
     (r"\bF\.", "import torch.nn.functional as F"),
     (r"\bload_file\(", "from safetensors.torch import load_file"),
     (r"\bnn\.", "from torch import nn"),
+    (r"(?<![.\w])checkpoint\(", "from torch.utils.checkpoint import checkpoint"),
     ("", ""),
     (r"\bops\.", "import ops"),
 )
@@ -96,5 +98,7 @@ def _class_lines(made: EmittedClass) -> Lines:
     lines.append((f"    def forward({', '.join(['self', *made.body.parameters])}):{call_comment}", None))
     for line in made.body.lines:
         place = (made.path, line.origin) if line.origin else None
-        lines.append((f"        {line.text}" + (f"  # {line.comment}" if line.comment else ""), place))
+        lines.append(
+            (f"        {with_checkpoints(line.text)}" + (f"  # {line.comment}" if line.comment else ""), place)
+        )
     return lines

@@ -57,4 +57,15 @@ def _map(call: Call) -> ast.expr:
     return call.text(_helper(call, control_flow.map_rows), [*call.functions, _packed(call.values("xs"))])
 
 
-CALLS = {"cond": _cond, "switch": _switch, "while_loop": _while_loop, "scan": _scan, "map": _map}
+def _checkpoint(call: Call) -> ast.expr:
+    return call.text("checkpoint", [*call.functions, *call.values("xs")], use_reentrant=False)
+
+
+CALLS = {
+    "cond": _cond,
+    "switch": _switch,
+    "while_loop": _while_loop,
+    "scan": _scan,
+    "map": _map,
+    "checkpoint": _checkpoint,
+}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from regauge.emit import torch_construct, torch_flow, torch_folder_files, torch_layers, torch_package
+from regauge.emit import torch_construct, torch_flow, torch_folder_files, torch_layers, torch_package, torch_recomputed
 from regauge.emit.files import Place
 from regauge.emit.holders import Holder
 from regauge.emit.lax_indexing import indexing
@@ -50,7 +50,7 @@ class TorchTarget:
     array_type: type | None = torch.Tensor
     libraries = frozenset({"torch", "F", "nn", "math"})
     static_calls = frozenset({"finfo", "iinfo", "prod", "ceil", "floor", "sqrt"})
-    file_names = frozenset({"torch", "F", "nn"})
+    file_names = frozenset({"torch", "F", "nn", "checkpoint"})
     sequential = "nn.Sequential"
     sequences = frozenset(
         {"flax.nnx.helpers.Sequential", "flax.linen.combinators.Sequential", "equinox.nn._sequential.Sequential"}
@@ -113,6 +113,9 @@ class TorchTarget:
 
     def module_call(self, name: str, arguments: str = "") -> str:
         return f"{name}({arguments})"
+
+    def recomputing(self, call: ast.expr) -> ast.expr:
+        return torch_recomputed.recomputing(call) if isinstance(call, ast.Call) else call
 
     def list_text(self, items: Sequence[str]) -> str:
         return torch_construct.list_text(items)

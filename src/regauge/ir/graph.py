@@ -85,11 +85,15 @@ class Frame:
 
 @dataclass(frozen=True)
 class ModuleStep:
-    """One module on the way to a node: path, qualified class name, and a key that tells calls apart."""
+    """One module on the way to a node: path, qualified class name, and a key that tells calls apart.
+
+    A *recomputed* call saves nothing for the gradient but its arguments: the backward pass runs it once more.
+    """
 
     path: str
     type: str
     call: str
+    recomputed: bool = False
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
     modules: dict[ModuleStep, int] = {}
     frames: dict[Frame, int] = {}
     data = _body_to_json(graph, modules, frames)
-    data["modules"] = [[step.path, step.type, step.call] for step in modules]
+    data["modules"] = [[step.path, step.type, step.call, *([True] if step.recomputed else [])] for step in modules]
     data["frames"] = [[frame.file, frame.line, frame.function] for frame in frames]
     return data
 

@@ -20,7 +20,8 @@ def show(graph: Graph) -> str:
         if node.origin.path != module:
             module = node.origin.path
             kind = node.origin.modules[-1].type.rsplit(".", 1)[-1] if node.origin.modules else ""
-            lines.append(f"  # {module or '(root)'}  {kind}".rstrip())
+            again = ", ".join(f"{step.path} recomputed" for step in node.origin.modules if step.recomputed)
+            lines.append(f"  # {module or '(root)'}  {kind}".rstrip() + (f"  ({again})" if again else ""))
         lines.append(show_node(node))
         for body in node.bodies:
             lines += [f"      {line}" for line in show(body).splitlines()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from regauge.rules.table import Limit, Rule, RuleTable
 
 # Operators that run functions: emission writes them, no rule does.
 _CONTROL_FLOW = ("cond", "switch", "while_loop", "scan", "map", "associative_scan")
-_TRANSFORMATIONS = ("vmap", "grad", "jvp", "vjp", "jacobian", "own_gradient")
+_TRANSFORMATIONS = ("vmap", "grad", "jvp", "vjp", "jacobian", "own_gradient", "checkpoint")
 # Where the names of operators come from that regauge's own tables speak of; any other is a library of the person's own.
 _VOCABULARIES = ("aten", "regauge", "lax", "jax", "jnp", "layer", "optax", "torch_nn", "transformers")
 FLOW = frozenset(f"regauge.{name}" for name in (*_CONTROL_FLOW, *_TRANSFORMATIONS))
@@ -81,6 +81,16 @@ def value_specs(graph: Graph) -> dict[str, TensorSpec]:
     return specs
 
 
+def _functions(graph: Graph) -> Iterator[Graph]:
+    """The functions that may run more or less than once, each time with numbers of its own."""
+    for node in graph.nodes:
+        for body in node.bodies:
+            if node.op == "regauge.checkpoint":  # it runs once more with the same numbers
+                yield from _functions(body)
+            else:
+                yield body
+
+
 def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
     """Choose rules for all nodes; `owner` is what messages call a graph without modules.
 
@@ -92,7 +102,7 @@ def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
     rules: dict[str, Rule] = {}
     gaps: dict[tuple[str, str], Gap] = {}
     findings: list[Finding] = []
-    inside = {id(inner) for node in graph.nodes for body in node.bodies for inner in every_node(body)}
+    inside = {id(inner) for body in _functions(graph) for inner in every_node(body)}
     nodes = list(every_node(graph))
     for node in nodes:
         if node.op in FLOW:

@@ -15,6 +15,7 @@ from flax import linen, nnx
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, align, keep_mask, too_many_calls, unlike_shapes
 from regauge.run.jax_layer_scan import Scan, depth, layer_scans, steps
 from regauge.run.jax_noise import shared_noise
+from regauge.run.jax_retracing import traced_each_time
 
 
 class DropoutLog:
@@ -142,6 +143,7 @@ def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[
             haiku = sys.modules["haiku"]
             stack.enter_context(mock.patch.object(haiku, "dropout", _haiku(control, haiku)))
         stack.enter_context(mock.patch.object(jax.random, "bernoulli", control.drawn))
+        stack.enter_context(traced_each_time())
         stack.enter_context(layer_scans(control.over_layers))
         if setting != "observe":
             stack.enter_context(shared_noise())

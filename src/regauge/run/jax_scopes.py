@@ -10,13 +10,19 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import Any
 
 import jax
 from flax import linen, nnx
 
 _MARK = "module@"
+_NNX_MARK = "_regauge_path"
+_EQUINOX_MARK = "__qualname__"  # what is no field gets lost, but for the attributes that wrapped functions have
+_NUMBERS = count()
+_AGAIN = "again@"
 _SCOPE = re.compile(rf"{_MARK}([^#/()]*)#(\d+)")
+_STEP = re.compile(rf"{_SCOPE.pattern}|{_AGAIN}(\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +44,22 @@ def module_of(name_stack: str) -> str:
     return found[-1][0] if found else ""
 
 
-def calls_in(name_stack: str) -> tuple[int, ...]:
-    """The numbers of the calls of modules in a name stack, outermost first."""
-    return tuple(int(number) for _, number in _SCOPE.findall(name_stack))
+def calls_in(name_stack: str) -> tuple[tuple[int, str], ...]:
+    """The calls of modules in a name stack, outermost first: their numbers, and a key that no other call has.
+
+    What JAX traced once and runs again has the names of the first time: `repeated` tells the two apart.
+    """
+    found: list[tuple[int, str]] = []
+    again = ""
+    for path, number, repetition in _STEP.findall(name_stack):
+        again += f"+{repetition}" if repetition else ""
+        found += [(int(number), f"{path}#{number}{again}")] if number else []
+    return tuple(found)
+
+
+def repeated(name_stack: str, number: int) -> str:
+    """The name stack around what is run again, for the time of this number."""
+    return f"{name_stack}/{_AGAIN}{number}"
 
 
 @contextmanager
@@ -64,12 +83,12 @@ def scopes(program: Any) -> Iterator[list[ModuleCall]]:
         module = getattr(program, "module", None)
         if isinstance(module, nnx.Module):
             classes = {type(inner) for _, inner in nnx.iter_modules(module)}
-            stack.enter_context(_observed(classes, _nnx_paths, scope))
+            stack.enter_context(_observed(classes, _Marks(_NNX_MARK, _nnx_modules), scope))
         if "equinox" in sys.modules:
             found: set[type] = set()
             for tree in getattr(program, "trees", ()):
                 found |= _equinox_classes(tree.tree(tree.arrays))
-            stack.enter_context(_observed(found, _equinox_paths, scope))
+            stack.enter_context(_observed(found, _Marks(_EQUINOX_MARK, _equinox_modules), scope))
         yield calls
 
 
@@ -84,36 +103,67 @@ def _linen(scope: Callable[[str, Any], Any]) -> Callable[..., Any]:
     return intercept
 
 
+class _Marks:
+    """The paths of modules, which their copies bear too.
+
+    Transformations (`nnx.remat`, `nnx.jit`, `eqx.filter_checkpoint`) call copies. A module therefore has its path in an
+    attribute that a copy keeps. With a number beside it that no other trace has, JAX takes no function of another
+    module, or of another trace, for one that it has traced already.
+
+    Args:
+        attribute: where the path is.
+        modules_below: all modules of a tree with their paths, "" for the tree itself.
+    """
+
+    def __init__(self, attribute: str, modules_below: Callable[[Any], Iterator[tuple[str, Any]]]) -> None:
+        self.attribute = attribute
+        self.modules_below = modules_below
+        self.number = next(_NUMBERS)
+        self.marked: list[tuple[Any, Any]] = []  # modules, and what the attribute was before
+
+    def path(self, module: Any) -> str:
+        """The path of a module; one that bears none is a tree of its own."""
+        if self._known(module) is None:
+            for path, inner in self.modules_below(module):
+                if self._known(inner) is None:
+                    self.marked.append((inner, vars(inner).get(self.attribute)))
+                    object.__setattr__(inner, self.attribute, f"{_MARK}{path}#{self.number}")
+        return self._known(module) or ""
+
+    def _known(self, module: Any) -> str | None:
+        found = _SCOPE.fullmatch(str(vars(module).get(self.attribute)))
+        return found[1] if found is not None else None
+
+    def remove(self) -> None:
+        """Leave the modules as they were."""
+        for module, before in self.marked:
+            vars(module).pop(self.attribute, None)
+            if before is not None:
+                object.__setattr__(module, self.attribute, before)
+
+
 @contextmanager
-def _observed(
-    classes: set[type], paths_below: Callable[[Any], dict[int, str]], scope: Callable[[str, Any], Any]
-) -> Iterator[None]:
+def _observed(classes: set[type], marks: _Marks, scope: Callable[[str, Any], Any]) -> Iterator[None]:
     """Every call of these classes is a scope; the first object that is called gives the paths of those below it.
 
     Args:
         classes: whose `__call__`, their own or what they inherit, is replaced.
-        paths_below: by identity the paths of all modules of a tree, "" for the tree itself.
+        marks: tell the paths; they are gone afterwards.
         scope: makes the scope of a path and a module.
     """
-    paths: dict[int, str] = {}
-    active: list[int] = []
-    kept: list[Any] = []  # so that no other module takes the identity of one that is gone
+    active: list[str] = []
 
     def scoped(original: Callable[..., Any]) -> Callable[..., Any]:
         def replaced(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if id(self) not in paths:
-                kept.append(self)
-                for key, path in paths_below(self).items():
-                    paths.setdefault(key, path)
-            path = paths.get(id(self), "")
-            if not path or id(self) in active:  # a class that calls what it inherits is one call
+            path = marks.path(self)
+            if not path or path in active:  # a class that calls what it inherits is one call
                 return original(self, *args, **kwargs)
-            active.append(id(self))
+            active.append(path)
             try:
                 with scope(path, self):
                     return original(self, *args, **kwargs)
             finally:
-                active.remove(id(self))
+                active.remove(path)
 
         return replaced
 
@@ -126,18 +176,21 @@ def _observed(
     finally:
         for cls, function in own:
             type.__setattr__(cls, "__call__", function)
+        marks.remove()
 
 
-def _nnx_paths(model: Any) -> dict[int, str]:
-    return {id(module): ".".join(map(str, path)) for path, module in nnx.iter_modules(model)}
+def _nnx_modules(model: Any) -> Iterator[tuple[str, Any]]:
+    for path, module in nnx.iter_modules(model):
+        if callable(module):  # no list or dict of modules
+            yield ".".join(map(str, path)), module
 
 
-def _equinox_paths(model: Any) -> dict[int, str]:
-    found: dict[int, str] = {}
+def _equinox_modules(model: Any) -> Iterator[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
 
     def visit(node: Any, path: str) -> None:
         if isinstance(node, sys.modules["equinox"].Module):
-            found.setdefault(id(node), path)
+            found.append((path, node))
             children = {field.name: getattr(node, field.name, None) for field in dataclasses.fields(node)}
         elif isinstance(node, dict):
             children = {str(key): child for key, child in node.items()}
@@ -147,7 +200,7 @@ def _equinox_paths(model: Any) -> dict[int, str]:
             visit(child, f"{path}.{name}" if path else name)
 
     visit(model, "")
-    return found
+    yield from found
 
 
 def _equinox_classes(tree: Any) -> set[type]:

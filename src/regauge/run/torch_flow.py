@@ -1,7 +1,8 @@
-"""Control flow of torch as the loops of Python that it stands for.
+"""Control flow of torch as the loops of Python that it stands for, and functions that run once instead of twice.
 
 `torch.cond`, `while_loop`, `scan`, `map` and `associative_scan` compile their functions, and refuse the modes that an
 evaluation runs in. Their documentation says which Python they are equal to; an evaluation runs that.
+`torch.utils.checkpoint` runs its function again in the backward pass, where dropout would be counted twice.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch._higher_order_ops.cond import cond
 from torch._higher_order_ops.map import map as map_of_torch
 from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
+from torch.utils.checkpoint import checkpoint
 
 
 @contextmanager
@@ -91,17 +93,30 @@ def _associative_scan(combine_fn, xs, dim, reverse=False, combine_mode="pointwis
     return pytree.tree_unflatten(collected, spec)
 
 
+def _checkpoint(
+    function, *args, use_reentrant=None, context_fn=None, determinism_check="", debug=False, early_stop=True, **kwargs
+):  # type: ignore[no-untyped-def]
+    import torch
+
+    kwargs.pop("preserve_rng_state", None)
+    learns = any(isinstance(x, torch.Tensor) and x.requires_grad for x in args)
+    # The reentrant form, torch's default, gives no gradient at all where none of its arguments asks for one.
+    with torch.set_grad_enabled(torch.is_grad_enabled() and (learns or use_reentrant is False)):
+        return function(*args, **kwargs)
+
+
 _LOOPS: tuple[tuple[Any, Any], ...] = (
     (cond, _cond),
     (while_loop, _while_loop),
     (scan, _scan),
     (map_of_torch, _map),
     (associative_scan, _associative_scan),
+    (checkpoint, _checkpoint),
 )
 
 
 @contextmanager
 def as_loops() -> Iterator[None]:
-    """Within the block control flow runs as loops and branches of Python."""
+    """Within the block control flow runs as loops and branches of Python, and nothing is computed again."""
     with replaced(_LOOPS):
         yield
