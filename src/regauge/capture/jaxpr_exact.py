@@ -70,7 +70,8 @@ def _is_rounded(number: float) -> bool:
 
 def _nearest(number: float, exact: np.ndarray) -> float | None:
     """The number that another one was rounded from; None if there is none."""
-    same = exact[exact.astype(np.float32) == np.float32(number)]
+    with np.errstate(over="ignore"):  # numbers of 64-bit code that float32 does not reach
+        same = exact[exact.astype(np.float32) == np.float32(number)]
     near = same if same.size else exact[np.abs(exact - number) <= _NEAR * abs(number)]
     return float(near[np.argmin(np.abs(near - number))]) if near.size else None
 
