@@ -50,9 +50,7 @@ def test_a_quick_check_says_equal(name: str, tmp_path: Path) -> None:
 
 
 def checked(name: str) -> Any:
-    reason = (
-        "training is refused: dropout under vmap, with a key for each example, is no nn.Dropout"
-    )
+    reason = "training is refused: dropout under vmap, with a key for each example, is no nn.Dropout"
     return pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason=reason)] if name in REFUSED else [])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from harness import Sample, check, sample
+from harness import LimitSample, Sample, check, check_limit, sample
 from values import INF, NAN, bools, floats, integers, normal, scalar
 
 X = normal(3, 4)
@@ -28,7 +28,14 @@ SAMPLES = [
     *(sample(f"{op}.default", floats(INF, -INF, INF), 0) for op in ("cummax", "cummin")),
 ]
 
+LIMITS = [LimitSample("aten.logcumsumexp.default", "the first elements are -infinity", (floats(-INF, 0.0, 1.0), 0))]
+
 
 @pytest.mark.parametrize("case", SAMPLES, ids=str)
 def test_cumulative(case: Sample) -> None:
     check(case)
+
+
+@pytest.mark.parametrize("case", LIMITS, ids=str)
+def test_limits(case: LimitSample) -> None:
+    check_limit(case)

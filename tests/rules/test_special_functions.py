@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from harness import Sample, check, sample
+from harness import LimitSample, Sample, check, check_limit, sample
 from values import INF, NAN, floats, integers, normal, uniform
 
 X = normal(3, 4)
@@ -44,7 +44,17 @@ SAMPLES = [
     *(sample("logaddexp.default", a, b) for a, b in ((Z, W), (W, Z))),
 ]
 
+LIMITS = [
+    LimitSample(f"aten.{op}.default", "both operands are +infinity", (floats(INF, 1.0), floats(INF, 2.0)))
+    for op in ("logaddexp", "logaddexp2")
+]
+
 
 @pytest.mark.parametrize("case", SAMPLES, ids=str)
 def test_special_functions(case: Sample) -> None:
     check(case)
+
+
+@pytest.mark.parametrize("case", LIMITS, ids=str)
+def test_limits(case: LimitSample) -> None:
+    check_limit(case)

@@ -93,7 +93,7 @@ def test_the_value_and_the_line_to_change_are_said() -> None:
     (cause,) = check.causes
     assert cause.text.startswith("eps: 1e-06 in the converted model, 1e-05 in the original")
     where, _, change = cause.change.rpartition(": ")
-    assert (where.rpartition(":")[0][-14:], change) == ("transformer.py", "eps=1e-05")
+    assert (where.rpartition(":")[0][-14:], change) == ("transformer.py", "epsilon=1e-05")  # as Flax calls it
     original, converted = check.places
     assert (original.module, original.operation, original.code) == ("block.norm1", "layer_norm", "y = self.norm1(x)")
     assert converted.module == "block.norm1"
