@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def test_changed_and_new_files_are_named(folder: Path) -> None:
     (folder / "notes.txt").write_text("mine", encoding="utf-8")
     (folder / "weights.safetensors").write_bytes(b"12345")
     assert changed_files(folder) == ["model.py", "notes.txt", "weights.safetensors"]
+
+
+def test_weights_that_were_saved_again_in_the_same_size_are_a_change(folder: Path) -> None:
+    weights = folder / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
+    weights.write_bytes(b"5678")
+    os.utime(weights, ns=(before + 10**9, before + 10**9))  # a second later, whatever the clock of the disk resolves
+    assert changed_files(folder) == ["weights.safetensors"]
 
 
 def test_a_changed_conversion_is_kept_beside_the_new_one(folder: Path) -> None:

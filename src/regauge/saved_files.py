@@ -43,7 +43,12 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _digest(path: Path) -> str:
-    """Of weights, which may take gigabytes and which nobody edits by hand, the size."""
+    """SHA-256; of weights, which may take gigabytes, size and time of the last change.
+
+    Weights that were trained on and saved in their place have the same size. A copy has another time and counts as
+    changed, which costs no more than that it is kept.
+    """
     if path.suffix == ".safetensors":
-        return f"{path.stat().st_size} bytes"
+        status = path.stat()
+        return f"{status.st_size} bytes at {status.st_mtime_ns}"
     return hashlib.sha256(path.read_bytes()).hexdigest()

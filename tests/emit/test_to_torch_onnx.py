@@ -5,17 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from comparing_jax import as_tensors, evaluated
+from flax import nnx
+from originals import recomputing_jax
 from test_to_torch_golden import cnn, transformer
 
 import regauge
 
 
-@pytest.mark.parametrize("make", [cnn, transformer], ids=lambda make: make.__name__)
+def recomputed() -> tuple[Any, tuple[Any, ...]]:
+    return recomputing_jax.Net(nnx.Rngs(0)), (jnp.linspace(-1, 1, 2 * recomputing_jax.SIZE).reshape(2, -1),)
+
+
+@pytest.mark.parametrize("make", [cnn, transformer, recomputed], ids=lambda make: make.__name__)
 def test_onnxruntime_gives_the_same_outputs(make: Any, tmp_path: Path) -> None:
     model, args = make()
     module = regauge.to_torch(model, args, dynamic=None).eval()

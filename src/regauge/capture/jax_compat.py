@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax._src import source_info_util
+from jax._src import ad_checkpoint, pjit, source_info_util
 from jax.extend import core
 
 from regauge.ir.graph import Dim, Frame, Sym, TensorSpec
@@ -25,6 +25,8 @@ _LIBRARIES = ("numpy", "jax", "jaxlib", "flax", "haiku", "equinox", "optax", "ch
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 TRANSPARENT = frozenset({"jit", "pjit", "closed_call", "core_call", "core_closed_call", "xla_call", "custom_lin"})
 RECOMPUTED = frozenset({"remat", "checkpoint", "remat2"})
+# Where JAX looks for an earlier trace; each takes the function first. A release without them keeps its traces.
+TRACE_CACHES = ((ad_checkpoint, "_trace_to_jaxpr"), (pjit, "_infer_params"))
 CUSTOM_JVP = "custom_jvp_call"
 CUSTOM_VJP = frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
 

@@ -135,10 +135,8 @@ def line_of_member(model: nn.Module, path: str) -> str:
             file = inspect.getsourcefile(type(owner)) or ""
         except (OSError, TypeError):  # a class that was made at run time has no source
             lines, first, file = [], 0, ""
-        sets = (
-            number for number, line in enumerate(lines, first) if re.search(rf"\bself\.{re.escape(name)}\b.*=", line)
-        )
-        number = next(sets, 0)
+        assigns = re.compile(rf"\bself\.{re.escape(name)}\b.*=")
+        number = next((number for number, line in enumerate(lines, first) if assigns.search(line)), 0)
         if number and is_own(file):
             found = f"{Path(file).name}:{number}"
         owner = owner.get_submodule(name)

@@ -8,10 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
-from jax._src import ad_checkpoint, pjit
-
-# Where JAX looks for an earlier trace; each takes the function first. A release without them keeps its traces.
-_PLACES = ((ad_checkpoint, "_trace_to_jaxpr"), (pjit, "_infer_params"))
+from regauge.capture.jax_compat import TRACE_CACHES
 
 
 @contextmanager
@@ -22,7 +19,7 @@ def traced_each_time() -> Iterator[None]:
     of one kind, or never.
     """
     with ExitStack() as stack:
-        for module, name in _PLACES:
+        for module, name in TRACE_CACHES:
             if (kept := getattr(module, name, None)) is not None:
                 stack.enter_context(mock.patch.object(module, name, _anew(kept)))
         yield
