@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from benchmarks.blocks import Step, compare
 from benchmarks.originals import Encoder, ResNet
@@ -55,12 +56,14 @@ def training(
 
 def main(name: str, folder: str, mode: str, seed: str) -> None:
     order = random.Random(int(seed))
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda _: None
+    wait = (lambda _: torch.cuda.synchronize()) if torch.cuda.is_available() else (lambda _: None)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     subject = load_torch_folder(Path(folder))
     assert subject.loss is not None
     assert subject.own is not None
-    inputs, targets = subject.inputs, subject.targets
-    by_hand = MODELS[name]()
+    subject.model.to(device)
+    inputs, targets = tree_map(lambda x: x.to(device), (subject.inputs, subject.targets))
+    by_hand = MODELS[name]().to(device)
     own = subject.own.of(dict(subject.model.named_parameters()))
     models = {"emitted": subject.model, "handwritten": by_hand}
     # Labels are int32 in JAX, which the loss by hand is given as int64, as PyTorch asks.

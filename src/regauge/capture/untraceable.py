@@ -49,7 +49,8 @@ _SHAPES: dict[str, Callable[..., Any]] = {
     "_histogramdd_from_bin_tensors": _counts_by_dimension,
 }
 for _name, _shape in _SHAPES.items():
-    torch.library.register_fake(f"aten::{_name}", _shape, lib=_LIBRARY)
+    # torch 2.11 has a shape function of its own for some of them
+    torch.library.register_fake(f"aten::{_name}", _shape, lib=_LIBRARY, allow_override=True)
 
 
 class Respelled(TorchFunctionMode):
