@@ -25,11 +25,10 @@ class BatchNorm(nn.Module):
     def forward(self, x):
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        # With momentum 1 batch_norm leaves the statistics of this batch, which saves a pass over x.
-        mean, unbiased = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
-        y = F.batch_norm(x, mean, unbiased, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps)
+        # batch_norm moves the mean as Flax does; of the variance it puts its share into an empty place.
+        unbiased = torch.zeros_like(self.running_var)
+        share = 1 - self.momentum
+        y = F.batch_norm(x, self.running_mean, unbiased, self.weight, self.bias, True, share, self.eps)
         n = x.numel() // x.shape[1]
-        var = unbiased * ((n - 1) / n)
-        self.running_mean.copy_(self.momentum * self.running_mean + (1 - self.momentum) * mean)
-        self.running_var.copy_(self.momentum * self.running_var + (1 - self.momentum) * var)
+        self.running_var.mul_(self.momentum).add_(unbiased, alpha=(n - 1) / n)
         return y
