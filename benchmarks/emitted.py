@@ -49,7 +49,7 @@ def main(name: str, folder: str, seed: str) -> None:
     for model in (subject.model, own):
         model.train()
     graphdef, *held = subject.train.init(subject.model)
-    emitted = training(lambda *a: subject.train.jitted_train_step(graphdef, *a), *held, (inputs, targets))
+    emitted = training(subject.train.make_train_step(graphdef), *held, (inputs, targets))
     own_graphdef, params, state = nnx.split(own, nnx.Param, ...)
     step = make_train_step(name, own_graphdef)
     handwritten = training(step, params, state, OPTIMIZERS[name]().init(params), (inputs, targets))

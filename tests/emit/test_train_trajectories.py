@@ -62,7 +62,7 @@ class Model(nnx.Module):
 
 
 def by_source(params):
-    found = {".".join(map(str, path)): variable[...] for path, variable in nnx.to_flat_state(params)}
+    found = {".".join(map(str, path)): array for path, array in nnx.to_flat_state(params)}
     return {name: np.asarray(found[target]) for name, (target, _) in PARAMETERS.items() if target in found}
 
 
@@ -82,10 +82,8 @@ def emitted_trajectory(spec, case):
     trajectory = []
     for step in range(STEPS):
 
-        def grad(path, variable, step=step):
-            name = sources[".".join(map(str, path))]
-            value = jax.numpy.asarray(gradient(name, np.asarray(variable[...]), step))
-            return variable.replace(value)
+        def grad(path, array, step=step):
+            return jax.numpy.asarray(gradient(sources[".".join(map(str, path))], np.asarray(array), step))
 
         params, opt_state = apply(params, opt_state, nnx.map_state(grad, params))
         trajectory.append({**start, **by_source(params)})

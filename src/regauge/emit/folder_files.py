@@ -129,7 +129,8 @@ _TRAINING = """
 
     import train
     graphdef, params, state, opt_state = train.init(model)
-    params, state, opt_state, loss = train.jitted_train_step(graphdef, params, state, opt_state, inputs, targets)
+    step = train.make_train_step(graphdef)
+    params, state, opt_state, loss = step(params, state, opt_state, inputs, targets)
 
 `train.loss` is the original's loss{optimizer}. `inputs` is a tuple of positional arguments or a dict of keywords.
 """

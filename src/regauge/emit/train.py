@@ -28,30 +28,33 @@ _DEFAULT, _FROZEN, _NO_GRADIENT = "default", "frozen", "no gradient"
 
 _INIT = """
 def init(model):
-    graphdef, params, state = nnx.split(model, {params}, ...)
+    graphdef, *variables = nnx.split(model, {params}, ...)
+    params, state = nnx.as_pure(variables)  # bare arrays, which jax.jit unpacks much faster than variables
     return graphdef, params, state, {opt_state}
 """.strip()
 
 _LOSS_AND_GRADIENTS = """
 def loss_and_gradients(graphdef, params, state, inputs, targets):
     def evaluate(params):
-        model = nnx.merge(graphdef, params, state, copy=True)
+        model = nnx.merge(graphdef, params, state)
         outputs = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
-        return loss(outputs, targets), (outputs, nnx.split(model, {params}, ...)[2])
+        return loss(outputs, targets), (outputs, nnx.as_pure(nnx.split(model, {params}, ...)[2]))
 
     (value, (outputs, new_state)), gradients = jax.value_and_grad(evaluate, has_aux=True)(params)
     return value, outputs, gradients, new_state
 """.strip()
 
-_TRAIN_STEP = """
+_TRAIN_STEP = '''
 def train_step(graphdef, params, state, opt_state, inputs, targets):
     value, _, gradients, state = loss_and_gradients(graphdef, params, state, inputs, targets)
     updates, opt_state = make_optimizer().update(gradients, opt_state, params)
     return optax.apply_updates(params, updates), state, opt_state, value
 
 
-jitted_train_step = jax.jit(train_step, static_argnums=0, donate_argnums=(1, 2, 3))
-""".strip()
+def make_train_step(graphdef):
+    """train_step of this graphdef, compiled: params, state, opt_state, inputs, targets."""
+    return jax.jit(partial(train_step, graphdef), donate_argnums=(0, 1, 2))
+'''.strip()
 
 _TRAINABLE = '''
 def trainable(path, variable):

@@ -329,7 +329,7 @@ class NnxProgram(JaxProgram):
 
     @staticmethod
     def flat(state: Any) -> Leaves:
-        """The arrays of an nnx.State by dotted name."""
+        """The arrays of an nnx.State, of variables or of bare arrays, by dotted name."""
         return {_dotted(path): variable[...] for path, variable in nnx.to_flat_state(state)}
 
     def nested(self, arrays: Mapping[str, Any], trainable: bool) -> Any:

@@ -83,11 +83,11 @@ def side_of_folder(folder: Path, widen: bool) -> JaxSide:
         return JaxSide(program)
 
     def gradients(params: Any, state: Any, inputs: Any, targets: Any, mode: Mode, key: Any) -> Any:
-        nested = program.nested(params, True), program.nested(state, False)
+        nested = nnx.as_pure((program.nested(params, True), program.nested(state, False)))
         found = train.loss_and_gradients(program.graphdef(mode), *nested, inputs, targets)
         return found[0], found[1], program.flat(found[2]), program.flat(found[3])
 
-    trainer = _FolderTrainer(program, train) if hasattr(train, "jitted_train_step") else None
+    trainer = _FolderTrainer(program, train) if hasattr(train, "make_train_step") else None
     return JaxSide(program, train.loss, gradients, trainer)
 
 
@@ -199,26 +199,26 @@ class OptaxTrainer:
 
 
 class _FolderTrainer:
-    """Steps of a saved conversion: train.py's `init` and `jitted_train_step`."""
+    """Steps of a saved conversion: train.py's `init` and `make_train_step`."""
 
     def __init__(self, program: NnxProgram, train: Any) -> None:
         self._program = program
         self._train = train
+        self._step = train.make_train_step(program.graphdef("train"))
 
     def start(self, params: Leaves, state: Leaves) -> Any:
         program = self._program
         program.split("train")
-        graphdef, *_, slots = self._train.init(program.module)
-        nested = program.nested(copies(params), True), program.nested(copies(state), False)
-        return graphdef, *nested, jax.tree.map(jnp.copy, slots)
+        *_, slots = self._train.init(program.module)
+        nested = nnx.as_pure((program.nested(copies(params), True), program.nested(copies(state), False)))
+        return *nested, jax.tree.map(jnp.copy, slots)
 
     def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
-        graphdef, *rest = carry
-        *following, loss = self._train.jitted_train_step(graphdef, *rest, inputs, targets)
-        return (graphdef, *following), loss
+        *following, loss = self._step(*carry, inputs, targets)
+        return tuple(following), loss
 
     def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
-        return self._program.flat(carry[1]), self._program.flat(carry[2])
+        return self._program.flat(carry[0]), self._program.flat(carry[1])
 
     def slots(self, carry: Any) -> dict[str, dict[str, np.ndarray]]:
         raise BadCase("the slots of a saved conversion are not compared: its parameters tell")

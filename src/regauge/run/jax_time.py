@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class _Infer(_JaxStepper):
         subject.model.eval()
         graphdef, state = nnx.split(subject.model)
         self._inputs = to_device(subject.inputs)
-        self._state = state
+        self._state = nnx.as_pure(state)
         self._jitted = jitted
 
         def infer(state: Any, inputs: Any) -> Any:
@@ -105,7 +106,7 @@ class _Infer(_JaxStepper):
 
 
 class _Train(_JaxStepper):
-    """The emitted training step: ``jitted_train_step`` with donated state, or ``train_step`` operation by operation."""
+    """The emitted training step: ``make_train_step``, which donates, or ``train_step`` operation by operation."""
 
     def __init__(self, subject: JaxSubject, jitted: bool, copies: bool) -> None:
         train = subject.train
@@ -113,15 +114,15 @@ class _Train(_JaxStepper):
             raise WorkerFailed("the conversion has no train.py with a training step", next="convert the case again")
         subject.model.train()
         self._inputs, self._targets = to_device(subject.inputs), to_device(subject.targets)
-        self._graphdef, params, state, optimizer_state = train.init(subject.model)
+        graphdef, params, state, optimizer_state = train.init(subject.model)
         self._state = fresh_copies((params, state, optimizer_state))
         self._before = [np.array(leaf) for leaf in jax.tree.leaves(params)] if copies else None
         self._jitted = jitted
-        self._step = train.jitted_train_step if jitted else train.train_step
+        self._step = train.make_train_step(graphdef) if jitted else partial(train.train_step, graphdef)
 
     def step(self) -> Any:
         with jax.disable_jit(not self._jitted):
-            *state, loss = self._step(self._graphdef, *self._state, self._inputs, self._targets)
+            *state, loss = self._step(*self._state, self._inputs, self._targets)
         self._state = tuple(state)
         return loss
 

@@ -1,5 +1,7 @@
 """The training step of Classifier: its loss and SGD, as PyTorch computes them."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -21,15 +23,16 @@ def make_optimizer():
 
 
 def init(model):
-    graphdef, params, state = nnx.split(model, nnx.Param, ...)
+    graphdef, *variables = nnx.split(model, nnx.Param, ...)
+    params, state = nnx.as_pure(variables)  # bare arrays, which jax.jit unpacks much faster than variables
     return graphdef, params, state, make_optimizer().init(params)
 
 
 def loss_and_gradients(graphdef, params, state, inputs, targets):
     def evaluate(params):
-        model = nnx.merge(graphdef, params, state, copy=True)
+        model = nnx.merge(graphdef, params, state)
         outputs = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
-        return loss(outputs, targets), (outputs, nnx.split(model, nnx.Param, ...)[2])
+        return loss(outputs, targets), (outputs, nnx.as_pure(nnx.split(model, nnx.Param, ...)[2]))
 
     (value, (outputs, new_state)), gradients = jax.value_and_grad(evaluate, has_aux=True)(params)
     return value, outputs, gradients, new_state
@@ -41,4 +44,6 @@ def train_step(graphdef, params, state, opt_state, inputs, targets):
     return optax.apply_updates(params, updates), state, opt_state, value
 
 
-jitted_train_step = jax.jit(train_step, static_argnums=0, donate_argnums=(1, 2, 3))
+def make_train_step(graphdef):
+    """train_step of this graphdef, compiled: params, state, opt_state, inputs, targets."""
+    return jax.jit(partial(train_step, graphdef), donate_argnums=(0, 1, 2))

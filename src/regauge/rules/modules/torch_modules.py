@@ -25,10 +25,9 @@ class BatchNorm(nn.Module):
     def forward(self, x):
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        # batch_norm moves the mean as Flax does; of the variance it puts its share into an empty place.
-        unbiased = torch.zeros_like(self.running_var)
-        share = 1 - self.momentum
-        y = F.batch_norm(x, self.running_mean, unbiased, self.weight, self.bias, True, share, self.eps)
+        # batch_norm moves the mean as Flax does; of the unbiased variance it puts its share into an empty place.
+        added, share = torch.zeros_like(self.running_var), 1 - self.momentum
+        y = F.batch_norm(x, self.running_mean, added, self.weight, self.bias, True, share, self.eps)
         n = x.numel() // x.shape[1]
-        self.running_var.mul_(self.momentum).add_(unbiased, alpha=(n - 1) / n)
+        self.running_var.mul_(self.momentum).add_(added, alpha=(n - 1) / n)
         return y
