@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import scaling as scaled
 from benchmarks.depth import DEPTHS
-from benchmarks.emitted_page import jax_section, torch_section
+from benchmarks.emitted_page import gpu_section, jax_section, torch_section, torchax_section
 from benchmarks.launching import ROOT, run
 from benchmarks.layers_page import SCALING_REPEATS, scaling_section, scan_section
 
@@ -112,6 +112,8 @@ SECTIONS = {
     "scaling-torch": partial(scaling, "to-torch"),
     "overhead": overhead_section,
 }
+# These ask for what not every machine has: torchax, a GPU.
+ON_REQUEST = {"torchax": torchax_section, "gpu": gpu_section}
 
 
 def head() -> str:
@@ -138,11 +140,14 @@ def replaced(page: str, section: list[str]) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Write the sections of these names, all when none is named; what is written by hand is kept."""
+    """Write the sections of these names, all of `SECTIONS` when none is named; what is written by hand is kept."""
     for name in names or SECTIONS:
-        section = SECTIONS[name]()
-        parts = PAGE.read_text(encoding="utf-8").partition("\n## ")
-        page = replaced(head() + "\n" + parts[1] + parts[2], section)
+        section = (SECTIONS | ON_REQUEST)[name]()
+        page = PAGE.read_text(encoding="utf-8")
+        if name != "gpu":  # which names its own machine
+            parts = page.partition("\n## ")
+            page = head() + "\n" + parts[1] + parts[2]
+        page = replaced(page, section)
         PAGE.write_text(page, encoding="utf-8")
     print(PAGE.read_text(encoding="utf-8"))
 

@@ -24,7 +24,8 @@ from regauge.run.jax_subject import load_jax_subject
 def inference(model: nnx.Module, inputs: tuple[Any, ...]) -> Step:
     graphdef, state = nnx.split(model)
     forward = jax.jit(lambda state, *inputs: nnx.merge(graphdef, state)(*inputs))
-    return lambda: forward(state, *inputs)
+    arrays = nnx.as_pure(state)  # of both: what is compared is the modules
+    return lambda: forward(arrays, *inputs)
 
 
 def training(step: Callable[..., Any], params: Any, state: Any, opt_state: Any, batch: tuple[Any, Any]) -> Step:

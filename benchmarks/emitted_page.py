@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import sys
 from dataclasses import asdict
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.launching import ROOT, run
 from regauge.measure.statistics import paired_effect
 
-LAUNCHES = 10
+LAUNCHES = int(os.environ.get("LAUNCHES", "10"))
 _HOW = [
     "alternating blocks of random order. A process gives one difference, the",
     "median of its blocks, because two processes with the same program differ by more than the blocks of one;",
     "the ratio is Hodges-Lehmann over the processes with its signed-rank interval. Aim: at or under 1.05.",
+]
+_HEAD_OF_TORCHAX = [
+    "| model | task | emitted / torchax | 95 % interval | torchax, ms | processes |",
+    "| --- | --- | --- | --- | --- | --- |",
 ]
 _HEAD = [
     "| model | task | emitted / by hand | 95 % interval | by hand, ms | processes |",
@@ -37,6 +42,50 @@ def jax_section() -> list[str]:
     ]
 
 
+def torchax_section() -> list[str]:
+    """NNX that was emitted from PyTorch, against the original under torchax."""
+    return [
+        "## Emitted model against torchax",
+        "",
+        f"The original under `jax.jit` through torchax, in one process with the emitted model, in {_HOW[0]}",
+        _HOW[1],
+        "the ratio is Hodges-Lehmann over the processes with its signed-rank interval. Aim: at or under 1.",
+        "torchax leaves the statistics of batch norm as they are; the emitted model moves them.",
+        "",
+        *_HEAD_OF_TORCHAX,
+        *_rows("originals", "benchmarks.against_torchax"),
+    ]
+
+
+def gpu_section() -> list[str]:
+    """Both directions and torchax on the GPU of this machine.
+
+    Raises:
+        RuntimeError: torch or JAX sees none.
+    """
+    gpu = run("benchmarks.gpu")[0]
+    tables = {
+        "Emitted NNX against NNX by hand, jitted": (_HEAD, "originals", "benchmarks.emitted"),
+        "Emitted NNX against the original under torchax, jitted": (
+            _HEAD_OF_TORCHAX,
+            "originals",
+            "benchmarks.against_torchax",
+        ),
+        "Emitted PyTorch against PyTorch by hand": (_HEAD, "jax_cases", "benchmarks.emitted_torch", "eager"),
+    }
+    lines = [
+        f"## On a GPU: {gpu['device']}",
+        "",
+        f"Written by `python -m benchmarks gpu` on a machine of its own: {gpu['versions']}.",
+        "The same benchmarks as on the CPU. The networks are small for such a card, so that what Python does between",
+        "two steps shows.",
+    ]
+    for title, (head, *which) in tables.items():
+        print(title, file=sys.stderr, flush=True)
+        lines += ["", f"{title}:", "", *head, *_rows(*which)]
+    return lines
+
+
 def torch_section() -> list[str]:
     """PyTorch that was emitted from NNX; what is by hand there is the original here."""
     rows = [row for mode in ("eager", "compile") for row in _rows("jax_cases", "benchmarks.emitted_torch", mode)]
@@ -55,15 +104,14 @@ def torch_section() -> list[str]:
 def _rows(cases: str, benchmark: str, *mode: str) -> list[str]:
     """Both networks and both tasks, as lines of a table."""
     found = []
-    with TemporaryDirectory() as directory:
-        for name in ("encoder", "resnet"):
-            folder = str(Path(directory) / name)
+    for name in ("encoder", "resnet"):
+        with TemporaryDirectory() as folder:
             case = f"{ROOT / 'benchmarks' / f'{cases}.py'}:{name}"
             run("regauge.cli.main", "convert", case, "--out", folder, "--json")
             lines = [line for seed in range(LAUNCHES) for line in run(benchmark, name, folder, *mode, str(seed))]
-            for task in ("infer", "train"):
-                of_task = [line for line in lines if line["task"] == task]
-                found.append(_row(name, ", ".join((task, *mode)), of_task))
+        for task in ("infer", "train"):
+            found.append(_row(name, ", ".join((task, *mode)), [line for line in lines if line["task"] == task]))
+            print(found[-1], file=sys.stderr, flush=True)
     return found
 
 

@@ -14,7 +14,11 @@ ROOT = Path(__file__).parents[1]
 
 def run(*command: str) -> list[dict[str, Any]]:
     """The JSON lines that a benchmark prints."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "")}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]),
+        "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", ""),
+    }
     environment = {key: value for key, value in environment.items() if value}
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

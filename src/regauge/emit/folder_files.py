@@ -121,6 +121,13 @@ by their path in the module; `weights.json` says which weight of the original ea
     model.eval()                  # or model.train(): dropout and batch statistics
     outputs = model({call})
 
+Compiled, as a function of its arrays:
+
+    graphdef, state = nnx.split(model)
+    arrays = nnx.as_pure(state)   # bare arrays: jax.jit takes longer to unpack variables at every call
+    infer = jax.jit(lambda arrays, inputs: nnx.merge(graphdef, arrays)({call}))
+    outputs = infer(arrays, inputs)
+
 It needs jax, flax{optax} and safetensors. `python test_equivalence.py` compares it with the original's outputs.
 {training}{findings}"""
 
