@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from zoos import suite
-from zoos.cases import LARGEST, NotBuilt, small_enough
+from zoos.cases import LARGEST, NotBuilt, not_built, small_enough
 from zoos.judging import judge
 from zoos.page import page
 from zoos.stand_in import names_of_torchvision
@@ -49,6 +49,12 @@ def test_large_models_are_not_built() -> None:
         small_enough(large)
 
 
+def test_a_process_without_memory_is_no_model_that_cannot_be_built() -> None:
+    lacking = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1638400 bytes.")
+    assert not_built(lacking) is lacking
+    assert isinstance(not_built(ValueError("hidden_size must be divisible by 7")), NotBuilt)
+
+
 def test_sections_of_positions_are_read_off_the_complaint() -> None:
     asked = "split_with_sizes expects split_sizes to sum exactly to 4 (input tensor's size at dimension -1)"
     assert sections_asked(asked) == 4
@@ -68,9 +74,12 @@ def test_names_of_torchvision_are_gone_afterwards() -> None:
 
 def test_page(tmp_path: Path) -> None:
     for name, kind, what in (("a", "equal", ""), ("b", "different", "x: 1e-2"), ("c", "not built", "no")):
-        line = json.dumps({"name": name, "kind": kind, "what": what, "lines": 30})
+        versions = {"python": "3.11.7", "torch": "2.13.0", "jax": "0.10.2"} if name != "c" else {}
+        line = json.dumps({"name": name, "kind": kind, "what": what, "lines": 30, "versions": versions})
         (tmp_path / f"{name}.json").write_text(line, encoding="utf-8")
     text = page({"transformers": (tmp_path, 5), "timm": (tmp_path / "none", 0)})
+    assert "Python 3.11.7, torch 2.13.0, jax 0.10.2 (2 models)" in text
+    assert "versions that were not kept (1 models)" in text
     assert "| judged so far | 3 of 5 |" in text
     assert "| equal, of those captured | 1 of 2 |" in text
     assert "| `b` | x: 1e-2 |" in text

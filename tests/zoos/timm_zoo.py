@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import regauge
-from zoos.cases import NotBuilt, seeded, short, small_enough, weighted
+from zoos.cases import NotBuilt, out_of_memory, seeded, short, small_enough, weighted
 from zoos.stand_in import timm as _timm
 
 timm = _timm()
@@ -73,6 +73,8 @@ def built(name: str) -> tuple[nn.Module, Tensor]:
                     model = timm.create_model(name, num_classes=CLASSES, **settings, **sized)
                     return model, _accepted(model, size)
                 except Exception as error:
+                    if out_of_memory(error):
+                        raise
                     last = NotBuilt(short(error))
     raise last
 

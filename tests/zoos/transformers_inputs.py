@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoos.cases import NotBuilt, short
+from zoos.cases import NotBuilt, out_of_memory, short
 from zoos.transformers_sizes import IMAGE, WORDS
 
 LENGTH, BATCH, FRAMES, SAMPLES = 7, 2, 2, 2000
@@ -71,6 +71,8 @@ def _completed(model: Any, names: list[str], until: float) -> dict[str, Tensor]:
             with torch.no_grad():
                 model.eval()(**inputs)
         except Exception as error:
+            if out_of_memory(error):
+                raise
             last = f"inputs: {short(error)}"
             if time.process_time() > until:
                 break

@@ -20,7 +20,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
 import regauge
-from zoos.cases import LARGEST, NotBuilt, seeded, short, small_enough, weighted
+from zoos.cases import LARGEST, NotBuilt, not_built, seeded, small_enough, weighted
 from zoos.stand_in import timm_in_transformers
 from zoos.transformers_inputs import accepted_inputs, sections_asked
 from zoos.transformers_sizes import set_sections, shrink
@@ -72,13 +72,15 @@ def _built(name: str, widths: bool, half: int | None = None) -> tuple[nn.Module,
     except NotBuilt:
         raise
     except (Exception, SystemExit) as error:
-        raise NotBuilt(short(error)) from error
+        raise not_built(error) from error
     try:
         return model, accepted_inputs(model)
     except NotBuilt as error:
         if half is None and (asked := sections_asked(str(error))) is not None:
             return _built(name, widths, asked)
         raise
+    except Exception as error:  # a setting that an input is made of is not there
+        raise not_built(error, "inputs: ") from error
 
 
 def _refuse_large(config: object) -> None:
