@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from torch import nn
+from transformers import AutoConfig
 
 from zoos import suite
 from zoos.cases import LARGEST, NotBuilt, not_built, small_enough
@@ -15,6 +16,7 @@ from zoos.judging import judge
 from zoos.page import page
 from zoos.stand_in import names_of_torchvision
 from zoos.transformers_inputs import sections_asked
+from zoos.transformers_sizes import LAYERS, shrink, supply
 from zoos.transformers_zoo import case
 
 # Positions from tokens that the module does not read; a mixture of experts; a state space; a convolution with a table;
@@ -83,3 +85,34 @@ def test_page(tmp_path: Path) -> None:
     assert "| judged so far | 3 of 5 |" in text
     assert "| equal, of those captured | 1 of 2 |" in text
     assert "| `b` | x: 1e-2 |" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("siglip2_vision_model", {"pixel_values": (2, 16, 192), "spatial_shapes": (2, 2)}),  # patches, flattened
+        ("videoprism_vision_model", {"pixel_values_videos": (2, 16, 3, 32, 32)}),
+        ("patchtst", {"past_values": (2, 32, 1), "future_values": (2, 24, 1)}),  # a series of values
+        ("qwen3_asr_encoder", {"input_features": (2, 128, 100)}),  # a length that is a multiple
+        ("musicgen", {"input_ids": (8, 7)}),  # settings of its decoder; four books of codes
+        ("lfm2_moe", {"input_ids": (2, 7)}),  # kinds of layers that a checkpoint gives
+    ],
+)
+def test_inputs_and_settings_follow_what_the_model_asks_for(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    built = case(name)
+    assert {key: tuple(built.inputs[key].shape) for key in shapes} == shapes
+    assert sum(parameter.numel() for parameter in built.model.parameters()) < LARGEST
+
+
+def test_widths_are_divided_where_they_keep_their_proportions() -> None:
+    config = AutoConfig.for_model("clip_vision_model", hidden_size=1024, intermediate_size=4096, image_size=224)
+    shrink(config, widths=False, divisor=8)
+    assert (config.hidden_size, config.intermediate_size) == (128, 512)
+    assert config.image_size == 224
+    assert config.num_hidden_layers == LAYERS
+
+
+def test_settings_that_differ_agree_after_a_complaint() -> None:
+    config = AutoConfig.for_model("efficientnet", hidden_dim=2560)
+    assert supply(config, "RuntimeError: running_mean should contain 1280 elements not 2560")
+    assert config.hidden_dim == 1280
