@@ -105,7 +105,9 @@ def test_inputs_and_settings_follow_what_the_model_asks_for(name: str, shapes: d
 
 
 def test_widths_are_divided_where_they_keep_their_proportions() -> None:
-    config = AutoConfig.for_model("clip_vision_model", hidden_size=1024, intermediate_size=4096, image_size=224)
+    config = AutoConfig.for_model(
+        "clip_vision_model", hidden_size=1024, intermediate_size=4096, num_attention_heads=16, image_size=224
+    )
     shrink(config, widths=False, divisor=8)
     assert (config.hidden_size, config.intermediate_size) == (128, 512)
     assert config.image_size == 224
