@@ -15,8 +15,8 @@ from zoos.cases import LARGEST, NotBuilt, not_built, small_enough
 from zoos.judging import judge
 from zoos.page import page
 from zoos.stand_in import names_of_torchvision
-from zoos.transformers_inputs import sections_asked
-from zoos.transformers_sizes import LAYERS, shrink, supply
+from zoos.transformers_repairs import change, sections_asked
+from zoos.transformers_sizes import LAYERS, shrink
 from zoos.transformers_zoo import case
 
 # Positions from tokens that the module does not read; a mixture of experts; a state space; a convolution with a table;
@@ -116,5 +116,5 @@ def test_widths_are_divided_where_they_keep_their_proportions() -> None:
 
 def test_settings_that_differ_agree_after_a_complaint() -> None:
     config = AutoConfig.for_model("efficientnet", hidden_dim=2560)
-    assert supply(config, "RuntimeError: running_mean should contain 1280 elements not 2560")
+    assert change(config, "RuntimeError: running_mean should contain 1280 elements not 2560")
     assert config.hidden_dim == 1280

@@ -1,7 +1,7 @@
 """One small model of every family (module) of timm as a case: ``timm_zoo.py:vision_transformer``.
 
 Of a family's models that are named small the one with the fewest parameters is taken, with few layers and 10 classes
-where it lets itself be told, and with the smallest image that it accepts.
+where it lets itself be told, with fewer channels where it is large still, and with the smallest image that it accepts.
 """
 
 from __future__ import annotations

@@ -384,12 +384,3 @@ MAKERS: dict[str, Callable[[Any, Layout], Tensor]] = {
     "returns_to_go": _acts(""),
     "timesteps": lambda c, at: torch.arange(LENGTH).expand(BATCH, LENGTH).contiguous(),
 }
-
-
-def sections_asked(message: str, config: Any = None) -> int | None:
-    """The half of a head that the sections of rotary positions have to fill, from the complaint about them."""
-    found = re.search(r"split_sizes to sum exactly to (\d+)|expanded size of the tensor \((\d+)\) must match", message)
-    if found:
-        return int(found.group(1) or found.group(2))
-    width = getattr(_part(config, "text_config"), "head_dim", None)
-    return width // 2 if width and "'NoneType' has no len()" in message else None

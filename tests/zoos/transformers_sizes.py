@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -62,32 +61,14 @@ TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_i
 DRAWN = ("mask_time_prob", "mask_feature_prob")
 # Widths of any name, for models whose parts have names of their own: a common divisor keeps what fits together;
 WIDTHS = re.compile(
-    r"(size|dim|channels|width|hidden|ffn|inner|d_model|d_ff|n_embd|filters|features|rank|latents|upsample_groups)(_?list|s)?$"
+    r"(size|dim|channels|width|hidden|ffn|inner|d_model|d_ff|n_embd|filters|features|rank|latents|upsample_groups)"
+    r"(_?list|s)?$"
 )
 # what a data set, a picture or a sound has is no width.
 NO_WIDTHS = re.compile(
-    r"image|patch|vocab|kernel|window|^num_(?!filters)|bins|mel|in_chan|in_feat|input|crop|pool|chunk|block_size|stride|batch|"
-    r"out_features|temporal|spatial|audio_channels|position|sample|context|merge|_label|state_size|conv_size"
+    r"image|patch|vocab|kernel|window|^num_(?!filters)|bins|mel|in_chan|in_feat|input|crop|pool|chunk|block_size|stride|"
+    r"batch|out_features|temporal|spatial|audio_channels|position|sample|context|merge|_label|state_size|conv_size"
 )
-# Settings that are None or absent until a checkpoint gives them, for models that cannot be built without.
-LACKING = {
-    "n_routed_experts": 4,
-    "n_shared_experts": 1,
-    "pad_token_id": 1,
-    "default_language": "en_XX",
-    "rope_theta": 10000.0,
-    "sliding_window": 4,
-    "indexer_budget": 4,
-    "indexer_compress_ratio": 2,
-    "indexer_n_heads": 4,
-    "indexer_kv_heads": 1,
-    "clip_qkv": 8.0,
-    "vision_start_token_id": 5,
-    "spatial_stride": 1,
-    "downsample_rate": "1/2",
-    "indexer_head_dim": 8,
-    "deepstack_layer_map": [(0, 0)],
-}
 # Settings without a default.
 NEEDED = {"prediction_length": 4, "context_length": 8, "vocab_size": WORDS, "num_experts_per_tok": 2}
 
@@ -159,111 +140,6 @@ def _divided(key: str, value: Any, divisor: int) -> Any:
     return value // divisor if isinstance(value, int) and value % divisor == 0 and value > divisor else value
 
 
-def supply(config: PretrainedConfig, complaint: str = "") -> bool:
-    """Give settings that are None or absent a value; whether any was given.
-
-    Args:
-        config: changed in place.
-        complaint: of the model; an attribute that it misses is looked for in the parts of the configuration too.
-    """
-    every = list(parts(config))
-    given = _agree(every, complaint)
-    missed = re.search(r"'(\w+)' object has no attribute '(\w+)'", complaint)
-    for part in every:
-        own = vars(part)
-        if missed and type(part).__name__ == missed.group(1):
-            name = missed.group(2)
-            others = [vars(other) for other in every if other is not part and name in vars(other)]
-            for absent, value in (others[-1] if others else {name: LACKING.get(name)}).items():
-                if absent not in own and not absent.startswith("_") and value is not None:
-                    setattr(part, absent, value)
-                    given = True
-        for name in [name for name in own if own[name] is None]:
-            value = LACKING[name] if name in LACKING else _follows(part, name)
-            if value is not None:
-                setattr(part, name, value)
-                given = True
-    return given
-
-
-def _agree(every: list[Any], complaint: str) -> bool:
-    """Settings that say what others say too, where a complaint shows that they differ."""
-    changed = False
-    if differ := _differ(complaint):
-        changed = any(_replaced(part, *differ) for part in every)
-    kind = re.search(r"KeyError: '(\w+)'", complaint)
-    for part in every:
-        kinds = getattr(part, "layer_types", None)
-        if kind and kind.group(1) in (kinds or ()):
-            part.rope_parameters = {kind: {"rope_type": "default", "rope_theta": 10000.0} for kind in set(kinds)}
-            changed = True
-        if "list index out of range" in complaint:
-            changed |= _deepened(part)
-        kinds = getattr(part, "layers_block_type", None)
-        if "tie_weights_keys" in complaint and len(set(kinds or ())) > 1:
-            part.layers_block_type = ["hybrid"] * len(kinds)  # a layer that is shared needs another one
-            changed = True
-    return changed
-
-
-def _deepened(part: Any) -> bool:
-    """As many blocks in every stage as there are stages, for what a stage looks up by its own number."""
-    for name in DEPTHS:
-        depths = getattr(part, name, None)
-        if isinstance(depths, list) and min(depths) < len(depths):
-            setattr(part, name, [len(depths)] * len(depths))
-            return True
-    return False
-
-
-def _differ(complaint: str) -> tuple[int, int] | None:
-    """The width that a setting has, and the one that another part of the model has."""
-    if found := re.search(r"running_mean should contain (\d+) elements not (\d+)", complaint):
-        return int(found.group(2)), int(found.group(1))
-    if found := re.search(r"weight of size \[\d+, (\d+), .* channels, but got (\d+) channels", complaint):
-        return int(found.group(1)), int(found.group(2))
-    if found := re.search(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", complaint):
-        rows, own, others, columns = map(int, found.groups())
-        return (own, others) if rows == columns else None  # pairs of texts and images
-    return None
-
-
-def _replaced(part: Any, own: int, others: int) -> bool:
-    for name, value in list(vars(part).items()):
-        if not re.search(r"channel|hidden_dim|projection_dim", name):
-            continue
-        if value == own and isinstance(value, int):
-            setattr(part, name, others)
-            return True
-        if isinstance(value, list | tuple) and own in value:
-            at = list(value).index(own)
-            setattr(part, name, [*value[:at], others, *value[at + 1 :]])
-            return True
-    return False
-
-
-def parts(config: PretrainedConfig) -> Iterator[PretrainedConfig]:
-    """A configuration and those inside it."""
-    yield config
-    for value in vars(config).values():
-        if isinstance(value, PretrainedConfig):
-            yield from parts(value)
-
-
-def _follows(config: Any, name: str) -> Any:
-    """A setting that follows from the others, as checkpoints have it."""
-    heads = getattr(config, "num_attention_heads", None)
-    layers = getattr(config, "num_hidden_layers", LAYERS)
-    if name == "num_key_value_heads":
-        return heads
-    if name == "head_dim" and heads:
-        return config.hidden_size // heads
-    return {
-        "layer_types": ["full_attention"] * layers,
-        "mlp_layer_types": ["dense", "sparse"][:layers] + ["sparse"] * (layers - 2),
-    }.get(name)
-
-
 def _shorten_lists(config: Any) -> None:
     """Lists with an entry for each layer."""
     layers = getattr(config, "num_hidden_layers", LAYERS)
@@ -281,16 +157,3 @@ def _every_kind(kinds: list[Any], layers: int) -> list[Any]:
     kept = kinds[:layers]
     others = [kind for kind in dict.fromkeys(kinds) if kind not in kept]
     return [*kept[:-1], others[0]] if others and len(set(kept)) < len(kept) else kept
-
-
-def set_sections(config: Any, half: int) -> bool:
-    """Sections of rotary positions that add up to `half` of a head; whether a configuration has any."""
-    found = False
-    for value in vars(config).values():
-        if isinstance(value, PretrainedConfig):
-            found |= set_sections(value, half)
-    if isinstance(rope := getattr(config, "rope_parameters", None), dict):
-        part = half // 4 or half // 2
-        rope["mrope_section"] = [part, part, half - 2 * part] if half >= 4 else [half - part, part, 0]
-        found = True
-    return found

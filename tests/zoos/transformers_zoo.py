@@ -1,15 +1,15 @@
 """Every model type of transformers as a small case: ``transformers_zoo.py:bert``, by the library's own names.
 
 Configurations are the library's defaults with the usual sizes made small; where the small sizes do not fit together,
-with few layers, words and positions alone. Inputs are made for the arguments that the model asks for. The loss weighs
-every element of every output differently, so that no gradient cancels.
+with few layers, words and positions alone, or with all widths divided by one number. Settings that a model complains of
+are changed one after another: those that only checkpoints give, and those that have to agree. Inputs are made for the
+arguments that the model asks for. The loss weighs every element of every output differently, so that no gradient
+cancels.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -24,8 +24,9 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 import regauge
 from zoos.cases import LARGEST, NotBuilt, not_built, seeded, small_enough, weighted
 from zoos.stand_in import timm_in_transformers
-from zoos.transformers_inputs import accepted_inputs, sections_asked
-from zoos.transformers_sizes import parts, set_sections, shrink, supply
+from zoos.transformers_inputs import accepted_inputs
+from zoos.transformers_repairs import change
+from zoos.transformers_sizes import shrink
 
 transformers.logging.set_verbosity_error()
 timm_in_transformers()
@@ -83,32 +84,9 @@ def _built(name: str, settings: Settings) -> tuple[nn.Module, dict[str, Tensor]]
         try:
             return _accepting(config, count_first=not widths)
         except NotBuilt as error:
-            if str(error) == complaint or not _changed(config, complaint := str(error)):
+            if str(error) == complaint or not change(config, complaint := str(error)):
                 raise
     return _accepting(config, count_first=not widths)
-
-
-def _changed(config: PretrainedConfig, complaint: str) -> bool:
-    """Change the settings that the model complains of; whether there are any."""
-    if "million parameters" in complaint:
-        return any(_narrowed(part) for part in parts(config))
-    half = sections_asked(complaint, config)
-    return (half is not None and set_sections(config, half)) or supply(config, complaint)
-
-
-def _narrowed(part: Any) -> bool:
-    """Few layers for a model of timm inside; whether it lets itself be told."""
-    if not hasattr(part, "model_args"):
-        return False
-    from zoos.timm_zoo import NARROW, few_layers, timm
-
-    given = part.model_args or {}
-    for settings in (*few_layers(part.architecture), *NARROW):
-        with suppress(Exception), torch.device("meta"):
-            timm.create_model(part.architecture, **settings)
-            part.model_args = {**given, **settings}
-            return part.model_args != given
-    return False
 
 
 def _accepting(config: PretrainedConfig, count_first: bool) -> tuple[nn.Module, dict[str, Tensor]]:
