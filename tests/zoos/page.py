@@ -17,7 +17,8 @@ Written by `make zoos` on {date}; do not edit. Models with random weights that c
 captured, converted and compared: outputs and the gradients of all parameters, for a loss that weighs every output
 element differently, no further from the original in float64 than ten times the original's own float32.
 
-{versions}; {minutes:.0f} minutes of processor time in all.
+{versions};
+{minutes:.0f} minutes of processor time in all.
 
 *limit*: operators without a rule; *refused*: torch.export cannot capture the model; *not built*: the library asks for
 more than small settings, or for inputs that nobody can guess from the names of its arguments.
@@ -79,7 +80,7 @@ def _versions(found: Sequence[Outcome]) -> str:
         else "versions that were not kept"
         for outcome in found
     )
-    return "Judged with " + "; ".join(f"{used_with} ({count} models)" for used_with, count in used.most_common())
+    return "Judged with\n" + ";\n".join(f"{used_with} ({count} models)" for used_with, count in used.most_common())
 
 
 def _section(zoo: str, found: Sequence[Outcome], total: int) -> str:
