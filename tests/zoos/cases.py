@@ -20,6 +20,16 @@ def short(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the process had no memory left, of which the model need not be the cause."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+
+
+def not_built(error: BaseException, about: str = "") -> BaseException:
+    """That the model is not built, with the message of an error; the error itself where memory ran out."""
+    return error if out_of_memory(error) else NotBuilt(about + short(error))
+
+
 def small_enough(model: nn.Module) -> nn.Module:
     """The model itself.
 

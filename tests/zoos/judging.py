@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -30,6 +31,7 @@ class Outcome:
         what: the message, or the tensors that differ.
         lines: of the emitted model.py.
         seconds: of processor time.
+        versions: of Python, torch, jax and the zoo's library, by their names.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Outcome:
     what: str = ""
     lines: int = 0
     seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge(name: str, reference: str) -> Outcome:

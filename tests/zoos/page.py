@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -19,15 +17,18 @@ Written by `make zoos` on {date}; do not edit. Models with random weights that c
 captured, converted and compared: outputs and the gradients of all parameters, for a loss that weighs every output
 element differently, no further from the original in float64 than ten times the original's own float32.
 
-Python {python}, torch {torch}, jax {jax}; {cpus} CPU cores, {minutes:.0f} minutes of processor time.
+{versions};
+{minutes:.0f} minutes of processor time in all.
 
 *limit*: operators without a rule; *refused*: torch.export cannot capture the model; *not built*: the library asks for
 more than small settings, or for inputs that nobody can guess from the names of its arguments.
 """
 ABOUT = {
     "transformers": "Every model type with a base model, with the library's default settings and small sizes; where "
-    "those do not fit\ntogether, with few layers and words alone. Layers that are left out at random (`layerdrop`) "
-    "stay in: the models decide on\nthem in Python, which torch.export refuses.",
+    "those do not fit\ntogether, with few layers and words alone, or with all widths divided by one number. Settings "
+    "that only checkpoints give are\nfilled in where the model complains of them. Layers that are left out at random "
+    "(`layerdrop`) stay in, and stretches of\nsound that are masked at random (`mask_time_prob`) stay unmasked: the "
+    "models decide on them in Python, which torch.export\nrefuses.",
     "timm": "A small model of every family (module), with few layers where it lets itself be told. timm asks for "
     "torchvision, of which\nthere is no CPU build on the package index: while timm is imported, empty classes answer "
     "for the names that it imports\nfrom there (`tests/zoos/stand_in.py`). No model calls any of them; what runs is "
@@ -41,6 +42,7 @@ _TABLE = """
 | captured by torch.export, of those built | {captured} |
 | equal, of those captured | {equal} |
 """
+_JUDGED_WITH = {"python": "Python", "torch": "torch", "jax": "jax"}
 _KINDS = (
     ("different", "Different"),
     ("fails", "Fails"),
@@ -60,10 +62,7 @@ def page(zoos: Mapping[str, tuple[Path, int]]) -> str:
     found = {zoo: _outcomes(kept) for zoo, (kept, _) in zoos.items()}
     text = _HEADER.format(
         date=date.today().isoformat(),
-        python=platform.python_version(),
-        torch=version("torch"),
-        jax=version("jax"),
-        cpus=os.cpu_count(),
+        versions=_versions([outcome for outcomes in found.values() for outcome in outcomes]),
         minutes=sum(outcome.seconds for outcomes in found.values() for outcome in outcomes) / 60,
     )
     return text + "".join(_section(zoo, outcomes, zoos[zoo][1]) for zoo, outcomes in found.items())
@@ -71,6 +70,17 @@ def page(zoos: Mapping[str, tuple[Path, int]]) -> str:
 
 def _outcomes(kept: Path) -> list[Outcome]:
     return [Outcome(**json.loads(file.read_text(encoding="utf-8"))) for file in sorted(kept.glob("*.json"))]
+
+
+def _versions(found: Sequence[Outcome]) -> str:
+    """How many models were judged with which versions; a run need not be repeated whole for a new one."""
+    used = Counter(
+        ", ".join(f"{name} {outcome.versions[package]}" for package, name in _JUDGED_WITH.items())
+        if outcome.versions
+        else "versions that were not kept"
+        for outcome in found
+    )
+    return "Judged with\n" + ";\n".join(f"{used_with} ({count} models)" for used_with, count in used.most_common())
 
 
 def _section(zoo: str, found: Sequence[Outcome], total: int) -> str:

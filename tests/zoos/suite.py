@@ -9,12 +9,14 @@ import argparse
 import json
 import multiprocessing
 import os
+import platform
 import random
 import resource
 import signal
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +24,7 @@ RESULTS = ROOT / "build" / "zoos"
 PAGE = ROOT / "docs" / "coverage" / "models.md"
 LONGEST = 240  # seconds of processor time for one model, whatever else the machine does
 MEMORY = 6 << 30  # bytes that one process may take: a model that asks for more is a result, not the end of the run
+SERVED = 4  # models by one process: what is compiled for a model stays in memory, and the next one has less of it
 ZOOS = {zoo: Path(__file__).parent / f"{zoo}_zoo.py" for zoo in ("transformers", "timm")}
 
 
@@ -44,10 +47,18 @@ def _work(job: tuple[str, str]) -> dict[str, object]:
         outcome = Outcome(name, "fails", f"longer than {LONGEST} s")
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+    outcome = replace(outcome, versions=versions(zoo))
     place = RESULTS / zoo
     place.mkdir(parents=True, exist_ok=True)
     (place / f"{name}.json").write_text(json.dumps(asdict(outcome)) + "\n", encoding="utf-8")
     return asdict(outcome)
+
+
+def versions(zoo: str) -> dict[str, str]:
+    """What a result depends on, without the builds for other devices (torch 2.13.0+cpu)."""
+    return {"python": platform.python_version()} | {
+        package: version(package).partition("+")[0] for package in ("torch", "jax", zoo)
+    }
 
 
 def names(zoo: str) -> list[str]:
@@ -84,7 +95,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--part", default="0/1", help="i/n: every n-th model from the i-th on")
     chosen = jobs(given := parser.parse_args())
-    with multiprocessing.get_context("spawn").Pool(given.processes, maxtasksperchild=25) as pool:
+    with multiprocessing.get_context("spawn").Pool(given.processes, maxtasksperchild=SERVED) as pool:
         for number, outcome in enumerate(pool.imap_unordered(_work, chosen), 1):
             print(
                 f"[{number}/{len(chosen)}] {outcome['name']} {outcome['kind']} {outcome['seconds']} s {outcome['what']}"

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from torch import nn
+from transformers import AutoConfig
 
 from zoos import suite
-from zoos.cases import LARGEST, NotBuilt, small_enough
+from zoos.cases import LARGEST, NotBuilt, not_built, small_enough
 from zoos.judging import judge
 from zoos.page import page
 from zoos.stand_in import names_of_torchvision
-from zoos.transformers_inputs import sections_asked
+from zoos.transformers_repairs import change, sections_asked
+from zoos.transformers_sizes import LAYERS, shrink
 from zoos.transformers_zoo import case
 
 # Positions from tokens that the module does not read; a mixture of experts; a state space; a convolution with a table;
@@ -49,6 +51,12 @@ def test_large_models_are_not_built() -> None:
         small_enough(large)
 
 
+def test_a_process_without_memory_is_no_model_that_cannot_be_built() -> None:
+    lacking = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1638400 bytes.")
+    assert not_built(lacking) is lacking
+    assert isinstance(not_built(ValueError("hidden_size must be divisible by 7")), NotBuilt)
+
+
 def test_sections_of_positions_are_read_off_the_complaint() -> None:
     asked = "split_with_sizes expects split_sizes to sum exactly to 4 (input tensor's size at dimension -1)"
     assert sections_asked(asked) == 4
@@ -68,9 +76,45 @@ def test_names_of_torchvision_are_gone_afterwards() -> None:
 
 def test_page(tmp_path: Path) -> None:
     for name, kind, what in (("a", "equal", ""), ("b", "different", "x: 1e-2"), ("c", "not built", "no")):
-        line = json.dumps({"name": name, "kind": kind, "what": what, "lines": 30})
+        versions = {"python": "3.11.7", "torch": "2.13.0", "jax": "0.10.2"} if name != "c" else {}
+        line = json.dumps({"name": name, "kind": kind, "what": what, "lines": 30, "versions": versions})
         (tmp_path / f"{name}.json").write_text(line, encoding="utf-8")
     text = page({"transformers": (tmp_path, 5), "timm": (tmp_path / "none", 0)})
+    assert "Python 3.11.7, torch 2.13.0, jax 0.10.2 (2 models)" in text
+    assert "versions that were not kept (1 models)" in text
     assert "| judged so far | 3 of 5 |" in text
     assert "| equal, of those captured | 1 of 2 |" in text
     assert "| `b` | x: 1e-2 |" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("siglip2_vision_model", {"pixel_values": (2, 16, 192), "spatial_shapes": (2, 2)}),  # patches, flattened
+        ("videoprism_vision_model", {"pixel_values_videos": (2, 16, 3, 32, 32)}),
+        ("patchtst", {"past_values": (2, 32, 1), "future_values": (2, 24, 1)}),  # a series of values
+        ("qwen3_asr_encoder", {"input_features": (2, 128, 100)}),  # a length that is a multiple
+        ("musicgen", {"input_ids": (8, 7)}),  # settings of its decoder; four books of codes
+        ("lfm2_moe", {"input_ids": (2, 7)}),  # kinds of layers that a checkpoint gives
+    ],
+)
+def test_inputs_and_settings_follow_what_the_model_asks_for(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    built = case(name)
+    assert {key: tuple(built.inputs[key].shape) for key in shapes} == shapes
+    assert sum(parameter.numel() for parameter in built.model.parameters()) < LARGEST
+
+
+def test_widths_are_divided_where_they_keep_their_proportions() -> None:
+    config = AutoConfig.for_model(
+        "clip_vision_model", hidden_size=1024, intermediate_size=4096, num_attention_heads=16, image_size=224
+    )
+    shrink(config, widths=False, divisor=8)
+    assert (config.hidden_size, config.intermediate_size) == (128, 512)
+    assert config.image_size == 224
+    assert config.num_hidden_layers == LAYERS
+
+
+def test_settings_that_differ_agree_after_a_complaint() -> None:
+    config = AutoConfig.for_model("efficientnet", hidden_dim=2560)
+    assert change(config, "RuntimeError: running_mean should contain 1280 elements not 2560")
+    assert config.hidden_dim == 1280

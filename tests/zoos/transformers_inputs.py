@@ -13,16 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoos.cases import NotBuilt, short
-from zoos.transformers_sizes import IMAGE, WORDS
+from zoos.cases import NotBuilt, out_of_memory, short
+from zoos.transformers_sizes import IMAGE, LENGTH, WORDS
 
-LENGTH, BATCH, FRAMES, SAMPLES = 7, 2, 2, 2000
-TRIES = 14  # of each set of names
-SECONDS = 15  # of processor time, after which no further inputs are tried
+BATCH, FRAMES, SAMPLES = 2, 2, 2000
+TRIES = 20  # of each set of names
+SECONDS = 10  # of processor time, after which no further inputs are tried
 BINS = (
     *("num_mel_bins", "input_feat_size", "feature_size", "input_dim", "n_mels", "input_size", "mel_bins"),
-    *("input_feat_per_channel", "num_features"),
+    *("input_feat_per_channel", "num_features", "feature_projection_input_dim"),
 )
+STEPS = 3000  # of spectrograms at most
+ROWS = COLUMNS = 4  # patches of an image that is given as patches
 
 
 @dataclass(frozen=True)
@@ -30,62 +32,92 @@ class Layout:
     """What may differ between models that call an input by the same name.
 
     Attributes:
-        order: of the dimensions: usual, swapped, pair, video or spectrogram.
+        order: of the dimensions: usual, swapped, pair, video or spectrogram; for an image as patches, flat ones, flat
+            ones of each example, patches with height and width, and a strip of them.
         image: height and width where the configuration has none.
         bins: of spectrograms where the configuration has none.
+        patch: numbers in a flat patch, or in a state, where the model asks for others than its configuration says.
+        multiple: of which the length of a sound has to be one.
     """
 
     order: str = "usual"
     image: int = IMAGE
     bins: int = 80
+    patch: int = 0
+    multiple: int = 1
 
 
 LAYOUTS = (
     *(Layout(order) for order in ("usual", "swapped", "pair", "video", "spectrogram")),
     *(Layout(image=size) for size in (64, 128, 224)),
+    *(Layout(order) for order in ("patches", "patches of each", "strip", "squares")),
 )
+# Inputs that stand for others, are made by the model itself, or are the results that training compares with.
+INSTEAD = re.compile(r"embeds|labels|encoder_hidden_states|^hidden_states|^noise|_indices|^input$|^inputs$")
 
 
 def accepted_inputs(model: nn.Module) -> dict[str, Tensor]:
-    """Inputs that the model runs with: what it asks for, what its errors name, and other layouts of it.
+    """Inputs that the model runs with in both modes: what it asks for, what its errors name, and other layouts of it.
+
+    Where there are none for training, those for evaluation: the capture then says what the model refuses.
 
     Raises:
         NotBuilt: with the model's own message.
     """
     first, until = None, time.process_time() + SECONDS
+    evaluated: list[dict[str, Tensor]] = []
     for names in _sets_of_names(model):
         try:
-            return _completed(model, names, until)
+            return _completed(model, names, until, evaluated)
         except NotBuilt as error:
             first = first or error
+    if evaluated:
+        return evaluated[0]
     raise first or NotBuilt("inputs: the model takes none")
 
 
-def _completed(model: Any, names: list[str], until: float) -> dict[str, Tensor]:
+def _completed(model: Any, names: list[str], until: float, evaluated: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     accepted = inspect.signature(model.forward).parameters
-    layouts, last = iter(LAYOUTS), ""
-    layout = next(layouts)
+    layouts, complaint = iter(LAYOUTS), ""
+    layout = usual = next(layouts)
     for _ in range(TRIES):
         inputs = {name: made(name, model.config, layout) for name in names}
         try:
             with torch.no_grad():
                 model.eval()(**inputs)
+                evaluated.append(inputs)
+                _train(model, inputs)
         except Exception as error:
-            last = f"inputs: {short(error)}"
+            if out_of_memory(error):
+                raise
+            if layout == usual or not complaint:
+                complaint = f"inputs: {short(error)}"
             if time.process_time() > until:
                 break
             named = [n for n in accepted if n in MAKERS and n not in names and re.search(rf"\b{n}\b", str(error))]
             if named:
                 names = [*names, named[0]]
-            elif (bins := _bins_asked(str(error), layout)) is not None and bins != layout.bins:
-                layout = replace(layout, bins=bins)
+            elif (asked := _asked(str(error), layout)) != layout:
+                layout = asked
+                usual = asked if layout.order == usual.order and layout.image == usual.image else usual
             elif (following := next(layouts, None)) is not None:
-                layout = following
+                layout = replace(layout, order=following.order, image=following.image)
             else:
                 break
         else:
             return inputs
-    raise NotBuilt(last)
+    raise NotBuilt(complaint)
+
+
+def _train(model: nn.Module, inputs: dict[str, Tensor]) -> None:
+    """Run the model in training, and leave its statistics as they were."""
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        model.train()(**inputs)
+    finally:
+        for name, buffer in model.named_buffers():
+            if name in before and buffer.shape == before[name].shape:
+                buffer.copy_(before[name])
 
 
 def _sets_of_names(model: Any) -> Iterator[list[str]]:
@@ -95,7 +127,9 @@ def _sets_of_names(model: Any) -> Iterator[list[str]]:
     main = getattr(model, "main_input_name", "input_ids")
     wanted = [main if isinstance(main, str) else main[0], *needed]
     if getattr(model.config, "is_encoder_decoder", False):
-        wanted.append("decoder_input_ids")
+        wanted += ["decoder_input_ids", "decoder_input_values"]
+    if main == "past_values":
+        wanted += ["future_values", "future_time_features"]
     text = ["input_ids", "attention_mask"]
     sets = [
         [*wanted, *(["attention_mask"] if "input_ids" in wanted else [])],
@@ -106,6 +140,8 @@ def _sets_of_names(model: Any) -> Iterator[list[str]]:
         ["input_features", *text],
         [*text, "decoder_input_ids"],
         ["states", "actions", "rewards", "returns_to_go", "timesteps"],
+        [*text, "spectrogram_labels", "duration_labels", "pitch_labels", "energy_labels"],
+        [name for name in accepted if name in MAKERS and not INSTEAD.search(name)],
     ]
     seen = []
     for names in sets:
@@ -115,14 +151,26 @@ def _sets_of_names(model: Any) -> Iterator[list[str]]:
             yield kept
 
 
-def _bins_asked(message: str, layout: Layout) -> int | None:
-    """The number of bins that a product of matrices of other shapes asks for."""
-    found = re.search(r"\(\d+x(\d+) and (\d+)x\d+\)", message)
-    if not found:
-        return None
+def _asked(message: str, layout: Layout) -> Layout:
+    """The layout with the length, the bins or the patch that a complaint about shapes asks for."""
+    if (found := re.search(r"multiple of (?:`[^`]*` )?\(?(\d+)", message)) and layout.multiple == 1:
+        return replace(layout, multiple=int(found.group(1)))
+    if found := re.search(r"normalized_shape=\[(\d+)\]", message):
+        return replace(layout, bins=int(found.group(1)))
+    found = re.search(r"weight of size \[\d+, (\d+), .* channels, but got (\d+) channels", message)
+    if found and int(found.group(2)) == layout.bins:
+        return replace(layout, bins=int(found.group(1)))
+    if found := re.search(r"tensor b \((\d+)\) at non-singleton dimension 2", message):
+        return replace(layout, bins=int(found.group(1)))
+    if found := re.search(r"doesn't match model \((?:\d+\*)?(\d+)\)", message):
+        return replace(layout, image=int(found.group(1)))
+    if not (found := re.search(r"\(\d+x(\d+) and (\d+)x\d+\)", message)):
+        return layout
     given, wanted = map(int, found.groups())
     whole = given % layout.bins == 0 and layout.bins * wanted % given == 0
-    return layout.bins * wanted // given if whole else None
+    if layout.order.startswith("patches") or not whole:
+        return replace(layout, patch=wanted)
+    return replace(layout, bins=layout.bins * wanted // given)
 
 
 def made(name: str, config: Any, layout: Layout) -> Tensor:
@@ -147,7 +195,8 @@ def _part(config: Any, *names: str) -> Any:
 def _tokens(config: Any, layout: Layout) -> Tensor:
     words = getattr(_part(config, "text_config", "text_encoder", "decoder"), "vocab_size", WORDS)
     most = min(words if isinstance(words, int) else WORDS, WORDS)
-    return torch.randint(3, most, (BATCH, LENGTH), generator=torch.Generator().manual_seed(2))
+    books = getattr(_part(config, "decoder"), "num_codebooks", 1) if layout.order == "swapped" else 1
+    return torch.randint(3, most, (BATCH * books, LENGTH), generator=torch.Generator().manual_seed(2))
 
 
 def _mask(config: Any, layout: Layout) -> Tensor:
@@ -155,6 +204,8 @@ def _mask(config: Any, layout: Layout) -> Tensor:
 
 
 def _image(config: Any, layout: Layout) -> Tensor:
+    if layout.order in PATCHES:
+        return PATCHES[layout.order](config, layout)
     part = _part(config, "vision_config", "vision_encoder_config")
     size = getattr(part, "image_size", None) or layout.image
     if layout.image != IMAGE:
@@ -169,7 +220,8 @@ def _image(config: Any, layout: Layout) -> Tensor:
 def _sound(config: Any, layout: Layout) -> Tensor:
     if layout.order == "spectrogram":
         return _random(BATCH, getattr(config, "max_length", 0) or 64, _bins(config, layout))
-    return _random(BATCH, *((1,) if layout.order == "swapped" else ()), SAMPLES)
+    samples = math.ceil(SAMPLES / layout.multiple) * layout.multiple
+    return _random(BATCH, *((1,) if layout.order == "swapped" else ()), samples)
 
 
 def _bins(config: Any, layout: Layout) -> int:
@@ -181,8 +233,12 @@ def _bins(config: Any, layout: Layout) -> int:
 
 def _features(config: Any, layout: Layout) -> Tensor:
     part = _part(config, "audio_config", "encoder_config")
-    steps = min(2 * (getattr(part, "max_source_positions", None) or 32), 3000)
+    steps = 2 * (getattr(part, "max_source_positions", None) or 32)
+    steps = steps if steps <= STEPS else 64  # what is no length of its own is the most that there can be
+    steps = math.ceil(steps / layout.multiple) * layout.multiple
     features = _random(BATCH, _bins(config, layout), steps)
+    if layout.order == "spectrogram":
+        return features.transpose(1, 2)[:, None].contiguous()
     return features.transpose(1, 2).contiguous() if layout.order == "swapped" else features
 
 
@@ -196,7 +252,9 @@ def _steps_before(config: Any) -> int:
 
 
 def _channels(config: Any) -> tuple[int, ...]:
-    count = getattr(config, "num_input_channels", None) or getattr(config, "input_size", 1)
+    if count := getattr(config, "num_input_channels", None):
+        return (count,)
+    count = getattr(config, "input_size", 1)
     return () if count == 1 else (count,)
 
 
@@ -205,16 +263,48 @@ def _times(config: Any, steps: int) -> Tensor:
 
 
 def _grid(config: Any, layout: Layout) -> Tensor:
-    return torch.tensor([[1, 4, 4]])
+    return torch.tensor([[1, ROWS, COLUMNS]])
+
+
+def _grids(config: Any, layout: Layout) -> Tensor:
+    """Rows and columns of each image; a strip is one image."""
+    return torch.tensor([[ROWS, COLUMNS]]).expand(1 if layout.order == "strip" else BATCH, 2).contiguous()
+
+
+def _places(config: Any, layout: Layout) -> Tensor:
+    """Column and row of each patch."""
+    rows, columns = torch.meshgrid(torch.arange(ROWS), torch.arange(COLUMNS), indexing="ij")
+    return torch.stack((columns, rows), -1).reshape(-1, 2).expand(BATCH, -1, -1).contiguous()
+
+
+def _square(config: Any) -> tuple[int, int, int]:
+    """Channels, height and width of a patch."""
+    part = _part(config, "vision_config")
+    size = getattr(part, "patch_size", None)
+    height, width = size if isinstance(size, list | tuple) and len(size) == 2 else (size, size)
+    if not isinstance(height, int) or not isinstance(width, int):
+        height = width = 8
+    channels = (getattr(part, name, None) for name in ("in_channels", "num_channels"))
+    return next((n for n in channels if isinstance(n, int)), 3), height, width
 
 
 def _patches(config: Any, layout: Layout) -> Tensor:
-    """Of an image of 4 by 4 patches, flattened."""
-    part = _part(config, "vision_config")
-    if not isinstance(patch := getattr(part, "patch_size", None), int):
-        raise NotBuilt("inputs: nobody knows what hidden_states is")
-    channels = getattr(part, "in_channels", None) or getattr(part, "num_channels", 3)
-    return _random(16, channels * (getattr(part, "temporal_patch_size", None) or 1) * patch**2)
+    """Of an image, flattened."""
+    frames = getattr(_part(config, "vision_config"), "temporal_patch_size", None) or 1
+    return _random(ROWS * COLUMNS, layout.patch or frames * math.prod(_square(config)))
+
+
+def _strip(config: Any, layout: Layout) -> Tensor:
+    channels, height, width = _square(config)
+    return _random(1, channels, height, ROWS * COLUMNS * width)
+
+
+PATCHES: dict[str, Callable[[Any, Layout], Tensor]] = {
+    "patches": _patches,
+    "patches of each": lambda c, at: _random(BATCH, ROWS * COLUMNS, _patches(c, at).shape[1]),
+    "squares": lambda c, at: _random(ROWS * COLUMNS, *_square(c)),
+    "strip": _strip,
+}
 
 
 def _boxes(config: Any, layout: Layout) -> Tensor:
@@ -222,7 +312,16 @@ def _boxes(config: Any, layout: Layout) -> Tensor:
 
 
 def _queries(config: Any, layout: Layout) -> Tensor:
-    return _random(BATCH, LENGTH, config.hidden_size)
+    return _random(BATCH, LENGTH, _width(config))
+
+
+def _width(config: Any) -> int:
+    part = _part(config, "text_config", "decoder", "dit_config")
+    return next(n for k in ("hidden_size", "d_model", "dim") if isinstance(n := getattr(part, k, None), int))
+
+
+def _regions(config: Any, setting: str) -> Tensor:
+    return _random(BATCH, LENGTH, getattr(config, setting))
 
 
 def _acts(setting: str) -> Callable[[Any, Layout], Tensor]:
@@ -233,13 +332,36 @@ MAKERS: dict[str, Callable[[Any, Layout], Tensor]] = {
     **dict.fromkeys(("input_ids", "decoder_input_ids"), _tokens),
     **dict.fromkeys(("attention_mask", "decoder_attention_mask"), _mask),
     **dict.fromkeys(("token_type_ids", "mm_token_type_ids"), lambda c, at: 0 * _mask(c, at)),
-    "pixel_values": _image,
+    **dict.fromkeys(("classes_input_ids", "tasks_input_ids", "text_inputs"), _tokens),
+    **dict.fromkeys(("classes_attention_mask", "tasks_attention_mask", "entity_attention_mask"), _mask),
+    "classes_structure": lambda c, at: torch.ones(BATCH, dtype=torch.long),
+    "task_inputs": lambda c, at: _random(BATCH, c.task_seq_len),
+    "lang_ids": lambda c, at: torch.zeros(BATCH, dtype=torch.long),
+    **dict.fromkeys(("pixel_values", "prompt_pixel_values", "prompt_masks"), _image),
+    "pixel_values_videos": lambda c, at: _image(c, replace(at, order="video")),
+    "pixel_attention_mask": lambda c, at: torch.ones(BATCH, ROWS * COLUMNS, dtype=torch.long),
+    "image_attention_mask": lambda c, at: torch.ones(BATCH, LENGTH, _image(c, at).shape[1], dtype=torch.long),
+    "pixel_position_ids": _places,
+    **dict.fromkeys(("spatial_shapes", "target_sizes"), _grids),
+    "merge_sizes": lambda c, at: torch.ones(1, dtype=torch.long),
     "pixel_mask": lambda c, at: torch.ones(BATCH, *_image(c, at).shape[-2:], dtype=torch.long),
     "input_values": _sound,
     "input_features": _features,
     **dict.fromkeys(("input_features_mask", "feature_attention_mask"), _steps_mask),
-    "inputs_embeds": _queries,
-    "query_embeds": _queries,
+    "audio_mel": lambda c, at: _features(c, replace(at, order="swapped")),
+    "audio_mel_mask": lambda c, at: 0 * _steps_mask(c, replace(at, order="swapped")) > 0,
+    "decoder_input_values": lambda c, at: _random(BATCH, LENGTH, _bins(c, at)),
+    **dict.fromkeys(("inputs_embeds", "query_embeds", "noise_embeds", "action_embeds", "inputs"), _queries),
+    "context_hidden_states": lambda c, at: _random(BATCH, LENGTH, at.patch or _width(c)),
+    "image_embeds_position_mask": lambda c, at: (torch.arange(LENGTH) < c.latent_query_num).long().repeat(BATCH, 1),
+    "encoder_hidden_states": lambda c, at: _random(
+        BATCH,
+        LENGTH,
+        getattr(c, "encoder_hidden_size", None) or getattr(c, "cross_attention_hidden_size", None) or _width(c),
+    ),
+    "latents": lambda c, at: _queries(c, at).transpose(1, 2).contiguous(),
+    "visual_feats": lambda c, at: _regions(c, "visual_feat_dim"),
+    "visual_pos": lambda c, at: _regions(c, "visual_pos_dim"),
     "bbox": _boxes,
     **dict.fromkeys(("grid_thw", "image_grid_thw"), _grid),
     "hidden_states": _patches,
@@ -247,8 +369,14 @@ MAKERS: dict[str, Callable[[Any, Layout], Tensor]] = {
     "past_values": lambda c, at: _random(BATCH, _steps_before(c), *_channels(c)),
     "past_observed_mask": lambda c, at: torch.ones(BATCH, _steps_before(c), *_channels(c)),
     "past_time_features": lambda c, at: _times(c, _steps_before(c)),
+    "past_values_padding": lambda c, at: torch.zeros(BATCH, _steps_before(c)),
+    "freq": lambda c, at: torch.zeros(BATCH, 1, dtype=torch.long),
     "future_values": lambda c, at: _random(BATCH, c.prediction_length, *_channels(c)),
     "future_time_features": lambda c, at: _times(c, c.prediction_length),
+    # speech of text, one step for each token
+    "spectrogram_labels": lambda c, at: _random(BATCH, LENGTH, c.num_mel_bins),
+    "duration_labels": lambda c, at: torch.ones(BATCH, LENGTH, dtype=torch.long),
+    **dict.fromkeys(("pitch_labels", "energy_labels"), lambda c, at: _random(BATCH, LENGTH, 1)),
     # states and actions
     "states": _acts("state_dim"),
     "actions": _acts("act_dim"),
@@ -256,9 +384,3 @@ MAKERS: dict[str, Callable[[Any, Layout], Tensor]] = {
     "returns_to_go": _acts(""),
     "timesteps": lambda c, at: torch.arange(LENGTH).expand(BATCH, LENGTH).contiguous(),
 }
-
-
-def sections_asked(message: str) -> int | None:
-    """The half of a head that the sections of rotary positions have to fill, from the complaint of the split."""
-    found = re.search(r"split_sizes to sum exactly to (\d+)", message)
-    return math.trunc(float(found.group(1))) if found else None

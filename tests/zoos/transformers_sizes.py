@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 
 from transformers import PretrainedConfig
+from transformers.integrations.heterogeneity.configuration_utils import AmbiguousGlobalPerLayerAttributeError
 
 WIDTH, INNER, LAYERS, HEADS, WORDS, IMAGE = 32, 48, 2, 4, 99, 32
+LENGTH = 7  # of a text
 # The largest value of a setting, by the name that the library's configurations give it: what costs memory and time
 # without changing how the parts of a model fit together,
 COUNTS = {
@@ -17,8 +20,12 @@ COUNTS = {
     **dict.fromkeys(("max_position_embeddings", "n_positions"), 64),
     **dict.fromkeys(("vocab_size", "n_words", "vocab_size_per_layer_input", "src_vocab_size", "tgt_vocab_size"), WORDS),
     **dict.fromkeys(("width_coefficient", "depth_coefficient"), 1.0),
-    **dict.fromkeys(("num_experts_per_tok", "n_group"), 2),
+    **dict.fromkeys(("num_experts_per_tok", "num_experts_per_token", "n_group", "num_expert_group"), 2),
+    **dict.fromkeys(("moe_topk", "zero_expert_num", "num_self_attends_per_block"), 2),
     "topk_group": 1,
+    "latent_query_num": 4,
+    "label_length": 4,
+    "frames_per_clip": 4,
     "encoder_hash_byte_group_vocab": WORDS,
 }
 # and sizes that have to fit together.
@@ -27,7 +34,8 @@ SIZES = {
     **dict.fromkeys(("word_embed_proj_dim", "projection_dim", "attention_hidden_size", "encoder_hidden_size"), WIDTH),
     **dict.fromkeys(("intermediate_size", "ffn_dim", "d_ff", "n_inner"), INNER),
     **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), INNER),
-    **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 24),
+    **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size", "expert_ffn_hidden_size"), 24),
+    **dict.fromkeys(("d_latents", "ffn_hidden_size", "output_channels", "fpn_hidden_size"), WIDTH),
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads"), HEADS),
     **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), HEADS),
     **dict.fromkeys(("qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim", "qk_head_dim"), 8),
@@ -39,30 +47,53 @@ SIZES = {
     "d_kv": 8,
     "image_size": IMAGE,
     "patch_size": 8,
+    "crop_size": IMAGE,
+    "num_pos_feats": WIDTH // 2,
+    "image_embedding_size": IMAGE // 8,
+    "upsample_groups": WIDTH,
     "rotary_dim": 4,
+    "hidden_size_global": WIDTH,
 }
 DEPTHS = ("depths", "encoder_depths", "decoder_depths", "depth", "layer_depths")
 STAGES = 2  # blocks of a stage: the second one of a pair of shifted windows too
 TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+# Masks that a model draws in Python while it trains, as layers that are left out.
+DRAWN = ("mask_time_prob", "mask_feature_prob")
+# Widths of any name, for models whose parts have names of their own: a common divisor keeps what fits together;
+WIDTHS = re.compile(
+    r"(size|dim|channels|width|hidden|ffn|inner|d_model|d_ff|n_embd|filters|features|rank|latents|upsample_groups)"
+    r"(_?list|s)?$"
+)
+# what a data set, a picture or a sound has is no width.
+NO_WIDTHS = re.compile(
+    r"image|patch|vocab|kernel|window|^num_(?!filters)|bins|mel|in_chan|in_feat|input|crop|pool|chunk|block_size|stride|"
+    r"batch|out_features|temporal|spatial|audio_channels|position|sample|context|merge|_label|state_size|conv_size"
+)
 # Settings without a default.
 NEEDED = {"prediction_length": 4, "context_length": 8, "vocab_size": WORDS, "num_experts_per_tok": 2}
 
 
-def shrink(config: PretrainedConfig, widths: bool = True) -> None:
+def shrink(config: PretrainedConfig, widths: bool = True, divisor: int = 1) -> None:
     """Make a configuration small, in place.
 
     Args:
         config: the library's defaults.
         widths: sizes too that have to fit together; otherwise only counts of layers, words, experts and positions.
+        divisor: of all widths, where they keep their proportions.
     """
+    for name in ("num_attention_heads", "num_heads", "num_key_value_heads"):
+        with suppress(AmbiguousGlobalPerLayerAttributeError):
+            getattr(config, name, None)
+            continue
+        config.per_layer_config = None  # one size for all layers
     heads = {k: getattr(config, k, None) for k in ("num_attention_heads", "num_heads", "num_key_value_heads")}
     largest = {**COUNTS, **SIZES} if widths else COUNTS
     if any(isinstance(number, list | tuple) for number in heads.values()):
         largest.pop("embed_dim", None)  # each stage has its heads, of which the width is a multiple
     for key, value in list(vars(config).items()):
         if isinstance(value, PretrainedConfig):
-            shrink(value, widths)
-        elif (smaller := _smaller(key, value, largest)) is not value:
+            shrink(value, widths, divisor)
+        elif (smaller := _divided(key, _smaller(key, value, largest), divisor)) is not value:
             setattr(config, key, smaller)
     if widths and heads["num_key_value_heads"] == heads["num_attention_heads"] is not None:
         config.num_key_value_heads = config.num_attention_heads
@@ -75,6 +106,8 @@ def _smaller(key: str, value: Any, largest: dict[str, Any]) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if key in largest and number and value > largest[key]:
         return largest[key]
+    if key == "image_size" and isinstance(value, list | tuple) and "head_dim" in largest:
+        return [IMAGE * round(side / min(value)) for side in value]
     if key in DEPTHS and isinstance(value, list | tuple):
         return [min(n, STAGES) for n in value] if all(isinstance(n, int) for n in value) else value
     if key in TOKENS and number and value >= WORDS:
@@ -83,11 +116,28 @@ def _smaller(key: str, value: Any, largest: dict[str, Any]) -> Any:
         return False
     if key.endswith("layerdrop") and number:
         return 0.0  # layers that are left out at random are a decision in Python, which no capture takes
+    if key in DRAWN and number:
+        return 0.0
+    if key == "axial_pos_shape":
+        return (LENGTH, 1)
     if key == "vocabulary_map" and value is None:
         return {"<image>": 4}
     if isinstance(value, dict) and "mrope_section" in value and "head_dim" in largest:
         return {**value, "mrope_section": [2, 1, 1]}  # of half a head of 8
     return NEEDED.get(key) if value is None and key in NEEDED else value
+
+
+def _divided(key: str, value: Any, divisor: int) -> Any:
+    if divisor == 1 or isinstance(value, bool):
+        return value
+    if key.endswith("vocab_size") and isinstance(value, int):
+        return min(value, WORDS)
+    if not WIDTHS.search(key) or NO_WIDTHS.search(key):
+        return value
+    if isinstance(value, list | tuple) and value:
+        parts = [_divided(key, part, divisor) for part in value]
+        return value if any(new is old for new, old in zip(parts, value, strict=True)) else type(value)(parts)
+    return value // divisor if isinstance(value, int) and value % divisor == 0 and value > divisor else value
 
 
 def _shorten_lists(config: Any) -> None:
@@ -107,16 +157,3 @@ def _every_kind(kinds: list[Any], layers: int) -> list[Any]:
     kept = kinds[:layers]
     others = [kind for kind in dict.fromkeys(kinds) if kind not in kept]
     return [*kept[:-1], others[0]] if others and len(set(kept)) < len(kept) else kept
-
-
-def set_sections(config: Any, half: int) -> bool:
-    """Sections of rotary positions that add up to `half` of a head; whether a configuration has any."""
-    found = False
-    for value in vars(config).values():
-        if isinstance(value, PretrainedConfig):
-            found |= set_sections(value, half)
-    if isinstance(rope := getattr(config, "rope_parameters", None), dict):
-        part = half // 4 or half // 2
-        rope["mrope_section"] = [half - 2 * part, part, part] if half >= 4 else [half - part, part, 0]
-        found = True
-    return found

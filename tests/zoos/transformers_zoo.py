@@ -1,8 +1,10 @@
 """Every model type of transformers as a small case: ``transformers_zoo.py:bert``, by the library's own names.
 
 Configurations are the library's defaults with the usual sizes made small; where the small sizes do not fit together,
-with few layers, words and positions alone. Inputs are made for the arguments that the model asks for. The loss weighs
-every element of every output differently, so that no gradient cancels.
+with few layers, words and positions alone, or with all widths divided by one number. Settings that a model complains of
+are changed one after another: those that only checkpoints give, and those that have to agree. Inputs are made for the
+arguments that the model asks for. The loss weighs every element of every output differently, so that no gradient
+cancels.
 """
 
 from __future__ import annotations
@@ -14,21 +16,28 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 import transformers
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoModel, PretrainedConfig
 from transformers.integrations import moe
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
 import regauge
-from zoos.cases import LARGEST, NotBuilt, seeded, short, small_enough, weighted
+from zoos.cases import LARGEST, NotBuilt, not_built, seeded, small_enough, weighted
 from zoos.stand_in import timm_in_transformers
-from zoos.transformers_inputs import accepted_inputs, sections_asked
-from zoos.transformers_sizes import set_sections, shrink
+from zoos.transformers_inputs import accepted_inputs
+from zoos.transformers_repairs import change
+from zoos.transformers_sizes import shrink
 
 transformers.logging.set_verbosity_error()
 timm_in_transformers()
 # The kernel of torch for products by groups knows no float64, with which everything is compared.
 moe._can_use_grouped_mm = lambda *args, **kwargs: False
+
+
+# Sizes that usually fit together; the library's own with few layers; those in proportion.
+Settings = tuple[bool, int]
+CHANGES = 12  # of settings that a model complains of
+SETTINGS: tuple[Settings, ...] = ((True, 1), (False, 1), (False, 8), (False, 4))
 
 
 def names() -> list[str]:
@@ -49,36 +58,52 @@ def case(name: str) -> regauge.Case:
         NotBuilt: with the library's own message about the small sizes.
     """
     first = None
-    for widths in (True, False):
+    for settings in SETTINGS:
         torch.manual_seed(0)
         try:
-            model, inputs = _built(name, widths)
+            model, inputs = _built(name, settings)
         except NotBuilt as error:
             first = first or error
+            if isinstance(error.__cause__, ImportError):
+                break  # a library that no setting replaces
         else:
             return regauge.Case(seeded(model), inputs, None, weighted, None, name)
     raise first or NotBuilt(name)
 
 
-def _built(name: str, widths: bool, half: int | None = None) -> tuple[nn.Module, dict[str, Tensor]]:
+def _built(name: str, settings: Settings) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The model and its inputs, with settings changed as it complains of them, one after another."""
+    widths, divisor = settings
     try:
         config = CONFIG_MAPPING[name]()
-        shrink(config, widths)
-        if half is not None and not set_sections(config, half):
-            raise NotBuilt("no sections of rotary positions to set")
-        if not widths:
+        shrink(config, widths, divisor)
+    except (Exception, SystemExit) as error:
+        raise not_built(error) from error
+    complaint = ""
+    for _ in range(CHANGES):
+        try:
+            return _accepting(config, count_first=not widths)
+        except NotBuilt as error:
+            if str(error) == complaint or not change(config, complaint := str(error)):
+                raise
+    return _accepting(config, count_first=not widths)
+
+
+def _accepting(config: PretrainedConfig, count_first: bool) -> tuple[nn.Module, dict[str, Tensor]]:
+    try:
+        if count_first:
             _refuse_large(config)
         model = small_enough(AutoModel.from_config(config))
     except NotBuilt:
         raise
     except (Exception, SystemExit) as error:
-        raise NotBuilt(short(error)) from error
+        raise not_built(error) from error
     try:
         return model, accepted_inputs(model)
-    except NotBuilt as error:
-        if half is None and (asked := sections_asked(str(error))) is not None:
-            return _built(name, widths, asked)
+    except NotBuilt:
         raise
+    except Exception as error:  # a setting that an input is made of is not there
+        raise not_built(error, "inputs: ") from error
 
 
 def _refuse_large(config: object) -> None:
