@@ -160,7 +160,15 @@ class Accumulates(nn.Module):
         return self.memory
 
 
+class AsksForExport(nn.Module):
+    def forward(self, x):
+        if torch.compiler.is_exporting():  # line: AsksForExport
+            return x.tril()
+        return x
+
+
 CASES = [
+    (AsksForExport(), (X,), CaptureError, "C168", "both paths are the same"),
     (Loops(), (X,), CaptureError, "C104", "torch.where"),
     (Finds(), (X,), CaptureError, "C104", "torch.where"),
     (Lists(), (X,), CaptureError, "C104", "torch.where"),
@@ -195,6 +203,29 @@ def test_the_own_line_and_a_way_out(case):
     assert error.where.endswith(f"test_errors.py:{line}"), str(error)
     assert following in error.next
     assert error.why or kind is BadCase or code == "C130"
+
+
+def test_the_same_function_by_another_path_is_captured():
+    def spelled(x):
+        return x.mul(2).sum(-1) if torch.compiler.is_compiling() else (x + x).sum(-1)
+
+    assert [node.op for node in capture_module(spelled, (X,), train=False).graph.nodes][0] == "aten.mul.Tensor"
+
+
+def test_a_question_under_its_own_name_is_answered_too():
+    asked = torch.compiler.is_exporting
+
+    with pytest.raises(CaptureError, match="computes something else while it is exported"):
+        capture_module(lambda x: x.tril() if asked() else x, (X,), train=False)
+
+
+def test_numbers_that_differ_between_calls_are_no_other_path():
+    generator = np.random.default_rng(0)
+
+    def scaled(x):
+        return x * generator.standard_normal()
+
+    assert capture_module(scaled, (X,), train=False).graph.nodes
 
 
 def test_all_places_that_depend_on_values_are_listed():

@@ -18,6 +18,7 @@ from torch.export.graph_signature import InputKind
 
 from regauge.capture import (
     control_flow,
+    export_paths,
     failures,
     own_gradients,
     packed,
@@ -32,7 +33,7 @@ from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.source_lines import own_line, with_own_lines
-from regauge.capture.untraceable import Respelled
+from regauge.capture.untraceable import Respelled, lstm_states
 from regauge.capture.wide_integers import wide_integers
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
@@ -113,6 +114,8 @@ def capture_module(
             outputs = _run(module, inputs, name, finite)
         with training_mode.unchanged(module):
             attributes.require_no_memory(outputs, lambda: _run(module, inputs, name, finite), name)
+        with training_mode.unchanged(module):
+            export_paths.require_one_function(outputs, lambda: _run(module, inputs, name, False), name)
         stages.add("run", began)
         register_dataclasses(inputs, outputs)
         training_mode.set_mode(module, False)
@@ -278,6 +281,7 @@ def _export(
             packing,
             gradients,
             respelled,
+            lstm_states(),
             flows,
             transformed,
         ):
