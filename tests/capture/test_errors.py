@@ -277,6 +277,12 @@ def test_outputs_that_are_not_finite():
     assert caught.value.details == ("bad: 1 NaN, 1 infinite of 3",)
 
 
+def test_outputs_that_are_infinite():
+    captured = capture_module(lambda x: (x, x.masked_fill(x > 0.5, -torch.inf)), (torch.tensor([1.0, 0.0]),), train=False)
+    (finding,) = [finding for finding in captured.findings if finding.code == "C169"]
+    assert "1 (0 NaN, 1 infinite of 2)" in finding.text
+
+
 def test_inputs_of_another_framework():
     with pytest.raises(BadCase, match=r"inputs\.0 holds a ndarray") as caught:
         capture_module(nn.Linear(2, 2), (np.ones((3, 2)),), train=False)

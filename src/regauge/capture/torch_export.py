@@ -99,10 +99,10 @@ def capture_module(
         train: capture what the model does in training; parts that were left in evaluation stay there.
         dynamic: ``"auto"`` keeps batch and token lengths symbolic where export can prove it, None fixes all sizes,
             anything else is passed to torch.export as its `dynamic_shapes`.
-        finite: refuse a model whose outputs are not finite; nothing that is checked later may hold NaN.
+        finite: refuse a model whose outputs hold NaN; nothing that is checked later may hold it.
 
     Raises:
-        BadCase: the model rejects the inputs, or weights or outputs are not finite.
+        BadCase: the model rejects the inputs, weights are not finite, or outputs hold NaN.
         CaptureError: the model cannot be captured; the message names the person's own line.
     """
     module, name = _as_module(model)
@@ -140,6 +140,7 @@ def capture_module(
         stages.findings += _fixed(program)
     _, leaves = flatten_tree(inputs, lambda leaf: isinstance(leaf, torch.Tensor), "inputs")
     stages.findings += wide_integers({**leaves, **tensors})
+    stages.findings += weights.infinite_outputs(flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))[1])
     findings = tuple(dict.fromkeys(stages.findings))
     graph = replace(graph, findings=findings)
     return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds)
@@ -216,7 +217,7 @@ def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
         _, leaves = flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))
     except TypeError as error:
         raise _unknown_container(error, name) from error
-    broken = [f"{key or 'the output'}: {problem}" for key, t in leaves.items() if (problem := weights.not_finite(t))]
+    broken = [f"{key or 'the output'}: {problem}" for key, t in leaves.items() if (problem := weights.not_finite(t, allow_infinite=True))]
     if broken and finite:
         raise BadCase(
             f"{name} gives outputs that are not finite",

@@ -318,8 +318,9 @@ class TorchEvaluator:
             return outputs, self.loss(outputs, self.sets.targets(leaves))
         _, tensors = flatten_tree(outputs, is_tensor, "outputs")
         probed = [
-            (tensor * torch.from_numpy(np.array(self.names.probe(name, tuple(tensor.shape)))).to(tensor)).sum()
+            (finite * torch.from_numpy(np.array(self.names.probe(name, tuple(tensor.shape)))).to(tensor)).sum()
             for name, tensor in tensors.items()
+            for finite in (torch.where(tensor.isinf(), 0, tensor),)
             if tensor.dtype.is_floating_point
         ]
         return outputs, torch.stack([value.to(probed[0]) for value in probed]).sum() if probed else torch.zeros(())
