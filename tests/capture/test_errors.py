@@ -209,7 +209,7 @@ def test_the_same_function_by_another_path_is_captured():
     def spelled(x):
         return x.mul(2).sum(-1) if torch.compiler.is_compiling() else (x + x).sum(-1)
 
-    assert [node.op for node in capture_module(spelled, (X,), train=False).graph.nodes][0] == "aten.mul.Tensor"
+    assert next(node.op for node in capture_module(spelled, (X,), train=False).graph.nodes) == "aten.mul.Tensor"
 
 
 def test_a_question_under_its_own_name_is_answered_too():
@@ -278,7 +278,8 @@ def test_outputs_that_are_not_finite():
 
 
 def test_outputs_that_are_infinite():
-    captured = capture_module(lambda x: (x, x.masked_fill(x > 0.5, -torch.inf)), (torch.tensor([1.0, 0.0]),), train=False)
+    given = (torch.tensor([1.0, 0.0]),)
+    captured = capture_module(lambda x: (x, x.masked_fill(x > 0.5, -torch.inf)), given, train=False)
     (finding,) = [finding for finding in captured.findings if finding.code == "C169"]
     assert "1 (0 NaN, 1 infinite of 2)" in finding.text
 

@@ -1,4 +1,4 @@
-"""Outputs that hold infinities, such as logits of what a mask forbids: equal where both have them at the same places."""
+"""Infinite outputs, such as logits of what a mask forbids: equal where both models have them at the same places."""
 
 from __future__ import annotations
 

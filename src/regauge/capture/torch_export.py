@@ -33,7 +33,7 @@ from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.source_lines import own_line, with_own_lines
-from regauge.capture.untraceable import Respelled, lstm_states
+from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
 from regauge.capture.wide_integers import wide_integers
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
@@ -217,7 +217,8 @@ def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
         _, leaves = flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))
     except TypeError as error:
         raise _unknown_container(error, name) from error
-    broken = [f"{key or 'the output'}: {problem}" for key, t in leaves.items() if (problem := weights.not_finite(t, allow_infinite=True))]
+    problems = {key: weights.not_finite(tensor, allow_infinite=True) for key, tensor in leaves.items()}
+    broken = [f"{key or 'the output'}: {problem}" for key, problem in problems.items() if problem]
     if broken and finite:
         raise BadCase(
             f"{name} gives outputs that are not finite",
@@ -283,6 +284,7 @@ def _export(
             gradients,
             respelled,
             lstm_states(),
+            plain_indices(),
             flows,
             transformed,
         ):

@@ -10,10 +10,12 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
 from torch._decomp import decompositions
+from torch._dynamo import _trace_wrapped_higher_order_op
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -86,11 +88,20 @@ def lstm_states() -> Iterator[None]:
         pairs = zip(states, hidden, strict=True)
         return outputs, tuple(final[0] if final.ndim > first.ndim else final for final, first in pairs)
 
-    decompositions.one_layer_lstm = shaped
-    try:
+    with mock.patch.object(decompositions, "one_layer_lstm", shaped):
         yield
-    finally:
-        decompositions.one_layer_lstm = layer
+
+
+@contextmanager
+def plain_indices() -> Iterator[None]:
+    """Within the block ``x[i, j]`` under `TransformGetItemToIndex` is the operator itself."""
+
+    def index(x: Tensor, indices: list[Tensor]) -> Tensor:
+        found: Tensor = torch.ops.aten.index(x, indices)
+        return found
+
+    with mock.patch.object(_trace_wrapped_higher_order_op, "mod_index", index):
+        yield
 
 
 def _histogram_of_points(
