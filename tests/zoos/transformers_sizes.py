@@ -67,8 +67,9 @@ def shrink(config: PretrainedConfig, widths: bool = True) -> None:
     if widths and heads["num_key_value_heads"] == heads["num_attention_heads"] is not None:
         config.num_key_value_heads = config.num_attention_heads
     _shorten_lists(config)
-    if hasattr(config, "use_cache"):
-        config.use_cache = False
+    for keeps in ("use_cache", "use_mems_eval"):  # states for later calls, the second in evaluation alone
+        if hasattr(config, keeps):
+            setattr(config, keeps, False)
 
 
 def _smaller(key: str, value: Any, largest: dict[str, Any]) -> Any:
