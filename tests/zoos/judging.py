@@ -124,7 +124,7 @@ def checked(network: Network, directory: Path) -> list[Tier]:
     sides: tuple[Side, ...] = ("M64", "C64", "M32", "C32")
     for side in sides:
         role, out = role_of(side), directory / "check" / side
-        out.mkdir(parents=True)
+        out.mkdir(parents=True, exist_ok=True)
         names = copies[side[1:]] if role == "original" else ()
         tasks = [step, *({**step, "id": name, "noise": number} for number, name in enumerate(names, 1))]
         sets = {**subject.trees[role], "files": {"reference": str(directory / "reference.safetensors")}}

@@ -67,7 +67,7 @@ def _told_so() -> Iterator[dict[str, None]]:
     def answer() -> bool:
         frame = sys._getframe(1)
         if is_own(frame.f_code.co_filename):
-            lines = []
+            lines: list[str] = []
             while frame is not None and len(lines) < 2:
                 if is_own(frame.f_code.co_filename):
                     lines.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
