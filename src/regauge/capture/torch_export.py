@@ -109,14 +109,7 @@ def capture_module(
     weights.require_usable(module)
     stages = _Stages()
     with python_state.kept(module) as attributes, training_mode.unchanged(module):
-        began = time.perf_counter()
-        with packed.observed(stages.reached), training_mode.unchanged(module):
-            outputs = _run(module, inputs, name, finite)
-        with training_mode.unchanged(module):
-            attributes.require_no_memory(outputs, lambda: _run(module, inputs, name, finite), name)
-        with training_mode.unchanged(module):
-            export_paths.require_one_function(outputs, lambda: _run(module, inputs, name, False), name)
-        stages.add("run", began)
+        outputs = _outputs(module, inputs, name, finite, attributes, stages)
         register_dataclasses(inputs, outputs)
         training_mode.set_mode(module, False)
     with training_mode.unchanged(module):
@@ -193,6 +186,29 @@ def _as_module(model: nn.Module | Callable[..., Any]) -> tuple[nn.Module, str]:
 
 
 # running and exporting -----------------------------------------------------------------------------------------------
+
+
+def _outputs(
+    model: nn.Module,
+    inputs: Inputs,
+    name: str,
+    finite: bool,
+    attributes: python_state.PythonState,
+    stages: _Stages,
+) -> Any:
+    """What the model gives in evaluation, if every call gives it, an exported one too."""
+
+    def again() -> Any:
+        with training_mode.unchanged(model):
+            return _run(model, inputs, name, finite)
+
+    began = time.perf_counter()
+    with packed.observed(stages.reached):
+        outputs = again()
+    attributes.require_no_memory(outputs, again, name)
+    export_paths.require_one_function(outputs, again, name)
+    stages.add("run", began)
+    return outputs
 
 
 def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
