@@ -25,6 +25,12 @@ class Net(nn.Module):
         return {"logits": y + self.halves.float(), "nothing": None}
 
 
+class KeepsStates(Net):
+    def forward(self, x):
+        outputs = super().forward(x)
+        return outputs if self.training else {**outputs, "states": [outputs["logits"] * 2]}
+
+
 def noisy(x):
     return x.sin()
 
@@ -39,6 +45,10 @@ INPUTS, TARGETS = (torch.randn(5, 4),), torch.tensor([0, 1, 2, 0, 1])
 def case():
     model = Net()
     return regauge.Case(model, INPUTS, TARGETS, loss=weighted, optimizer=regauge.optimizers.SGD(lr=0.1), name="net")
+
+
+def outputs_of_one_mode():
+    return regauge.Case(KeepsStates(), INPUTS, TARGETS, loss=weighted)
 
 
 def inference():

@@ -160,7 +160,15 @@ class Accumulates(nn.Module):
         return self.memory
 
 
+class AsksForExport(nn.Module):
+    def forward(self, x):
+        if torch.compiler.is_exporting():  # line: AsksForExport
+            return x.tril()
+        return x
+
+
 CASES = [
+    (AsksForExport(), (X,), CaptureError, "C168", "both paths are the same"),
     (Loops(), (X,), CaptureError, "C104", "torch.where"),
     (Finds(), (X,), CaptureError, "C104", "torch.where"),
     (Lists(), (X,), CaptureError, "C104", "torch.where"),
@@ -195,6 +203,29 @@ def test_the_own_line_and_a_way_out(case):
     assert error.where.endswith(f"test_errors.py:{line}"), str(error)
     assert following in error.next
     assert error.why or kind is BadCase or code == "C130"
+
+
+def test_the_same_function_by_another_path_is_captured():
+    def spelled(x):
+        return x.mul(2).sum(-1) if torch.compiler.is_compiling() else (x + x).sum(-1)
+
+    assert next(node.op for node in capture_module(spelled, (X,), train=False).graph.nodes) == "aten.mul.Tensor"
+
+
+def test_a_question_under_its_own_name_is_answered_too():
+    asked = torch.compiler.is_exporting
+
+    with pytest.raises(CaptureError, match="computes something else while it is exported"):
+        capture_module(lambda x: x.tril() if asked() else x, (X,), train=False)
+
+
+def test_numbers_that_differ_between_calls_are_no_other_path():
+    generator = np.random.default_rng(0)
+
+    def scaled(x):
+        return x * generator.standard_normal()
+
+    assert capture_module(scaled, (X,), train=False).graph.nodes
 
 
 def test_all_places_that_depend_on_values_are_listed():
@@ -244,6 +275,13 @@ def test_outputs_that_are_not_finite():
         capture_module(lambda x: {"good": x, "bad": x.log()}, (torch.tensor([1.0, 0.0, -1.0]),), train=False)
     assert caught.value.code == "B121"
     assert caught.value.details == ("bad: 1 NaN, 1 infinite of 3",)
+
+
+def test_outputs_that_are_infinite():
+    given = (torch.tensor([1.0, 0.0]),)
+    captured = capture_module(lambda x: (x, x.masked_fill(x > 0.5, -torch.inf)), given, train=False)
+    (finding,) = [finding for finding in captured.findings if finding.code == "C169"]
+    assert "1 (0 NaN, 1 infinite of 2)" in finding.text
 
 
 def test_inputs_of_another_framework():

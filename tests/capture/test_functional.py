@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from comparing import assert_captures, ops
 from torch import nn
+from torch._decomp import decompositions
 
 from regauge.capture.torch_export import capture_module
 from regauge.ir.graph import Ref, Sym
@@ -314,6 +315,22 @@ def test_recurrent_layers_stay_whole():
     assert len(lstm.outputs) == 3
     assert len(lstm.argument("params")) == 16
     assert lstm.argument("dropout") == 0.25
+
+
+@pytest.mark.parametrize("proj_size", [0, 2])
+def test_states_of_an_lstm_that_torch_traces_by_its_formula(monkeypatch, proj_size):
+    formula = decompositions.one_layer_lstm
+
+    def before_2_13(*args, **kwargs):
+        outputs, states = formula(*args, **kwargs)
+        return outputs, tuple(state[None] for state in states)
+
+    monkeypatch.setattr(decompositions, "one_layer_lstm", before_2_13)
+    model = nn.LSTM(4, 5, 2, bidirectional=True, proj_size=proj_size).double()
+    captured = capture_module(model, (torch.zeros(3, 2, 4, dtype=torch.float64),), train=False)
+    (lstm,) = (node for node in captured.graph.nodes if node.op == "aten.lstm.input")
+    assert [len(value.spec.shape) for value in lstm.outputs] == [3, 3, 3]
+    assert [value.spec.shape[-1] for value in lstm.outputs] == [2 * (proj_size or 5), proj_size or 5, 5]
 
 
 def test_losses_and_their_constants():

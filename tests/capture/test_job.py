@@ -103,6 +103,13 @@ def test_sizes_can_be_fixed(tmp_path):
     assert graph_from_json(read(tmp_path / "graph.json")).symbols == ()
 
 
+def test_outputs_of_one_mode_are_said(tmp_path):
+    assert "C170" not in run("case", tmp_path)["findings"]
+    run("outputs_of_one_mode", tmp_path)
+    findings = [Finding.from_json(item) for item in read(tmp_path / "capture.json")["findings"]]
+    assert [f.text.split(". ")[0] for f in findings if f.code == "C170"] == ["Outputs of one mode only: states.0"]
+
+
 def test_findings_are_written(tmp_path):
     assert run("inference", tmp_path)["findings"] == []
     assert [Finding.from_json(item) for item in read(tmp_path / "capture.json")["findings"]] == []

@@ -137,6 +137,38 @@ def test_functions_that_are_switched_by_the_mode() -> None:
         assert np.allclose(found, expected.numpy(), atol=1e-6)
 
 
+class Router(nn.Linear):
+    """Scores with exponential noise in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = super().forward(x)
+        return scores - torch.empty_like(scores).exponential_() if self.training else scores
+
+
+class Tokens(nn.Module):
+    """A module that is given all tokens of all sequences in one axis, and draws for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.router = Router(4, 4)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = F.one_hot(ids, 4).float()
+        return self.router(x.reshape(-1, 4)).reshape(x.shape)
+
+
+def test_draws_for_a_product_of_sizes() -> None:
+    """The module inside reads the product off the array that has it: neither of the two sizes enters."""
+    ids = torch.randint(0, 4, (3, 5), generator=torch.Generator().manual_seed(0))
+    model = Tokens()
+    converted = regauge.to_jax(model, (ids,), train=True)
+    router = converted.source.partition("class Router")[2].partition("class ")[0]
+    assert router.count(".shape[0]") == 1
+    assert converted(ids.numpy()).shape == (3, 5, 4)
+    assert converted(ids.numpy()[:2, :4]).shape == (2, 4, 4)
+    assert np.allclose(evaluated(converted, ids), model.eval()(ids).detach().numpy(), atol=1e-6)
+
+
 def test_noise_in_training_only() -> None:
     model, converted, x = pair(Noisy, SHAPE)
     noise = np.asarray(converted(x.numpy())) - x.numpy()

@@ -154,7 +154,45 @@ class SubclassedNorm(nn.BatchNorm1d):
         return (x - mean) / (var + self.eps).sqrt() * self.weight + self.bias
 
 
+class Shifted(nn.Module):
+    """Two arguments of one statement, the first of which has another name there than in the signature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Scaled() for _ in range(2))
+
+    def forward(self, given: Tensor, by: Tensor) -> Tensor:
+        values = given
+        for layer in self.layers:
+            values = layer(values, by)
+        return values
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, values: Tensor, by: Tensor) -> Tensor:
+        return torch.tanh(self.fc(values)) * by
+
+
+class OneStepMore(nn.Module):
+    """What evaluation leaves out shifts the names of all values behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Shifted()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            x = x + 1
+        values = x + 2
+        return self.inner(values, x.exp())
+
+
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "two arguments in two modes": (OneStepMore, (6, 4)),
     "batch norm": (lambda: around(nn.Linear(4, 5), nn.BatchNorm1d(5)), (6, 4)),
     "batch norm, sequences": (lambda: nn.BatchNorm1d(4), (6, 4, 5)),
     "batch norm 2d": (lambda: around(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.3, eps=1e-3)), (4, 3, 6, 6)),

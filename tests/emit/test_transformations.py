@@ -6,6 +6,7 @@ import pytest
 import torch
 from like_torch import assert_like_torch
 from torch import Tensor, nn
+from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
 from torch.func import functional_call, grad, grad_and_value, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 import regauge
@@ -64,6 +65,15 @@ def laplacian(net, x):
     return vmap(lambda r: torch.trace(hessian(lambda r: net(r).squeeze())(r)))(x)
 
 
+def as_a_mask_function(net, x):
+    def entry(row, column):
+        return y[row, column]
+
+    y, steps = net(x), torch.arange(len(x))
+    with TransformGetItemToIndex():  # an index is a tensor then, not a number of Python
+        return vmap(entry)(steps, 0 * steps)
+
+
 def pulled(net, x):
     y, pull = vjp(lambda x: net(x) * x.sum(0), x)
     return y + pull(x)[0]
@@ -80,6 +90,7 @@ def with_parameters(net, x):
 CASES = {
     "vmap": lambda net, x: vmap(lambda r: torch.dot(r, r) + net(r))(x),
     "vmap, other axes": lambda net, x: vmap(lambda a, b: a.cumsum(0) * b, in_dims=(1, None), out_dims=1)(x, x[:, 0]),
+    "vmap that indexes by tensors": as_a_mask_function,
     "vmap in vmap": lambda net, x: vmap(vmap(lambda a, b: (a * b).sum(), in_dims=(None, 0)), in_dims=(0, None))(x, x),
     "grad": forces,
     "grad_and_value": with_value,

@@ -58,10 +58,10 @@ def seeded(model: nn.Module) -> nn.Module:
 
 
 def weighted(outputs: Any, targets: Any) -> Tensor:
-    """Every element of every floating output times a number of its own."""
+    """Every finite element of every floating output times a number of its own."""
     leaves = [x for x in pytree.tree_leaves(outputs) if isinstance(x, Tensor) and x.is_floating_point()]
     total = torch.zeros(())
     for leaf in leaves:
-        flat = leaf.reshape(-1)
+        flat = torch.where(leaf.isinf(), 0, leaf).reshape(-1)
         total = total + (flat * torch.cos(torch.arange(flat.shape[0]))).sum()
     return total

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from networks.comparing import convert
 from torch import nn
 from transformers import AutoConfig
 
+from regauge.verify.engine import overall
 from zoos import suite
 from zoos.cases import LARGEST, NotBuilt, not_built, small_enough
-from zoos.judging import judge
+from zoos.judging import MODES, checked, judge
 from zoos.page import page
 from zoos.stand_in import names_of_torchvision
 from zoos.transformers_repairs import change, sections_asked
@@ -38,6 +40,33 @@ def test_family(family: str) -> None:
     outcome = judge(family, f"{suite.ZOOS['timm']}:{family}")
     assert outcome.kind == "equal", outcome.what
     assert outcome.lines > 20
+
+
+CASE = """
+import torch
+import regauge
+from torch import nn
+
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+case = regauge.Case(net, (torch.randn(3, 4),), None, lambda outputs, targets: outputs.square().sum(), None, "net")
+"""
+
+
+def test_the_check_decides_where_one_pass_is_in_doubt(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(CASE, encoding="utf-8")
+    network = convert(f"{tmp_path / 'net.py'}:case", tmp_path)
+    tiers = checked(network, tmp_path)
+    assert {(tier.name, tier.verdict) for tier in tiers} == {
+        (f"tier {tier} {kind}", "equal")
+        for tier in (1, 2)
+        for kind in ("outputs", "loss", "gradients", "input gradients")
+    }
+    model = network.folder / "model.py"
+    text = model.read_text(encoding="utf-8")
+    assert text.count("jnp.tanh") == 1
+    model.write_text(text.replace("jnp.tanh", "jnp.sin"), encoding="utf-8")
+    assert overall(checked(network, tmp_path), MODES) == "different"
 
 
 def test_what_cannot_be_built_says_why() -> None:

@@ -181,7 +181,10 @@ def made(name: str, config: Any, layout: Layout) -> Tensor:
     """
     if name not in MAKERS:
         raise NotBuilt(f"inputs: nobody knows what {name} is")
-    return MAKERS[name](config, layout)
+    try:
+        return MAKERS[name](config, layout)
+    except AttributeError as error:  # a setting that this configuration has under another name
+        raise NotBuilt(f"inputs: {short(error)}") from error
 
 
 def _random(*shape: int) -> Tensor:

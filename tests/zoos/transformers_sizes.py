@@ -41,6 +41,8 @@ SIZES = {
     **dict.fromkeys(("qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim", "qk_head_dim"), 8),
     **dict.fromkeys(("kv_lora_rank", "q_lora_rank"), 16),
     **dict.fromkeys(("mamba_n_heads", "mamba_d_head", "hidden_size_per_layer_input"), 8),
+    **dict.fromkeys(("linear_num_key_heads", "linear_num_value_heads"), HEADS),
+    **dict.fromkeys(("linear_key_head_dim", "linear_value_head_dim"), 8),
     "mamba_d_ssm": 2 * WIDTH,
     "num_key_value_heads": 2,
     "head_dim": 8,
@@ -98,8 +100,9 @@ def shrink(config: PretrainedConfig, widths: bool = True, divisor: int = 1) -> N
     if widths and heads["num_key_value_heads"] == heads["num_attention_heads"] is not None:
         config.num_key_value_heads = config.num_attention_heads
     _shorten_lists(config)
-    if hasattr(config, "use_cache"):
-        config.use_cache = False
+    for keeps in ("use_cache", "use_mems_eval"):  # states for later calls, the second in evaluation alone
+        if hasattr(config, keeps):
+            setattr(config, keeps, False)
 
 
 def _smaller(key: str, value: Any, largest: dict[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from torch.export.graph_signature import InputKind
 
 from regauge.capture import (
     control_flow,
+    export_paths,
     failures,
     own_gradients,
     packed,
@@ -32,7 +33,7 @@ from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.source_lines import own_line, with_own_lines
-from regauge.capture.untraceable import Respelled
+from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
 from regauge.capture.wide_integers import wide_integers
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
@@ -98,22 +99,17 @@ def capture_module(
         train: capture what the model does in training; parts that were left in evaluation stay there.
         dynamic: ``"auto"`` keeps batch and token lengths symbolic where export can prove it, None fixes all sizes,
             anything else is passed to torch.export as its `dynamic_shapes`.
-        finite: refuse a model whose outputs are not finite; nothing that is checked later may hold NaN.
+        finite: refuse a model whose outputs hold NaN; nothing that is checked later may hold it.
 
     Raises:
-        BadCase: the model rejects the inputs, or weights or outputs are not finite.
+        BadCase: the model rejects the inputs, weights are not finite, or outputs hold NaN.
         CaptureError: the model cannot be captured; the message names the person's own line.
     """
     module, name = _as_module(model)
     weights.require_usable(module)
     stages = _Stages()
     with python_state.kept(module) as attributes, training_mode.unchanged(module):
-        began = time.perf_counter()
-        with packed.observed(stages.reached), training_mode.unchanged(module):
-            outputs = _run(module, inputs, name, finite)
-        with training_mode.unchanged(module):
-            attributes.require_no_memory(outputs, lambda: _run(module, inputs, name, finite), name)
-        stages.add("run", began)
+        outputs = _outputs(module, inputs, name, finite, attributes, stages)
         register_dataclasses(inputs, outputs)
         training_mode.set_mode(module, False)
     with training_mode.unchanged(module):
@@ -137,6 +133,7 @@ def capture_module(
         stages.findings += _fixed(program)
     _, leaves = flatten_tree(inputs, lambda leaf: isinstance(leaf, torch.Tensor), "inputs")
     stages.findings += wide_integers({**leaves, **tensors})
+    stages.findings += weights.infinite_outputs(flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))[1])
     findings = tuple(dict.fromkeys(stages.findings))
     graph = replace(graph, findings=findings)
     return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds)
@@ -191,6 +188,29 @@ def _as_module(model: nn.Module | Callable[..., Any]) -> tuple[nn.Module, str]:
 # running and exporting -----------------------------------------------------------------------------------------------
 
 
+def _outputs(
+    model: nn.Module,
+    inputs: Inputs,
+    name: str,
+    finite: bool,
+    attributes: python_state.PythonState,
+    stages: _Stages,
+) -> Any:
+    """What the model gives in evaluation, if every call gives it, an exported one too."""
+
+    def again() -> Any:
+        with training_mode.unchanged(model):
+            return _run(model, inputs, name, finite)
+
+    began = time.perf_counter()
+    with packed.observed(stages.reached):
+        outputs = again()
+    attributes.require_no_memory(outputs, again, name)
+    export_paths.require_one_function(outputs, again, name)
+    stages.add("run", began)
+    return outputs
+
+
 def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
     """The model's outputs in evaluation, which shows that it accepts its inputs."""
     try:
@@ -213,7 +233,8 @@ def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
         _, leaves = flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))
     except TypeError as error:
         raise _unknown_container(error, name) from error
-    broken = [f"{key or 'the output'}: {problem}" for key, t in leaves.items() if (problem := weights.not_finite(t))]
+    problems = {key: weights.not_finite(tensor, allow_infinite=True) for key, tensor in leaves.items()}
+    broken = [f"{key or 'the output'}: {problem}" for key, problem in problems.items() if problem]
     if broken and finite:
         raise BadCase(
             f"{name} gives outputs that are not finite",
@@ -278,6 +299,8 @@ def _export(
             packing,
             gradients,
             respelled,
+            lstm_states(),
+            plain_indices(),
             flows,
             transformed,
         ):

@@ -7,11 +7,15 @@ it keeps for its derivative depends on values; ``histogramdd`` returns a list wi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
+from torch._decomp import decompositions
+from torch._dynamo import _trace_wrapped_higher_order_op
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -68,6 +72,36 @@ class Respelled(TorchFunctionMode):
         if func is torch.histogramdd:
             return _histogram_of_points(*args, **kwargs)
         return func(*args, **kwargs)
+
+
+@contextmanager
+def lstm_states() -> Iterator[None]:
+    """Within the block the final states of a traced LSTM have the shape of the initial ones.
+
+    Torch traces an LSTM by the formula of one layer wherever oneDNN does not take it (float64, inputs with gradients,
+    projections). Before 2.13 that formula left an axis of length 1 in the states, which a batch of 1 alone hid.
+    """
+    layer = decompositions.one_layer_lstm
+
+    def shaped(inp: Tensor, hidden: tuple[Tensor, Tensor], *args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
+        outputs, states = layer(inp, hidden, *args, **kwargs)
+        pairs = zip(states, hidden, strict=True)
+        return outputs, tuple(final[0] if final.ndim > first.ndim else final for final, first in pairs)
+
+    with mock.patch.object(decompositions, "one_layer_lstm", shaped):
+        yield
+
+
+@contextmanager
+def plain_indices() -> Iterator[None]:
+    """Within the block ``x[i, j]`` under `TransformGetItemToIndex` is the operator itself."""
+
+    def index(x: Tensor, indices: list[Tensor]) -> Tensor:
+        found: Tensor = torch.ops.aten.index(x, indices)
+        return found
+
+    with mock.patch.object(_trace_wrapped_higher_order_op, "mod_index", index):
+        yield
 
 
 def _histogram_of_points(

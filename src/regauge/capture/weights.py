@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from regauge.capture.sizes import dtype_name
 from regauge.capture.source_lines import line_of_member
 from regauge.errors import BadCase, CaptureError
+from regauge.findings import Finding
 from regauge.ir.graph import TensorSpec, WeightSpec
 
 _OWNED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
@@ -196,3 +197,13 @@ def not_finite(tensor: torch.Tensor, *, allow_infinite: bool = False) -> str:
     if nans == 0 and allow_infinite:
         return ""
     return f"{nans} NaN, {infinite} infinite of {tensor.numel()}"
+
+
+def infinite_outputs(leaves: Mapping[str, torch.Tensor]) -> list[Finding]:
+    """Outputs of a model that hold infinities, such as logits of what a mask forbids."""
+    found = {name or "the output": text for name, tensor in leaves.items() if (text := not_finite(tensor))}
+    if not found:
+        return []
+    shown = ", ".join(f"{name} ({text})" for name, text in found.items())
+    text = f"Outputs hold infinities: {shown}. The converted model must have them at the same places."
+    return [Finding("C169", "info", next(iter(found)), text)]

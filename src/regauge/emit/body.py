@@ -31,8 +31,8 @@ from regauge.emit.syntax import (
     member_expression,
     refs,
     shape_comment,
-    size_lines,
     undo_layout,
+    with_sizes,
 )
 from regauge.emit.target import target
 from regauge.errors import EmitError
@@ -169,10 +169,9 @@ class BodyWriter(LocalNames):
             position = last
         mutated = self._mutations()
         result = target().simplify(returned(self.use))
-        lines = [*self._sizes(result), *self.lines, *mutated]
         parts = result.elts if isinstance(result, ast.Tuple) and len(result.elts) > 1 else [result]
-        lines.append(Line(f"return {', '.join(map(ast.unparse, parts))}"))
-        return Body(self.parameters, lines, self._shapes())
+        lines = [*self.lines, *mutated, Line(f"return {', '.join(map(ast.unparse, parts))}")]
+        return Body(self.parameters, self._with_sizes(lines), self._shapes())
 
     def _shapes(self) -> str:
         """The shape of a call's one array."""
@@ -386,11 +385,10 @@ class BodyWriter(LocalNames):
             lines.append(Line(target().store(member_expression(path), ast.unparse(expression))))
         return lines
 
-    def _sizes(self, result: ast.expr) -> list[Line]:
-        """`batch = x.shape[0]` for the symbolic sizes that the body names; a function reads those around it."""
+    def _with_sizes(self, lines: list[Line]) -> list[Line]:
+        """Behind `batch = x.shape[0]` for the symbolic sizes that they name; a function reads those around it."""
         if self.around is not None:
-            return []
+            return lines
         arrays = [(self.inputs[v], self.specs[v]) for v in self.scope.inputs if v not in self.weights]
-        text = "\n".join([*(line.text for line in self.lines), ast.unparse(result)])
         names = [symbol.name for symbol in self.structure.graph.symbols]
-        return [Line(line) for line in size_lines(names, text, arrays, self.scope.path)]
+        return with_sizes(names, lines, arrays, self.scope.path)

@@ -257,24 +257,36 @@ def _key(view: _View, scope: Scope) -> Any:
 
 
 def _emit_class(
-    module: _Module, view: _View, scope: Scope, hints: Mapping[str, str], evaluated: Scope | None = None
+    module: _Module,
+    view: _View,
+    scope: Scope,
+    hints: Mapping[Scope, Mapping[str, str]],
+    evaluated: Scope | None = None,
 ) -> EmittedClass:
-    """The class of a call, made once for all calls that are the same code; `evaluated` is the call in evaluation."""
+    """The class of a call, made once for all calls that are the same code.
+
+    Args:
+        module: receives it.
+        view: the mode that the call is of.
+        scope: the call.
+        hints: by call, the caller's names for the values that it passes; values of the two modes share names by chance.
+        evaluated: the call in evaluation.
+    """
     other = module.evaluation
     key = (_key(view, scope), None if evaluated is None or other is None else _key(other, evaluated))
     if key in module.classes:
         return module.classes[key]
     name = unique(_class_name(scope), module.names)
     module.names.add(name)
-    writer = _writer(module, view, scope, hints)
+    writer = _writer(module, view, scope, hints.get(scope, {}))
     body, asks = writer.write(_returned(view.graph, scope)), False
-    holder = view.structure.holders[scope]
+    holder, inner = view.structure.holders[scope], writer.child_hints
     if evaluated is not None and other is not None:
-        second = _writer(module, other, evaluated, hints)
+        second = _writer(module, other, evaluated, hints.get(evaluated, {}))
         body, asks = join_bodies(body, second.write(_returned(other.graph, evaluated)), scope.path or name)
-        holder = joined(holder, other.structure.holders[evaluated])
+        holder, inner = joined(holder, other.structure.holders[evaluated]), {**inner, **second.child_hints}
     counterparts = children(evaluated) if evaluated is not None else {}
-    maker = _Maker(module, view, writer.child_hints)
+    maker = _Maker(module, view, inner)
     constructors = {path: maker.constructor(member, counterparts) for path, member in holder.members.items()}
     init = target().init_lines(module, holder, constructors)
     if asks and target().framework == "jax":
@@ -306,7 +318,7 @@ class _Maker:
         counterpart = counterparts.get(member.scope.step.call)
         if member.kind == "sequential":
             return self._sequential(view, member.scope, children(counterpart) if counterpart else {})
-        made = _emit_class(self.module, view, member.scope, self.hints.get(member.scope, {}), counterpart)
+        made = _emit_class(self.module, view, member.scope, self.hints, counterpart)
         return target().module_call(made.name)
 
     def _sequential(self, view: _View, scope: Scope, counterparts: Mapping[str, Scope]) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from regauge.emit.layers import Layout
+from regauge.emit.lines import Line
 from regauge.emit.literals import literal
 from regauge.emit.target import target
 from regauge.errors import EmitError
@@ -97,23 +99,55 @@ def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:
     return ast.Tuple(items, ast.Load()) if "tuple" in tree else ast.List(items, ast.Load())
 
 
-def size_lines(
-    symbols: Iterable[str], text: str, arrays: Sequence[tuple[ast.expr, TensorSpec]], where: str
-) -> list[str]:
-    """`batch = x.shape[0]` for the symbolic sizes that a body names.
+def with_sizes(
+    symbols: Iterable[str], lines: Sequence[Line], arrays: Sequence[tuple[ast.expr, TensorSpec]], where: str
+) -> list[Line]:
+    """The lines of a body behind `batch = x.shape[0]` for the symbolic sizes that it names.
 
     Raises:
         EmitError: a size is in none of the arrays.
     """
-    lines: list[tuple[str, str]] = []
+    read: list[tuple[str, str]] = []
     for symbol in symbols:
-        if not re.search(rf"\b{re.escape(symbol)}\b", text):
+        if not _names(symbol, lines):
             continue
         found = size_text(symbol, arrays)
         if found is None:
-            raise EmitError(f"the size {symbol} is in none of the inputs of {where or 'the model'}")
-        lines.append((symbol, found))
-    return _together(lines)
+            lines, products = _with_products(symbol, lines, arrays)
+            read += [product for product in products if product not in read]
+            if _names(symbol, lines):
+                raise EmitError(f"the size {symbol} is in none of the inputs of {where or 'the model'}")
+        else:
+            read.append((symbol, found))
+    return [*(Line(text) for text in _together(read)), *lines]
+
+
+def _names(size: str, lines: Iterable[Line]) -> bool:
+    return any(re.search(rf"\b{re.escape(size)}\b", line.text) for line in lines)
+
+
+def _with_products(
+    symbol: str, lines: Sequence[Line], arrays: Iterable[tuple[ast.expr, TensorSpec]]
+) -> tuple[list[Line], list[tuple[str, str]]]:
+    """The lines with a name for each product of sizes that an array has, while none has the factor `symbol` alone.
+
+    Returns:
+        The lines, and (name, how it is read) of each: `batch_sequence` for `batch * sequence`.
+    """
+    read, changed = [], list(lines)
+    for expression, spec in arrays:
+        for axis, size in enumerate(spec.shape):
+            factors = size.text.split(" * ") if isinstance(size, Sym) else []
+            if symbol not in factors or not all(factor.isidentifier() for factor in factors):
+                continue
+            product, name = " * ".join(factors), "_".join(factors)
+            while _names(name, changed):
+                name += "_size"
+            if _names(product, changed):
+                pattern = rf"\b{re.escape(product)}\b"
+                changed = [replace(line, text=re.sub(pattern, name, line.text)) for line in changed]
+                read.append((name, f"{ast.unparse(expression)}.shape[{axis}]"))
+    return changed, read
 
 
 def _together(sizes: list[tuple[str, str]]) -> list[str]:

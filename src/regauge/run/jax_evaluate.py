@@ -341,7 +341,8 @@ class JaxEvaluator:
         total: Any = jnp.zeros(())
         for name, output in named_outputs(outputs).items():
             if jnp.issubdtype(output.dtype, jnp.floating):
-                total = total + (output * jnp.asarray(self.names.probe(name, output.shape), output.dtype)).sum()
+                finite = jnp.where(jnp.isinf(output), 0, output)
+                total = total + (finite * jnp.asarray(self.names.probe(name, output.shape), output.dtype)).sum()
         return total, (outputs, new_state)
 
     def _forward(self, params: Any, state: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from regauge.capture import training_mode
 from regauge.capture.in_memory import source_file
 from regauge.capture.torch_export import Captured, capture_function, capture_module
 from regauge.errors import BadCase, OutputError
+from regauge.findings import Finding
 from regauge.ir.serial import graph_to_json
 from regauge.optimizers import to_json
 from regauge.run.protocol import Skeleton, flatten_tree, leaf_names, write_json
@@ -121,7 +123,21 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
             received=received,
             next="end the loss with .mean() or .sum() and return that tensor alone",
         )
-    return loss
+    return replace(loss, graph=replace(loss.graph, findings=(*loss.graph.findings, *_of_one_mode(captured, outputs))))
+
+
+def _of_one_mode(captured: Captured, outputs: Any) -> list[Finding]:
+    """A finding where evaluation gives outputs that training does not, or the other way round."""
+    trees = (captured.outputs, outputs)
+    evaluation, training = (flatten_tree(tree, lambda leaf: isinstance(leaf, torch.Tensor))[1] for tree in trees)
+    apart = sorted(evaluation.keys() ^ training.keys())
+    if not apart:
+        return []
+    text = (
+        f"Outputs of one mode only: {', '.join(apart)}. The converted loss is that of the outputs in training; in "
+        "evaluation the original's may take others."
+    )
+    return [Finding("C170", "warning", "the loss", text)]
 
 
 # files -------------------------------------------------------------------------------------------------------------

@@ -316,12 +316,9 @@ class TorchEvaluator:
         outputs = self.subject.call(self.model, self.sets.inputs(leaves))
         if self.loss is not None:
             return outputs, self.loss(outputs, self.sets.targets(leaves))
-        _, tensors = flatten_tree(outputs, is_tensor, "outputs")
-        probed = [
-            (tensor * torch.from_numpy(np.array(self.names.probe(name, tuple(tensor.shape)))).to(tensor)).sum()
-            for name, tensor in tensors.items()
-            if tensor.dtype.is_floating_point
-        ]
+        floats = {n: t for n, t in flatten_tree(outputs, is_tensor, "outputs")[1].items() if t.is_floating_point()}
+        weights = {name: np.array(self.names.probe(name, tuple(t.shape))) for name, t in floats.items()}
+        probed = [(t.where(~t.isinf(), 0) * torch.from_numpy(weights[name]).to(t)).sum() for name, t in floats.items()]
         return outputs, torch.stack([value.to(probed[0]) for value in probed]).sum() if probed else torch.zeros(())
 
     def leaves(
