@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -35,3 +37,44 @@ def test_weights_that_are_drawn_are_the_same_in_float64(tmp_path: Path) -> None:
     assert wide.program.params["w"].dtype == np.float64
     np.testing.assert_array_equal(narrow.program.params["w"], wide.program.params["w"].astype(np.float32))
     np.testing.assert_array_equal(narrow.inputs[0], wide.inputs[0])
+
+
+ROTARY = """
+import equinox as eqx
+import jax
+import regauge
+
+
+class Turned(eqx.Module):
+    rope: eqx.nn.RotaryPositionalEmbedding
+
+    def __call__(self, x):
+        return jax.vmap(self.rope)(x)
+
+
+case = regauge.Case(Turned(eqx.nn.RotaryPositionalEmbedding(8)), (jax.random.normal(jax.random.key(1), (2, 50, 8)),))
+"""
+
+
+@pytest.mark.usefixtures("own_precision")
+def test_what_equinox_keeps_is_the_same_in_float64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Angles that are computed in float64 and rounded are others than those that are computed in float32."""
+    monkeypatch.setattr(eqx.nn._embedding, "internal_rope_embedding_cache", {})
+    file = tmp_path / "rotary_case.py"
+    file.write_text(ROTARY, encoding="utf-8")
+    wide = load_side({"case": f"{file}:case", "widen": True})
+    inputs = tuple(x.astype("float64") for x in wide.inputs)
+    outputs, _ = wide.program.call({}, wide.program.state, inputs, "eval", None)
+    jax.config.update("jax_enable_x64", False)
+    eqx.nn._embedding.internal_rope_embedding_cache.clear()
+    narrow = load_side({"case": f"{file}:case", "widen": False})
+    narrow.program.call({}, narrow.program.state, narrow.inputs, "eval", None)
+    x = np.asarray(narrow.inputs[0], np.float64)
+    cos, sin = (np.tile(np.asarray(a, np.float64), (1, 2)) for a in _angles())
+    turned = x * cos + np.concatenate([-x[..., 4:], x[..., :4]], -1) * sin
+    np.testing.assert_allclose(outputs, turned, rtol=0, atol=1e-14)
+
+
+def _angles() -> Any:
+    (angles,) = eqx.nn._embedding.internal_rope_embedding_cache.values()
+    return angles

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +22,7 @@ from regauge.errors import BadCase
 from regauge.run.jax_optimizer_tree import OptimizerTree
 from regauge.run.jax_precision import widen_array, widen_arrays, widen_counts
 from regauge.run.jax_program import JaxProgram, NnxProgram, program_of
+from regauge.run.jax_scopes import equinox_classes
 from regauge.run.jax_subject import load_jax_subject, widen_dtypes
 from regauge.run.jax_trees import Leaves, Mode
 
@@ -128,11 +131,22 @@ def load_side(job: Mapping[str, Any]) -> JaxSide:
 def load_case_to_widen(reference: str, widen: bool) -> Case:
     """A person's case; to widen it, JAX's x64 mode is switched on, but not before the case is there.
 
-    A file that runs in x64 mode draws other random numbers: its weights would not be those that were converted.
+    A file that runs in x64 mode draws other random numbers: its weights would not be those that were converted. What a
+    model of Equinox computes at its first call and keeps for later ones is computed as in the person's own run, too.
     """
     case = load_case(reference)
+    if widen and _keeps_arrays(case.model):
+        program = program_of(case.model)
+        call = partial(program.call, mode="eval", key=None)
+        jax.eval_shape(call, program.params, program.state, case.inputs)
     _widen_jax(widen)
     return case
+
+
+def _keeps_arrays(model: Any) -> bool:
+    """Whether a model has a module that keeps arrays outside of itself: the angles of Equinox's rotary embedding."""
+    equinox: Any = sys.modules.get("equinox")
+    return equinox is not None and equinox.nn.RotaryPositionalEmbedding in equinox_classes(model)
 
 
 def _widen_jax(widen: bool) -> None:
