@@ -1,8 +1,8 @@
 """Dropout masks under `jax.vmap`: where each example has a key of its own, each has a mask of its own.
 
 A model that is written for one example asks for the mask of one, and `jax.vmap` draws as many as there are keys. So a
-mask is an operation whose batching rule gives it an axis for the keys; which numbers it has is decided when it is lowered,
-when its whole shape is known.
+mask is an operation whose batching rule gives it an axis for the keys; which numbers it has is decided when it is
+lowered, when its whole shape is known.
 """
 
 from __future__ import annotations
