@@ -3,8 +3,8 @@
 A trace in JAX's default precision holds every number of the source (``x * jnp.pi``, ``jnp.log(2 * jnp.pi)``) rounded to
 float32, 1e-8 from what was written. The same source traced in 64-bit mode holds them exactly, and what is computed from
 them. A number of the graph takes the value of that trace that is nearest to it, if it is the same in float32 or nearly:
-the program then means in float64 what its source says, and in float32 what it did. A difference of numbers (``1 - 0.9``)
-may be further off; it takes the value that stands in the same place of that trace.
+the program then means in float64 what its source says, and in float32 what it did. A difference of numbers
+(``1 - 0.9``) may be further off; it takes the value that stands in the same place of that trace.
 """
 
 from __future__ import annotations
