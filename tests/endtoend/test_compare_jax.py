@@ -14,7 +14,8 @@ CASE = f"{Path(__file__).with_name('jax_cases.py')}:small"
 
 def test_a_model_of_jax_is_compared_with_its_conversion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    short = "--quick --blocks 1 --steps 5 --threads 1 --tasks train --variants torch-eager,jax-jit".split()
+    short = ["--quick", "--blocks", "1", "--steps", "5", "--threads", "1"]
+    short += ["--tasks", "train", "--variants", "torch-eager,jax-jit"]
     assert main(["compare", CASE, "--out", str(out), *short, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["ok"], found["failed_launches"]) == (True, 0)

@@ -19,7 +19,6 @@ import numpy as np
 
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_values import Known, folded
-from regauge.capture.jaxpr_values import number as as_written
 from regauge.ir.graph import Graph, Node, Operand, every_node
 from regauge.run.jax_precision import wide_names
 
@@ -70,7 +69,7 @@ def _in_place(narrow: Any, exact: Sequence[float]) -> dict[float, float]:
     pairs = [(a, b) for a, b in zip(rounded, exact, strict=True) if abs(a - b) <= _ALIKE * abs(b)]
     if 2 * len(pairs) < len(exact):
         return {}
-    return {float(as_written(np.asarray(a, np.float32))): b for a, b in pairs}
+    return {float(str(np.float32(a))): b for a, b in pairs}
 
 
 def _widened(leaf: Any) -> Any:
