@@ -31,12 +31,13 @@ X = np.random.default_rng(0).normal(size=(2, 6, 6, 2))
 
 
 def outputs(dtype: Any) -> Any:
+    """What the model returns in training, and its new statistics."""
     trained = [jnp.asarray(np.asarray(v.value), dtype) for v in MODEL.trainable_variables]
     others = [
         jnp.asarray(np.asarray(v.value), dtype if v.value.dtype == jnp.float32 else None)
         for v in MODEL.non_trainable_variables
     ]
-    return MODEL.stateless_call(trained, others, jnp.asarray(X, dtype))[0]
+    return MODEL.stateless_call(trained, others, jnp.asarray(X, dtype), training=True)
 
 
 def dtypes(jaxpr: Any) -> set[str]:
@@ -50,11 +51,14 @@ def dtypes(jaxpr: Any) -> set[str]:
 
 
 def test_nothing_is_narrowed_in_float64() -> None:
-    narrow = outputs(jnp.float32)
+    narrow, moved = outputs(jnp.float32)
     with jax.enable_x64(True), wide_names():
         assert dtypes(jax.make_jaxpr(lambda: outputs(np.float64))().jaxpr) == {"float64"}
-        wide = outputs(np.float64)
+        wide, statistics = outputs(np.float64)
     assert wide.dtype == np.float64
+    floats = [array.dtype for array in statistics if jnp.issubdtype(array.dtype, jnp.floating)]
+    assert floats == [np.float64, np.float64]
+    np.testing.assert_allclose(statistics[0], moved[0], rtol=1e-5)
     np.testing.assert_allclose(wide, narrow, rtol=1e-5)
     assert dtypes(jax.make_jaxpr(lambda: outputs(jnp.float32))().jaxpr) == {"float32"}
     assert (keras.config.floatx(), MODEL.layers[0].compute_dtype, MODEL.variables[0].dtype) == ("float32",) * 3

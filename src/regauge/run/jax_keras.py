@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -16,8 +16,8 @@ def wide_keras() -> Iterator[None]:
     """Within the block a Keras model casts nothing to less than float64; nothing happens where Keras is not loaded.
 
     Layers ask their policy for the dtype to compute in, `stateless_call` casts weights to the dtypes of the variables
-    that they stand for, a functional model its inputs to those of its symbolic inputs; and Keras's own promotion knows
-    no float64 on this backend.
+    that they stand for, an assignment the new value, a functional model its inputs to those of its symbolic inputs; and
+    Keras's own promotion knows no float64 on this backend.
     """
     keras: Any = sys.modules.get("keras")
     if keras is None or keras.config.backend() != "jax":
@@ -26,6 +26,7 @@ def wide_keras() -> Iterator[None]:
     dtypes = sys.modules["keras.src.backend.common.dtypes"]
     before = keras.config.floatx()
     with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(keras.Variable, "_convert_to_tensor", _kept(keras.Variable)))
         for cls, names in (
             (keras.DTypePolicy, ("compute_dtype", "variable_dtype")),
             (keras.Variable, ("dtype",)),
@@ -40,6 +41,16 @@ def wide_keras() -> Iterator[None]:
             yield
         finally:
             keras.config.set_floatx(before)
+
+
+def _kept(variable: Any) -> Callable[..., Any]:
+    """What a variable makes of a value that it is assigned, in float64 where its own dtype is less."""
+    own = variable._convert_to_tensor
+
+    def convert(self: Any, value: Any, dtype: Any = None) -> Any:
+        return own(self, value, dtype="float64" if dtype in _FLOATS else dtype)
+
+    return convert
 
 
 def _wide(own: property) -> property:
