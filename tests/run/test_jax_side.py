@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from regauge.run.jax_side import load_side
+from regauge.run.jax_side import copies, load_side
 
 CASE = """
 import jax
@@ -78,3 +78,40 @@ def test_what_equinox_keeps_is_the_same_in_float64(tmp_path: Path, monkeypatch: 
 def _angles() -> Any:
     (angles,) = eqx.nn._embedding.internal_rope_embedding_cache.values()
     return angles
+
+
+DROPPING = """
+import equinox as eqx
+import jax
+import optax
+import regauge
+
+
+class Dropping(eqx.Module):
+    linear: eqx.nn.Linear
+    dropout: eqx.nn.Dropout
+
+    def __call__(self, x, key=None):
+        keys = None if key is None else jax.random.split(key, len(x))
+        return jax.vmap(lambda x, key: self.dropout(self.linear(x), key=key))(x, keys)
+
+
+model = Dropping(eqx.nn.Linear(8, 8, key=jax.random.key(0)), eqx.nn.Dropout(0.5))
+x = jax.random.normal(jax.random.key(1), (4, 8))
+case = regauge.Case(model, (x,), loss=lambda y, _: (y**2).mean(), optimizer=optax.sgd(0.0))
+"""
+
+
+def test_each_step_of_each_seed_has_a_key_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "dropping_case.py"
+    file.write_text(DROPPING, encoding="utf-8")
+    side = load_side({"case": f"{file}:case", "widen": False})
+    assert side.trainer is not None
+    losses = []
+    for seed in (0, 1, 0):
+        carry = side.trainer.start(copies(side.program.params), copies(side.program.state), seed)
+        for _ in range(2):
+            carry, loss = side.trainer.step(carry, side.inputs, side.targets)
+            losses.append(float(loss))
+    assert losses[:2] == losses[4:]
+    assert len(set(losses)) == 4

@@ -33,8 +33,8 @@ Gradients = Callable[[Mapping[str, Any], Mapping[str, Any], Any, Any, Mode, Any]
 class Trainer(Protocol):
     """Optimizer steps; a carry holds everything that changes."""
 
-    def start(self, params: Leaves, state: Leaves) -> Any:
-        """The carry before the first step; arrays are copies."""
+    def start(self, params: Leaves, state: Leaves, seed: int = 0) -> Any:
+        """The carry before the first step; arrays are copies. A seed is for the keys that the model is given."""
 
     def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """The carry after one step in training mode, and the loss before it."""
@@ -171,19 +171,20 @@ class OptaxTrainer:
         self.tree = OptimizerTree(program, optimizer)
         self._parts = program, loss, widen
 
-        def evaluate(params: Any, state: Any, inputs: Any, targets: Any) -> Any:
-            outputs, new_state = program.call(params, state, inputs, "train", jax.random.key(0))
+        def evaluate(params: Any, state: Any, inputs: Any, targets: Any, draw: Any = 0) -> Any:
+            key = jax.random.fold_in(jax.random.key(0), draw)
+            outputs, new_state = program.call(params, state, inputs, "train", key)
             if loss is None:
                 raise BadCase("the case has an optimizer but no loss")
             return loss(outputs, targets), new_state
 
-        def slopes(params: Any, state: Any, inputs: Any, targets: Any) -> Any:
+        def slopes(params: Any, state: Any, inputs: Any, targets: Any, draw: Any = 0) -> Any:
             slope = jax.value_and_grad(evaluate, has_aux=True)
-            (value, new_state), gradients = slope(params, state, inputs, targets)
+            (value, new_state), gradients = slope(params, state, inputs, targets, draw)
             return gradients, new_state, value
 
-        def step(params: Any, state: Any, slots: Any, inputs: Any, targets: Any) -> Any:
-            gradients, new_state, value = slopes(params, state, inputs, targets)
+        def step(params: Any, state: Any, slots: Any, draw: Any, inputs: Any, targets: Any) -> Any:
+            gradients, new_state, value = slopes(params, state, inputs, targets, draw)
             nested = self.tree.nested
             updates, slots = optimizer.update(nested(gradients), slots, nested(params))
             moves = self.tree.flat(updates)
@@ -197,13 +198,14 @@ class OptaxTrainer:
         program, loss, widen = self._parts
         return OptaxTrainer(program, loss, optax.chain(self.optimizer, optax.scale(factor)), widen)
 
-    def start(self, params: Leaves, state: Leaves) -> Any:
+    def start(self, params: Leaves, state: Leaves, seed: int = 0) -> Any:
+        """The carry; each step of each seed has a key of its own, which a model that draws nothing does not compute."""
         slots = self.optimizer.init(self.tree.nested(params))
-        return params, state, widen_counts(slots) if self._parts[2] else slots
+        return params, state, widen_counts(slots) if self._parts[2] else slots, np.uint32(seed << 20)
 
     def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
         *following, loss = self._step(*carry, inputs, targets)
-        return tuple(following), loss
+        return (*following, carry[3] + np.uint32(1)), loss
 
     def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
         return carry[0], carry[1]
@@ -219,7 +221,7 @@ class _FolderTrainer:
         self._program = program
         self._train = train
 
-    def start(self, params: Leaves, state: Leaves) -> Any:
+    def start(self, params: Leaves, state: Leaves, seed: int = 0) -> Any:
         program = self._program
         program.split("train")
         graphdef, *_, slots = self._train.init(program.module)
