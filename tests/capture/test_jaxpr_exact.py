@@ -30,6 +30,8 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "negative": lambda x: -jnp.pi - x,
     "quotient of numbers": lambda x: x + 1 / 3,
     "computed from numbers": lambda x: x + jnp.log(2 * jnp.pi) - jnp.sqrt(2.0),
+    "difference of numbers": lambda x: x * 0.9 + (jnp.ones([]) - 0.9) * x**2,
+    "difference to a number nearby": lambda x: x * (1 - jax.lax.convert_element_type(0.999, x.dtype)),
     "in a loop": lambda x: jax.lax.fori_loop(0, 3, lambda _, carry: carry / math.e, x),
     "in a call": lambda x: jax.jit(lambda y, c: y * jnp.exp(c))(x, 0.7),
     "in a branch": lambda x: jax.lax.cond(x.sum() > 0, lambda y: y * math.tau, lambda y: y, x),

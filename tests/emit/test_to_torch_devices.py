@@ -34,6 +34,10 @@ def held(x: Any) -> Any:
     return x[:, :3] * TABLE + jnp.array([1.0, 2.0, 3.0])
 
 
+def joined(x: Any) -> Any:
+    return x[:, :2] * jnp.stack([0.0, 1.0])
+
+
 def chosen(x: Any) -> Any:
     return jnp.where(x > 2, 1.5, 2.5) * x
 
@@ -88,7 +92,7 @@ def tensors(tree: Any) -> Any:
 
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
-    counts, filled, held, chosen, scattered, sized, scanned, drawn, own,
+    counts, filled, held, joined, chosen, scattered, sized, scanned, drawn, own,
 )  # fmt: skip
 MODELS: dict[str, tuple[Any, tuple[Any, ...], Any]] = {
     **{function.__name__: (function, (X,), None) for function in FUNCTIONS},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -15,6 +16,7 @@ from comparing_jax import assert_same
 from flax import linen, nnx
 
 import regauge
+from regauge.errors import CaptureError
 
 KEY = jax.random.key(0)
 RNGS = nnx.Rngs(0)
@@ -188,6 +190,72 @@ def test_layers_of_equinox() -> None:
     model = ManyOfEquinox([EquinoxHolder(make(), axes) for make, axes, _ in EQUINOX_LAYERS.values()])
     made = assert_same(model, (tuple(x for _, _, x in EQUINOX_LAYERS.values()),))
     assert_written(made, EQUINOX_LAYERS)
+
+
+class EachWithItsKey(eqx.Module):
+    """A model of one example, trained as Equinox's own examples are: `jax.vmap(model)(x, keys)`."""
+
+    one: Any
+    positions: bool = False
+
+    def __call__(self, x: Any, key: Any = None) -> Any:
+        one = self.one
+        if key is None:
+            return jax.vmap(jax.vmap(one) if self.positions else one)(x)
+
+        def with_key(x: Any, key: Any) -> Any:
+            if not self.positions:
+                return one(x, key=key)
+            return jax.vmap(lambda x, key: one(x, key=key))(x, jax.random.split(key, len(x)))
+
+        return jax.vmap(with_key)(x, jax.random.split(key, len(x)))
+
+
+class SelfAttention(eqx.Module):
+    attention: eqx.nn.MultiheadAttention
+
+    def __call__(self, x: Any, key: Any = None) -> Any:
+        return self.attention(x, x, x, key=key)
+
+
+def chain() -> Any:
+    linear, dropout = eqx.nn.Linear(8, 8, key=KEY), eqx.nn.Dropout(0.4)
+    return eqx.nn.Sequential([linear, eqx.nn.Lambda(jax.nn.relu), dropout, linear, eqx.nn.Dropout(0.2)])
+
+
+KEYED: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
+    "a chain": (lambda: EachWithItsKey(chain()), X2, ["0.4", "0.2"]),
+    "over positions": (lambda: EachWithItsKey(chain(), positions=True), X4[0], ["0.4", "0.2"]),
+    "attention": (
+        lambda: EachWithItsKey(SelfAttention(eqx.nn.MultiheadAttention(2, 8, dropout_p=0.3, key=KEY))),
+        X4[0],
+        ["0.3"],
+    ),
+}
+
+
+@pytest.mark.parametrize("dynamic", ["auto", None])
+@pytest.mark.parametrize("name", KEYED)
+def test_dropout_with_a_key_for_each_example_is_a_layer(name: str, dynamic: Any) -> None:
+    make, x, rates = KEYED[name]
+    x = jnp.resize(x, (*x.shape[:-1], 8))
+    model = make()
+    made = regauge.to_torch(model, (x,), train=True, dynamic=dynamic)
+    assert re.findall(r"nn\.Dropout\((.*?)\)", made.source) == rates
+    assert_same(model, (x,))
+
+
+def test_dropout_with_one_key_for_all_examples_is_no_layer() -> None:
+    """Each example would lose the same elements: no dropout of torch does that."""
+
+    class OneKey(eqx.Module):
+        dropout: eqx.nn.Dropout
+
+        def __call__(self, x: Any, key: Any = None) -> Any:
+            return jax.vmap(lambda x: self.dropout(x, key=key))(x)
+
+    with pytest.raises(CaptureError, match="draws random numbers"):
+        regauge.to_torch(OneKey(eqx.nn.Dropout(0.5)), (X2,), train=True)
 
 
 class Scaled(nnx.Linear):

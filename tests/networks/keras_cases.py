@@ -22,8 +22,6 @@ Variables = dict[str, Array]
 
 def functional(model: keras.Model) -> tuple[Any, Variables, Variables]:
     """A Keras model as (function, params, state), variables by their paths; in place of `model` in a case."""
-    for layer in model._flatten_layers():
-        layer.autocast = False  # a layer would cast the float64 of a check to the float32 that it was made with
 
     def apply(params: Variables, state: Variables, x: Array, training: bool = False) -> tuple[Array, Variables]:
         trained = [params[variable.path] for variable in model.trainable_variables]

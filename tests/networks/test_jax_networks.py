@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from emit.comparing_jax import assert_same
@@ -24,7 +23,6 @@ CONVERTED_QUICKLY = (
     "keras_cnn",
 )
 CHECKED_QUICKLY = ("pinn_helmholtz",)
-REFUSED = ("equinox_attention",)
 
 
 def assert_converts(name: str) -> None:
@@ -49,12 +47,7 @@ def test_a_quick_check_says_equal(name: str, tmp_path: Path) -> None:
     assert_equal(regauge.check(JAX_NETWORKS[name], out=tmp_path, quick=True))
 
 
-def checked(name: str) -> Any:
-    reason = "training is refused: dropout under vmap, with a key for each example, is no nn.Dropout"
-    return pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason=reason)] if name in REFUSED else [])
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", map(checked, JAX_NETWORKS))
+@pytest.mark.parametrize("name", JAX_NETWORKS)
 def test_the_whole_check_says_equal(name: str, tmp_path: Path) -> None:
     assert_equal(regauge.check(JAX_NETWORKS[name], out=tmp_path))

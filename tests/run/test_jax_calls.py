@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,12 @@ def test_functions_that_jax_writes_out_are_calls_again() -> None:
     assert names(calls) == ["linear", "gelu", "gelu", "softmax", "relu", "add"]
     assert [entry.arguments.get("approximate") for entry in calls.entries[1:3]] == ["none", "tanh"]
     assert calls.entries[3].arguments["dim"] == -2
+
+
+def test_settings_of_mapped_functions_can_be_written_as_json() -> None:
+    _, calls = traced(lambda w, x: jax.vmap(lambda row: jax.nn.softmax(row).max() + row.sum(axis=0))(x @ w), W, X)
+    assert json.loads(json.dumps(calls.entries[-2].arguments))["dim"] == -1
+    assert names(calls) == ["linear", "softmax", "amax", "sum", "add"]
 
 
 def test_numbers_are_known_although_they_are_computed() -> None:

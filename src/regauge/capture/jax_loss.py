@@ -59,7 +59,7 @@ def loss_graph(
         in_tree={"tuple": [skeleton_of(first, "the outputs"), targets]},
         out_tree=tree,
     )
-    graph = with_exact_numbers(graph, lambda: traced_wide(evaluate, leaves, shapes))
+    graph = with_exact_numbers(graph, closed, lambda: traced_wide(evaluate, leaves, shapes))
     check_graph(graph)
     return graph, {name: array for name, array in walk.constants.items() if name in read}
 

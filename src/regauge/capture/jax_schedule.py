@@ -170,7 +170,7 @@ def _traced(function: Callable[[Any], Any], what: str) -> float | Curve:
         if shape.shape != ():
             raise TypeError(f"it returns an array of shape {list(shape.shape)}")
         graph, constants = _graph(closed, name)
-        graph = with_exact_numbers(graph, lambda: traced_wide(function, jnp.zeros((), jnp.int32)))
+        graph = with_exact_numbers(graph, closed, lambda: traced_wide(function, jnp.zeros((), jnp.int32)))
     except RegaugeError as error:
         raise UnsupportedOptimizer(
             f"the schedule of {what} cannot be captured: {error.what}", received=name, details=error.details

@@ -303,7 +303,7 @@ def _model_graph(
         out_tree=tree,
         findings=tuple(dict.fromkeys(walk.findings)),
     )
-    graph = with_exact_numbers(graph, lambda: traced_wide(forward, *order, jax.random.key(0)))
+    graph = with_exact_numbers(graph, closed, lambda: traced_wide(forward, *order, jax.random.key(0)))
     check_graph(graph)
     constants = {owners.get(name, name): array for name, array in walk.constants.items() if name in read}
     return Traced(graph, constants, outputs, again)

@@ -3,12 +3,13 @@
 A trace in JAX's default precision holds every number of the source (``x * jnp.pi``, ``jnp.log(2 * jnp.pi)``) rounded to
 float32, 1e-8 from what was written. The same source traced in 64-bit mode holds them exactly, and what is computed from
 them. A number of the graph takes the value of that trace that is nearest to it, if it is the same in float32 or nearly:
-the program then means in float64 what its source says, and in float32 what it did.
+the program then means in float64 what its source says, and in float32 what it did. A difference of numbers
+(``1 - 0.9``) may be further off; it takes the value that stands in the same place of that trace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from regauge.run.jax_precision import wide_names
 
 _DIGITS = 6  # significant ones that float32 always keeps
 _NEAR = 2.0**-22  # two units in the last place of float32: functions of numbers round once more there
+_ALIKE = 1e-3  # of numbers in the same place of two traces; 1 - 0.9999 is 2e-4 off in float32
 
 
 def traced_wide(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -31,11 +33,12 @@ def traced_wide(function: Callable[..., Any], *arguments: Any) -> Any:
         return jax.make_jaxpr(function)(*jax.tree.map(_widened, arguments))
 
 
-def with_exact_numbers(graph: Graph, wide: Callable[[], Any]) -> Graph:
+def with_exact_numbers(graph: Graph, narrow: Any, wide: Callable[[], Any]) -> Graph:
     """The graph with the numbers that its source has, where the trace has rounded them.
 
     Args:
         graph: of a trace in which floats are float32.
+        narrow: the closed jaxpr of that trace.
         wide: the closed jaxpr of the same program in 64-bit mode; it is asked only if a number has been rounded. What
             it raises leaves the graph as it is: code that names its dtypes may not run there.
     """
@@ -45,11 +48,28 @@ def with_exact_numbers(graph: Graph, wide: Callable[[], Any]) -> Graph:
         return graph
     try:
         with jax.enable_x64(True):
-            exact = np.unique([number for number in _numbers(wide()) if np.isfinite(number)])
+            found = list(_numbers(wide()))
     except Exception:  # whatever a program says about dtypes that it was not written for
         return graph
-    table = {number: found for number in rounded if (found := _nearest(number, exact)) is not None}
+    exact = np.unique([number for number in found if np.isfinite(number)])
+    table = {number: near for number in rounded if (near := _nearest(number, exact)) is not None}
+    if len(table) < len(rounded):
+        table = {number: same for number, same in _in_place(narrow, found).items() if number in rounded} | table
     return _with_numbers(graph, table) if table else graph
+
+
+def _in_place(narrow: Any, exact: Sequence[float]) -> dict[float, float]:
+    """Numbers of the 64-bit trace by those in the same places of the narrow one, as the graph writes them.
+
+    Empty where the two traces are not the same program.
+    """
+    rounded = list(_numbers(narrow))
+    if len(rounded) != len(exact):
+        return {}
+    pairs = [(a, b) for a, b in zip(rounded, exact, strict=True) if abs(a - b) <= _ALIKE * abs(b)]
+    if 2 * len(pairs) < len(exact):
+        return {}
+    return {float(str(np.float32(a))): b for a, b in pairs}
 
 
 def _widened(leaf: Any) -> Any:

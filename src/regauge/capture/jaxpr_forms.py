@@ -255,18 +255,27 @@ _FLAX: dict[str, Callable[[_Flax], Iterator[Form]]] = {
 }
 
 
-def mapped(form: Form, ndim: int) -> Fresh:
-    """The call over the leading axes that the module itself does not take."""
+def mapped(form: Form, ndim: int, keys: int = 0) -> Fresh:
+    """The call over the leading axes that the module itself does not take.
+
+    Args:
+        form: of the call.
+        ndim: axes of the input.
+        keys: how many leading axes have a key for each of their places (`jax.vmap(dropout)(x, keys)`).
+    """
     fresh = form.fresh
     for _ in range(ndim - form.rank if form.rank >= 0 else 0):
         inner = fresh
         fresh = lambda x, arrays, key, inner=inner: jax.vmap(lambda item: inner(item, arrays, key))(x)  # type: ignore[misc]  # noqa: E731
+    for _ in range(keys):
+        inner = fresh
+        fresh = lambda x, arrays, key, inner=inner: jax.vmap(lambda item, own: inner(item, arrays, own))(x, key)  # type: ignore[misc]  # noqa: E731
     return fresh
 
 
-def key_aval() -> Any:
-    """A key of a random stream, as flax makes them."""
-    return jax.eval_shape(lambda: jax.random.key(0))
+def key_aval(shape: tuple[Any, ...] = ()) -> Any:
+    """Keys of a random stream, as flax makes them."""
+    return jax.ShapeDtypeStruct(shape, jax.eval_shape(lambda: jax.random.key(0)).dtype)
 
 
 def is_float(aval: Any) -> bool:

@@ -109,7 +109,8 @@ def _layer(
             continue  # torch's layers compute in one dtype
         if form.batched and len(x.shape) != form.rank + 1:
             continue
-        template = _template(form, x, avals, (call.module, memo))
+        keys = _key_axes(own, walk) if form.keyed else ()
+        template = _template(form, x, avals, keys, (call.module, memo))
         found = None if template is None else _whole(template, form, call, inputs[0], own, walk)
         if template is None or found is None or _wraps(own, form):
             continue
@@ -125,19 +126,27 @@ def _is_random(walk: Walk, name: str) -> bool:
     return jax_compat.is_key(aval) or str(aval.dtype) == "uint32"
 
 
-def _template(form: Form, x: Any, avals: Mapping[str, Any], memo: tuple[Any, dict[Any, Any]]) -> Template | None:
-    """What a fresh module leaves: arguments are the input, the arrays in order, and the key."""
+def _key_axes(own: Sequence[Node], walk: Walk) -> tuple[Any, ...]:
+    """The axes that the keys have with which a call draws: under `jax.vmap` each example may have its own."""
+    drawn = [node_inputs(node)[0] for node in own if node.op == "lax.random_bits"]
+    return tuple(walk.avals[drawn[-1]].shape) if drawn else ()
+
+
+def _template(
+    form: Form, x: Any, avals: Mapping[str, Any], keys: tuple[Any, ...], memo: tuple[Any, dict[Any, Any]]
+) -> Template | None:
+    """What a fresh module leaves: arguments are the input, the arrays in order, and the key or keys."""
     module, known = memo
     attributes = tuple((k, str(v)) for k, v in form.attributes.items())
     shapes = tuple((leaf, str(avals[leaf].shape), str(avals[leaf].dtype)) for leaf in form.leaves)
-    key = (type(module), _config(module), form.op, attributes, str(x.shape), str(x.dtype), shapes)
+    key = (type(module), _config(module), form.op, attributes, str(x.shape), str(x.dtype), shapes, str(keys))
     if key not in known:
-        fresh, leaves = mapped(form, len(x.shape)), list(form.leaves)
+        fresh, leaves = mapped(form, len(x.shape), len(keys)), list(form.leaves)
 
         def run(x: Any, *rest: Any) -> Any:
             return fresh(x, dict(zip(leaves, rest, strict=False)), rest[-1] if form.keyed else None)
 
-        arguments = [x, *(avals[leaf] for leaf in leaves), *([key_aval()] if form.keyed else [])]
+        arguments = [x, *(avals[leaf] for leaf in leaves), *([key_aval(keys)] if form.keyed else [])]
         known[key] = trace(run, arguments)
     return known[key]  # type: ignore[no-any-return]
 

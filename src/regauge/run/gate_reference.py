@@ -69,7 +69,7 @@ def _infer(original: Original, precision: str, out: Path) -> dict[str, Any]:
     except (RuntimeError, TypeError, ValueError) as error:
         reference, limit = low, UNKNOWN_LIMITS[precision]
         note = f"the original does not run in float64, so its float32 outputs are the reference: {_first_line(error)}"
-    save_file({name: np.ascontiguousarray(array) for name, array in reference.items()}, out / "outputs.safetensors")
+    save_file({name: np.asarray(array, order="C") for name, array in reference.items()}, out / "outputs.safetensors")
     return {"outputs": {"limit": min(limit, CAPS[precision])}, "note": note}
 
 

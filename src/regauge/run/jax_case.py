@@ -53,7 +53,7 @@ class JaxCase:
         program = self.side.program
         keys = [n for n in program.random if jnp.issubdtype(program.state[n].dtype, jax.dtypes.prng_key)]
         streams = {name: jax.random.fold_in(program.state[name], seed) for name in keys} if seed else {}
-        return self.side.trainer.start(copies(program.params), copies({**program.state, **streams}))
+        return self.side.trainer.start(copies(program.params), copies({**program.state, **streams}), seed)
 
 
 def load_jax_case(reference: str, folder: Path, widen: bool = False) -> JaxCase:

@@ -7,10 +7,11 @@ primitive.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from regauge.run.jax_equations import body_of
 from regauge.run.jax_origins import Origin
@@ -85,6 +86,18 @@ def describe(equation: Any, given: Sequence[Origin]) -> Description:
         equation: an operation, or a call that `name_of_call` knows.
         given: where its operands come from.
     """
+    found = _described(equation, given)
+    return replace(found, settings={name: _plain(value) for name, value in found.settings.items()})
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it: `jax.vmap` leaves axes that are numbers of numpy."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _described(equation: Any, given: Sequence[Origin]) -> Description:
     if named := name_of_call(equation):
         return _named(named, equation, given)
     primitive = equation.primitive.name

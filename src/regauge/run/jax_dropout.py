@@ -14,6 +14,7 @@ from flax import linen, nnx
 
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, align, keep_mask, too_many_calls, unlike_shapes
 from regauge.run.jax_layer_scan import Scan, depth, layer_scans, steps
+from regauge.run.jax_masks import mask_of, observed
 from regauge.run.jax_noise import shared_noise
 from regauge.run.jax_retracing import traced_each_time
 
@@ -46,7 +47,7 @@ class _Control:
         self.log = DropoutLog()
         self.bernoulli = jax.random.bernoulli
 
-    def drop(self, inputs: Any, rate: float, broadcast: Sequence[int], own: Own) -> Any:
+    def drop(self, inputs: Any, rate: float, broadcast: Sequence[int], own: Own, key: Any) -> Any:
         """`inputs` after dropout.
 
         Args:
@@ -54,6 +55,7 @@ class _Control:
             rate: probability to drop an element.
             broadcast: axes along which one draw is repeated.
             own: the library's own dropout of an array.
+            key: that it draws with, or that this key is made from; None where the library does not tell.
         """
         shape = list(inputs.shape)
         for axis in broadcast:
@@ -65,9 +67,8 @@ class _Control:
         if self.setting == "observe":
             with mock.patch.object(jax.random, "bernoulli", self.bernoulli):
                 factors = own(jnp.ones_like(inputs))
-            self.log.factors.append(factors)
-            return inputs * factors
-        mask = self._given(tuple(shape), 1 - float(rate))
+            return inputs * self._observed(factors)
+        mask = self._given(tuple(shape), 1 - float(rate), key)
         return jnp.where(mask, inputs / (1.0 - rate), jnp.zeros_like(inputs))
 
     def drawn(self, key: Any, p: Any = 0.5, shape: Any = None, **options: Any) -> Any:
@@ -80,9 +81,9 @@ class _Control:
             return jnp.full(shape, p)  # as in torch: what is scaled by 1 / p afterwards becomes 1
         if self.setting == "observe":
             mask = self.bernoulli(key, p, shape, **options)
-            self.log.factors.append(mask / p)
+            self._observed(mask / p)
             return mask
-        return self._given(tuple(shape), p)
+        return self._given(tuple(shape), p, key)
 
     def over_layers(self, function: Scan, scanned: Scan) -> Scan:
         """A scan over stacked layers: each layer has masks of its own, so it is a loop where masks count.
@@ -101,21 +102,39 @@ class _Control:
 
         return repeated
 
-    def _given(self, shape: tuple[int, ...], keep: float) -> Any:
+    def _observed(self, factors: Any) -> Any:
+        """Factors of this call, noted; under `jax.vmap` those of all examples are noted as one array."""
+        index = len(self.log.factors)
+        self.log.factors.append(factors)
+
+        def keep(whole: Any) -> None:
+            self.log.factors[index] = whole
+
+        return observed(factors, keep)
+
+    def _given(self, shape: tuple[int, ...], keep: float, key: Any) -> Any:
         """The mask of this call: the original's, or where this side is the original its own."""
         index = len(self.log.shapes) - 1
-        if self.masks is None:
+        if self.masks is not None and index >= len(self.masks):
+            raise MasksDoNotFit(too_many_calls(len(self.masks)))
+
+        def make(shape: tuple[int, ...], *masks: Any) -> Any:
+            if masks:
+                return self._aligned(masks[0], shape, index)
             return jnp.asarray(keep_mask(index, DropoutCall(shape, keep)))
-        return self._aligned(self.masks, shape, index)
+
+        def grown(shape: tuple[int, ...]) -> None:
+            self.log.shapes[index] = shape
+
+        masks = () if self.masks is None else (self.masks[index],)
+        return make(shape, *masks) if key is None else mask_of(key, shape, make, grown, *masks)
 
     @staticmethod
-    def _aligned(masks: Sequence[Any], wanted: tuple[int, ...], index: int) -> Any:
-        if index >= len(masks):
-            raise MasksDoNotFit(too_many_calls(len(masks)))
-        mask = align(masks[index], wanted)
-        if mask is None:
-            raise MasksDoNotFit(unlike_shapes(index, wanted, tuple(masks[index].shape)))
-        return mask
+    def _aligned(mask: Any, wanted: tuple[int, ...], index: int) -> Any:
+        found = align(mask, wanted)
+        if found is None:
+            raise MasksDoNotFit(unlike_shapes(index, wanted, tuple(mask.shape)))
+        return found
 
 
 @contextmanager
@@ -162,10 +181,21 @@ def _nnx(control: _Control) -> Callable[..., Any]:
         if still or not _draws(self.rate):
             return own(self, inputs, deterministic=deterministic, rngs=rngs)
         return control.drop(
-            inputs, self.rate, self.broadcast_dims, lambda x: own(self, x, deterministic=deterministic, rngs=rngs)
+            inputs,
+            self.rate,
+            self.broadcast_dims,
+            lambda x: own(self, x, deterministic=deterministic, rngs=rngs),
+            _stream_key(self.rngs if rngs is None else rngs, self.rng_collection),
         )
 
     return replaced
+
+
+def _stream_key(stream: Any, name: str) -> Any:
+    """The key that a random stream of nnx makes its keys from; drawing from it would count."""
+    if isinstance(stream, nnx.Rngs):
+        stream = stream[name]
+    return stream.key[...] if isinstance(stream, nnx.RngStream) else stream
 
 
 def _linen(control: _Control) -> Callable[..., Any]:
@@ -175,7 +205,9 @@ def _linen(control: _Control) -> Callable[..., Any]:
         still = self.deterministic if deterministic is None else deterministic
         if still or not _draws(self.rate):
             return own(self, inputs, deterministic, rng)
-        return control.drop(inputs, self.rate, self.broadcast_dims, lambda x: own(self, x, deterministic, rng))
+        stream: Any = (self.scope.rngs if self.scope else {}).get(self.rng_collection)
+        key = getattr(stream, "rng", None) if rng is None else rng
+        return control.drop(inputs, self.rate, self.broadcast_dims, lambda x: own(self, x, deterministic, rng), key)
 
     return replaced
 
@@ -187,7 +219,7 @@ def _equinox(control: _Control, dropout: Any) -> Callable[..., Any]:
         still = self.inference if inference is None else inference
         if still or not _draws(self.p):
             return own(self, x, key=key, inference=inference, **rest)
-        return control.drop(x, self.p, (), lambda ones: own(self, ones, key=key, inference=inference, **rest))
+        return control.drop(x, self.p, (), lambda ones: own(self, ones, key=key, inference=inference, **rest), key)
 
     return replaced
 
@@ -198,6 +230,6 @@ def _haiku(control: _Control, haiku: Any) -> Callable[..., Any]:
     def replaced(rng: Any, rate: Any, x: Any, broadcast_dims: Sequence[int] = ()) -> Any:
         if not _draws(rate):
             return own(rng, rate, x, broadcast_dims)
-        return control.drop(x, rate, broadcast_dims, lambda ones: own(rng, rate, ones, broadcast_dims))
+        return control.drop(x, rate, broadcast_dims, lambda ones: own(rng, rate, ones, broadcast_dims), rng)
 
     return replaced

@@ -58,15 +58,15 @@ class EditedTrainer:
             raise NotImplementedError("an optimizer whose update is not seen")
         return EditedTrainer(own, [pair for edit in edits for pair in edit["numbers"]])
 
-    def start(self, params: Leaves, state: Leaves) -> Any:
-        return self._own.start(params, state)
+    def start(self, params: Leaves, state: Leaves, seed: int = 0) -> Any:
+        return self._own.start(params, state, seed)
 
     def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
-        params, state, slots = carry
-        gradients, new_state, loss = self._own.slopes(params, state, inputs, targets)
+        params, state, slots, draw = carry
+        gradients, new_state, loss = self._own.slopes(params, state, inputs, targets, draw)
         tree = self._own.tree
         updates, slots = self._update(tree.nested(gradients), slots, tree.nested(params))
-        return (jax.tree.map(jnp.add, params, tree.flat(updates)), new_state, slots), loss
+        return (jax.tree.map(jnp.add, params, tree.flat(updates)), new_state, slots, draw + 1), loss
 
     def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
         found: tuple[Leaves, Leaves] = self._own.arrays(carry)

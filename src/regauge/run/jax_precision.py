@@ -13,6 +13,7 @@ import numpy as np
 from flax import linen
 
 from regauge.run.jax_attention import dot_product_attention
+from regauge.run.jax_keras import wide_keras
 
 
 def widen_array(array: Any) -> Any:
@@ -41,6 +42,7 @@ def wide_names() -> Iterator[None]:
     """Within the block `jnp.float32`, `jnp.bfloat16` and `jnp.float16` are float64, and attention keeps float64.
 
     So do modules of Linen that are made within it: the defaults of their dtypes were bound when Flax was imported.
+    Models of Keras compute in float64 too.
 
     Casts inside a model would otherwise round in the float64 run. Names bound at import, and dtypes written as
     strings, are not reached: `capture.jaxpr_casts` finds what they leave.
@@ -50,6 +52,7 @@ def wide_names() -> Iterator[None]:
             stack.enter_context(mock.patch.object(jnp, name, jnp.float64))
         stack.enter_context(mock.patch.object(jax.nn, "dot_product_attention", dot_product_attention))
         stack.enter_context(mock.patch.object(linen.Module, "__post_init__", _made_wide(linen.Module.__post_init__)))
+        stack.enter_context(wide_keras())
         yield
 
 

@@ -87,7 +87,7 @@ def scopes(program: Any) -> Iterator[list[ModuleCall]]:
         if "equinox" in sys.modules:
             found: set[type] = set()
             for tree in getattr(program, "trees", ()):
-                found |= _equinox_classes(tree.tree(tree.arrays))
+                found |= equinox_classes(tree.tree(tree.arrays))
             stack.enter_context(_observed(found, _Marks(_EQUINOX_MARK, _equinox_modules), scope))
         yield calls
 
@@ -203,7 +203,8 @@ def _equinox_modules(model: Any) -> Iterator[tuple[str, Any]]:
     yield from found
 
 
-def _equinox_classes(tree: Any) -> set[type]:
+def equinox_classes(tree: Any) -> set[type]:
+    """The classes of all modules of Equinox in a tree."""
     equinox = sys.modules["equinox"]
     found: set[type] = set()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +22,7 @@ from regauge.errors import BadCase
 from regauge.run.jax_optimizer_tree import OptimizerTree
 from regauge.run.jax_precision import widen_array, widen_arrays, widen_counts
 from regauge.run.jax_program import JaxProgram, NnxProgram, program_of
+from regauge.run.jax_scopes import equinox_classes
 from regauge.run.jax_subject import load_jax_subject, widen_dtypes
 from regauge.run.jax_trees import Leaves, Mode
 
@@ -30,8 +33,8 @@ Gradients = Callable[[Mapping[str, Any], Mapping[str, Any], Any, Any, Mode, Any]
 class Trainer(Protocol):
     """Optimizer steps; a carry holds everything that changes."""
 
-    def start(self, params: Leaves, state: Leaves) -> Any:
-        """The carry before the first step; arrays are copies."""
+    def start(self, params: Leaves, state: Leaves, seed: int = 0) -> Any:
+        """The carry before the first step; arrays are copies. A seed is for the keys that the model is given."""
 
     def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """The carry after one step in training mode, and the loss before it."""
@@ -128,11 +131,22 @@ def load_side(job: Mapping[str, Any]) -> JaxSide:
 def load_case_to_widen(reference: str, widen: bool) -> Case:
     """A person's case; to widen it, JAX's x64 mode is switched on, but not before the case is there.
 
-    A file that runs in x64 mode draws other random numbers: its weights would not be those that were converted.
+    A file that runs in x64 mode draws other random numbers: its weights would not be those that were converted. What a
+    model of Equinox computes at its first call and keeps for later ones is computed as in the person's own run, too.
     """
     case = load_case(reference)
+    if widen and _keeps_arrays(case.model):
+        program = program_of(case.model)
+        call = partial(program.call, mode="eval", key=None)
+        jax.eval_shape(call, program.params, program.state, case.inputs)
     _widen_jax(widen)
     return case
+
+
+def _keeps_arrays(model: Any) -> bool:
+    """Whether a model has a module that keeps arrays outside of itself: the angles of Equinox's rotary embedding."""
+    equinox: Any = sys.modules.get("equinox")
+    return equinox is not None and equinox.nn.RotaryPositionalEmbedding in equinox_classes(model)
 
 
 def _widen_jax(widen: bool) -> None:
@@ -157,19 +171,20 @@ class OptaxTrainer:
         self.tree = OptimizerTree(program, optimizer)
         self._parts = program, loss, widen
 
-        def evaluate(params: Any, state: Any, inputs: Any, targets: Any) -> Any:
-            outputs, new_state = program.call(params, state, inputs, "train", jax.random.key(0))
+        def evaluate(params: Any, state: Any, inputs: Any, targets: Any, draw: Any = 0) -> Any:
+            key = jax.random.fold_in(jax.random.key(0), draw)
+            outputs, new_state = program.call(params, state, inputs, "train", key)
             if loss is None:
                 raise BadCase("the case has an optimizer but no loss")
             return loss(outputs, targets), new_state
 
-        def slopes(params: Any, state: Any, inputs: Any, targets: Any) -> Any:
+        def slopes(params: Any, state: Any, inputs: Any, targets: Any, draw: Any = 0) -> Any:
             slope = jax.value_and_grad(evaluate, has_aux=True)
-            (value, new_state), gradients = slope(params, state, inputs, targets)
+            (value, new_state), gradients = slope(params, state, inputs, targets, draw)
             return gradients, new_state, value
 
-        def step(params: Any, state: Any, slots: Any, inputs: Any, targets: Any) -> Any:
-            gradients, new_state, value = slopes(params, state, inputs, targets)
+        def step(params: Any, state: Any, slots: Any, draw: Any, inputs: Any, targets: Any) -> Any:
+            gradients, new_state, value = slopes(params, state, inputs, targets, draw)
             nested = self.tree.nested
             updates, slots = optimizer.update(nested(gradients), slots, nested(params))
             moves = self.tree.flat(updates)
@@ -183,13 +198,14 @@ class OptaxTrainer:
         program, loss, widen = self._parts
         return OptaxTrainer(program, loss, optax.chain(self.optimizer, optax.scale(factor)), widen)
 
-    def start(self, params: Leaves, state: Leaves) -> Any:
+    def start(self, params: Leaves, state: Leaves, seed: int = 0) -> Any:
+        """The carry; each step of each seed has a key of its own, which a model that draws nothing does not compute."""
         slots = self.optimizer.init(self.tree.nested(params))
-        return params, state, widen_counts(slots) if self._parts[2] else slots
+        return params, state, widen_counts(slots) if self._parts[2] else slots, np.uint32(seed << 20)
 
     def step(self, carry: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
         *following, loss = self._step(*carry, inputs, targets)
-        return tuple(following), loss
+        return (*following, carry[3] + np.uint32(1)), loss
 
     def arrays(self, carry: Any) -> tuple[Leaves, Leaves]:
         return carry[0], carry[1]
@@ -206,7 +222,7 @@ class _FolderTrainer:
         self._train = train
         self._step = train.make_train_step(program.graphdef("train"))
 
-    def start(self, params: Leaves, state: Leaves) -> Any:
+    def start(self, params: Leaves, state: Leaves, seed: int = 0) -> Any:
         program = self._program
         program.split("train")
         *_, slots = self._train.init(program.module)

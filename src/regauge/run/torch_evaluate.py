@@ -333,7 +333,7 @@ class TorchEvaluator:
         if noise is not None:
             arrays = {**arrays, **self.sets.noisy(arrays, noise)}
         arrays = self.names.leaves(arrays)
-        leaves = {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in arrays.items()}
+        leaves = {key: torch.from_numpy(np.asarray(array, order="C")) for key, array in arrays.items()}
         if self.widen:
             leaves = {key: widen_tensor(tensor) for key, tensor in leaves.items()}
         else:
@@ -375,7 +375,7 @@ class TorchEvaluator:
         for sign in (1, -1):
             for name, parameter in trained.items():
                 if name in direction:
-                    moved = torch.from_numpy(np.ascontiguousarray(direction[name])).to(parameter)
+                    moved = torch.from_numpy(np.asarray(direction[name], order="C")).to(parameter)
                     parameter.copy_(start[name] + sign * step * moved)
             values.append(float(self.evaluate(leaves)[1]))
         for name, parameter in trained.items():

@@ -31,6 +31,8 @@ _FORMAT: dict[str, tuple[str, str]] = {
     "int16": ("I16", "<i2"),
     "int32": ("I32", "<i4"),
     "int64": ("I64", "<i8"),
+    "uint32": ("U32", "<u4"),
+    "uint64": ("U64", "<u8"),
     "float16": ("F16", "<f2"),
     "bfloat16": ("BF16", "<u2"),
     "float8_e4m3fn": ("F8_E4M3", "u1"),

@@ -23,13 +23,18 @@ def concatenate(operands: tuple[Tensor, ...], dimension: int) -> Tensor:
 
 
 @TABLE.rule("lax.stack")
-def stack(operands: tuple[Tensor | Number, ...], axis: int, dtype: torch.dtype | None = None) -> Tensor:
+def stack(
+    operands: tuple[Tensor | Number, ...],
+    axis: int,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+) -> Tensor:
     """stack(*operands, axis); numbers among arrays without axes are arrays too"""
     if all(isinstance(x, Tensor) for x in operands):
         return torch.stack(operands, axis)  # type: ignore[arg-type]
     arrays = tuple(x for x in operands if isinstance(x, Tensor))
     if not arrays:
-        return torch.tensor(operands, dtype=dtype)
+        return torch.tensor(operands, dtype=dtype, device=device)
     return torch.stack([x if isinstance(x, Tensor) else arrays[0].new_tensor(x) for x in operands])
 
 

@@ -1,0 +1,43 @@
+"""A torch side of a check whose model has a weight without axes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import regauge
+from regauge.run.array_files import save_arrays
+from regauge.run.evaluation import InputSets
+from regauge.run.protocol import flatten_tree
+from regauge.run.torch_evaluate import TorchEvaluator
+from regauge.run.torch_subject import subject_of
+from regauge.run.torch_tensors import is_tensor
+
+
+class Scaled(nn.Module):
+    """One weight for all, and an input without axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        assert shift.shape == ()
+        return (self.scale * x + shift).exp()
+
+
+def test_the_derivative_by_a_weight_without_axes(tmp_path: Path) -> None:
+    inputs = (torch.linspace(-1, 1, 6), torch.tensor(0.25))
+    subject = subject_of(regauge.Case(Scaled(), inputs, loss=lambda outputs, _: outputs.sum()))
+    skeleton, arrays = flatten_tree(inputs, is_tensor, "inputs")
+    save_arrays(tmp_path / "reference.safetensors", {name: leaf.numpy() for name, leaf in arrays.items()})
+    files = {"reference": tmp_path / "reference.safetensors"}
+    sets = InputSets({"inputs": skeleton, "targets": None, "files": files})
+    task = {"mode": "eval", "input": "reference", "draws": 1, "steps": [1e-3]}
+    _, found = TorchEvaluator(subject, sets, False, tmp_path).derivative(task)
+    (direction,) = found["directions"]
+    assert direction["numeric"][0] == pytest.approx(direction["slope"], rel=1e-2)
+    assert direction["slope"] != 0
