@@ -245,6 +245,27 @@ def test_dropout_with_a_key_for_each_example_is_a_layer(name: str, dynamic: Any)
     assert_same(model, (x,))
 
 
+class OfEachToken(eqx.Module):
+    """Layers without bias for one position each, whose results `jax.vmap` leaves in another order of axes."""
+
+    first: eqx.nn.Linear
+    second: eqx.nn.Linear
+
+    def __call__(self, x: Any) -> Any:
+        def example(x: Any) -> Any:
+            y = jax.vmap(self.first)(x)
+            return jax.vmap(self.second)(y) + y.T @ x, jax.nn.relu(y)
+
+        return jax.vmap(example)(x)
+
+
+def test_mapped_layers_whose_results_stay_in_another_order_are_layers() -> None:
+    first, second = (eqx.nn.Linear(5, 5, use_bias=False, key=jax.random.key(seed)) for seed in range(2))
+    made = assert_same(OfEachToken(first, second), (jax.random.normal(KEY, (3, 5, 5)),))
+    assert "self.first = nn.Linear(5, 5, bias=False)" in made.source
+    assert "self.second = nn.Linear(5, 5, bias=False)" in made.source
+
+
 def test_dropout_with_one_key_for_all_examples_is_no_layer() -> None:
     """Each example would lose the same elements: no dropout of torch does that."""
 

@@ -6,8 +6,9 @@ where both are the same does the layer take the place of the nodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -65,9 +66,9 @@ def fold(
         arrays = {name.removeprefix(prefix): value for name, value in reads.items() if name.startswith(prefix)}
         layer = _layer(walk, nodes, positions, Call(steps[key], modules[key], arrays), outside, memo)
         if layer is not None:
-            gone |= set(positions)
+            whole[positions[-1]], replaced = layer
+            gone |= {*positions, *replaced}
             outside.gone = gone
-            whole[positions[-1]] = layer
     folded: list[Node] = []
     for position, node in enumerate(nodes):
         folded += whole.get(position, [] if position in gone else [node])
@@ -93,8 +94,8 @@ class _Readers:
 
 def _layer(
     walk: Walk, nodes: Sequence[Node], positions: Sequence[int], call: Call, readers: _Readers, memo: dict[Any, Any]
-) -> list[Node] | None:
-    """The nodes that stand for a call, or None."""
+) -> tuple[list[Node], list[int]] | None:
+    """The nodes that stand for a call, and where nodes after it are that they replace too; or None."""
     own = [nodes[position] for position in positions]
     made = {value.name for node in own for value in node.outputs}
     weights = set(call.arrays.values())
@@ -110,15 +111,71 @@ def _layer(
         if form.batched and len(x.shape) != form.rank + 1:
             continue
         keys = _key_axes(own, walk) if form.keyed else ()
-        template = _template(form, x, avals, keys, (call.module, memo))
-        found = None if template is None else _whole(template, form, call, inputs[0], own, walk)
-        if template is None or found is None or _wraps(own, form):
-            continue
-        results = [found.bound.get(name) for output in template.outputs for name in references(output)]
-        names = [result.name for result in results if isinstance(result, Ref)]
-        if readers.leaving(nodes, positions) <= set(names):
-            return _nodes(walk, form, call, inputs[0], names, [own[i] for i in found.positions])
+        for template, axes in _endings(_template(form, x, avals, keys, (call.module, memo)), form):
+            found = _whole(template, form, call, inputs[0], own, walk)
+            if found is None or _wraps(own, form):
+                continue
+            results = [found.bound.get(name) for output in template.outputs for name in references(output)]
+            names = [result.name for result in results if isinstance(result, Ref)]
+            leaving = readers.leaving(nodes, positions)
+            if not leaving <= set(names):
+                continue
+            matched = [own[i] for i in found.positions]
+            if not axes:
+                return _nodes(walk, form, call, inputs[0], names, matched), []
+            return _in_order(
+                walk, nodes, readers, names[0], axes, partial(_nodes, walk, form, call, inputs[0], own=matched)
+            )
     return None
+
+
+def _in_order(
+    walk: Walk,
+    nodes: Sequence[Node],
+    readers: _Readers,
+    result: str,
+    axes: tuple[int, ...],
+    layer: Callable[..., list[Node]],
+) -> tuple[list[Node], list[int]]:
+    """The nodes of a layer whose result the call left in another order of axes, and of the nodes that bring it back.
+
+    Args:
+        walk: that made the nodes.
+        nodes: all of them.
+        readers: of their values.
+        result: of the call.
+        axes: that bring it into the order of the layer's own.
+        layer: the nodes of the layer for the names of its results.
+    """
+    reading = sorted(readers.readers.get(result, set()) - readers.gone)
+    back = [p for p in reading if nodes[p].op == "lax.transpose" and nodes[p].argument("permutation") == axes]
+    name = nodes[back[0]].outputs[0].name if back else walk.names.new("features")
+    if not back:
+        aval = walk.avals[result]
+        walk.avals[name] = jax.ShapeDtypeStruct(tuple(aval.shape[axis] for axis in axes), aval.dtype)
+        walk.specs[name] = jax_compat.spec_of(walk.avals[name])
+    made = layer([name])
+    if result in readers.needed or reading != back[:1]:
+        arguments = (("x", Ref(name)), ("permutation", tuple(axes.index(axis) for axis in range(len(axes)))))
+        origin = Origin(made[-1].origin.modules[:-1], made[-1].origin.frames)
+        made.append(Node("lax.transpose", arguments, (Value(result, walk.specs[result]),), origin=origin))
+    return made, back[:1]
+
+
+def _endings(template: Template | None, form: Form) -> Iterator[tuple[Template, tuple[int, ...]]]:
+    """The template; and without the transposition that ends it, with its axes.
+
+    `jax.vmap` moves the axis of the examples to the front where something reads it there, which for the last operation
+    of a module may be after its call; a module that is mapped alone does it at its end.
+    """
+    if template is None:
+        return
+    yield template, ()
+    last = template.nodes[-1] if template.nodes else None
+    if last is not None and last.op == "lax.transpose" and template.outputs == (Ref(last.outputs[0].name),):
+        axes: Any = last.argument("permutation")
+        if not form.flat[1]:
+            yield replace(template, nodes=template.nodes[:-1], outputs=(last.argument("x"),)), axes
 
 
 def _is_random(walk: Walk, name: str) -> bool:
