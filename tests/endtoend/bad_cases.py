@@ -73,13 +73,13 @@ def nan_weight() -> regauge.Case:
     return regauge.Case(model, (torch.randn(5, 4),))
 
 
-class Overflows(nn.Module):
+class OfNegativeNumbers(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.exp(1000 * x.abs() + 1000)
+        return torch.log(-x.abs() - 1)
 
 
-def infinite_output() -> regauge.Case:
-    return regauge.Case(Overflows(), (torch.randn(5, 4),))
+def nan_output() -> regauge.Case:
+    return regauge.Case(OfNegativeNumbers(), (torch.randn(5, 4),))
 
 
 def lbfgs() -> regauge.Case:

@@ -91,7 +91,7 @@ MODEL = {
     ),
     "control flow on data": bad("branching", "C", 2, line_of("if x.sum() > 0"), "torch.where"),
     "NaN in weights": bad("nan_weight", "B", 2, "weight", "NaN"),
-    "infinity in outputs": bad("infinite_output", "B", 2, "output", "inf"),
+    "NaN in outputs": bad("nan_output", "B", 2, "output", "NaN"),
     "an optimizer without a counterpart": bad("lbfgs", "O100", 1, "LBFGS"),
     "a loss without a rule": bad(
         "untranslatable_loss",

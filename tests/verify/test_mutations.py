@@ -129,7 +129,7 @@ MUTATIONS = [
     # weights
     Mutation("swapped weights", "encoder", swap("block.norm1.scale", "block.norm2.scale"), "weights",
              "block.norm1.weight"),
-    Mutation("square weight not transposed", "encoder", untransposed, "tier 1 outputs", "block.proj", slow=False),
+    Mutation("square weight not transposed", "encoder", untransposed, "tier 1 outputs", "block.proj"),
     Mutation("weight rounded to bfloat16", "encoder", rounded("block.fc1.kernel"), "weights", "block.fc1.weight"),
     # transformer
     Mutation("tanh GELU", "encoder", model("approximate=False", "approximate=True"), "tier 1 outputs", "block"),

@@ -20,8 +20,9 @@ element differently, no further from the original in float64 than ten times the 
 {versions};
 {minutes:.0f} minutes of processor time in all.
 
-*limit*: operators without a rule; *refused*: torch.export cannot capture the model; *not built*: the library asks for
-more than small settings, or for inputs that nobody can guess from the names of its arguments.
+*limit*: operators without a rule; *refused*: torch.export cannot capture the model, or captures another function
+than the model computes when it is called (C168); *not built*: the library asks for more than small settings, or for
+inputs that nobody can guess from the names of its arguments.
 """
 ABOUT = {
     "transformers": "Every model type with a base model, with the library's default settings and small sizes; where "
