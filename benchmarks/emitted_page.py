@@ -47,8 +47,8 @@ def torchax_section() -> list[str]:
     return [
         "## Emitted model against torchax",
         "",
-        f"The original under `jax.jit` through torchax, in one process with the emitted model, in {_HOW[0]}",
-        _HOW[1],
+        "The original under `jax.jit` through torchax and the emitted model, in one process, in",
+        *_HOW[:2],
         "the ratio is Hodges-Lehmann over the processes with its signed-rank interval. Aim: at or under 1.",
         "torchax leaves the statistics of batch norm as they are; the emitted model moves them.",
         "",
