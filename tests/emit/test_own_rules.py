@@ -102,6 +102,19 @@ def test_two_functions_of_one_name_are_refused() -> None:
         ops_text(helpers)
 
 
+def test_families_of_rules_may_bring_the_same_helper() -> None:
+    """Both kinds of pooling with padding in ceiling mode compute it by a helper of one text."""
+
+    class Pools(nn.Module):
+        def forward(self, x):
+            average = nn.functional.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False)
+            return nn.functional.max_pool2d(x, 3, 2, 1, ceil_mode=True) + average
+
+    x = torch.randn(2, 3, 9, 9)
+    converted = regauge.to_jax(Pools(), (x,))
+    np.testing.assert_allclose(converted(jnp.asarray(x.numpy())), Pools()(x).numpy(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["soft_clip", "mylib.soft_clip", "mylib::", "my lib::op"])
 def test_what_is_no_operator_is_refused(name: str) -> None:
     with pytest.raises(BadCase, match="for an operator of torch"):

@@ -178,7 +178,9 @@ def ops_text(helpers: Helpers) -> str | None:
     written: dict[str, Any] = {}
     while pending:
         fn = pending.pop(0)
-        if written.setdefault(fn.__name__, fn) is not fn:
+        first = written.setdefault(fn.__name__, fn)
+        # families of rules each bring the helpers that they call, some of them with the same text
+        if first is not fn and inspect.getsource(first) != inspect.getsource(fn):
             raise EmitError(
                 f"two functions are called {fn.__name__}: of {written[fn.__name__].__module__} and of {fn.__module__}",
                 next="give your own rule or its helper another name",

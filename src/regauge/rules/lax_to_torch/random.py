@@ -69,7 +69,7 @@ def low_word(key: Tensor) -> Tensor:
     return key & _WORD
 
 
-def counted(key: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
+def cipher_of_counts(key: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
     """The cipher of 0, 1, 2, ... in an array of this shape, for every key: int64[*key.shape, *shape] twice."""
     numbers = torch.arange(math.prod(shape), device=key.device).reshape(shape)
     keys = key.reshape(tuple(key.shape) + (1,) * len(shape))
@@ -105,7 +105,7 @@ def random_fold_in(keys: Tensor, msgs: Tensor | int) -> Tensor:
 @TABLE.rule("lax.random_split", limits=[_OTHER, _OLD_COUNTERS])
 def random_split(keys: Tensor, shape: Shape, partitionable: bool = True) -> Tensor:
     """random_split(keys, *, shape)"""
-    return packed(*counted(keys, shape))
+    return packed(*cipher_of_counts(keys, shape))
 
 
 @TABLE.rule("lax.random_clone", limits=[_OTHER])
@@ -118,8 +118,8 @@ def random_clone(keys: Tensor) -> Tensor:
 def random_bits(keys: Tensor, bit_width: int, shape: Shape, partitionable: bool = True) -> Tensor:
     """random_bits(keys, *, bit_width, shape)"""
     if bit_width == 64:
-        return packed(*counted(keys, shape)).view(torch.uint64)
-    high, low = counted(keys, shape)
+        return packed(*cipher_of_counts(keys, shape)).view(torch.uint64)
+    high, low = cipher_of_counts(keys, shape)
     if bit_width == 32:
         return (high ^ low).to(torch.uint32)
     if bit_width == 16:

@@ -135,7 +135,7 @@ def reduce_window(
     return unsigned(total, x.dtype)
 
 
-def chosen(
+def chosen_in_windows(
     x: Tensor,
     select_prim: str,
     window_dimensions: Sizes,
@@ -164,7 +164,7 @@ def select_and_scatter_add(
     """select_and_scatter_add(source, operand, *, select_prim, window_dimensions, window_strides, padding)"""
     ones = (1,) * operand.ndim
     form = (window_dimensions, window_strides, padding, ones, ones)
-    at = chosen(operand, select_prim, *form)
+    at = chosen_in_windows(operand, select_prim, *form)
     places = torch.arange(operand.numel(), device=operand.device).reshape(operand.shape)
     places = in_windows(places, operand.numel(), *form).gather(-1, at).reshape(-1)
     values = signed(source).reshape(-1)
@@ -185,4 +185,4 @@ def select_and_gather_add(
 ) -> Tensor:
     """select_and_gather_add(tangents, operand, *, select_prim, window_dimensions, window_strides, padding, ...)"""
     form = (window_dimensions, window_strides, padding, base_dilation, window_dilation)
-    return in_windows(tangents, 0, *form).gather(-1, chosen(operand, select_prim, *form)).squeeze(-1)
+    return in_windows(tangents, 0, *form).gather(-1, chosen_in_windows(operand, select_prim, *form)).squeeze(-1)
