@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 RUN_EXTRAS := torch,jax,vision,language
 DEV_EXTRAS := $(RUN_EXTRAS),zoo,dev,onnx
 
-.PHONY: compare test test-slow test-jax-oldest bench bench-check coverage judge rounding op-db harnesses zoos test-jax-oldest lint format hooks clean
+.PHONY: compare test test-slow test-jax-oldest bench bench-check coverage coverage-jobs judge rounding op-db harnesses zoos lint format hooks clean
 
 compare: .venv/.installed-run
 	$(BIN)/regauge compare $(CASE) --quick --out $(OUT)
@@ -33,6 +33,10 @@ bench-check: .venv/.installed-dev
 # The whole check of every network; QUICK=--quick takes the quick one, RESUME=--resume goes on after a break.
 coverage: .venv/.installed-dev
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m networks.coverage $(QUICK) $(RESUME)
+
+# The main job with every network of JAX as the original, an hour and a half; RESUME=--resume goes on after a break.
+coverage-jobs: .venv/.installed-dev
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m networks.jobs $(RESUME)
 
 # Correct pairs and mutants of the judge of pairs, more than 25 minutes on 2 cores; RESUME=--resume goes on after a break.
 judge: .venv/.installed-dev

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import regauge
+from networks import jobs
 from networks.zoo import JAX_NETWORKS, NETWORKS
 from regauge.errors import RegaugeError
 from regauge.run.protocol import read_json
@@ -167,7 +168,8 @@ def write_pages() -> None:
     for direction in DIRECTIONS:
         rows = [row for row in map(kept, direction.networks) if row is not None]
         if rows:
-            (PAGES / direction.file).write_text(page(direction, rows), encoding="utf-8")
+            done = jobs.section(jobs.all_kept()) if direction.networks is JAX_NETWORKS else ""
+            (PAGES / direction.file).write_text(page(direction, rows) + done, encoding="utf-8")
 
 
 def main() -> None:
