@@ -1,4 +1,4 @@
-"""The main job with every network of JAX as the original: ``python -m networks.jobs`` from `tests`, `make coverage-jobs`.
+"""The main job with every network of JAX as the original: ``python -m networks.jobs`` (`make coverage-jobs`).
 
 Each network goes through ``regauge compare`` on the command line, as a person would call it: converted, checked, and
 measured compiled and not on both sides, for inference and for training. One launch of few steps each shows that the
