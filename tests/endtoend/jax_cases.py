@@ -1,4 +1,4 @@
-"""A small model of JAX that uses what models of JAX use: a dropout for each example, statistics, optax."""
+"""A small model of JAX that uses what models of JAX use: statistics, dropout, tables of numpy, optax."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
@@ -20,9 +21,11 @@ class Small(nnx.Module):
         self.norm = nnx.BatchNorm(8, rngs=rngs)
         self.drop = nnx.Dropout(0.2, rngs=rngs)
         self.head = nnx.Linear(8, 3, rngs=rngs)
+        self.waves = np.sin(np.arange(8) / 3)  # float64, which JAX computes with in float32
 
     def __call__(self, x: Any) -> Any:
-        return self.head(self.drop(nnx.relu(self.norm(self.hidden(x)))))
+        x = self.drop(nnx.relu(self.norm(self.hidden(x)))) + self.waves
+        return self.head(x) * jnp.array([0.1, 0.2, 0.7])
 
 
 def loss(scores: Any, labels: Any) -> Any:

@@ -20,6 +20,7 @@ import numpy as np
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_values import Known, folded
 from regauge.ir.graph import Graph, Node, Operand, every_node
+from regauge.run.jax_held import is_holding
 from regauge.run.jax_precision import wide_names
 
 _DIGITS = 6  # significant ones that float32 always keeps
@@ -29,8 +30,16 @@ _ALIKE = 1e-3  # of numbers in the same place of two traces; 1 - 0.9999 is 2e-4 
 
 def traced_wide(function: Callable[..., Any], *arguments: Any) -> Any:
     """The closed jaxpr of a function in 64-bit mode, for arrays (abstract or not) with their floats widened."""
-    with jax.enable_x64(True), wide_names():
-        return jax.make_jaxpr(function)(*jax.tree.map(_widened, arguments))
+    closed = None
+    try:
+        with jax.enable_x64(True), wide_names():
+            closed = jax.make_jaxpr(function)(*jax.tree.map(_widened, arguments))
+        return closed
+    finally:
+        if closed is None or is_holding(closed):
+            # An operation that was traced with a float64 array of numpy is taken from JAX's caches afterwards, outside
+            # of 64-bit mode, and then fails for the same array (jax 0.10: RuntimeProgramInputMismatch).
+            jax.clear_caches()
 
 
 def with_exact_numbers(graph: Graph, narrow: Any, wide: Callable[[], Any]) -> Graph:

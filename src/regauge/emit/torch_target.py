@@ -108,7 +108,9 @@ class TorchTarget:
         return ast.Call(constant.func, constant.args, [*constant.keywords, ast.keyword("device", device)])
 
     def array_text(self, value: np.ndarray) -> str:
-        text = repr(value.tolist()).replace("inf", "math.inf").replace("nan", "math.nan")
+        # the shortest numbers that torch.tensor rounds to these
+        shown = value if value.dtype != np.float32 else np.vectorize(lambda x: float(str(x)), otypes=[float])(value)
+        text = repr(shown.tolist()).replace("inf", "math.inf").replace("nan", "math.nan")
         return f"torch.tensor({text}, dtype=torch.{value.dtype})"
 
     def module_call(self, name: str, arguments: str = "") -> str:

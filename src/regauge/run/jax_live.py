@@ -32,11 +32,14 @@ class LiveJax:
         if not job["widen"]:
             with jax.enable_x64(False), jax.default_matmul_precision("highest"):
                 return evaluate(side_of_case(self._case, widen=False), job)
+        side = None
         try:
             with jax.enable_x64(True), wide_names():
-                return evaluate(side_of_case(self._case, widen=True), job)
+                side = side_of_case(self._case, widen=True)
+                return evaluate(side, job)
         finally:
-            if own:  # a function that was jitted in the block must not keep what it read as float64
+            # A function that was jitted in the block must not keep what it read as float64, arrays of numpy above all.
+            if own or side is None or side.holding:
                 jax.clear_caches()
 
 

@@ -24,6 +24,7 @@ from flax import linen, nnx
 from regauge.errors import BadCase
 from regauge.run.jax_haiku import haiku_function, is_haiku
 from regauge.run.jax_modules import first_outputs, linen_outputs
+from regauge.run.jax_nnx_parts import array_of, attributes, dotted, set_mode, with_array
 from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, is_array, signature_of
 
 _ACCEPTED = "an nnx.Module, (Linen module, variables), an equinox.Module, (Haiku transform, params), (function, params)"
@@ -297,10 +298,6 @@ class HaikuProgram(JaxProgram):
         return [self._own]
 
 
-# what nnx itself tracks in the attributes of a module
-_KEPT = (nnx.Variable, nnx.Module, nnx.Rngs, nnx.RngStream)
-
-
 class NnxProgram(JaxProgram):
     """An nnx.Module: nnx.Param trains, every other variable is state."""
 
@@ -315,7 +312,7 @@ class NnxProgram(JaxProgram):
         self.params, self.state = (self.flat(part) for part in self._templates)
         self.tree = partial(self.nested, trainable=True)
         flat = nnx.to_flat_state(self._templates[1])
-        self.random = frozenset(_dotted(path) for path, variable in flat if isinstance(variable, nnx.RngState))
+        self.random = frozenset(dotted(path) for path, variable in flat if isinstance(variable, nnx.RngState))
         self._switches = Switches(signature_of(type(module).__call__))
         self.positions = tuple(self._switches.positions[1:])
         self.knows_mode = True
@@ -330,12 +327,12 @@ class NnxProgram(JaxProgram):
     @staticmethod
     def flat(state: Any) -> Leaves:
         """The arrays of an nnx.State, of variables or of bare arrays, by dotted name."""
-        return {_dotted(path): variable[...] for path, variable in nnx.to_flat_state(state)}
+        return {dotted(path): array_of(leaf) for path, leaf in nnx.to_flat_state(state)}
 
     def nested(self, arrays: Mapping[str, Any], trainable: bool) -> Any:
         """The nnx.State of parameters, or of the rest, with these arrays."""
         template = self._templates[0 if trainable else 1]
-        flat = [(path, variable.replace(arrays[_dotted(path)])) for path, variable in nnx.to_flat_state(template)]
+        flat = [(path, with_array(leaf, arrays[dotted(path)])) for path, leaf in nnx.to_flat_state(template)]
         return nnx.from_flat_state(flat)
 
     def graphdef(self, mode: Mode) -> Any:
@@ -347,7 +344,7 @@ class NnxProgram(JaxProgram):
         switches = self._switches.chosen(inputs, mode, key, skip=1)
         outputs = apply(model, (), inputs, switches)  # type: ignore[arg-type]
         found = nnx.to_flat_state(nnx.state(model, nnx.Intermediate))
-        self.sown |= {_dotted(path) for path, _ in found}
+        self.sown |= {dotted(path) for path, _ in found}
         return outputs, self.flat(nnx.state(model, nnx.Not(nnx.Any(self.trains, nnx.Intermediate))))
 
     def effects(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode) -> Effects:
@@ -362,7 +359,7 @@ class NnxProgram(JaxProgram):
             model: Any = nnx.merge(left["graphdef"], *nested, copy=True)
             outputs = apply(model, (), inputs, self._switches.chosen(inputs, mode, jax.random.key(0), skip=1))
             nnx.pop(model, nnx.Intermediate)  # what is sown is no part of the module's next call
-            left["attributes"] = _attributes(model)
+            left["attributes"] = attributes(model)
             left["graphdef"] = nnx.split(model, self.trains, ...)[0]
             return outputs
 
@@ -377,21 +374,3 @@ class NnxProgram(JaxProgram):
         model = nnx.merge(self.graphdef(mode), *nested, copy=True)
         switches = self._switches.chosen(inputs, mode, key, skip=1)
         return first_outputs(model, lambda: apply(model, (), inputs, switches))  # type: ignore[arg-type]
-
-
-def _attributes(model: Any) -> dict[str, dict[str, Any]]:
-    return {
-        _dotted(path): {n: v for n, v in vars(module).items() if not n.startswith("_") and not isinstance(v, _KEPT)}
-        for path, module in nnx.iter_modules(model)
-    }
-
-
-def set_mode(module: nnx.Module, mode: Mode) -> None:
-    if mode == "train":
-        module.train()
-    else:
-        module.eval()
-
-
-def _dotted(path: tuple[Any, ...]) -> str:
-    return ".".join(map(str, path))

@@ -19,6 +19,7 @@ from flax import nnx
 from regauge.capture.jax_given import refuse_abstract
 from regauge.case import Case, load_case
 from regauge.errors import BadCase
+from regauge.run.jax_held import as_given, holds_arrays, in_float64, with_rounded
 from regauge.run.jax_optimizer_tree import OptimizerTree
 from regauge.run.jax_precision import widen_array, widen_arrays, widen_counts
 from regauge.run.jax_program import JaxProgram, NnxProgram, program_of
@@ -61,6 +62,7 @@ class JaxSide:
         optimizer: what to call the optimizer, or an empty string.
         inputs: of the case, None for a folder.
         targets: of the case.
+        holding: whether code of the case holds float arrays of its own, and it is widened.
         versions: of the libraries.
     """
 
@@ -71,6 +73,7 @@ class JaxSide:
     optimizer: str = ""
     inputs: Any = None
     targets: Any = None
+    holding: bool = False
 
     @property
     def versions(self) -> dict[str, str]:
@@ -106,8 +109,15 @@ def side_of_case(case: Case, widen: bool) -> JaxSide:
     if widen:
         model = widen_dtypes(model)
     program = program_of(model)
+    loss, holding = case.loss, False
     if widen:
         program.params, program.state = widen_arrays(program.params), _widen_state(program)
+    if widen and not in_float64(case):
+        program.params, program.state = as_given(program.params), as_given(program.state)
+        holding = holds_arrays(program, case)
+    if holding:
+        program.call, program.modules = with_rounded(program.call), with_rounded(program.modules)  # type: ignore[method-assign]
+        loss = None if loss is None else with_rounded(loss)
     trainer, name = None, ""
     if case.optimizer is not None:
         if not (hasattr(case.optimizer, "init") and hasattr(case.optimizer, "update")):
@@ -116,8 +126,8 @@ def side_of_case(case: Case, widen: bool) -> JaxSide:
                 received=type(case.optimizer).__name__,
                 next="optimizer=optax.adamw(1e-3)",
             )
-        trainer, name = OptaxTrainer(program, case.loss, case.optimizer, widen), "optax"
-    return JaxSide(program, case.loss, None, trainer, name, case.inputs, case.targets)
+        trainer, name = OptaxTrainer(program, loss, case.optimizer, widen), "optax"
+    return JaxSide(program, loss, None, trainer, name, case.inputs, case.targets, holding)
 
 
 def load_side(job: Mapping[str, Any]) -> JaxSide:
