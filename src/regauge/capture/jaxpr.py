@@ -38,7 +38,7 @@ from regauge.ir.graph import (
     without_dead,
 )
 from regauge.run.jax_program import JaxProgram, program_of
-from regauge.run.jax_scopes import ModuleCall, calls_in, scopes
+from regauge.run.jax_scopes import ModuleCall, calls_in, module_type, scopes
 from regauge.run.jax_trees import Mode
 
 
@@ -332,7 +332,7 @@ def _owners(nodes: Sequence[Node]) -> dict[str, str]:
 
 def _steps(calls: Sequence[ModuleCall], root: str, modules: dict[str, Any]) -> Callable[[str], tuple[ModuleStep, ...]]:
     """The module calls of a name stack; `modules` receives the objects by the key of the call."""
-    types = [f"{type(call.module).__module__}.{type(call.module).__qualname__}" for call in calls]
+    types = [module_type(call.module) for call in calls]
     outermost = ModuleStep("", root, "root")
 
     def steps(stack: str) -> tuple[ModuleStep, ...]:

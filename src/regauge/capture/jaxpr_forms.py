@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.ir.graph import Operand
+from regauge.run.jax_keras_model import is_own_class
 
 Arrays = Mapping[str, Any]  # of a module by leaf name: kernel, bias
 Fresh = Callable[[Any, Arrays, Any], Any]  # input, arrays, key -> result, or results
@@ -65,6 +66,10 @@ def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
         from regauge.capture.jaxpr_forms_equinox import forms as equinox_forms
 
         yield from equinox_forms(module, arrays)
+    if is_own_class(type(module)):
+        from regauge.capture.jaxpr_forms_keras import forms as keras_forms
+
+        yield from keras_forms(module, arrays)
 
 
 _LINEN = {"Linear": "Dense", "LinearGeneral": "DenseGeneral"}

@@ -23,7 +23,7 @@ from regauge.ir.graph import ModuleStep, Node, Operand, Origin, Ref, Value, node
 _KEYS = frozenset({
     "lax.random_fold_in", "lax.random_split", "lax.random_wrap", "lax.random_unwrap", "lax.add", "lax.slice",
     "lax.squeeze", "lax.dynamic_slice", "lax.broadcast_in_dim", "lax.convert_element_type", "lax.reshape",
-    "lax.random_seed", "lax.random_bits", "lax.select_n", "lax.lt", "lax.gather",
+    "lax.random_seed", "lax.random_bits", "lax.select_n", "lax.lt", "lax.gather", "lax.mul", "lax.concatenate",
 })  # fmt: skip
 _STATISTICS = ("mean", "var")
 

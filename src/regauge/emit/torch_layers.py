@@ -111,6 +111,10 @@ def conv(node: Node, context: Context) -> Layer | None:
     strides, dilation, groups = arguments["strides"], arguments["rhs_dilation"], arguments["groups"]
     rank = len(strides)
     sizes = _sizes(kernel)
+    flat: Layout = ()
+    if arguments.get("depthwise"):
+        sizes = (*sizes[:-2], 1, sizes[-2] * sizes[-1])
+        flat = (("reshape", sizes),)
     outer, inner, *window = sizes if arguments.get("as_torch") else (sizes[-1], sizes[-2], *sizes[:-2])
     padding = _padding(arguments["padding"], tuple(window), strides, dilation)
     if padding is None or set(arguments["lhs_dilation"]) != {1}:
@@ -126,7 +130,7 @@ def conv(node: Node, context: Context) -> Layer | None:
         keywords["groups"] = groups
     if bias is None:
         keywords["bias"] = False
-    to_torch: Layout = () if arguments.get("as_torch") else (("permute", (rank + 1, rank, *range(rank))),)
+    to_torch: Layout = () if arguments.get("as_torch") else (*flat, ("permute", (rank + 1, rank, *range(rank))))
     weights = {_leaf(kernel): ("weight", to_torch)}
     if bias is not None:
         weights[_leaf(bias)] = ("bias", _flat(bias))
