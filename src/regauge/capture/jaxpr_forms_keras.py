@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import keras
 
 from regauge.capture.jaxpr_forms import Form, Fresh
-from regauge.ir.graph import Operand
+from regauge.ir.graph import Node, Operand
 
 Arrays = Mapping[str, Any]
 
@@ -172,3 +172,25 @@ def _fresh(make: Callable[[], Any], **call: Any) -> Fresh:
         return (outputs, *updated) if call.get("training") else outputs
 
     return run
+
+
+def parts(module: Any, nodes: Sequence[Node]) -> Iterator[tuple[str, Any, int]]:
+    """The layers of torch that a call of one layer of Keras is made of, one after the other; none for one or no layer.
+
+    Args:
+        module: that was called.
+        nodes: of the call.
+
+    Yields:
+        The name of each part, a layer of Keras that is the same, and where its nodes end.
+    """
+    separable = {_LAYERS.SeparableConv1D: (_LAYERS.DepthwiseConv1D, _LAYERS.Conv1D)}
+    separable[_LAYERS.SeparableConv2D] = (_LAYERS.DepthwiseConv2D, _LAYERS.Conv2D)
+    convolutions = [position for position, node in enumerate(nodes) if node.op == _CONVOLUTION]
+    if type(module) not in separable or len(convolutions) != 2:
+        return
+    depthwise, pointwise = separable[type(module)]
+    names = ("kernel_size", "strides", "padding", "depth_multiplier", "data_format", "dilation_rate")
+    yield "depthwise", depthwise(**_config(module, *names), use_bias=False), convolutions[0] + 1
+    config = _config(module, "filters", "data_format", "dilation_rate")
+    yield "pointwise", pointwise(kernel_size=1, **config, use_bias=module.use_bias), len(nodes)
