@@ -292,7 +292,7 @@ def _model_graph(
         inputs=tuple(Value(value, walk.specs[value]) for value in taken.values()),
         weights=(
             *_weights(program.params, "parameter", reads, "weight", read, walk.specs),
-            *_weights(_kept_state(program), "buffer", reads, "state", read, walk.specs),
+            *_weights(_kept_state(program), "buffer", reads, "state", read, walk.specs, program.frozen),
             *(replace(w, name=owners.get(w.value, w.name)) for w in held),
         ),
         nodes=nodes,
@@ -350,11 +350,12 @@ def _weights(
     kind: str,
     read: set[str],
     specs: Mapping[str, TensorSpec],
+    frozen: frozenset[str] = frozenset(),
 ) -> list[WeightSpec]:
     found = []
     for name in arrays:
-        value = reads[f"{kind} {name}"].name
-        found.append(WeightSpec(name, value if value in read else "", specs[value], role, role == "parameter"))
+        value, own = reads[f"{kind} {name}"].name, "parameter" if name in frozen else role
+        found.append(WeightSpec(name, value if value in read else "", specs[value], own, role == "parameter"))
     return found
 
 

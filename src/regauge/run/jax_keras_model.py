@@ -51,6 +51,9 @@ class KerasProgram(JaxProgram):
         names, self.random = _variable_names(model, self.layers)
         self._trained = [names[id(variable)] for variable in model.trainable_variables]
         self._others = [names[id(variable)] for variable in model.non_trainable_variables]
+        held = {id(v) for layer in (model, *self.layers.values()) for v in layer._trainable_variables}
+        others = zip(self._others, model.non_trainable_variables, strict=True)
+        self.frozen = frozenset(name for name, variable in others if id(variable) in held)
         self.params = _values(self._trained, model.trainable_variables)
         self.state = _values(self._others, model.non_trainable_variables)
         self._switches = Switches(inspect.signature(model.call))
@@ -162,8 +165,10 @@ def model_name(model: Any) -> str:
         return type(model).__name__
     if _AUTOMATIC.fullmatch(model.name):
         return "Model"
-    parts = re.split(r"[\W_]+", model.name)
-    name = "".join(part[:1].upper() + part[1:] for part in re.sub(r"(?<=\d)_(?=\d)", "_", "_".join(parts)).split("_"))
+    name = ""
+    for word in re.split(r"[\W_]+", model.name):
+        between = "_" if name[-1:].isdigit() and word[:1].isdigit() else ""
+        name += between + word[:1].upper() + word[1:]
     return name if name.isidentifier() else f"Model{name}"
 
 
@@ -205,7 +210,9 @@ def _held(attributes: Iterable[tuple[Any, Any]]) -> Iterator[tuple[int, str]]:
     for name, value in attributes:
         if str(name).startswith("_"):
             continue
-        items = enumerate(value) if isinstance(value, list | tuple) else value.items() if isinstance(value, dict) else ()
+        items = (
+            enumerate(value) if isinstance(value, list | tuple) else value.items() if isinstance(value, dict) else ()
+        )
         if isinstance(value, layer):
             yield id(value), str(name)
         for key, item in items:

@@ -45,6 +45,7 @@ class JaxProgram(ABC):
         params: arrays that train, by name.
         state: every other array, by name: statistics, buffers, random streams.
         random: names in `state` that belong to random streams, which no two frameworks share.
+        frozen: names in `state` that are weights which the person does not train.
         knows_mode: whether training and evaluation can differ.
         name: what to call the model.
         positions: names of the parameters that take the inputs, in order.
@@ -54,6 +55,7 @@ class JaxProgram(ABC):
     params: Leaves
     state: Leaves
     random: frozenset[str] = frozenset()
+    frozen: frozenset[str] = frozenset()
     knows_mode: bool = False
     name: str = ""
     positions: tuple[str, ...] = ()
