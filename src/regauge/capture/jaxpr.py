@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules, jaxpr_recomputed
+from regauge.capture.jax_compat import is_own
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
 from regauge.capture.jax_failures import first_line, not_traced, rejected
 from regauge.capture.jax_given import not_a_number, refuse_given
@@ -385,10 +386,12 @@ def _refuse_streams(program: JaxProgram, reads: Mapping[str, Ref], read: set[str
 
 
 def source_file(model: Any) -> str:
-    """The name of the file that defines a model, or an empty string."""
+    """The name of the person's file that defines a model, or an empty string."""
     for part in model if isinstance(model, tuple) else (model,):
         try:
-            return Path(inspect.getfile(part if inspect.isroutine(part) or inspect.isclass(part) else type(part))).name
+            file = inspect.getfile(part if inspect.isroutine(part) or inspect.isclass(part) else type(part))
         except (TypeError, OSError):
             continue
+        if is_own(file):
+            return Path(file).name
     return ""

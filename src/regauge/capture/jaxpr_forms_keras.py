@@ -14,7 +14,7 @@ from regauge.ir.graph import Node, Operand
 Arrays = Mapping[str, Any]
 
 _CONVOLUTION = "lax.conv_general_dilated"
-_ZEROS = {name: "zeros" for name in ("kernel_initializer", "bias_initializer")}
+_ZEROS = dict.fromkeys(("kernel_initializer", "bias_initializer"), "zeros")
 
 
 def forms(module: Any, arrays: Arrays) -> Iterator[Form]:

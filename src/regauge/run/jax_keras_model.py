@@ -42,7 +42,7 @@ class KerasProgram(JaxProgram):
             raise BadCase(
                 f"the Keras model {model.name} has no variables yet",
                 code="B115",
-                received=f"{type(model).__name__}, not built",
+                received=type(model).__name__,
                 next="call it once on its inputs, model(x), or begin a Sequential with keras.Input(shape)",
             )
         self._model = model

@@ -28,11 +28,10 @@ def refuse_backend(model: Any, *taken: str) -> None:
     backend = backend_of(model)
     if backend in (taken or ("jax",)):
         return
-    further = "; a model of the torch backend is a torch.nn.Module" if backend == "torch" else ""
     raise BadCase(
         f"the Keras model {model.name} does not compute with JAX",
         code="B116",
         received=f"keras.config.backend() == {backend!r}",
         why="Keras chooses its backend when it is imported, and its layers are of that framework alone",
-        next=f'write os.environ["KERAS_BACKEND"] = "jax" above the first import of keras{further}',
+        next='write os.environ["KERAS_BACKEND"] = "jax" above the first import of keras',
     )
