@@ -37,6 +37,8 @@ TOKENS = jnp.array([[0, 6], [3, 3]])
 ALONE: tuple[tuple[str, Callable[[], Any], Any], ...] = (
     ("nn.Linear(8, 5)", lambda: LAYERS.Dense(5), X2),
     ("nn.Linear(4, 5, bias=False)", lambda: LAYERS.Dense(5, use_bias=False), X4),
+    ("nn.Linear(4, 6)", lambda: LAYERS.EinsumDense("abcd,def->abcef", (6, 6, 2, 3), bias_axes="ef"), X4),
+    ("nn.Linear(24, 5)", lambda: LAYERS.EinsumDense("abcd,cde->abe", (6, 5), bias_axes="e"), X4),
     ('nn.Conv1d(4, 5, 3, padding="same")', lambda: LAYERS.Conv1D(5, 3, padding="same"), X3),
     ("nn.Conv2d(4, 6, (3, 2), stride=2, groups=2)", lambda: LAYERS.Conv2D(6, (3, 2), strides=2, groups=2), X4),
     ("nn.Conv2d(4, 5, 3, dilation=2, bias=False)", lambda: LAYERS.Conv2D(5, 3, dilation_rate=2, use_bias=False), X4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,24 @@ def _dense(layer: Any, arrays: Arrays) -> Iterator[Form]:
     fresh = _fresh(lambda: keras.layers.Dense(outer, use_bias="bias" in arrays, **_ZEROS))
     attributes: dict[str, Operand] = {"in_features": inner, "out_features": outer}
     yield Form("layer.linear", fresh, _leaves(arrays, kernel="kernel", bias="bias"), attributes)
+
+
+def _einsum(layer: Any, arrays: Arrays) -> Iterator[Form]:
+    """The last axes of the input against the first of the kernel, as attention has them: ``abc,cde->abde``."""
+    operands, _, output = layer.equation.partition("->")
+    given, _, kernel = operands.partition(",")
+    count = sum(label in given for label in kernel)
+    if "kernel" not in arrays or not count or kernel[:count] != given[-count:]:
+        return
+    sizes = tuple(arrays["kernel"].shape)
+    inner, outer = sizes[:count], sizes[count:]
+    if output != given[:-count] + kernel[count:] or ("bias" in arrays and tuple(arrays["bias"].shape) != outer):
+        return
+    config = {"output_shape": layer.partial_output_shape, "bias_axes": layer.bias_axes}
+    fresh = _fresh(lambda: keras.layers.EinsumDense(layer.equation, **config, **_ZEROS))
+    attributes: dict[str, Operand] = {"in_features": math.prod(inner), "out_features": math.prod(outer)}
+    leaves = _leaves(arrays, kernel="kernel", bias="bias")
+    yield Form("layer.linear", fresh, leaves, attributes, flat=(count, outer if len(outer) > 1 else ()))
 
 
 def _convolution(layer: Any, arrays: Arrays) -> Iterator[Form]:
@@ -133,6 +152,7 @@ def _dropout(layer: Any, arrays: Arrays) -> Iterator[Form]:
 _LAYERS = keras.layers
 _FORMS: dict[type, Callable[[Any, Arrays], Iterator[Form]]] = {
     _LAYERS.Dense: _dense,
+    _LAYERS.EinsumDense: _einsum,
     **dict.fromkeys((_LAYERS.Conv1D, _LAYERS.Conv2D, _LAYERS.Conv3D), _convolution),
     **dict.fromkeys((_LAYERS.DepthwiseConv1D, _LAYERS.DepthwiseConv2D), _depthwise),
     **dict.fromkeys(
