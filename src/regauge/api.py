@@ -73,8 +73,9 @@ def to_torch(
     """Convert a JAX model or function to a torch module, in this process.
 
     Args:
-        fn_or_module: an nnx.Module, (Linen module, variables), an equinox.Module, (Haiku transform, params), a function
-            of arrays, or a function of (params, inputs) with `params`; it is not changed.
+        fn_or_module: an nnx.Module, (Linen module, variables), an equinox.Module, a keras.Model of the JAX
+            backend, (Haiku transform, params), a function of arrays, or one of (params, inputs) with `params`; it is
+            not changed.
         args: example positional arguments; shapes and dtypes are taken from them.
         kwargs: example keyword arguments.
         params: a pytree: first argument of a function, variables of a Linen module, parameters of a Haiku transform.

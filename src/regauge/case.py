@@ -24,7 +24,8 @@ class Case:
     """A model, its inputs, and how it is trained.
 
     Attributes:
-        model: torch.nn.Module, flax nnx.Module or Linen (module, variables), equinox.Module, or a function.
+        model: torch.nn.Module, flax nnx.Module or Linen (module, variables), equinox.Module,
+            keras.Model on its JAX backend, or a function.
         inputs: tuple of positional arguments, or dict of keyword arguments, of the model: arrays of the model's
             framework in any pytree.
         targets: what the loss needs besides the outputs, any pytree.

@@ -1,12 +1,10 @@
-"""Models of Keras on its JAX backend, as functions of their variables: `stateless_call` is one."""
+"""Models of Keras on its JAX backend."""
 
 from __future__ import annotations
 
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +15,12 @@ from jax_weights import away_from_neutral
 
 import regauge
 
-Variables = dict[str, Array]
 
-
-def functional(model: keras.Model) -> tuple[Any, Variables, Variables]:
-    """A Keras model as (function, params, state), variables by their paths; in place of `model` in a case."""
-
-    def apply(params: Variables, state: Variables, x: Array, training: bool = False) -> tuple[Array, Variables]:
-        trained = [params[variable.path] for variable in model.trainable_variables]
-        others = [state[variable.path] for variable in model.non_trainable_variables]
-        outputs, updated = model.stateless_call(trained, others, x, training=training)
-        return outputs, dict(zip([v.path for v in model.non_trainable_variables], updated, strict=True))
-
-    params = {variable.path: variable.value for variable in model.trainable_variables}
-    state = {variable.path: variable.value for variable in model.non_trainable_variables}
-    return apply, away_from_neutral(params), away_from_neutral(state)
+def trained(model: keras.Model) -> keras.Model:
+    """The model with weights as training leaves them."""
+    for variable in model.variables:
+        variable.assign(away_from_neutral(variable.value))
+    return model
 
 
 def cross_entropy(scores: Array, labels: Array) -> Array:
@@ -40,7 +29,7 @@ def cross_entropy(scores: Array, labels: Array) -> Array:
 
 def _case(model: keras.Model, name: str) -> regauge.Case:
     images = jax.random.normal(jax.random.key(1), (4, 32, 32, 3))
-    return regauge.Case(functional(model), (images,), jnp.arange(4), cross_entropy, optax.sgd(1e-2), name)
+    return regauge.Case(trained(model), (images,), jnp.arange(4), cross_entropy, optax.sgd(1e-2), name)
 
 
 def keras_cnn() -> regauge.Case:

@@ -19,7 +19,7 @@ LAYERS = keras.layers
 MODEL = keras.Sequential(
     [
         keras.Input((6, 6, 2)),
-        LAYERS.Conv2D(3, 3, activation="tanh"),
+        keras.Sequential([keras.Input((6, 6, 2)), LAYERS.Conv2D(3, 3, activation="tanh")]),
         LAYERS.BatchNormalization(),
         LAYERS.GlobalAveragePooling2D(keepdims=True),
         LAYERS.Reshape((1, 3)),

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules, jaxpr_recomputed
+from regauge.capture.jax_compat import is_own
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
 from regauge.capture.jax_failures import first_line, not_traced, rejected
 from regauge.capture.jax_given import not_a_number, refuse_given
@@ -38,7 +39,7 @@ from regauge.ir.graph import (
     without_dead,
 )
 from regauge.run.jax_program import JaxProgram, program_of
-from regauge.run.jax_scopes import ModuleCall, calls_in, scopes
+from regauge.run.jax_scopes import ModuleCall, calls_in, module_type, scopes
 from regauge.run.jax_trees import Mode
 
 
@@ -292,7 +293,7 @@ def _model_graph(
         inputs=tuple(Value(value, walk.specs[value]) for value in taken.values()),
         weights=(
             *_weights(program.params, "parameter", reads, "weight", read, walk.specs),
-            *_weights(_kept_state(program), "buffer", reads, "state", read, walk.specs),
+            *_weights(_kept_state(program), "buffer", reads, "state", read, walk.specs, program.frozen),
             *(replace(w, name=owners.get(w.value, w.name)) for w in held),
         ),
         nodes=nodes,
@@ -332,7 +333,7 @@ def _owners(nodes: Sequence[Node]) -> dict[str, str]:
 
 def _steps(calls: Sequence[ModuleCall], root: str, modules: dict[str, Any]) -> Callable[[str], tuple[ModuleStep, ...]]:
     """The module calls of a name stack; `modules` receives the objects by the key of the call."""
-    types = [f"{type(call.module).__module__}.{type(call.module).__qualname__}" for call in calls]
+    types = [module_type(call.module) for call in calls]
     outermost = ModuleStep("", root, "root")
 
     def steps(stack: str) -> tuple[ModuleStep, ...]:
@@ -350,11 +351,12 @@ def _weights(
     kind: str,
     read: set[str],
     specs: Mapping[str, TensorSpec],
+    frozen: frozenset[str] = frozenset(),
 ) -> list[WeightSpec]:
     found = []
     for name in arrays:
-        value = reads[f"{kind} {name}"].name
-        found.append(WeightSpec(name, value if value in read else "", specs[value], role, role == "parameter"))
+        value, own = reads[f"{kind} {name}"].name, "parameter" if name in frozen else role
+        found.append(WeightSpec(name, value if value in read else "", specs[value], own, role == "parameter"))
     return found
 
 
@@ -384,10 +386,12 @@ def _refuse_streams(program: JaxProgram, reads: Mapping[str, Ref], read: set[str
 
 
 def source_file(model: Any) -> str:
-    """The name of the file that defines a model, or an empty string."""
+    """The name of the person's file that defines a model, or an empty string."""
     for part in model if isinstance(model, tuple) else (model,):
         try:
-            return Path(inspect.getfile(part if inspect.isroutine(part) or inspect.isclass(part) else type(part))).name
+            file = inspect.getfile(part if inspect.isroutine(part) or inspect.isclass(part) else type(part))
         except (TypeError, OSError):
             continue
+        if is_own(file):
+            return Path(file).name
     return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from regauge.ir.graph import Operand
+from regauge.ir.graph import Node, Operand
+from regauge.run.jax_keras_model import is_own_class
 
 Arrays = Mapping[str, Any]  # of a module by leaf name: kernel, bias
 Fresh = Callable[[Any, Arrays, Any], Any]  # input, arrays, key -> result, or results
@@ -65,6 +66,18 @@ def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
         from regauge.capture.jaxpr_forms_equinox import forms as equinox_forms
 
         yield from equinox_forms(module, arrays)
+    if is_own_class(type(module)):
+        from regauge.capture.jaxpr_forms_keras import forms as keras_forms
+
+        yield from keras_forms(module, arrays)
+
+
+def parts(module: Any, nodes: Sequence[Node]) -> Iterator[tuple[str, Any, int]]:
+    """The modules that the call of one is made of, one after the other, for torch: name, module, end of its nodes."""
+    if is_own_class(type(module)):
+        from regauge.capture.jaxpr_forms_keras import parts as keras_parts
+
+        yield from keras_parts(module, nodes)
 
 
 _LINEN = {"Linear": "Dense", "LinearGeneral": "DenseGeneral"}

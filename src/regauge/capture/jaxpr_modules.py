@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from regauge.capture import jax_compat
-from regauge.capture.jaxpr_forms import Form, forms, is_float, key_aval, mapped
+from regauge.capture.jaxpr_forms import Form, forms, is_float, key_aval, mapped, parts
 from regauge.capture.jaxpr_templates import Match, Template, match, trace
 from regauge.capture.jaxpr_walk import Walk
 from regauge.ir.graph import ModuleStep, Node, Operand, Origin, Ref, Value, node_inputs, references
@@ -23,7 +23,7 @@ from regauge.ir.graph import ModuleStep, Node, Operand, Origin, Ref, Value, node
 _KEYS = frozenset({
     "lax.random_fold_in", "lax.random_split", "lax.random_wrap", "lax.random_unwrap", "lax.add", "lax.slice",
     "lax.squeeze", "lax.dynamic_slice", "lax.broadcast_in_dim", "lax.convert_element_type", "lax.reshape",
-    "lax.random_seed", "lax.random_bits", "lax.select_n", "lax.lt", "lax.gather",
+    "lax.random_seed", "lax.random_bits", "lax.select_n", "lax.lt", "lax.gather", "lax.mul", "lax.concatenate",
 })  # fmt: skip
 _STATISTICS = ("mean", "var")
 
@@ -49,12 +49,8 @@ def fold(
         modules: objects by the key of the call.
         reads: values by the name of the weight.
     """
-    inside: dict[str, list[int]] = {}
-    steps: dict[str, ModuleStep] = {}
-    for position, node in enumerate(nodes):
-        for step in node.origin.modules[-1:]:
-            inside.setdefault(step.call, []).append(position)
-            steps[step.call] = step
+    nodes, modules = _in_parts(nodes, modules)
+    inside, steps = _innermost(nodes)
     whole: dict[int, list[Node]] = {}
     gone: set[int] = set()
     memo: dict[Any, Template | None] = {}
@@ -73,6 +69,34 @@ def fold(
     for position, node in enumerate(nodes):
         folded += whole.get(position, [] if position in gone else [node])
     return tuple(folded)
+
+
+def _innermost(nodes: Sequence[Node]) -> tuple[dict[str, list[int]], dict[str, ModuleStep]]:
+    """Where the nodes of each innermost call are, and the calls, by key."""
+    inside: dict[str, list[int]] = {}
+    steps: dict[str, ModuleStep] = {}
+    for position, node in enumerate(nodes):
+        for step in node.origin.modules[-1:]:
+            inside.setdefault(step.call, []).append(position)
+            steps[step.call] = step
+    return inside, steps
+
+
+def _in_parts(nodes: Sequence[Node], modules: Mapping[str, Any]) -> tuple[Sequence[Node], Mapping[str, Any]]:
+    """The nodes with a call inside their own for each part of a module that is several layers of torch."""
+    divided, known = list(nodes), dict(modules)
+    inside, steps = _innermost(nodes)
+    for key, positions in inside.items():
+        begin = 0
+        for name, module, end in parts(modules.get(key), [nodes[position] for position in positions]):
+            kind = f"{type(module).__module__}.{type(module).__qualname__}"
+            step = ModuleStep(f"{steps[key].path}.{name}", kind, f"{key}.{name}")
+            known[step.call] = module
+            for position in positions[begin:end]:
+                origin = nodes[position].origin
+                divided[position] = replace(nodes[position], origin=Origin((*origin.modules, step), origin.frames))
+            begin = end
+    return divided, known
 
 
 class _Readers:

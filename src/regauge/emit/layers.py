@@ -30,6 +30,7 @@ class Layer:
         output: the value that it makes.
         rngs: whether the constructor takes ``rngs=rngs``.
         unused: leaf names of weights that the NNX module does not need, with the reason.
+        frozen: whether its parameters are weights that do not train.
     """
 
     constructor: str
@@ -40,11 +41,13 @@ class Layer:
     output: str
     rngs: bool = True
     unused: dict[str, str] = field(default_factory=dict)
+    frozen: bool = False
 
     @property
     def made(self) -> tuple[str, ...]:
         """How the module is made and what it holds: one module can serve all calls for which this is equal."""
-        return self.constructor, repr(self.arguments), repr(self.keywords), repr(sorted(self.weights.items()))
+        held = repr(sorted(self.weights.items()))
+        return self.constructor, repr(self.arguments), repr(self.keywords), held, repr(self.frozen)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from regauge.emit.holders import Holder
 from regauge.emit.layers import Layer, Text
 from regauge.emit.lines import Line
 from regauge.emit.literals import literal
-from regauge.ir.graph import TensorSpec
+from regauge.ir.graph import WeightSpec
 from regauge.rules.modules import torch_modules
 
 _PARAMETER, _BUFFER = "nn.Parameter(", "nn.Buffer("
@@ -23,18 +23,20 @@ def init_lines(emission: Any, holder: Holder, constructors: Mapping[str, str]) -
     texts = {member.path: constructors[path] for path, member in holder.members.items()}
     for name, path in holder.weights.items():
         spec = next(w for w in emission.graph.weights if w.name == name)
-        texts[path] = _variable(spec.spec, spec.role)
+        texts[path] = _variable(spec)
     groups: dict[str | int, dict[Path, str]] = {}
     for path, text in texts.items():
         groups.setdefault(path[0], {})[path[1:]] = text
     return [Line(f"self.{attribute} = {container_text(group)}") for attribute, group in groups.items()]
 
 
-def _variable(spec: TensorSpec, role: str) -> str:
+def _variable(weight: WeightSpec) -> str:
+    spec = weight.spec
     dtype = "" if spec.dtype == "float32" else f", dtype=torch.{spec.dtype}"
     shape = ", ".join(str(d) for d in spec.shape) if spec.shape else "()"
-    if role == "parameter":
-        return f"{_PARAMETER}torch.empty({shape}{dtype}))"
+    if weight.role == "parameter":
+        fixed = "" if weight.trainable else ", requires_grad=False"
+        return f"{_PARAMETER}torch.empty({shape}{dtype}){fixed})"
     return f"{_BUFFER}torch.zeros({shape}{dtype}))"
 
 
@@ -70,7 +72,8 @@ def layer_text(emission: Any, layer: Layer) -> str:
         constructor = emission.library_class(getattr(torch_modules, constructor))
     parts = [_value_text(v) for v in layer.arguments]
     parts += [f"{k}={_value_text(v)}" for k, v in layer.keywords.items()]
-    return f"{constructor}({', '.join(parts)})"
+    frozen = ".requires_grad_(False)" if layer.frozen else ""
+    return f"{constructor}({', '.join(parts)}){frozen}"
 
 
 def _value_text(value: Any) -> str:

@@ -7,6 +7,7 @@ map stays one to one and exact to the bit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from regauge.emit.layers import Context, Layer, Layout, Text, owns_all
@@ -35,7 +36,18 @@ def recognise(scope: Scope, context: Context) -> Layer | None:
     layer = _RECOGNISERS[node.op](node, context)
     if layer is None or not owns_all(scope, layer, context):
         return None
+    trained = _trained(node, layer, context)
+    if len(trained) > 1:
+        return None  # the parameters of a module train together, or one by one in code of its own
+    layer = replace(layer, frozen=trained == {False})
     return layer if scope.outputs == [layer.output] else None
+
+
+def _trained(node: Node, layer: Layer, context: Context) -> set[bool]:
+    """Whether the weights train that become parameters of a layer; running statistics are none."""
+    read = [context.weights[o.name] for _, o in node.arguments if isinstance(o, Ref) and o.name in context.weights]
+    attributes = {spec.name: layer.weights.get(_leaf(spec), ("", ()))[0] for spec in read}
+    return {spec.trainable for spec in read if not attributes[spec.name].startswith("running_")}
 
 
 # weights ---------------------------------------------------------------------------------------------------------
@@ -111,6 +123,10 @@ def conv(node: Node, context: Context) -> Layer | None:
     strides, dilation, groups = arguments["strides"], arguments["rhs_dilation"], arguments["groups"]
     rank = len(strides)
     sizes = _sizes(kernel)
+    flat: Layout = ()
+    if arguments.get("depthwise"):
+        sizes = (*sizes[:-2], 1, sizes[-2] * sizes[-1])
+        flat = (("reshape", sizes),)
     outer, inner, *window = sizes if arguments.get("as_torch") else (sizes[-1], sizes[-2], *sizes[:-2])
     padding = _padding(arguments["padding"], tuple(window), strides, dilation)
     if padding is None or set(arguments["lhs_dilation"]) != {1}:
@@ -126,7 +142,7 @@ def conv(node: Node, context: Context) -> Layer | None:
         keywords["groups"] = groups
     if bias is None:
         keywords["bias"] = False
-    to_torch: Layout = () if arguments.get("as_torch") else (("permute", (rank + 1, rank, *range(rank))),)
+    to_torch: Layout = () if arguments.get("as_torch") else (*flat, ("permute", (rank + 1, rank, *range(rank))))
     weights = {_leaf(kernel): ("weight", to_torch)}
     if bias is not None:
         weights[_leaf(bias)] = ("bias", _flat(bias))

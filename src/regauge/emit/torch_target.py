@@ -39,7 +39,7 @@ from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
 from regauge.run.torch_source import load_sources
 
-_LIBRARIES = ("flax.", "equinox.", "haiku.")
+_LIBRARIES = ("flax.", "equinox.", "haiku.", "keras.src.layers.")  # a model of Keras is its person's
 
 
 class TorchTarget:

@@ -9,6 +9,7 @@ from types import CodeType
 from typing import Any
 
 from regauge.case import load_case
+from regauge.run.keras_backend import backend_of, refuse_backend
 
 _TORCH = ("torch", "torchvision", "transformers", "torch_geometric")
 _JAX = ("jax", "jaxlib", "flax", "equinox", "haiku", "optax")
@@ -17,6 +18,8 @@ _JAX = ("jax", "jaxlib", "flax", "equinox", "haiku", "optax")
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """The framework of the case of a job: ``{"framework": "torch", "jax" or "", "model": its type}``."""
     model = load_case(job["case"]).model
+    if backend_of(model):
+        refuse_backend(model, "jax", "torch")
     return {"framework": framework_of(model), "model": type(model).__name__}
 
 
@@ -24,6 +27,8 @@ def framework_of(model: Any) -> str:
     """``torch``, ``jax``, or an empty string where neither the type nor the code tells."""
     parts = model if isinstance(model, tuple) and not hasattr(model, "_fields") else (model,)
     for part in _leaves(parts):
+        if (backend := backend_of(part)) in ("jax", "torch"):
+            return backend
         found = {name for cls in type(part).__mro__ if (name := _of_module(cls.__module__))}
         if len(found) == 1:
             return found.pop()

@@ -141,7 +141,7 @@ class _Control:
 def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[DropoutLog]:
     """Within the block every active dropout behaves as the setting says; other draws are shared.
 
-    Of nnx, Linen, Equinox and Haiku, and masks that a model draws with jax.random.bernoulli.
+    Of nnx, Linen, Equinox, Keras and Haiku, and masks that a model draws with jax.random.bernoulli.
 
     Args:
         setting: "off" returns the input, "masks" applies `masks` in order of the calls, "observe" lets the library
@@ -158,6 +158,9 @@ def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[
         if "equinox" in sys.modules:
             dropout = sys.modules["equinox"].nn.Dropout
             stack.enter_context(mock.patch.object(dropout, "__call__", _equinox(control, dropout)))
+        if "keras" in sys.modules:
+            dropout = sys.modules["keras"].layers.Dropout
+            stack.enter_context(mock.patch.object(dropout, "call", _keras(control, dropout)))
         if "haiku" in sys.modules:
             haiku = sys.modules["haiku"]
             stack.enter_context(mock.patch.object(haiku, "dropout", _haiku(control, haiku)))
@@ -220,6 +223,18 @@ def _equinox(control: _Control, dropout: Any) -> Callable[..., Any]:
         if still or not _draws(self.p):
             return own(self, x, key=key, inference=inference, **rest)
         return control.drop(x, self.p, (), lambda ones: own(self, ones, key=key, inference=inference, **rest), key)
+
+    return replaced
+
+
+def _keras(control: _Control, dropout: Any) -> Callable[..., Any]:
+    own = dropout.call
+
+    def replaced(self: Any, inputs: Any, training: bool = False) -> Any:
+        if not training or not _draws(self.rate):
+            return own(self, inputs, training=training)
+        broadcast = [axis for axis, size in enumerate(self.noise_shape or ()) if size == 1]
+        return control.drop(inputs, self.rate, broadcast, lambda ones: own(self, ones, training=True), None)
 
     return replaced
 

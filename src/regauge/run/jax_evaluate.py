@@ -366,7 +366,8 @@ class JaxEvaluator:
 
     def buffers(self, state: Mapping[str, Any]) -> Arrays:
         """The state without random streams and parameters that do not train, which the original counts elsewhere."""
-        kept = {n: a for n, a in state.items() if n not in self.program.random and not self.names.is_fixed(n)}
+        apart = self.program.random | self.program.frozen
+        kept = {n: a for n, a in state.items() if n not in apart and not self.names.is_fixed(n)}
         return self.names.weights("state.", numpy_all(kept))
 
     def reseeded(self, seed: int) -> Leaves:

@@ -31,6 +31,7 @@ def wide_keras() -> Iterator[None]:
             (keras.DTypePolicy, ("compute_dtype", "variable_dtype")),
             (keras.Variable, ("dtype",)),
             (keras.KerasTensor, ("dtype",)),
+            (keras.layers.InputLayer, ("dtype",)),  # which a nested Sequential casts what it is given to
         ):
             for name in names:
                 owner = next(base for base in cls.__mro__ if name in vars(base))

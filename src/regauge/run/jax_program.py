@@ -4,8 +4,9 @@
     outputs, new_state = program.call(program.params, program.state, inputs, "train", key)
 
 Parameters and state are flat dicts; names are key paths joined by dots. Accepted: an nnx.Module, a bound Linen module
-or ``(module, variables)``, an equinox.Module, Haiku's ``(transformed, params)`` and ``(transformed, params, state)``,
-``(function, params)`` and ``(function, params, state)``, and a plain function without weights.
+or ``(module, variables)``, an equinox.Module, a keras.Model on its JAX backend, Haiku's ``(transformed, params)`` and
+``(transformed, params, state)``, ``(function, params)`` and ``(function, params, state)``, and a plain function without
+weights.
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.errors import BadCase
+from regauge.run.jax_equinox import has_equinox, is_equinox, is_equinox_class
 from regauge.run.jax_haiku import haiku_function, is_haiku
 from regauge.run.jax_modules import first_outputs, linen_outputs
 from regauge.run.jax_nnx_parts import array_of, attributes, dotted, set_mode, with_array
 from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, is_array, signature_of
+from regauge.run.keras_backend import backend_of
 
-_ACCEPTED = "an nnx.Module, (Linen module, variables), an equinox.Module, (Haiku transform, params), (function, params)"
+_ACCEPTED = (
+    "an nnx.Module, (Linen module, variables), an equinox.Module, a keras.Model, (Haiku transform, params), "
+    "(function, params)"
+)
 
 # a call, attributes by their owner, functions and classes
 Effects = tuple[Callable[[], Any], Callable[[], Mapping[str, Mapping[str, Any]]], list[Any]]
@@ -40,6 +46,7 @@ class JaxProgram(ABC):
         params: arrays that train, by name.
         state: every other array, by name: statistics, buffers, random streams.
         random: names in `state` that belong to random streams, which no two frameworks share.
+        frozen: names in `state` that are weights which the person does not train.
         knows_mode: whether training and evaluation can differ.
         name: what to call the model.
         positions: names of the parameters that take the inputs, in order.
@@ -49,6 +56,7 @@ class JaxProgram(ABC):
     params: Leaves
     state: Leaves
     random: frozenset[str] = frozenset()
+    frozen: frozenset[str] = frozenset()
     knows_mode: bool = False
     name: str = ""
     positions: tuple[str, ...] = ()
@@ -86,6 +94,10 @@ def program_of(model: Any) -> JaxProgram:
     Raises:
         BadCase: what was given is none of the accepted forms; the text says which part is missing.
     """
+    if backend_of(model):
+        from regauge.run.jax_keras_model import KerasProgram  # which is a program itself
+
+        return KerasProgram(model)
     if isinstance(model, nnx.Module):
         return NnxProgram(model)
     if isinstance(model, linen.Module):
@@ -110,21 +122,11 @@ def program_of(model: Any) -> JaxProgram:
             return HaikuProgram(head, *rest)
         if callable(head):
             return FunctionProgram(head, *rest)
-    if _is_equinox(model):
+    if is_equinox(model):
         return FunctionProgram(_call_module, model, name=type(model).__name__, signature=inspect.signature(model))
     if callable(model):
         return FunctionProgram(model)
     raise BadCase("the case's model is no JAX model", received=type(model).__name__, next=f"give {_ACCEPTED}")
-
-
-def _is_equinox(model: Any) -> bool:
-    equinox = sys.modules.get("equinox")
-    return equinox is not None and isinstance(model, equinox.Module)
-
-
-def _is_equinox_class(cls: type) -> bool:
-    equinox = sys.modules.get("equinox")
-    return equinox is not None and issubclass(cls, equinox.Module)
 
 
 def _call_module(module: Any, *args: Any, **kwargs: Any) -> Any:
@@ -158,7 +160,7 @@ class FunctionProgram(JaxProgram):
         self._skip = 0 if signature else len(trees)
         self._switches = Switches(signature or signature_of(function))
         self.positions = tuple(self._switches.positions[self._skip :])
-        equinox = any(_has_equinox(tree) for tree in trees)
+        equinox = any(has_equinox(tree) for tree in trees)
         self.knows_mode = bool(self._switches.modes) or equinox
         self._inference = sys.modules["equinox"].nn.inference_mode if equinox else None
 
@@ -181,17 +183,11 @@ class FunctionProgram(JaxProgram):
 
     @property
     def sources(self) -> list[Any]:
-        found = [type(leaf) for tree in self._given for leaf in jax.tree.leaves(tree, is_leaf=_is_equinox)]
-        return [self._function, *(cls for cls in found if _is_equinox_class(cls))]
+        found = [type(leaf) for tree in self._given for leaf in jax.tree.leaves(tree, is_leaf=is_equinox)]
+        return [self._function, *(cls for cls in found if is_equinox_class(cls))]
 
     def _in_mode(self, tree: Any, mode: Mode) -> Any:
         return self._inference(tree, value=mode == "eval") if self._inference else tree
-
-
-def _has_equinox(tree: Any) -> bool:
-    if "equinox" not in sys.modules:
-        return False
-    return any(_is_equinox(leaf) for leaf in jax.tree.leaves(tree, is_leaf=_is_equinox))
 
 
 class LinenProgram(JaxProgram):

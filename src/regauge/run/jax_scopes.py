@@ -16,6 +16,8 @@ from typing import Any
 import jax
 from flax import linen, nnx
 
+from regauge.run.jax_keras_model import KerasProgram, layer_scopes, model_name
+
 _MARK = "module@"
 _NNX_MARK = "_regauge_path"
 _EQUINOX_MARK = "__qualname__"  # what is no field gets lost, but for the attributes that wrapped functions have
@@ -57,6 +59,13 @@ def calls_in(name_stack: str) -> tuple[tuple[int, str], ...]:
     return tuple(found)
 
 
+def module_type(module: Any) -> str:
+    """The full name of a module's class; a model of Keras without a class of its own gives its name for it."""
+    cls = type(module)
+    name = model_name(module) if cls.__module__.startswith("keras.src.models.") else cls.__qualname__
+    return f"{cls.__module__}.{name}"
+
+
 def repeated(name_stack: str, number: int) -> str:
     """The name stack around what is run again, for the time of this number."""
     return f"{name_stack}/{_AGAIN}{number}"
@@ -64,7 +73,7 @@ def repeated(name_stack: str, number: int) -> str:
 
 @contextmanager
 def scopes(program: Any) -> Iterator[list[ModuleCall]]:
-    """Within the block every call of a module of NNX, Linen or Equinox is a scope that `module_of` reads.
+    """Within the block every call of a module of NNX, Linen, Equinox or Keras is a scope that `module_of` reads.
 
     Args:
         program: of the model that is traced.
@@ -80,6 +89,8 @@ def scopes(program: Any) -> Iterator[list[ModuleCall]]:
 
     with ExitStack() as stack:
         stack.enter_context(linen.intercept_methods(_linen(scope)))
+        if isinstance(program, KerasProgram):
+            stack.enter_context(layer_scopes(program.layers, scope))
         module = getattr(program, "module", None)
         if isinstance(module, nnx.Module):
             classes = {type(inner) for _, inner in nnx.iter_modules(module)}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _LONGEST_SCAN = 64
 _LARGEST_SCAN = 4000  # equations of all steps together
 _OWN = str(Path(__file__).resolve().parent.parent) + "/"
-_LIBRARIES = ("numpy", "jax", "jaxlib", "flax", "haiku", "equinox", "optax", "chex", "jaxtyping")
+_LIBRARIES = ("numpy", "jax", "jaxlib", "flax", "haiku", "equinox", "optax", "chex", "jaxtyping", "keras")
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,15 @@ def conv(
     bias: Tensor | None = None,
     channels_first: bool = False,
     as_torch: bool = False,
+    depthwise: bool = False,
 ) -> Tensor:
-    """conv(x, kernel, bias), x [batch, ..., channels] or [batch, channels, ...]"""
+    """conv(x, kernel, bias), x [batch, ..., channels] or [batch, channels, ...]
+
+    The kernel of a depthwise one is [..., channels, kernels of each channel].
+    """
     rank = len(strides)
+    if depthwise:
+        kernel = kernel.flatten(-2).unsqueeze(-2)
     weight = kernel if as_torch else kernel.permute(rank + 1, rank, *range(rank))
     image = x if channels_first else x.movedim(-1, 1)
     image = F.pad(image, [size for pair in reversed(padding) for size in pair])
