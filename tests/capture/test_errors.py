@@ -82,11 +82,21 @@ class Autocast(nn.Module):
             return self.lstm(x)[0].float()  # line: Autocast
 
 
-class Transposes(nn.Module):
+class Resizes(nn.Module):
     def forward(self, x):
         y = x + 1
-        y.t_()  # line: Transposes
+        y.resize_(2, 2)  # line: Resizes
         return y
+
+
+class TransposesBuffer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("table", torch.ones(4, 4))
+
+    def forward(self, x):
+        self.table.t_()  # line: TransposesBuffer
+        return x @ self.table
 
 
 class Strides(nn.Module):
@@ -184,7 +194,8 @@ CASES = [
     (WritesAttribute(), (X,), CaptureError, "C109", "register_buffer"),
     (WritesParameter(), (X,), CaptureError, "C109", "register_buffer"),
     (Autocast(), (X,), CaptureError, "C132", ".to("),
-    (Transposes(), (X,), CaptureError, "C130", "y = x.t("),
+    (Resizes(), (X,), CaptureError, "C130", "y = x.resize("),
+    (TransposesBuffer(), (X,), CaptureError, "C109", "x.clone()"),
     (Strides(), (X,), CaptureError, "C130", "torch.where"),
     (GivesOut(), (X,), CaptureError, "C130", "without in-place"),
     (WritesWithoutGradient(), (X,), CaptureError, "C133", "new name"),
