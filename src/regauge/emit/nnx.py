@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from regauge.emit.argument_order import give_one_order
 from regauge.emit.agreement import Agreement, disagreement
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
@@ -215,6 +216,7 @@ def _agreeing(training: _View, evaluation: _View) -> tuple[_View, _View]:
         agreed = wider
         training, evaluation = _restructured(training, agreed[0]), _restructured(evaluation, agreed[1])
     training.structure.other, evaluation.structure.other = evaluation.structure, training.structure
+    give_one_order(training.structure, evaluation.structure)
     return training, evaluation
 
 
@@ -283,6 +285,8 @@ def _emit_class(
     holder, inner = view.structure.holders[scope], writer.child_hints
     if evaluated is not None and other is not None:
         second = _writer(module, other, evaluated, hints.get(evaluated, {}))
+        if evaluated in other.structure.alike:
+            second.rename_parameters(writer.parameters)
         body, asks = join_bodies(body, second.write(_returned(other.graph, evaluated)), scope.path or name)
         holder, inner = joined(holder, other.structure.holders[evaluated]), {**inner, **second.child_hints}
     counterparts = children(evaluated) if evaluated is not None else {}
