@@ -89,6 +89,16 @@ class Resizes(nn.Module):
         return y
 
 
+class WritesData(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        self.layer.weight.data.clamp_(-0.1, 0.1)
+        return self.layer(x)
+
+
 class TransposesBuffer(nn.Module):
     def __init__(self):
         super().__init__()
@@ -200,6 +210,13 @@ CASES = [
     (GivesOut(), (X,), CaptureError, "C130", "without in-place"),
     (WritesWithoutGradient(), (X,), CaptureError, "C133", "new name"),
 ]
+
+
+def test_what_is_written_behind_the_trace_is_refused():
+    with pytest.raises(CaptureError, match="uses a tensor that a trace does not follow") as caught:
+        capture_module(WritesData(), (X,), train=True)
+    assert caught.value.code == "C109"
+    assert "self.weight.clamp" in caught.value.next
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: type(case[0]).__name__)

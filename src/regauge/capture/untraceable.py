@@ -124,8 +124,8 @@ def _histogram_of_points(
 def _filled_diagonal(self: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
     """``fill_diagonal_`` as a write to the places that it fills.
 
-    A tall matrix whose diagonal is wrapped goes on with it in the row after the one that the diagonal ends before: every
-    (columns + 1)-th element of the whole matrix is filled.
+    Where the diagonal of a tall matrix is wrapped, every (columns + 1)-th element of the whole matrix is filled: it
+    begins again one row below the one that follows its end.
     """
     if self.ndim == 2 and not wrap:
         self.diagonal().fill_(fill_value)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from regauge.emit.argument_order import give_one_order
 from regauge.emit.agreement import Agreement, disagreement
+from regauge.emit.argument_order import give_one_order
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
