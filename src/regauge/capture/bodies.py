@@ -79,8 +79,9 @@ class Bodies:
         left = _cut(raw["left"], [sum(counts) for counts in about["returned"]])
         parts = list(zip(segments, entered, left, strict=True))
         if raw["kind"] == "own_gradient":
-            drawn = self._draw_outside(segments[0], parts[0][1], raw["given"])
-            bodies = self._forward_and_backward(*parts, drawn)
+            forward, backward = parts
+            drawn = self._draw_outside(forward[0], forward[1], raw["given"])
+            bodies = self._forward_and_backward(forward, backward, drawn)
             about["settings"]["residuals"] = len(bodies[0].outputs) - about["returned"][0][0]
         else:
             bodies = [self._body(*part) for part in parts]

@@ -337,7 +337,7 @@ def random_below(self: Array, to: int, *, generator: Any = None, rng_key: Any = 
 )
 def random_between(self: Array, from_: int, to: int | None, *, generator: Any = None, rng_key: Any = None) -> Array:
     """random.from(Tensor self, int from, int? to, *, Generator? generator=None) -> Tensor"""
-    return jax.random.randint(rng_key, self.shape, from_, to).astype(self.dtype)
+    return jax.random.randint(rng_key, self.shape, from_, to).astype(self.dtype)  # type: ignore[arg-type]
 
 
 @TABLE.rule("aten.randperm.default")
