@@ -15,7 +15,7 @@ from regauge.emit.argument_order import give_one_order
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
-from regauge.emit.holders import Member, dotted, joined
+from regauge.emit.holders import Member, dotted, joined, unused_reason
 from regauge.emit.layers import Layout
 from regauge.emit.lines import Line
 from regauge.emit.loops import roll_loops
@@ -152,7 +152,7 @@ def emit_module(
     used = {p.source for p in placed}
     literals = {w.name for w in graph.weights if w.value in main.constants}
     module.unused = tuple(
-        (w.name, _unused_reason(w.name, w.name in literals))
+        (w.name, unused_reason(w.name, w.name in literals))
         for w in graph.weights
         if w.name not in used and w.tied_to is None
     )
@@ -235,14 +235,6 @@ def _name_alike(structures: Sequence[Structure]) -> None:
             found += [name for name in names if name not in found]
     for structure in structures:
         structure.hold(contents)
-
-
-def _unused_reason(name: str, is_literal: bool) -> str:
-    if is_literal:
-        return "a literal of the source, written into the code"
-    if name.endswith("num_batches_tracked"):
-        return "a counter that nothing reads"
-    return "the forward pass does not read it"
 
 
 # classes ---------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Randomness. Every rule takes an explicit key: the streams of torch and JAX can never be equal, their laws are;
-without a key jax.random raises.
-
-`dropout` is a function (an nnx.Dropout), so that one mechanism of the model controls it; without it nothing may drop.
+without a key jax.random raises. `dropout` is a function (an nnx.Dropout), so that one mechanism of the model controls
+it; without it nothing may drop.
 """
 
 from __future__ import annotations
