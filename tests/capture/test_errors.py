@@ -82,11 +82,31 @@ class Autocast(nn.Module):
             return self.lstm(x)[0].float()  # line: Autocast
 
 
-class Transposes(nn.Module):
+class Resizes(nn.Module):
     def forward(self, x):
         y = x + 1
-        y.t_()  # line: Transposes
+        y.resize_(2, 2)  # line: Resizes
         return y
+
+
+class WritesData(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        self.layer.weight.data.clamp_(-0.1, 0.1)
+        return self.layer(x)
+
+
+class TransposesBuffer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("table", torch.ones(4, 4))
+
+    def forward(self, x):
+        self.table.t_()  # line: TransposesBuffer
+        return x @ self.table
 
 
 class Strides(nn.Module):
@@ -184,11 +204,19 @@ CASES = [
     (WritesAttribute(), (X,), CaptureError, "C109", "register_buffer"),
     (WritesParameter(), (X,), CaptureError, "C109", "register_buffer"),
     (Autocast(), (X,), CaptureError, "C132", ".to("),
-    (Transposes(), (X,), CaptureError, "C130", "y = x.t("),
+    (Resizes(), (X,), CaptureError, "C130", "y = x.resize("),
+    (TransposesBuffer(), (X,), CaptureError, "C109", "x.clone()"),
     (Strides(), (X,), CaptureError, "C130", "torch.where"),
     (GivesOut(), (X,), CaptureError, "C130", "without in-place"),
     (WritesWithoutGradient(), (X,), CaptureError, "C133", "new name"),
 ]
+
+
+def test_what_is_written_behind_the_trace_is_refused():
+    with pytest.raises(CaptureError, match="uses a tensor that a trace does not follow") as caught:
+        capture_module(WritesData(), (X,), train=True)
+    assert caught.value.code == "C109"
+    assert "self.weight.clamp" in caught.value.next
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: type(case[0]).__name__)

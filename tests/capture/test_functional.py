@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,8 +11,11 @@ from comparing import assert_captures, ops
 from torch import nn
 from torch._decomp import decompositions
 
+from regauge.capture.arguments import written
+from regauge.capture.inplace import functional
 from regauge.capture.torch_export import capture_module
-from regauge.ir.graph import Ref, Sym
+from regauge.errors import CaptureError
+from regauge.ir.graph import Origin, Ref, Sym
 
 
 class Block(nn.Module):
@@ -182,6 +187,36 @@ def use_as_out_of_place(x):
     return F.relu(x + 1, inplace=True) + F.dropout(x * 2, 0.5, True, inplace=True)
 
 
+def transpose_in_place(x):
+    y = x + 1
+    before = y[0]
+    y.t_().unsqueeze_(0)
+    y[0, 1] = 5.0
+    y.squeeze_(0).transpose_(0, 1).swapaxes_(0, 1)
+    return y, before, y.sum(0)
+
+
+def write_under_other_names(x):
+    y = x * 3
+    y //= torch.tensor([1.5, -2.0, 0.5, 4.0])
+    y.pow_(2).pow_(torch.tensor(2.0))
+    z = x.double().float_power_(2).float_power_(torch.tensor(3.0))
+    n = torch.arange(4) + 8
+    n <<= 2
+    n >>= torch.tensor([0, 1, 0, 2])
+    n |= 1
+    n ^= torch.tensor(6)
+    n &= 127
+    n.bitwise_left_shift_(1)
+    return y, z, n, (x * x + 1).polygamma_(1), x.clone().ldexp_(torch.tensor(3)), x.clone().floor_divide_(2)
+
+
+def write_diagonals(x):
+    tall = torch.cat((x, x, x, x)).t().contiguous().t().clone()
+    cube = x.new_ones(3, 3, 3)
+    return x.clone().fill_diagonal_(7), tall.clone().fill_diagonal_(7, wrap=True), cube.fill_diagonal_(2)
+
+
 FUNCTIONS = [
     write_slice,
     write_through_view,
@@ -197,6 +232,9 @@ FUNCTIONS = [
     reshape_that_copies,
     write_in_a_loop,
     use_as_out_of_place,
+    transpose_in_place,
+    write_under_other_names,
+    write_diagonals,
 ]
 
 
@@ -212,7 +250,36 @@ class Calls(nn.Module):
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_writes_become_values(function):
     captured = assert_captures(Calls(function), (torch.randn(2, 4),), train=True)
-    assert not [op for op in ops(captured.graph) if op.split(".")[1].endswith("_")]
+    assert not [op for op in ops(captured.graph) if op.split(".")[1].removesuffix("__").endswith("_")]
+
+
+# What changes the memory of a tensor, or its flags; what is not for dense tensors; what only optimizers and
+# generators of quasi-random numbers call; what is written otherwise (`_filled_diagonal`).
+WITHOUT_COUNTERPART = re.compile(
+    r"aten\.(set_|resize_|resize_as_|rename_|requires_grad_|.*sparse.*|_coalesced_|_cslt.*|copy_sparse.*|_resize.*|"
+    r"_foreach.*|_fused.*|_amp.*|_sobol.*|fill_diagonal_|_fill_mem.*)\."
+)
+
+
+def test_every_in_place_operator_has_a_functional_counterpart():
+    lacking, found = [], 0
+    for name in torch._C._dispatch_get_all_op_names():
+        namespace, _, rest = name.partition("::")
+        packet, _, overload = rest.partition(".")
+        if namespace != "aten" or not packet.endswith("_"):
+            continue
+        op = getattr(getattr(torch.ops.aten, packet), overload or "default")
+        if written(op) != (op._schema.arguments[0].name,) or WITHOUT_COUNTERPART.match(str(op)):
+            continue
+        try:
+            names = [argument.name for argument in functional(op, Origin())._schema.arguments]
+        except CaptureError:
+            lacking.append(str(op))
+        else:
+            found += 1
+            assert len(names) == len(op._schema.arguments), op
+    assert not lacking
+    assert found > 200
 
 
 def test_unfilled_tensors_are_zeros_in_the_graph():

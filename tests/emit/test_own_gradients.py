@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import jax
+import numpy as np
 import pytest
 import torch
 from like_torch import assert_like_torch
@@ -12,7 +14,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import regauge
-from regauge.errors import CaptureError
+from regauge.errors import CaptureError, UnsupportedOps
 
 X = torch.linspace(-1, 1, 20).reshape(5, 4)
 
@@ -252,3 +254,75 @@ class InPlace(Function):
 def test_a_function_that_changes_its_input_is_refused_in_training():
     with pytest.raises(CaptureError, match="it changes its inputs in place"):
         regauge.to_jax(Applies(lambda x: InPlace.apply(x * 1)), (X,), train=True)
+
+
+class Drops(Function):
+    """A mask that the derivative uses again."""
+
+    @staticmethod
+    def forward(ctx, x, rate):
+        mask = (1 - torch.empty_like(x).bernoulli_(1 - rate)).to(torch.bool)
+        ctx.scale = 1 / (1 - rate)
+        ctx.save_for_backward(mask)
+        return x.masked_fill(mask, 0) * ctx.scale
+
+    @staticmethod
+    def backward(ctx, g):
+        (mask,) = ctx.saved_tensors
+        return g.masked_fill(mask, 0) * ctx.scale, None
+
+
+class Draws(Function):
+    """Draws with probabilities that it computes, and has a gradient of its own by them."""
+
+    @staticmethod
+    def forward(ctx, x):
+        p = torch.sigmoid(x)
+        ctx.save_for_backward(p)
+        return torch.bernoulli(p)
+
+    @staticmethod
+    def backward(ctx, g):
+        (p,) = ctx.saved_tensors
+        return g * p
+
+
+class DrawsBackward(Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * torch.rand_like(g)
+
+
+class Random(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return Drops.apply(x, 0.25), Draws.apply(x)
+
+
+def test_what_a_function_draws_is_drawn_before_it():
+    x = np.linspace(0.5, 1.5, 4000, dtype=np.float32).reshape(1000, 4)
+    converted = regauge.to_jax(Random(), (torch.from_numpy(x),), train=True)
+
+    def total(x, key):
+        (dropped, drawn), _ = converted.apply(converted.params, converted.state, x, rng=key)
+        return dropped.sum() + 3 * drawn.sum(), (dropped, drawn)
+
+    slopes, (dropped, drawn) = jax.jit(jax.grad(total, has_aux=True))(x, jax.random.key(1))
+    p = 1 / (1 + np.exp(-x))
+    mask = np.asarray(dropped) != 0
+    np.testing.assert_allclose(dropped, np.where(mask, x / 0.75, 0), rtol=1e-6)
+    np.testing.assert_allclose(slopes, mask / 0.75 + 3 * p, rtol=1e-5)
+    assert set(np.unique(drawn)) == {0, 1}
+    # five standard errors of the mean
+    assert abs(mask.mean() - 0.75) < 5 * np.sqrt(0.75 * 0.25 / x.size)
+    assert abs((np.asarray(drawn) - p).mean()) < 5 * np.sqrt((p * (1 - p)).mean() / x.size)
+    _, (others, _) = jax.jit(jax.grad(total, has_aux=True))(x, jax.random.key(2))
+    assert not np.array_equal(others, dropped)
+
+
+def test_what_a_derivative_draws_is_a_limit():
+    with pytest.raises(UnsupportedOps, match=r"aten\.rand_like\.default"):
+        regauge.to_jax(Applies(lambda x: DrawsBackward.apply(x)), (X,), train=True)

@@ -34,6 +34,13 @@ DRAWS = [
     ("exponential.default", (torch.ones(SIZE), 2.0), {}),
     ("bernoulli.default", (torch.full(SIZE, 0.3),), {}),
     ("bernoulli.p", (torch.ones(SIZE), 0.3), {}),
+    ("bernoulli.Tensor", (torch.ones(SIZE), torch.tensor([0.1, 0.5]).repeat(100)), {}),
+    ("random.default", (torch.ones(SIZE),), {}),
+    ("random.default", (torch.ones(SIZE, dtype=torch.int32),), {}),
+    ("random.default", (torch.ones(SIZE, dtype=torch.uint8),), {}),
+    ("random.default", (torch.ones(SIZE, dtype=torch.bool),), {}),
+    ("random.to", (torch.ones(SIZE, dtype=torch.int32), 7), {}),
+    ("random.from", (torch.ones(SIZE), -3, 7), {}),
     ("randint.default", (7, SIZE), {"dtype": torch.int64}),
     ("randint.low", (-3, 7, SIZE), {"dtype": torch.int64}),
     ("dropout.default", (torch.ones(SIZE), 0.3, True), {}),
@@ -53,7 +60,8 @@ LIMITS = [
         "aten.multinomial.default",
         "fewer non-zero probabilities than samples, without replacement",
         (torch.tensor([0.0, 1.0]), 2),
-    )
+    ),
+    LimitSample("aten.random.from", "without an upper end", (torch.ones(3), 2, None)),
 ]
 
 

@@ -121,6 +121,8 @@ def _smaller(key: str, value: Any, largest: dict[str, Any]) -> Any:
         return 0.0  # layers that are left out at random are a decision in Python, which no capture takes
     if key in DRAWN and number:
         return 0.0
+    if key == "altup_coef_clip":
+        return None  # training would write to the weights in forward, which no capture takes
     if key == "axial_pos_shape":
         return (LENGTH, 1)
     if key == "vocabulary_map" and value is None:

@@ -22,6 +22,7 @@ from regauge.ir.graph import (
     free_values,
     node_inputs,
     references,
+    with_names,
     without_dead,
 )
 
@@ -78,7 +79,9 @@ class Bodies:
         left = _cut(raw["left"], [sum(counts) for counts in about["returned"]])
         parts = list(zip(segments, entered, left, strict=True))
         if raw["kind"] == "own_gradient":
-            bodies = self._forward_and_backward(*parts)
+            forward, backward = parts
+            drawn = self._draw_outside(forward[0], forward[1], raw["given"])
+            bodies = self._forward_and_backward(forward, backward, drawn)
             about["settings"]["residuals"] = len(bodies[0].outputs) - about["returned"][0][0]
         else:
             bodies = [self._body(*part) for part in parts]
@@ -91,15 +94,49 @@ class Bodies:
         names = walk.emit(f"regauge.{raw['kind']}", arguments, walk.wanted(node, specs), origin, tuple(bodies))
         return [whole(value, spec) for value, spec in zip(names, specs, strict=True)]
 
-    def _forward_and_backward(self, forward: _Part, backward: _Part) -> list[Graph]:
+    def _draw_outside(
+        self, nodes: list[Node], entered: Sequence[fx.Node], given: Sequence[fx.Node]
+    ) -> tuple[Value, ...]:
+        """Draw the random numbers of a function with its own derivative before it; gives their values.
+
+        It runs once, so that they may be drawn where the module draws all others. What a draw depends on, most often a
+        shape alone, is computed there from the arguments. The derivative is its author's, which loses nothing by that.
+
+        Args:
+            nodes: of the function; the draws are taken out of it.
+            entered: what it gets.
+            given: the same tensors outside.
+        """
+        draws = [node for node in nodes if _draws(node)]
+        needed = {name for node in draws for name in node_inputs(node)}
+        for node in reversed(nodes):
+            if needed.intersection(value.name for value in node.outputs):
+                needed.update(node_inputs(node))
+        moved = [node for node in nodes if node in draws or needed.intersection(v.name for v in node.outputs)]
+        if any(node.bodies for node in moved):
+            return ()
+        walk = self.walk
+        pairs = zip(entered, given, strict=True)
+        outside = {walk.env[inner].memory.value: walk.value_of(walk.env[outer]) for inner, outer in pairs}
+        for node in moved:
+            if node in draws:
+                nodes.remove(node)
+                walk.nodes.append(with_names(node, outside))
+                continue
+            results = [(value.name, value.spec) for value in node.outputs]
+            names = walk.emit(node.op, dict(with_names(node, outside).arguments), results, node.origin)
+            outside |= {value.name: name for value, name in zip(node.outputs, names, strict=True)}
+        return tuple(value for node in draws for value in node.outputs)
+
+    def _forward_and_backward(self, forward: _Part, backward: _Part, drawn: Sequence[Value]) -> list[Graph]:
         """A function and its derivative: what the derivative reads of the function, the function gives it too."""
         second = self._body(*backward)
-        made = {value.name for node in forward[0] for value in node.outputs}
+        made = {value.name for node in forward[0] for value in node.outputs} | {value.name for value in drawn}
         made |= {self.walk.env[item].memory.value for item in forward[1]}
         saved = [name for name in free_values(second) if name in made]
         first = self._body(*forward, saved)
         specs = {value.name: value.spec for node in first.nodes for value in node.outputs}
-        specs |= {value.name: value.spec for value in first.inputs}
+        specs |= {value.name: value.spec for value in (*first.inputs, *drawn)}
         residuals = tuple(Value(name, specs[name]) for name in saved)
         return [first, replace(second, inputs=(*residuals, *second.inputs))]
 
@@ -156,6 +193,18 @@ class Bodies:
                 why="JAX traces the function once and runs it as often as needed: it has no effect but its results",
                 next="return the new value, and assign it outside",
             )
+
+
+def _draws(node: Node) -> bool:
+    """Whether an operator gives other numbers each time that it runs."""
+    if not node.op.startswith("aten."):
+        return False
+    _, packet, overload = node.op.split(".")
+    if torch.Tag.nondeterministic_seeded not in getattr(getattr(torch.ops.aten, packet), overload).tags:
+        return False
+    arguments = dict(node.arguments)
+    switched_off = arguments.get("train", arguments.get("training", True)) is False
+    return not switched_off and arguments.get("dropout_p") != 0.0
 
 
 def _cut(items: Sequence[Any], counts: Sequence[int]) -> Iterator[Sequence[Any]]:

@@ -22,6 +22,7 @@ _REWRITE = (
 
 
 _NUMPY = re.compile(r"\.numpy\(\) is not supported|numpy\(\) .*tensor subclasses")
+_UNFOLLOWED = re.compile(r"fake tensor in the exported program constant's list.*model attribute: ([\w.]+)", re.DOTALL)
 _FORMAT = re.compile(r"FakeTensor\.__format__|format string passed to FakeTensor")
 
 
@@ -98,6 +99,18 @@ def not_captured(error: Exception, model: str) -> CaptureError:
             details=details,
             why="a captured graph is one sequence of operators for all values",
             next=_REWRITE,
+        )
+    if unfollowed := _UNFOLLOWED.search(str(error)):
+        place = unfollowed[1].rpartition(".")[0]
+        return CaptureError(
+            f"{place or 'the model'} uses a tensor that a trace does not follow",
+            code="C109",
+            where=where,
+            details=details,
+            why="what is written to the .data of a parameter, or to a tensor that code keeps for itself, is no value "
+            "of the graph, and would be lost",
+            next="write the result to a new name, w = self.weight.clamp(-1, 1), and use that; a tensor that is kept "
+            "from call to call is a buffer",
         )
     why = ""
     if _NUMPY.search(str(error)):

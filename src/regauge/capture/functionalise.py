@@ -25,7 +25,6 @@ from regauge.capture.arguments import (
     named,
     op_name,
     operand,
-    parameters,
     shares_memory,
     written,
 )
@@ -33,7 +32,7 @@ from regauge.capture.autocast import Autocast, operands_cast
 from regauge.capture.bodies import Bodies
 from regauge.capture.failures import DataDependent
 from regauge.capture.inlined import higher_order
-from regauge.capture.inplace import functional, functional_of_out, result_dtype
+from regauge.capture.inplace import functional, functional_of_out, reordered, result_dtype
 from regauge.capture.memory import Arguments, Step, View, read, whole, write
 from regauge.capture.regions import ENTER, LEAVE
 from regauge.capture.sizes import Sizes, dtype_name
@@ -156,7 +155,7 @@ class Functionaliser:
         elif written(target):
             self._in_place(node, raw, origin)
         elif may_alias(target) or name == "aten.dropout.default":
-            self._view(node, raw, origin)
+            self._view(node, name, raw, origin)
         else:
             self.plain(node, spelling.UNFILLED.get(name, name), raw, origin)
 
@@ -204,7 +203,7 @@ class Functionaliser:
     def wanted(self, node: fx.Node, specs: list[TensorSpec]) -> list[tuple[str, TensorSpec]]:
         """Names for the results of a node: its own, or those of the nodes that take the parts."""
         if isinstance(node.meta["val"], torch.Tensor):
-            return [(node.name, specs[0])]
+            return [(_without_underscore(node.name), specs[0])]
         parts = {user.args[1]: user.name for user in node.users if getattr(user.target, "__name__", "") == "getitem"}
         return [(parts.get(i, f"{node.name}_{i}"), spec) for i, spec in enumerate(specs)]
 
@@ -265,9 +264,8 @@ class Functionaliser:
             return view
         return whole(spelling.expand(self.emit, self.value_of(view), spec, f"{node.name}_{index}", origin), spec)
 
-    def _view(self, node: fx.Node, raw: dict[str, Any], origin: Origin) -> None:
-        """An operator whose result looks at the memory of its first argument."""
-        name = str(node.target)
+    def _view(self, node: fx.Node, name: str, raw: dict[str, Any], origin: Origin) -> None:
+        """An operator, by its name, whose result looks at the memory of its first argument."""
         data = next(iter(raw))
         parent = self.env[raw[data]] if isinstance(raw[data], fx.Node) else None
         aliases = name not in spelling.MAYBE_COPIES or shares_memory(node, raw[data])
@@ -277,12 +275,12 @@ class Functionaliser:
             self.env[node] = [self._only_part(node, raw, parent, origin)]
             return
         if not isinstance(parent, View) or not aliases:
-            if isinstance(parent, View) and self._is_identity(node, raw, parent):
+            if isinstance(parent, View) and self._is_identity(node, name, raw, parent):
                 self.env[node] = whole(self.value_of(parent), parent.spec)
                 return
             self.plain(node, name, raw, origin)
             return
-        if self._is_identity(node, raw, parent):
+        if self._is_identity(node, name, raw, parent):
             self.env[node] = parent
             return
         specs = self.specs(node, origin)
@@ -305,8 +303,7 @@ class Functionaliser:
         step = Step("aten.select.int", arguments, wanted, 0, origin)
         return View(parent.memory, spec, parent, step, value, parent.memory.version)
 
-    def _is_identity(self, node: fx.Node, raw: Mapping[str, Any], parent: View) -> bool:
-        name = str(node.target)
+    def _is_identity(self, node: fx.Node, name: str, raw: Mapping[str, Any], parent: View) -> bool:
         if name == "aten.slice.Tensor":
             return raw["start"] in (None, 0) and raw["end"] in (None, 2**63 - 1) and raw["step"] == 1
         if name == "aten.detach.default":
@@ -327,8 +324,15 @@ class Functionaliser:
                 next="write it without in-place operations",
             )
         view: View = self.env[raw[data]]
+        if torch.Tag.inplace_view in target.tags:
+            # The tensor is another view from here on; what uses it later names this node.
+            functional_view = str(functional(target, origin))
+            if view.parent is None and view.memory.owner:
+                raise _not_its_own(view.memory.owner, origin)
+            self._view(node, functional_view, raw, origin)
+            return
         packet = str(target).split(".")[1]
-        name = re.sub(r"_(?=_\d+$)|_$", "", node.name)  # relu__1 -> relu_1
+        name = _without_underscore(node.name)
         if packet in ("copy_", "fill_", "zero_"):
             given = raw.get("src", raw.get("value"))
             source = self.env[given] if isinstance(given, fx.Node) else given
@@ -342,13 +346,7 @@ class Functionaliser:
         owner = view.memory.owner
         self.bodies.require_own(view.memory.value, owner, origin)
         if owner and not owner.startswith("buffer "):
-            raise CaptureError(
-                f"the model changes its {owner} in place",
-                code="C109",
-                where=origin.line or origin.path,
-                why="a JAX function cannot change what it is given; only buffers are carried along as state",
-                next="work on a copy (x = x.clone()), or make a tensor attribute a buffer with register_buffer",
-            )
+            raise _not_its_own(owner, origin)
         from_outside = self.inside is not None and view.memory.value not in self.inside
         if from_outside:
             if view.memory.value in self.carries:
@@ -371,10 +369,25 @@ class Functionaliser:
             raw = {key: value for key, value in raw.items() if key != "out"}
         else:
             op = functional(target, origin)
-        raw = {key: value for (key, _, _), value in zip(parameters(op), raw.values(), strict=True)}
+        raw = reordered(op, raw)
         tensors = {k: v.meta["val"] for k, v in raw.items() if isinstance(v, fx.Node) and is_tensor(v)}
         dtype = dtype_name(result_dtype(op, raw, tensors))
         spec = TensorSpec(view.spec.shape, dtype)
         arguments = self.arguments(raw)
         result = self.emit(str(op), arguments, [(name, spec)], origin)[0]
         return result if spec == view.spec else spelling.to(self.emit, result, view.spec, name, origin)
+
+
+def _without_underscore(name: str) -> str:
+    """`relu_1` for `relu__1`: what an in-place operator makes is a value of its own."""
+    return re.sub(r"_(?=_\d+$)|_$", "", name)
+
+
+def _not_its_own(owner: str, origin: Origin) -> CaptureError:
+    return CaptureError(
+        f"the model changes its {owner} in place",
+        code="C109",
+        where=origin.line or origin.path,
+        why="a JAX function cannot change what it is given; only buffers are carried along as state",
+        next="work on a copy (x = x.clone()), or make a tensor attribute a buffer with register_buffer",
+    )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
-from regauge.capture.arguments import parameters
+from regauge.capture.arguments import may_alias, parameters, written
 from regauge.errors import CaptureError
 from regauge.ir.graph import Origin
 
-# In-place overloads whose functional counterpart has another name.
-_RENAMED = {
-    "aten.bernoulli_.float": "aten.bernoulli.p",
-    "aten.normal_.default": "aten.normal_functional.default",
-}
+# In-place operators whose functional counterpart is no overload of the same name without the underscore.
+_RENAMED = {"normal_": "normal_functional"}
 # Functional counterparts that give booleans, while the written tensor keeps its dtype.
 _BOOLEAN = frozenset(
     {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor", "logical_not"}
@@ -24,31 +22,34 @@ _BOOLEAN = frozenset(
 
 
 def functional(op: Any, origin: Origin) -> Any:
-    """The functional overload of an in-place one.
+    """The functional overload of an in-place one: of the same name without the underscore, with the same arguments.
+
+    The names of the two overloads say nothing: ``floor_divide_.Tensor`` is ``floor_divide.default``, and ``pow.Scalar``
+    raises a number to a tensor, while ``pow_.Scalar`` raises the tensor to a number.
+
+    Args:
+        op: an in-place overload.
+        origin: of its use.
 
     Raises:
-        CaptureError: the operation changes more than the values of its first argument.
+        CaptureError: there is none, as for what changes the memory that a tensor has (``resize_``, ``set_``).
     """
-    name = str(op)
-    family, packet, overload = name.split(".")
-    if torch.Tag.inplace_view in op.tags or not packet.endswith("_") or family != "aten":
-        raise CaptureError(
-            f"{name} changes a tensor in place in a way that has no functional counterpart",
-            code="C130",
-            where=origin.line or origin.path,
-            next=f"write the result to a new name: y = x.{packet.rstrip('_')}(...)",
-        )
-    target = _RENAMED.get(name, f"aten.{packet.removesuffix('_')}.{overload}")
-    _, packet, overload = target.split(".")
-    found = getattr(getattr(torch.ops.aten, packet, None), overload, None)
-    if found is None:
-        raise CaptureError(
-            f"{name} has no functional counterpart in torch",
-            code="C130",
-            where=origin.line or origin.path,
-            next="write the computation without in-place operations",
-        )
-    return found
+    family, packet, _ = str(op).split(".")
+    changes_memory = torch.Tag.inplace_view in op.tags
+    if packet.endswith("_") and family == "aten":
+        augmented = re.fullmatch(r"__i(\w+)__", packet)  # `x <<= y`
+        name = f"__{augmented[1]}__" if augmented else _RENAMED.get(packet, packet.removesuffix("_"))
+        for found in _with_arguments(getattr(torch.ops.aten, name, None), op):
+            if may_alias(found) or not changes_memory:
+                return found
+    raise CaptureError(
+        f"{op} has no functional counterpart in torch",
+        code="C130",
+        where=origin.line or origin.path,
+        next=f"write the result to a new name: y = x.{packet.rstrip('_')}(...)"
+        if changes_memory
+        else "write the computation without in-place operations",
+    )
 
 
 def functional_of_out(op: Any, origin: Origin) -> Any:
@@ -57,21 +58,41 @@ def functional_of_out(op: Any, origin: Origin) -> Any:
     Raises:
         CaptureError: there is none.
     """
-    wanted = [name for name, _, _ in parameters(op) if name != "out"]
-    packet = op.overloadpacket
-    for overload in packet.overloads():
-        found = getattr(packet, overload)
-        same_types = [str(a.type) for a in found._schema.arguments] == [
-            str(a.type) for a in op._schema.arguments if a.name != "out"
-        ]
-        if [name for name, _, _ in parameters(found)] == wanted and same_types:
-            return found
+    for found in _with_arguments(op.overloadpacket, op):
+        return found
     raise CaptureError(
         f"{op} has no counterpart that returns its result",
         code="C130",
         where=origin.line or origin.path,
         next="write the computation without out=",
     )
+
+
+def _with_arguments(packet: Any, op: Any) -> Iterator[Any]:
+    """The overloads that take the arguments of `op` and write to none."""
+    for overload in packet.overloads() if packet is not None else ():
+        found = getattr(packet, overload)
+        if written(found) or len(_types(found)) != len(_types(op)):
+            continue
+        if reordered(found, _types(op)) == _types(found):
+            yield found
+
+
+def _types(op: Any) -> dict[str, Any]:
+    return {argument.name: str(argument.type) for argument in op._schema.arguments if argument.name != "out"}
+
+
+def reordered(counterpart: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of one overload under the names of another: ``polygamma`` has another order, ``dropout`` other names.
+
+    Args:
+        counterpart: the overload that returns what another one writes.
+        arguments: all of the other one, but for ``out``.
+    """
+    names = [name for name, _, _ in parameters(counterpart)]
+    if arguments.keys() == set(names):
+        return {name: arguments[name] for name in names}
+    return dict(zip(names, arguments.values(), strict=True))
 
 
 def result_dtype(op: Any, arguments: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> torch.dtype:

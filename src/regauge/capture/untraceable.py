@@ -1,7 +1,8 @@
 """Operators of torch that torch.export cannot trace by itself: shapes of their results, and other spellings.
 
 Histograms have no shape function in torch; ``ctc_loss`` reads lengths that are given as a list, and the shape of what
-it keeps for its derivative depends on values; ``histogramdd`` returns a list within a tuple.
+it keeps for its derivative depends on values; ``histogramdd`` returns a list within a tuple; ``fill_diagonal_`` has no
+form that gives a new tensor.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ class Respelled(TorchFunctionMode):
             return func(**given)  # by name: what was given by keyword stands in no order
         if func is torch.histogramdd:
             return _histogram_of_points(*args, **kwargs)
+        if func is torch.Tensor.fill_diagonal_:
+            return _filled_diagonal(*args, **kwargs)
         return func(*args, **kwargs)
 
 
@@ -116,3 +119,20 @@ def _histogram_of_points(
     edges = torch._histogramdd_bin_edges(input, counts, **settings)
     filled = torch._histogramdd_from_bin_cts(input, counts, **settings)
     return torch.return_types.histogramdd((filled, tuple(edges)))
+
+
+def _filled_diagonal(self: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
+    """``fill_diagonal_`` as a write to the places that it fills.
+
+    Where the diagonal of a tall matrix is wrapped, every (columns + 1)-th element of the whole matrix is filled: it
+    begins again one row below the one that follows its end.
+    """
+    if self.ndim == 2 and not wrap:
+        self.diagonal().fill_(fill_value)
+    elif self.ndim == 2:
+        columns = self.shape[1]
+        places = torch.arange(0, self.numel(), columns + 1, device=self.device)
+        self[places // columns, places % columns] = fill_value
+    else:
+        self[(torch.arange(self.shape[0], device=self.device),) * self.ndim] = fill_value
+    return self

@@ -70,3 +70,12 @@ def joined(training: Holder, evaluation: Holder) -> Holder:
         training.dropouts,
         training.rng or evaluation.rng,
     )
+
+
+def unused_reason(name: str, is_literal: bool) -> str:
+    """Why no module holds a weight of the original."""
+    if is_literal:
+        return "a literal of the source, written into the code"
+    if name.endswith("num_batches_tracked"):
+        return "a counter that nothing reads"
+    return "the forward pass does not read it"

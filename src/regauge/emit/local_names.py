@@ -85,6 +85,14 @@ class LocalNames:
             self.names[safe] = value
         self.parameters = [identifier(names[value]) for value in self.scope.inputs]
 
+    def rename_parameters(self, names: Sequence[str]) -> None:
+        """Name the values that enter a call as the same call in the other mode does."""
+        self.parameters = list(names)
+        found = dict(zip(self.scope.inputs, names, strict=True))
+        self.names = {name: value for value, name in found.items()}
+        self.expressions.update({value: ast.Name(name, ast.Load()) for value, name in found.items()})
+        self.inputs.update({value: self.expressions[value] for value in found})
+
     def enter(self, function: Function) -> None:
         """Take the names around the function as they are, and name its parameters."""
         for value in self.scope.inputs:

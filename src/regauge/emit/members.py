@@ -67,6 +67,7 @@ class Structure:
         self.agreed = agreed if agreed is not None else Agreement()
         self.opened: set[str] = set()
         self.other: Structure | None = None
+        self.alike: set[Scope] = set()  # calls whose inputs are those of the other mode, in its order
         connect(root, graph, self.literals)
         found = Stacks(graph, root, self.context, self.layers, self.literals, scanning) if scanning else None
         self.stacks = found

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from regauge.emit.agreement import Agreement, disagreement
+from regauge.emit.argument_order import give_one_order
 from regauge.emit.body import BodyWriter
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
-from regauge.emit.holders import Member, dotted, joined
+from regauge.emit.holders import Member, dotted, joined, unused_reason
 from regauge.emit.layers import Layout
 from regauge.emit.lines import Line
 from regauge.emit.loops import roll_loops
@@ -151,7 +152,7 @@ def emit_module(
     used = {p.source for p in placed}
     literals = {w.name for w in graph.weights if w.value in main.constants}
     module.unused = tuple(
-        (w.name, _unused_reason(w.name, w.name in literals))
+        (w.name, unused_reason(w.name, w.name in literals))
         for w in graph.weights
         if w.name not in used and w.tied_to is None
     )
@@ -215,6 +216,7 @@ def _agreeing(training: _View, evaluation: _View) -> tuple[_View, _View]:
         agreed = wider
         training, evaluation = _restructured(training, agreed[0]), _restructured(evaluation, agreed[1])
     training.structure.other, evaluation.structure.other = evaluation.structure, training.structure
+    give_one_order(training.structure, evaluation.structure)
     return training, evaluation
 
 
@@ -233,14 +235,6 @@ def _name_alike(structures: Sequence[Structure]) -> None:
             found += [name for name in names if name not in found]
     for structure in structures:
         structure.hold(contents)
-
-
-def _unused_reason(name: str, is_literal: bool) -> str:
-    if is_literal:
-        return "a literal of the source, written into the code"
-    if name.endswith("num_batches_tracked"):
-        return "a counter that nothing reads"
-    return "the forward pass does not read it"
 
 
 # classes ---------------------------------------------------------------------------------------------------------
@@ -283,6 +277,8 @@ def _emit_class(
     holder, inner = view.structure.holders[scope], writer.child_hints
     if evaluated is not None and other is not None:
         second = _writer(module, other, evaluated, hints.get(evaluated, {}))
+        if evaluated in other.structure.alike:
+            second.rename_parameters(writer.parameters)
         body, asks = join_bodies(body, second.write(_returned(other.graph, evaluated)), scope.path or name)
         holder, inner = joined(holder, other.structure.holders[evaluated]), {**inner, **second.child_hints}
     counterparts = children(evaluated) if evaluated is not None else {}

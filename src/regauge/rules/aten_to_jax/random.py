@@ -1,7 +1,6 @@
 """Randomness. Every rule takes an explicit key: the streams of torch and JAX can never be equal, their laws are;
-without a key jax.random raises.
-
-`dropout` is a function (an nnx.Dropout), so that one mechanism of the model controls it; without it nothing may drop.
+without a key jax.random raises. `dropout` is a function (an nnx.Dropout), so that one mechanism of the model controls
+it; without it nothing may drop.
 """
 
 from __future__ import annotations
@@ -104,6 +103,12 @@ def bernoulli(self: Array, *, generator: Any = None, rng_key: Any = None) -> Arr
 def bernoulli_p(self: Array, p: float, *, generator: Any = None, rng_key: Any = None) -> Array:
     """bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor"""
     return jax.random.bernoulli(rng_key, p, self.shape).astype(self.dtype)
+
+
+@TABLE.rule("aten.bernoulli.Tensor")
+def bernoulli_each(self: Array, p: Array, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """bernoulli.Tensor(Tensor self, Tensor p, *, Generator? generator=None) -> Tensor"""
+    return jax.random.bernoulli(rng_key, jax.lax.stop_gradient(p), self.shape).astype(self.dtype)
 
 
 def complex_uniform(key: Any, shape: tuple[int, ...], dtype: Any, low: float = 0.0, high: float = 1.0) -> Array:
@@ -298,6 +303,40 @@ def randint_like_from(
 ) -> Array:
     """randint_like.low_dtype(Tensor self, SymInt low, SymInt high, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor"""  # noqa: E501
     return jax.random.randint(rng_key, self.shape, low, high).astype(self.dtype if dtype is None else dtype)
+
+
+@TABLE.rule("aten.random.default")
+def random_of_dtype(self: Array, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """random(Tensor self, *, Generator? generator=None) -> Tensor"""
+    if self.dtype == bool:
+        return jax.random.bernoulli(rng_key, 0.5, self.shape)
+    if jnp.issubdtype(self.dtype, jnp.floating):  # up to the last integer below which the dtype holds all of them
+        return jax.random.randint(rng_key, self.shape, 0, 2 ** (jnp.finfo(self.dtype).nmant + 1) + 1).astype(self.dtype)
+    bits = jax.random.bits(rng_key, self.shape, f"uint{jnp.iinfo(self.dtype).bits}")
+    return (bits >> 1 if jnp.issubdtype(self.dtype, jnp.signedinteger) else bits).astype(self.dtype)
+
+
+@TABLE.rule("aten.random.to")
+def random_below(self: Array, to: int, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """random.to(Tensor self, int to, *, Generator? generator=None) -> Tensor"""
+    return jax.random.randint(rng_key, self.shape, 0, to).astype(self.dtype)
+
+
+@TABLE.rule(
+    "aten.random.from",
+    limits=[
+        Limit(
+            "without an upper end",
+            lambda arguments: arguments["to"] is None,
+            "unsupported",
+            "torch then draws up to the largest integer of the dtype, which jax.random.randint, whose upper end is "
+            "excluded, cannot name: give the upper end",
+        )
+    ],
+)
+def random_between(self: Array, from_: int, to: int | None, *, generator: Any = None, rng_key: Any = None) -> Array:
+    """random.from(Tensor self, int from, int? to, *, Generator? generator=None) -> Tensor"""
+    return jax.random.randint(rng_key, self.shape, from_, to).astype(self.dtype)  # type: ignore[arg-type]
 
 
 @TABLE.rule("aten.randperm.default")
