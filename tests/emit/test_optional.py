@@ -7,17 +7,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from comparing_jax import assert_same
 from flax import nnx
 from like_torch import assert_like_torch
+from networks import transformers_cases
 from torch import Tensor, nn
 
 import regauge
 from benchmarks import originals
-from networks import transformers_cases
 from regauge.emit.files import EmittedClass
 from regauge.emit.lines import Body, Line
 from regauge.emit.unify import unify
@@ -221,11 +222,16 @@ class Stack(nn.Module):
         return x
 
 
-@pytest.mark.parametrize("layers", ["scan", "unroll"])
-def test_equal_blocks_are_stacked_and_others_are_not(layers: str) -> None:
-    converted = assert_like_torch(Stack(), (torch.randn(3, 4),), layers=layers)
-    assert classes(converted.source, "Block") == ["Block"]
-    assert ("nnx.vmap(" in converted.source) == (layers == "scan")
+def test_equal_blocks_are_stacked_and_others_are_not() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 4)
+    loop = assert_like_torch(Stack(), (x,))
+    assert classes(loop.source, "Block") == ["Block"]
+    model = Stack().eval()
+    scan = regauge.to_jax(model, (x,), layers="scan")
+    assert classes(scan.source, "Block") == ["Block"]
+    assert "nnx.vmap(lambda rngs: Block(in_features=16, features=16, project=False, rngs=rngs))" in scan.source
+    np.testing.assert_allclose(scan(x.numpy()), model(x).detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_t5_has_two_classes_of_attention_less() -> None:

@@ -220,7 +220,8 @@ class _Merging:
 
     def body(self) -> list[Statement] | None:
         """The statements of the joined call; None where the two cannot be told apart by the condition."""
-        path = self._path(_with_result(self.small.body, self.large.body), self.large.body)
+        path = self._path(_with_names(self.small.body, self.large.body), self.large.body)
+        path = path or self._path(self.small.body, self.large.body)
         if path is None:
             return None
         self.aliases = _aliases(step.tree for step in path)
@@ -393,7 +394,8 @@ def _with_defaults(
     order = list(theirs)
     for position, name in enumerate(ours):
         if name not in order:
-            order.insert(min(position, len(order)), name)
+            later = list(known)[list(known).index(name) + 1 :] if name in known else []
+            order.insert(next((n for n, other in enumerate(order) if other in later), position), name)
     if any(name not in known for name in ours.keys() ^ theirs.keys()):
         return None
 
@@ -403,20 +405,46 @@ def _with_defaults(
     return completed(ours, len(merging.small.members)), completed(theirs, len(merging.large.members))
 
 
-def _with_result(ours: Sequence[Statement], theirs: Sequence[Statement]) -> Sequence[Statement]:
+def _with_names(ours: Sequence[Statement], theirs: Sequence[Statement]) -> list[Statement]:
     """`x = f(y)` and `return x` in the place of `return f(y)`, where the other body stores `f(y)` under a name."""
-    last = ours[-1] if ours else None
-    if last is None or not isinstance(last.tree, ast.Return) or not isinstance(last.tree.value, ast.Call):
-        return ours
-    text = ast.unparse(last.tree.value)
-    for statement in theirs[:-1]:
+    found = list(ours)
+    for statement in theirs:
         tree = statement.tree
-        if isinstance(tree, ast.Assign) and isinstance(tree.targets[0], ast.Name) and ast.unparse(tree.value) == text:
-            name = tree.targets[0].id
-            stored = ast.Assign([ast.Name(name, ast.Store())], last.tree.value, lineno=0)
-            result = ast.Return(ast.Name(name, ast.Load()))
-            return [*ours[:-1], Statement(stored, last.notes), Statement(result, last.notes)]
-    return ours
+        name = tree.targets[0] if isinstance(tree, ast.Assign) and isinstance(tree.value, ast.Call) else None
+        if not isinstance(tree, ast.Assign) or not isinstance(name, ast.Name):
+            continue
+        text, taken = ast.unparse(tree.value), _names(found, ast.Store, ast.Load)
+        for position, mine in enumerate(found):
+            parts = [node for node in _evaluated(mine.tree) if ast.unparse(node) == text]
+            if len(parts) != 1 or (name.id in taken and not isinstance(mine.tree, ast.Return)):
+                continue
+            stored = ast.Assign([ast.Name(name.id, ast.Store())], parts[0], lineno=0)
+            rest = _Named(parts[0], name.id).visit(copy.deepcopy(mine.tree, {id(parts[0]): parts[0]}))
+            found[position : position + 1] = [Statement(stored, [("", mine.notes[0][1])]), Statement(rest, mine.notes)]
+            break
+    return found
+
+
+def _evaluated(tree: ast.AST) -> Iterator[ast.expr]:
+    """The calls of a simple statement that are evaluated once, whatever the others give."""
+    if isinstance(tree, ast.Assign | ast.Return) and tree.value is not None:
+        pending: list[ast.AST] = [tree.value]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, ast.Call) and (node is not tree.value or isinstance(tree, ast.Return)):
+                yield node
+            if not isinstance(node, ast.IfExp | ast.BoolOp | ast.Lambda | ast.comprehension | ast.GeneratorExp):
+                pending += ast.iter_child_nodes(node)
+
+
+class _Named(ast.NodeTransformer):
+    """Puts a name in the place of one part of a tree."""
+
+    def __init__(self, part: ast.expr, name: str) -> None:
+        self.part, self.name = part, name
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        return ast.Name(self.name, ast.Load()) if node is self.part else self.generic_visit(node)
 
 
 def _names(statements: Sequence[Statement], *contexts: type[ast.expr_context]) -> set[str]:

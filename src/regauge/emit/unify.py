@@ -258,7 +258,7 @@ def _join(family: _Family) -> tuple[EmittedClass, dict[str, str]] | None:
     made = replace(first, init=[*stored, *init], body=body, arguments=arguments)
     calls: dict[str, str] = {}
     for position, member in enumerate(family.members):
-        given = [f"{name}={values[position]}" for values, name in family.arguments.items() if values[position] != ANY]
+        given = [f"{name}={values[position]}" for values, name in order if values[position] != ANY]
         calls[member.name] = target().module_call(first.name, ", ".join(given))
     return made, calls
 
