@@ -134,7 +134,7 @@ def _conditions(small: Template, large: Template, more: set[str]) -> Iterator[_C
         yield _Condition(attribute=modules[0])
         return
     extra = large.parameters[len(small.parameters) :]
-    if extra:
+    if extra and extra[0] not in _names(small.body, ast.Store, ast.Load):
         yield _Condition(parameter=extra[0])
         return
     for name in dict.fromkeys(_operators(small, large)):
@@ -322,11 +322,15 @@ class _Merging:
                 pairs = list(zip(ours, theirs, strict=True))
             joined: list[object] = []
             for a, b in pairs:
-                both = isinstance(a, ast.AST) and isinstance(b, ast.AST)
-                part = self._meet(a, b, choice) if both else a
-                if (both and part is None) or (not both and a != b):
+                if isinstance(a, ast.AST) and isinstance(b, ast.AST):
+                    part = self._meet(a, b, choice)
+                    if part is None:
+                        return None
+                    joined.append(part)
+                elif a == b:
+                    joined.append(a)
+                else:
                     return None
-                joined.append(part)
             fields[name] = joined if isinstance(ours, list) else joined[0]
         made = ast.copy_location(type(mine)(**fields), mine)
         if hasattr(mine, "optional"):
@@ -420,6 +424,8 @@ def _with_names(ours: Sequence[Statement], theirs: Sequence[Statement]) -> list[
                 continue
             stored = ast.Assign([ast.Name(name.id, ast.Store())], parts[0], lineno=0)
             rest = _Named(parts[0], name.id).visit(copy.deepcopy(mine.tree, {id(parts[0]): parts[0]}))
+            if not isinstance(rest, ast.stmt):
+                continue
             found[position : position + 1] = [Statement(stored, [("", mine.notes[0][1])]), Statement(rest, mine.notes)]
             break
     return found

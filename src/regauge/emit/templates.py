@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from regauge.emit.files import EmittedClass
@@ -90,9 +90,11 @@ def template(members: Sequence[EmittedClass]) -> Template | None:
     return Template(list(members), init, body, list(members[0].body.parameters))
 
 
-def columns(node: ast.AST) -> Iterable[ast.Constant]:
+def columns(node: ast.AST) -> Iterator[ast.Constant]:
     """The constants of a tree that stand for those of all members."""
-    return (part for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, Column))
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, Column):
+            yield part
 
 
 def column(texts: Iterable[str]) -> ast.Constant:

@@ -79,11 +79,12 @@ def unify(classes: Iterable[EmittedClass]) -> list[EmittedClass]:
         classes: in the order of emission, children before the classes that hold them.
     """
     given = list(classes)
-    pending, in_order = _by_origin(given)
+    pending, separable = _by_origin(given)
     done: list[EmittedClass] = []
     while pending:
         first = pending.pop(0)
-        joined = _joined(first, [c for c in pending if _origin(c) == _origin(first)], in_order)
+        alike = [c for c in pending if _origin(c) == _origin(first)]
+        joined = _joined(first, alike, _origin(first) in separable)
         if joined is None:
             done.append(first)
             continue
@@ -99,30 +100,30 @@ def _origin(made: EmittedClass) -> tuple[str, str]:
     return made.type, made.place
 
 
-def _by_origin(classes: Sequence[EmittedClass]) -> tuple[list[EmittedClass], bool]:
+def _by_origin(classes: Sequence[EmittedClass]) -> tuple[list[EmittedClass], set[tuple[str, str]]]:
     """The classes with those of one origin side by side, behind all that any of them holds.
 
     Returns:
-        The classes, and whether that order exists; else they are as they were given.
+        The classes, and the origins of which no class holds one of the same origin; where no such order exists the
+        classes as they are, and no origins.
     """
     groups: dict[tuple[str, str], list[EmittedClass]] = {}
     for made in classes:
         groups.setdefault(_origin(made), []).append(made)
     origins = {made.name: _origin(made) for made in classes}
-    held = {key: {origins[name] for made in group for name in _held(made, origins)} for key, group in groups.items()}
+    held = {key: [origins[name] for made in group for name in _held(made, origins)] for key, group in groups.items()}
+    sorter = TopologicalSorter({key: dict.fromkeys(k for k in held[key] if k != key) for key in groups})
     try:
-        order = list(
-            TopologicalSorter({key: sorted(held[key], key=list(groups).index) for key in groups}).static_order()
-        )
+        ordered = [made for key in sorter.static_order() for made in groups[key]]
     except CycleError:
-        return list(classes), False
-    return [made for key in order for made in groups[key]], True
+        return list(classes), set()
+    return ordered, {key for key in groups if key not in held[key]}
 
 
 def _held(made: EmittedClass, names: Collection[str]) -> list[str]:
     """The classes that a class makes itself, in the order in which it does."""
     text = "\n".join(line.text for line in made.init)
-    return [name for name in dict.fromkeys(re.findall(r"\w+", text)) if name in names]
+    return [name for name in dict.fromkeys(re.findall(r"(?<![.\w])\w+(?=\()", text)) if name in names]
 
 
 def _children_first(classes: Sequence[EmittedClass]) -> list[EmittedClass]:
@@ -142,7 +143,7 @@ def _children_first(classes: Sequence[EmittedClass]) -> list[EmittedClass]:
 
 
 def _joined(
-    first: EmittedClass, others: Sequence[EmittedClass], in_order: bool
+    first: EmittedClass, others: Sequence[EmittedClass], separable: bool
 ) -> tuple[EmittedClass, dict[str, str]] | None:
     """The class for the first one and all others of its origin that it can serve; None if it serves itself alone."""
     alike: dict[tuple[str, ...], list[EmittedClass]] = {}
@@ -150,7 +151,7 @@ def _joined(
         renamed = with_plain_locals(made)
         alike.setdefault((_skeleton(renamed), *renamed.body.parameters), []).append(renamed)
     families = list(alike.values())
-    if len(families) > 1 and in_order:
+    if len(families) > 1 and separable:
         position = {made.name: number for number, made in enumerate((first, *others))}
         for members in _with_optional_parts(families):
             joined = _join(_Family(sorted(members, key=lambda made: position[made.name])))
@@ -320,8 +321,10 @@ def _contexts(text: str) -> dict[int, str]:
             if isinstance(part, ast.Constant):
                 found[part.col_offset] = name
 
-    value = statement.value if isinstance(statement, ast.Assign) else statement
-    mark(value.test if isinstance(value, ast.IfExp) else value, attribute)
+    value = statement.value if isinstance(statement, ast.Assign) else None
+    flag = value.test if isinstance(value, ast.IfExp) else value
+    if isinstance(flag, ast.Constant):
+        mark(flag, attribute)
     for call in [node for node in ast.walk(statement) if isinstance(node, ast.Call)]:
         names = _POSITIONAL.get(ast.unparse(call.func), ())
         for position, argument in enumerate(call.args):
