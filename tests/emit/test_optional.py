@@ -141,6 +141,13 @@ def test_an_argument_of_one_class_is_optional() -> None:
     assert written(net)[0] == ["self.layer0 = Block(rngs=rngs)", "self.layer1 = Block(rngs=rngs)"]
 
 
+def test_an_argument_that_the_other_class_computes_is_no_condition() -> None:
+    without = ["x = self.conv(x)", "mask = x > 0", "y = self.norm(x)", "return y * mask"]
+    with_it = ["x = self.conv(x)", "y = self.norm(x)", "y = y + mask", "return y * mask"]
+    made = joined(emitted("Block", [CONV, NORM], without), emitted("Block2", [CONV, NORM], with_it, ("x", "mask")))
+    assert [cls.name for cls in made] == ["Block", "Block2", "Net"]
+
+
 def test_options_at_their_default_need_no_condition() -> None:
     strided = CONV.replace("padding", "strides=2, padding")
     block, net = joined(emitted("Block", [CONV, NORM], RESIDUAL), emitted("Block2", [strided, NORM], RESIDUAL))

@@ -23,7 +23,7 @@ from functools import cache
 from itertools import groupby
 from typing import TypeVar
 
-from regauge.emit.names import identifier, unique
+from regauge.emit.conditions import Condition, attributes, conditions, joined_parameters, names
 from regauge.emit.templates import ANY, Column, Statement, Template, column, columns
 
 Tree = TypeVar("Tree", bound=ast.AST)
@@ -44,36 +44,6 @@ _DEFAULTS = {
 }
 
 
-@dataclass(frozen=True)
-class _Condition:
-    """How a body asks for what is optional.
-
-    Attributes:
-        attribute: the sub-module that is None without it, or the stored flag; empty for an argument.
-        parameter: the argument that is None without it.
-        is_flag: whether the attribute is true or false.
-    """
-
-    attribute: str = ""
-    parameter: str = ""
-    is_flag: bool = False
-
-    def given(self) -> ast.expr:
-        """The test for a whole statement."""
-        return self._value() if self.is_flag else ast.Compare(self._value(), [ast.IsNot()], [ast.Constant(None)])
-
-    def choice(self, without: ast.expr, with_it: ast.expr) -> ast.IfExp:
-        """One of two expressions."""
-        if self.is_flag:
-            return ast.IfExp(self._value(), with_it, without)
-        return ast.IfExp(ast.Compare(self._value(), [ast.Is()], [ast.Constant(None)]), without, with_it)
-
-    def _value(self) -> ast.expr:
-        if self.parameter:
-            return ast.Name(self.parameter, ast.Load())
-        return ast.Attribute(ast.Name("self", ast.Load()), self.attribute, ast.Load())
-
-
 def same_but_for_defaults(first: Template, second: Template) -> Template | None:
     """One template of two whose layers leave different options at their defaults; None if more differs."""
     merging = _Merging(first, second, None)
@@ -86,73 +56,20 @@ def same_but_for_defaults(first: Template, second: Template) -> Template | None:
 
 def with_optional_parts(first: Template, second: Template) -> Template | None:
     """One template of two, of which one has parts more than the other; None if none reads well."""
-    names = [set(_attributes(template) or ()) for template in (first, second)]
-    parameters = _joined_parameters(first.parameters, second.parameters)
+    held = [set(attributes(template)) for template in (first, second)]
+    parameters = joined_parameters(first.parameters, second.parameters)
     if parameters is None or first.conditions or second.conditions:
         return None
     found: list[Template] = []
-    for small, large, more in ((first, second, names[1] - names[0]), (second, first, names[0] - names[1])):
-        if not _attributes(small).keys() <= _attributes(large).keys():
+    for small, large, more in ((first, second, held[1] - held[0]), (second, first, held[0] - held[1])):
+        if not attributes(small).keys() <= attributes(large).keys():
             continue
-        for condition in _conditions(small, large, more):
+        for condition in conditions(small, large, more):
             joined = _Merging(small, large, condition).joined(parameters)
             if joined is not None:
                 found.append(joined)
                 break
     return min(found, key=lambda joined: (joined.conditions, joined.length)) if found else None
-
-
-def _joined_parameters(first: Sequence[str], second: Sequence[str]) -> list[str] | None:
-    """Arguments that only one call takes are optional, if they stand behind the others."""
-    short, long = sorted((list(first), list(second)), key=len)
-    if long[: len(short)] != short or any("=" in name or "*" in name for name in long):
-        return None
-    return [*short, *(f"{name}=None" for name in long[len(short) :])]
-
-
-def _attributes(template: Template) -> dict[str, ast.expr]:
-    """What a constructor stores, by attribute; empty where it does anything else."""
-    found: dict[str, ast.expr] = {}
-    for statement in template.init:
-        tree = statement.tree
-        if isinstance(tree, ast.Pass):
-            continue
-        target = tree.targets[0] if isinstance(tree, ast.Assign) else None
-        if not isinstance(target, ast.Attribute) or not isinstance(tree, ast.Assign):
-            return {}
-        found[target.attr] = tree.value
-    return found
-
-
-def _conditions(small: Template, large: Template, more: set[str]) -> Iterator[_Condition]:
-    """What may say that the parts are there, in order of preference."""
-    held = _attributes(large)
-    modules = [name for name in held if name in more and isinstance(held[name], ast.Call)]
-    if len(modules) < len(more):
-        return  # a mode or a number: no part
-    if modules:
-        yield _Condition(attribute=modules[0])
-        return
-    extra = large.parameters[len(small.parameters) :]
-    if extra and extra[0] not in _names(small.body, ast.Store, ast.Load):
-        yield _Condition(parameter=extra[0])
-        return
-    for name in dict.fromkeys(_operators(small, large)):
-        yield _Condition(attribute=unique(identifier(name), set(held)), is_flag=True)
-
-
-def _operators(small: Template, large: Template) -> Iterator[str]:
-    """Names for what the calls of one class compute more than those of the other."""
-    known = {ast.unparse(node) for statement in small.body for node in ast.walk(statement.tree)}
-    for statement in large.body:
-        for node in ast.walk(statement.tree):
-            if not isinstance(node, ast.Call | ast.BinOp) or ast.unparse(node) in known:
-                continue
-            if isinstance(node, ast.BinOp):
-                if isinstance(node.op, ast.Add):
-                    yield "residual"
-            elif isinstance(node.func, ast.Attribute | ast.Name) and ast.unparse(node.func) not in known:
-                yield node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
 
 
 @dataclass(frozen=True)
@@ -175,7 +92,7 @@ class _Merging:
 
     small: Template
     large: Template
-    condition: _Condition | None
+    condition: Condition | None
     aliases: dict[str, set[str]] = field(default_factory=dict)
     _own: set[str] = field(default_factory=set)  # names that only the larger body gives a value
 
@@ -197,7 +114,7 @@ class _Merging:
 
     def constructor(self) -> list[Statement] | None:
         """The statements of the joined constructor; None where what both have differs."""
-        ours, theirs = _attributes(self.small), _attributes(self.large)
+        ours, theirs = attributes(self.small), attributes(self.large)
         if not theirs and (self.small.init != self.large.init or self.condition is None):
             return self.small.init if [s.shape for s in self.small.init] == [s.shape for s in self.large.init] else None
         if list(ours) != [name for name in theirs if name in ours]:
@@ -237,7 +154,7 @@ class _Merging:
 
     def _path(self, ours: Sequence[Statement], theirs: Sequence[Statement]) -> list[_Step] | None:
         """Which statements are the same, and which the larger body has more, with the fewest conditions."""
-        self._own = _names(theirs, ast.Store) - _names(ours, ast.Store, ast.Load) - set(self.small.parameters)
+        self._own = names(theirs, ast.Store) - names(ours, ast.Store, ast.Load) - set(self.small.parameters)
 
         @cache
         def best(i: int, j: int, inside: bool) -> tuple[int, list[_Step]] | None:
@@ -267,7 +184,7 @@ class _Merging:
         return Statement(tree, [("", statements[0].notes[0][1]), *(note for s in statements for note in s.notes)])
 
     def _is_alias(self, step: _Step) -> bool:
-        return step.mine is None and bool(_names([step.other], ast.Store) & self.aliases.keys())
+        return step.mine is None and bool(names([step.other], ast.Store) & self.aliases.keys())
 
     def _aliased(self, step: _Step) -> Statement:
         """`residual = x if self.shortcut is None else self.shortcut(x)`, where the smaller body reads `x` itself."""
@@ -280,7 +197,7 @@ class _Merging:
 
     def _holds(self, name: str, values: set[str], path: Sequence[_Step]) -> bool:
         """Whether a name of the larger body for a value of the smaller one has that value wherever it is read."""
-        places = [n for n, step in enumerate(path) if name in _names([step.other], ast.Store)]
+        places = [n for n, step in enumerate(path) if name in names([step.other], ast.Store)]
         if len(values) > 1 or len(places) != 1 or path[places[0]].mine is not None:
             return False
         tree = path[places[0]].other.tree
@@ -288,7 +205,7 @@ class _Merging:
             return False
         reads = [n for n, step in enumerate(path) if step.tree is not None and name in _aliases([step.tree])]
         between = [step.mine for step in path[places[0] + 1 : max(reads)] if step.mine is not None]
-        return min(reads) > places[0] and not values & _names(between, ast.Store)
+        return min(reads) > places[0] and not values & names(between, ast.Store)
 
     # trees ----------------------------------------------------------------------------------------------------
 
@@ -417,7 +334,7 @@ def _with_names(ours: Sequence[Statement], theirs: Sequence[Statement]) -> list[
         name = tree.targets[0] if isinstance(tree, ast.Assign) and isinstance(tree.value, ast.Call) else None
         if not isinstance(tree, ast.Assign) or not isinstance(name, ast.Name):
             continue
-        text, taken = ast.unparse(tree.value), _names(found, ast.Store, ast.Load)
+        text, taken = ast.unparse(tree.value), names(found, ast.Store, ast.Load)
         for position, mine in enumerate(found):
             parts = [node for node in _evaluated(mine.tree) if ast.unparse(node) == text]
             if len(parts) != 1 or (name.id in taken and not isinstance(mine.tree, ast.Return)):
@@ -451,11 +368,6 @@ class _Named(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> ast.AST:
         return ast.Name(self.name, ast.Load()) if node is self.part else self.generic_visit(node)
-
-
-def _names(statements: Sequence[Statement], *contexts: type[ast.expr_context]) -> set[str]:
-    nodes = [node for statement in statements for node in ast.walk(statement.tree)]
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, contexts)}
 
 
 def _aliases(trees: Iterable[ast.AST | None]) -> dict[str, set[str]]:
