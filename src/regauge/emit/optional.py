@@ -315,8 +315,10 @@ def _with_defaults(
     order = list(theirs)
     for position, name in enumerate(ours):
         if name not in order:
+            before = list(ours)[position - 1] if position else None
             later = list(known)[list(known).index(name) + 1 :] if name in known else []
-            order.insert(next((n for n, other in enumerate(order) if other in later), position), name)
+            place = next((n for n, other in enumerate(order) if other in later), len(order))
+            order.insert(order.index(before) + 1 if before in order else place, name)
     if any(name not in known for name in ours.keys() ^ theirs.keys()):
         return None
 
