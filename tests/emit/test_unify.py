@@ -27,14 +27,14 @@ def texts(made: EmittedClass) -> list[str]:
 def test_widths_and_strides_become_arguments():
     first, net = unify([block("Block", 16, 16, 1), block("Block2", 16, 32, 2), root("Block", "Block2")])
     assert first.name == "Block"
-    assert first.arguments == ("strides", "features")
+    assert first.arguments == ("features", "strides")
     assert texts(first) == [
         "self.conv = nnx.Conv(16, features, kernel_size=(3, 3), strides=strides, padding=1, rngs=rngs)",
         "self.norm = BatchNorm(features, epsilon=1e-05)",
     ]
     assert texts(net) == [
-        "self.layer0 = Block(strides=1, features=16, rngs=rngs)",
-        "self.layer1 = Block(strides=2, features=32, rngs=rngs)",
+        "self.layer0 = Block(features=16, strides=1, rngs=rngs)",
+        "self.layer1 = Block(features=32, strides=2, rngs=rngs)",
     ]
 
 
@@ -67,7 +67,8 @@ def test_sizes_of_the_body_are_stored():
 
 
 def test_different_code_stays_apart():
-    made = unify([block("Block", 8, 8, 1), block("Block2", 8, 16, 1, "return self.conv(x)"), root("Block", "Block2")])
+    other = "return self.conv(self.norm(x))"
+    made = unify([block("Block", 8, 8, 1), block("Block2", 8, 16, 1, other), root("Block", "Block2")])
     assert [cls.name for cls in made] == ["Block", "Block2", "Net"]
 
 
