@@ -26,8 +26,11 @@ class BatchNorm(nn.Module):
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         # batch_norm moves the mean as Flax does; of the unbiased variance it puts its share into an empty place.
-        added, share = torch.zeros_like(self.running_var), 1 - self.momentum
-        y = F.batch_norm(x, self.running_mean, added, self.weight, self.bias, True, share, self.eps)
+        # Unlike F.batch_norm it takes a single value per channel, which has no variance.
+        added, share, cudnn = torch.zeros_like(self.running_var), 1 - self.momentum, torch.backends.cudnn.enabled
+        y = torch.batch_norm(x, self.weight, self.bias, self.running_mean, added, True, share, self.eps, cudnn)
+        self.running_var.mul_(self.momentum)
         n = x.numel() // x.shape[1]
-        self.running_var.mul_(self.momentum).add_(added, alpha=(n - 1) / n)
+        if n > 1:
+            self.running_var.add_(added, alpha=(n - 1) / n)
         return y
