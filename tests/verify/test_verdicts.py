@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from regauge.run.array_files import save_arrays
 from regauge.verify.derivative import derivative_tier
@@ -97,6 +98,26 @@ def test_a_gradient_on_a_constant_image_may_be_as_far_off_as_the_originals(tmp_p
         made.add("C32", "s", original | {"gradients.small": np.full(4, 1 + error, np.float32)})
         (tier,) = no_worse_tiers(made.found, [Pass("s", image, False)], "train")
         assert tier.verdict == verdict, error
+
+
+@pytest.mark.parametrize(
+    ("image", "sequential", "error", "verdict"),
+    [
+        ("offset", True, 5e-3, "equal"),
+        ("offset", True, 3e-2, "different"),
+        ("offset", False, 5e-3, "different"),
+        ("large", True, 5e-3, "different"),
+    ],
+)
+def test_gradients_of_torch_far_from_zero_may_be_further_off_than_those_of_jax(
+    tmp_path: Path, image: str, sequential: bool, error: float, verdict: str
+) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "s", {"gradients.weight": np.ones(4)})
+    made.add("M32", "s", {"gradients.weight": np.full(4, 1 + 1e-5, np.float32)})
+    made.add("C32", "s", {"gradients.weight": np.full(4, 1 + error, np.float32)})
+    (tier,) = no_worse_tiers(made.found, [Pass("s", image, False, sequential=sequential)], "train")
+    assert tier.verdict == verdict
 
 
 def test_a_buffer_on_a_constant_image_may_be_further_off_than_elsewhere(tmp_path: Path) -> None:
