@@ -51,11 +51,11 @@ class Pass:
         return self.input == "zeros"
 
     def is_amplified(self, kind: str) -> bool:
-        """Whether rounding of this kind is amplified here by as much as an implementation lets it (docs/equivalence.md).
+        """Whether rounding of this kind is amplified here as much as an implementation lets it (docs/equivalence.md).
 
-        The mean of a constant image, divided by the root of eps: the order of a sum decides whether its rounding is 0.
-        Far from zero torch's batch norm multiplies and adds where JAX subtracts the mean first: its gradients, sums that
-        cancel, are hundreds of times further from float64.
+        The mean of a constant image, divided by the root of eps: the order of a sum decides whether its rounding
+        is 0. Far from zero torch's batch norm multiplies and adds where JAX subtracts the mean first: its gradients,
+        sums that cancel, are hundreds of times further from float64.
         """
         if self.is_constant:
             return kind != "state"
