@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.errors import BadCase
-from regauge.run.jax_equinox import has_equinox, is_equinox, is_equinox_class
+from regauge.run.jax_equinox import calling, has_equinox, is_equinox, is_equinox_class, is_jitted, mapped_module
 from regauge.run.jax_haiku import haiku_function, is_haiku
 from regauge.run.jax_modules import first_outputs, linen_outputs
 from regauge.run.jax_nnx_parts import array_of, attributes, dotted, set_mode, with_array
@@ -124,6 +124,12 @@ def program_of(model: Any) -> JaxProgram:
             return FunctionProgram(head, *rest)
     if is_equinox(model):
         return FunctionProgram(_call_module, model, name=type(model).__name__, signature=inspect.signature(model))
+    if is_jitted(model) and (is_equinox(inner := model.__wrapped__) or mapped_module(inner) is not None):
+        return program_of(inner)
+    module = mapped_module(model)
+    if module is not None:
+        name, signature = type(module).__name__, inspect.signature(module)
+        return FunctionProgram(calling(model, module), module, name=name, signature=signature)
     if callable(model):
         return FunctionProgram(model)
     raise BadCase("the case's model is no JAX model", received=type(model).__name__, next=f"give {_ACCEPTED}")

@@ -1,0 +1,62 @@
+"""`jax.vmap(module)` of Equinox, whose modules take one example: a module of torch for all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+import torch
+
+import regauge
+from regauge.run.jax_program import program_of
+
+KEY = jax.random.key(0)
+
+
+class Net(eqx.Module):
+    """x: float32[4]  ->  scores: float32[3]"""
+
+    layers: list[eqx.nn.Linear]
+    drop: eqx.nn.Dropout
+
+    def __init__(self) -> None:
+        self.layers = [eqx.nn.Linear(4, 8, key=KEY), eqx.nn.Linear(8, 3, key=KEY)]
+        self.drop = eqx.nn.Dropout(0.5)
+
+    def __call__(self, x: Any, *, key: Any = None) -> Any:
+        return self.layers[1](self.drop(jax.nn.relu(self.layers[0](x)), key=key))
+
+
+@pytest.mark.parametrize("transform", [jax.vmap, lambda net: jax.jit(jax.vmap(net))], ids=["vmap", "jitted"])
+def test_a_mapped_module_keeps_its_parameters_and_layers(transform: Any) -> None:
+    net = Net()
+    x = jax.random.normal(KEY, (5, 4))
+    converted: Any = regauge.to_torch(transform(net), (x,), train=True)
+    assert [name for name, _ in converted.named_parameters()] == [
+        f"layers.{n}.{part}" for n in (0, 1) for part in ("weight", "bias")
+    ]
+    assert isinstance(converted.layers[0], torch.nn.Linear)
+    assert isinstance(converted.drop, torch.nn.Dropout)
+    expected = jax.vmap(eqx.nn.inference_mode(net))(x)
+    np.testing.assert_allclose(converted.eval()(torch.from_numpy(np.array(x))).detach(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_mapped_module_is_as_it_was_after_a_call_with_other_weights() -> None:
+    net = Net()
+    before = [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(net, eqx.is_array))]
+    program = program_of(jax.vmap(net))
+    x = jax.random.normal(KEY, (5, 4))
+    doubled = {name: 2 * array for name, array in program.params.items()}
+    outputs, _ = jax.jit(lambda params: program.call(params, program.state, (x,), "eval", None))(doubled)
+    expected = jax.vmap(jax.tree.map(lambda leaf: 2 * leaf if eqx.is_array(leaf) else leaf, eqx.nn.inference_mode(net)))
+    np.testing.assert_allclose(outputs, expected(x), rtol=1e-6)
+    after = jax.tree.leaves(eqx.filter(net, eqx.is_array))
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_jitted_module_is_the_module() -> None:
+    net = Net()
+    assert list(program_of(jax.jit(net)).params) == list(program_of(net).params)
