@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import regauge
+from regauge.capture.jaxpr import capture_model
 from regauge.run.jax_program import program_of
 
 KEY = jax.random.key(0)
@@ -60,3 +61,14 @@ def test_a_mapped_module_is_as_it_was_after_a_call_with_other_weights() -> None:
 def test_a_jitted_module_is_the_module() -> None:
     net = Net()
     assert list(program_of(jax.jit(net)).params) == list(program_of(net).params)
+
+
+def test_weights_that_a_function_holds_are_said_to_be_buffers() -> None:
+    matrix, x = np.full((4, 3), 0.5, np.float32), np.ones((2, 4), np.float32)
+
+    def findings(model: Any) -> list[str]:
+        return [finding.code for finding in capture_model(model, (x,), train=False).findings]
+
+    assert findings(lambda x: x @ matrix) == ["C171"]
+    assert findings((lambda matrix, x: x @ matrix, matrix)) == []
+    assert findings(lambda x: x * np.arange(4, dtype=np.float32)) == []

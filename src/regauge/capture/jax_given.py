@@ -127,3 +127,20 @@ def not_a_number(arrays: dict[str, Any]) -> tuple[Finding, ...]:
         return ()
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return (Finding("C163", "warning", names[0], f"Weights hold NaN: {shown}. They are carried over as they are."),)
+
+
+def no_parameters(name: str, held: dict[str, np.ndarray]) -> tuple[Finding, ...]:
+    """A finding for a function that is given alone and holds float arrays with two axes and more: nothing of it trains.
+
+    Args:
+        name: of the function.
+        held: the arrays of its code, by name.
+    """
+    wide = [n for n, a in held.items() if a.ndim > 1 and jax.numpy.issubdtype(a.dtype, jax.numpy.inexact)]
+    if not wide:
+        return ()
+    text = (
+        f"The function holds {len(wide)} arrays itself, such as {wide[0]}: they are buffers, and none of them trains. "
+        "Where they are weights, give model=(function, params)."
+    )
+    return (Finding("C171", "warning", name, text),)

@@ -15,7 +15,7 @@ from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules, jaxpr_rec
 from regauge.capture.jax_compat import is_own
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
 from regauge.capture.jax_failures import first_line, not_traced, rejected
-from regauge.capture.jax_given import not_a_number, refuse_given
+from regauge.capture.jax_given import no_parameters, not_a_number, refuse_given
 from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
 from regauge.capture.jax_purity import placeholders, side_effects, source_line
 from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
@@ -38,7 +38,7 @@ from regauge.ir.graph import (
     references,
     without_dead,
 )
-from regauge.run.jax_program import JaxProgram, program_of
+from regauge.run.jax_program import FunctionProgram, JaxProgram, program_of
 from regauge.run.jax_scopes import ModuleCall, calls_in, module_type, scopes
 from regauge.run.jax_trees import Mode
 
@@ -201,6 +201,8 @@ class _Asked:
         weights = {**self.program.params, **_kept_state(self.program)}
         arrays = {name: np.asarray(value) for name, value in weights.items()}
         findings = (*findings, *wanted.graph.findings)
+        if isinstance(self.program, FunctionProgram) and not self.program.trees:
+            findings = (*findings, *no_parameters(self.program.name, constants))
         captured = Captured(graph, graph_eval, {**arrays, **constants}, constants, findings=findings)
         outputs = wanted.outputs
         if self.loss is None:
