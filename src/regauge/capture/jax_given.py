@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -129,7 +129,7 @@ def not_a_number(arrays: dict[str, Any]) -> tuple[Finding, ...]:
     return (Finding("C163", "warning", names[0], f"Weights hold NaN: {shown}. They are carried over as they are."),)
 
 
-def no_parameters(name: str, held: dict[str, np.ndarray]) -> tuple[Finding, ...]:
+def no_parameters(name: str, held: Mapping[str, np.ndarray]) -> tuple[Finding, ...]:
     """A finding for a function that is given alone and holds float arrays with two axes and more: nothing of it trains.
 
     Args:
