@@ -43,16 +43,16 @@ def holds_arrays(program: JaxProgram, case: Case) -> bool:
     A program that does not run as it stands holds none: the check meets its error again and says what it is.
     """
 
-    def whole(params: Any, state: Any) -> Any:
-        outputs, changed = program.call(params, state, case.inputs, "train", jax.random.key(0))
-        return (outputs, changed) if case.loss is None else (case.loss(outputs, case.targets), changed)
+    def whole(params: Any, state: Any, inputs: Any, targets: Any) -> Any:
+        outputs, changed = program.call(params, state, inputs, "train", jax.random.key(0))
+        return (outputs, changed) if case.loss is None else (case.loss(outputs, targets), changed)
 
+    run, given = _of_arrays(whole, (program.params, program.state, case.inputs, case.targets), {})
     try:
         with wide_names():
-            closed = jax.make_jaxpr(whole)(program.params, program.state)
+            return is_holding(jax.make_jaxpr(run)(*given))
     except Exception:
         return False
-    return is_holding(closed)
 
 
 def is_holding(closed: Any) -> bool:
@@ -67,22 +67,29 @@ def with_rounded(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def changed(*arguments: Any, **named: Any) -> Any:
-        leaves, structure = jax.tree.flatten((arguments, named))
-        places = [place for place, leaf in enumerate(leaves) if is_array(leaf)]
-
-        def run(*given: Any) -> Any:
-            all_leaves = list(leaves)
-            for place, leaf in zip(places, given, strict=True):
-                all_leaves[place] = leaf
-            positional, keyword = jax.tree.unflatten(structure, all_leaves)
-            return function(*positional, **keyword)
-
-        given = [leaves[place] for place in places]
+        run, given = _of_arrays(function, arguments, named)
         closed, shapes = jax.make_jaxpr(run, return_shape=True)(*given)
         found = core.jaxpr_as_fun(_with_rounded_constants(closed))(*given)
         return jax.tree.unflatten(jax.tree.structure(shapes), found)
 
     return changed
+
+
+def _of_arrays(
+    function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]
+) -> tuple[Callable[..., Any], list[Any]]:
+    """A function of the arrays among some arguments alone, and these arrays."""
+    leaves, structure = jax.tree.flatten((arguments, dict(named)))
+    places = [place for place, leaf in enumerate(leaves) if is_array(leaf)]
+
+    def run(*given: Any) -> Any:
+        all_leaves = list(leaves)
+        for place, leaf in zip(places, given, strict=True):
+            all_leaves[place] = leaf
+        positional, keyword = jax.tree.unflatten(structure, all_leaves)
+        return function(*positional, **keyword)
+
+    return run, [leaves[place] for place in places]
 
 
 def _with_rounded_constants(closed: Any) -> Any:

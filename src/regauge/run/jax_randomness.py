@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -26,7 +27,7 @@ def randomness(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays
 
     def forward(state: Any, leaves: Any, key: Any) -> Any:
         with dropout_control("observe") as log:
-            _, following = evaluator.program.call(evaluator.params, state, evaluator.trees(leaves)[0], "train", key)
+            _, following = _call_of(evaluator)(evaluator.params, state, evaluator.trees(leaves)[0], "train", key)
             rates.value = (list(log.rates), list(log.shapes))
         return log.factors, following
 
@@ -49,7 +50,7 @@ def samples(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, d
     def forward(state: Any, key: Any) -> Any:
         with dropout_control("observe"):
             inputs = evaluator.trees(leaves)[0]
-            return named_outputs(evaluator.program.call(evaluator.params, state, inputs, task["mode"], key)[0])
+            return named_outputs(_call_of(evaluator)(evaluator.params, state, inputs, task["mode"], key)[0])
 
     compiled = jax.jit(forward)
 
@@ -58,3 +59,8 @@ def samples(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, d
         return summaries(evaluator.names.outputs(outputs))
 
     return sampled(task["passes"], one), {}
+
+
+def _call_of(evaluator: JaxEvaluator) -> Callable[..., Any]:
+    """The program's own call: traced by itself, as `jax_held` does it, it would keep what dropout leaves in the log."""
+    return inspect.unwrap(evaluator.program.call)
