@@ -111,10 +111,11 @@ def side_of_case(case: Case, widen: bool) -> JaxSide:
     program = program_of(model)
     loss, holding = case.loss, False
     if widen:
+        in_float32 = not in_float64(case)
+        if in_float32:  # before all are float64: of those that are, float32 is what the person's run has
+            program.params, program.state = as_given(program.params), as_given(program.state)
         program.params, program.state = widen_arrays(program.params), _widen_state(program)
-    if widen and not in_float64(case):
-        program.params, program.state = as_given(program.params), as_given(program.state)
-        holding = holds_arrays(program, case)
+        holding = in_float32 and holds_arrays(program, case)
     if holding:
         program.call, program.modules = with_rounded(program.call), with_rounded(program.modules)  # type: ignore[method-assign]
         loss = None if loss is None else with_rounded(loss)
