@@ -1,22 +1,22 @@
 """The whole check of every network, published: ``python -m networks.coverage`` from `tests`, or `make coverage`.
 
 Writes docs/coverage/networks.md, and docs/coverage/networks-of-jax.md for those that are converted from JAX. What fails
-stands there with its message. Results are kept network by network in build/networks, so that a run can be resumed or
-repeated for some networks alone.
+stands there with its message. Results are kept network by network in docs/coverage/results, so that a run can be
+resumed or repeated for some networks alone; conversions and their reports are in build/networks.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+
+from coverage_results import FOLDER, Results
 
 import regauge
 from networks import jobs
@@ -27,7 +27,8 @@ from regauge.verify.result import Check, Tier
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "coverage"
-RESULTS = ROOT / "build" / "networks"
+KEPT = Results(FOLDER / "networks.jsonl")
+BUILT = ROOT / "build" / "networks"
 
 _HEADER = """# {title}
 
@@ -62,40 +63,58 @@ DIRECTIONS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One network's result: a check, or the message of the error that came instead."""
+    """One network's result, as the page says it.
+
+    Attributes:
+        verdict: of the check; refused where an error came instead.
+        inputs: sets of inputs that were tried.
+        float64, float32, steps: the largest distances of tier 1, tier 2, and of 20 steps of training in float64.
+        seconds: of the clock.
+        notes: what a reader must know besides: failures, what was not judged, findings.
+        error: the message of the error that came instead of a check.
+    """
 
     name: str
     nodes: int
-    check: Check | None
-    error: str
+    verdict: str
     seconds: float
     quick: bool
-
-    def save(self) -> None:
-        check = self.check.to_json() if self.check else None
-        text = json.dumps({**asdict(replace(self, check=None)), "check": check})
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / f"{self.name}.json").write_text(text, encoding="utf-8")
+    inputs: int = 0
+    float64: float | None = None
+    float32: float | None = None
+    steps: float | None = None
+    notes: Sequence[str] = ()
+    error: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def kept(name: str) -> Row | None:
     """The result of an earlier run."""
-    file = RESULTS / f"{name}.json"
-    if not file.is_file():
-        return None
-    data: dict[str, Any] = read_json(file)
-    return Row(**{**data, "check": Check.from_json(data["check"]) if data["check"] else None})
+    record = KEPT.load().get(name)
+    return Row(**record) if record else None
 
 
 def run(name: str, directory: Path, quick: bool) -> Row:
     """Convert and check one network, from nothing."""
     began = time.monotonic()
-    check, error = None, ""
     try:
         check = regauge.check((NETWORKS | JAX_NETWORKS)[name], out=directory, quick=quick)
     except RegaugeError as failure:
         error = str(failure)
-    return Row(name, nodes_of(directory), check, error, time.monotonic() - began, quick)
+        return Row(name, nodes_of(directory), "refused", time.monotonic() - began, quick, error=error)
+    return Row(
+        name,
+        nodes_of(directory),
+        check.verdict,
+        time.monotonic() - began,
+        quick,
+        inputs=len(check.inputs_tried),
+        float64=_bound(tier for tier in check.tiers if tier.name.startswith("tier 1")),
+        float32=_bound(tier for tier in check.tiers if tier.name.startswith("tier 2")),
+        steps=_bound(t for t in check.tiers if t.name.startswith("trajectory") and not t.name.endswith("float32")),
+        notes=_notes(check),
+        versions=check.versions,
+    )
 
 
 def nodes_of(directory: Path) -> int:
@@ -106,7 +125,7 @@ def nodes_of(directory: Path) -> int:
 
 def page(direction: Direction, rows: Sequence[Row]) -> str:
     """The page in Markdown."""
-    versions = {k: v for row in rows if row.check for k, v in row.check.versions.items()}
+    versions = {name: version for row in rows for name, version in row.versions.items()}
     quick = any(row.quick for row in rows)
     text = _HEADER.format(
         title=direction.title,
@@ -122,46 +141,40 @@ def page(direction: Direction, rows: Sequence[Row]) -> str:
         threads=os.environ.get("OMP_NUM_THREADS", "any"),
     )
     text += _HEAD + _RULE + "".join(map(_line, rows))
-    return text + "".join(_notes(row) for row in rows)
+    return text + "".join(map(_more, rows))
 
 
 def _line(row: Row) -> str:
-    if row.check is None:
-        return f"| {row.name} | {row.nodes} | refused | | | | | {row.seconds:.0f} |\n"
-    check = row.check
-    cells = [
-        row.name,
-        str(row.nodes),
-        check.verdict,
-        str(len(check.inputs_tried)),
-        *(_bound(t for t in check.tiers if t.name.startswith(start)) for start in ("tier 1", "tier 2")),
-        _bound(t for t in check.tiers if t.name.startswith("trajectory") and not t.name.endswith("float32")),
-        f"{row.seconds:.0f}",
-    ]
+    distances = ["" if bound is None else f"{bound:.1e}" for bound in (row.float64, row.float32, row.steps)]
+    cells = [row.name, str(row.nodes), row.verdict, str(row.inputs or ""), *distances, f"{row.seconds:.0f}"]
     return f"| {' | '.join(cells)} |\n"
 
 
-def _bound(tiers: Iterable[Tier]) -> str:
-    bounds = [tier.bound for tier in tiers if tier.bound is not None]
-    return f"{max(bounds):.1e}" if bounds else ""
+def _bound(tiers: Iterable[Tier]) -> float | None:
+    return max((tier.bound for tier in tiers if tier.bound is not None), default=None)
 
 
-def _notes(row: Row) -> str:
-    """What a reader must know besides the figures: failures, what was not judged, findings."""
-    if row.check is None:
+def _more(row: Row) -> str:
+    """A section of its own where there is more to say than figures."""
+    if row.error:
         return f"\n## {row.name}\n\n```\n{row.error}\n```\n"
-    lines = [
-        f"* {tier.verdict}: {tier.name}{f' in {tier.mode} mode' if tier.mode else ''}. {tier.why}"
-        for tier in row.check.tiers
-        if tier.verdict != "equal"
+    return f"\n## {row.name}\n\n" + "\n".join(f"* {note}" for note in row.notes) + "\n" if row.notes else ""
+
+
+def _notes(check: Check) -> list[str]:
+    return [
+        *(
+            f"{tier.verdict}: {tier.name}{f' in {tier.mode} mode' if tier.mode else ''}. {tier.why}"
+            for tier in check.tiers
+            if tier.verdict != "equal"
+        ),
+        *(
+            f"left out: {tier.name} in {tier.mode} mode, {tier.why}"
+            for tier in check.tiers
+            if tier.verdict == "equal" and tier.why.partition(" ")[0] == "not"
+        ),
+        *(f"finding {f.code}{f' ({f.where})' if f.where else ''}: {f.text}" for f in check.findings),
     ]
-    lines += [
-        f"* left out: {tier.name} in {tier.mode} mode, {tier.why}"
-        for tier in row.check.tiers
-        if tier.verdict == "equal" and tier.why.partition(" ")[0] == "not"
-    ]
-    lines += [f"* finding {f.code}{f' ({f.where})' if f.where else ''}: {f.text}" for f in row.check.findings]
-    return f"\n## {row.name}\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def write_pages() -> None:
@@ -181,10 +194,9 @@ def main() -> None:
     for name in options.names or NETWORKS | JAX_NETWORKS:
         if options.resume and kept(name) is not None:
             continue
-        row = run(name, RESULTS / name, options.quick)
-        row.save()
-        verdict = row.check.verdict if row.check else f"refused: {row.error}"
-        print(f"{name}: {verdict}, {row.seconds:.0f} s", flush=True)
+        row = run(name, BUILT / name, options.quick)
+        KEPT.put(asdict(row))
+        print(f"{name}: {row.verdict} {row.error}, {row.seconds:.0f} s", flush=True)
         write_pages()
     write_pages()
 

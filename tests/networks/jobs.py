@@ -3,7 +3,7 @@
 Each network goes through ``regauge compare`` on the command line, as a person would call it: converted, checked, and
 measured compiled and not on both sides, for inference and for training. One launch of few steps each shows that the
 job ends well; it says nothing about speed, so no time stands in the table that this adds to
-docs/coverage/networks-of-jax.md. Results are kept network by network in build/networks/jobs.
+docs/coverage/networks-of-jax.md. Results are kept network by network in docs/coverage/results.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from coverage_results import FOLDER, Results
+
 from networks.zoo import JAX_NETWORKS
-from regauge.run.protocol import read_json
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "build" / "networks" / "jobs"
+KEPT = Results(FOLDER / "jobs.jsonl")
+BUILT = ROOT / "build" / "networks" / "jobs"
 COMMAND = "--quick --blocks 1 --steps 5 --threads 1 --variants torch-eager,torch-compile,jax-jit"
 
 _HEADER = f"""
@@ -53,15 +55,11 @@ class Job:
     ended: dict[str, str]
     error: str
 
-    def save(self) -> None:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / f"{self.name}.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
-
 
 def kept(name: str) -> Job | None:
     """The result of an earlier run."""
-    file = RESULTS / f"{name}.json"
-    return Job(**read_json(file)) if file.is_file() else None
+    record = KEPT.load().get(name)
+    return Job(**record) if record else None
 
 
 def run(name: str, directory: Path) -> Job:
@@ -117,8 +115,8 @@ def main() -> None:
     for name in options.names or JAX_NETWORKS:
         if options.resume and kept(name) is not None:
             continue
-        job = run(name, RESULTS / name)
-        job.save()
+        job = run(name, BUILT / name)
+        KEPT.put(asdict(job))
         print(_line(job), end="", flush=True)
         write_pages()
     write_pages()

@@ -140,3 +140,8 @@ def checked(network: Network, directory: Path) -> list[Tier]:
 def _short(error: BaseException) -> str:
     text = str(error) if isinstance(error, RegaugeError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())[:400]
+
+
+def without_paths(text: str) -> str:
+    """Paths of one machine say nothing to a reader: the file in its package and its line stay."""
+    return " ".join(word.rsplit("site-packages/", 1)[-1] for word in text.split(" "))

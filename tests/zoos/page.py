@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from zoos.judging import Outcome
 
@@ -17,8 +15,7 @@ Written by `make zoos` on {date}; do not edit. Models with random weights that c
 captured, converted and compared: outputs and the gradients of all parameters, for a loss that weighs every output
 element differently, no further from the original in float64 than ten times the original's own float32.
 
-{versions};
-{minutes:.0f} minutes of processor time in all.
+{versions}.
 
 *limit*: operators without a rule; *refused*: torch.export cannot capture the model, or captures another function
 than the model computes when it is called (C168); *not built*: the library asks for more than small settings, or for
@@ -54,23 +51,16 @@ _KINDS = (
 )
 
 
-def page(zoos: Mapping[str, tuple[Path, int]]) -> str:
+def page(found: Mapping[str, Sequence[Outcome]], totals: Mapping[str, int]) -> str:
     """The page in Markdown.
 
     Args:
-        zoos: for each library the folder with a file for each model, and how many models there are.
+        found: what became of the models, for each library.
+        totals: how many models each library has.
     """
-    found = {zoo: _outcomes(kept) for zoo, (kept, _) in zoos.items()}
-    text = _HEADER.format(
-        date=date.today().isoformat(),
-        versions=_versions([outcome for outcomes in found.values() for outcome in outcomes]),
-        minutes=sum(outcome.seconds for outcomes in found.values() for outcome in outcomes) / 60,
-    )
-    return text + "".join(_section(zoo, outcomes, zoos[zoo][1]) for zoo, outcomes in found.items())
-
-
-def _outcomes(kept: Path) -> list[Outcome]:
-    return [Outcome(**json.loads(file.read_text(encoding="utf-8"))) for file in sorted(kept.glob("*.json"))]
+    versions = _versions([outcome for outcomes in found.values() for outcome in outcomes])
+    text = _HEADER.format(date=date.today().isoformat(), versions=versions)
+    return text + "".join(_section(zoo, outcomes, totals[zoo]) for zoo, outcomes in found.items())
 
 
 def _versions(found: Sequence[Outcome]) -> str:
@@ -111,11 +101,6 @@ def _table(outcomes: Sequence[Outcome]) -> str:
         return "\n".join(["| model | lines of model.py |", "| --- | ---: |", *rows]) + "\n"
     lines = ["| model | message |", "| --- | --- |"]
     for outcome in outcomes:
-        message = _without_paths(outcome.what).replace("|", "\\|")
+        message = outcome.what.replace("|", "\\|")
         lines.append(f"| `{outcome.name}` | {message[:200]} |")
     return "\n".join(lines) + "\n"
-
-
-def _without_paths(text: str) -> str:
-    """Paths of one machine say nothing to a reader: the file and its line stay."""
-    return " ".join(word.rsplit("site-packages/", 1)[-1] for word in text.split(" "))

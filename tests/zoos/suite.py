@@ -1,12 +1,12 @@
 """Runs the zoos: ``cd tests && python -m zoos.suite`` (``make zoos``); writes docs/coverage/models.md.
 
-Results are kept model by model in build/zoos, so that a run can be resumed or repeated for some models alone.
+Results are kept model by model in docs/coverage/results, so that a run can be resumed or repeated for some models
+alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import platform
@@ -18,27 +18,30 @@ from dataclasses import asdict, replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from coverage_results import FOLDER, Results
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "build" / "zoos"
 PAGE = ROOT / "docs" / "coverage" / "models.md"
 LONGEST = 240  # seconds of processor time for one model, whatever else the machine does
-MEMORY = 6 << 30  # bytes that one process may take: a model that asks for more is a result, not the end of the run
+MEMORY = 6  # GiB that one process may take: a model that asks for more is a result, not the end of the run
 SERVED = 4  # models by one process: what is compiled for a model stays in memory, and the next one has less of it
-ZOOS = {zoo: Path(__file__).parent / f"{zoo}_zoo.py" for zoo in ("transformers", "timm")}
+RESULTS = {zoo: Results(FOLDER / f"{zoo}.jsonl") for zoo in ("transformers", "timm")}
+ZOOS = {zoo: Path(__file__).parent / f"{zoo}_zoo.py" for zoo in RESULTS}
 
 
-def _work(job: tuple[str, str]) -> dict[str, object]:
+def _work(job: tuple[str, str, int]) -> tuple[str, dict[str, Any]]:
     import torch
 
-    from zoos.judging import Outcome, judge
+    from zoos.judging import Outcome, judge, without_paths
 
     def stop(*_: object) -> None:
         raise TimeoutError
 
-    zoo, name = job
+    zoo, name, memory = job
     torch.set_num_threads(1)
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory << 30, memory << 30))
     signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, LONGEST)
     try:
@@ -47,11 +50,7 @@ def _work(job: tuple[str, str]) -> dict[str, object]:
         outcome = Outcome(name, "fails", f"longer than {LONGEST} s")
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    outcome = replace(outcome, versions=versions(zoo))
-    place = RESULTS / zoo
-    place.mkdir(parents=True, exist_ok=True)
-    (place / f"{name}.json").write_text(json.dumps(asdict(outcome)) + "\n", encoding="utf-8")
-    return asdict(outcome)
+    return zoo, asdict(replace(outcome, what=without_paths(outcome.what), versions=versions(zoo)))
 
 
 def versions(zoo: str) -> dict[str, str]:
@@ -75,33 +74,41 @@ def jobs(given: argparse.Namespace) -> list[tuple[str, str]]:
     at, parts = map(int, given.part.split("/"))
     found = [(zoo, n) for zoo in given.zoo for n in names(zoo) if not given.only or n in given.only]
     random.Random(0).shuffle(found)
-    again = {*given.again}
-    return [job for job in found[at::parts] if not given.resume or _kind(*job) in {None, *again}]
+    kept = {zoo: results.load() for zoo, results in RESULTS.items()}
+    return [
+        (zoo, name)
+        for zoo, name in found[at::parts]
+        if not given.resume or name not in kept[zoo] or kept[zoo][name]["kind"] in given.again
+    ]
 
 
-def _kind(zoo: str, name: str) -> str | None:
-    file = RESULTS / zoo / f"{name}.json"
-    return str(json.loads(file.read_text(encoding="utf-8"))["kind"]) if file.is_file() else None
+def write_page() -> None:
+    from zoos.judging import Outcome
+    from zoos.page import page
+
+    found = {zoo: [Outcome(**record) for record in results.load().values()] for zoo, results in RESULTS.items()}
+    PAGE.write_text(page(found, {zoo: len(names(zoo)) for zoo in RESULTS}), encoding="utf-8")
 
 
 def main() -> int:
-    from zoos.page import page
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--zoo", nargs="*", default=list(ZOOS), choices=list(ZOOS))
     parser.add_argument("--only", nargs="*", default=[], help="models of these names")
     parser.add_argument("--resume", action="store_true", help="keep results that are there")
     parser.add_argument("--again", nargs="*", default=[], help="with --resume: kinds of results that are not kept")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--memory", type=int, default=MEMORY, help="GiB that one process may take")
     parser.add_argument("--part", default="0/1", help="i/n: every n-th model from the i-th on")
-    chosen = jobs(given := parser.parse_args())
+    given = parser.parse_args()
+    chosen = [(*job, given.memory) for job in jobs(given)]
     with multiprocessing.get_context("spawn").Pool(given.processes, maxtasksperchild=SERVED) as pool:
-        for number, outcome in enumerate(pool.imap_unordered(_work, chosen), 1):
+        for number, (zoo, outcome) in enumerate(pool.imap_unordered(_work, chosen), 1):
+            RESULTS[zoo].put(outcome)
             print(
                 f"[{number}/{len(chosen)}] {outcome['name']} {outcome['kind']} {outcome['seconds']} s {outcome['what']}"
             )
             sys.stdout.flush()
-    PAGE.write_text(page({zoo: (RESULTS / zoo, len(names(zoo))) for zoo in ZOOS}), encoding="utf-8")
+    write_page()
     return 0
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import pytest
+from coverage_results import Results
 from networks.comparing import convert
 from torch import nn
 from transformers import AutoConfig
@@ -14,7 +14,7 @@ from transformers import AutoConfig
 from regauge.verify.engine import overall
 from zoos import suite
 from zoos.cases import LARGEST, NotBuilt, not_built, small_enough
-from zoos.judging import MODES, checked, judge
+from zoos.judging import MODES, Outcome, checked, judge
 from zoos.page import page
 from zoos.stand_in import names_of_torchvision
 from zoos.transformers_repairs import change, sections_asked
@@ -103,17 +103,28 @@ def test_names_of_torchvision_are_gone_afterwards() -> None:
     assert {name for name in sys.modules if name.startswith("torchvision")} == before
 
 
-def test_page(tmp_path: Path) -> None:
-    for name, kind, what in (("a", "equal", ""), ("b", "different", "x: 1e-2"), ("c", "not built", "no")):
-        versions = {"python": "3.11.7", "torch": "2.13.0", "jax": "0.10.2"} if name != "c" else {}
-        line = json.dumps({"name": name, "kind": kind, "what": what, "lines": 30, "versions": versions})
-        (tmp_path / f"{name}.json").write_text(line, encoding="utf-8")
-    text = page({"transformers": (tmp_path, 5), "timm": (tmp_path / "none", 0)})
+def test_page() -> None:
+    versions = {"python": "3.11.7", "torch": "2.13.0", "jax": "0.10.2"}
+    found = [
+        Outcome("a", "equal", lines=30, versions=versions),
+        Outcome("b", "different", "x: 1e-2", lines=30, versions=versions),
+        Outcome("c", "not built", "no"),
+    ]
+    text = page({"transformers": found, "timm": []}, {"transformers": 5, "timm": 0})
     assert "Python 3.11.7, torch 2.13.0, jax 0.10.2 (2 models)" in text
     assert "versions that were not kept (1 models)" in text
     assert "| judged so far | 3 of 5 |" in text
     assert "| equal, of those captured | 1 of 2 |" in text
     assert "| `b` | x: 1e-2 |" in text
+
+
+def test_results_are_kept_by_name(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results" / "models.jsonl")
+    assert results.load() == {}
+    for name, kind in (("b", "fails"), ("a", "equal"), ("b", "equal")):
+        results.put({"name": name, "kind": kind})
+    assert results.load() == {name: {"name": name, "kind": "equal"} for name in "ab"}
+    assert [line[10] for line in results.file.read_text(encoding="utf-8").splitlines()] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
