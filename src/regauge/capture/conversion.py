@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
 from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import failures, weights
+from regauge.capture.call_arguments import calls
 from regauge.capture.functionalise import Functionaliser
+from regauge.capture.memory import View
 from regauge.capture.sizes import Sizes
 from regauge.errors import CaptureError
 from regauge.ir.graph import Graph, Operand, Ref, Sym, Value, node_inputs, references, without_dead
@@ -62,6 +64,7 @@ class Conversion:
             symbols=sizes_of_inputs.symbols(tensors, self.names, self.program.range_constraints),
             in_tree=self._in_tree(),
             out_tree=out_tree,
+            calls=calls(_unchanged(walk), nodes),
         ), self.owned.tensors
 
     def _take(self, walk: Functionaliser, roles: dict[str, str]) -> dict[str, _Held]:
@@ -108,6 +111,12 @@ class Conversion:
         leaves = [_Leaf(name) if name in arrays else constants[name] for name in self.user]
         args, kwargs = pytree.tree_unflatten(leaves, self.program.call_spec.in_spec)
         return _skeleton(dict(kwargs) if kwargs else tuple(args))
+
+
+def _unchanged(walk: Functionaliser) -> dict[fx.Node, str]:
+    """The value of each node whose memory nothing wrote to: it has been the same all the time."""
+    views = {node: held for node, held in walk.env.items() if isinstance(held, View)}
+    return {node: view.value for node, view in views.items() if view.value and not view.memory.version}
 
 
 @dataclass(frozen=True)

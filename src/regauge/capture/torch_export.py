@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from regauge.capture import (
+    call_arguments,
     control_flow,
     export_paths,
     failures,
@@ -303,6 +304,7 @@ def _export(
             plain_indices(),
             flows,
             transformed,
+            call_arguments.noted(),
         ):
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:

@@ -16,7 +16,7 @@ from regauge.emit.names import identifier, reserved_names
 from regauge.emit.origins import Statement
 from regauge.emit.scopes import Item, Scope, item_inputs
 from regauge.emit.signature import Parameter, accesses, texts
-from regauge.emit.statements import parameter_names
+from regauge.emit.statements import parameter_names, returned_as
 from regauge.emit.syntax import module_called
 from regauge.ir.graph import Node, Ref
 
@@ -170,6 +170,8 @@ class LocalNames:
                 candidates.append(statement.targets[position])
             elif len(statement.targets) == 1 and count == 1 and statement.targets[0]:
                 candidates.append(statement.targets[0])
+        if isinstance(item, Scope) and count > 1 and not candidates and (inside := returned_as(item, value)):
+            return self.free_name(identifier(inside), {}) if self._is_held(identifier(inside)) else identifier(inside)
         base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
         base = "x" if base.isdigit() else base  # a place in a list says nothing
         if isinstance(item, Node) and item.bodies:
@@ -180,13 +182,13 @@ class LocalNames:
             base = module_called(expression) or base
         candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]
         for candidate in candidates:
-            name = identifier(candidate)
-            holder = self.names.get(name)
-            if name in self.sizes:
-                continue
-            if (holder is None or self.left[holder] <= 0) and not self.pinned[name]:
+            if not self._is_held(name := identifier(candidate)):
                 return name
         return self.free_name(identifier(candidates[-1] if candidates[-1] else "x"), {})
+
+    def _is_held(self, name: str) -> bool:
+        """Whether a name stands for something that is still read."""
+        return name in self.sizes or bool(self.pinned[name]) or self.left[self.names.get(name, "")] > 0
 
     def name_of(self, value: str) -> str:
         """The variable that holds a value, or an empty string."""

@@ -111,8 +111,13 @@ def statement_at(file: str, line: int) -> Statement | None:
 
 
 def _reads(node: ast.stmt, own: set[str]) -> tuple[str, ...]:
-    """Names of values that a statement reads, in order: not `own` (self), not the functions that it calls."""
+    """Names of values that a statement reads, in order: not `own` (self), not the functions that it calls.
+
+    Nor `args` and `kwargs` of `*args` and `**kwargs`, which hold others.
+    """
     called = {id(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)}
+    called |= {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Starred)}
+    called |= {id(part.value) for part in ast.walk(node) if isinstance(part, ast.keyword) and part.arg is None}
     names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
     found = [n for n in names if id(n) not in called and n.id not in own]
     return tuple(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))

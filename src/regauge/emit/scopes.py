@@ -9,7 +9,7 @@ the module around them: what they read of it, they read as its other code does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeGuard, Union
 
@@ -27,9 +27,13 @@ class Scope:
         step: the module and the call; the root has path "".
         items: operators and calls, in order.
         inputs: values made outside that are read inside (also weights that the module does not own).
-        outputs: values made inside that are read outside, in order of their making.
+        outputs: values made inside that are read outside, in the order in which the original returns them, where the
+            capture saw it; others behind them, in order of their making.
         body: the function of control flow that this is, or None.
         depth: how many lines of the original lead to the call of that function.
+        passed: the parameters of the original's forward that got values, as `Call.arguments` has them; None where the
+            capture did not see it.
+        given: the values that the original's forward returned, as far as the capture saw it.
     """
 
     step: ModuleStep
@@ -38,6 +42,8 @@ class Scope:
     outputs: list[str] = field(default_factory=list)
     body: Graph | None = None
     depth: int = 0
+    passed: Mapping[str, str | None] | None = None
+    given: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -234,6 +240,10 @@ def connect(root: Scope, graph: Graph, literals: Collection[str] = ()) -> None:
     mutated = {value: weight for weight, value in graph.mutations}
     root.inputs = [value.name for value in graph.inputs]
     root.outputs = []
+    calls = {call.key: call for call in graph.calls}
+    for scope in root.scopes():
+        if scope.body is None and (call := calls.get(scope.step.call)) is not None:
+            scope.passed, scope.given = dict(call.arguments), call.results
     _connect(root, foreign, wanted, mutated, literals)
     carry_sizes(root, graph, foreign)
     root.outputs = list(dict.fromkeys(name for operand in graph.outputs for name in references(operand)))
@@ -259,7 +269,7 @@ def _connect(
         inner_used = used_outside | read_by_others | stored_outside
         _connect(item, weights, inner_used, mutated, literals)
         order = [value.name for node in item.nodes() for value in node.outputs]
-        item.outputs = [n for n in order if n in inner_used]
+        item.outputs = [n for n in dict.fromkeys((*item.given, *order)) if n in inner_used and n in made]
         item.inputs = [
             n
             for n in dict.fromkeys(reads)

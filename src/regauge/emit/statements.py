@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regauge.emit.origins import Statement, function_at, statement_at
-from regauge.emit.scopes import Item, Scope, item_inputs
+from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs
 from regauge.emit.target import target
 from regauge.ir.graph import Frame, Node
 
@@ -23,15 +23,17 @@ def declared_parameters(scope: Scope) -> tuple[str, ...]:
 def parameter_names(scope: Scope, hints: Mapping[str, str]) -> dict[str, str]:
     """Names for the values that enter a call, as the original's forward names them.
 
-    A value is named after what the statement that first reads it reads: a parameter of forward if possible, else
-    another name of that statement. What remains takes the caller's name for it.
+    A value that the call was passed has the parameter's name, where the capture saw it. Any other value is named after
+    what the statement that first reads it reads: a parameter of forward if possible, but never one that is known to
+    have been something else, or another name of that statement. What remains takes the caller's name for it.
 
     Args:
         scope: the call.
         hints: the caller's names for the values.
     """
-    declared = set(declared_parameters(scope))
-    names: dict[str, str] = {}
+    names = _passed(scope)
+    declared = _open(scope) - set(names.values())
+    known = set(declared_parameters(scope)) - declared
     assigned: set[str] = set()
     for item in scope.items:
         statement = statement_of(scope, item)
@@ -40,12 +42,52 @@ def parameter_names(scope: Scope, hints: Mapping[str, str]) -> dict[str, str]:
         for value in item_inputs(item):
             if value not in scope.inputs or value in names:
                 continue
-            free = [n for n in statement.reads if n not in names.values() and (n in declared or n not in assigned)]
+            taken = known.union(names.values())
+            free = [n for n in statement.reads if n not in taken and (n in declared or n not in assigned)]
             likely = [n for n in free if n == hints.get(value)] or [n for n in free if n in declared] or free
             if likely:
                 names[value] = likely[0]
         assigned.update(statement.targets)
     return names
+
+
+def _passed(scope: Scope) -> dict[str, str]:
+    """The values that enter a call and were passed to it, with their parameters; of two the first."""
+    names: dict[str, str] = {}
+    if target().is_library_type(scope.step.type):  # `input` of torch's own modules is no name that a person gave
+        return names
+    for name, value in (scope.passed or {}).items():
+        if value in scope.inputs:
+            names.setdefault(value, name)
+    return names
+
+
+def _open(scope: Scope) -> set[str]:
+    """The parameters of the original's forward that a value may be which was not seen being passed.
+
+    Another value may stand for one that was: in another layout, or without a change that changes nothing.
+    """
+    if scope.passed is None:
+        return set(declared_parameters(scope))
+    return {name for name, value in scope.passed.items() if value is not None and value not in scope.inputs}
+
+
+def returned_as(scope: Scope, value: str) -> str:
+    """The variable of the original's forward that holds a value when the call returns, or an empty string."""
+    for item in scope.items:
+        if value not in item_outputs(item):
+            continue
+        statement = statement_of(scope, item)
+        targets = statement.targets if statement is not None else ()
+        outputs = item_outputs(item)
+        if len(targets) == len(outputs):
+            return targets[outputs.index(value)]
+        if isinstance(item, Scope):
+            return returned_as(item, value)
+        inputs = item_inputs(item)
+        if not targets and len(inputs) == 1:  # `return cos.to(x.dtype), sin.to(x.dtype)`
+            return returned_as(scope, inputs[0])
+    return ""
 
 
 def frame_of(scope: Scope, node: Node) -> Frame | None:

@@ -97,6 +97,22 @@ class ModuleStep:
 
 
 @dataclass(frozen=True)
+class Call:
+    """What one call of a module was passed, and gave.
+
+    Attributes:
+        key: as in `ModuleStep.call`.
+        arguments: names of forward's parameters with the value that each got; None for a container of several, and
+            for a value that nothing in the call reads. Constants and what was not passed are left out.
+        results: the values that it returned, in the order of their containers.
+    """
+
+    key: str
+    arguments: tuple[tuple[str, str | None], ...]
+    results: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where a node came from: the modules that were being called, and the source lines, outermost first."""
 
@@ -179,7 +195,8 @@ class Graph:
     """A captured function.
 
     `in_tree` and `out_tree` are tree skeletons (`regauge.run.protocol`) whose leaves are value names;
-    `mutations` pairs the name of a weight with the value that it holds after the call.
+    `mutations` pairs the name of a weight with the value that it holds after the call; `calls` says what modules were
+    passed and gave, where the capture saw it.
     """
 
     dialect: Literal["aten", "lax"]
@@ -192,6 +209,7 @@ class Graph:
     in_tree: Any = None
     out_tree: Any = None
     findings: tuple[Finding, ...] = field(default=())
+    calls: tuple[Call, ...] = ()
 
 
 def references(operand: Operand) -> list[str]:
