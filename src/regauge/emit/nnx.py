@@ -13,6 +13,7 @@ import numpy as np
 from regauge.emit.agreement import Agreement, disagreement
 from regauge.emit.argument_order import give_one_order
 from regauge.emit.body import BodyWriter
+from regauge.emit.class_numbers import renumbered
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
 from regauge.emit.holders import Member, dotted, joined, unused_reason
@@ -32,6 +33,7 @@ from regauge.emit.stacks import MODES, Scanning
 from regauge.emit.statements import declared_parameters
 from regauge.emit.syntax import tree_expression
 from regauge.emit.target import target
+from regauge.emit.unify import unify
 from regauge.errors import EmitError
 from regauge.findings import Finding
 from regauge.ir.graph import Graph, Ref, WeightSpec
@@ -112,6 +114,11 @@ class _Module:
         name = f"{target().copied_prefix}{cls.__name__}" if cls.__name__ in own else cls.__name__
         self.library[name] = cls
         return name
+
+    def final_classes(self) -> list[EmittedClass]:
+        """The classes of the file: those that are the same but for a few values are one."""
+        bases = {_base_name(made.type) for made in self.classes.values()}
+        return renumbered(unify(self.classes.values()), bases, {*target().file_names, *self.library})
 
 
 def emit_module(
@@ -293,7 +300,12 @@ def _emit_class(
 
 
 def _class_name(scope: Scope) -> str:
-    return camel(scope.step.type.rsplit(".", 1)[-1].split("[")[0])
+    return _base_name(scope.step.type)
+
+
+def _base_name(kind: str) -> str:
+    """The name of the original class without its module."""
+    return camel(kind.rsplit(".", 1)[-1].split("[")[0])
 
 
 @dataclass

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from regauge.emit import construct, folder_files, layers, nnx_package, simplify
-from regauge.emit.files import EmittedClass, Place, model_text
+from regauge.emit.files import Place, model_text
 from regauge.emit.holders import Holder
 from regauge.emit.indexing import indexing
 from regauge.emit.layers import Context, Layer
@@ -20,7 +20,6 @@ from regauge.emit.lines import Line
 from regauge.emit.scopes import Scope
 from regauge.emit.target import Use
 from regauge.emit.train import emit_train
-from regauge.emit.unify import unify
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import lower
 from regauge.lower.attention_layout import heads_after_time
@@ -164,8 +163,7 @@ class NnxTarget:
         return folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
-        classes: Sequence[EmittedClass] = unify(emission.classes.values())
-        return model_text(classes, emission.library, root, title)
+        return model_text(emission.final_classes(), emission.library, root, title)
 
 
 NNX = NnxTarget()

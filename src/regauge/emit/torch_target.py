@@ -24,7 +24,6 @@ from regauge.emit.torch_files import model_text
 from regauge.emit.torch_own_gradients import TorchOwnGradient
 from regauge.emit.torch_simplify import simplify
 from regauge.emit.torch_train import emit_train
-from regauge.emit.unify import unify
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
@@ -172,7 +171,7 @@ class TorchTarget:
         return torch_folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
-        return model_text(unify(emission.classes.values()), emission.library, root, title, bool(emission.unused))
+        return model_text(emission.final_classes(), emission.library, root, title, bool(emission.unused))
 
 
 TORCH = TorchTarget()
