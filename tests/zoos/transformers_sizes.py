@@ -64,7 +64,7 @@ DRAWN = ("mask_time_prob", "mask_feature_prob")
 # Widths of any name, for models whose parts have names of their own: a common divisor keeps what fits together;
 WIDTHS = re.compile(
     r"(size|dim|channels|width|hidden|ffn|inner|d_model|d_ff|n_embd|filters|features|rank|latents|upsample_groups)"
-    r"(_?list|s)?$"
+    r"(_?list|s|_global)?$"
 )
 # what a data set, a picture or a sound has is no width.
 NO_WIDTHS = re.compile(
