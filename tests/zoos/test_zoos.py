@@ -130,6 +130,7 @@ def test_page(tmp_path: Path) -> None:
         ("voxtral_realtime", {"input_ids": (2, 8)}),  # as many words as there are steps of sound
         ("fun_asr_nano_encoder", {"input_features": (2, 63, 560)}),  # as many steps as there are positions
         ("uvdoc", {"pixel_values": (2, 3, 64, 64)}),  # as many stages of a backbone as are read
+        ("gemma3n_text", {"input_ids": (2, 7)}),  # a setting that is switched off, which its type does not provide for
         ("timm_backbone", {"pixel_values": (2, 3, 32, 32)}),  # the name of a model inside
     ],
 )

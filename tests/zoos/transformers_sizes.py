@@ -95,7 +95,9 @@ def shrink(config: PretrainedConfig, widths: bool = True, divisor: int = 1) -> N
     for key, value in list(vars(config).items()):
         if isinstance(value, PretrainedConfig):
             shrink(value, widths, divisor)
-        elif (smaller := _divided(key, _smaller(key, value, largest), divisor)) is not value:
+        elif (smaller := _divided(key, _smaller(key, value, largest), divisor)) is None and value is not None:
+            vars(config)[key] = None  # past the library's check of types
+        elif smaller is not value:
             setattr(config, key, smaller)
     if widths and heads["num_key_value_heads"] == heads["num_attention_heads"] is not None:
         config.num_key_value_heads = config.num_attention_heads
