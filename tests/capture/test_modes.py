@@ -210,3 +210,20 @@ def test_the_watch_sees_own_lines_only():
     assert [file.rsplit("/", 1)[-1] for file, _ in reads.lines] == ["test_modes.py"]
     assert len(reads.that_matter()) == 1
     assert model.training
+
+
+class ByExample(nn.Module):
+    """In evaluation a loop over the examples: their number is fixed there."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            return x.cumsum(-1)
+        return torch.stack([row.cumsum(-1) for row in x])
+
+
+def test_sizes_that_evaluation_needs_as_numbers_are_fixed_in_training_too() -> None:
+    captured = capture_module(ByExample(), (torch.randn(3, 4),), train=True)
+    assert captured.graph_eval is not None
+    assert captured.graph.symbols == captured.graph_eval.symbols == ()
+    text = "All sizes are fixed: ByExample needs other sizes as numbers in evaluation than in training."
+    assert text in [finding.text for finding in captured.findings]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from flax import nnx
 
+from regauge.rules.aten_to_jax import random as random_rules
 from regauge.run.dropout_masks import keep_mask
 from regauge.run.jax_dropout import dropout_control
 from regauge.run.shared_noise import numbers
@@ -100,3 +101,16 @@ def test_a_mask_that_the_model_draws_itself_is_dropout_on_both_sides():
     with dropout_control("observe") as log:
         nnx.Dropout(0.5, rngs=nnx.Rngs(0))(jnp.ones((4, 4)))
     assert log.rates == [0.5]  # once, though nnx.Dropout draws a mask too
+
+
+@pytest.mark.parametrize("setting", ["off", "masks"])
+@pytest.mark.parametrize("name", ["feature_dropout", "alpha_dropout", "feature_alpha_dropout"])
+def test_dropout_without_a_module_is_controlled_on_both_sides(name, setting):
+    """Of channels and to the floor of selu: rules of their own draw them, in training alone."""
+    x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 2, 2)
+    with controlled(False, setting) as control:
+        expected = getattr(torch, name)(torch.from_numpy(x), 0.25, True)
+        masks = [jnp.asarray(keep_mask(index, call)) for index, call in enumerate(control.calls)]
+    with dropout_control(setting, masks):
+        found = getattr(random_rules, name)(jnp.asarray(x), 0.25, True, rng_key=KEY)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)

@@ -14,7 +14,7 @@ from regauge.run.evaluation import InputSets
 from regauge.run.protocol import flatten_tree
 from regauge.run.torch_evaluate import TorchEvaluator
 from regauge.run.torch_subject import subject_of
-from regauge.run.torch_tensors import is_tensor
+from regauge.run.torch_tensors import derivatives, is_tensor
 
 
 class Scaled(nn.Module):
@@ -41,3 +41,30 @@ def test_the_derivative_by_a_weight_without_axes(tmp_path: Path) -> None:
     (direction,) = found["directions"]
     assert direction["numeric"][0] == pytest.approx(direction["slope"], rel=1e-2)
     assert direction["slope"] != 0
+
+
+class Again(torch.autograd.Function):
+    """A weight that is no argument gets its gradient in the backward itself."""
+
+    @staticmethod
+    def forward(ctx, x, layer):
+        ctx.layer, ctx.x = layer, x.detach()
+        with torch.no_grad():
+            return layer(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x = ctx.x.requires_grad_()
+        with torch.enable_grad():
+            ctx.layer(x).backward(gradient)
+        return x.grad, None
+
+
+def test_gradients_that_a_backward_gives_by_itself_count() -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(3, 2, bias=False), torch.randn(4, 3, requires_grad=True)
+    found = derivatives((Again.apply(x, layer) * layer.weight.sum()).sum(), [x, layer.weight])
+    expected = torch.autograd.grad((layer(x) * layer.weight.sum()).sum(), [x, layer.weight])
+    torch.testing.assert_close(found, list(expected))
+    assert x.grad is layer.weight.grad is None
+    assert derivatives(x.sum(), [x, layer.weight])[1] is None

@@ -29,7 +29,7 @@ from regauge.verify.result import Tier
 from regauge.verify.subjects import role_of, subject_of_folder
 from regauge.verify.tolerance import LIMITS, rounding_error
 
-MODES: tuple[Mode, ...] = ("eval",)  # in which models are compared
+MODE: Mode = "eval"  # in which models are compared
 Kind = Literal["equal", "different", "limit", "refused", "fails", "not built"]
 
 
@@ -69,8 +69,11 @@ def _judged(reference: str, directory: Path) -> tuple[Kind, str, int]:
     try:
         network = convert(reference, directory)
         lines = len((network.folder / "model.py").read_text(encoding="utf-8").splitlines())
+        try:
+            exact, own = original(network, "reference", widen=True), original(network, "reference", widen=False)
+        except AssertionError:  # reversible layers refuse a gradient in evaluation
+            return _verdict(checked(network, directory, "train"), "train", lines)
         found = Converted(network).everything("reference")
-        exact, own = original(network, "reference", widen=True), original(network, "reference", widen=False)
     except UnsupportedOps as error:
         return "limit", _short(error), lines
     except CaptureError as error:
@@ -83,13 +86,19 @@ def _judged(reference: str, directory: Path) -> tuple[Kind, str, int]:
         return "equal", "", lines
     del exact, own, found
     try:
-        tiers = checked(network, directory)
+        tiers = checked(network, directory, MODE)
     except RegaugeError as error:
         return "fails", _short(error), lines
-    failed = [f"{tier.name}: {tier.why}" for tier in tiers if tier.verdict == "different"]
-    if overall(tiers, MODES) == "equal":
+    kind, failed, _ = _verdict(tiers, MODE, lines)
+    if kind == "equal":
         return "equal", f"one float32 pass alone said {'; '.join(worse[:1])}", lines
-    return "different", "; ".join([*failed, *worse][:4]), lines
+    return "different", "; ".join([failed, *worse][:4]), lines
+
+
+def _verdict(tiers: list[Tier], mode: Mode, lines: int) -> tuple[Kind, str, int]:
+    failed = [f"{tier.name}: {tier.why}" for tier in tiers if tier.verdict == "different"]
+    kind: Kind = "equal" if overall(tiers, (mode,)) == "equal" else "different"
+    return kind, "; ".join(failed), lines
 
 
 def _worse(exact: Arrays, own: Arrays, found: Arrays) -> list[str]:
@@ -110,18 +119,20 @@ def _worse(exact: Arrays, own: Arrays, found: Arrays) -> list[str]:
     return worse
 
 
-def checked(network: Network, directory: Path) -> list[Tier]:
-    """The tiers of `regauge check` for one pass in evaluation, each side in a process of its own.
+def checked(network: Network, directory: Path, mode: Mode) -> list[Tier]:
+    """The tiers of `regauge check` for one pass, each side in a process of its own.
 
     Args:
         network: a converted one.
         directory: what it was converted in.
+        mode: in which both run.
 
     Raises:
         WorkerFailed: a side crashed or ran out of memory.
     """
     subject = subject_of_folder(network.case, network.folder, Interpreters())
-    step, noisy = plan.reference_step(plan.CheckOptions(modes=MODES)), plan.noisy_ids(0, MODES[0])
+    step = {**plan.reference_step(plan.CheckOptions(modes=(mode,))), "dropout": "off"}
+    noisy = plan.noisy_ids(0, mode)
     copies = {arithmetic: noisy[:count] for arithmetic, count in plan.NOISE_STEPS.items()}
     found = Evaluations(subject.map, subject.constants)
     sides: tuple[Side, ...] = ("M64", "C64", "M32", "C32")
@@ -134,7 +145,7 @@ def checked(network: Network, directory: Path) -> list[Tier]:
         job = {"job": "evaluate", **subject.jobs[role], "widen": side.endswith("64"), "sets": sets, "tasks": tasks}
         found.add(side, out, subject.execute(side, job, out, None)["tasks"])
     passes = [Pass(step["id"], "reference", True, noisy)]
-    return [*same_function_tiers(found, passes, MODES[0]), *no_worse_tiers(found, passes, MODES[0])]
+    return [*same_function_tiers(found, passes, mode), *no_worse_tiers(found, passes, mode)]
 
 
 def _short(error: BaseException) -> str:

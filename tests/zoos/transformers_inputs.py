@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zoos.cases import NotBuilt, out_of_memory, short
+from zoos.transformers_layouts import INSTEAD, LAYOUTS, SHORT, Layout, arguments_asked, layout_asked
 from zoos.transformers_sizes import IMAGE, LENGTH, WORDS
 
-BATCH, FRAMES, SAMPLES = 2, 2, 2000
+BATCH, FRAMES = 2, 2
 TRIES = 20  # of each set of names
 SECONDS = 10  # of processor time, after which no further inputs are tried
 BINS = (
@@ -25,35 +25,6 @@ BINS = (
 )
 STEPS = 3000  # of spectrograms at most
 ROWS = COLUMNS = 4  # patches of an image that is given as patches
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What may differ between models that call an input by the same name.
-
-    Attributes:
-        order: of the dimensions: usual, swapped, pair, video or spectrogram; for an image as patches, flat ones, flat
-            ones of each example, patches with height and width, and a strip of them.
-        image: height and width where the configuration has none.
-        bins: of spectrograms where the configuration has none.
-        patch: numbers in a flat patch, or in a state, where the model asks for others than its configuration says.
-        multiple: of which the length of a sound has to be one.
-    """
-
-    order: str = "usual"
-    image: int = IMAGE
-    bins: int = 80
-    patch: int = 0
-    multiple: int = 1
-
-
-LAYOUTS = (
-    *(Layout(order) for order in ("usual", "swapped", "pair", "video", "spectrogram")),
-    *(Layout(image=size) for size in (64, 128, 224)),
-    *(Layout(order) for order in ("patches", "patches of each", "strip", "squares")),
-)
-# Inputs that stand for others, are made by the model itself, or are the results that training compares with.
-INSTEAD = re.compile(r"embeds|labels|encoder_hidden_states|^hidden_states|^noise|_indices|^input$|^inputs$")
 
 
 def accepted_inputs(model: nn.Module) -> dict[str, Tensor]:
@@ -94,10 +65,9 @@ def _completed(model: Any, names: list[str], until: float, evaluated: list[dict[
                 complaint = f"inputs: {short(error)}"
             if time.process_time() > until:
                 break
-            named = [n for n in accepted if n in MAKERS and n not in names and re.search(rf"\b{n}\b", str(error))]
-            if named:
+            if named := arguments_asked(error, [n for n in accepted if n in MAKERS and n not in names]):
                 names = [*names, named[0]]
-            elif (asked := _asked(str(error), layout)) != layout:
+            elif (asked := layout_asked(str(error), layout)) != layout:
                 layout = asked
                 usual = asked if layout.order == usual.order and layout.image == usual.image else usual
             elif (following := next(layouts, None)) is not None:
@@ -151,28 +121,6 @@ def _sets_of_names(model: Any) -> Iterator[list[str]]:
             yield kept
 
 
-def _asked(message: str, layout: Layout) -> Layout:
-    """The layout with the length, the bins or the patch that a complaint about shapes asks for."""
-    if (found := re.search(r"multiple of (?:`[^`]*` )?\(?(\d+)", message)) and layout.multiple == 1:
-        return replace(layout, multiple=int(found.group(1)))
-    if found := re.search(r"normalized_shape=\[(\d+)\]", message):
-        return replace(layout, bins=int(found.group(1)))
-    found = re.search(r"weight of size \[\d+, (\d+), .* channels, but got (\d+) channels", message)
-    if found and int(found.group(2)) == layout.bins:
-        return replace(layout, bins=int(found.group(1)))
-    if found := re.search(r"tensor b \((\d+)\) at non-singleton dimension 2", message):
-        return replace(layout, bins=int(found.group(1)))
-    if found := re.search(r"doesn't match model \((?:\d+\*)?(\d+)\)", message):
-        return replace(layout, image=int(found.group(1)))
-    if not (found := re.search(r"\(\d+x(\d+) and (\d+)x\d+\)", message)):
-        return layout
-    given, wanted = map(int, found.groups())
-    whole = given % layout.bins == 0 and layout.bins * wanted % given == 0
-    if layout.order.startswith("patches") or not whole:
-        return replace(layout, patch=wanted)
-    return replace(layout, bins=layout.bins * wanted // given)
-
-
 def made(name: str, config: Any, layout: Layout) -> Tensor:
     """An input by its name.
 
@@ -199,11 +147,11 @@ def _tokens(config: Any, layout: Layout) -> Tensor:
     words = getattr(_part(config, "text_config", "text_encoder", "decoder"), "vocab_size", WORDS)
     most = min(words if isinstance(words, int) else WORDS, WORDS)
     books = getattr(_part(config, "decoder"), "num_codebooks", 1) if layout.order == "swapped" else 1
-    return torch.randint(3, most, (BATCH * books, LENGTH), generator=torch.Generator().manual_seed(2))
+    return torch.randint(3, most, (BATCH * books, layout.length), generator=torch.Generator().manual_seed(2))
 
 
 def _mask(config: Any, layout: Layout) -> Tensor:
-    return torch.ones(BATCH, LENGTH, dtype=torch.long)
+    return torch.ones(BATCH, layout.length, dtype=torch.long)
 
 
 def _image(config: Any, layout: Layout) -> Tensor:
@@ -223,7 +171,7 @@ def _image(config: Any, layout: Layout) -> Tensor:
 def _sound(config: Any, layout: Layout) -> Tensor:
     if layout.order == "spectrogram":
         return _random(BATCH, getattr(config, "max_length", 0) or 64, _bins(config, layout))
-    samples = math.ceil(SAMPLES / layout.multiple) * layout.multiple
+    samples = math.ceil(layout.samples / layout.multiple) * layout.multiple
     return _random(BATCH, *((1,) if layout.order == "swapped" else ()), samples)
 
 
@@ -236,8 +184,10 @@ def _bins(config: Any, layout: Layout) -> int:
 
 def _features(config: Any, layout: Layout) -> Tensor:
     part = _part(config, "audio_config", "encoder_config")
-    steps = 2 * (getattr(part, "max_source_positions", None) or 32)
-    steps = steps if steps <= STEPS else 64  # what is no length of its own is the most that there can be
+    steps = 2 * (getattr(part, "max_source_positions", None) or SHORT // 2)
+    steps = layout.steps or (
+        steps if steps <= STEPS else SHORT
+    )  # what is no length of its own is the most there can be
     steps = math.ceil(steps / layout.multiple) * layout.multiple
     features = _random(BATCH, _bins(config, layout), steps)
     if layout.order == "spectrogram":
@@ -367,7 +317,7 @@ MAKERS: dict[str, Callable[[Any, Layout], Tensor]] = {
     "visual_pos": lambda c, at: _regions(c, "visual_pos_dim"),
     "bbox": _boxes,
     **dict.fromkeys(("grid_thw", "image_grid_thw"), _grid),
-    "hidden_states": _patches,
+    "hidden_states": lambda c, at: made("latents", c, at) if at.order == "swapped" else _patches(c, at),
     # series of values in time
     "past_values": lambda c, at: _random(BATCH, _steps_before(c), *_channels(c)),
     "past_observed_mask": lambda c, at: torch.ones(BATCH, _steps_before(c), *_channels(c)),

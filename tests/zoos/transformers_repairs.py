@@ -32,6 +32,9 @@ LACKING = {
     "deepstack_layer_map": [(0, 0)],
 }
 
+# Settings that a model cannot be without, where it says so: another model has them at None.
+NAMED = {"backbone": "resnet10t"}
+
 
 def change(config: PretrainedConfig, complaint: str) -> bool:
     """Change the settings that a model complains of, in place; whether there are any.
@@ -42,6 +45,9 @@ def change(config: PretrainedConfig, complaint: str) -> bool:
         return any(_narrowed(part) for part in parts(config))
     half = sections_asked(complaint, config)
     if half is not None and _set_sections(config, half):
+        return True
+    if (unset := re.search(r"(\w+) is not set in the config", complaint)) and unset.group(1) in NAMED:
+        setattr(config, unset.group(1), NAMED[unset.group(1)])
         return True
     every = list(parts(config))
     agreed, found, filled = _agree(every, complaint), _find_missed(every, complaint), _fill(every)
@@ -109,7 +115,7 @@ def _fill(every: list[Any]) -> bool:
 def _agree(every: list[Any], complaint: str) -> bool:
     """Settings that say what others say too, where a complaint shows that they differ."""
     differ = _differ(complaint)
-    changed = differ is not None and any(_replaced(part, *differ) for part in every)
+    changed = differ is not None and any(_replaced(part, *differ) or _staged(part, *differ) for part in every)
     for part in every:
         kinds = getattr(part, "layer_types", None) or ()
         if (kind := re.search(r"KeyError: '(\w+)'", complaint)) and kind.group(1) in kinds:
@@ -158,6 +164,16 @@ def _replaced(part: Any, own: int, others: int) -> bool:
             setattr(part, name, [*value[:at], others, *value[at + 1 :]])
             return True
     return False
+
+
+def _staged(part: Any, own: int, others: int) -> bool:
+    """As many stages of a backbone as a part of the model takes together."""
+    stages = getattr(part, "stage_names", None) or []
+    count = own // others
+    if own % others or not 1 < count <= len(stages) or len(part.out_features) == count:
+        return False
+    part.set_output_features_output_indices(list(stages[-count:]), None)
+    return True
 
 
 def _follows(config: Any, name: str) -> Any:

@@ -64,7 +64,7 @@ DRAWN = ("mask_time_prob", "mask_feature_prob")
 # Widths of any name, for models whose parts have names of their own: a common divisor keeps what fits together;
 WIDTHS = re.compile(
     r"(size|dim|channels|width|hidden|ffn|inner|d_model|d_ff|n_embd|filters|features|rank|latents|upsample_groups)"
-    r"(_?list|s)?$"
+    r"(_?list|s|_global)?$"
 )
 # what a data set, a picture or a sound has is no width.
 NO_WIDTHS = re.compile(
@@ -95,7 +95,9 @@ def shrink(config: PretrainedConfig, widths: bool = True, divisor: int = 1) -> N
     for key, value in list(vars(config).items()):
         if isinstance(value, PretrainedConfig):
             shrink(value, widths, divisor)
-        elif (smaller := _divided(key, _smaller(key, value, largest), divisor)) is not value:
+        elif (smaller := _divided(key, _smaller(key, value, largest), divisor)) is None and value is not None:
+            vars(config)[key] = None  # past the library's check of types
+        elif smaller is not value:
             setattr(config, key, smaller)
     if widths and heads["num_key_value_heads"] == heads["num_attention_heads"] is not None:
         config.num_key_value_heads = config.num_attention_heads

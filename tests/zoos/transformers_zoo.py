@@ -37,7 +37,7 @@ moe._can_use_grouped_mm = lambda *args, **kwargs: False
 # Sizes that usually fit together; the library's own with few layers; those in proportion.
 Settings = tuple[bool, int]
 CHANGES = 12  # of settings that a model complains of
-SETTINGS: tuple[Settings, ...] = ((True, 1), (False, 1), (False, 8), (False, 4))
+SETTINGS: tuple[Settings, ...] = ((True, 1), (False, 1), (False, 8), (False, 4), (False, 2))
 
 
 def names() -> list[str]:

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from regauge.capture.sizes import symbols_of
 from regauge.findings import Finding
-from regauge.ir.graph import Symbol
+from regauge.ir.graph import Graph, Symbol
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -140,6 +140,17 @@ def fixed_sizes(inputs: Iterable[tuple[str, torch.Tensor]]) -> list[Finding]:
                 text = f"Size {axis} of {name} is fixed at {size} in the converted model: {reason}."
                 found.append(Finding("C110", "info", name, text))
     return found
+
+
+def differ(training: Graph, evaluation: Graph) -> bool:
+    """Whether other sizes are symbolic in evaluation than in training."""
+    return {symbol.name for symbol in training.symbols} != {symbol.name for symbol in evaluation.symbols}
+
+
+def fixed_by_modes(name: str) -> Finding:
+    """The finding that a model of `name` got fixed sizes because they `differ`: one conversion serves both modes."""
+    text = f"All sizes are fixed: {name} needs other sizes as numbers in evaluation than in training."
+    return Finding("C110", "warning", name, text)
 
 
 def forget_marks(inputs: Any) -> None:

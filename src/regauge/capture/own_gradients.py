@@ -2,7 +2,8 @@
 
 Export follows the forward alone. While a model is captured, the forward of such a function and then its backward are
 run as a region (`capture.regions`), the backward on gradients that stand for any; what the forward saved is what the
-backward reads of it. Where the backward cannot be traced, and for hooks, training is refused (C135).
+backward reads of it. Where the backward runs the forward again, the forward is captured like other code
+(`capture.recomputing`). Where it cannot be traced, and for hooks, training is refused (C135).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import _is_setup_context_defined
 
+from regauge.capture import recomputing
 from regauge.capture.regions import Region
 from regauge.capture.source_lines import line_of_caller
 from regauge.errors import CaptureError
@@ -31,10 +33,17 @@ class OwnGradients:
     Attributes:
         lost: gradients that the captured graph does not have: what changes them, and its line.
         untraced: functions whose backward cannot be traced, with the reason.
+        recomputing: functions whose backward runs their forward again, with the line of a call.
     """
 
     lost: dict[str, str] = field(default_factory=dict)
     untraced: dict[Any, str] = field(default_factory=dict)
+    recomputing: dict[Any, str] = field(default_factory=dict)
+
+    @property
+    def learned(self) -> int:
+        """How many functions are captured by their forward; with one more, another trace goes further."""
+        return len(self.untraced) + len(self.recomputing)
 
 
 @contextmanager
@@ -45,11 +54,16 @@ def traced(found: OwnGradients) -> Iterator[None]:
     def applied(cls: Any, *args: Any, **kwargs: Any) -> Any:
         if cls.__module__.startswith("torch."):  # checkpointing, for one, changes no gradient
             return apply.__func__(cls, *args, **kwargs)  # type: ignore[attr-defined]
+        if cls in found.recomputing:
+            return _forward_alone(cls, args, kwargs)
         if cls in found.untraced:
             found.lost.setdefault(f"the backward of {cls.__name__} ({found.untraced[cls]})", line_of_caller())
             return apply.__func__(cls, *args, **kwargs)  # type: ignore[attr-defined]
         try:
             return _as_region(cls, args, kwargs)
+        except recomputing.Recomputes:
+            found.recomputing[cls] = line_of_caller()
+            raise
         except Exception as error:
             first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
             found.untraced[cls] = f"{type(error).__name__}: {first[:200]}"
@@ -80,14 +94,21 @@ def of_modules(model: nn.Module) -> dict[str, str]:
     }
 
 
-def judged(found: OwnGradients, train: bool) -> list[Finding]:
-    """A finding where only the forward counts.
+def judged(found: OwnGradients, train: bool, model: nn.Module, inputs: Any) -> list[Finding]:
+    """Findings where the forward alone was captured.
+
+    Args:
+        found: by the capture.
+        train: whether the model is to be trained.
+        model: in the mode in which it was captured.
+        inputs: of the case.
 
     Raises:
         CaptureError: the model is to be trained, and its gradients would be others.
     """
+    findings = _compared(found, model, inputs)
     if not found.lost:
-        return []
+        return findings
     where = next(iter(found.lost.values()))
     if train:
         raise CaptureError(
@@ -99,7 +120,24 @@ def judged(found: OwnGradients, train: bool) -> list[Finding]:
             "detach(): x + (f(x) - x).detach() passes the gradient straight through; or convert for evaluation",
         )
     text = f"Gradients are changed by hand ({', '.join(found.lost)}); JAX differentiates the forward: use outputs only."
-    return [Finding("C135", "warning", where, text)]
+    return [*findings, Finding("C135", "warning", where, text)]
+
+
+def _compared(found: OwnGradients, model: nn.Module, inputs: Any) -> list[Finding]:
+    """A finding for each function that runs its forward again; one whose gradient is another's is lost."""
+    if not found.recomputing:
+        return []
+    apply = torch.autograd.Function.apply
+
+    def plainly(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if cls in found.recomputing:
+            return _forward_alone(cls, args, kwargs)
+        return apply.__func__(cls, *args, **kwargs)  # type: ignore[attr-defined]
+
+    if reason := recomputing.difference(model, inputs, plainly):
+        found.lost |= {f"the backward of {cls.__name__} ({reason})": line for cls, line in found.recomputing.items()}
+        return []
+    return [recomputing.finding(cls.__name__, line) for cls, line in found.recomputing.items()]
 
 
 # one function --------------------------------------------------------------------------------------------------------
@@ -134,23 +172,46 @@ def _is_float(value: Any) -> bool:
     return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
 
 
+def _in_order(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The arguments of `apply` as positional ones, defaults filled."""
+    with_setup = _is_setup_context_defined(cls.setup_context)
+    if not kwargs and not with_setup:
+        return args
+    bound = inspect.signature(cls.forward).bind(*(() if with_setup else (None,)), *args, **kwargs)
+    bound.apply_defaults()
+    return tuple(bound.args[0 if with_setup else 1 :])
+
+
+def _run_forward(cls: Any, context: _Context, args: tuple[Any, ...]) -> Any:
+    if not _is_setup_context_defined(cls.setup_context):
+        return cls.forward(context, *args)
+    output = cls.forward(*args)
+    cls.setup_context(context, args, output)
+    return output
+
+
+def _forward_alone(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run forward as ordinary code, which autograd differentiates; gives what `apply` gives."""
+    given = _in_order(cls, args, kwargs)
+    context = _Context(tuple(_is_float(argument) for argument in given))
+    with recomputing.differentiable():
+        output = _run_forward(cls, context, given)
+    stopped = {id(tensor) for tensor in context.non_differentiable}
+    outputs = list(output) if isinstance(output, tuple | list) else [output]
+    outputs = [out.detach() if id(out) in stopped and _is_float(out) else out for out in outputs]
+    return type(output)(outputs) if isinstance(output, tuple | list) else outputs[0]
+
+
 def _as_region(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run forward and backward between marks; gives what `apply` gives."""
+    args = _in_order(cls, args, kwargs)
     with_setup = _is_setup_context_defined(cls.setup_context)
     names = list(inspect.signature(cls.forward).parameters)[0 if with_setup else 1 :]
-    if kwargs or with_setup:
-        bound = inspect.signature(cls.forward).bind(*(() if with_setup else (None,)), *args, **kwargs)
-        bound.apply_defaults()
-        args = tuple(bound.args[0 if with_setup else 1 :])
     names = [*names, *(f"argument_{place}" for place in range(len(names), len(args)))][: len(args)]
     context = _Context(tuple(_is_float(argument) for argument in args))
     region = Region("own_gradient")
     inner = region.enter(cls.forward, args, names=names)
-    if with_setup:
-        output = cls.forward(*inner)
-        cls.setup_context(context, inner, output)
-    else:
-        output = cls.forward(context, *inner)
+    output = _run_forward(cls, context, inner)
     outputs = list(output) if isinstance(output, tuple | list) else [output]
     made = [out for out in outputs if isinstance(out, Tensor)]
     region.bodies[-1].returns(made)
@@ -184,7 +245,8 @@ def _backward(
             cotangents.append(torch.conj_physical(gradient) if gradient.is_complex() else gradient)
         else:
             cotangents.append(torch.zeros_like(out) if isinstance(out, Tensor) else None)
-    found = backward(context, *cotangents)
+    with recomputing.without_autograd():
+        found = backward(context, *cotangents)
     found = tuple(found) if isinstance(found, tuple | list) else (found,)
     if len(found) < len(args) or any(item is not None for item in found[len(args) :]):
         raise ValueError(f"backward gives {len(found)} gradients for {len(args)} inputs")

@@ -32,6 +32,7 @@ from regauge.capture import (
 from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
+from regauge.capture.known_values import KnownValues, computed
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
@@ -78,6 +79,7 @@ class _Stages:
     findings: list[Finding] = field(default_factory=list)
     reached: list[bool] = field(default_factory=list)  # what `packed.observed` finds
     gradients: OwnGradients = field(default_factory=OwnGradients)
+    known: KnownValues = field(default_factory=KnownValues)
 
     def add(self, stage: str, began: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
@@ -120,7 +122,7 @@ def capture_module(
         example = _example(module, inputs, name) if dynamic == "auto" else inputs
         stages.gradients.lost.update(own_gradients.of_modules(module))
         program, reads = _export(module, example, dynamic, name, stages)
-        stages.findings += own_gradients.judged(stages.gradients, train)
+        stages.findings += own_gradients.judged(stages.gradients, train, module, example)
         graph, tensors = _convert(module, program, name, stages)
         graph_eval = None
         if not train:
@@ -128,6 +130,10 @@ def capture_module(
         elif reads.that_matter() or training_mode.needs_evaluation(graph):
             training_mode.set_mode(module, False)
             graph, graph_eval = _evaluation(module, example, dynamic, name, graph, stages)
+            if graph_eval is not None and dynamic == "auto" and sizes_of_inputs.differ(graph, graph_eval):
+                captured = capture_module(model, inputs, train=train, dynamic=None, finite=finite)
+                findings = (sizes_of_inputs.fixed_by_modes(name), *captured.findings)
+                return replace(captured, graph=replace(captured.graph, findings=findings), findings=findings)
     if frozen:
         stages.findings.append(training_mode.evaluation_finding(frozen))
     if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
@@ -285,7 +291,7 @@ def _export(
     model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, stages: _Stages
 ) -> tuple[ExportedProgram, training_mode.Reads]:
     args, kwargs = sizes_of_inputs.as_call(inputs)
-    began, untraced = time.perf_counter(), len(stages.gradients.untraced)
+    began, learned = time.perf_counter(), stages.gradients.learned
     try:
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
@@ -302,6 +308,7 @@ def _export(
             respelled,
             lstm_states(),
             plain_indices(),
+            computed(model, stages.known),
             flows,
             transformed,
             call_arguments.noted(),
@@ -310,7 +317,7 @@ def _export(
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
             except Exception as error:
-                again = len(stages.gradients.untraced) > untraced
+                again = stages.gradients.learned > learned
                 if again or shapes is None or dynamic != "auto" or failures.is_data_dependent(error):
                     raise
                 sizes_of_inputs.forget_marks((args, kwargs))
@@ -319,9 +326,9 @@ def _export(
                 text = f"All sizes are fixed: torch.export refuses symbolic ones ({type(error).__name__}: {reason})."
                 stages.findings.append(Finding("C110", "warning", own_line(error), text))
     except Exception as error:
-        if len(stages.gradients.untraced) > untraced:
+        if stages.gradients.learned > learned:
             sizes_of_inputs.forget_marks((args, kwargs))
-            return _export(model, inputs, dynamic, name, stages)  # now without the backward of these functions
+            return _export(model, inputs, dynamic, name, stages)  # now by the forward of these functions
         raise failures.not_captured(error, name) from error
     sizes_of_inputs.forget_marks((args, kwargs))
     stages.add("export", began)
@@ -389,5 +396,6 @@ def _convert(
     began = time.perf_counter()
     graph, tensors = Conversion(model, program, name).graph()
     check_graph(graph)
+    stages.findings += stages.known.judged({weight for weight, _ in graph.mutations}, name)
     stages.add("functionalise", began)
     return graph, tensors

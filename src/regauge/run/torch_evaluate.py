@@ -48,6 +48,7 @@ from regauge.run.torch_substitution import substitute
 from regauge.run.torch_tensors import (
     Keeper,
     attributes,
+    derivatives,
     first_tensor,
     is_tensor,
     named_outputs,
@@ -203,7 +204,7 @@ class TorchEvaluator:
             _, loss = self.evaluate(leaves)
             if not trained or not loss.requires_grad:
                 return {}, {"directions": []}
-            found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+            found = derivatives(loss, list(trained.values()))
             pairs = zip(trained, found, strict=True)
             gradient = {name: seen(g) for name, g in pairs if g is not None}
             del found, loss
@@ -351,7 +352,7 @@ class TorchEvaluator:
         wanted = [*trained.values(), *floats.values()]
         found: list[Tensor | None] = [None] * len(wanted)
         if wanted and loss.requires_grad:
-            found = list(torch.autograd.grad(loss, wanted, allow_unused=True))
+            found = derivatives(loss, wanted)
         by_weight = dict(zip(trained, found, strict=False))
         by_input = dict(zip(floats, found[len(trained) :], strict=True))
         arrays = self._named("gradients.", {n: seen(g) for n, g in by_weight.items() if g is not None})

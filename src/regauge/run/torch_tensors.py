@@ -22,6 +22,23 @@ def named_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
     return [*model.named_parameters(), *model.named_buffers()]
 
 
+def derivatives(loss: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradient of a loss by leaves, None where nothing flows.
+
+    A function whose backward runs its forward again may call ``backward`` in it, as reversible layers do: what that
+    adds to a ``.grad`` counts. The tensors have no ``.grad`` afterwards.
+    """
+    for tensor in tensors:
+        tensor.grad = None
+    found: list[Tensor | None] = list(torch.autograd.grad(loss, tensors, allow_unused=True))
+    for place, tensor in enumerate(tensors):
+        if tensor.grad is not None:
+            direct = found[place]
+            found[place] = tensor.grad if direct is None else direct + tensor.grad
+            tensor.grad = None
+    return found
+
+
 def attributes(model: nn.Module) -> dict[str, dict[str, Any]]:
     """What every module of a model holds besides torch's own tables, by path."""
     own = set(vars(nn.Module()))

@@ -26,8 +26,8 @@ def kept(key: Any, p: float, shape: tuple[int, ...]) -> Array:
 
 
 def drop(x: Array, mask: Array, p: float) -> Array:
-    """Zero where the mask is false, scaled elsewhere so that the mean stays; with p = 1 nothing is left."""
-    return jnp.where(mask, x / (1 - p), 0) if p < 1 else x * 0
+    """Scaled by a mask so that the mean stays, as in torch: a check gives 1 - p for it; with p = 1 nothing is left."""
+    return x * (mask / (1 - p)).astype(x.dtype) if p < 1 else x * 0
 
 
 @TABLE.rule("aten.dropout.default")
@@ -74,7 +74,7 @@ def alpha_drop(x: Array, mask: Array, p: float) -> Array:
     if p == 1:
         return x * 0
     a = ((1 - p) * (1 + p * SELU_FLOOR**2)) ** -0.5
-    return a * (jnp.where(mask, x, SELU_FLOOR) - p * SELU_FLOOR)
+    return a * ((x - SELU_FLOOR) * mask.astype(x.dtype) + (1 - p) * SELU_FLOOR)
 
 
 @TABLE.rule("aten.alpha_dropout.default")

@@ -1,0 +1,227 @@
+"""Values that Python asks for and that no input changes: positions that the model counts, its own buffers.
+
+`torch.export` takes every tensor for unknown, so ``positions.max().item()`` is a number that nobody has, and a mask of
+the model's own makes shapes that depend on values. What a model computes from constants and buffers alone is the same
+in every call. While it is traced, such tensors are remembered with the operator that made them, and computed when
+Python asks for one. The sizes that go into it become fixed; a buffer that Python reads must not change (C104).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
+from torch.fx.experimental import proxy_tensor
+from torch.utils import _pytree as pytree
+from torch.utils.weak import WeakIdKeyDictionary
+
+from regauge.capture.regions import tensors_in
+from regauge.capture.source_lines import line_of_caller
+from regauge.errors import CaptureError
+from regauge.findings import Finding
+
+_ATEN = torch.ops.aten
+_MASKS = (torch.bool, torch.uint8)
+# Their results have shapes that depend on values, which torch's tags do not say.
+_SHAPED_BY_VALUES = (_ATEN.nonzero_numpy.default, _ATEN.where.default, _ATEN.argwhere.default)
+
+
+class _Unknown(Exception):
+    """A tensor depends on inputs, weights or chance, or was changed in place."""
+
+
+@dataclass
+class _Made:
+    """How a tensor of the trace was made.
+
+    Attributes:
+        operator: that made it from `args` and `kwargs`; None for a buffer.
+        version: of the tensor then; writes to it, or to what it is a view of, count it up.
+        place: of the tensor among several results.
+        value: once it was computed.
+        buffer: its name, if it is one.
+    """
+
+    operator: OpOverload | None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    version: int
+    place: int | None
+    value: Tensor | None = None
+    buffer: str | None = None
+
+
+@dataclass
+class KnownValues:
+    """What a capture read.
+
+    Attributes:
+        buffers: names of buffers whose values Python read, with the line.
+    """
+
+    buffers: dict[str, str] = field(default_factory=dict)
+
+    def judged(self, changed: set[str], name: str) -> list[Finding]:
+        """A finding for the buffers that are read.
+
+        Args:
+            changed: names of buffers that the captured graph writes to.
+            name: of the model.
+
+        Raises:
+            CaptureError: the model changes one of them, so that a later call would decide otherwise.
+        """
+        if both := sorted(changed & self.buffers.keys()):
+            raise CaptureError(
+                f"{name} decides in Python on a buffer that it changes: {', '.join(both)}",
+                code="C104",
+                where=self.buffers[both[0]],
+                why="a captured graph is one sequence of operators for all values",
+                next="choose between values with torch.where(condition, a, b), or bring the buffer into the state that "
+                "it keeps (call the model once) before converting",
+            )
+        return [
+            Finding(
+                "C172",
+                "info",
+                line,
+                f"Python reads the buffer {buffer}: its present value is part of the converted code.",
+            )
+            for buffer, line in self.buffers.items()
+        ]
+
+
+@contextmanager
+def computed(model: nn.Module, found: KnownValues) -> Iterator[None]:
+    """Within the block Python gets the values of tensors that no input changes.
+
+    Args:
+        model: that is going to be traced.
+        found: gets the buffers that are read.
+    """
+    record = _Record(proxy_tensor.proxy_call, model, dict(model.named_buffers()), found)
+    with mock.patch.object(proxy_tensor, "proxy_call", record.called):
+        yield
+
+
+@dataclass
+class _Record:
+    """Tensors of a trace by how they were made, as far as they depend on constants and buffers alone.
+
+    Attributes:
+        call: torch's function that puts an operator into a trace.
+        model: that is traced.
+        buffers: its own tensors, which have values.
+        found: what a person should know.
+    """
+
+    call: Callable[..., Any]
+    model: nn.Module
+    buffers: dict[str, Tensor]
+    found: KnownValues
+    _made: Any = field(default_factory=WeakIdKeyDictionary)
+    _tracer: Any = None
+
+    def called(self, mode: Any, operator: OpOverload, pre_dispatch: bool, args: Any, kwargs: Any) -> Any:
+        """Put an operator into the trace, unless what Python asks for is known."""
+        if self._tracer is not mode.tracer:
+            self._begin(mode.tracer)
+
+        def lifted(tensor: Tensor) -> Any:
+            return self.called(mode, _ATEN.lift_fresh.default, pre_dispatch, (tensor,), {})
+
+        with suppress(_Unknown):
+            if torch.Tag.data_dependent_output in operator.tags:
+                return self._result(operator, args, kwargs)
+            if operator is _ATEN.index.Tensor:
+                args = (args[0], [place for index in args[1] for place in self._places(index, lifted)])
+            elif _shaped_by_values(operator, args):
+                return pytree.tree_map_only(Tensor, lifted, self._result(operator, args, kwargs))
+        out = self.call(mode, operator, pre_dispatch, args, kwargs)
+        if _is_function(operator) and all(self._is_known(tensor) for tensor in tensors_in((args, kwargs))):
+            places = dict(enumerate(out)) if isinstance(out, tuple | list) else {None: out}
+            for place, tensor in places.items():
+                if isinstance(tensor, Tensor):
+                    self._made[tensor] = _Made(operator, args, kwargs, tensor._version, place)
+        return out
+
+    def _begin(self, tracer: Any) -> None:
+        """Learn the tensors that stand for buffers in this trace."""
+        self._tracer = tracer
+        self._made.clear()
+        for name, tensor in self.model.named_buffers():
+            if isinstance(tensor, FakeTensor) and name in self.buffers:
+                self._made[tensor] = _Made(None, (), {}, tensor._version, None, self.buffers[name], name)
+
+    def _places(self, index: Tensor | None, lifted: Callable[[Tensor], Any]) -> list[Any]:
+        """The places where a known mask is true, one tensor for each of its axes; any other index as it is."""
+        if index is None or index.dtype not in _MASKS:
+            return [index]
+        try:
+            found = self._result(_ATEN.nonzero_numpy.default, (index,), {})
+        except _Unknown:
+            return [index]
+        return [lifted(places) for places in found]
+
+    def _is_known(self, tensor: Tensor) -> bool:
+        made: _Made | None = self._made.get(tensor)
+        return made.version == tensor._version if made is not None else not isinstance(tensor, FakeTensor)
+
+    def _result(self, operator: OpOverload, args: Any, kwargs: Any) -> Any:
+        """What an operator gives for known tensors.
+
+        Raises:
+            _Unknown: one of them is not known.
+        """
+
+        def value(leaf: Any) -> Any:
+            if isinstance(leaf, Tensor):
+                return self._value(leaf)
+            if isinstance(leaf, torch.SymInt):
+                return int(leaf)
+            return float(leaf) if isinstance(leaf, torch.SymFloat) else leaf
+
+        with unset_fake_temporarily():
+            try:
+                given, named = pytree.tree_map(value, (args, kwargs))
+                return operator(*given, **named)
+            except _Unknown:
+                raise
+            except Exception as error:  # a size that depends on values, say
+                raise _Unknown from error
+
+    def _value(self, tensor: Tensor) -> Tensor:
+        if not self._is_known(tensor):
+            raise _Unknown
+        made: _Made | None = self._made.get(tensor)
+        if made is None:
+            return tensor
+        if made.buffer is not None:
+            self.found.buffers.setdefault(made.buffer, line_of_caller())
+        if made.value is None and made.operator is not None:
+            result = self._result(made.operator, made.args, made.kwargs)
+            made.value = result if made.place is None else result[made.place]
+        if made.value is None:
+            raise _Unknown
+        return made.value
+
+
+def _shaped_by_values(operator: OpOverload, args: tuple[Any, ...]) -> bool:
+    """Whether the shapes of results depend on values."""
+    if operator is _ATEN.one_hot.default and args[1:] not in ((), (-1,)):
+        return False
+    return torch.Tag.dynamic_output_shape in operator.tags or operator in _SHAPED_BY_VALUES
+
+
+def _is_function(operator: OpOverload) -> bool:
+    """Whether the results follow from the arguments: without chance, writes and memory that nobody filled."""
+    chance = torch.Tag.nondeterministic_seeded in operator.tags or "rand" in operator._schema.name
+    empty = "empty" in operator._schema.name
+    return operator.namespace == "aten" and not chance and not empty and not operator._schema.is_mutable

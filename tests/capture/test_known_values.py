@@ -1,0 +1,118 @@
+"""What Python asks of tensors that no input changes is computed while a model is captured."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from comparing import assert_captures, ops
+from torch import Tensor, nn
+
+from regauge.capture.torch_export import capture_module
+from regauge.errors import CaptureError
+
+X = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+
+
+class Positions(nn.Module):
+    """The table is cut to the largest position, which follows from a size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(9, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        positions = torch.arange(x.shape[1])
+        columns = positions.max().item() + 1
+        return self.table[:columns][positions] * x[..., None]
+
+
+class OwnMask(nn.Module):
+    """Pairs above the diagonal, by a mask and by places that are asked for."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        pairs = x[:, :, None] * x[:, None]
+        above = torch.ones(x.shape[1], x.shape[1]).triu(1) > 0
+        rows, columns = above.nonzero(as_tuple=True)
+        return pairs[:, above], x[:, rows] - x[:, columns], pairs[:, above, None]
+
+
+class Padded(nn.Module):
+    """Lengths of a convolution as tensors, which are buffers, and a list of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("stride", torch.tensor(4))
+        self.register_buffer("parts", torch.tensor([1, 3, 4]))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        length = torch.ceil(x.shape[-1] / self.stride).long() * self.stride
+        padded = nn.functional.pad(x, (0, length - x.shape[-1]))
+        return padded.split(self.parts.tolist(), dim=1)
+
+
+class Begun(nn.Module):
+    """Layers that look at the data once: a flag in a buffer says whether they have."""
+
+    def __init__(self, begun: bool) -> None:
+        super().__init__()
+        self.register_buffer("begun", torch.tensor(begun))
+        self.register_buffer("mean", torch.zeros(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.begun:
+            self.mean.copy_(x.detach().mean(0))
+            self.begun.fill_(True)
+        return x - self.mean
+
+
+class Written(nn.Module):
+    """A view of positions that are changed afterwards."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        positions = torch.arange(4)
+        last = positions[3:]
+        positions += 1
+        return x[:, : int(last)]
+
+
+class Drawn(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, : int(torch.randint(1, 4, (1,)))]
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("model", [Positions, OwnMask, Padded], ids=lambda model: model.__name__)
+def test_python_gets_the_value(model: type[nn.Module], train: bool) -> None:
+    captured = assert_captures(model(), (X,), train=train, others=((X[:2],),))
+    assert not {"aten.item.default", "aten.nonzero.default"} & {*ops(captured.graph)}
+
+
+def test_a_size_that_goes_into_a_value_is_fixed_and_it_is_said() -> None:
+    tokens = torch.zeros(2, 5, dtype=torch.long)
+    found = [finding.text for finding in capture_module(Positions(), (tokens,), train=True).findings]
+    assert found == [
+        "Size 1 of x is fixed at 5 in the converted model: the code, or the size of another input, needs this number."
+    ]
+
+
+def test_buffers_that_are_read_are_said() -> None:
+    findings = capture_module(Padded(), (X,), train=False).findings
+    assert [finding.text.partition(":")[0] for finding in findings if finding.code == "C172"] == [
+        "Python reads the buffer stride",
+        "Python reads the buffer parts",
+    ]
+    assert all(finding.where.startswith("test_known_values.py:") for finding in findings if finding.code == "C172")
+
+
+def test_a_flag_is_as_it_is_unless_the_model_changes_it() -> None:
+    assert_captures(Begun(True), (X,), train=True)
+    with pytest.raises(CaptureError, match="buffer that it changes: begun") as caught:
+        capture_module(Begun(False), (X,), train=True)
+    assert caught.value.code == "C104"
+
+
+@pytest.mark.parametrize("model", [Written, Drawn], ids=lambda model: model.__name__)
+def test_what_was_written_or_drawn_has_no_value(model: type[nn.Module]) -> None:
+    with pytest.raises(CaptureError) as caught:
+        capture_module(model(), (X,), train=False)
+    assert caught.value.code == "C104"
