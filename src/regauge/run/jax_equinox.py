@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import jax
+
+_STEP = re.compile(r"\[['\"]?([^\]'\"]+)['\"]?\]|\.?([^.\[\]]+)")  # of a path as `jax.tree_util.keystr` writes it
 
 
 def is_equinox(model: Any) -> bool:
@@ -24,6 +27,25 @@ def is_equinox_class(cls: type) -> bool:
 def has_equinox(tree: Any) -> bool:
     """Whether a pytree holds a module."""
     return "equinox" in sys.modules and any(map(is_equinox, jax.tree.leaves(tree, is_leaf=is_equinox)))
+
+
+def is_state(tree: Any) -> bool:
+    """Whether an object is what a stateful model keeps, an `eqx.nn.State`."""
+    equinox = sys.modules.get("equinox")
+    return equinox is not None and isinstance(tree, equinox.nn.State)
+
+
+def kept_by_owner(state: Any) -> list[tuple[tuple[str, ...], Any]]:
+    """What a state keeps, each with the path of the `eqx.nn.StateIndex` that it belongs to, in the state's own order.
+
+    ``Model.norms[0].state_index`` is what `eqx.nn.make_with_state` writes; without it there are numbers.
+    """
+    kept, owners = state.tree_flatten()
+    found = []
+    for number, (owner, value) in enumerate(zip(owners, kept, strict=True)):
+        steps = _STEP.findall(owner) if isinstance(owner, str) else []
+        found.append((tuple("".join(step) for step in steps[1:]) or (str(number),), value))
+    return found
 
 
 def mapped_module(function: Any) -> Any:
