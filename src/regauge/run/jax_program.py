@@ -49,6 +49,7 @@ class JaxProgram(ABC):
         random: names in `state` that belong to random streams, which no two frameworks share.
         frozen: names in `state` that are weights which the person does not train.
         knows_mode: whether training and evaluation can differ.
+        runs_compiled: whether its library compiles it whole where a person calls it on data.
         name: what to call the model.
         positions: names of the parameters that take the inputs, in order.
         tree: the pytree that a person gives an optimizer, of arrays as `params`.
@@ -59,6 +60,7 @@ class JaxProgram(ABC):
     random: frozenset[str] = frozenset()
     frozen: frozenset[str] = frozenset()
     knows_mode: bool = False
+    runs_compiled: bool = False
     name: str = ""
     positions: tuple[str, ...] = ()
     tree: Callable[[Mapping[str, Any]], Any] = dict
