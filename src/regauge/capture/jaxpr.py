@@ -244,17 +244,10 @@ def _model_graph(
     _refuse_new_state(program, state)
     modules: dict[str, Any] = {}
     walk = Walk(_steps(calls, program.name, modules), fold=jaxpr_library.fold)
-    given: list[Ref] = []
-    reads: dict[str, Ref] = {}
-    kinds = zip(("weight", "state", "input"), order, strict=True)
-    leaves = [(kind, name) for kind, tree in kinds for name in sorted(tree)]
-    for (kind, name), variable in zip([*leaves, ("key", "key")], closed.jaxpr.invars, strict=True):
-        base = name if kind == "input" else name.replace(".", "_")
-        given.append(walk.take(base if base.isidentifier() else f"{kind}_{len(given)}", variable.aval))
-        reads[f"{kind} {name}"] = given[-1]
+    reads = _taken(walk, order, closed.jaxpr.invars)
     weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
     walk.layers = layers = partial(jaxpr_modules.fold, modules=modules, reads=weights, memo=templates)
-    results = walk.run(closed.jaxpr, closed.consts, list(given))
+    results = walk.run(closed.jaxpr, closed.consts, list(reads.values()))
     tree, operands = outputs_of(walk, outputs, results)
     changed = zip(sorted(state), results[len(operands) :], strict=True)
     mutations = tuple(
@@ -289,6 +282,17 @@ def _model_graph(
     check_graph(graph)
     constants = {owners.get(name, name): array for name, array in walk.constants.items() if name in read}
     return Traced(graph, constants, outputs, again)
+
+
+def _taken(walk: Walk, order: tuple[Mapping[str, Any], ...], variables: Sequence[Any]) -> dict[str, Ref]:
+    """The values of weights, state, inputs and key, ``weight layers.0.bias``, in the order of the variables."""
+    reads: dict[str, Ref] = {}
+    kinds = zip(("weight", "state", "input"), order, strict=True)
+    leaves = [(kind, name) for kind, tree in kinds for name in sorted(tree)]
+    for (kind, name), variable in zip([*leaves, ("key", "key")], variables, strict=True):
+        base = name if kind == "input" else name.replace(".", "_")
+        reads[f"{kind} {name}"] = walk.take(base if base.isidentifier() else f"{kind}_{len(reads)}", variable.aval)
+    return reads
 
 
 def _folded(
