@@ -53,6 +53,10 @@ ALONE: tuple[tuple[str, Callable[[], Any], Any], ...] = (
     ("nn.LayerNorm(8, eps=0.001)", LAYERS.LayerNormalization, X2),
     ("nn.LayerNorm(4, eps=1e-06, bias=False)", lambda: LAYERS.LayerNormalization(epsilon=1e-6, center=False), X4),
     ("nn.Embedding(7, 3)", lambda: LAYERS.Embedding(7, 3), TOKENS),
+    ("nn.RMSNorm(4, eps=1e-06)", LAYERS.RMSNormalization, X3),
+    ("nn.GroupNorm(2, 4, eps=0.001)", lambda: LAYERS.GroupNormalization(2), X4),
+    ("nn.ConvTranspose1d(4, 5, 3, stride=2)", lambda: LAYERS.Conv1DTranspose(5, 3, strides=2), X3),
+    ("nn.ConvTranspose3d(2, 3, 2, stride=2)", lambda: LAYERS.Conv3DTranspose(3, 2, strides=2), X5),
 )  # fmt: skip
 
 
@@ -236,3 +240,14 @@ def test_another_backend_is_explained(backend: str) -> None:
     assert backend in error.value.received
     assert 'os.environ["KERAS_BACKEND"] = "jax"' in error.value.next
     assert framework_of(model) == "jax"
+
+
+def test_recurrent_layers_with_masks_and_several_inputs_and_outputs() -> None:
+    tokens, image = keras.Input((3,), dtype="int32", name="tokens"), keras.Input((6, 6, 4), name="image")
+    read = LAYERS.Bidirectional(LAYERS.GRU(3))(LAYERS.Embedding(9, 4, mask_zero=True)(tokens))
+    seen = LAYERS.GlobalMaxPooling2D()(LAYERS.ZeroPadding2D(1)(LAYERS.Rescaling(0.5)(image)))
+    both = LAYERS.Concatenate()([read, seen])
+    model = keras.Model(
+        {"tokens": tokens, "image": image}, {"class": LAYERS.Dense(2)(both), "features": LAYERS.PReLU()(both)}
+    )
+    assert_same(shuffled(model), ({"tokens": jnp.array([[0, 6, 2], [3, 3, 0]]), "image": X4},))

@@ -95,3 +95,18 @@ def test_blocks_of_equinox_are_a_loop() -> None:
     keys = jax.random.split(jax.random.key(0), 3)
     made = assert_same(Blocks([Block(eqx.nn.LayerNorm(8), eqx.nn.Linear(8, 8, key=key)) for key in keys]), (X,))
     assert "for block in self.blocks:" in made.source
+
+
+@pytest.mark.parametrize("cell", [nnx.LSTMCell, nnx.OptimizedLSTMCell, nnx.GRUCell, nnx.SimpleCell])
+def test_cells_that_a_scan_runs_have_layers(cell: Any) -> None:
+    class Recurrent(nnx.Module):
+        def __init__(self) -> None:
+            self.rnn = nnx.RNN(cell(4, 5, rngs=RNGS))
+
+        def __call__(self, x: Any) -> Any:
+            return self.rnn(x)
+
+    made = assert_same(Recurrent(), (jax.random.normal(jax.random.key(4), (3, 6, 4)),))
+    assert "nn.Linear(4, " in made.source
+    assert "ops.scan(" in made.source
+    assert ".kernel" not in made.source

@@ -1,7 +1,8 @@
-"""`jax.vmap(module)` of Equinox, whose modules take one example: a module of torch for all of them."""
+"""Modules of Equinox inside what maps, jits or calls them: a module of torch with their parameters and names."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 import torch
+from comparing_jax import assert_same
 
 import regauge
 from regauge.capture.jaxpr import capture_model
@@ -31,18 +33,93 @@ class Net(eqx.Module):
         return self.layers[1](self.drop(jax.nn.relu(self.layers[0](x)), key=key))
 
 
-@pytest.mark.parametrize("transform", [jax.vmap, lambda net: jax.jit(jax.vmap(net))], ids=["vmap", "jitted"])
-def test_a_mapped_module_keeps_its_parameters_and_layers(transform: Any) -> None:
-    net = Net()
-    x = jax.random.normal(KEY, (5, 4))
-    converted: Any = regauge.to_torch(transform(net), (x,), train=True)
-    assert [name for name, _ in converted.named_parameters()] == [
-        f"layers.{n}.{part}" for n in (0, 1) for part in ("weight", "bias")
-    ]
+class Shifted(Net):
+    """x: float32[4], shift: float32[8]  ->  scores: float32[3]"""
+
+    def __call__(self, x: Any, shift: Any, key: Any = None) -> Any:
+        return self.layers[1](self.drop(jax.nn.relu(self.layers[0](x) + shift), key=key))
+
+
+X, SHIFT = jax.random.normal(KEY, (5, 4)), jax.random.normal(KEY, (8,))
+NAMES = [f"layers.{n}.{part}" for n in (0, 1) for part in ("weight", "bias")]
+GLOBAL = Net()
+
+
+@eqx.filter_jit
+def predict(x: Any, key: Any = None) -> Any:
+    """A function of a file that calls a module of the file."""
+    keys = None if key is None else jax.random.split(key, len(x))
+    return jax.vmap(lambda row, own: GLOBAL(row, key=own), in_axes=(0, None if key is None else 0))(x, keys)
+
+
+# what is written around a module that takes one example
+MAPPED: dict[str, Any] = {
+    "jax.vmap": jax.vmap,
+    "jax.jit of it": lambda net: jax.jit(jax.vmap(net)),
+    "filter_vmap": eqx.filter_vmap,
+    "filter_jit of it": lambda net: eqx.filter_jit(eqx.filter_vmap(net)),
+    "of filter_jit": lambda net: eqx.filter_vmap(eqx.filter_jit(net)),
+    "jax.vmap of filter_jit": lambda net: jax.vmap(eqx.filter_jit(net)),
+    "of filter_checkpoint": lambda net: eqx.filter_vmap(eqx.filter_checkpoint(net)),
+    "a function": lambda net: jax.vmap(lambda x, key=None: net(x, key=key)),
+    "a function of a function": lambda net: (lambda inner: lambda x, key=None: jax.vmap(inner)(x))(
+        eqx.filter_jit(eqx.nn.inference_mode(net))
+    ),
+    "functools.partial": lambda net: jax.vmap(functools.partial(net)),
+    "eqx.Partial": lambda net: jax.vmap(eqx.Partial(net)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MAPPED)
+def test_a_mapped_module_keeps_its_parameters_and_layers(name: str) -> None:
+    mapped = MAPPED[name](Net())
+    converted: Any = regauge.to_torch(mapped, (X,), train=True)
+    assert [name for name, _ in converted.named_parameters()] == NAMES
     assert isinstance(converted.layers[0], torch.nn.Linear)
-    assert isinstance(converted.drop, torch.nn.Dropout)
-    expected = jax.vmap(eqx.nn.inference_mode(net))(x)
-    np.testing.assert_allclose(converted.eval()(torch.from_numpy(np.array(x))).detach(), expected, rtol=1e-6, atol=1e-6)
+    assert name == "a function of a function" or isinstance(converted.drop, torch.nn.Dropout)
+    assert_same(mapped, (X,))
+
+
+def test_mapped_axes_and_keys_of_each_level() -> None:
+    net, x = Shifted(), X.reshape(5, 1, 4)
+    for axes in ((0, None), {"shift": None}):
+        mapped = eqx.filter_vmap(net, in_axes=axes)
+        assert isinstance(regauge.to_torch(mapped, (X, SHIFT), train=True).drop, torch.nn.Dropout)
+        assert_same(mapped, (X, SHIFT))
+    for mapped in (
+        jax.vmap(jax.vmap(Net())),
+        eqx.filter_vmap(eqx.filter_vmap(Net())),
+        jax.vmap(eqx.filter_vmap(Net())),
+    ):
+        assert isinstance(regauge.to_torch(mapped, (x,), train=True).drop, torch.nn.Dropout)
+        assert_same(mapped, (x,))
+
+
+def test_modules_of_a_file_and_several_of_them() -> None:
+    made: Any = assert_same(predict, (X,))
+    assert (type(made).__name__, [name for name, _ in made.named_parameters()]) == ("Predict", NAMES)
+    assert "nn.Dropout" in regauge.to_torch(predict, (X,), train=True, dynamic=None).source
+    encoder, head = Net(), eqx.nn.Linear(3, 2, key=KEY)
+    both: Any = assert_same(lambda x: jax.vmap(lambda row: head(encoder(row)))(x), (X,))
+    assert isinstance(both.encoder.layers[0], torch.nn.Linear)
+    assert isinstance(both.head, torch.nn.Linear)
+    twice: Any = assert_same(lambda x: predict(x) + predict(x[::-1]), (X,))
+    assert [name for name, _ in twice.named_parameters()] == NAMES
+    trees = {"encoder": eqx.nn.inference_mode(encoder), "head": head}
+    given: Any = assert_same((lambda p, x: jax.vmap(p["head"])(jax.vmap(p["encoder"])(x)), trees), (X,))
+    assert isinstance(given.encoder.layers[0], torch.nn.Linear)
+
+
+def test_a_method_and_keys_that_are_inputs() -> None:
+    class Encoder(Net):
+        def encode(self, x: Any) -> Any:
+            return jax.nn.relu(self.layers[0](x))
+
+    made: Any = assert_same(jax.vmap(Encoder().encode), (X,))
+    assert [name for name, _ in made.named_parameters()] == NAMES[:2]
+    net, keys = Net(), jax.random.split(KEY, 5)
+    drawn: Any = regauge.to_torch(jax.vmap(lambda x, key: net(x, key=key)), (X, keys), train=True)
+    assert [name for name, _ in drawn.named_parameters()] == NAMES
 
 
 def test_a_mapped_module_is_as_it_was_after_a_call_with_other_weights() -> None:

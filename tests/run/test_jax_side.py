@@ -115,3 +115,28 @@ def test_each_step_of_each_seed_has_a_key_of_its_own(tmp_path: Path) -> None:
             losses.append(float(loss))
     assert losses[:2] == losses[4:]
     assert len(set(losses)) == 4
+
+
+COUNTING = """
+import equinox as eqx
+import jax
+import regauge
+
+model, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(3, "batch", mode="batch")
+
+
+def run(model, state, x):
+    return jax.vmap(model, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(x, state)
+
+
+case = regauge.Case((run, model, state), (jax.random.normal(jax.random.key(1), (4, 3)),))
+"""
+
+
+@pytest.mark.usefixtures("own_precision")
+def test_a_count_of_a_stateful_model_keeps_its_dtype_in_float64(tmp_path: Path) -> None:
+    file = tmp_path / "counting_case.py"
+    file.write_text(COUNTING, encoding="utf-8")
+    program = load_side({"case": f"{file}:case", "widen": True}).program
+    _, state = program.call(program.params, program.state, (np.ones((4, 3)),), "train", None)
+    assert (state["batch_counter"].dtype, int(state["batch_counter"])) == (np.int32, 1)

@@ -29,18 +29,42 @@ class Scaled(nn.Module):
         return (self.scale * x + shift).exp()
 
 
-def test_the_derivative_by_a_weight_without_axes(tmp_path: Path) -> None:
+class Growing(Scaled):
+    """Every call in training doubles what the next one returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("level", torch.ones(()))
+
+    def forward(self, x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        level = self.level.clone()
+        self.level.mul_(2)
+        return level * super().forward(x, shift)
+
+
+def derivative_of(model: nn.Module, mode: str, directory: Path) -> tuple[float, float]:
+    """The numerical derivative along a direction, and that of the gradient."""
     inputs = (torch.linspace(-1, 1, 6), torch.tensor(0.25))
-    subject = subject_of(regauge.Case(Scaled(), inputs, loss=lambda outputs, _: outputs.sum()))
+    subject = subject_of(regauge.Case(model, inputs, loss=lambda outputs, _: outputs.sum()))
     skeleton, arrays = flatten_tree(inputs, is_tensor, "inputs")
-    save_arrays(tmp_path / "reference.safetensors", {name: leaf.numpy() for name, leaf in arrays.items()})
-    files = {"reference": tmp_path / "reference.safetensors"}
+    save_arrays(directory / "reference.safetensors", {name: leaf.numpy() for name, leaf in arrays.items()})
+    files = {"reference": directory / "reference.safetensors"}
     sets = InputSets({"inputs": skeleton, "targets": None, "files": files})
-    task = {"mode": "eval", "input": "reference", "draws": 1, "steps": [1e-3]}
-    _, found = TorchEvaluator(subject, sets, False, tmp_path).derivative(task)
+    task = {"mode": mode, "input": "reference", "draws": 1, "steps": [1e-3]}
+    _, found = TorchEvaluator(subject, sets, False, directory).derivative(task)
     (direction,) = found["directions"]
-    assert direction["numeric"][0] == pytest.approx(direction["slope"], rel=1e-2)
-    assert direction["slope"] != 0
+    return direction["numeric"][0], direction["slope"]
+
+
+def test_the_derivative_by_a_weight_without_axes(tmp_path: Path) -> None:
+    numeric, slope = derivative_of(Scaled(), "eval", tmp_path)
+    assert numeric == pytest.approx(slope, rel=1e-2)
+    assert slope != 0
+
+
+def test_all_losses_of_a_derivative_are_those_of_one_state(tmp_path: Path) -> None:
+    numeric, slope = derivative_of(Growing(), "train", tmp_path)
+    assert numeric == pytest.approx(slope, rel=1e-2)
 
 
 class Again(torch.autograd.Function):

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from regauge.capture.jaxpr import capture_model, reference_outputs, source_file
+from regauge.capture.jax_reference import reference_outputs
+from regauge.capture.jaxpr import capture_model, source_file
 from regauge.ir.captured import CapturedModel, Reference
 from regauge.run.jax_program import program_of
 from regauge.run.jax_trees import is_array

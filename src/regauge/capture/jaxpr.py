@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,15 +15,16 @@ import numpy as np
 from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules, jaxpr_recomputed
 from regauge.capture.jax_compat import is_own
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
-from regauge.capture.jax_failures import first_line, not_traced, rejected
+from regauge.capture.jax_failures import first_line, not_traced
 from regauge.capture.jax_given import no_parameters, not_a_number, refuse_given
 from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
 from regauge.capture.jax_purity import placeholders, side_effects, source_line
+from regauge.capture.jax_reference import evaluated
 from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
 from regauge.capture.jaxpr_recomputed import recomputed_calls, with_recomputation
 from regauge.capture.jaxpr_values import constant_weights
 from regauge.capture.jaxpr_walk import Walk
-from regauge.errors import CaptureError, RegaugeError
+from regauge.errors import CaptureError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
 from regauge.ir.graph import (
@@ -123,41 +125,10 @@ def capture_model(
     except Exception as error:  # whatever a model raises
         left = tuple(name for name in placeholders(program, inputs, mode) if name not in before)
         raise not_traced(
-            error, program.name, lambda: _evaluated(program, inputs), left, source_line(program, left)
+            error, program.name, lambda: evaluated(program, inputs), left, source_line(program, left)
         ) from error
     findings = (*captured.findings, *effects, *not_a_number(program.params))
     return replace(captured, findings=tuple(dict.fromkeys(findings)), donates=donates)
-
-
-def reference_outputs(program: JaxProgram, inputs: Inputs, donates: bool) -> Any:
-    """What a model gives for its inputs in evaluation mode.
-
-    Args:
-        program: of the model.
-        inputs: tuple of positional or dict of keyword arguments.
-        donates: as `Captured.donates`; the model is then called on copies.
-
-    Raises:
-        BadCase: the model rejects its inputs.
-    """
-    try:
-        return _evaluated(program, inputs, donates)
-    except RegaugeError:
-        raise
-    except jax.errors.UnexpectedTracerError as error:
-        left = placeholders(program, inputs, "eval")
-        raise not_traced(error, program.name, lambda: None, left, source_line(program, left)) from error
-    except Exception as error:  # whatever a model raises
-        raise rejected(error, program.name, source_line(program)) from error
-
-
-def _evaluated(program: JaxProgram, inputs: Inputs, donates: bool = False) -> Any:
-    params, state = program.params, program.state
-    if donates:
-        params, state, inputs = jax.tree.map(
-            lambda leaf: leaf.copy() if isinstance(leaf, jax.Array) else leaf, (params, state, inputs)
-        )
-    return program.call(params, state, inputs, "eval", jax.random.key(0))[0]
 
 
 class _Asked:
@@ -169,6 +140,7 @@ class _Asked:
         self.inputs = Example(inputs, positions)
         self.loss = loss
         self.targets = Example((targets,), ("targets",))
+        self.templates: dict[Any, Any] = {}
 
     def shapes(self, dynamic: Dynamic) -> tuple[Shapes, tuple[Symbol, ...]]:
         """Abstract inputs and targets, with the symbolic sizes that they share."""
@@ -196,7 +168,7 @@ class _Asked:
 
     def captured(self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]) -> Captured:
         own = {name.removeprefix("inputs "): s for name, s in shapes.items() if name.startswith("inputs ")}
-        wanted = _model_graph(self.program, self.inputs, mode, own, symbols)
+        wanted = _model_graph(self.program, self.inputs, mode, own, symbols, self.templates)
         graph, graph_eval, constants, findings = self._both(wanted, mode, own, symbols)
         weights = {**self.program.params, **_kept_state(self.program)}
         arrays = {name: np.asarray(value) for name, value in weights.items()}
@@ -219,7 +191,8 @@ class _Asked:
             return with_recomputation(wanted.graph, wanted.again), None, wanted.arrays, ()
         train = mode == "train"
         try:
-            other = _model_graph(self.program, self.inputs, "eval" if train else "train", shapes, symbols)
+            second: Mode = "eval" if train else "train"
+            other = _model_graph(self.program, self.inputs, second, shapes, symbols, self.templates)
         except Exception as error:  # whatever a model does in a mode that was not asked for
             if train:
                 raise
@@ -227,14 +200,14 @@ class _Asked:
             graph = jaxpr_modes.following_all(wanted.graph)
             return with_recomputation(graph, wanted.again), None, wanted.arrays, (noticed,)
         training, evaluation = (wanted, other) if train else (other, wanted)
-        main, second = jaxpr_modes.joined(training.graph, evaluation.graph)
-        if second is None:
+        main, apart = jaxpr_modes.joined(training.graph, evaluation.graph)
+        if apart is None:
             return with_recomputation(main, training.again), None, training.arrays, ()
-        second, held = _apart(second, evaluation.arrays, training.arrays)
-        ours, theirs = recomputed_calls(main, training.again), recomputed_calls(second, evaluation.again)
+        apart, held = _apart(apart, evaluation.arrays, training.arrays)
+        ours, theirs = recomputed_calls(main, training.again), recomputed_calls(apart, evaluation.again)
         main = with_recomputation(main, training.again, theirs)
-        second = with_recomputation(second, evaluation.again, ours)
-        return main, second, {**training.arrays, **held}, ()
+        apart = with_recomputation(apart, evaluation.again, ours)
+        return main, apart, {**training.arrays, **held}, ()
 
 
 def _apart(graph: Graph, arrays: Arrays, others: Arrays) -> tuple[Graph, dict[str, np.ndarray]]:
@@ -253,9 +226,14 @@ def _kept_state(program: JaxProgram) -> dict[str, Any]:
 
 
 def _model_graph(
-    program: JaxProgram, example: Example, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]
+    program: JaxProgram,
+    example: Example,
+    mode: Mode,
+    shapes: Shapes,
+    symbols: Sequence[Symbol],
+    templates: dict[Any, Any],
 ) -> Traced:
-    """One trace of a model, as a graph."""
+    """One trace of a model, as a graph; `templates` of layers are found once for both modes."""
     order = (program.params, program.state, shapes)
 
     def forward(params: Any, state: Any, arrays: Any, key: Any) -> Any:
@@ -266,15 +244,10 @@ def _model_graph(
     _refuse_new_state(program, state)
     modules: dict[str, Any] = {}
     walk = Walk(_steps(calls, program.name, modules), fold=jaxpr_library.fold)
-    given: list[Ref] = []
-    reads: dict[str, Ref] = {}
-    kinds = zip(("weight", "state", "input"), order, strict=True)
-    leaves = [(kind, name) for kind, tree in kinds for name in sorted(tree)]
-    for (kind, name), variable in zip([*leaves, ("key", "key")], closed.jaxpr.invars, strict=True):
-        base = name if kind == "input" else name.replace(".", "_")
-        given.append(walk.take(base if base.isidentifier() else f"{kind}_{len(given)}", variable.aval))
-        reads[f"{kind} {name}"] = given[-1]
-    results = walk.run(closed.jaxpr, closed.consts, list(given))
+    reads = _taken(walk, order, closed.jaxpr.invars)
+    weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
+    walk.layers = layers = partial(jaxpr_modules.fold, modules=modules, reads=weights, memo=templates)
+    results = walk.run(closed.jaxpr, closed.consts, list(reads.values()))
     tree, operands = outputs_of(walk, outputs, results)
     changed = zip(sorted(state), results[len(operands) :], strict=True)
     mutations = tuple(
@@ -283,8 +256,7 @@ def _model_graph(
         if name not in program.random and result != reads.get(f"state {name}")
     )
     wanted = {name for operand in operands for name in references(operand)} | {value for _, value in mutations}
-    weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
-    nodes, again = _folded(walk, wanted, modules, weights)
+    nodes, again = _folded(walk, wanted, layers)
     read = {name for node in nodes for name in node_inputs(node)} | wanted
     _refuse_streams(program, reads, read)
     owners = _owners(nodes)
@@ -312,13 +284,24 @@ def _model_graph(
     return Traced(graph, constants, outputs, again)
 
 
+def _taken(walk: Walk, order: tuple[Mapping[str, Any], ...], variables: Sequence[Any]) -> dict[str, Ref]:
+    """The values of weights, state, inputs and key, ``weight layers.0.bias``, in the order of the variables."""
+    reads: dict[str, Ref] = {}
+    kinds = zip(("weight", "state", "input"), order, strict=True)
+    leaves = [(kind, name) for kind, tree in kinds for name in sorted(tree)]
+    for (kind, name), variable in zip([*leaves, ("key", "key")], variables, strict=True):
+        base = name if kind == "input" else name.replace(".", "_")
+        reads[f"{kind} {name}"] = walk.take(base if base.isidentifier() else f"{kind}_{len(reads)}", variable.aval)
+    return reads
+
+
 def _folded(
-    walk: Walk, wanted: set[str], modules: Mapping[str, Any], weights: Mapping[str, str]
+    walk: Walk, wanted: set[str], layers: Callable[[Walk, Sequence[Node], set[str]], tuple[Node, ...]]
 ) -> tuple[tuple[Node, ...], jaxpr_recomputed.Calls]:
     """The nodes that the values `wanted` need, with layers and library functions as one each; what is recomputed."""
     nodes = without_dead(walk.nodes, wanted)
     again, known = jaxpr_recomputed.calls_of(nodes, walk.regions), set(walk.specs)
-    nodes = jaxpr_modules.fold(walk, nodes, wanted, modules, weights)
+    nodes = layers(walk, nodes, wanted)
     nodes = walk.folded(without_dead(nodes, wanted), wanted)
     return nodes, jaxpr_recomputed.widened(again, nodes, known)
 

@@ -38,7 +38,12 @@ class Call:
 
 
 def fold(
-    walk: Walk, nodes: Sequence[Node], needed: set[str], modules: Mapping[str, Any], reads: Mapping[str, str]
+    walk: Walk,
+    nodes: Sequence[Node],
+    needed: set[str],
+    modules: Mapping[str, Any],
+    reads: Mapping[str, str],
+    memo: dict[Any, Template | None],
 ) -> tuple[Node, ...]:
     """The nodes with every call of a library module that is a layer as one node.
 
@@ -48,12 +53,12 @@ def fold(
         needed: values that leave the graph.
         modules: objects by the key of the call.
         reads: values by the name of the weight.
+        memo: receives templates, which both modes and bodies share.
     """
     nodes, modules = _in_parts(nodes, modules)
     inside, steps = _innermost(nodes)
     whole: dict[int, list[Node]] = {}
     gone: set[int] = set()
-    memo: dict[Any, Template | None] = {}
     outside = _Readers(nodes, needed)
     for key, positions in reversed(inside.items()):  # the last call of a dropout goes first: it reads what others count
         if key not in modules or not steps[key].path:

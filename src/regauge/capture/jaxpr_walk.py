@@ -74,6 +74,7 @@ class Walk:
         self.steps = steps
         self.names = names or Names()
         self.fold = fold
+        self.layers: Callable[[Walk, Sequence[Node], set[str]], tuple[Node, ...]] | None = None  # those in bodies
         self.avals: dict[str, Any] = {}  # abstract arrays by value, whose symbolic sizes are those of the trace
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
@@ -298,6 +299,7 @@ class Walk:
     def inner(self) -> Walk:
         """The walk of a function inside: it has the names and values of this one, and nodes of its own."""
         inner = Walk(self.steps, self.names, self.fold)
+        inner.layers = self.layers
         inner.avals, inner.specs, inner.constants = self.avals, self.specs, self.constants
         inner._held = self._held
         inner.findings, inner.regions, inner.is_inner = self.findings, self.regions, True
@@ -308,7 +310,10 @@ class Walk:
     def body_graph(self, given: Sequence[Ref], results: Sequence[Operand]) -> Graph:
         """The graph of a function inside, which may read values of the graph around it."""
         needed = {name for operand in results for name in references(operand)}
-        nodes = self.folded(without_dead(self.nodes, needed), needed)
+        nodes = without_dead(self.nodes, needed)
+        if self.layers is not None:
+            nodes = without_dead(self.layers(self, nodes, needed), needed)
+        nodes = self.folded(nodes, needed)
         inputs = tuple(Value(ref.name, self.specs[ref.name]) for ref in given)
         return Graph("lax", inputs, (), nodes, tuple(results))
 

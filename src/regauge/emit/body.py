@@ -21,9 +21,10 @@ from regauge.emit.origins import Statement
 from regauge.emit.own_gradients import write_own_gradient
 from regauge.emit.partial import substitute
 from regauge.emit.scan_text import scan_lines, scan_name
-from regauge.emit.scopes import Item, Scope, is_body, is_recomputed, item_inputs, item_outputs, owns
+from regauge.emit.scopes import Item, Scope, is_body, is_recomputed, item_inputs, item_outputs
 from regauge.emit.stacks import Run
 from regauge.emit.statements import parameter_names, statement_of
+from regauge.emit.stored import is_changed, keep_old_values, storing_lines
 from regauge.emit.syntax import (
     call,
     is_atomic,
@@ -81,7 +82,9 @@ class BodyWriter(LocalNames):
         for item in scope.items:
             for name in set(item_inputs(item)):
                 self.readers.setdefault(name, []).append(item)
-        self.left.update(value for _, value in self._stored_here())
+        # (weight, value) of the buffers that this module owns and this call changes
+        self.stored = structure.stored(scope, scope.items) if scope.body is None else []
+        self.left.update(value for _, value in self.stored)
         if function is not None:
             self.enter(function)
         else:
@@ -89,12 +92,6 @@ class BodyWriter(LocalNames):
         self.inputs: dict[str, ast.expr] = {v: self.expressions[v] for v in scope.inputs}
 
     # names -----------------------------------------------------------------------------------------------------
-
-    def _stored_here(self) -> list[tuple[str, str]]:
-        """(weight, value) of the buffers that this module owns and this call changes."""
-        made = {name for item in self.scope.items for name in item_outputs(item)}
-        mutations = self.structure.graph.mutations
-        return [(w, v) for w, v in mutations if v in made and owns(self.scope.path, w)]
 
     def inside(self, body: Scope, groups: Sequence[Group], hints: Mapping[str, str]) -> BodyWriter:
         """The writer of a function that an operator of this code runs; it reads the names around it."""
@@ -122,7 +119,7 @@ class BodyWriter(LocalNames):
         if ref.name in self.constants:
             return target().placed(self.constants[ref.name], self._device())
         if ref.name in self.weights:
-            return self._weight(self.weights[ref.name].name)
+            return self.weight(self.weights[ref.name].name)
         raise EmitError(f"value {ref.name} is read before it is made", where=self.scope.path)
 
     def _device(self) -> ast.expr | None:
@@ -136,7 +133,7 @@ class BodyWriter(LocalNames):
                 places.append(target().weight(member_expression(path)))
         return ast.Attribute(places[0], "device", ast.Load()) if places else None
 
-    def _weight(self, name: str) -> ast.expr:
+    def weight(self, name: str) -> ast.expr:
         path, layout = self.structure.locate(self.scope, name)
         return undo_layout(target().weight(member_expression(path)), layout)
 
@@ -144,6 +141,7 @@ class BodyWriter(LocalNames):
 
     def write(self, returned: Callable[[Callable[[Ref], ast.expr]], ast.expr]) -> Body:
         """The body; `returned` makes the expression of the return statement from the values."""
+        keep_old_values(self)
         items = self.scope.items
         runs = {run.calls[0]: run for run in self.structure.runs.get(self.scope, ())}
         position = 0
@@ -167,7 +165,7 @@ class BodyWriter(LocalNames):
             else:
                 self._write_node(position, item, following)
             position = last
-        mutated = self._mutations()
+        mutated = storing_lines(self)
         result = target().simplify(returned(self.use))
         parts = result.elts if isinstance(result, ast.Tuple) and len(result.elts) > 1 else [result]
         lines = [*self.lines, *mutated, Line(f"return {', '.join(map(ast.unparse, parts))}")]
@@ -294,13 +292,13 @@ class BodyWriter(LocalNames):
                 self._keep_swap(item, only, expression, statement)
                 return
             last = following is None and self.scope.results() == [only]
-            if last and not self._ends_loop(item):
+            if last and not self._ends_loop(item) and not is_changed(self, expression):
                 self._keep(only, expression)
                 return
             if self._is_short_result(only, expression, pure):
                 self._keep(only, expression)
                 return
-        if len(outputs) == 1 and is_atomic(expression) and pure:
+        if len(outputs) == 1 and is_atomic(expression) and pure and not is_changed(self, expression):
             self._keep(only, expression)
             return
         self._assign(outputs, expression, item, statement)
@@ -371,19 +369,6 @@ class BodyWriter(LocalNames):
         self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))
 
     # state and sizes ---------------------------------------------------------------------------------------------
-
-    def _mutations(self) -> list[Line]:
-        lines = []
-        for weight, value in self._stored_here():
-            try:
-                path, layout = self.structure.locate(self.scope, weight)
-            except KeyError:  # the layer updates it itself, or nothing reads it
-                continue
-            if layout:
-                raise EmitError(f"buffer {weight} is written in a layout of its own", where=self.scope.path)
-            expression = self.use(Ref(value))
-            lines.append(Line(target().store(member_expression(path), ast.unparse(expression))))
-        return lines
 
     def _with_sizes(self, lines: list[Line]) -> list[Line]:
         """Behind `batch = x.shape[0]` for the symbolic sizes that they name; a function reads those around it."""

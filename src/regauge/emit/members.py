@@ -15,10 +15,11 @@ from regauge.emit.holders import Holder, Kind, Member, dotted
 from regauge.emit.layers import Context, Layer, Layout
 from regauge.emit.names import unique
 from regauge.emit.same_code import code_key
-from regauge.emit.scopes import Scope, connect, item_outputs, modules_of, owns, splice, weights_below
+from regauge.emit.scopes import Item, Scope, connect, item_outputs, modules_of, owns, splice, weights_below
 from regauge.emit.sequential import is_chain
 from regauge.emit.stacks import Run, Scanning, Stacks, renamed
 from regauge.emit.statements import declared_parameters, parameter_names
+from regauge.emit.stored import kept_from_start, made_by_none
 from regauge.emit.target import target
 from regauge.ir.dropouts import dropout_rate
 from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs, references
@@ -82,6 +83,8 @@ class Structure:
         self._find_runs(root)
         self._held: dict[Scope, dict[str, WeightSpec]] = {}
         self._below = weights_below(graph)
+        self._unmade = made_by_none(graph)
+        self.kept = kept_from_start(graph, target().stores_in_place)
 
     # classification ------------------------------------------------------------------------------------------
 
@@ -229,8 +232,9 @@ class Structure:
         inner = {name for call in scope.calls() for name in self._holds(call)}
         found: dict[str, WeightSpec] = {}
         reads = [name for item in scope.own_items() for name in _item_reads(item)]
-        if scope is self.root:  # a weight can be a result as it is
+        if scope is self.root:  # a weight can be a result as it is, or become state
             reads += [name for operand in self.graph.outputs for name in references(operand)]
+            reads += self._unmade
         for name in reads + [name for body in scope.own_bodies() for name in body.results()]:
             spec = self.context.weights.get(name)
             if spec is None or name in self.literals or spec.value in scope.inputs or not owns(scope.path, spec.name):
@@ -254,9 +258,30 @@ class Structure:
 
     def _written(self, scope: Scope) -> list[WeightSpec]:
         """The buffers of a module that its own code writes, whether or not this mode reads them."""
-        made = {name for item in scope.own_items() for name in item_outputs(item)}
         named = {weight.name: weight for weight in self.graph.weights}
-        return [named[w] for w, value in self.graph.mutations if value in made and owns(scope.path, w)]
+        return [named[w] for w, _ in self.stored(scope, scope.own_items())]
+
+    def stored(self, scope: Scope, items: Iterable[Item]) -> list[tuple[str, str]]:
+        """(weight, value) of the buffers that a module owns and its call changes: `items` make their new values.
+
+        What no operator makes is stored by the module that owns the buffer, or by the root if that one lacks the value.
+        """
+        made = {name for item in items for name in item_outputs(item)}
+        found = [(w, v) for w, v in self.graph.mutations if v in made and owns(scope.path, w)]
+        return found + [(w, v) for w, v in self.graph.mutations if v in self._unmade and self._storing(w, v) is scope]
+
+    def _storing(self, weight: str, value: str) -> Scope:
+        """The call that stores a value which no operator makes."""
+        having = [
+            scope
+            for scope in self.root.scopes()
+            if self.kinds.get(scope) == "class" and owns(scope.path, weight) and self._has(scope, value)
+        ]
+        return max(having, key=lambda scope: len(scope.path), default=self.root)
+
+    def _has(self, scope: Scope, value: str) -> bool:
+        spec = self.context.weights.get(value)
+        return value in scope.inputs or value in self.literals or (spec is not None and owns(scope.path, spec.name))
 
     def hold(self, contents: Mapping[str, Iterable[str]] | None = None) -> None:
         """Name everything that the modules hold.

@@ -54,6 +54,7 @@ class NnxTarget:
     evaluates = "self.deterministic"
     flow_calls: Mapping[str, Any] = MappingProxyType({})
     own_gradient = None
+    stores_in_place = False
     scans = True
     follows_device = False
     original_method = "forward"
@@ -93,6 +94,9 @@ class NnxTarget:
 
     def store(self, attribute: str, value: str) -> str:
         return f"{attribute}[...] = {value}"
+
+    def old_value(self, read: ast.expr) -> ast.expr:
+        return read
 
     def array_text(self, value: np.ndarray) -> str:
         require_narrow(value)

@@ -47,6 +47,7 @@ class Target(Protocol):
     evaluates: str  # the condition that a module is in evaluation
     flow_calls: Mapping[str, Callable[[Any], ast.expr]]  # how operators with functions are called; JAX's own by default
     follows_device: bool  # whether what is made of numbers alone must be told where its arrays are
+    stores_in_place: bool  # whether what was read of a buffer changes when a new value is stored
     scans: bool  # whether equal layers in a row can become a scan over stacked weights
     own_gradient: Any  # writes functions with a derivative of their own; JAX's way by default
     original_method: str  # what the method of the original's modules that computes is called
@@ -80,6 +81,9 @@ class Target(Protocol):
 
     def store(self, attribute: str, value: str) -> str:
         """The statement that stores a new value of a buffer."""
+
+    def old_value(self, read: ast.expr) -> ast.expr:
+        """The value of a buffer that stays when a new one is stored, from the expression that reads it."""
 
     def array_text(self, value: np.ndarray) -> str:
         """A literal array with its dtype."""

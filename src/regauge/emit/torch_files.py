@@ -31,6 +31,13 @@ class Group(nn.Module):
             setattr(self, name, item)
 '''.strip()
 
+# Items of a list are attributes named by their numbers, of which Python's syntax knows none.
+_ITEM = """
+
+    def __getitem__(self, number):
+        return getattr(self, str(number))
+""".rstrip()
+
 _IMPORTS = (
     (r"\bmath\.", "import math"),
     (r"\bPath\(", "from pathlib import Path"),
@@ -61,8 +68,9 @@ def model_text(
     """
     parts: list[Lines] = [_plain(copied_text(name, cls)) for name, cls in library.items()]
     parts += [_class_lines(made) for made in classes]
-    if any("Group(" in line for part in parts for line, _ in part):
-        parts.insert(0, _plain(_GROUP))
+    lines = [line for part in parts for line, _ in part]
+    if any("Group(" in line for line in lines):
+        parts.insert(0, _plain(_GROUP + _ITEM if any("Group(**{" in line for line in lines) else _GROUP))
     loader = _LOADER.format(root=root, weights=_WEIGHTS_OF_MODEL if partly else _WEIGHTS)
     if partly:
         loader = loader.replace("    model.load", f"    weights = {_WEIGHTS}\n    model.load")

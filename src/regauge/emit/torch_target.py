@@ -61,6 +61,7 @@ class TorchTarget:
     evaluates = "not self.training"
     flow_calls: Mapping[str, Any] = torch_flow.CALLS
     own_gradient = TorchOwnGradient
+    stores_in_place = True
     scans = False
     follows_device = True
     original_method = "__call__"
@@ -100,6 +101,9 @@ class TorchTarget:
         if not isinstance(expression, ast.Name | ast.Attribute | ast.Call | ast.Subscript):
             value = f"({value})"
         return f"{attribute}.copy_({value}.detach())"
+
+    def old_value(self, read: ast.expr) -> ast.expr:
+        return ast.Call(ast.Attribute(read, "clone", ast.Load()), [], [])
 
     def placed(self, constant: ast.expr, device: ast.expr | None) -> ast.expr:
         if device is None or not isinstance(constant, ast.Call):

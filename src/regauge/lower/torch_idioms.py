@@ -102,8 +102,7 @@ class _Broadcasts:
         if thin == shape or _broadcast(thin, partner) != wanted:
             return None
         value = Value(f"{operand.name}_thin_{node.outputs[0].name}", TensorSpec(thin, self.specs[operand.name].dtype))
-        arguments = (("operand", source), ("new_sizes", thin), ("dimensions", None))
-        self.nodes.append(Node("lax.reshape", arguments, (value,), origin=maker.origin))
+        self.nodes.append(Node("lax.reshape", _reshape(source, thin), (value,), origin=maker.origin))
         self.specs[value.name] = value.spec
         return Ref(value.name)
 
@@ -145,7 +144,10 @@ def _named_reshapes(graph: Graph) -> Graph:
         plain = node.op == "lax.reshape" and node.argument("dimensions") is None
         grows = node.op == "lax.broadcast_in_dim" and _adds_ones(node, specs)
         if isinstance(source, Ref) and (plain or grows):
-            node = _named(node, source, specs[source.name].shape, node.outputs[0].spec.shape)
+            sizes = node.outputs[0].spec.shape
+            named = _named(node, source, specs[source.name].shape, sizes)
+            unnamed = grows and named is node
+            node = replace(node, op="lax.reshape", arguments=_reshape(source, sizes)) if unnamed else named
         nodes.append(node)
     return replace(graph, nodes=tuple(nodes))
 
@@ -182,6 +184,10 @@ def _named(node: Node, source: Ref, given: Shape, wanted: Shape) -> Node:
             sizes: Operand = wanted[axis : end + 1]
             return _as("layer.unflatten", node, source, axis=-1 if axis == len(given) - 1 else axis, sizes=sizes)
     return node
+
+
+def _reshape(source: Ref, sizes: Shape) -> tuple[tuple[str, Operand], ...]:
+    return ("operand", source), ("new_sizes", sizes), ("dimensions", None)
 
 
 def _as(op: str, node: Node, source: Ref, **arguments: Operand) -> Node:

@@ -15,7 +15,8 @@ import numpy as np
 import regauge
 from regauge.capture.jax_given import refuse_given
 from regauge.capture.jax_optimizer import from_optax
-from regauge.capture.jaxpr import Captured, capture_model, reference_outputs, source_file
+from regauge.capture.jax_reference import reference_outputs
+from regauge.capture.jaxpr import Captured, capture_model, source_file
 from regauge.case import Case, load_case
 from regauge.errors import BadCase, OutputError
 from regauge.ir.serial import graph_to_json

@@ -1,12 +1,14 @@
-"""Equinox's modules, without importing Equinox: what one is, and one that `jax.vmap` maps over examples."""
+"""Equinox's modules and their state, without importing Equinox."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import jax
+
+_STEP = re.compile(r"\[['\"]?([^\]'\"]+)['\"]?\]|\.?([^.\[\]]+)")  # of a path as `jax.tree_util.keystr` writes it
 
 
 def is_equinox(model: Any) -> bool:
@@ -26,42 +28,20 @@ def has_equinox(tree: Any) -> bool:
     return "equinox" in sys.modules and any(map(is_equinox, jax.tree.leaves(tree, is_leaf=is_equinox)))
 
 
-def mapped_module(function: Any) -> Any:
-    """The module that `jax.vmap` makes a function of, ``jax.vmap(module)``; None for other functions.
+def is_state(tree: Any) -> bool:
+    """Whether an object is what a stateful model keeps, an `eqx.nn.State`."""
+    equinox = sys.modules.get("equinox")
+    return equinox is not None and isinstance(tree, equinox.nn.State)
 
-    A jitted function in between would keep what an earlier trace left of the module's arrays.
+
+def kept_by_owner(state: Any) -> list[tuple[tuple[str, ...], Any]]:
+    """What a state keeps, each with the path of the `eqx.nn.StateIndex` that it belongs to, in the state's own order.
+
+    ``Model.norms[0].state_index`` is what `eqx.nn.make_with_state` writes; without it there are numbers.
     """
-    while not is_equinox(function):
-        if is_jitted(function) or not hasattr(function, "__wrapped__"):
-            return None
-        function = function.__wrapped__
-    return function
-
-
-def is_jitted(function: Any) -> bool:
-    return hasattr(function, "__wrapped__") and hasattr(function, "lower") and hasattr(function, "trace")
-
-
-def calling(function: Callable[..., Any], module: Any) -> Callable[..., Any]:
-    """What ``jax.vmap(module)`` computes with other arrays in the module, as a function of module and arguments.
-
-    The function holds the module itself, which therefore has the fields of the given one during the call. A key among
-    the keyword arguments, which `jax.vmap` maps as it does all of them, becomes one for each example.
-    """
-
-    def call(given: Any, *args: Any, **kwargs: Any) -> Any:
-        count = next((leaf.shape[0] for leaf in jax.tree.leaves(args) if getattr(leaf, "ndim", 0)), None)
-        kwargs = {n: jax.random.split(a, count) if count and _is_one_key(a) else a for n, a in kwargs.items()}
-        fields = vars(module)  # a frozen dataclass keeps its fields here
-        own = dict(fields)
-        fields.update(vars(given))
-        try:
-            return function(*args, **kwargs)
-        finally:
-            fields.update(own)
-
-    return call
-
-
-def _is_one_key(value: Any) -> bool:
-    return isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key) and value.ndim == 0
+    kept, owners = state.tree_flatten()
+    found = []
+    for number, (owner, value) in enumerate(zip(owners, kept, strict=True)):
+        steps = _STEP.findall(owner) if isinstance(owner, str) else []
+        found.append((tuple("".join(step) for step in steps[1:]) or (str(number),), value))
+    return found

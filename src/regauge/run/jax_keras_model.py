@@ -36,6 +36,8 @@ class KerasProgram(JaxProgram):
         layers: the layers below the model by path; a layer that stands in several places has the first one's path.
     """
 
+    runs_compiled = True  # by `predict`; operator by operator, each size of each is compiled on its own
+
     def __init__(self, model: Any) -> None:
         refuse_backend(model)
         if not model.built:

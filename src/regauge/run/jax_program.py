@@ -23,11 +23,12 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.errors import BadCase
-from regauge.run.jax_equinox import calling, has_equinox, is_equinox, is_equinox_class, is_jitted, mapped_module
+from regauge.run.jax_equinox import has_equinox, is_equinox, is_equinox_class
 from regauge.run.jax_haiku import haiku_function, is_haiku
 from regauge.run.jax_modules import first_outputs, linen_outputs
 from regauge.run.jax_nnx_parts import array_of, attributes, dotted, set_mode, with_array
 from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, is_array, signature_of
+from regauge.run.jax_wrapped import is_jitted, wrapped
 from regauge.run.keras_backend import backend_of
 
 _ACCEPTED = (
@@ -48,6 +49,7 @@ class JaxProgram(ABC):
         random: names in `state` that belong to random streams, which no two frameworks share.
         frozen: names in `state` that are weights which the person does not train.
         knows_mode: whether training and evaluation can differ.
+        runs_compiled: whether its library compiles it whole where a person calls it on data.
         name: what to call the model.
         positions: names of the parameters that take the inputs, in order.
         tree: the pytree that a person gives an optimizer, of arrays as `params`.
@@ -58,6 +60,7 @@ class JaxProgram(ABC):
     random: frozenset[str] = frozenset()
     frozen: frozenset[str] = frozenset()
     knows_mode: bool = False
+    runs_compiled: bool = False
     name: str = ""
     positions: tuple[str, ...] = ()
     tree: Callable[[Mapping[str, Any]], Any] = dict
@@ -122,14 +125,15 @@ def program_of(model: Any) -> JaxProgram:
             return HaikuProgram(head, *rest)
         if callable(head):
             return FunctionProgram(head, *rest)
+    if is_jitted(model) and is_equinox(model.__wrapped__):
+        return program_of(model.__wrapped__)
+    if callable(model) and (found := wrapped(model)) is not None:
+        return FunctionProgram(
+            found.call, found.tree, name=found.name, signature=found.signature, keeps_mode=found.keeps_mode,
+            source=found.function,
+        )  # fmt: skip
     if is_equinox(model):
         return FunctionProgram(_call_module, model, name=type(model).__name__, signature=inspect.signature(model))
-    if is_jitted(model) and (is_equinox(inner := model.__wrapped__) or mapped_module(inner) is not None):
-        return program_of(inner)
-    module = mapped_module(model)
-    if module is not None:
-        name, signature = type(module).__name__, inspect.signature(module)
-        return FunctionProgram(calling(model, module), module, name=name, signature=signature)
     if callable(model):
         return FunctionProgram(model)
     raise BadCase("the case's model is no JAX model", received=type(model).__name__, next=f"give {_ACCEPTED}")
@@ -143,7 +147,12 @@ class FunctionProgram(JaxProgram):
     """A function of its parameters, of its parameters and state, or of its inputs alone.
 
     With state it returns ``(outputs, new_state)``. Equinox modules among the parameters are put into the mode.
+
+    Attributes:
+        met: is told the modules of each call, where someone asks for their paths.
     """
+
+    met: Callable[[Any], None] | None = None
 
     def __init__(
         self,
@@ -151,9 +160,12 @@ class FunctionProgram(JaxProgram):
         *trees: Any,
         name: str = "",
         signature: inspect.Signature | None = None,
+        keeps_mode: bool = False,
+        source: Any = None,
     ) -> None:
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self._function = function
+        self._source = source or function
         self._given = trees
         self.trees = [TreeNames(tree) for tree in trees]
         found = self.trees[0].arrays if trees else {}
@@ -166,7 +178,7 @@ class FunctionProgram(JaxProgram):
         self._skip = 0 if signature else len(trees)
         self._switches = Switches(signature or signature_of(function))
         self.positions = tuple(self._switches.positions[self._skip :])
-        equinox = any(has_equinox(tree) for tree in trees)
+        equinox = any(has_equinox(tree) for tree in trees) and not keeps_mode
         self.knows_mode = bool(self._switches.modes) or equinox
         self._inference = sys.modules["equinox"].nn.inference_mode if equinox else None
 
@@ -178,6 +190,8 @@ class FunctionProgram(JaxProgram):
         if len(self.trees) == 2:
             arrays = {name.removeprefix(self._prefix): array for name, array in state.items()}
             first.append(self.trees[1].tree(arrays))
+        if self.met is not None and first:
+            self.met(first[0])
         switches = self._switches.chosen(inputs, mode, key, self._skip)
         found = apply(self._function, tuple(first), inputs, switches)
         if len(self.trees) < 2:
@@ -190,7 +204,7 @@ class FunctionProgram(JaxProgram):
     @property
     def sources(self) -> list[Any]:
         found = [type(leaf) for tree in self._given for leaf in jax.tree.leaves(tree, is_leaf=is_equinox)]
-        return [self._function, *(cls for cls in found if is_equinox_class(cls))]
+        return [self._source, *(cls for cls in found if is_equinox_class(cls))]
 
     def _in_mode(self, tree: Any, mode: Mode) -> Any:
         return self._inference(tree, value=mode == "eval") if self._inference else tree

@@ -10,8 +10,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from itertools import count
 from typing import Any
+from unittest import mock
 
 import jax
 from flax import linen, nnx
@@ -99,7 +101,10 @@ def scopes(program: Any) -> Iterator[list[ModuleCall]]:
             found: set[type] = set()
             for tree in getattr(program, "trees", ()):
                 found |= equinox_classes(tree.tree(tree.arrays))
-            stack.enter_context(_observed(found, _Marks(_EQUINOX_MARK, _equinox_modules), scope))
+            marks = _Marks(_EQUINOX_MARK, _equinox_modules)
+            if hasattr(program, "met"):
+                stack.enter_context(mock.patch.object(program, "met", marks.mark))
+            stack.enter_context(_observed(found, marks, scope))
         yield calls
 
 
@@ -135,11 +140,15 @@ class _Marks:
     def path(self, module: Any) -> str:
         """The path of a module; one that bears none is a tree of its own."""
         if self._known(module) is None:
-            for path, inner in self.modules_below(module):
-                if self._known(inner) is None:
-                    self.marked.append((inner, vars(inner).get(self.attribute)))
-                    object.__setattr__(inner, self.attribute, f"{_MARK}{path}#{self.number}")
+            self.mark(module)
         return self._known(module) or ""
+
+    def mark(self, tree: Any) -> None:
+        """Give the modules of a tree that bear no path the one that they have in it."""
+        for path, inner in self.modules_below(tree):
+            if self._known(inner) is None:
+                self.marked.append((inner, vars(inner).get(self.attribute)))
+                object.__setattr__(inner, self.attribute, f"{_MARK}{path}#{self.number}")
 
     def _known(self, module: Any) -> str | None:
         found = _SCOPE.fullmatch(str(vars(module).get(self.attribute)))
@@ -165,6 +174,7 @@ def _observed(classes: set[type], marks: _Marks, scope: Callable[[str, Any], Any
     active: list[str] = []
 
     def scoped(original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)  # `eqx.filter_vmap` asks for its signature
         def replaced(self: Any, *args: Any, **kwargs: Any) -> Any:
             path = marks.path(self)
             if not path or path in active:  # a class that calls what it inherits is one call

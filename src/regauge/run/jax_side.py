@@ -166,7 +166,10 @@ def _widen_jax(widen: bool) -> None:
 
 
 def _widen_state(program: JaxProgram) -> Leaves:
-    return {n: array if n in program.random else widen_array(array) for n, array in program.state.items()}
+    """State in float64; a count made of Python's number, ``jnp.asarray(0)``, stays int32 where 1 is added to it."""
+    found = {n: array if n in program.random else widen_array(array) for n, array in program.state.items()}
+    counts = {n: a for n, a in found.items() if jnp.issubdtype(a.dtype, jnp.integer)}
+    return found | {n: jax.lax.convert_element_type(a, a.dtype) for n, a in counts.items()}
 
 
 def copies(arrays: Mapping[str, Any]) -> Leaves:

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from regauge.run.jax_equinox import is_state, kept_by_owner
+
 Mode = Literal["train", "eval"]
 Leaves = dict[str, Any]
 
@@ -68,7 +70,8 @@ class TreeNames:
     """A pytree whose arrays have names; what is no array stays in its place."""
 
     def __init__(self, tree: Any) -> None:
-        paths, self._structure = jax.tree_util.tree_flatten_with_path(tree)
+        self._structure = jax.tree.structure(tree)
+        paths = with_paths(tree)
         names = [path_name(path) or "weight" for path, _ in paths]  # a tree may be one array
         if len(set(names)) < len(names):  # "a/b" beside {"a": {"b": ...}}
             names = [jax.tree_util.keystr(path) for path, _ in paths]
@@ -88,6 +91,18 @@ class TreeNames:
     def trained(self, arrays: Mapping[str, Any]) -> Any:
         """The pytree of these arrays alone: None where a leaf is not among them."""
         return jax.tree.unflatten(self._structure, [arrays.get(name) if name else None for name in self._names])
+
+
+def with_paths(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
+    """The leaves of a pytree with their paths; what a stateful model of Equinox keeps is named by who keeps it."""
+    found: list[tuple[tuple[Any, ...], Any]] = []
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_state)[0]:
+        items = kept_by_owner(leaf) if is_state(leaf) else [((), leaf)]
+        for owner, kept in items:
+            found += (
+                [((*path, *owner, *below), inner) for below, inner in with_paths(kept)] if owner else [(path, kept)]
+            )
+    return found
 
 
 def path_name(path: tuple[Any, ...]) -> str:

@@ -114,17 +114,25 @@ class Keeper:
     def kept(self, steps: bool = False) -> Iterator[None]:
         """Within the block anything may be written; with `steps` an optimizer does, and fused ones are not counted."""
         modes = {module: module.training for module in self.model.modules()}
-        parameters, buffers = list(self.model.parameters()), list(self.model.buffers())
-        saved = [buffer.detach().clone() for buffer in buffers]
-        with self._parameters(parameters, steps):
+        parameters = list(self.model.parameters())
+        with self._parameters(parameters, steps), self.buffers():
             try:
                 yield
             finally:
-                _put_back(buffers, saved)
                 for parameter in parameters:
                     parameter.grad = None
                 for module, mode in modes.items():
                     module.training = mode
+
+    @contextmanager
+    def buffers(self) -> Iterator[None]:
+        """Within the block buffers may be written, as calls in training do."""
+        buffers = list(self.model.buffers())
+        saved = [buffer.detach().clone() for buffer in buffers]
+        try:
+            yield
+        finally:
+            _put_back(buffers, saved)
 
     @contextmanager
     def _parameters(self, parameters: list[nn.Parameter], steps: bool) -> Iterator[None]:
