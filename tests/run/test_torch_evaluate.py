@@ -29,15 +29,50 @@ class Scaled(nn.Module):
         return (self.scale * x + shift).exp()
 
 
-def test_the_derivative_by_a_weight_without_axes(tmp_path: Path) -> None:
-    inputs = (torch.linspace(-1, 1, 6), torch.tensor(0.25))
-    subject = subject_of(regauge.Case(Scaled(), inputs, loss=lambda outputs, _: outputs.sum()))
+class Centred(nn.Module):
+    """Outputs that read the average which the call writes: a new buffer in the place of the old one, or in place."""
+
+    centre: torch.Tensor
+
+    def __init__(self, replaces: bool) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+        self.register_buffer("centre", torch.zeros(()))
+        self.replaces = replaces
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = (self.scale * x - self.centre).exp()
+        moved = 0.5 * self.centre + 0.5 * y.detach().mean()
+        if self.replaces:
+            self.centre = moved
+        else:
+            self.centre.data.copy_(moved)
+        return y
+
+
+def evaluator(model: nn.Module, inputs: tuple[torch.Tensor, ...], tmp_path: Path) -> TorchEvaluator:
+    subject = subject_of(regauge.Case(model, inputs, loss=lambda outputs, _: outputs.sum()))
     skeleton, arrays = flatten_tree(inputs, is_tensor, "inputs")
     save_arrays(tmp_path / "reference.safetensors", {name: leaf.numpy() for name, leaf in arrays.items()})
     files = {"reference": tmp_path / "reference.safetensors"}
     sets = InputSets({"inputs": skeleton, "targets": None, "files": files})
+    return TorchEvaluator(subject, sets, False, tmp_path)
+
+
+def test_the_derivative_by_a_weight_without_axes(tmp_path: Path) -> None:
     task = {"mode": "eval", "input": "reference", "draws": 1, "steps": [1e-3]}
-    _, found = TorchEvaluator(subject, sets, False, tmp_path).derivative(task)
+    inputs = (torch.linspace(-1, 1, 6), torch.tensor(0.25))
+    _, found = evaluator(Scaled(), inputs, tmp_path).derivative(task)
     (direction,) = found["directions"]
     assert direction["numeric"][0] == pytest.approx(direction["slope"], rel=1e-2)
     assert direction["slope"] != 0
+
+
+@pytest.mark.parametrize("replaces", [True, False], ids=["replaced", "in place"])
+def test_every_loss_of_a_derivative_has_the_state_that_the_model_came_with(replaces: bool, tmp_path: Path) -> None:
+    model = Centred(replaces)
+    task = {"mode": "train", "input": "reference", "draws": 1, "steps": [1e-3]}
+    _, found = evaluator(model, (torch.linspace(-1, 1, 6),), tmp_path).derivative(task)
+    (direction,) = found["directions"]
+    assert direction["numeric"][0] == pytest.approx(direction["slope"], rel=1e-2)
+    assert model.centre.item() == 0

@@ -26,6 +26,22 @@ def has_equinox(tree: Any) -> bool:
     return "equinox" in sys.modules and any(map(is_equinox, jax.tree.leaves(tree, is_leaf=is_equinox)))
 
 
+def in_mode(tree: Any, evaluates: bool) -> Any:
+    """A pytree of modules with all their flags `inference` set; those that `eqx.partition` took out stay out."""
+    if not _flags(tree):
+        return tree
+    return sys.modules["equinox"].tree_at(_flags, tree, replace_fn=lambda _: evaluates)
+
+
+def _flags(tree: Any) -> list[Any]:
+    def is_flagged(part: Any) -> bool:
+        return part is not tree and hasattr(part, "inference")
+
+    own = getattr(tree, "inference", None)
+    below = [part for part in jax.tree.leaves(tree, is_leaf=is_flagged) if is_flagged(part)]
+    return [*([] if own is None else [own]), *(flag for part in below for flag in _flags(part))]
+
+
 def mapped_module(function: Any) -> Any:
     """The module that `jax.vmap` makes a function of, ``jax.vmap(module)``; None for other functions.
 

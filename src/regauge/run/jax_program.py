@@ -12,7 +12,6 @@ weights.
 from __future__ import annotations
 
 import inspect
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,7 +22,15 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.errors import BadCase
-from regauge.run.jax_equinox import calling, has_equinox, is_equinox, is_equinox_class, is_jitted, mapped_module
+from regauge.run.jax_equinox import (
+    calling,
+    has_equinox,
+    in_mode,
+    is_equinox,
+    is_equinox_class,
+    is_jitted,
+    mapped_module,
+)
 from regauge.run.jax_haiku import haiku_function, is_haiku
 from regauge.run.jax_modules import first_outputs, linen_outputs
 from regauge.run.jax_nnx_parts import array_of, attributes, dotted, set_mode, with_array
@@ -168,7 +175,7 @@ class FunctionProgram(JaxProgram):
         self.positions = tuple(self._switches.positions[self._skip :])
         equinox = any(has_equinox(tree) for tree in trees)
         self.knows_mode = bool(self._switches.modes) or equinox
-        self._inference = sys.modules["equinox"].nn.inference_mode if equinox else None
+        self._has_flags = equinox
 
     def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
         first = []
@@ -193,7 +200,7 @@ class FunctionProgram(JaxProgram):
         return [self._function, *(cls for cls in found if is_equinox_class(cls))]
 
     def _in_mode(self, tree: Any, mode: Mode) -> Any:
-        return self._inference(tree, value=mode == "eval") if self._inference else tree
+        return in_mode(tree, mode == "eval") if self._has_flags else tree
 
 
 class LinenProgram(JaxProgram):

@@ -78,7 +78,7 @@ class TreeNames:
     @property
     def arrays(self) -> Leaves:
         pairs = zip(self._names, self._leaves, strict=True)
-        return {name: jnp.asarray(leaf) for name, leaf in pairs if name}
+        return {name: _of_its_own_dtype(jnp.asarray(leaf)) for name, leaf in pairs if name}
 
     def tree(self, arrays: Mapping[str, Any]) -> Any:
         """The pytree with other arrays in the places of its own."""
@@ -88,6 +88,11 @@ class TreeNames:
     def trained(self, arrays: Mapping[str, Any]) -> Any:
         """The pytree of these arrays alone: None where a leaf is not among them."""
         return jax.tree.unflatten(self._structure, [arrays.get(name) if name else None for name in self._names])
+
+
+def _of_its_own_dtype(array: Any) -> Any:
+    """An array that keeps its dtype in 64-bit mode: a count that began as ``jnp.array(0)`` would become int64 there."""
+    return jax.lax.convert_element_type(array, array.dtype) if getattr(array, "weak_type", False) else array
 
 
 def path_name(path: tuple[Any, ...]) -> str:

@@ -200,10 +200,11 @@ class TorchEvaluator:
             self.model.train(task["mode"] == "train")
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             leaves, _ = self.leaves(task["input"])
-            _, loss = self.evaluate(leaves)
-            if not trained or not loss.requires_grad:
-                return {}, {"directions": []}
-            found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+            with self.keeper.state_kept():
+                _, loss = self.evaluate(leaves)
+                if not trained or not loss.requires_grad:
+                    return {}, {"directions": []}
+                found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
             pairs = zip(trained, found, strict=True)
             gradient = {name: seen(g) for name, g in pairs if g is not None}
             del found, loss
@@ -377,7 +378,8 @@ class TorchEvaluator:
                 if name in direction:
                     moved = torch.from_numpy(np.asarray(direction[name], order="C")).to(parameter)
                     parameter.copy_(start[name] + sign * step * moved)
-            values.append(float(self.evaluate(leaves)[1]))
+            with self.keeper.state_kept():  # training may read the state that it writes
+                values.append(float(self.evaluate(leaves)[1]))
         for name, parameter in trained.items():
             parameter.copy_(start[name])
         return (values[0] - values[1]) / (2 * step)
