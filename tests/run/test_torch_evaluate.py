@@ -12,6 +12,7 @@ import regauge
 from regauge.run.array_files import save_arrays
 from regauge.run.evaluation import InputSets
 from regauge.run.protocol import flatten_tree
+from regauge.run.torch_arithmetic import perturbed
 from regauge.run.torch_evaluate import TorchEvaluator
 from regauge.run.torch_subject import subject_of
 from regauge.run.torch_tensors import is_tensor
@@ -76,3 +77,9 @@ def test_every_loss_of_a_derivative_has_the_state_that_the_model_came_with(repla
     (direction,) = found["directions"]
     assert direction["numeric"][0] == pytest.approx(direction["slope"], rel=1e-2)
     assert model.centre.item() == 0
+
+
+def test_a_weight_without_axes_is_moved_by_one_unit_in_its_last_place() -> None:
+    model = Scaled()
+    with perturbed(model, 3):
+        assert abs(model.scale.item() - 0.5) == 0.5 * torch.finfo(torch.float32).eps
