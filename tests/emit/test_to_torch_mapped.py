@@ -7,6 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -149,3 +150,54 @@ def test_weights_that_a_function_holds_are_said_to_be_buffers() -> None:
     assert findings(lambda x: x @ matrix) == ["C171"]
     assert findings((lambda matrix, x: x @ matrix, matrix)) == []
     assert findings(lambda x: x * np.arange(4, dtype=np.float32)) == []
+
+
+class Normed(eqx.Module):
+    """x: float32[4]  ->  float32[2]; its statistics are counted in a state that is passed around."""
+
+    norm: eqx.nn.BatchNorm
+    head: eqx.nn.Linear
+
+    def __init__(self) -> None:
+        self.norm = eqx.nn.BatchNorm(4, axis_name="batch", mode="batch")
+        self.head = eqx.nn.Linear(4, 2, key=KEY)
+
+    def __call__(self, x: Any, state: Any) -> Any:
+        x, state = self.norm(x, state)
+        return self.head(x), state
+
+
+def test_a_model_that_is_put_together_from_its_arrays_keeps_its_state() -> None:
+    model, state = eqx.nn.make_with_state(Normed)()
+    params, static = eqx.partition(model, eqx.is_inexact_array)  # flags of inference are not among the arrays
+
+    def apply(params: Any, state: Any, x: Any) -> Any:
+        whole = eqx.combine(params, static)
+        return jax.vmap(whole, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(x, state)
+
+    x = jax.random.normal(KEY, (5, 4))
+    assert_same((apply, params, state), (x,))
+
+
+def test_counts_of_a_state_keep_their_dtype_in_64_bit_mode() -> None:
+    _, state = eqx.nn.make_with_state(Normed)()
+    program = program_of((lambda params, state, x: (x @ params, state), jnp.ones((4, 2)), state))
+    with jax.enable_x64(True):
+        counts = [array + 1 for array in program.state.values() if array.dtype == jnp.int32]
+    assert [count.dtype for count in counts] == [jnp.int32]
+
+
+def test_a_state_may_be_a_list() -> None:
+    def model(params: Any, state: Any, x: Any) -> Any:
+        mean, count = state["norm"]
+        y = x @ params - mean
+        return y, {"norm": [0.5 * mean + 0.5 * jax.lax.stop_gradient(y).mean(0), count + 1]}
+
+    x = jax.random.normal(KEY, (5, 4))
+    params, state = jnp.ones((4, 3)), {"norm": [jnp.zeros(3), jnp.zeros(())]}
+    converted: Any = regauge.to_torch((model, params, state), (x,))
+    for _ in range(2):
+        expected, state = model(params, state, x)
+        found = converted(torch.from_numpy(np.array(x))).detach()
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    assert [buffer.tolist() for buffer in converted.buffers()] == [state["norm"][0].tolist(), 2.0]

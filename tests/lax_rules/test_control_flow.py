@@ -127,3 +127,26 @@ def test_own_derivatives_are_functions_of_autograd() -> None:
     assert "class clipped_function(torch.autograd.Function):" in converted.sources["ops"]
     assert "ops.clipped(x)" in converted.source
     assert "ops.soft(x, x)" in converted.source
+
+
+def test_a_branch_that_is_known_is_written_alone() -> None:
+    def model(x: jax.Array) -> jax.Array:
+        on = lax.platform_dependent(x, cpu=lambda x: x + 1, default=lambda x: x - 1)
+        return lax.cond(True, jnp.sin, jnp.cos, on) + lax.switch(7, [jnp.exp, jnp.abs], x)
+
+    x = jnp.linspace(-1, 1, 6)
+    converted = regauge.to_torch(model, (x,))
+    assert "cond" not in converted.source
+    assert "switch" not in converted.source
+    np.testing.assert_allclose(converted(as_tensor(x)).numpy(), model(x), rtol=1e-6)
+
+
+def test_triangular_systems_of_a_batch_have_the_solver_of_one() -> None:
+    def model(factor: jax.Array, right: jax.Array) -> jax.Array:
+        solve = jax.vmap(lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True))
+        return solve(factor, right) + jax.vmap(lambda a, b: jax.scipy.linalg.cho_solve((a, True), b))(factor, right)
+
+    factor, right = jnp.tril(jnp.eye(3) + jnp.ones((2, 3, 3))), jnp.ones((2, 3))
+    converted = regauge.to_torch(model, (factor, right))
+    found = converted(as_tensor(factor), as_tensor(right))
+    np.testing.assert_allclose(found.detach().numpy(), model(factor, right), rtol=1e-5)

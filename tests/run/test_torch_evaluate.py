@@ -1,4 +1,4 @@
-"""A torch side of a check whose model has a weight without axes."""
+"""The torch side of a check: derivatives of models with state, of weights without axes, of a backward of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import regauge
 from regauge.run.array_files import save_arrays
 from regauge.run.evaluation import InputSets
 from regauge.run.protocol import flatten_tree
+from regauge.run.torch_arithmetic import perturbed
 from regauge.run.torch_evaluate import TorchEvaluator
 from regauge.run.torch_subject import subject_of
 from regauge.run.torch_tensors import derivatives, is_tensor
@@ -29,42 +30,59 @@ class Scaled(nn.Module):
         return (self.scale * x + shift).exp()
 
 
-class Growing(Scaled):
-    """Every call in training doubles what the next one returns."""
+class Centred(nn.Module):
+    """Outputs that read the average which the call writes: a new buffer in the place of the old one, or in place."""
 
-    def __init__(self) -> None:
+    centre: torch.Tensor
+
+    def __init__(self, replaces: bool) -> None:
         super().__init__()
-        self.register_buffer("level", torch.ones(()))
+        self.scale = nn.Parameter(torch.tensor(0.5))
+        self.register_buffer("centre", torch.zeros(()))
+        self.replaces = replaces
 
-    def forward(self, x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        level = self.level.clone()
-        self.level.mul_(2)
-        return level * super().forward(x, shift)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = (self.scale * x - self.centre).exp()
+        moved = 0.5 * self.centre + 0.5 * y.detach().mean()
+        if self.replaces:
+            self.centre = moved
+        else:
+            self.centre.data.copy_(moved)
+        return y
 
 
-def derivative_of(model: nn.Module, mode: str, directory: Path) -> tuple[float, float]:
-    """The numerical derivative along a direction, and that of the gradient."""
-    inputs = (torch.linspace(-1, 1, 6), torch.tensor(0.25))
+def evaluator(model: nn.Module, inputs: tuple[torch.Tensor, ...], tmp_path: Path) -> TorchEvaluator:
     subject = subject_of(regauge.Case(model, inputs, loss=lambda outputs, _: outputs.sum()))
     skeleton, arrays = flatten_tree(inputs, is_tensor, "inputs")
-    save_arrays(directory / "reference.safetensors", {name: leaf.numpy() for name, leaf in arrays.items()})
-    files = {"reference": directory / "reference.safetensors"}
+    save_arrays(tmp_path / "reference.safetensors", {name: leaf.numpy() for name, leaf in arrays.items()})
+    files = {"reference": tmp_path / "reference.safetensors"}
     sets = InputSets({"inputs": skeleton, "targets": None, "files": files})
-    task = {"mode": mode, "input": "reference", "draws": 1, "steps": [1e-3]}
-    _, found = TorchEvaluator(subject, sets, False, directory).derivative(task)
-    (direction,) = found["directions"]
-    return direction["numeric"][0], direction["slope"]
+    return TorchEvaluator(subject, sets, False, tmp_path)
 
 
 def test_the_derivative_by_a_weight_without_axes(tmp_path: Path) -> None:
-    numeric, slope = derivative_of(Scaled(), "eval", tmp_path)
-    assert numeric == pytest.approx(slope, rel=1e-2)
-    assert slope != 0
+    task = {"mode": "eval", "input": "reference", "draws": 1, "steps": [1e-3]}
+    inputs = (torch.linspace(-1, 1, 6), torch.tensor(0.25))
+    _, found = evaluator(Scaled(), inputs, tmp_path).derivative(task)
+    (direction,) = found["directions"]
+    assert direction["numeric"][0] == pytest.approx(direction["slope"], rel=1e-2)
+    assert direction["slope"] != 0
 
 
-def test_all_losses_of_a_derivative_are_those_of_one_state(tmp_path: Path) -> None:
-    numeric, slope = derivative_of(Growing(), "train", tmp_path)
-    assert numeric == pytest.approx(slope, rel=1e-2)
+@pytest.mark.parametrize("replaces", [True, False], ids=["replaced", "in place"])
+def test_every_loss_of_a_derivative_has_the_state_that_the_model_came_with(replaces: bool, tmp_path: Path) -> None:
+    model = Centred(replaces)
+    task = {"mode": "train", "input": "reference", "draws": 1, "steps": [1e-3]}
+    _, found = evaluator(model, (torch.linspace(-1, 1, 6),), tmp_path).derivative(task)
+    (direction,) = found["directions"]
+    assert direction["numeric"][0] == pytest.approx(direction["slope"], rel=1e-2)
+    assert model.centre.item() == 0
+
+
+def test_a_weight_without_axes_is_moved_by_one_unit_in_its_last_place() -> None:
+    model = Scaled()
+    with perturbed(model, 3):
+        assert abs(model.scale.item() - 0.5) == 0.5 * torch.finfo(torch.float32).eps
 
 
 class Again(torch.autograd.Function):

@@ -27,6 +27,7 @@ TRANSPARENT = frozenset({"jit", "pjit", "closed_call", "core_call", "core_closed
 RECOMPUTED = frozenset({"remat", "checkpoint", "remat2"})
 # Where JAX looks for an earlier trace; each takes the function first. A release without them keeps its traces.
 TRACE_CACHES = ((ad_checkpoint, "_trace_to_jaxpr"), (pjit, "_infer_params"))
+PLATFORM = "platform_index"  # which branch of lax.platform_dependent runs
 CUSTOM_JVP = "custom_jvp_call"
 CUSTOM_VJP = frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
 
@@ -50,6 +51,18 @@ def policy_name(equation: Any) -> str:
 def opened(jaxpr: Any) -> tuple[Any, tuple[Any, ...]]:
     """The open jaxpr of a closed or open one, and its constants."""
     return (jaxpr.jaxpr, tuple(jaxpr.consts)) if hasattr(jaxpr, "jaxpr") else (jaxpr, ())
+
+
+def branch_of_cpu(equation: Any) -> int:
+    """The branch of `lax.platform_dependent` that a CPU runs, where the original is checked; all are to be the same."""
+    platforms = equation.params["platforms"]
+    return next(place for place, names in enumerate(platforms) if names is None or "cpu" in names)
+
+
+def branch(equation: Any, index: int) -> tuple[Any, tuple[Any, ...]]:
+    """The open jaxpr of the branch that a `cond` takes for an index, and its constants."""
+    branches = equation.params["branches"]
+    return opened(branches[min(max(index, 0), len(branches) - 1)])
 
 
 def is_literal(atom: Any) -> bool:

@@ -22,9 +22,10 @@ from regauge.capture.jax_purity import placeholders, side_effects, source_line
 from regauge.capture.jax_reference import evaluated
 from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
 from regauge.capture.jaxpr_recomputed import recomputed_calls, with_recomputation
+from regauge.capture.jaxpr_state import refuse_new_state, refuse_streams
 from regauge.capture.jaxpr_values import constant_weights
 from regauge.capture.jaxpr_walk import Walk
-from regauge.errors import CaptureError
+from regauge.errors import RegaugeError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
 from regauge.ir.graph import (
@@ -196,7 +197,7 @@ class _Asked:
         except Exception as error:  # whatever a model does in a mode that was not asked for
             if train:
                 raise
-            noticed = Finding("C155", "info", self.program.name, f"Evaluation only: {first_line(error)[:160]}")
+            noticed = _evaluation_only(self.program, error)
             graph = jaxpr_modes.following_all(wanted.graph)
             return with_recomputation(graph, wanted.again), None, wanted.arrays, (noticed,)
         training, evaluation = (wanted, other) if train else (other, wanted)
@@ -208,6 +209,12 @@ class _Asked:
         main = with_recomputation(main, training.again, theirs)
         apart = with_recomputation(apart, evaluation.again, ours)
         return main, apart, {**training.arrays, **held}, ()
+
+
+def _evaluation_only(program: JaxProgram, error: Exception) -> Finding:
+    line = error.where if isinstance(error, RegaugeError) else None
+    text = f"Evaluation only: {first_line(error)[:160]}" + (f" ({line})" if line else "")
+    return Finding("C155", "info", program.name, text)
 
 
 def _apart(graph: Graph, arrays: Arrays, others: Arrays) -> tuple[Graph, dict[str, np.ndarray]]:
@@ -241,7 +248,7 @@ def _model_graph(
 
     with scopes(program) as calls:
         closed, (outputs, state) = jax.make_jaxpr(forward, return_shape=True)(*order, jax.random.key(0))
-    _refuse_new_state(program, state)
+    refuse_new_state(program, state)
     modules: dict[str, Any] = {}
     walk = Walk(_steps(calls, program.name, modules), fold=jaxpr_library.fold)
     reads = _taken(walk, order, closed.jaxpr.invars)
@@ -258,7 +265,7 @@ def _model_graph(
     wanted = {name for operand in operands for name in references(operand)} | {value for _, value in mutations}
     nodes, again = _folded(walk, wanted, layers)
     read = {name for node in nodes for name in node_inputs(node)} | wanted
-    _refuse_streams(program, reads, read)
+    refuse_streams(program, reads, nodes)
     owners = _owners(nodes)
     held = (w for w in constant_weights(walk.constants) if w.value in read)
     taken = {name: reads[f"input {name}"].name for name in example.arrays}
@@ -343,31 +350,6 @@ def _weights(
         value, own = reads[f"{kind} {name}"].name, "parameter" if name in frozen else role
         found.append(WeightSpec(name, value if value in read else "", specs[value], own, role == "parameter"))
     return found
-
-
-def _refuse_new_state(program: JaxProgram, state: Mapping[str, Any]) -> None:
-    made, gone = sorted(set(state) - set(program.state)), sorted(set(program.state) - set(state))
-    if made or gone:
-        raise CaptureError(
-            f"{program.name} changes which state it has while it is called",
-            code="C162",
-            where=source_line(program),
-            received=", ".join(made or gone),
-            why="the state of a module is fixed when it is made: a second call would be another program",
-            next="make the variable in __init__ (nnx.Variable(jnp.zeros(shape))), or return its value",
-        )
-
-
-def _refuse_streams(program: JaxProgram, reads: Mapping[str, Ref], read: set[str]) -> None:
-    streams = [name for name in program.random if reads[f"state {name}"].name in read]
-    if streams or reads["key key"].name in read:
-        raise CaptureError(
-            "the model draws random numbers",
-            code="C153",
-            received=", ".join(streams) or "its key",
-            why="the stream of a module of JAX has no counterpart in a module of torch",
-            next="capture in evaluation mode, or pass a key as an input",
-        )
 
 
 def source_file(model: Any) -> str:

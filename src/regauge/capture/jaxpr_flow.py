@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from regauge.capture import jax_compat
+from regauge.capture.jaxpr_idle import busy
 from regauge.ir.graph import DType, Graph, Operand, Origin, Ref, free_values
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def _cond(walk: Walk, equation: Any, inputs: list[Any], origin: Origin) -> list[
     pred = _predicate(walk, index) if len(branches) == 2 else None
     if pred is not None:
         arguments = (("pred", pred), ("operands", ()))
-        return _add(walk, "cond", arguments, branches[::-1], equation, origin)
+        return _add(walk, "cond", arguments, branches[::-1], _avals(equation), origin)
     arguments = (("index", value_of(walk, index, equation.invars[0].aval, origin)), ("operands", ()))
-    return _add(walk, "switch", arguments, branches, equation, origin)
+    return _add(walk, "switch", arguments, branches, _avals(equation), origin)
 
 
 def _predicate(walk: Walk, index: Any) -> Operand | None:
@@ -62,7 +63,7 @@ def _while(walk: Walk, equation: Any, inputs: list[Any], origin: Origin) -> list
     condition = _body(walk, params["cond_jaxpr"], inputs[:first], carried, avals)
     step = _body(walk, params["body_jaxpr"], inputs[first : first + second], carried, avals)
     arguments = (("carried", tuple(carried)), ("differentiable", False))
-    return _add(walk, "while_loop", arguments, [condition, step], equation, origin, packed="carry")
+    return _add(walk, "while_loop", arguments, [condition, step], _avals(equation), origin, packed="carry")
 
 
 def _scan(walk: Walk, equation: Any, inputs: list[Any], origin: Origin) -> list[Operand | Known]:
@@ -72,21 +73,42 @@ def _scan(walk: Walk, equation: Any, inputs: list[Any], origin: Origin) -> list[
         value_of(walk, value, variable.aval, origin)
         for value, variable in zip(inputs[fixed:], equation.invars[fixed:], strict=True)
     ]
-    init, xs = given[:count], given[count:]
     jaxpr, _ = jax_compat.opened(params["jaxpr"])
-    body = _body(walk, params["jaxpr"], inputs[:fixed], given, [v.aval for v in jaxpr.invars[fixed:]])
+    whole = _body(walk, params["jaxpr"], inputs[:fixed], given, [v.aval for v in jaxpr.invars[fixed:]])
+    loop = busy(whole.graph, given, count)
+    results: dict[int, Operand | Known] = dict(loop.known)
+    if loop.outputs:
+        body = _Function(loop.body, [whole.names[place] for place in loop.inputs], whole.name)
+        settings = (("reverse", bool(params["reverse"])), ("length", jax_compat.dimension(params["length"])))
+        avals = [equation.outvars[place].aval for place in loop.outputs]
+        made = _loop(
+            walk, body, [given[p] for p in loop.inputs], sum(p < count for p in loop.inputs), settings, avals, origin
+        )
+        results |= dict(zip(loop.outputs, made, strict=True))
+    return [results[place] for place in range(len(equation.outvars))]
+
+
+def _loop(
+    walk: Walk,
+    body: _Function,
+    given: Sequence[Ref],
+    count: int,
+    settings: tuple[tuple[str, Operand], ...],
+    avals: Sequence[Any],
+    origin: Origin,
+) -> list[Operand | Known]:
+    """The node of a scan that carries the first `count` of what it is given; of a map where it carries nothing."""
+    init, xs = tuple(given[:count]), tuple(given[count:])
     if not count and xs:
-        counts = ((len(equation.outvars),),)
-        return _add(walk, "map", (("xs", tuple(xs)),), [body], equation, origin, returned=counts, carried=0)
-    length = params["length"]
-    arguments: tuple[tuple[str, Operand], ...] = (
-        ("init", tuple(init)),
-        ("xs", tuple(xs)),
-        ("reverse", bool(params["reverse"])),
-        ("length", jax_compat.dimension(length)),
-    )
-    cut = (count, len(equation.outvars) - count)
-    return _add(walk, "scan", arguments, [body], equation, origin, returned=(cut,), packed="carry", carried=count)
+        counts = ((len(avals),),)
+        return _add(walk, "map", (("xs", xs),), [body], avals, origin, returned=counts, carried=0)
+    arguments: tuple[tuple[str, Operand], ...] = (("init", init), ("xs", xs), *settings)
+    cut = (count, len(avals) - count)
+    return _add(walk, "scan", arguments, [body], avals, origin, returned=(cut,), packed="carry", carried=count)
+
+
+def _avals(equation: Any) -> list[Any]:
+    return [variable.aval for variable in equation.outvars]
 
 
 _WRITERS = {"cond": _cond, "while": _while, "scan": _scan}
@@ -141,8 +163,11 @@ class _Function:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """``carry['h']`` as the parameter and the name of the leaf in it, "" where it has none."""
-    root, *rest = re.findall(r"\w+", name) or ["x"]
+    """``carry['h']`` as the parameter and the name of the leaf in it, "" where it has none.
+
+    The array of a variable of NNX, ``layer['kernel'].value``, is called after the variable.
+    """
+    root, *rest = re.findall(r"\w+", name.removesuffix(".value")) or ["x"]
     leaf = rest[-1] if rest and not rest[-1].isdigit() else ""
     return (root if root.isidentifier() else "x"), leaf
 
@@ -188,7 +213,7 @@ def _add(
     kind: str,
     arguments: tuple[tuple[str, Operand], ...],
     functions: Sequence[_Function],
-    equation: Any,
+    avals: Sequence[Any],
     origin: Origin,
     *,
     returned: Any = None,
@@ -204,7 +229,6 @@ def _add(
         "functions": tuple(function.name for function in functions),
         "closure": tuple(Ref(name) for name in free),
     }
-    avals = [variable.aval for variable in equation.outvars]
     return walk.add(f"regauge.{kind}", (*arguments, *settings.items()), avals, origin, kind, graphs)
 
 

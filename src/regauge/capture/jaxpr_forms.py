@@ -61,7 +61,8 @@ def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
     for library, names in (("nnx", nnx), ("linen", linen)):
         for name, make in _FLAX.items():
             if type(module) is getattr(names, name, None) or type(module) is getattr(names, _LINEN.get(name, ""), None):
-                yield from make(_Flax(library, module, arrays))
+                found = _Flax(library, module, arrays)
+                yield from () if found.is_stacked(name) else make(found)
     if "equinox" in sys.modules:
         from regauge.capture.jaxpr_forms_equinox import forms as equinox_forms
 
@@ -107,6 +108,31 @@ class _Flax:
 
     def shape(self, leaf: str) -> tuple[int, ...]:
         return tuple(self.arrays[leaf].shape)
+
+    def is_stacked(self, name: str) -> bool:
+        """Whether its arrays are those of several modules, as `nnx.vmap` and `linen.vmap` make them."""
+        axes = _AXES.get(name, 1)
+        own = {"kernel": axes if isinstance(axes, int) else axes(self.module), "embedding": 2, "scale": 1, "mean": 1}
+        return any(array.ndim != own.get(leaf, array.ndim) for leaf, array in self.arrays.items())
+
+
+def _image_axes(module: Any) -> int:
+    """The axes of a convolution's kernel; Linen takes a number for a kernel with one axis of its own."""
+    return len(module.kernel_size) + 2 if isinstance(module.kernel_size, tuple | list) else 3
+
+
+def _general_axes(module: Any) -> int:
+    """The axes of the kernel of a LinearGeneral: those of the input that it takes, and those of its output."""
+    return sum(len(axes) if isinstance(axes, tuple | list) else 1 for axes in (module.axis, _outer(module)))
+
+
+def _outer(module: Any) -> Any:
+    return module.out_features if hasattr(module, "out_features") else module.features
+
+
+_AXES: dict[str, int | Callable[[Any], int]] = {
+    "Linear": 2, "LinearGeneral": _general_axes, "Conv": _image_axes, "ConvTranspose": _image_axes
+}  # fmt: skip
 
 
 def _of_nnx(make: Callable[[], nnx.Module], call: Mapping[str, Any]) -> Fresh:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +17,9 @@ Arrays = Mapping[str, Any]
 def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
     """The layers that a call of this module may be; none if it is no module of Equinox's own."""
     kind = type(module)
-    if kind is eqx.nn.Linear and "weight" in arrays and arrays["weight"].ndim == 2:
+    if "weight" in arrays and kind in _AXES and arrays["weight"].ndim != _AXES[kind](module):
+        return  # the weights of several modules, as eqx.filter_vmap makes them
+    if kind is eqx.nn.Linear and "weight" in arrays:
         outer, inner = arrays["weight"].shape
         fresh = _fresh(lambda key: eqx.nn.Linear(inner, outer, use_bias="bias" in arrays, key=key))
         attributes: dict[str, Operand] = {"in_features": inner, "out_features": outer, "as_torch": True}
@@ -37,6 +39,16 @@ def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
     elif kind is eqx.nn.Dropout and isinstance(module.p, float | int):
         dropout = eqx.nn.Dropout(float(module.p))
         yield Form("layer.dropout", lambda x, _, key: dropout(x, key=key), {}, {"p": float(module.p)}, keyed=True)
+
+
+_AXES: dict[type, Callable[[Any], int]] = {
+    **dict.fromkeys((eqx.nn.Linear, eqx.nn.Embedding), lambda module: 2),
+    **dict.fromkeys(
+        (eqx.nn.Conv, eqx.nn.Conv1d, eqx.nn.Conv2d, eqx.nn.Conv3d), lambda module: int(module.num_spatial_dims) + 2
+    ),
+    **dict.fromkeys((eqx.nn.LayerNorm, eqx.nn.RMSNorm), lambda module: len(module.shape)),
+    eqx.nn.GroupNorm: lambda module: 1,
+}
 
 
 def _convolution(module: Any, arrays: Arrays) -> Form:

@@ -139,6 +139,8 @@ def _layer(
             continue  # torch's layers compute in one dtype
         if form.batched and len(x.shape) != form.rank + 1:
             continue
+        if form.keyed and walk.is_inner:
+            continue  # in a loop the key may be the same each time, and torch's layer draws anew
         keys = _key_axes(own, walk) if form.keyed else ()
         for template, axes in _endings(_template(form, x, avals, keys, (call.module, memo)), form):
             found = _whole(template, form, call, inputs[0], own, walk)

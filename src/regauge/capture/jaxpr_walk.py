@@ -183,6 +183,11 @@ class Walk:
             return [self._held_key(jax_compat.evaluated(equation, [jnp.asarray(inputs[0].value)])[0])]
         if (size := size_of(equation, inputs)) is not None:
             return [size]
+        if name == jax_compat.PLATFORM:
+            return [Known(np.asarray(jax_compat.branch_of_cpu(equation), np.int32))]
+        if name == "cond" and isinstance(inputs[0], Known):
+            jaxpr, constants = jax_compat.branch(equation, int(inputs[0].value))
+            return self.run(jaxpr, constants, inputs[1:], stack, frames)
         if name == "select_n" and isinstance(inputs[0], Known) and inputs[0].value.ndim == 0:
             return [inputs[1 + int(inputs[0].value)]]
         origin = Origin(self.steps(stack), frames)

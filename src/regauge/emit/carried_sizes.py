@@ -20,7 +20,9 @@ def carry_sizes(root: Scope, graph: Graph, weights: Collection[str]) -> None:
     """Add inputs to the calls below `root`, whose own inputs are the model's."""
     if not graph.symbols:
         return
-    specs = {value.name: value.spec for node in every_node(graph) for value in node.outputs}
+    nodes = list(every_node(graph))
+    specs = {value.name: value.spec for node in nodes for value in node.outputs}
+    specs |= {value.name: value.spec for node in nodes for body in node.bodies for value in body.inputs}
     given = {value.name: value.spec for value in graph.inputs}
     names = [symbol.name for symbol in graph.symbols]
     for child in root.calls():

@@ -23,12 +23,15 @@ _WEIGHTS_OF_MODEL = "{name: weights[name] for name in model.state_dict()}"
 
 _GROUP = '''
 class Group(nn.Module):
-    """Modules, parameters and buffers by name."""
+    """Modules, parameters and buffers by name, or by their place."""
 
     def __init__(self, **items):
         super().__init__()
         for name, item in items.items():
             setattr(self, name, item)
+
+    def __getitem__(self, place):
+        return getattr(self, str(place))
 '''.strip()
 
 # Items of a list are attributes named by their numbers, of which Python's syntax knows none.

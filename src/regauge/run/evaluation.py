@@ -209,7 +209,8 @@ def seeded(name: str, seed: int = 0) -> np.random.Generator:
 
 def signs(name: str, seed: int, shape: tuple[int, ...]) -> np.ndarray:
     """int8[shape]: -1 or 1 by chance."""
-    return 2 * seeded(f"noise {name}", seed).integers(0, 2, shape, np.int8) - np.int8(1)
+    # without axes numpy gives a number
+    return np.asarray(2 * seeded(f"noise {name}", seed).integers(0, 2, shape, np.int8) - np.int8(1))
 
 
 def probe_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:

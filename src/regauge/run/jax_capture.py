@@ -14,6 +14,7 @@ import numpy as np
 
 import regauge
 from regauge.capture.jax_given import refuse_given
+from regauge.capture.jax_in_memory import as_numpy
 from regauge.capture.jax_optimizer import from_optax
 from regauge.capture.jax_reference import reference_outputs
 from regauge.capture.jaxpr import Captured, capture_model, source_file
@@ -133,7 +134,7 @@ def _write_reference(case: Case, outputs: Any, out: Path) -> dict[str, Any]:
         if name == "targets" and tree is None:
             continue
         skeletons[name], found = flatten(tree, name, is_array)
-        arrays |= {leaf: np.asarray(array) for leaf, array in found.items()}
+        arrays |= {leaf: as_numpy(array) for leaf, array in found.items()}
     try:
         save_arrays(out / "reference.safetensors", arrays)
     except TypeError as error:

@@ -34,6 +34,22 @@ def is_state(tree: Any) -> bool:
     return equinox is not None and isinstance(tree, equinox.nn.State)
 
 
+def in_mode(tree: Any, evaluates: bool) -> Any:
+    """A pytree of modules with all their flags `inference` set; those that `eqx.partition` took out stay out."""
+    if not _flags(tree):
+        return tree
+    return sys.modules["equinox"].tree_at(_flags, tree, replace_fn=lambda _: evaluates)
+
+
+def _flags(tree: Any) -> list[Any]:
+    def is_flagged(part: Any) -> bool:
+        return part is not tree and hasattr(part, "inference")
+
+    own = getattr(tree, "inference", None)
+    below = [part for part in jax.tree.leaves(tree, is_leaf=is_flagged) if is_flagged(part)]
+    return [*([] if own is None else [own]), *(flag for part in below for flag in _flags(part))]
+
+
 def kept_by_owner(state: Any) -> list[tuple[tuple[str, ...], Any]]:
     """What a state keeps, each with the path of the `eqx.nn.StateIndex` that it belongs to, in the state's own order.
 

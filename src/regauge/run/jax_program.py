@@ -12,7 +12,6 @@ weights.
 from __future__ import annotations
 
 import inspect
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,12 +22,12 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.errors import BadCase
-from regauge.run.jax_equinox import has_equinox, is_equinox, is_equinox_class
+from regauge.run.jax_equinox import has_equinox, in_mode, is_equinox, is_equinox_class
 from regauge.run.jax_haiku import haiku_function, is_haiku
 from regauge.run.jax_modules import first_outputs, linen_outputs
 from regauge.run.jax_nnx_parts import array_of, attributes, dotted, set_mode, with_array
 from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, is_array, signature_of
-from regauge.run.jax_wrapped import is_jitted, wrapped
+from regauge.run.jax_wrapped import completes, is_jitted, wrapped
 from regauge.run.keras_backend import backend_of
 
 _ACCEPTED = (
@@ -180,7 +179,8 @@ class FunctionProgram(JaxProgram):
         self.positions = tuple(self._switches.positions[self._skip :])
         equinox = any(has_equinox(tree) for tree in trees) and not keeps_mode
         self.knows_mode = bool(self._switches.modes) or equinox
-        self._inference = sys.modules["equinox"].nn.inference_mode if equinox else None
+        self._has_flags = equinox
+        self._in_parts = equinox and completes(function)  # both parts have to stay alike
 
     def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
         first = []
@@ -190,7 +190,7 @@ class FunctionProgram(JaxProgram):
         if len(self.trees) == 2:
             arrays = {name.removeprefix(self._prefix): array for name, array in state.items()}
             first.append(self.trees[1].tree(arrays))
-        if self.met is not None and first:
+        if self.met is not None and first and not self._in_parts:
             self.met(first[0])
         switches = self._switches.chosen(inputs, mode, key, self._skip)
         found = apply(self._function, tuple(first), inputs, switches)
@@ -207,7 +207,7 @@ class FunctionProgram(JaxProgram):
         return [self._source, *(cls for cls in found if is_equinox_class(cls))]
 
     def _in_mode(self, tree: Any, mode: Mode) -> Any:
-        return self._inference(tree, value=mode == "eval") if self._inference else tree
+        return in_mode(tree, mode == "eval") if self._has_flags else tree
 
 
 class LinenProgram(JaxProgram):

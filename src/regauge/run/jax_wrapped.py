@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from regauge.run.jax_equinox import is_equinox
+from regauge.run.jax_equinox import has_equinox, is_equinox
 from regauge.run.jax_trees import KEY_ARGUMENTS, MODE_ARGUMENTS, signature_of
 
 _LIBRARIES = ("jax", "equinox", "flax", "optax", "numpy")
@@ -81,6 +81,13 @@ def wrapped(function: Any) -> Wrapped | None:
     return found if found.modules else None
 
 
+def completes(function: Any) -> bool:
+    """Whether a function holds what `eqx.partition` leaves of modules, to put them together with `eqx.combine`."""
+    function = _without_jit(function)
+    held = [value for _, value, _ in _variables(function, "")] if isinstance(function, FunctionType) else []
+    return any(has_equinox(value) and not any(map(_is_inexact, jax.tree.leaves(value))) for value in held)
+
+
 def is_jitted(function: Any) -> bool:
     """Whether a function is what `jax.jit` or `eqx.filter_jit` returns."""
     return hasattr(function, "__wrapped__") and hasattr(function, "lower")
@@ -123,7 +130,7 @@ class _Found:
             self._alive.append(value)
             self._leads[id(value)] = False  # a function may reach itself
             found = [self.visit(inner, part, place) for part, inner, place in self._parts(value, name)]
-            self._leads[id(value)] = any(found) or (is_equinox(value) and not _is_around(value))
+            self._leads[id(value)] = any(found) or any(value is module for module in self.modules.values())
         if self._leads[id(value)] and put is not None and _is_filter_vmap(value):
             self._others.append((put, value, _taking_keys(value)))
         return self._leads[id(value)]
@@ -134,7 +141,7 @@ class _Found:
                 fields = vars(value)
                 for field in [field for field in fields if field in ("_fun", "func", "__self__", "args", "keywords")]:
                     yield name, fields[field], functools.partial(fields.__setitem__, field)
-            else:
+            elif any(map(_is_inexact, jax.tree.leaves(value))):  # `eqx.partition` leaves one without
                 self.modules[_free(name or type(value).__name__, self.modules)] = value
         elif isinstance(value, functools.partial):
             yield name, value.func, functools.partial(_put_function, value)
@@ -196,6 +203,10 @@ def _fill(cell: CellType, value: Any) -> None:
 
 def _put_function(partial: functools.partial[Any], function: Any) -> None:
     partial.__setstate__((function, partial.args, partial.keywords, partial.__dict__))  # type: ignore[attr-defined]
+
+
+def _is_inexact(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

@@ -201,7 +201,7 @@ class TorchEvaluator:
             self.model.train(task["mode"] == "train")
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             leaves, _ = self.leaves(task["input"])
-            with self.keeper.buffers():
+            with self.keeper.state_kept():
                 _, loss = self.evaluate(leaves)
                 if not trained or not loss.requires_grad:
                     return {}, {"directions": []}
@@ -379,7 +379,7 @@ class TorchEvaluator:
                 if name in direction:
                     moved = torch.from_numpy(np.asarray(direction[name], order="C")).to(parameter)
                     parameter.copy_(start[name] + sign * step * moved)
-            with self.keeper.buffers():  # all losses are those of one state
+            with self.keeper.state_kept():  # training may read the state that it writes
                 values.append(float(self.evaluate(leaves)[1]))
         for name, parameter in trained.items():
             parameter.copy_(start[name])

@@ -115,7 +115,7 @@ class Keeper:
         """Within the block anything may be written; with `steps` an optimizer does, and fused ones are not counted."""
         modes = {module: module.training for module in self.model.modules()}
         parameters = list(self.model.parameters())
-        with self._parameters(parameters, steps), self.buffers():
+        with self.state_kept(), self._parameters(parameters, steps):
             try:
                 yield
             finally:
@@ -125,14 +125,16 @@ class Keeper:
                     module.training = mode
 
     @contextmanager
-    def buffers(self) -> Iterator[None]:
-        """Within the block buffers may be written, as calls in training do."""
-        buffers = list(self.model.buffers())
-        saved = [buffer.detach().clone() for buffer in buffers]
+    def state_kept(self) -> Iterator[None]:
+        """Within the block buffers may be written, and others may take their places (``self.mean = ...``)."""
+        held = [(m, name, b) for m in self.model.modules() for name, b in m._buffers.items() if b is not None]
+        saved = [buffer.detach().clone() for _, _, buffer in held]
         try:
             yield
         finally:
-            _put_back(buffers, saved)
+            _put_back([buffer for _, _, buffer in held], saved)
+            for module, name, buffer in held:
+                module._buffers[name] = buffer
 
     @contextmanager
     def _parameters(self, parameters: list[nn.Parameter], steps: bool) -> Iterator[None]:

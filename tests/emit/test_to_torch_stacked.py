@@ -1,0 +1,153 @@
+"""Modules whose weights are those of several: ensembles under vmap, layers under scan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from comparing_jax import assert_same
+from flax import linen, nnx
+
+import regauge
+from regauge.errors import CaptureError
+
+X = jax.random.normal(jax.random.key(3), (4, 5))
+TOKENS = jnp.arange(12).reshape(2, 6) % 9
+
+
+class Members(nnx.Module):
+    """Three small networks of one input."""
+
+    def __init__(self) -> None:
+        def member(rngs: nnx.Rngs) -> nnx.Sequential:
+            return nnx.Sequential(
+                nnx.Linear(5, 6, rngs=rngs), nnx.LayerNorm(6, rngs=rngs), nnx.tanh, nnx.Linear(6, 2, rngs=rngs)
+            )
+
+        self.members = nnx.vmap(member)(nnx.Rngs(0).split(3))
+
+    def __call__(self, x: Any) -> Any:
+        return nnx.vmap(lambda member, x: member(x), in_axes=(0, None))(self.members, x).mean(0)
+
+
+class Critic(linen.Module):
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        x = linen.tanh(linen.LayerNorm()(linen.Dense(6)(x)))
+        return linen.DenseGeneral((2, 3))(x) + linen.Conv(3, (1,))(x.reshape(-1, 2, 3))
+
+
+class Critics(linen.Module):
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        many = linen.vmap(Critic, {"params": 0}, {"params": True}, in_axes=None, axis_size=3)
+        return many()(x).min(0)
+
+
+class Reader(eqx.Module):
+    table: eqx.nn.Embedding
+    norm: eqx.nn.LayerNorm
+    conv: eqx.nn.Conv1d
+
+    def __init__(self, key: Any) -> None:
+        self.table = eqx.nn.Embedding(9, 4, key=key)
+        self.norm = eqx.nn.LayerNorm(4)
+        self.conv = eqx.nn.Conv1d(4, 3, 3, padding=1, key=key)
+
+    def __call__(self, tokens: Any) -> Any:
+        return self.conv(jax.vmap(self.norm)(jax.vmap(self.table)(tokens)).T)
+
+
+class Readers(eqx.Module):
+    readers: Reader
+
+    def __init__(self) -> None:
+        self.readers = eqx.filter_vmap(Reader)(jax.random.split(jax.random.key(0), 3))
+
+    def __call__(self, tokens: Any) -> Any:
+        each = eqx.filter_vmap(lambda reader, line: reader(line), in_axes=(eqx.if_array(0), None))
+        return jax.vmap(lambda line: each(self.readers, line))(tokens).sum(1)
+
+
+class Layer(linen.Module):
+    @linen.compact
+    def __call__(self, x: Any, train: bool) -> Any:
+        y = linen.Dense(5)(linen.LayerNorm()(x))
+        return x + linen.Dropout(0.1, deterministic=not train)(y), None
+
+
+class Deep(linen.Module):
+    @linen.compact
+    def __call__(self, x: Any, train: bool = False) -> Any:
+        layers = linen.scan(
+            Layer, {"params": 0}, split_rngs={"params": True, "dropout": True}, in_axes=(linen.broadcast,), length=3
+        )
+        return layers(name="layers")(x, train)[0]
+
+
+class DeepNNX(nnx.Module):
+    """Layers under `nnx.scan`, each with a dropout of its own."""
+
+    def __init__(self) -> None:
+        def layer(rngs: nnx.Rngs) -> nnx.Sequential:
+            return nnx.Sequential(nnx.Linear(5, 5, rngs=rngs), nnx.Dropout(0.1, rngs=rngs), nnx.relu)
+
+        self.layers = nnx.vmap(layer)(nnx.Rngs(0).split(3))
+
+    def __call__(self, x: Any) -> Any:
+        return nnx.scan(lambda x, layer: layer(x), in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)(x, self.layers)
+
+
+def initialised(module: linen.Module) -> Any:
+    return module, module.init(jax.random.key(1), X)
+
+
+ENSEMBLES = {
+    "nnx": lambda: (Members(), (X,)),
+    "linen": lambda: (initialised(Critics()), (X,)),
+    "equinox": lambda: (Readers(), (TOKENS,)),
+}
+
+
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_an_ensemble_under_vmap_keeps_its_stacked_weights(name: str) -> None:
+    assert_same(*ENSEMBLES[name]())
+
+
+@pytest.mark.parametrize("model", [lambda: initialised(Deep()), DeepNNX], ids=["linen", "nnx"])
+def test_keys_that_a_scan_only_passes_on_are_not_drawn_from_in_evaluation(model: Any) -> None:
+    converted = assert_same(model(), (X,))
+    assert ["Evaluation only: C153" in finding.text for finding in converted.findings if finding.code == "C155"] == [
+        True
+    ]
+    assert "ops.scan(" in converted.source
+    assert "key" not in converted.source
+
+
+def test_dropout_under_scan_is_refused_in_training_with_its_line() -> None:
+    with pytest.raises(CaptureError, match=r"draws random numbers") as caught:
+        regauge.to_torch(initialised(Deep()), (X,), train=True)
+    assert caught.value.code == "C153"
+    assert caught.value.where.startswith("test_to_torch_stacked.py:")
+    assert "where a loop of Python calls the layers" in caught.value.next
+
+
+def test_what_a_scan_does_not_change_is_read_from_outside() -> None:
+    def model(params: Any, x: Any) -> Any:
+        def step(carry: Any, row: Any) -> Any:
+            total, scale = carry
+            return (total + scale * row["used"], scale), (row["kept"], total)
+
+        return jax.lax.scan(step, (params[0], params[1]), {"used": x, "kept": 2 * x, "unused": x})
+
+    converted = assert_same((model, jnp.ones((2, 5))), (X,))
+    assert "def step(carry, row):" in converted.source
+    assert "kept" not in converted.source
+    assert "unused" not in converted.source
+    carried: Any = converted(torch.from_numpy(np.array(X)))[1][0]
+    assert torch.equal(carried, torch.from_numpy(2 * np.array(X)))
