@@ -147,3 +147,17 @@ def _first_line(error: BaseException) -> str:
 def _more_lines(error: BaseException) -> list[str]:
     lines = [line.strip()[:200] for line in str(error).splitlines() if line.strip()]
     return lines[1:6]
+
+
+def unknown_container(error: TypeError, name: str) -> CaptureError:
+    """An output that holds what is no tensor, such as a cache of transformers."""
+    text = str(error)
+    cache = "Cache" in text
+    return CaptureError(
+        f"an output of {name} is not a tree of tensors: {text}",
+        code="C103",
+        why="a converted model returns tuples, lists, dicts and dataclasses of arrays",
+        next="pass use_cache=False in the inputs, or set model.config.use_cache = False"
+        if cache
+        else "wrap the model in a module that returns the tensors you need",
+    )

@@ -239,7 +239,7 @@ def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
     try:
         _, leaves = flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))
     except TypeError as error:
-        raise _unknown_container(error, name) from error
+        raise failures.unknown_container(error, name) from error
     problems = {key: weights.not_finite(tensor, allow_infinite=True) for key, tensor in leaves.items()}
     broken = [f"{key or 'the output'}: {problem}" for key, problem in problems.items() if problem]
     if broken and finite:
@@ -258,19 +258,6 @@ def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
             next="return a tensor, or a tuple, list or dict of tensors, from forward",
         )
     return outputs
-
-
-def _unknown_container(error: TypeError, name: str) -> CaptureError:
-    text = str(error)
-    cache = "Cache" in text
-    return CaptureError(
-        f"an output of {name} is not a tree of tensors: {text}",
-        code="C103",
-        why="a converted model returns tuples, lists, dicts and dataclasses of arrays",
-        next="pass use_cache=False in the inputs, or set model.config.use_cache = False"
-        if cache
-        else "wrap the model in a module that returns the tensors you need",
-    )
 
 
 def _example(model: nn.Module, inputs: Inputs, name: str) -> Inputs:

@@ -10,7 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from regauge.emit.files import EmittedClass
-from regauge.emit.names import unique
+from regauge.emit.names import camel, unique
+
+
+def base_name(kind: str) -> str:
+    """The name of an original class, ``package.module.Class[int]``, as a name of ours without a number."""
+    return camel(kind.rsplit(".", 1)[-1].split("[")[0])
 
 
 def renumbered(classes: Sequence[EmittedClass], bases: Collection[str], taken: Collection[str]) -> list[EmittedClass]:

@@ -13,7 +13,7 @@ import numpy as np
 from regauge.emit.agreement import Agreement, disagreement
 from regauge.emit.argument_order import give_one_order
 from regauge.emit.body import BodyWriter
-from regauge.emit.class_numbers import renumbered
+from regauge.emit.class_numbers import base_name, renumbered
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
 from regauge.emit.holders import Member, dotted, joined, unused_reason
@@ -22,8 +22,9 @@ from regauge.emit.lines import Line
 from regauge.emit.loops import roll_loops
 from regauge.emit.members import Structure
 from regauge.emit.modes import align, children, follows_the_mode, in_evaluation, join_bodies, with_own_statistics
-from regauge.emit.names import camel, unique
+from regauge.emit.names import unique
 from regauge.emit.origins import function_at
+from regauge.emit.recomputed_calls import not_recomputed
 from regauge.emit.same_code import code_key
 from regauge.emit.scan_text import stacked_text
 from regauge.emit.scopes import Scope, build_scopes
@@ -110,14 +111,14 @@ class _Module:
     def library_class(self, cls: type) -> str:
         """The name of a copied class: its own, or ``TorchBatchNorm`` where the person's model has a BatchNorm."""
         views = (self.main,) if self.evaluation is None else (self.main, self.evaluation)
-        own = {_class_name(scope) for view in views for scope in view.structure.holders}
+        own = {base_name(scope.step.type) for view in views for scope in view.structure.holders}
         name = f"{target().copied_prefix}{cls.__name__}" if cls.__name__ in own else cls.__name__
         self.library[name] = cls
         return name
 
     def final_classes(self) -> list[EmittedClass]:
         """The classes of the file: those that are the same but for a few values are one."""
-        bases = {_base_name(made.type) for made in self.classes.values()}
+        bases = {base_name(made.type) for made in self.classes.values()}
         return renumbered(unify(self.classes.values()), bases, {*target().file_names, *self.library})
 
 
@@ -167,25 +168,10 @@ def emit_module(
     findings = main.plan.findings + (evaluation.plan.findings if evaluation else ())
     findings += tuple(main.structure.stacks.findings) if main.structure.stacks else ()
     findings += (MODES,) if evaluation and scanning else ()
-    findings += _not_recomputed(main)
+    findings += not_recomputed(main.graph, main.structure.holders)
     return Emitted(
         text, ops_text(module.helpers), root.name, placed, module.unused, places, tuple(dict.fromkeys(findings))
     )
-
-
-def _not_recomputed(view: _View) -> tuple[Finding, ...]:
-    """Calls that are to be recomputed and that no code makes, because their operators stand in the module around."""
-    called = {call.step.call for scope in view.structure.holders for call in scope.calls()}
-    lines: dict[str, str] = {}
-    for node in view.graph.nodes:
-        for step in node.origin.modules:
-            if step.recomputed and step.call not in called:
-                lines.setdefault(step.call, node.origin.line or step.path)
-    text = (
-        "A module whose code stands in the module around it is not recomputed. Values and gradients are the same, "
-        "memory is not: put torch.utils.checkpoint around these lines."
-    )
-    return tuple(Finding("C165", "info", line, text) for line in dict.fromkeys(lines.values()))
 
 
 def _has_loose_norms(view: _View) -> bool:
@@ -277,7 +263,7 @@ def _emit_class(
     key = (_key(view, scope), None if evaluated is None or other is None else _key(other, evaluated))
     if key in module.classes:
         return module.classes[key]
-    name = unique(_class_name(scope), module.names)
+    name = unique(base_name(scope.step.type), module.names)
     module.names.add(name)
     writer = _writer(module, view, scope, hints.get(scope, {}))
     body, asks = writer.write(_returned(view.graph, scope)), False
@@ -297,15 +283,6 @@ def _emit_class(
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
     module.classes[key] = made
     return made
-
-
-def _class_name(scope: Scope) -> str:
-    return _base_name(scope.step.type)
-
-
-def _base_name(kind: str) -> str:
-    """The name of the original class without its module."""
-    return camel(kind.rsplit(".", 1)[-1].split("[")[0])
 
 
 @dataclass
