@@ -18,6 +18,7 @@ from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inver
 from regauge.capture.jaxpr_operands import named_operands, named_parameters, named_results
 from regauge.capture.jaxpr_outside import OUTSIDE, looks_on
 from regauge.capture.jaxpr_recomputed import Region, region
+from regauge.capture.jaxpr_searches import search
 from regauge.capture.jaxpr_values import Known, folded, is_number, known_spec, library_name, number, size_of
 from regauge.errors import CaptureError
 from regauge.findings import Finding
@@ -173,6 +174,12 @@ class Walk:
                 arguments = tuple(zip(kept[1], map(self.operand, inputs), strict=True))
                 avals, base = [v.aval for v in equation.outvars], kept[0].rsplit(".", 1)[-1]
                 return self.add(kept[0], arguments, avals, Origin(self.steps(stack), frames), base)
+            if (searched := search(equation)) is not None:
+                given = tuple(zip(("sorted", "values"), map(self.operand, inputs), strict=True))
+                asked = (*given, ("side", searched[0]), ("by_row", searched[1]))
+                return self.add(
+                    "jnp.searchsorted", asked, [equation.outvars[0].aval], Origin(self.steps(stack), frames), "at"
+                )
             return self._call(equation, inputs, stack, frames)
         if (seen := looks_on(equation, Origin(self.steps(stack), frames))) is not None:
             self.findings += [seen] if seen.severity == "warning" else []

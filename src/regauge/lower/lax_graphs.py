@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, TensorSpec, references
 from regauge.lower.plan import value_specs
 
+EMPTY: Mapping[str, TensorSpec] = MappingProxyType({})
+
 
 class Makers:
-    """The nodes of a graph by the values that they make."""
+    """The nodes of a graph by the values that they make.
 
-    def __init__(self, graph: Graph) -> None:
-        self.specs = value_specs(graph)
+    Args:
+        graph: the graph, or the body of an operator.
+        around: specs of the values that a body may read of the graphs around it.
+    """
+
+    def __init__(self, graph: Graph, around: Mapping[str, TensorSpec] = EMPTY) -> None:
+        self.specs = {**around, **value_specs(graph)}
         self.nodes = {value.name: node for node in graph.nodes for value in node.outputs}
         used = [name for node in graph.nodes for _, operand in node.arguments for name in references(operand)]
         used += [name for operand in graph.outputs for name in references(operand)]

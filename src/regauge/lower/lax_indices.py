@@ -7,21 +7,30 @@ arithmetic that counts negative indices from the end. The forms here are nodes o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, Value, node_inputs, references
+from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, TensorSpec, Value, node_inputs, references
 from regauge.lower.lax_brackets import axes_of, column_of, counting, layout, parts_of
-from regauge.lower.lax_graphs import Makers
+from regauge.lower.lax_graphs import EMPTY, Makers
+from regauge.lower.plan import value_specs
 
 Axes = tuple[int, ...]
 
 
 def with_index_forms(graph: Graph) -> Graph:
     """The graph with indexing in the forms above; its values keep their names."""
-    graph = replace(graph, nodes=tuple(replace(n, bodies=tuple(map(with_index_forms, n.bodies))) for n in graph.nodes))
+    return _formed(graph, EMPTY, {w.value for w in graph.weights if w.role == "parameter"})
+
+
+def _formed(graph: Graph, around: Mapping[str, TensorSpec], tables: set[str]) -> Graph:
+    """The same for a body too, which reads values of the graphs around it."""
+    specs = {**around, **value_specs(graph)}
+    bodies = [tuple(_formed(body, specs, tables) for body in node.bodies) for node in graph.nodes]
+    nodes = tuple(replace(node, bodies=inner) for node, inner in zip(graph.nodes, bodies, strict=True))
+    graph = replace(graph, nodes=nodes)
     for form in (_sorted, _selected, _gathered, _put):
-        makers = Makers(graph)
-        tables = {w.value for w in graph.weights if w.role == "parameter"}
+        makers = Makers(graph, around)
         made = [form(node, makers, tables) or node for node in graph.nodes]
         graph = replace(graph, nodes=tuple(n for part in made for n in (part if isinstance(part, list) else [part])))
         graph = _without_unused(graph)

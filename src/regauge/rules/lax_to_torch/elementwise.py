@@ -252,6 +252,9 @@ def select_n(which: Tensor, cases: tuple[Operand, ...], dtype: torch.dtype | Non
     if which.dtype is not torch.bool:
         return chosen(which, cases)
     if dtype is None:
+        held = cases[0] if isinstance(cases[0], Tensor) else cases[1]
+        if held.dtype in SIGNED:  # torch.compile chooses among no unsigned integers
+            return torch.where(which, word(cases[1], held.dtype), word(cases[0], held.dtype)).view(held.dtype)
         return torch.where(which, cases[1], cases[0])
     if cases == (0, 1):
         return which if dtype is torch.bool else which.to(dtype)

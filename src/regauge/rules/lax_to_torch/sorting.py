@@ -95,3 +95,14 @@ def approx_top_k(
     order = operand.argsort(dim=reduction_dimension, descending=is_max_k, stable=True)
     order = order.narrow(reduction_dimension, 0, k)
     return operand.gather(reduction_dimension, order), order.to(torch.int32)
+
+
+@TABLE.rule("jnp.searchsorted")
+def searchsorted(sorted: Tensor, values: Tensor, side: str = "left", by_row: bool = False) -> Tensor:
+    """searchsorted(sorted, values, side='left'); with `by_row` one value in each row of `sorted`.
+
+    Both put NaN among the values behind all others. NaN among the sorted ones is in order for JAX alone.
+    """
+    if by_row:
+        return torch.searchsorted(sorted, values[..., None], side=side, out_int32=True)[..., 0]
+    return torch.searchsorted(sorted, values, side=side, out_int32=True)
