@@ -95,23 +95,27 @@ def statement_at(file: str, line: int) -> Statement | None:
     """The innermost statement around a line, with what it assigns."""
     best: tuple[int, ast.stmt] | None = None
     own: set[str] = set()
+    local: set[str] = set()
     for start, end, function, tree in _functions(file):
         if not start <= line <= end:
             continue
         if function.class_name:
             own.add(_own_name(tree))
+        local |= {part.arg for part in ast.walk(tree) if isinstance(part, ast.arg)}
         for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                local.add(node.id)
             if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.ClassDef):
                 last = node.end_lineno or node.lineno
                 if node.lineno <= line <= last and (best is None or last - node.lineno <= best[0]):
                     best = (last - node.lineno, node)
     if best is None:
         return None
-    return Statement(best[1].lineno, _targets(best[1]), _reads(best[1], own))
+    return Statement(best[1].lineno, _targets(best[1]), _reads(best[1], local - own))
 
 
-def _reads(node: ast.stmt, own: set[str]) -> tuple[str, ...]:
-    """Names of values that a statement reads, in order: not `own` (self), not the functions that it calls.
+def _reads(node: ast.stmt, local: set[str]) -> tuple[str, ...]:
+    """Names of values that a statement reads, in order, of the `local` ones: not the functions that it calls.
 
     Nor `args` and `kwargs` of `*args` and `**kwargs`, which hold others.
     """
@@ -119,7 +123,7 @@ def _reads(node: ast.stmt, own: set[str]) -> tuple[str, ...]:
     called |= {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Starred)}
     called |= {id(part.value) for part in ast.walk(node) if isinstance(part, ast.keyword) and part.arg is None}
     names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
-    found = [n for n in names if id(n) not in called and n.id not in own]
+    found = [n for n in names if id(n) not in called and n.id in local]
     return tuple(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))
 
 
