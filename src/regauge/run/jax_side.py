@@ -25,7 +25,7 @@ from regauge.run.jax_precision import widen_array, widen_arrays, widen_counts
 from regauge.run.jax_program import JaxProgram, NnxProgram, program_of
 from regauge.run.jax_scopes import equinox_classes
 from regauge.run.jax_subject import load_jax_subject, widen_dtypes
-from regauge.run.jax_trees import Leaves, Mode
+from regauge.run.jax_trees import Leaves, Mode, of_its_own_dtype
 
 # (loss, outputs, gradients of the parameters, new state)
 Gradients = Callable[[Mapping[str, Any], Mapping[str, Any], Any, Any, Mode, Any], tuple[Any, Any, Leaves, Leaves]]
@@ -166,10 +166,10 @@ def _widen_jax(widen: bool) -> None:
 
 
 def _widen_state(program: JaxProgram) -> Leaves:
-    """State in float64; a count made of Python's number, ``jnp.asarray(0)``, stays int32 where 1 is added to it."""
-    found = {n: array if n in program.random else widen_array(array) for n, array in program.state.items()}
-    counts = {n: a for n, a in found.items() if jnp.issubdtype(a.dtype, jnp.integer)}
-    return found | {n: jax.lax.convert_element_type(a, a.dtype) for n, a in counts.items()}
+    """State in float64, counts in the dtype that they have."""
+    return {
+        n: array if n in program.random else widen_array(of_its_own_dtype(array)) for n, array in program.state.items()
+    }
 
 
 def copies(arrays: Mapping[str, Any]) -> Leaves:

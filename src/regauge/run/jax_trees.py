@@ -81,7 +81,7 @@ class TreeNames:
     @property
     def arrays(self) -> Leaves:
         pairs = zip(self._names, self._leaves, strict=True)
-        return {name: _of_its_own_dtype(jnp.asarray(leaf)) for name, leaf in pairs if name}
+        return {name: of_its_own_dtype(jnp.asarray(leaf)) for name, leaf in pairs if name}
 
     def tree(self, arrays: Mapping[str, Any]) -> Any:
         """The pytree with other arrays in the places of its own."""
@@ -105,7 +105,7 @@ def with_paths(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
     return found
 
 
-def _of_its_own_dtype(array: Any) -> Any:
+def of_its_own_dtype(array: Any) -> Any:
     """An array that keeps its dtype in 64-bit mode: a count that began as ``jnp.array(0)`` would become int64 there."""
     return jax.lax.convert_element_type(array, array.dtype) if getattr(array, "weak_type", False) else array
 
