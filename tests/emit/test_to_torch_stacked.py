@@ -137,6 +137,21 @@ def test_dropout_under_scan_is_refused_in_training_with_its_line() -> None:
     assert "where a loop of Python calls the layers" in caught.value.next
 
 
+class Keeping(nnx.Module):
+    """What it gives is a key of its own stream, which nothing here draws with."""
+
+    def __init__(self) -> None:
+        self.rngs = nnx.Rngs(0)
+
+    def __call__(self, x: Any) -> Any:
+        return x, self.rngs.default.key[...]
+
+
+def test_a_key_of_its_own_that_a_model_gives_is_refused() -> None:
+    with pytest.raises(CaptureError, match=r"draws random numbers"):
+        regauge.to_torch(Keeping(), (X,))
+
+
 def test_what_a_scan_does_not_change_is_read_from_outside() -> None:
     def model(params: Any, x: Any) -> Any:
         def step(carry: Any, row: Any) -> Any:

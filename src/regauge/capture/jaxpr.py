@@ -265,7 +265,7 @@ def _model_graph(
     wanted = {name for operand in operands for name in references(operand)} | {value for _, value in mutations}
     nodes, again = _folded(walk, wanted, layers)
     read = {name for node in nodes for name in node_inputs(node)} | wanted
-    refuse_streams(program, reads, nodes)
+    refuse_streams(program, reads, nodes, wanted)
     owners = _owners(nodes)
     held = (w for w in constant_weights(walk.constants) if w.value in read)
     taken = {name: reads[f"input {name}"].name for name in example.arrays}

@@ -25,23 +25,25 @@ def refuse_new_state(program: JaxProgram, state: Mapping[str, Any]) -> None:
         )
 
 
-def refuse_streams(program: JaxProgram, reads: Mapping[str, Ref], nodes: Sequence[Node]) -> None:
-    """Raise CaptureError where the nodes read a random stream of the model's own, or the key of the call.
+def refuse_streams(program: JaxProgram, reads: Mapping[str, Ref], nodes: Sequence[Node], leaving: set[str]) -> None:
+    """Raise CaptureError where a random stream of the model's own, or the key of the call, is read or given back.
 
     Args:
         program: the model.
         reads: values by kind and name, ``state dropout.key``.
         nodes: what is left of the trace; dropout layers draw from no stream any more.
+        leaving: values that are outputs or new state.
     """
     streams = {reads[f"state {name}"].name: name for name in program.random}
     drawn = {reads["key key"].name, *streams}
     readers = [(node, name) for node in nodes for name in node_inputs(node) if name in drawn]
-    if readers:
+    names = [name for _, name in readers] + sorted(drawn & leaving)
+    if names:
         raise CaptureError(
             "the model draws random numbers",
             code="C153",
-            where=readers[0][0].origin.line or source_line(program),
-            received=", ".join(dict.fromkeys(streams[name] for _, name in readers if name in streams)) or "its key",
+            where=(readers[0][0].origin.line if readers else "") or source_line(program),
+            received=", ".join(dict.fromkeys(streams[name] for name in names if name in streams)) or "its key",
             why="the stream of a module of JAX has no counterpart in a module of torch",
             next="capture in evaluation mode, or pass a key as an input; dropout in a scan over layers is torch's "
             "where a loop of Python calls the layers",
