@@ -14,6 +14,7 @@ from jax import lax, random
 
 import regauge
 from regauge.errors import UnsupportedOps
+from regauge.rules.lax_to_torch import random as random_rules
 from regauge.run.torch_model import as_tensor
 
 KEY = random.key(7)
@@ -76,3 +77,71 @@ def test_seeds_and_words() -> None:
 def test_another_generator_is_a_limit() -> None:
     with pytest.raises(UnsupportedOps, match="not threefry"):
         regauge.to_torch(lambda key: random.uniform(key, (3,)), (random.key(0, impl="rbg"),), dynamic=None)
+
+
+def test_draws_are_written_as_they_were() -> None:
+    """The keys of a split in one statement, and a line for each draw."""
+
+    def model(x: jax.Array, key: jax.Array) -> jax.Array:
+        first, second, third = random.split(key, 3)
+        x = x + random.normal(first, x.shape)
+        x = x + random.uniform(second, x.shape, maxval=0.5)
+        return x + random.randint(third, x.shape, 1, 4)
+
+    x = jnp.ones((2, 4))
+    converted = regauge.to_torch(model, (x, KEY))
+    assert "first, second, third = ops.split(ops.wrap_key_data(key), (3,)).unbind(0)" in converted.source
+    assert "ops.normal(first, (batch, 4))" in converted.source
+    assert "ops.uniform(second, (batch, 4), 0.0, 0.5)" in converted.source
+    assert "ops.randint(third, (batch, 4), 1, 4)" in converted.source
+    for rows in (2, 3):
+        x = jnp.ones((rows, 4))
+        found = converted(as_tensor(np.asarray(x)), as_tensor(np.asarray(random.key_data(KEY))))
+        np.testing.assert_allclose(found.numpy(), np.asarray(jax.jit(model)(x, KEY)), rtol=3e-6)
+
+
+BY_NAME: dict[str, Callable[[Any], Any]] = {
+    "bounds that are mapped": lambda key: jax.vmap(lambda k, low: random.uniform(k, (2,), minval=low))(
+        random.split(key, 3), jnp.arange(3.0)
+    ),
+    "bounds with axes": lambda key: random.uniform(key, (3, 4), minval=jnp.arange(4.0), maxval=5.0),
+    "keys in two axes": lambda key: jax.vmap(jax.vmap(lambda k: random.randint(k, (2,), 0, 9)))(
+        random.split(key, (2, 3))
+    ),
+    "keys in another order": lambda key: jax.vmap(jax.vmap(lambda k: random.uniform(k, (2,))), in_axes=1)(
+        random.split(key, (4, 3))
+    ),
+    "a wide span": lambda key: random.randint(key, (40,), -(2**31), 2**31 - 1),
+    "a span above 2**16": lambda key: random.randint(key, (40,), -7, 100_000),
+    "no span": lambda key: random.randint(key, (4,), 5, 5),
+    "an array of bounds": lambda key: random.randint(key, (2, 3), jnp.arange(3), jnp.array([4, 5, 600])),
+    "bytes": lambda key: random.randint(key, (9,), 0, 256, jnp.uint8),
+    "half": lambda key: random.uniform(key, (9,), jnp.bfloat16).astype(jnp.float32),
+    "one key of a split twice": lambda key: sum(random.uniform(random.split(key)[0], (2,)) for _ in range(2)),
+}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_calls_of_other_forms(name: str) -> None:
+    found, wanted = both(BY_NAME[name], KEY)
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_the_lowest_draw_is_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draw of which all bits are 0: the lower end of the interval is the number next to -1, not -1."""
+    monkeypatch.setattr(random_rules, "words", lambda key, shape: torch.zeros(shape, dtype=torch.int64))
+    lowest = random_rules.normal(torch.tensor(0), (2,))
+    low = np.nextafter(np.float32(-1), np.float32(0))
+    np.testing.assert_allclose(lowest.numpy(), np.sqrt(2) * np.asarray(lax.erf_inv(low)), rtol=1e-5)
+
+
+def test_ends_of_an_interval_are_numbers_of_the_dtype() -> None:
+    """Traced in 64-bit mode `1 - epsneg` is another number, which float32 rounds to 1."""
+
+    def model(x: jax.Array) -> jax.Array:
+        return jnp.arctanh(jnp.clip(x * jnp.pi, -1 + jnp.finfo(x.dtype).epsneg, 1 - jnp.finfo(x.dtype).epsneg))
+
+    x = jnp.array([-2.0, 0.1, 2.0])
+    found = regauge.to_torch(model, (x,), dynamic=None)(as_tensor(np.asarray(x)))
+    np.testing.assert_allclose(found.numpy(), np.asarray(model(x)), rtol=1e-6)

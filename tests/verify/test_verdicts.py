@@ -120,6 +120,26 @@ def test_gradients_of_torch_far_from_zero_may_be_further_off_than_those_of_jax(
     assert tier.verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("typical", "sequential", "error", "verdict"),
+    [
+        (True, True, 4e-6, "equal"),
+        (True, True, 8e-6, "different"),
+        (True, False, 1e-6, "different"),
+        (False, False, 4e-6, "different"),
+    ],
+)
+def test_statistics_that_torch_sums_one_by_one_may_be_further_off(
+    tmp_path: Path, typical: bool, sequential: bool, error: float, verdict: str
+) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "s", {"state.variance": np.ones(4)})
+    made.add("M32", "s", {"state.variance": np.ones(4, np.float32)})
+    made.add("C32", "s", {"state.variance": np.full(4, 1 + error, np.float32)})
+    (tier,) = no_worse_tiers(made.found, [Pass("s", "reference", typical, sequential=sequential)], "train")
+    assert tier.verdict == verdict
+
+
 def test_a_buffer_on_a_constant_image_may_be_further_off_than_elsewhere(tmp_path: Path) -> None:
     made = Made(tmp_path)
     exact = {"state.large": np.full(4, 100.0), "state.small": np.ones(4)}
@@ -184,6 +204,26 @@ def test_a_trajectory_is_measured_by_the_way_it_went(tmp_path: Path) -> None:
         assert (parameters.verdict, losses.verdict) == (verdict, "equal")
     made.add("C64", "t", **trajectory(np.full(4, 10.0), [2.0, 1.0 + 2e-10]))
     assert [t.verdict for t in trajectory_tiers(made.found, Trajectory("t", "g"), "SGD")] == ["equal", "different"]
+
+
+def test_training_that_amplifies_rounding_is_judged_while_it_tells(tmp_path: Path) -> None:
+    """Batch norm over a few rows multiplies a last digit by a hundred at each step, in the original itself."""
+    made = Made(tmp_path)
+    tasks = Trajectory("t", "g", ["noisy"])
+    made.add("M64", "g", {"gradients.w": np.ones(4)})
+    made.add("M64", "t", **trajectory(np.full(4, 10.0), [2.0, 1.0, 0.5]))
+    made.add("M64", "noisy", **trajectory(np.full(4, 11.0), [2.0, 1.0 + 1e-9, 0.6]))
+    made.add("C64", "t", **trajectory(np.full(4, 9.0), [2.0, 1.0 + 5e-9, 0.7]))
+    parameters, losses = trajectory_tiers(made.found, tasks, "SGD")
+    assert [d.name for d in parameters.distances if "step 1" not in d.name] == []
+    assert "2 steps" in parameters.why
+    assert "a copy of itself one unit" in parameters.why
+    assert [d.name for d in losses.distances] == ["loss at step 1", "loss at step 2"]
+    assert (parameters.verdict, losses.verdict) == ("equal", "equal")
+    made.add("C64", "t", **trajectory(np.full(4, 9.0), [2.0, 1.0 + 2e-7, 0.7]))
+    assert trajectory_tiers(made.found, tasks, "SGD")[1].verdict == "different", "a hundred times as far as the copy"
+    made.add("M64", "noisy", **trajectory(np.full(4, 10.0), [2.0, 1.0, 0.5]))
+    assert trajectory_tiers(made.found, tasks, "SGD")[0].verdict == "different", "the copy stays with the original"
 
 
 def test_elements_whose_gradient_is_noise_say_nothing(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax._src import ad_checkpoint, pjit, source_info_util
+from jax._src import ad_checkpoint, pjit, random, source_info_util
 from jax.extend import core
 
 from regauge.ir.graph import Dim, Frame, Sym, TensorSpec
 
+# The functions behind jax.random: a package since jax 0.10.1, one file before.
+RANDOM: Any = random.core if hasattr(random.core, "_uniform") else random
 _STANDARD = sysconfig.get_path("stdlib") + "/"
 _OWN = str(Path(__file__).resolve().parent.parent) + "/"
 _LIBRARIES = ("numpy", "jax", "jaxlib", "flax", "haiku", "equinox", "optax", "chex", "jaxtyping", "keras", "einops")
@@ -130,6 +132,11 @@ def shape_of(aval: Any) -> jax.ShapeDtypeStruct:
 def is_key(value: Any) -> bool:
     """Whether an array, abstract or not, holds keys of random streams."""
     return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
+def is_partitionable() -> bool:
+    """Whether threefry counts as it does by default."""
+    return bool(jax.config.values["jax_threefry_partitionable"])
 
 
 def evaluated(equation: Any, values: list[Any]) -> list[Any]:

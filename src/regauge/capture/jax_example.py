@@ -135,16 +135,25 @@ def shapes_of(example: Mapping[str, Any], dynamic: Dynamic) -> tuple[Shapes, tup
         return arrays, ()
     if dynamic != "auto":
         return _asked(arrays, dynamic)
-    sizes = [array.shape[0] for array in arrays.values() if array.ndim and array.shape[0] > 1]
+    sizes = [
+        array.shape[0] for array in arrays.values() if array.ndim and array.shape[0] > 1 and not _is_one_key(array)
+    ]
     texts = {size: "batch" if not n else f"batch{n + 1}" for n, size in enumerate(dict.fromkeys(sizes))}
     scope = export.SymbolicScope()
     named = {size: export.symbolic_shape(text, scope=scope)[0] for size, text in texts.items()}
 
     def shape(array: Any) -> Any:
-        return (named[array.shape[0]], *array.shape[1:]) if array.ndim and array.shape[0] in named else array.shape
+        if not array.ndim or array.shape[0] not in named or _is_one_key(array):
+            return array.shape
+        return (named[array.shape[0]], *array.shape[1:])
 
     shapes = {name: jax.ShapeDtypeStruct(shape(array), array.dtype) for name, array in arrays.items()}
     return shapes, tuple(Symbol(text, size, 1) for size, text in texts.items())
+
+
+def _is_one_key(array: Any) -> bool:
+    """Whether an array is the two words of one key, which are no batch."""
+    return array.shape == (2,) and array.dtype == jnp.uint32
 
 
 def _asked(arrays: Mapping[str, Any], dynamic: Any) -> tuple[Shapes, tuple[Symbol, ...]]:

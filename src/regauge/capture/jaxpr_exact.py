@@ -20,6 +20,7 @@ import numpy as np
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_values import Known, folded
 from regauge.ir.graph import Graph, Node, Operand, every_node
+from regauge.run.jax_draws import draws_of_float32
 from regauge.run.jax_held import is_holding
 from regauge.run.jax_precision import wide_names
 
@@ -32,7 +33,7 @@ def traced_wide(function: Callable[..., Any], *arguments: Any) -> Any:
     """The closed jaxpr of a function in 64-bit mode, for arrays (abstract or not) with their floats widened."""
     closed = None
     try:
-        with jax.enable_x64(True), wide_names():
+        with jax.enable_x64(True), wide_names(), draws_of_float32():
             closed = jax.make_jaxpr(function)(*jax.tree.map(_widened, arguments))
         return closed
     finally:
@@ -75,7 +76,9 @@ def _in_place(narrow: Any, exact: Sequence[float]) -> dict[float, float]:
     rounded = list(_numbers(narrow))
     if len(rounded) != len(exact):
         return {}
-    pairs = [(a, b) for a, b in zip(rounded, exact, strict=True) if abs(a - b) <= _ALIKE * abs(b)]
+    pairs = [
+        (a, b) for a, b in zip(rounded, exact, strict=True) if abs(a - b) <= _ALIKE * abs(b) and not _is_step(a, b)
+    ]
     if 2 * len(pairs) < len(exact):
         return {}
     return {float(str(np.float32(a))): b for a, b in pairs}
@@ -102,7 +105,20 @@ def _nearest(number: float, exact: np.ndarray) -> float | None:
     with np.errstate(over="ignore"):  # numbers of 64-bit code that float32 does not reach
         same = exact[exact.astype(np.float32) == np.float32(number)]
     near = same if same.size else exact[np.abs(exact - number) <= _NEAR * abs(number)]
+    near = np.array([other for other in near if not _is_step(number, other)])
     return float(near[np.argmin(np.abs(near - number))]) if near.size else None
+
+
+def _is_step(narrow: float, wide: float) -> bool:
+    """Whether two numbers are neighbours of a third, one in float32 and one in float64: ``1 - finfo(dtype).epsneg``.
+
+    Such a number is meant to differ between dtypes; the one of float64 would be the third itself in float32.
+    """
+    third, rounded = np.float32(wide), np.float32(narrow)
+    if rounded == third or not np.isfinite(third):
+        return False
+    toward = np.float32(np.copysign(np.inf, narrow - third))
+    return bool(np.nextafter(third, toward) == rounded and np.nextafter(float(third), float(toward)) == wide)
 
 
 def _numbers(closed: Any) -> Iterator[float]:

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from regauge.capture import jax_compat
+from regauge.capture.jaxpr_draws import DRAWS
 from regauge.capture.jaxpr_forms import Form, forms, is_float, key_aval, mapped, parts
 from regauge.capture.jaxpr_templates import Match, Template, match, trace
 from regauge.capture.jaxpr_walk import Walk
@@ -216,7 +217,7 @@ def _is_random(walk: Walk, name: str) -> bool:
 
 def _key_axes(own: Sequence[Node], walk: Walk) -> tuple[Any, ...]:
     """The axes that the keys have with which a call draws: under `jax.vmap` each example may have its own."""
-    drawn = [node_inputs(node)[0] for node in own if node.op == "lax.random_bits"]
+    drawn = [node_inputs(node)[0] for node in own if node.op in DRAWS]
     return tuple(walk.avals[drawn[-1]].shape) if drawn else ()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_bodies import combination, written_out
+from regauge.capture.jaxpr_draws import draw
 from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative, parameter_names
 from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
 from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
@@ -180,6 +181,8 @@ class Walk:
                 return self.add(
                     "jnp.searchsorted", asked, [equation.outvars[0].aval], Origin(self.steps(stack), frames), "at"
                 )
+            if (drawn := draw(equation)) is not None:
+                return self._draw(equation, drawn, inputs, Origin(self.steps(stack), frames))
             return self._call(equation, inputs, stack, frames)
         if (seen := looks_on(equation, Origin(self.steps(stack), frames))) is not None:
             self.findings += [seen] if seen.severity == "warning" else []
@@ -232,6 +235,17 @@ class Walk:
             self.regions += region(self.nodes[first:], origin, policy, self.is_inner, names, given)
         return results
 
+    def _draw(
+        self, equation: Any, drawn: tuple[Any, ...], inputs: list[Operand | Known], origin: Origin
+    ) -> list[Operand | Known]:
+        operator, names, shape, bits = drawn
+        arguments = tuple(zip(names, map(self.operand, inputs), strict=True))
+        arguments += (("shape", tuple(jax_compat.dimension(size) for size in shape)),)
+        arguments += (("bits", bits),) if operator != "jax.random.randint" else ()
+        arguments += (("partitionable", jax_compat.is_partitionable()),)
+        base = operator.rsplit(".", 1)[-1]
+        return self.add(operator, arguments, [equation.outvars[0].aval], origin, base)
+
     def _node(self, equation: Any, inputs: list[Operand | Known], origin: Origin) -> list[Operand | Known]:
         name = equation.primitive.name.replace("-", "_")
         known = [self._known_integers(value) for value in inputs]
@@ -248,7 +262,7 @@ class Walk:
             )
         arguments = named_operands(name, operands) + _parameters(name, equation, origin)
         if name in ("random_bits", "random_split"):
-            arguments += (("partitionable", bool(jax.config.values["jax_threefry_partitionable"])),)
+            arguments += (("partitionable", jax_compat.is_partitionable()),)
         if name == "reduce_window":
             arguments += (("computation", combination(equation.params["jaxpr"])),)
         arguments += tuple(facts(equation, known[1] if len(known) > 1 else None).items())

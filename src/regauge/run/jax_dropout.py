@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 from unittest import mock
 
@@ -137,9 +138,25 @@ class _Control:
         return found
 
 
+_OWN_DRAWS: ContextVar[bool] = ContextVar("own_draws", default=False)
+
+
+@contextmanager
+def own_draws(keeps: bool) -> Iterator[None]:
+    """Within the block a model keeps what it draws outside of dropout layers, if asked; else draws are shared.
+
+    A conversion of a JAX model draws what the model draws, from the same keys.
+    """
+    token = _OWN_DRAWS.set(keeps)
+    try:
+        yield
+    finally:
+        _OWN_DRAWS.reset(token)
+
+
 @contextmanager
 def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[DropoutLog]:
-    """Within the block every active dropout behaves as the setting says; other draws are shared.
+    """Within the block every active dropout behaves as the setting says; other draws are shared, or `own_draws`.
 
     Of nnx, Linen, Equinox, Keras and Haiku, and masks that a model draws with jax.random.bernoulli.
 
@@ -164,10 +181,11 @@ def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[
         if "haiku" in sys.modules:
             haiku = sys.modules["haiku"]
             stack.enter_context(mock.patch.object(haiku, "dropout", _haiku(control, haiku)))
-        stack.enter_context(mock.patch.object(jax.random, "bernoulli", control.drawn))
         stack.enter_context(traced_each_time())
         stack.enter_context(layer_scans(control.over_layers))
-        if setting != "observe":
+        if not _OWN_DRAWS.get():
+            stack.enter_context(mock.patch.object(jax.random, "bernoulli", control.drawn))
+        if setting != "observe" and not _OWN_DRAWS.get():
             stack.enter_context(shared_noise())
         yield control.log
 

@@ -29,7 +29,7 @@ from regauge.run.evaluation import (
     with_transplant,
 )
 from regauge.run.jax_arrays import Static, named_outputs, numpy_all, numpy_of, seen
-from regauge.run.jax_dropout import dropout_control
+from regauge.run.jax_dropout import dropout_control, own_draws
 from regauge.run.jax_own_precision import OwnPrecision, in_own_precision
 from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_randomness import randomness, samples
@@ -83,7 +83,8 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
         "samples": lambda task: samples(evaluator, task),
         "candidate": evaluator.candidate,
     }
-    results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
+    with own_draws(job.get("own_draws", False)):
+        results = with_transplant(job, lambda part: run_tasks(part, handlers), put)
     return {"tasks": results, "modules": evaluator.module_paths(), "versions": side.versions}
 
 

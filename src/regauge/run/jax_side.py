@@ -19,6 +19,7 @@ from flax import nnx
 from regauge.capture.jax_given import refuse_abstract
 from regauge.case import Case, load_case
 from regauge.errors import BadCase
+from regauge.run.jax_draws import with_draws_of_float32
 from regauge.run.jax_held import as_given, holds_arrays, in_float64, with_rounded
 from regauge.run.jax_optimizer_tree import OptimizerTree
 from regauge.run.jax_precision import widen_array, widen_arrays, widen_counts
@@ -109,16 +110,17 @@ def side_of_case(case: Case, widen: bool) -> JaxSide:
     if widen:
         model = widen_dtypes(model)
     program = program_of(model)
-    loss, holding = case.loss, False
+    loss, holding, wrappers = case.loss, False, []
     if widen:
         in_float32 = not in_float64(case)
         if in_float32:  # before all are float64: of those that are, float32 is what the person's run has
             program.params, program.state = as_given(program.params), as_given(program.state)
         program.params, program.state = widen_arrays(program.params), _widen_state(program)
         holding = in_float32 and holds_arrays(program, case)
-    if holding:
-        program.call, program.modules = with_rounded(program.call), with_rounded(program.modules)  # type: ignore[method-assign]
-        loss = None if loss is None else with_rounded(loss)
+        wrappers = [with_draws_of_float32] * in_float32 + [with_rounded] * holding
+    for wrapped in wrappers:
+        program.call, program.modules = wrapped(program.call), wrapped(program.modules)  # type: ignore[method-assign]
+        loss = None if loss is None else wrapped(loss)
     trainer, name = None, ""
     if case.optimizer is not None:
         if not (hasattr(case.optimizer, "init") and hasattr(case.optimizer, "update")):

@@ -42,7 +42,9 @@ class Pass:
     input: str
     typical: bool
     noise: tuple[str, ...] = ()  # tasks of the original with weights one unit in the last place away
-    sequential: bool = False  # whether the converted side sums gradients one after the other, the original in pairs
+    sequential: bool = (
+        False  # whether the converted side sums over positions one after the other, the original in pairs
+    )
     silent: bool = False  # with weights of which half of the units are zero: for gradients at kinks
 
     @property
@@ -286,7 +288,9 @@ def _against_rounding(kind: str, step: Pass, own: Error, other: Error, typical: 
     # of their rounding say little, and nothing averages out
     factor = LIMITS.together if step.typical and kind != "loss" else LIMITS.alone
     alone = LIMITS.coherent if kind == "state" and step.is_constant else LIMITS.alone
-    alone = LIMITS.sequential if kind == "gradients" and step.sequential else alone
+    if step.sequential and kind in ("gradients", "state"):
+        alone = LIMITS.sequential
+        factor = LIMITS.sequential if kind == "state" else factor  # statistics of many positions are all alike
     limit = min(allowed(factor, [own_together]), LIMITS.cap)
     yield Distance(TOGETHER, other.together, other.together, limit, other.together <= limit, own_together)
     for name, norm in other.norms.items():

@@ -114,7 +114,7 @@ class Questions:
 
     @property
     def _sums_one_by_one(self) -> bool:
-        """Torch's convolutions sum the gradient of a bias over all positions one after the other, XLA in pairs."""
+        """Torch's convolutions and its batch norm sum over all positions one after the other, XLA in pairs."""
         return self.subject.frameworks == {"original": "jax", "converted": "torch"}
 
     def _passes(self, mode: Mode, dropout: str = "off", shapes: bool = True) -> list[Pass]:

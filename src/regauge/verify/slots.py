@@ -87,16 +87,18 @@ class Walk:
         found: the evaluations.
         task: the trajectory.
         noise: elements of each parameter whose gradient is rounding noise, where Adam's slots hold noise as well.
+        until: the last step that is looked at, where rounding moves the original itself later; None for all.
     """
 
     found: Evaluations
     task: str
     noise: Mapping[str, np.ndarray] = field(default_factory=dict)
+    until: int | None = None
 
     @property
     def steps(self) -> list[int]:
         ours, theirs = (self.found.outcomes[side][self.task].info.get("walk", ()) for side in ("M64", "C64"))
-        return [number for number in ours if number in theirs]
+        return [number for number in ours if number in theirs and (self.until is None or number <= self.until)]
 
     def both(self, number: int) -> tuple[Arrays, Arrays]:
         """``parameters.*`` and ``slot ...`` of both sides after a step."""

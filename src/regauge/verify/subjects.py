@@ -101,11 +101,13 @@ def subject_of_folder(case: str, folder: Path, interpreters: Interpreters) -> Su
     frameworks: dict[Role, Framework] = {"original": "torch", "converted": "jax"}
     if conversion.get("direction") == "jax->torch":
         frameworks = {"original": "jax", "converted": "torch"}
+    # a module that was converted from JAX draws as JAX does: the original keeps its own draws
+    own_draws = {"own_draws": True} if frameworks["original"] == "jax" else {}
     pair_map = from_weight_map(weights)
     fixed = [entry.source for entry in weights.entries if entry.role == "parameter" and not entry.trainable]
     names = {"map": pair_map.to_json(), "fixed": fixed}
     jobs: dict[Role, dict[str, Any]] = {
-        "original": {"case": case},
+        "original": {"case": case, **own_draws},
         "converted": {"folder": str(folder.resolve()), "names": names},
     }
 

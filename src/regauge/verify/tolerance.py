@@ -33,11 +33,13 @@ class Limits:
     alone: float = 10.0  # tier 2, factor k for one tensor
     element: float = 16.0  # tier 2, factor k for the largest element of an output
     coherent: float = 40.0  # tier 2, factor k for one buffer where all positions round alike
-    sequential: float = 50.0  # tier 2, factor k for one gradient where torch sums one by one what JAX sums in pairs
+    sequential: float = 50.0  # tier 2, factor k for gradients and buffers that torch sums one by one, JAX in pairs
     cap: float = 1e-2  # tier 2, never further than this
     free_pass: float = 1e-3  # tier 2, an original further than this from float64 judges nothing
     trajectory: float = 1e-9  # ||t_C - t_M|| / ||t_M,T - t_0|| after T steps in float64
     trajectory_loss: float = 1e-10  # |L_C - L_M| / max(1, |L_M|) at every step in float64
+    amplified: float = 100.0  # times what a copy one unit in the last place away parts by, in a float64 trajectory
+    unstable: float = 1e-7  # such a copy parts by more: from there on a trajectory says nothing
     band: float = 10.0  # float32 losses, times the original's own band
     derivative: float = 1e-6  # finite differences in float64
 

@@ -43,21 +43,24 @@ def trajectory_tiers(found: Evaluations, tasks: Trajectory, optimizer: str) -> l
     noise = _noise(found.original("M64", tasks.gradients))
     null = [name for name, places in noise.items() if places.all()]
     seconds = ours.seconds + theirs.seconds
-    distances = [
-        *_parameters(
-            of_kind(original, "start"), of_kind(original, "first"), of_kind(converted, "first"), noise, "step 1"
-        ),
-        *_parameters(
-            of_kind(original, "start"), of_kind(original, "last"), of_kind(converted, "last"), noise, "last step"
-        ),
-    ]
-    steps = len(ours.info["losses"])
+    copy = found.original("M64", tasks.noisy[0]) if tasks.noisy and found.get("M64", tasks.noisy[0]) else None
+    moved = _moved(found, tasks, original, copy, noise)
+    start = of_kind(original, "start")
+    distances = _parameters(start, of_kind(original, "first"), of_kind(converted, "first"), noise, "step 1")
+    if moved.last <= LIMITS.unstable:
+        limit = max(LIMITS.trajectory, LIMITS.amplified * moved.last)
+        last = of_kind(original, "last"), of_kind(converted, "last")
+        distances = [*distances, *_parameters(start, *last, noise, "last step", limit)]
+    steps = moved.steps(LIMITS.unstable)
     bound = max(d.norm for d in distances)
     left_out = [*null, *(f"parts of {name}" for name, places in noise.items() if places.any() and name not in null)]
     note = f"without {', '.join(left_out)}, whose gradient is zero in theory" if left_out else ""
-    losses = [*_losses(ours.info["losses"], theirs.info["losses"])]
+    if steps < len(moved.losses):
+        why = f"after step {steps} the original parts from a copy of itself one unit in the last place away"
+        note = "; ".join(filter(None, [note, why]))
+    losses = _losses(ours.info["losses"], theirs.info["losses"], moved.losses)
     tiers = [_judged(name, distances, bound, LIMITS.trajectory, steps, note, seconds)]
-    walk = walk_of(found, tasks, noise)
+    walk = walk_of(found, tasks, noise, moved.steps(LIMITS.trajectory_loss))
     apart = tiers[0].verdict == "different"
     if apart:
         first = _first_of(walk, of_kind(original, "start")) or _first_step(distances, losses)
@@ -66,14 +69,46 @@ def trajectory_tiers(found: Evaluations, tasks: Trajectory, optimizer: str) -> l
         _judged(f"{name} loss", losses, max(d.norm for d in losses), LIMITS.trajectory_loss, steps, "", seconds)
     )
     if of_kind(original, "state"):
-        copy = found.original("M64", tasks.noisy[0]) if null and tasks.noisy else None
+        copy = copy if null or steps < len(moved.losses) else None
         tiers.append(_state_tier(f"{name} state", original, converted, copy, null, steps, seconds))
     return [*tiers, *walk.tiers(apart, seconds)]
 
 
-def walk_of(found: Evaluations, tasks: Trajectory, noise: Mapping[str, np.ndarray] | None = None) -> Walk:
+@dataclass(frozen=True)
+class _Moved:
+    """How far the original parts from a copy of it that starts one unit in the last place away.
+
+    Attributes:
+        losses: at each step, relative as `_losses` has them; zeros where no copy has run.
+        last: of all parameters after the last step, over the way that they went.
+    """
+
+    losses: tuple[float, ...]
+    last: float
+
+    def steps(self, limit: float) -> int:
+        """The first steps at which it is within a limit, at least one."""
+        beyond = (step for step, moved in enumerate(self.losses) if not moved <= limit)
+        return max(1, next(beyond, len(self.losses)))
+
+
+def _moved(
+    found: Evaluations, tasks: Trajectory, original: Arrays, copy: Arrays | None, noise: dict[str, np.ndarray]
+) -> _Moved:
+    exact = found.outcomes["M64"][tasks.task].info["losses"]
+    if copy is None:
+        return _Moved((0.0,) * len(exact), 0.0)
+    losses = _losses(exact, found.outcomes["M64"][tasks.noisy[0]].info["losses"])
+    end = of_kind(copy, "last")
+    last = _parameters(of_kind(original, "start"), of_kind(original, "last"), end, noise, "")[-1].norm if end else 0.0
+    return _Moved(tuple(d.norm for d in losses), last)
+
+
+def walk_of(
+    found: Evaluations, tasks: Trajectory, noise: Mapping[str, np.ndarray] | None = None, until: int | None = None
+) -> Walk:
     """The steps of which both sides kept parameters and slots."""
-    return Walk(found, tasks.task, noise or {})
+    return Walk(found, tasks.task, noise or {}, until)
 
 
 def _first_of(walk: Walk, start: Arrays) -> str:
@@ -110,8 +145,8 @@ def _state_tier(
         name: of the tier.
         original: arrays of M64.
         converted: arrays of C64.
-        copy: the original's from weights one unit in the last place away, if there are parameters of that kind.
-        null: these parameters.
+        copy: the original's from weights one unit in the last place away, if that may move them.
+        null: parameters that an optimizer moves by rounding noise.
         steps: of the optimizer.
         seconds: that the evaluations took.
     """
@@ -122,6 +157,8 @@ def _state_tier(
     judged = [d for d in distances if d.name not in following]
     note = ""
     if following:
+        note = f"without {', '.join(following)}, which rounding noise moves in the original itself"
+    if following and null:
         note = (
             f"without {', '.join(following)}, which rounding noise moves in the original itself: an optimizer makes "
             f"steps of the noise in the gradients of {', '.join(null)}"
@@ -159,7 +196,9 @@ def _noise_in(gradient: np.ndarray, scale: float) -> np.ndarray:
     return places
 
 
-def _parameters(start: Arrays, end: Arrays, candidate: Arrays, noise: Arrays, label: str) -> list[Distance]:
+def _parameters(
+    start: Arrays, end: Arrays, candidate: Arrays, noise: Arrays, label: str, limit: float = LIMITS.trajectory
+) -> list[Distance]:
     """Each parameter's distance, over the way that all parameters of the original went."""
     judged = {name: ~noise.get(name, np.zeros(array.shape, bool)) for name, array in end.items()}
     moved = math.sqrt(sum(_apart(end[name], start[name], places)[0] ** 2 for name, places in judged.items()))
@@ -170,18 +209,18 @@ def _parameters(start: Arrays, end: Arrays, candidate: Arrays, noise: Arrays, la
         found = candidate.get(name)
         if found is None or found.shape != array.shape:
             note = "missing in the converted model"
-            distances.append(Distance(f"{name} at {label}", math.inf, math.inf, LIMITS.trajectory, False, note=note))
+            distances.append(Distance(f"{name} at {label}", math.inf, math.inf, limit, False, note=note))
             continue
         away, farthest = _apart(found, array, judged[name])
         norm, largest = _share(away, moved), _share(farthest, moved)
-        passed = norm <= LIMITS.trajectory and found.dtype == np.float64
+        passed = norm <= limit and found.dtype == np.float64
         note = "" if found.dtype == np.float64 else f"computed in {found.dtype}"
-        distances.append(Distance(f"{name} at {label}", norm, largest, LIMITS.trajectory, passed, note=note))
+        distances.append(Distance(f"{name} at {label}", norm, largest, limit, passed, note=note))
     total = math.sqrt(sum(d.norm**2 for d in distances))
     extra = [name for name in candidate if name not in end]
     note = f"trained only in the converted model: {', '.join(extra)}" if extra else ""
-    passed = total <= LIMITS.trajectory and not extra
-    together = Distance(f"{_TOGETHER} at {label}", total, total, LIMITS.trajectory, passed, note=note)
+    passed = total <= limit and not extra
+    together = Distance(f"{_TOGETHER} at {label}", total, total, limit, passed, note=note)
     return [*distances, together]
 
 
@@ -209,14 +248,20 @@ def _state(original: Arrays, candidate: Arrays) -> list[Distance]:
     return distances
 
 
-def _losses(original: Sequence[float], candidate: Sequence[float]) -> list[Distance]:
+def _losses(
+    original: Sequence[float], candidate: Sequence[float], moved: Sequence[float] | None = None
+) -> list[Distance]:
+    """The distance of each loss; with what rounding moves the original by, up to the step where that is much."""
     distances = []
     for step, (ours, theirs) in enumerate(zip(original, candidate, strict=True), start=1):
+        own = moved[step - 1] if moved is not None else 0.0
+        if step > 1 and not own <= LIMITS.unstable:
+            break
         if math.isfinite(ours) and math.isfinite(theirs):
             norm = abs(theirs - ours) / max(1.0, abs(ours))
         else:
             norm = 0.0 if str(ours) == str(theirs) else math.inf
-        limit = LIMITS.trajectory_loss
+        limit = max(LIMITS.trajectory_loss, LIMITS.amplified * min(own, LIMITS.unstable))
         distances.append(Distance(f"loss at step {step}", norm, norm, limit, norm <= limit))
     return distances
 

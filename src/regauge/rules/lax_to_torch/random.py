@@ -61,6 +61,12 @@ def packed(high: Tensor, low: Tensor) -> Tensor:
     return high << 32 | low
 
 
+def wrap_key_data(words: Tensor) -> Tensor:
+    """Keys of their words, [..., 2], as `jax.random.key_data` gives them."""
+    words = words.to(torch.int64)
+    return packed(words[..., 0], words[..., 1])
+
+
 def high_word(key: Tensor) -> Tensor:
     return key >> 32 & _WORD
 
@@ -76,6 +82,49 @@ def cipher_of_counts(key: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
     return threefry(high_word(keys), low_word(keys), numbers >> 32, numbers & _WORD)
 
 
+def words(key: Tensor, shape: Shape) -> Tensor:
+    """Random words of 32 bits: int64[*key.shape, *shape]."""
+    high, low = cipher_of_counts(key, shape)
+    return high ^ low
+
+
+def split(key: Tensor, shape: Shape) -> Tensor:
+    """Keys made of every key, as `jax.random.split` makes them: [*key.shape, *shape]."""
+    return packed(*cipher_of_counts(key, shape))
+
+
+def uniform(key: Tensor, shape: Shape, low: Tensor | float = 0.0, high: Tensor | float = 1.0, bits: int = 32) -> Tensor:
+    """The numbers of `jax.random.uniform`, from `low` up to `high`: [*key.shape, *shape].
+
+    They are float32, drawn as 23 bits, or with `bits=64` float64, drawn as 52 bits.
+    """
+    if bits == 32:
+        drawn = (words(key, shape) >> 9).to(torch.float32) * 2.0**-23
+    else:
+        first, second = cipher_of_counts(key, shape)
+        drawn = (first << 20 | second >> 12).to(torch.float64) * 2.0**-52
+    low, high = (torch.as_tensor(end, dtype=drawn.dtype, device=drawn.device) for end in (low, high))
+    return torch.maximum(low, drawn * (high - low) + low)
+
+
+def normal(key: Tensor, shape: Shape, bits: int = 32) -> Tensor:
+    """The numbers of `jax.random.normal`, float32 or with `bits=64` float64: [*key.shape, *shape]."""
+    step = 2.0**-24 if bits == 32 else 2.0**-53  # from -1 to the next number
+    return math.sqrt(2) * torch.erfinv(uniform(key, shape, step - 1.0, 1.0, bits))
+
+
+def randint(key: Tensor, shape: Shape, low: Tensor | int, high: Tensor | int) -> Tensor:
+    """The numbers of `jax.random.randint`, at least `low` and below `high`: int32[*key.shape, *shape].
+
+    Two words of 32 bits are one number of 64, of which the remainder is taken in 32 bits.
+    """
+    low, high = (torch.as_tensor(end, dtype=torch.int64, device=key.device) for end in (low, high))
+    span = (high - low).clamp(min=1)
+    first, second = (words(half, shape) for half in split(key, (2,)).unbind(-1))
+    factor = ((2**16 % span) ** 2 & _WORD) % span
+    return (low + ((first % span * factor & _WORD) + second % span & _WORD) % span).to(torch.int32)
+
+
 @TABLE.rule("lax.random_seed", limits=[_OTHER])
 def random_seed(seeds: Tensor, impl: object = None) -> Tensor:
     """random_seed(seeds, *, impl): the bits of a seed of 64 or fewer bits"""
@@ -85,8 +134,7 @@ def random_seed(seeds: Tensor, impl: object = None) -> Tensor:
 @TABLE.rule("lax.random_wrap", limits=[_OTHER])
 def random_wrap(base: Tensor, impl: object = None) -> Tensor:
     """random_wrap(base, *, impl): words of 32 bits as keys"""
-    words = base.to(torch.int64)
-    return packed(words[..., 0], words[..., 1])
+    return wrap_key_data(base)
 
 
 @TABLE.rule("lax.random_unwrap", limits=[_OTHER])
@@ -105,7 +153,7 @@ def random_fold_in(keys: Tensor, msgs: Tensor | int) -> Tensor:
 @TABLE.rule("lax.random_split", limits=[_OTHER, _OLD_COUNTERS])
 def random_split(keys: Tensor, shape: Shape, partitionable: bool = True) -> Tensor:
     """random_split(keys, *, shape)"""
-    return packed(*cipher_of_counts(keys, shape))
+    return split(keys, shape)
 
 
 @TABLE.rule("lax.random_clone", limits=[_OTHER])
@@ -119,12 +167,44 @@ def random_bits(keys: Tensor, bit_width: int, shape: Shape, partitionable: bool 
     """random_bits(keys, *, bit_width, shape)"""
     if bit_width == 64:
         return packed(*cipher_of_counts(keys, shape)).view(torch.uint64)
-    high, low = cipher_of_counts(keys, shape)
     if bit_width == 32:
-        return (high ^ low).to(torch.uint32)
+        return words(keys, shape).to(torch.uint32)
     if bit_width == 16:
-        return (high ^ low & 0xFFFF).to(torch.uint16)
-    return ((high ^ low) & 0xFF).to(torch.uint8)
+        return (words(keys, shape) & 0xFFFF).to(torch.uint16)
+    return (words(keys, shape) & 0xFF).to(torch.uint8)
+
+
+@TABLE.rule("jax.random.uniform", limits=[_OTHER, _OLD_COUNTERS])
+def random_uniform(
+    key: Tensor,
+    minval: Tensor | float,
+    maxval: Tensor | float,
+    shape: Shape,
+    bits: int = 32,
+    partitionable: bool = True,
+) -> Tensor:
+    """uniform(key, shape, minval=0.0, maxval=1.0) in float32, or with 64 bits in float64"""
+    if bits == 64:
+        return uniform(key, shape, minval, maxval, bits=64)
+    if isinstance(minval, float) and isinstance(maxval, float) and minval == 0.0 and maxval == 1.0:
+        return uniform(key, shape)
+    return uniform(key, shape, minval, maxval)
+
+
+@TABLE.rule("jax.random.normal", limits=[_OTHER, _OLD_COUNTERS])
+def random_normal(key: Tensor, shape: Shape, bits: int = 32, partitionable: bool = True) -> Tensor:
+    """normal(key, shape) in float32, or with 64 bits in float64"""
+    if bits == 64:
+        return normal(key, shape, bits=64)
+    return normal(key, shape)
+
+
+@TABLE.rule("jax.random.randint", limits=[_OTHER, _OLD_COUNTERS])
+def random_randint(
+    key: Tensor, minval: Tensor | int, maxval: Tensor | int, shape: Shape, partitionable: bool = True
+) -> Tensor:
+    """randint(key, shape, minval, maxval) in int32"""
+    return randint(key, shape, minval, maxval)
 
 
 @TABLE.rule("lax.threefry2x32")
