@@ -62,7 +62,7 @@ def test_jax_draws_afterwards_as_it_did(name: str) -> None:
 
 
 def test_both_sides_of_a_check_draw_alike() -> None:
-    """With a key among the inputs: in training and in float64, where masks of dropout and noise are shared otherwise."""
+    """With a key among the inputs: in training and in float64, where noise is shared otherwise."""
 
     def model(x: jax.Array, key: jax.Array) -> jax.Array:
         first, second, third, fourth = random.split(key, 4)
