@@ -29,7 +29,16 @@ SAMPLE = (
     *("sort", "topk", "gather", "scatter_add", "index_put", "masked_fill", "cat", "split", "as_strided", "gradient"),
     *("linalg_solve", "linalg_eigh", "linalg_qr", "matmul", "einsum", "addmv", "fft_rfft", "polar", "view_as_real"),
     *("special_i0e", "digamma", "nn_functional_conv2d", "nn_functional_grid_sample", "nn_functional_dropout"),
-    *("nn_functional_cross_entropy", "nn_functional_layer_norm", "bernoulli", "linspace", "empty", "nonzero", "equal"),
+    *(
+        "nn_functional_cross_entropy",
+        "nn_functional_layer_norm",
+        "native_layer_norm",
+        "bernoulli",
+        "linspace",
+        "empty",
+        "nonzero",
+        "equal",
+    ),
 )
 
 

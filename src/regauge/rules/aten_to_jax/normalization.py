@@ -167,6 +167,9 @@ def native_layer_norm(
     x = input.astype(jnp.float32) if is_half(input) else input
     mean = jnp.mean(x, axis=axes, keepdims=True)
     rstd = lax.rsqrt(jnp.var(x, axis=axes, keepdims=True) + eps)
+    if is_half(input):  # on a CPU statistics have the dtype of the weight
+        dtype = input.dtype if weight is None else weight.dtype
+        mean, rstd = mean.astype(dtype), rstd.astype(dtype)
     return layer_norm(input, normalized_shape, weight, bias, eps), lax.stop_gradient(mean), lax.stop_gradient(rstd)
 
 
