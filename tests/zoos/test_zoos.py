@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from coverage_results import Results
 from networks.comparing import convert
 from torch import nn
@@ -17,6 +18,7 @@ from zoos.cases import LARGEST, NotBuilt, not_built, small_enough
 from zoos.judging import MODE, Outcome, checked, judge
 from zoos.page import page
 from zoos.stand_in import names_of_torchvision
+from zoos.transformers_inputs import with_padding
 from zoos.transformers_repairs import change, sections_asked
 from zoos.transformers_sizes import LAYERS, shrink
 from zoos.transformers_zoo import case
@@ -149,6 +151,22 @@ def test_inputs_and_settings_follow_what_the_model_asks_for(name: str, shapes: d
     built = case(name)
     assert {key: tuple(built.inputs[key].shape) for key in shapes} == shapes
     assert sum(parameter.numel() for parameter in built.model.parameters()) < LARGEST
+
+
+class AsksForPadding(nn.Module):
+    """Reads a mask without padding in a call, and none while it is exported."""
+
+    def forward(self, attention_mask: torch.Tensor) -> torch.Tensor:
+        ignored = not torch.compiler.is_exporting() and bool(attention_mask.all())
+        return torch.cumsum(torch.ones(2, 7), 1) * (2 if ignored else 1) * attention_mask
+
+
+def test_a_mask_has_padding_where_exported_code_does_not_look_for_it() -> None:
+    inputs = {"attention_mask": torch.ones(2, 7, dtype=torch.long)}
+    padded = with_padding(AsksForPadding(), inputs)["attention_mask"]
+    assert padded.sum() == 13
+    assert with_padding(AsksForPadding(), {"attention_mask": padded})["attention_mask"] is padded
+    assert inputs["attention_mask"].all()
 
 
 def test_widths_are_divided_where_they_keep_their_proportions() -> None:

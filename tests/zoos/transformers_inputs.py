@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regauge.capture.export_paths import require_one_function
+from regauge.errors import CaptureError
 from zoos.cases import NotBuilt, out_of_memory, short
 from zoos.transformers_layouts import INSTEAD, LAYOUTS, SHORT, Layout, arguments_asked, layout_asked
 from zoos.transformers_sizes import IMAGE, LENGTH, WORDS
@@ -77,6 +79,25 @@ def _completed(model: Any, names: list[str], until: float, evaluated: list[dict[
         else:
             return inputs
     raise NotBuilt(complaint)
+
+
+def with_padding(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs, with padding where the model computes something else for a mask without any while it is exported."""
+    mask = inputs.get("attention_mask")
+    if mask is None or mask.ndim != 2:
+        return inputs
+
+    def called() -> Any:
+        with torch.no_grad(), torch.random.fork_rng():
+            return model.eval()(**inputs)
+
+    try:
+        require_one_function(called(), called, "")
+    except CaptureError:
+        padded = mask.clone()
+        padded[-1, -1] = 0
+        return {**inputs, "attention_mask": padded}
+    return inputs
 
 
 def _train(model: nn.Module, inputs: dict[str, Tensor]) -> None:

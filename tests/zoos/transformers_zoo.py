@@ -24,7 +24,7 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 import regauge
 from zoos.cases import LARGEST, NotBuilt, not_built, seeded, small_enough, weighted
 from zoos.stand_in import timm_in_transformers
-from zoos.transformers_inputs import accepted_inputs
+from zoos.transformers_inputs import accepted_inputs, with_padding
 from zoos.transformers_repairs import change
 from zoos.transformers_sizes import shrink
 
@@ -99,7 +99,7 @@ def _accepting(config: PretrainedConfig, count_first: bool) -> tuple[nn.Module, 
     except (Exception, SystemExit) as error:
         raise not_built(error) from error
     try:
-        return model, accepted_inputs(model)
+        return model, with_padding(model, accepted_inputs(model))
     except NotBuilt:
         raise
     except Exception as error:  # a setting that an input is made of is not there
