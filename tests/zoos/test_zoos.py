@@ -145,6 +145,11 @@ def test_results_are_kept_by_name(tmp_path: Path) -> None:
         ("uvdoc", {"pixel_values": (2, 3, 64, 64)}),  # as many stages of a backbone as are read
         ("gemma3n_text", {"input_ids": (2, 7)}),  # a setting that is switched off, which its type does not provide for
         ("timm_backbone", {"pixel_values": (2, 3, 32, 32)}),  # the name of a model inside
+        ("zamba2", {"input_ids": (2, 7)}),  # settings that follow from sizes that were made small
+        ("funnel", {"input_ids": (2, 7)}),  # one of two classes, which a checkpoint names
+        ("depth_pro", {"pixel_values": (2, 3, 32, 32)}),  # layers whose results are read, among those that are left
+        ("edgetam", {"pixel_values": (2, 3, 32, 32)}),  # sizes of maps, which follow from the image
+        ("instructblip", {"qformer_input_ids": (2, 7)}),  # a second text; the word that stands for an image
     ],
 )
 def test_inputs_and_settings_follow_what_the_model_asks_for(name: str, shapes: dict[str, tuple[int, ...]]) -> None:

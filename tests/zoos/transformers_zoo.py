@@ -76,6 +76,8 @@ def _built(name: str, settings: Settings) -> tuple[nn.Module, dict[str, Tensor]]
     widths, divisor = settings
     try:
         config = CONFIG_MAPPING[name]()
+        if isinstance(classes := MODEL_MAPPING_NAMES[name], tuple):  # of which a checkpoint names one
+            config.architectures = [classes[0]]
         shrink(config, widths, divisor)
     except (Exception, SystemExit) as error:
         raise not_built(error) from error
