@@ -148,7 +148,12 @@ def test_results_are_kept_by_name(tmp_path: Path) -> None:
         ("zamba2", {"input_ids": (2, 7)}),  # settings that follow from sizes that were made small
         ("funnel", {"input_ids": (2, 7)}),  # one of two classes, which a checkpoint names
         ("depth_pro", {"pixel_values": (2, 3, 32, 32)}),  # layers whose results are read, among those that are left
-        ("edgetam", {"pixel_values": (2, 3, 32, 32)}),  # sizes of maps, which follow from the image
+        # sizes of maps, which follow from the image
+        pytest.param("edgetam", {"pixel_values": (2, 3, 32, 32)}, marks=pytest.mark.slow),
+        ("instructblipvideo", {"pixel_values": (2, 2, 3, 32, 32), "qformer_input_ids": (2, 7)}),
+        # the width that the first stage of a backbone is given
+        pytest.param("sam2", {"pixel_values": (2, 3, 64, 64)}, marks=pytest.mark.slow),
+        ("xlstm", {"input_ids": (2, 7)}),  # two settings of one width
         ("instructblip", {"qformer_input_ids": (2, 7)}),  # a second text; the word that stands for an image
     ],
 )

@@ -32,7 +32,7 @@ LACKING = {
     "indexer_head_dim": 8,
     "deepstack_layer_map": [(0, 0)],
     "dropout_rate": 0.0,
-    "image_token_index": 4,
+    **dict.fromkeys(("image_token_index", "video_token_index"), 4),
 }
 
 # Settings that a model cannot be without, where it says so: another model has them at None.
@@ -138,7 +138,12 @@ def _agree(every: list[Any], complaint: str) -> bool:
     """Settings that say what others say too, where a complaint shows that they differ."""
     differ = _differ(complaint)
     changed = differ is not None and any(_replaced(part, *differ) or _staged(part, *differ) for part in every)
+    normed = re.search(r"normalized_shape=\[(\d+)\]", complaint)
     for part in every:
+        stages = getattr(part, "embed_dim_per_stage", None) or [0]
+        if normed and int(normed.group(1)) == stages[0] != part.hidden_size:
+            part.hidden_size = stages[0]  # which the first stage is given
+            changed = True
         kinds = getattr(part, "layer_types", None) or ()
         if (kind := re.search(r"KeyError: '(\w+)'", complaint)) and kind.group(1) in kinds:
             part.rope_parameters = {kind: {"rope_type": "default", "rope_theta": 10000.0} for kind in set(kinds)}
@@ -177,6 +182,8 @@ def _differ(complaint: str) -> tuple[int, int] | None:
         return int(found.group(2)), int(found.group(1))
     if found := re.search(r"weight of size \[\d+, (\d+), .* channels, but got (\d+) channels", complaint):
         return int(found.group(1)), int(found.group(2))
+    if found := re.search(r"tensor a \((\d+)\) must match .* tensor b \((\d+)\) at .* dimension 2", complaint):
+        return int(found.group(1)), int(found.group(2))
     if found := re.search(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", complaint):
         rows, own, others, columns = map(int, found.groups())
         return (own, others) if rows == columns else None  # pairs of texts and images
@@ -185,7 +192,7 @@ def _differ(complaint: str) -> tuple[int, int] | None:
 
 def _replaced(part: Any, own: int, others: int) -> bool:
     for name, value in list(vars(part).items()):
-        if not re.search(r"channel|hidden_dim|projection_dim", name):
+        if not re.search(r"channel|hidden_dim|projection_dim|embedding_dim", name):
             continue
         if value == own and isinstance(value, int):
             setattr(part, name, others)
