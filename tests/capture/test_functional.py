@@ -217,6 +217,14 @@ def write_diagonals(x):
     return x.clone().fill_diagonal_(7), tall.clone().fill_diagonal_(7, wrap=True), cube.fill_diagonal_(2)
 
 
+def write_at_lists_of_tensors(x):
+    y = x * 1
+    rows, columns = zip(*torch.tensor([[0, 1], [1, 3]]), strict=True)
+    y[rows, columns] = 5.0
+    y[list(rows), 0] += y[(1, rows[0]), columns]
+    return y
+
+
 FUNCTIONS = [
     write_slice,
     write_through_view,
@@ -235,6 +243,7 @@ FUNCTIONS = [
     transpose_in_place,
     write_under_other_names,
     write_diagonals,
+    write_at_lists_of_tensors,
 ]
 
 

@@ -172,6 +172,21 @@ class OneParts(nn.Module):
         return a * 2 + c + d + e, b, torch.tensor_split(x, 1)[0] * 3
 
 
+class Places(nn.Module):
+    """x: float32[batch, 4], rows: bool[batch], values: float32[number of True, 4]: rows are written in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, rows: Tensor, values: Tensor):
+        y = self.embed(x)
+        y[rows] = values
+        y[:, 0][rows] = values[:, 1] * 2
+        y[rows, 2] = values[:, 3]
+        return y
+
+
 CASES = {
     "shared": (Shared, (torch.arange(15).reshape(5, 3) % 11,)),
     "siamese": (Siamese, (Y, Y.flip(0) * 2)),
@@ -184,6 +199,7 @@ CASES = {
     "linalg": (Linalg, (X,)),
     "collects": (Collects, (X,)),
     "one part": (OneParts, (X,)),
+    "rows by a mask": (Places, (X, torch.arange(len(X)) % 2 == 1, X[: len(X) // 2] * 3)),
 }
 
 

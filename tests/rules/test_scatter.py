@@ -11,6 +11,9 @@ INDEX = torch.tensor([[0, 1, 2], [2, 2, 0]])
 DISTINCT = torch.tensor([[0, 1, 2], [1, 2, 0]])
 SRC = normal(2, 3)
 BIG_SRC = normal(5, 4)
+CUBE = normal(4, 3, 5)
+MASK_BEHIND = bools(3, 5)  # of the last two dimensions of a cube
+PUT = ((3, False), (3, True), (1, False))  # widths of the rows of values, and whether they are added
 N = integers(4, 3)
 LARGER_SOURCE = "torch's derivative fails for a source that is larger than the index"
 
@@ -25,6 +28,34 @@ SAMPLES = [
     sample("index_put.default", X, [MASK[:, 0]], normal(3)),
     sample("index_put.default", X, [MASK], scalar(0.5), True),
     sample("index_put.default", N, [MASK], scalar(7, torch.int64)),
+    *(sample("index_put.default", X, [MASK], normal(int(MASK.sum())), add) for add in (False, True)),
+    *(sample("index_put.default", X, [MASK[:, 0]], normal(int(MASK[:, 0].sum()), n), add) for n, add in PUT),
+    sample("index_put.default", X, [MASK], normal(1)),
+    sample("index_put.default", N, [MASK], integers(int(MASK.sum())), True),
+    sample("index_put.default", bools(4, 3, key="m"), [MASK], bools(int(MASK.sum())), True),
+    sample("index_put.default", X, [MASK.to(torch.uint8) * 2], normal(int(MASK.sum()))),
+    sample("index_put.default", X, [torch.zeros(4, 3, dtype=torch.bool)], normal(0)),
+    sample("index_put.default", CUBE, [MASK], normal(int(MASK.sum()), 5)),
+    sample("index_put.default", CUBE, [MASK], normal(1, 5)),
+    *(
+        sample("index_put.default", CUBE, [None, MASK_BEHIND], values, add)
+        for add in (False, True)
+        for values in (normal(4, int(MASK_BEHIND.sum())), normal(4, 1), normal(1, 1), normal(1), scalar(2.0))
+    ),
+    # a mask beside index arrays
+    *(
+        sample("index_put.default", CUBE, [MASK[:, 0], index], normal(int(MASK[:, 0].sum()), 5), add)
+        for add in (False, True)
+        for index in (ints(1), scalar(2, torch.int64), ints(2, 0, 1, 1)[: int(MASK[:, 0].sum())])
+    ),
+    sample("index_put.default", CUBE, [MASK[:, 0], None, ints(3)], normal(int(MASK[:, 0].sum()), 3)),
+    sample("index_put.default", CUBE, [MASK[:, 0], None, ints(3)], normal(3)),
+    sample("index_put.default", CUBE, [MASK, ints(3)], normal(int(MASK.sum()))),
+    sample("index_put.default", CUBE, [ints(3, 1)[:, None], None, MASK_BEHIND[1]], scalar(1.0)),
+    sample("index_put.default", CUBE, [ints(3, 1)[:, None], None, MASK_BEHIND[1]], normal(2, 1, 3)),
+    sample("index_put.default", bools(4, 3, key="m"), [MASK[:, 0], ints(1)], bools(int(MASK[:, 0].sum())), True),
+    sample("index_put.default", X, [torch.zeros(4, dtype=torch.bool), ints(1)], normal(0)),
+    sample("index_put.default", X, [torch.zeros(4, dtype=torch.bool), ints()], normal(1)),
     sample("scatter.src", X, 0, DISTINCT, SRC),
     Sample("aten.scatter.src", (X, 0, DISTINCT[:1, :2], BIG_SRC), no_gradient=LARGER_SOURCE),
     sample("scatter.src", X, -1, DISTINCT, SRC),
@@ -57,6 +88,7 @@ SAMPLES = [
     sample("masked_fill.Tensor", X, MASK, scalar(2.0)),
     sample("masked_fill.Tensor", X, MASK, scalar(2, torch.int64)),
     sample("masked_scatter.default", X, MASK, normal(13)),
+    sample("masked_scatter.default", X, torch.zeros(4, 3, dtype=torch.bool), normal(0)),
     sample("select_scatter.default", X, normal(3), 0, -1),
     sample("select_scatter.default", X, normal(4), 1, 2),
     *(sample("slice_scatter.default", X, *a) for a in ((normal(2, 3), 0, 1, 3), (normal(4, 2), 1, 0, 3, 2))),
@@ -70,10 +102,10 @@ SAMPLES = [
 
 LIMITS = [
     *(
-        LimitSample(f"aten.{op}.default", "a boolean mask and a list of values", (X, [MASK], normal(6)))
+        LimitSample(f"aten.{op}.default", "several boolean masks", (X, [MASK[:, 0], MASK[0]], scalar(1.0)))
         for op in ("index_put", "_unsafe_index_put")
     ),
-    LimitSample("aten.index_put.default", "a boolean mask and a list of values", (X, [None, MASK[0]], scalar(1.0))),
+    LimitSample("aten.index_put.default", "accumulate is False", (X, [MASK[:, 0], ints(0, 0)[:, None]], scalar(1.0))),
     *(
         LimitSample(f"aten.{op}.default", "accumulate is False", (X, [ints(0, 0)], normal(2, 3)))
         for op in ("index_put", "_unsafe_index_put")

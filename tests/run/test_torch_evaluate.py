@@ -12,7 +12,7 @@ import regauge
 from regauge.run.array_files import save_arrays
 from regauge.run.evaluation import InputSets
 from regauge.run.protocol import flatten_tree
-from regauge.run.torch_arithmetic import perturbed
+from regauge.run.torch_arithmetic import perturb_gradients, perturbed
 from regauge.run.torch_evaluate import TorchEvaluator
 from regauge.run.torch_subject import subject_of
 from regauge.run.torch_tensors import derivatives, is_tensor
@@ -83,6 +83,19 @@ def test_a_weight_without_axes_is_moved_by_one_unit_in_its_last_place() -> None:
     model = Scaled()
     with perturbed(model, 3):
         assert abs(model.scale.item() - 0.5) == 0.5 * torch.finfo(torch.float32).eps
+
+
+def test_what_comes_back_to_the_outputs_is_moved_by_one_unit_in_its_last_place() -> None:
+    bias = torch.zeros(3, requires_grad=True)
+    y = bias + torch.ones(4, 3)
+    outputs = {"y": y, "again": (y, torch.arange(2))}
+    given = torch.linspace(0.5, 1.5, 12).reshape(4, 3)
+    perturb_gradients(outputs, 5)
+    (moved,) = torch.autograd.grad((y * given).sum(), [y], retain_graph=True)
+    unit = torch.finfo(torch.float32).eps
+    assert set(((moved.double() / given.double() - 1) / unit).round().flatten().tolist()) == {-1.0, 1.0}
+    (by_bias,) = torch.autograd.grad((y * given).sum(), [bias])
+    torch.testing.assert_close(by_bias, moved.sum(0))
 
 
 class Again(torch.autograd.Function):

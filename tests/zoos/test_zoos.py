@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from coverage_results import Results
 from networks.comparing import convert
 from torch import nn
@@ -17,6 +18,7 @@ from zoos.cases import LARGEST, NotBuilt, not_built, small_enough
 from zoos.judging import MODE, Outcome, checked, judge
 from zoos.page import page
 from zoos.stand_in import names_of_torchvision
+from zoos.transformers_inputs import with_padding
 from zoos.transformers_repairs import change, sections_asked
 from zoos.transformers_sizes import LAYERS, shrink
 from zoos.transformers_zoo import case
@@ -143,12 +145,38 @@ def test_results_are_kept_by_name(tmp_path: Path) -> None:
         ("uvdoc", {"pixel_values": (2, 3, 64, 64)}),  # as many stages of a backbone as are read
         ("gemma3n_text", {"input_ids": (2, 7)}),  # a setting that is switched off, which its type does not provide for
         ("timm_backbone", {"pixel_values": (2, 3, 32, 32)}),  # the name of a model inside
+        ("zamba2", {"input_ids": (2, 7)}),  # settings that follow from sizes that were made small
+        ("funnel", {"input_ids": (2, 7)}),  # one of two classes, which a checkpoint names
+        ("depth_pro", {"pixel_values": (2, 3, 32, 32)}),  # layers whose results are read, among those that are left
+        # sizes of maps, which follow from the image
+        pytest.param("edgetam", {"pixel_values": (2, 3, 32, 32)}, marks=pytest.mark.slow),
+        ("instructblipvideo", {"pixel_values": (2, 2, 3, 32, 32), "qformer_input_ids": (2, 7)}),
+        # the width that the first stage of a backbone is given
+        pytest.param("sam2", {"pixel_values": (2, 3, 64, 64)}, marks=pytest.mark.slow),
+        ("xlstm", {"input_ids": (2, 7)}),  # two settings of one width
+        ("instructblip", {"qformer_input_ids": (2, 7)}),  # a second text; the word that stands for an image
     ],
 )
 def test_inputs_and_settings_follow_what_the_model_asks_for(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
     built = case(name)
     assert {key: tuple(built.inputs[key].shape) for key in shapes} == shapes
     assert sum(parameter.numel() for parameter in built.model.parameters()) < LARGEST
+
+
+class AsksForPadding(nn.Module):
+    """Reads a mask without padding in a call, and none while it is exported."""
+
+    def forward(self, attention_mask: torch.Tensor) -> torch.Tensor:
+        ignored = not torch.compiler.is_exporting() and bool(attention_mask.all())
+        return torch.cumsum(torch.ones(2, 7), 1) * (2 if ignored else 1) * attention_mask
+
+
+def test_a_mask_has_padding_where_exported_code_does_not_look_for_it() -> None:
+    inputs = {"attention_mask": torch.ones(2, 7, dtype=torch.long)}
+    padded = with_padding(AsksForPadding(), inputs)["attention_mask"]
+    assert padded.sum() == 13
+    assert with_padding(AsksForPadding(), {"attention_mask": padded})["attention_mask"] is padded
+    assert inputs["attention_mask"].all()
 
 
 def test_widths_are_divided_where_they_keep_their_proportions() -> None:

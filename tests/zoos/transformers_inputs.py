@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regauge.capture.export_paths import require_one_function
+from regauge.errors import CaptureError
 from zoos.cases import NotBuilt, out_of_memory, short
 from zoos.transformers_layouts import INSTEAD, LAYOUTS, SHORT, Layout, arguments_asked, layout_asked
 from zoos.transformers_sizes import IMAGE, LENGTH, WORDS
@@ -77,6 +79,25 @@ def _completed(model: Any, names: list[str], until: float, evaluated: list[dict[
         else:
             return inputs
     raise NotBuilt(complaint)
+
+
+def with_padding(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs, with padding where the model computes something else for a mask without any while it is exported."""
+    mask = inputs.get("attention_mask")
+    if mask is None or mask.ndim != 2:
+        return inputs
+
+    def called() -> Any:
+        with torch.no_grad(), torch.random.fork_rng():
+            return model.eval()(**inputs)
+
+    try:
+        require_one_function(called(), called, "")
+    except CaptureError:
+        padded = mask.clone()
+        padded[-1, -1] = 0
+        return {**inputs, "attention_mask": padded}
+    return inputs
 
 
 def _train(model: nn.Module, inputs: dict[str, Tensor]) -> None:
@@ -286,7 +307,9 @@ MAKERS: dict[str, Callable[[Any, Layout], Tensor]] = {
     **dict.fromkeys(("attention_mask", "decoder_attention_mask"), _mask),
     **dict.fromkeys(("token_type_ids", "mm_token_type_ids"), lambda c, at: 0 * _mask(c, at)),
     **dict.fromkeys(("classes_input_ids", "tasks_input_ids", "text_inputs"), _tokens),
+    "qformer_input_ids": lambda c, at: _tokens(_part(c, "qformer_config"), at),
     **dict.fromkeys(("classes_attention_mask", "tasks_attention_mask", "entity_attention_mask"), _mask),
+    "qformer_attention_mask": _mask,
     "classes_structure": lambda c, at: torch.ones(BATCH, dtype=torch.long),
     "task_inputs": lambda c, at: _random(BATCH, c.task_seq_len),
     "lang_ids": lambda c, at: torch.zeros(BATCH, dtype=torch.long),

@@ -88,6 +88,8 @@ def layout_asked(message: str, layout: Layout) -> Layout:
     if not (found := re.search(r"\(\d+x(\d+) and (\d+)x\d+\)", message)):
         return layout
     given, wanted = map(int, found.groups())
+    if given == SHORT and not layout.order.startswith("patches"):  # steps where bins are asked for: another order
+        return layout
     whole = given % layout.bins == 0 and layout.bins * wanted % given == 0
     if layout.order.startswith("patches") or not whole:
         return replace(layout, patch=wanted)

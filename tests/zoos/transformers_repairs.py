@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ LACKING = {
     "downsample_rate": "1/2",
     "indexer_head_dim": 8,
     "deepstack_layer_map": [(0, 0)],
+    "dropout_rate": 0.0,
+    **dict.fromkeys(("image_token_index", "video_token_index"), 4),
 }
 
 # Settings that a model cannot be without, where it says so: another model has them at None.
@@ -51,7 +54,7 @@ def change(config: PretrainedConfig, complaint: str) -> bool:
         return True
     every = list(parts(config))
     agreed, found, filled = _agree(every, complaint), _find_missed(every, complaint), _fill(every)
-    return agreed or found or filled
+    return agreed or found or filled or _derived(every)
 
 
 def parts(config: PretrainedConfig) -> Iterator[PretrainedConfig]:
@@ -60,6 +63,25 @@ def parts(config: PretrainedConfig) -> Iterator[PretrainedConfig]:
     for value in vars(config).values():
         if isinstance(value, PretrainedConfig):
             yield from parts(value)
+
+
+def _derived(every: list[Any]) -> bool:
+    """Settings that constructors compute from others, after these others; whether any is another one."""
+    changed = False
+    for part in reversed(every):
+        given = {field.name: getattr(part, field.name, None) for field in fields(part) if field.init}
+        try:
+            again = vars(type(part)(**given))
+        except Exception:  # it checks settings that only loading completes
+            continue
+        others = {name: value for name, value in again.items() if _plain(value) and vars(part).get(name) != value}
+        vars(part).update(others)
+        changed |= bool(others)
+    return changed
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str | list | tuple)
 
 
 def sections_asked(message: str, config: Any = None) -> int | None:
@@ -116,10 +138,18 @@ def _agree(every: list[Any], complaint: str) -> bool:
     """Settings that say what others say too, where a complaint shows that they differ."""
     differ = _differ(complaint)
     changed = differ is not None and any(_replaced(part, *differ) or _staged(part, *differ) for part in every)
+    normed = re.search(r"normalized_shape=\[(\d+)\]", complaint)
     for part in every:
+        stages = getattr(part, "embed_dim_per_stage", None) or [0]
+        if normed and int(normed.group(1)) == stages[0] != part.hidden_size:
+            part.hidden_size = stages[0]  # which the first stage is given
+            changed = True
         kinds = getattr(part, "layer_types", None) or ()
         if (kind := re.search(r"KeyError: '(\w+)'", complaint)) and kind.group(1) in kinds:
             part.rope_parameters = {kind: {"rope_type": "default", "rope_theta": 10000.0} for kind in set(kinds)}
+            changed = True
+        if _too_large(complaint) and (sizes := getattr(part, "backbone_feature_sizes", None)):
+            part.backbone_feature_sizes = [[max(side // 2, 1) for side in size] for size in sizes]
             changed = True
         if "list index out of range" in complaint:
             changed |= _deepened(part)
@@ -128,6 +158,12 @@ def _agree(every: list[Any], complaint: str) -> bool:
             part.layers_block_type = ["hybrid"] * len(blocks)  # a layer that is shared needs another one
             changed = True
     return changed
+
+
+def _too_large(complaint: str) -> bool:
+    """Whether a map of features is said to have more rows than it has."""
+    sizes = re.search(r"tensor a \((\d+)\) must match .* tensor b \((\d+)\) at .* dimension [23]", complaint)
+    return "is invalid for input of size" in complaint or bool(sizes and int(sizes.group(1)) > int(sizes.group(2)))
 
 
 def _deepened(part: Any) -> bool:
@@ -146,6 +182,8 @@ def _differ(complaint: str) -> tuple[int, int] | None:
         return int(found.group(2)), int(found.group(1))
     if found := re.search(r"weight of size \[\d+, (\d+), .* channels, but got (\d+) channels", complaint):
         return int(found.group(1)), int(found.group(2))
+    if found := re.search(r"tensor a \((\d+)\) must match .* tensor b \((\d+)\) at .* dimension 2", complaint):
+        return int(found.group(1)), int(found.group(2))
     if found := re.search(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", complaint):
         rows, own, others, columns = map(int, found.groups())
         return (own, others) if rows == columns else None  # pairs of texts and images
@@ -154,7 +192,7 @@ def _differ(complaint: str) -> tuple[int, int] | None:
 
 def _replaced(part: Any, own: int, others: int) -> bool:
     for name, value in list(vars(part).items()):
-        if not re.search(r"channel|hidden_dim|projection_dim", name):
+        if not re.search(r"channel|hidden_dim|projection_dim|embedding_dim", name):
             continue
         if value == own and isinstance(value, int):
             setattr(part, name, others)

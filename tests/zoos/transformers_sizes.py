@@ -17,7 +17,7 @@ COUNTS = {
     **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_block"), LAYERS),
     **dict.fromkeys(("encoder_layers", "decoder_layers", "num_decoder_layers", "num_encoder_layers"), LAYERS),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
-    **dict.fromkeys(("max_position_embeddings", "n_positions"), 64),
+    **dict.fromkeys(("max_position_embeddings", "n_positions", "context_size"), 64),
     **dict.fromkeys(("vocab_size", "n_words", "vocab_size_per_layer_input", "src_vocab_size", "tgt_vocab_size"), WORDS),
     **dict.fromkeys(("width_coefficient", "depth_coefficient"), 1.0),
     **dict.fromkeys(("num_experts_per_tok", "num_experts_per_token", "n_group", "num_expert_group"), 2),
@@ -115,6 +115,8 @@ def _smaller(key: str, value: Any, largest: dict[str, Any]) -> Any:
         return [IMAGE * round(side / min(value)) for side in value]
     if key in DEPTHS and isinstance(value, list | tuple):
         return [min(n, STAGES) for n in value] if all(isinstance(n, int) for n in value) else value
+    if key.endswith("hook_ids") and isinstance(value, list | tuple):
+        return [min(n, LAYERS - 1) for n in value]
     if key in TOKENS and number and value >= WORDS:
         return 1
     if key == "use_pretrained_backbone":

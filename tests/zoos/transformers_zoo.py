@@ -24,7 +24,7 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 import regauge
 from zoos.cases import LARGEST, NotBuilt, not_built, seeded, small_enough, weighted
 from zoos.stand_in import timm_in_transformers
-from zoos.transformers_inputs import accepted_inputs
+from zoos.transformers_inputs import accepted_inputs, with_padding
 from zoos.transformers_repairs import change
 from zoos.transformers_sizes import shrink
 
@@ -76,6 +76,8 @@ def _built(name: str, settings: Settings) -> tuple[nn.Module, dict[str, Tensor]]
     widths, divisor = settings
     try:
         config = CONFIG_MAPPING[name]()
+        if isinstance(classes := MODEL_MAPPING_NAMES[name], tuple):  # of which a checkpoint names one
+            config.architectures = [classes[0]]
         shrink(config, widths, divisor)
     except (Exception, SystemExit) as error:
         raise not_built(error) from error
@@ -99,7 +101,7 @@ def _accepting(config: PretrainedConfig, count_first: bool) -> tuple[nn.Module, 
     except (Exception, SystemExit) as error:
         raise not_built(error) from error
     try:
-        return model, accepted_inputs(model)
+        return model, with_padding(model, accepted_inputs(model))
     except NotBuilt:
         raise
     except Exception as error:  # a setting that an input is made of is not there

@@ -61,7 +61,7 @@ def require_one_function(outputs: Any, again: Callable[[], Any], name: str) -> N
         why="its code asks whether it is being compiled or exported, and then takes a path that is another function "
         "for these inputs, so that the captured graph would not be the model that you run",
         next="give inputs or settings for which both paths are the same (masks and token types that the model would "
-        "otherwise make itself), or take that question out of the model",
+        "otherwise make itself, a mask that hides something), or take that question out of the model",
     )
 
 

@@ -31,6 +31,7 @@ from regauge.capture.arguments import (
 from regauge.capture.autocast import Autocast, operands_cast
 from regauge.capture.bodies import Bodies
 from regauge.capture.failures import DataDependent
+from regauge.capture.generators import without_generator
 from regauge.capture.inlined import higher_order
 from regauge.capture.inplace import functional, functional_of_out, reordered, result_dtype
 from regauge.capture.memory import Arguments, Step, View, read, whole, write
@@ -137,6 +138,7 @@ class Functionaliser:
             self.env[node] = self.bodies.leave(node, raw, origin)
             return
         require_plain(node, raw.get("self"), origin)
+        name, raw = without_generator(name, raw, origin)
         with operands_cast(self, node, raw, origin):
             self._converted(node, name, raw, origin)
 

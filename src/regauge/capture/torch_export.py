@@ -33,6 +33,7 @@ from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.known_values import KnownValues, computed
+from regauge.capture.module_casts import only_needed
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
@@ -290,6 +291,7 @@ def _export(
             _quiet(),
             with_own_lines(model),
             looking,
+            only_needed(),
             packing,
             gradients,
             respelled,

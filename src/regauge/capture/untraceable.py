@@ -2,7 +2,7 @@
 
 Histograms have no shape function in torch; ``ctc_loss`` reads lengths that are given as a list, and the shape of what
 it keeps for its derivative depends on values; ``histogramdd`` returns a list within a tuple; ``fill_diagonal_`` has no
-form that gives a new tensor.
+form that gives a new tensor; an index that is a list of tensors is made of their values.
 """
 
 from __future__ import annotations
@@ -74,7 +74,16 @@ class Respelled(TorchFunctionMode):
             return _histogram_of_points(*args, **kwargs)
         if func is torch.Tensor.fill_diagonal_:
             return _filled_diagonal(*args, **kwargs)
+        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(args[1], tuple):
+            return func(args[0], tuple(_stacked(place) for place in args[1]), *args[2:])
         return func(*args, **kwargs)
+
+
+def _stacked(place: Any) -> Any:
+    """An index that is a list of tensors, as one tensor: torch would read their values to make it."""
+    if not isinstance(place, tuple | list) or not any(isinstance(item, Tensor) for item in place):
+        return place
+    return torch.stack([item if isinstance(item, Tensor) else torch.tensor(item) for item in place])
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from regauge.run.dropout_masks import (
 )
 from regauge.run.evaluation import signs, with_silent_units
 from regauge.run.naming import Names
+from regauge.run.protocol import flatten_tree
 from regauge.run.torch_exact import EXACT
 from regauge.run.torch_flow import as_loops
 from regauge.run.torch_noise import SharedNoise
@@ -196,6 +198,21 @@ def perturbed(model: nn.Module, seed: int | None) -> Iterator[None]:
                 noise = torch.from_numpy(signs(name, seed, tuple(tensor.shape)))
                 tensor.mul_(1 + torch.finfo(tensor.dtype).eps * noise.to(tensor))
     yield
+
+
+def perturb_gradients(outputs: Any, seed: int | None) -> None:
+    """What a backward pass gives the outputs will be larger or smaller by one unit in the last place, by chance.
+
+    The loss rounds it. Where the gradient of a weight is a sum of it that nearly cancels, as that of a last bias, no
+    other noise shows how far that rounding reaches. No seed: as it is.
+    """
+    if seed is None:
+        return
+    named = flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor), "outputs")[1]
+    for name, tensor in {id(tensor): (name, tensor) for name, tensor in named.items()}.values():
+        if tensor.requires_grad and tensor.dtype.is_floating_point:
+            noise = torch.from_numpy(signs(name, seed, tuple(tensor.shape))).to(tensor)
+            tensor.register_hook(partial(torch.mul, 1 + torch.finfo(tensor.dtype).eps * noise))
 
 
 @torch.no_grad()

@@ -32,6 +32,7 @@ from regauge.run.torch_arithmetic import (
     DropoutControl,
     controlled,
     narrowed,
+    perturb_gradients,
     perturbed,
     silence,
     widen_module,
@@ -161,14 +162,14 @@ class TorchEvaluator:
             self.keeper.kept(),
             torch.set_grad_enabled(slopes),
             control as dropout,
-            perturbed(self.model, task.get("noise")),
-            rounded(task.get("noise"), self.widen),
+            perturbed(self.model, noise := task.get("noise")),
+            rounded(noise, self.widen),
             kept or nullcontext(),
         ):
             self.prepare(task)
-            noise = task.get("noise") if task.get("noisy_inputs") else None
-            leaves, floats = self.leaves(task["input"], gradients=slopes, noise=noise)
+            leaves, floats = self.leaves(task["input"], slopes, noise if task.get("noisy_inputs") else None)
             outputs, loss = self.evaluate(leaves)
+            perturb_gradients(outputs, None if self.widen else noise)
             calls, draws = list(dropout.calls), dropout.noise.drawn
             found = self._gradients(loss, floats) if slopes else ({}, [])
             arrays = {**self.forward_arrays(outputs, loss), **found[0], **self._buffers()}
@@ -210,7 +211,6 @@ class TorchEvaluator:
             gradient = {name: seen(g) for name, g in pairs if g is not None}
             del found, loss
             start = {name: parameter.detach().clone() for name, parameter in trained.items()}
-
             names = self.names.of_directions
 
             def difference(direction: Arrays, step: float) -> float:

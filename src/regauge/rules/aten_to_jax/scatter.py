@@ -13,27 +13,30 @@ from regauge.rules.table import Limit, RuleTable
 TABLE = RuleTable("scatter")
 
 
+def _is_mask(index: Any) -> bool:
+    return index is not None and index.dtype in ("bool", "uint8")
+
+
 def _masks(arguments: Mapping[str, Any]) -> list[Any]:
-    return [i for i in arguments["indices"] if i is not None and i.dtype in ("bool", "uint8")]
+    return [index for index in arguments["indices"] if _is_mask(index)]
 
 
-def _mask_with_list(arguments: Mapping[str, Any]) -> bool:
-    masks = _masks(arguments)
-    if not masks:
-        return False
-    single = len(arguments["indices"]) == 1
-    return not single or arguments["values"].ndim > arguments["self"].ndim - masks[0].ndim
+def _may_repeat(arguments: Mapping[str, Any]) -> bool:
+    """Whether one place may be named twice: the rows that a mask names are all different."""
+    masked = bool(_masks(arguments))
+    return any(not (masked and i.ndim < 2) for i in arguments["indices"] if i is not None and not _is_mask(i))
 
 
-MASK_WITH_LIST = Limit(
-    when="a boolean mask and a list of values",
-    applies=_mask_with_list,
+SEVERAL_MASKS = Limit(
+    when="several boolean masks",
+    applies=lambda arguments: len(_masks(arguments)) > 1,
     effect="unsupported",
-    reason="how many values are used depends on the mask; write torch.where, or masked_scatter",
+    reason="torch pairs the True of one with those of the other, or repeats one where there is only one, which depends "
+    "on values; write one mask of all these dimensions",
 )
 REPEATED_INDICES = Limit(
     when="accumulate is False",
-    applies=lambda arguments: not arguments.get("accumulate") and not _masks(arguments),
+    applies=lambda arguments: not arguments.get("accumulate") and _may_repeat(arguments),
     effect="approximate",
     reason="where an index occurs twice, neither framework says which value stays; the gradient of the other differs",
 )
@@ -51,21 +54,64 @@ def corner(source: Array, index: Array) -> Array:
     return source[tuple(slice(n) for n in index.shape)]
 
 
-@TABLE.rule("aten.index_put.default", "aten._unsafe_index_put.default", limits=[MASK_WITH_LIST, REPEATED_INDICES])
-def index_put(self: Array, indices: Sequence[Array | None], values: Array, accumulate: bool = False) -> Array:
+def put_beside_mask(self: Array, indices: Sequence[Any], place: int, values: Array, accumulate: bool) -> Array:
+    """`index_put` where a mask stands at `place` among index arrays, which have an entry for each True, or one for all.
+
+    The mask becomes as many indices as it has elements: those behind the last True lie outside, and are dropped.
+    """
+    mask = indices[place]
+    every = jnp.arange(mask.size)
+    full: list[Any] = []
+    for position, index in enumerate(indices):
+        if position == place:
+            full += jnp.nonzero(mask, size=mask.size, fill_value=self.shape[place : place + mask.ndim])
+        elif index is None:
+            full.append(slice(None))
+        elif index.ndim and index.shape[-1] == 0:
+            return self
+        else:
+            full.append(jnp.take(index, every, axis=-1, mode="clip") if index.ndim else index)
+    full += [slice(None)] * (self.ndim - len(full))
+    chosen = [d for d, index in enumerate(full) if not isinstance(index, slice)]
+    together = chosen[-1] - chosen[0] < len(chosen)
+    axis = chosen[-1] - self.ndim if together else len(chosen) - self.ndim - 1  # of the values: one for each True
+    if values.ndim >= -axis:
+        if values.shape[axis] == 0:
+            return self
+        values = jnp.take(values, every, axis=axis, mode="clip")
+    at = self.at[tuple(full)]
+    if accumulate:
+        return at.max(values, mode="drop") if self.dtype == bool else at.add(values, mode="drop")
+    return at.set(values, mode="drop")
+
+
+@TABLE.rule("aten.index_put.default", "aten._unsafe_index_put.default", limits=[SEVERAL_MASKS, REPEATED_INDICES])
+def index_put(self: Array, indices: Sequence[Any], values: Array, accumulate: bool = False) -> Array:
     """index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor
     _unsafe_index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor
     """
-    if len(indices) == 1 and indices[0] is not None and indices[0].dtype == jnp.bool_:
-        missing = self.ndim - indices[0].ndim
-        mask = jnp.reshape(indices[0], indices[0].shape + (1,) * missing) if missing else indices[0]
-        return jnp.where(mask, self + values if accumulate else values, self)
-    index = tuple(slice(None) if i is None else i for i in indices)
-    if accumulate and self.dtype == bool:
-        return self.at[index].max(values)
-    if accumulate:
-        return self.at[index].add(values)
-    return self.at[index].set(values)
+    masks = [p for p, i in enumerate(indices) if i is not None and i.dtype in (jnp.bool_, jnp.uint8)]
+    if not masks:
+        index = tuple(slice(None) if i is None else i for i in indices)
+        if accumulate and self.dtype == bool:
+            return self.at[index].max(values)
+        if accumulate:
+            return self.at[index].add(values)
+        return self.at[index].set(values)
+    place = masks[0]
+    if any(i is not None for p, i in enumerate(indices) if p != place):
+        return put_beside_mask(self, indices, place, values, accumulate)
+    after = self.ndim - place - indices[place].ndim  # dimensions behind those of the mask
+    axis = values.ndim - 1 - after  # of the values: one for each True, or one for all; or there is none
+    count = values.shape[axis] if axis >= 0 else 1
+    if isinstance(count, int) and count == 0:
+        return self
+    broadcasts = isinstance(count, int) and count == 1 and (axis < 1 or indices[place].ndim == 1)
+    mask = indices[place] if indices[place].dtype == jnp.bool_ else indices[place] != 0
+    if not broadcasts:
+        values = jnp.take(values, jnp.reshape(jnp.cumsum(mask) - 1, mask.shape), axis=axis, mode="clip")
+    chosen = jnp.reshape(mask, mask.shape + (1,) * after) if after else mask
+    return jnp.where(chosen, self + values if accumulate else values, self)
 
 
 @TABLE.rule("aten.scatter.src")
@@ -140,6 +186,8 @@ def masked_fill_with(self: Array, mask: Array, value: Array) -> Array:
 @TABLE.rule("aten.masked_scatter.default")
 def masked_scatter(self: Array, mask: Array, source: Array) -> Array:
     """masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor"""
+    if source.size == 0:
+        return self
     x, chosen = jnp.broadcast_arrays(self, mask)
     order = jnp.reshape(jnp.cumsum(jnp.reshape(chosen, (-1,))) - 1, x.shape)
     return jnp.where(chosen, jnp.reshape(source, (-1,))[order], x)
