@@ -21,9 +21,10 @@ from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
 from regauge.capture.jax_purity import placeholders, side_effects, source_line
 from regauge.capture.jax_reference import evaluated
 from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
+from regauge.capture.jaxpr_layers import Layers, slice_of, taken_apart_otherwise
 from regauge.capture.jaxpr_recomputed import recomputed_calls, with_recomputation
 from regauge.capture.jaxpr_state import refuse_new_state, refuse_streams
-from regauge.capture.jaxpr_values import constant_weights
+from regauge.capture.jaxpr_values import Known, constant_weights
 from regauge.capture.jaxpr_walk import Walk
 from regauge.errors import RegaugeError
 from regauge.findings import Finding
@@ -32,9 +33,9 @@ from regauge.ir.graph import (
     Graph,
     ModuleStep,
     Node,
+    Operand,
     Ref,
     Symbol,
-    TensorSpec,
     Value,
     WeightSpec,
     node_inputs,
@@ -169,8 +170,7 @@ class _Asked:
 
     def captured(self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]) -> Captured:
         own = {name.removeprefix("inputs "): s for name, s in shapes.items() if name.startswith("inputs ")}
-        wanted = _model_graph(self.program, self.inputs, mode, own, symbols, self.templates)
-        graph, graph_eval, constants, findings = self._both(wanted, mode, own, symbols)
+        wanted, graph, graph_eval, constants, findings = self._both(mode, own, symbols)
         weights = {**self.program.params, **_kept_state(self.program)}
         arrays = {name: np.asarray(value) for name, value in weights.items()}
         findings = (*findings, *wanted.graph.findings)
@@ -185,30 +185,36 @@ class _Asked:
         return replace(captured, loss=loss, loss_constants=held)
 
     def _both(
-        self, wanted: Traced, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]
-    ) -> tuple[Graph, Graph | None, Arrays, tuple[Finding, ...]]:
+        self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol], whole: frozenset[str] = frozenset()
+    ) -> tuple[Traced, Graph, Graph | None, Arrays, tuple[Finding, ...]]:
         """Both modes of a model that knows them; one that cannot be traced in training is captured in evaluation."""
+        wanted = self._traced(mode, shapes, symbols, whole)
         if not self.program.knows_mode:
-            return with_recomputation(wanted.graph, wanted.again), None, wanted.arrays, ()
+            return wanted, with_recomputation(wanted.graph, wanted.again), None, wanted.arrays, ()
         train = mode == "train"
         try:
             second: Mode = "eval" if train else "train"
-            other = _model_graph(self.program, self.inputs, second, shapes, symbols, self.templates)
+            other = self._traced(second, shapes, symbols, whole)
         except Exception as error:  # whatever a model does in a mode that was not asked for
             if train:
                 raise
             noticed = _evaluation_only(self.program, error)
             graph = jaxpr_modes.following_all(wanted.graph)
-            return with_recomputation(graph, wanted.again), None, wanted.arrays, (noticed,)
+            return wanted, with_recomputation(graph, wanted.again), None, wanted.arrays, (noticed,)
         training, evaluation = (wanted, other) if train else (other, wanted)
+        if otherwise := taken_apart_otherwise(training.graph, evaluation.graph):
+            return self._both(mode, shapes, symbols, whole | otherwise)
         main, apart = jaxpr_modes.joined(training.graph, evaluation.graph)
         if apart is None:
-            return with_recomputation(main, training.again), None, training.arrays, ()
+            return wanted, with_recomputation(main, training.again), None, training.arrays, ()
         apart, held = _apart(apart, evaluation.arrays, training.arrays)
         ours, theirs = recomputed_calls(main, training.again), recomputed_calls(apart, evaluation.again)
         main = with_recomputation(main, training.again, theirs)
         apart = with_recomputation(apart, evaluation.again, ours)
-        return main, apart, {**training.arrays, **held}, ()
+        return wanted, main, apart, {**training.arrays, **held}, ()
+
+    def _traced(self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol], whole: frozenset[str]) -> Traced:
+        return _model_graph(self.program, self.inputs, mode, shapes, symbols, self.templates, whole)
 
 
 def _evaluation_only(program: JaxProgram, error: Exception) -> Finding:
@@ -239,8 +245,12 @@ def _model_graph(
     shapes: Shapes,
     symbols: Sequence[Symbol],
     templates: dict[Any, Any],
+    whole: frozenset[str],
 ) -> Traced:
-    """One trace of a model, as a graph; `templates` of layers are found once for both modes."""
+    """One trace of a model, as a graph.
+
+    `templates` of layers are found once for both modes; the weights `whole` are not taken apart by layers.
+    """
     order = (program.params, program.state, shapes)
 
     def forward(params: Any, state: Any, arrays: Any, key: Any) -> Any:
@@ -254,28 +264,30 @@ def _model_graph(
     reads = _taken(walk, order, closed.jaxpr.invars)
     weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
     walk.layers = layers = partial(jaxpr_modules.fold, modules=modules, reads=weights, memo=templates)
+    kept = {weights[name]: name for name in (*program.params, *_kept_state(program))}
+    walk.stacked = stacked = Layers(kept, program.params, modules, weights, whole)
     results = walk.run(closed.jaxpr, closed.consts, list(reads.values()))
     tree, operands = outputs_of(walk, outputs, results)
-    changed = zip(sorted(state), results[len(operands) :], strict=True)
-    mutations = tuple(
-        (name, walk.result(result).name)
-        for name, result in changed
-        if name not in program.random and result != reads.get(f"state {name}")
-    )
+    mutations = _mutations(program, walk, reads, dict(zip(sorted(state), results[len(operands) :], strict=True)))
     wanted = {name for operand in operands for name in references(operand)} | {value for _, value in mutations}
     nodes, again = _folded(walk, wanted, layers)
     read = {name for node in nodes for name in node_inputs(node)} | wanted
+    if conflicts := stacked.conflicts(read, {name for name, _ in mutations}):
+        return _model_graph(program, example, mode, shapes, symbols, templates, whole | conflicts)
     refuse_streams(program, reads, nodes, wanted)
     owners = _owners(nodes)
-    held = (w for w in constant_weights(walk.constants) if w.value in read)
     taken = {name: reads[f"input {name}"].name for name in example.arrays}
     graph = Graph(
         dialect="lax",
         inputs=tuple(Value(value, walk.specs[value]) for value in taken.values()),
         weights=(
-            *_weights(program.params, "parameter", reads, "weight", read, walk.specs),
-            *_weights(_kept_state(program), "buffer", reads, "state", read, walk.specs, program.frozen),
-            *(replace(w, name=owners.get(w.value, w.name)) for w in held),
+            *_weights(program.params, "parameter", reads, "weight", read, walk),
+            *_weights(_kept_state(program), "buffer", reads, "state", read, walk, program.frozen),
+            *(
+                replace(w, name=owners.get(w.value, w.name))
+                for w in constant_weights(walk.constants)
+                if w.value in read
+            ),
         ),
         nodes=nodes,
         outputs=operands,
@@ -289,6 +301,15 @@ def _model_graph(
     check_graph(graph)
     constants = {owners.get(name, name): array for name, array in walk.constants.items() if name in read}
     return Traced(graph, constants, outputs, again)
+
+
+def _mutations(
+    program: JaxProgram, walk: Walk, reads: Mapping[str, Ref], results: Mapping[str, Operand | Known]
+) -> tuple[tuple[str, str], ...]:
+    """The state that a call changes, with the values that it holds then; of stacked layers slice by slice."""
+    changed = {n: r for n, r in results.items() if n not in program.random and r != reads.get(f"state {n}")}
+    pairs = ((n, reads[f"state {n}"].name, walk.result(result).name) for n, result in changed.items())
+    return tuple(change for pair in pairs for change in (walk.stacked.changes(*pair) if walk.stacked else [pair[::2]]))
 
 
 def _taken(walk: Walk, order: tuple[Mapping[str, Any], ...], variables: Sequence[Any]) -> dict[str, Ref]:
@@ -342,13 +363,17 @@ def _weights(
     reads: Mapping[str, Ref],
     kind: str,
     read: set[str],
-    specs: Mapping[str, TensorSpec],
+    walk: Walk,
     frozen: frozenset[str] = frozenset(),
 ) -> list[WeightSpec]:
-    found = []
+    found: list[WeightSpec] = []
     for name in arrays:
         value, own = reads[f"{kind} {name}"].name, "parameter" if name in frozen else role
-        found.append(WeightSpec(name, value if value in read else "", specs[value], own, role == "parameter"))
+        pieces = walk.stacked.pieces(value, read) if walk.stacked is not None else []
+        for piece, weight in pieces:
+            part, spec = slice_of(weight, walk.specs[value]), walk.specs[piece]
+            given = piece if piece in read else ""
+            found.append(WeightSpec(weight.name, given, spec, own, role == "parameter", slice_of=part))
     return found
 
 
