@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,11 +21,12 @@ from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
 from regauge.capture.jax_purity import placeholders, side_effects, source_line
 from regauge.capture.jax_reference import evaluated
 from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
-from regauge.capture.jaxpr_layers import Layers, slice_of, taken_apart_otherwise
+from regauge.capture.jaxpr_layers import Layers, taken_apart_otherwise
 from regauge.capture.jaxpr_recomputed import recomputed_calls, with_recomputation
 from regauge.capture.jaxpr_state import refuse_new_state, refuse_streams
-from regauge.capture.jaxpr_values import Known, constant_weights
+from regauge.capture.jaxpr_values import Known
 from regauge.capture.jaxpr_walk import Walk
+from regauge.capture.jaxpr_weights import kept_state, owners_of, weights_of
 from regauge.errors import RegaugeError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
@@ -37,7 +38,6 @@ from regauge.ir.graph import (
     Ref,
     Symbol,
     Value,
-    WeightSpec,
     node_inputs,
     references,
     without_dead,
@@ -96,6 +96,7 @@ def capture_model(
     dynamic: Dynamic = "auto",
     loss: Loss | None = None,
     targets: Any = None,
+    layers: str = "auto",
 ) -> Captured:
     """Capture a model on example inputs.
 
@@ -107,6 +108,7 @@ def capture_model(
             a pytree of `jax.export` shapes such as ``"batch, 16"`` in the structure of the inputs says which stay.
         loss: ``loss(outputs, targets) -> scalar``, or None.
         targets: its second argument.
+        layers: "scan" leaves a scan over stacked weights what it is; else its layers get weights of their own.
 
     Raises:
         BadCase: the model rejects its inputs, or the loss is no scalar.
@@ -115,7 +117,7 @@ def capture_model(
     """
     refuse_given(model, inputs)
     program = program_of(model)
-    asked = _Asked(program, inputs, loss, targets)
+    asked = _Asked(program, inputs, loss, targets, frozenset(program.params if layers == "scan" else ()))
     mode: Mode = "train" if train else "eval"
     before = placeholders(program, inputs, mode)
     try:
@@ -136,8 +138,10 @@ def capture_model(
 class _Asked:
     """What is to be captured."""
 
-    def __init__(self, program: JaxProgram, inputs: Inputs, loss: Loss | None, targets: Any) -> None:
-        self.program = program
+    def __init__(
+        self, program: JaxProgram, inputs: Inputs, loss: Loss | None, targets: Any, whole: frozenset[str]
+    ) -> None:
+        self.program, self.whole = program, whole
         positions = () if isinstance(inputs, dict) else tuple(program.positions)[: len(inputs)]
         self.inputs = Example(inputs, positions)
         self.loss = loss
@@ -170,8 +174,8 @@ class _Asked:
 
     def captured(self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]) -> Captured:
         own = {name.removeprefix("inputs "): s for name, s in shapes.items() if name.startswith("inputs ")}
-        wanted, graph, graph_eval, constants, findings = self._both(mode, own, symbols)
-        weights = {**self.program.params, **_kept_state(self.program)}
+        wanted, graph, graph_eval, constants, findings = self._both(mode, own, symbols, self.whole)
+        weights = {**self.program.params, **kept_state(self.program)}
         arrays = {name: np.asarray(value) for name, value in weights.items()}
         findings = (*findings, *wanted.graph.findings)
         if isinstance(self.program, FunctionProgram) and not self.program.trees:
@@ -185,7 +189,7 @@ class _Asked:
         return replace(captured, loss=loss, loss_constants=held)
 
     def _both(
-        self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol], whole: frozenset[str] = frozenset()
+        self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol], whole: frozenset[str]
     ) -> tuple[Traced, Graph, Graph | None, Arrays, tuple[Finding, ...]]:
         """Both modes of a model that knows them; one that cannot be traced in training is captured in evaluation."""
         wanted = self._traced(mode, shapes, symbols, whole)
@@ -231,10 +235,6 @@ def _apart(graph: Graph, arrays: Arrays, others: Arrays) -> tuple[Graph, dict[st
     return replace(graph, weights=weights), {names.get(name, name): array for name, array in arrays.items()}
 
 
-def _kept_state(program: JaxProgram) -> dict[str, Any]:
-    return {name: value for name, value in program.state.items() if name not in program.random}
-
-
 # the model ---------------------------------------------------------------------------------------------------------
 
 
@@ -264,7 +264,7 @@ def _model_graph(
     reads = _taken(walk, order, closed.jaxpr.invars)
     weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
     walk.layers = layers = partial(jaxpr_modules.fold, modules=modules, reads=weights, memo=templates)
-    kept = {weights[name]: name for name in (*program.params, *_kept_state(program))}
+    kept = {weights[name]: name for name in (*program.params, *kept_state(program))}
     walk.stacked = stacked = Layers(kept, program.params, modules, weights, whole)
     results = walk.run(closed.jaxpr, closed.consts, list(reads.values()))
     tree, operands = outputs_of(walk, outputs, results)
@@ -275,20 +275,12 @@ def _model_graph(
     if conflicts := stacked.conflicts(read, {name for name, _ in mutations}):
         return _model_graph(program, example, mode, shapes, symbols, templates, whole | conflicts)
     refuse_streams(program, reads, nodes, wanted)
-    owners = _owners(nodes)
+    owners = owners_of(nodes)
     taken = {name: reads[f"input {name}"].name for name in example.arrays}
     graph = Graph(
         dialect="lax",
         inputs=tuple(Value(value, walk.specs[value]) for value in taken.values()),
-        weights=(
-            *_weights(program.params, "parameter", reads, "weight", read, walk),
-            *_weights(_kept_state(program), "buffer", reads, "state", read, walk, program.frozen),
-            *(
-                replace(w, name=owners.get(w.value, w.name))
-                for w in constant_weights(walk.constants)
-                if w.value in read
-            ),
-        ),
+        weights=weights_of(program, reads, read, walk, owners),
         nodes=nodes,
         outputs=operands,
         mutations=mutations,
@@ -334,16 +326,6 @@ def _folded(
     return nodes, jaxpr_recomputed.widened(again, nodes, known)
 
 
-def _owners(nodes: Sequence[Node]) -> dict[str, str]:
-    """Names for the arrays that the program holds, by value: an array that one module reads is that module's."""
-    readers: dict[str, set[str]] = {}
-    for node in nodes:
-        for name in node_inputs(node):
-            readers.setdefault(name, set()).add(node.origin.path)
-    single = {name: next(iter(paths)) for name, paths in readers.items() if len(paths) == 1}
-    return {name: f"{path}.{name}" for name, path in single.items() if path}
-
-
 def _steps(calls: Sequence[ModuleCall], root: str, modules: dict[str, Any]) -> Callable[[str], tuple[ModuleStep, ...]]:
     """The module calls of a name stack; `modules` receives the objects by the key of the call."""
     types = [module_type(call.module) for call in calls]
@@ -355,26 +337,6 @@ def _steps(calls: Sequence[ModuleCall], root: str, modules: dict[str, Any]) -> C
         return (outermost, *(ModuleStep(calls[n].path, types[n], key) for n, key in found))
 
     return steps
-
-
-def _weights(
-    arrays: Mapping[str, Any],
-    role: Literal["parameter", "buffer"],
-    reads: Mapping[str, Ref],
-    kind: str,
-    read: set[str],
-    walk: Walk,
-    frozen: frozenset[str] = frozenset(),
-) -> list[WeightSpec]:
-    found: list[WeightSpec] = []
-    for name in arrays:
-        value, own = reads[f"{kind} {name}"].name, "parameter" if name in frozen else role
-        pieces = walk.stacked.pieces(value, read) if walk.stacked is not None else []
-        for piece, weight in pieces:
-            part, spec = slice_of(weight, walk.specs[value]), walk.specs[piece]
-            given = piece if piece in read else ""
-            found.append(WeightSpec(weight.name, given, spec, own, role == "parameter", slice_of=part))
-    return found
 
 
 def source_file(model: Any) -> str:
