@@ -15,7 +15,7 @@ from comparing_jax import assert_same
 from flax import linen, nnx
 
 import regauge
-from regauge.errors import CaptureError
+from regauge.errors import BadCase, CaptureError
 from regauge.run.jax_program import program_of
 from regauge.weights.files import restore_weights
 
@@ -352,6 +352,33 @@ def test_a_scan_over_inputs_stays_a_scan() -> None:
         return jax.lax.scan(lambda h, x: (jnp.tanh(h @ params["w"] + x), None), jnp.zeros(5), xs)[0]
 
     assert "ops.scan(" in assert_same((recurrent, {"w": jnp.eye(5)}), (X,)).source
+
+
+def test_a_table_that_is_read_beside_a_sequence_stays_a_table() -> None:
+    def recurrent(params: Any, xs: Any) -> Any:
+        def step(h: Any, given: Any) -> Any:
+            return jnp.tanh(h @ params["w"] + given[0] + given[1]), None
+
+        return jax.lax.scan(step, jnp.zeros(5), (xs, params["positions"]))[0]
+
+    converted = assert_same((recurrent, {"w": jnp.eye(5), "positions": 2 * X}), (X,))
+    assert "ops.scan(" in converted.source
+    assert sorted(n for n, _ in converted.named_parameters()) == ["positions", "w"]
+
+
+def test_layers_stay_a_scan_where_that_is_asked_for() -> None:
+    converted = assert_same_as_asked("scan")
+    assert "ops.scan(" in converted.source
+    assert "ops.scan(" not in assert_same_as_asked("unroll").source
+    with pytest.raises(BadCase, match="no such way"):
+        regauge.to_torch((function, PARAMS), (X,), layers="list")  # type: ignore[arg-type]
+
+
+def assert_same_as_asked(layers: Any) -> Any:
+    converted: Any = regauge.to_torch((function, PARAMS), (X,), layers=layers)
+    x = torch.from_numpy(np.array(X))
+    np.testing.assert_allclose(converted(x).detach(), np.asarray(function(PARAMS, X)), rtol=1e-5, atol=1e-5)
+    return converted
 
 
 def test_weights_go_back_into_their_stacks() -> None:

@@ -144,20 +144,15 @@ class Layers:
         """
         params, length = equation.params, equation.params["length"]
         fixed, first = params["num_consts"], params["num_consts"] + params["num_carry"]
-        if not isinstance(length, int) or not 1 <= length <= MOST:
-            return None
-        made = {value.name: node for node in walk.nodes for value in node.outputs}
-        stacks = [self._stack(walk, value, made) for value in inputs[first:]]
-        jaxpr, held = jax_compat.opened(params["jaxpr"])
-        shared = [n for n, value in enumerate(inputs[first:]) if _is_one_for_all(value, made)]
-        inner = outermost_modules(jaxpr, walk.steps, around, origin.modules)
-        place = self._place([s for s in stacks if s is not None], inner, origin)
-        if place is None or not draws_anew(jaxpr, fixed, first - fixed, shared):
+        inner = outermost_modules(jax_compat.opened(params["jaxpr"])[0], walk.steps, around, origin.modules)
+        stacks, place = self._layers(walk, equation, inputs, inner, origin)
+        if place is None:
             return None
         for stack in stacks:
             if stack is not None:
                 self._slice(walk, stack, length, place)
         self._scans += 1
+        jaxpr, held = jax_compat.opened(params["jaxpr"])
         carry: list[Given] = list(inputs[fixed:first])
         rows: list[list[Given]] = [[] for _ in range(length)]
         results: list[list[Given]] = [[] for _ in range(length)]
@@ -173,14 +168,29 @@ class Layers:
                 walk.steps = steps
             carry, results[index] = found[: len(carry)], found[len(carry) :]
         columns = [list(column) for column in zip(*rows, strict=True)]
-        avals = [variable.aval for variable in equation.outvars[len(carry) :]]
-        return [
-            *carry,
-            *(
-                self._column(walk, list(parts), aval, columns, inputs[first:], origin)
-                for aval, parts in zip(avals, zip(*results, strict=True), strict=True)
-            ),
+        made = zip(equation.outvars[len(carry) :], zip(*results, strict=True), strict=True)
+        return carry + [
+            self._column(walk, list(parts), variable.aval, columns, inputs[first:], origin) for variable, parts in made
         ]
+
+    def _layers(
+        self, walk: Walk, equation: Any, inputs: Sequence[Given], inner: Collection[str], origin: Origin
+    ) -> tuple[list[_Stack | None], Place | None]:
+        """What of a scan's slices are weights, and where its layers stand: nowhere, if it is none over layers."""
+        params, length = equation.params, equation.params["length"]
+        first = params["num_consts"] + params["num_carry"]
+        if not isinstance(length, int) or not 1 <= length <= MOST:
+            return [], None
+        sliced, made = inputs[first:], {value.name: node for node in walk.nodes for value in node.outputs}
+        stacks = [self._stack(walk, value, made) for value in sliced]
+        place = self._place([stack for stack in stacks if stack is not None], inner, origin)
+        beside = [value for value, stack in zip(sliced, stacks, strict=True) if stack is None]
+        if any(_is_computed(walk, value) for value in beside) and not self._has_matrix(walk, stacks):
+            return [], None
+        shared = [n for n, value in enumerate(sliced) if _is_one_for_all(value, made)]
+        jaxpr, _ = jax_compat.opened(params["jaxpr"])
+        anew = place is not None and draws_anew(jaxpr, params["num_consts"], params["num_carry"], shared)
+        return stacks, place if anew else None
 
     def _stack(self, walk: Walk, value: Given, made: Mapping[str, Node]) -> _Stack | None:
         """The weight that a value is; what only moves the layers' axis to the front, or casts, may be between."""
@@ -211,6 +221,11 @@ class Layers:
         place = place_of([w.name for w in weights], others, inner, origin.path)
         known = [(self._places[s.value], (s.axis, place)) for s in stacks if s.value in self._places]
         return place if all(before == now for before, now in known) else None
+
+    def _has_matrix(self, walk: Walk, stacks: Sequence[_Stack | None]) -> bool:
+        """Whether a step has a parameter of two axes or more: a step in time may have a row of a table at most."""
+        own = [s.value for s in stacks if s is not None and self._weights[s.value].whole in self._trained]
+        return any(len(walk.avals[value].shape) > 2 for value in own)
 
     def _slice(self, walk: Walk, stack: _Stack, length: int, place: Place) -> None:
         """Declare the weights that a stacked one consists of."""
@@ -340,6 +355,13 @@ def slice_of(weight: Weight, whole: TensorSpec) -> Slice | None:
     """What a weight is of the program's array, whose shape and dtype are given."""
     shape = tuple(size for size in whole.shape if isinstance(size, int))
     return Slice(weight.whole, shape, weight.steps) if weight.steps else None
+
+
+def _is_computed(walk: Walk, value: Given) -> bool:
+    """Whether a scan runs over floats that are neither a weight nor held by the program, as those of a sequence are."""
+    if not isinstance(value, Ref) or value.name in walk.constants:
+        return False
+    return bool(jnp.issubdtype(walk.avals[value.name].dtype, jnp.inexact))
 
 
 def _is_one_for_all(value: Given, made: Mapping[str, Node]) -> bool:
