@@ -69,6 +69,7 @@ def to_torch(
     params: Any = None,
     train: bool = False,
     dynamic: Any = "auto",
+    layers: Literal["auto", "scan", "unroll"] = "auto",
 ) -> Converted:
     """Convert a JAX model or function to a torch module, in this process.
 
@@ -82,6 +83,8 @@ def to_torch(
         train: whether the result starts in training mode.
         dynamic: "auto" keeps the first axis of inputs symbolic where the trace allows it; None fixes all sizes; a
             pytree of `jax.export` shapes such as ``"batch, 16"``, in the structure of the inputs, says which stay.
+        layers: the layers of a scan over stacked weights become a list, each with weights of its own ("unroll",
+            "auto"), or stay a scan ("scan").
 
     Returns:
         A torch.nn.Module with the weights: `source`, `sources`, `findings` and `save(directory)` besides its own.
@@ -89,13 +92,17 @@ def to_torch(
     Raises:
         CaptureError: the model cannot be traced.
         UnsupportedOps: primitives without a rule, all at once.
+        BadCase: there is no such choice of `layers`.
     """
+    refuse_unknown_layers(layers)
     from regauge.capture import jax_in_memory
     from regauge.run import torch_model
 
     model = fn_or_module if params is None else (fn_or_module, params)
     inputs = args if kwargs is None else _all_by_name(model, args, kwargs)
-    captured, weights, arrays, reference = jax_in_memory.capture(model, inputs, train=train, dynamic=dynamic)
+    captured, weights, arrays, reference = jax_in_memory.capture(
+        model, inputs, train=train, dynamic=dynamic, layers=layers
+    )
     return torch_model.build(captured, torch_model.Original(weights, arrays, reference), train)
 
 

@@ -34,7 +34,8 @@ class Case:
             or a spec such as ``regauge.optimizers.AdamW(lr=1e-3)``.
         name: what reports call the case; the class name of the model when None.
         rules: a file with JAX rules for operators of your own (`regauge.rule`), relative to the case's file.
-        layers: how equal layers in a row are converted, one of `LAYERS`; "auto" when None.
+        layers: how equal layers in a row are converted, one of `LAYERS`; "auto" when None. Of a JAX model "scan"
+            leaves a scan over stacked weights what it is.
     """
 
     model: Any

@@ -122,13 +122,14 @@ def _convert(
     started = time.monotonic()
     captured = empty_directory(work / "capture")
     progress.advance(0, 2, None, N_("capturing the original"))
-    job = {"job": "capture", "case": reference, "out": str(captured), "dynamic": "auto"}
+    chosen = {} if layers is None else {"layers": layers}
+    job = {"job": "capture", "case": reference, "out": str(captured), "dynamic": "auto", **chosen}
     launch(original, job, interpreters=interpreters, timeout=timeout)
     progress.advance(1, 2, None, N_("writing the conversion"))
     partial = empty_directory(folder.with_name(f".{folder.name}.partial"))
     emitted = empty_directory(work / "emit")
     job = {"job": "emit", "capture": str(captured), "folder": str(partial), "out": str(emitted)}
-    job |= {} if layers is None else {"layers": layers}
+    job |= chosen
     try:
         launch(target, job, interpreters=interpreters, timeout=timeout)
         remember_files(partial)

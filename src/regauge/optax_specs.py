@@ -271,6 +271,11 @@ class OptaxOptimizer:
     name: str
     parts: tuple[Part, ...]
 
+    @property
+    def sees_whole_parameters(self) -> bool:
+        """Whether the update of an element depends on the norm of the parameter that it is in."""
+        return any(isinstance(part, ScaleByTrustRatio | ClipByBlockRms) for part in self.every())
+
     def every(self) -> Iterator[Part]:
         """All parts, those inside masks too."""
         pending = list(self.parts)

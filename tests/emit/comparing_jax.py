@@ -43,16 +43,17 @@ def converted(model: Any, tensors: list[torch.Tensor]) -> tuple[list[np.ndarray]
     found = model(*tensors)
     leaves = jax.tree.leaves(found, is_leaf=lambda leaf: isinstance(leaf, torch.Tensor))
     sum((leaf * torch.from_numpy(factors(tuple(leaf.shape)))).sum() for leaf in leaves).backward()
-    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    parameters = {
+        name: np.zeros(p.shape, np.float32) if p.grad is None else p.grad.numpy()
+        for name, p in model.named_parameters()
+    }
+    buffers = {name: buffer.detach().numpy() for name, buffer in model.named_buffers()}
     gradients: Named = {}
     state: Named = {}
-    for entry in model._conversion.weight_map.entries:
-        if entry.target in parameters:
-            gradient = parameters[entry.target].grad
-            given = np.zeros(parameters[entry.target].shape, np.float32) if gradient is None else gradient.numpy()
-            gradients[entry.source] = entry.to_source(given)
-        else:
-            state[entry.source] = entry.to_source(buffers[entry.target].detach().numpy())
+    weight_map = model._conversion.weight_map
+    for source, (entry, *_) in weight_map.by_source.items():
+        trains = entry.target in parameters
+        (gradients if trains else state)[source] = weight_map.to_source(source, parameters if trains else buffers)
     return [leaf.detach().numpy() for leaf in leaves], gradients, state
 
 

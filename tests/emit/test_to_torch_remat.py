@@ -139,7 +139,7 @@ def test_images_stay_channels_first_in_a_block_that_is_recomputed() -> None:
             return x + self.second(nnx.relu(self.first(x)))
 
     made = assert_same(Stack(Convolves, plainly), (jax.random.normal(jax.random.key(0), (2, 6, 6, 4)),))
-    assert made.source.count("use_reentrant=False") == 3
+    assert "for block in self.blocks:\n            x = checkpoint(block, x, use_reentrant=False)" in made.source
     assert made.source.count("permute(") == 2
 
 

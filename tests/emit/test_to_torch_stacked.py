@@ -1,4 +1,4 @@
-"""Modules whose weights are those of several: ensembles under vmap, layers under scan."""
+"""Modules whose weights are those of several: ensembles under vmap; keys that modules keep."""
 
 from __future__ import annotations
 
@@ -74,35 +74,6 @@ class Readers(eqx.Module):
         return jax.vmap(lambda line: each(self.readers, line))(tokens).sum(1)
 
 
-class Layer(linen.Module):
-    @linen.compact
-    def __call__(self, x: Any, train: bool) -> Any:
-        y = linen.Dense(5)(linen.LayerNorm()(x))
-        return x + linen.Dropout(0.1, deterministic=not train)(y), None
-
-
-class Deep(linen.Module):
-    @linen.compact
-    def __call__(self, x: Any, train: bool = False) -> Any:
-        layers = linen.scan(
-            Layer, {"params": 0}, split_rngs={"params": True, "dropout": True}, in_axes=(linen.broadcast,), length=3
-        )
-        return layers(name="layers")(x, train)[0]
-
-
-class DeepNNX(nnx.Module):
-    """Layers under `nnx.scan`, each with a dropout of its own."""
-
-    def __init__(self) -> None:
-        def layer(rngs: nnx.Rngs) -> nnx.Sequential:
-            return nnx.Sequential(nnx.Linear(5, 5, rngs=rngs), nnx.Dropout(0.1, rngs=rngs), nnx.relu)
-
-        self.layers = nnx.vmap(layer)(nnx.Rngs(0).split(3))
-
-    def __call__(self, x: Any) -> Any:
-        return nnx.scan(lambda x, layer: layer(x), in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)(x, self.layers)
-
-
 def initialised(module: linen.Module) -> Any:
     return module, module.init(jax.random.key(1), X)
 
@@ -117,24 +88,6 @@ ENSEMBLES = {
 @pytest.mark.parametrize("name", ENSEMBLES)
 def test_an_ensemble_under_vmap_keeps_its_stacked_weights(name: str) -> None:
     assert_same(*ENSEMBLES[name]())
-
-
-@pytest.mark.parametrize("model", [lambda: initialised(Deep()), DeepNNX], ids=["linen", "nnx"])
-def test_keys_that_a_scan_only_passes_on_are_not_drawn_from_in_evaluation(model: Any) -> None:
-    converted = assert_same(model(), (X,))
-    assert ["Evaluation only: C153" in finding.text for finding in converted.findings if finding.code == "C155"] == [
-        True
-    ]
-    assert "ops.scan(" in converted.source
-    assert "key" not in converted.source
-
-
-def test_dropout_under_scan_is_refused_in_training_with_its_line() -> None:
-    with pytest.raises(CaptureError, match=r"draws random numbers") as caught:
-        regauge.to_torch(initialised(Deep()), (X,), train=True)
-    assert caught.value.code == "C153"
-    assert caught.value.where.startswith("test_to_torch_stacked.py:")
-    assert "where a loop of Python calls the layers" in caught.value.next
 
 
 class Keeping(nnx.Module):

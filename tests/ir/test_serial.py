@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regauge.errors import GraphError
-from regauge.ir.graph import DType, Node, Ref, Sym, TensorSpec, Value
+from regauge.ir.graph import DType, Node, Ref, Slice, Sym, TensorSpec, Value
 from regauge.ir.serial import graph_from_json, graph_to_json
 
 
@@ -77,3 +77,11 @@ def test_what_is_no_operand_is_refused():
     data["outputs"] = [{"reference": "x"}]
     with pytest.raises(GraphError, match="no operand is written so"):
         graph_from_json(data)
+
+
+def test_a_slice_of_a_stacked_weight_says_of_what():
+    graph = linear_graph()
+    part = Slice("layers.kernel", (2, 3, 3), ((1, 2, 3), (0, 1, 2)))
+    graph = replace(graph, weights=(replace(graph.weights[0], slice_of=part), *graph.weights[1:]))
+    assert through_json(graph) == graph
+    assert part.label == "layers.kernel[2, 1]"

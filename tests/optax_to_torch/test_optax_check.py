@@ -27,6 +27,7 @@ def checked(name: str, folder: Path, work: Path) -> Check:
 MISTAKES = {
     "chained": ('"weight_decay": 0.0', '"weight_decay": 0.1'),
     "divided": (", nesterov=True", ""),
+    "stacked": ('"weight_decay": 0.0', '"weight_decay": 0.1'),
 }
 
 
@@ -48,6 +49,21 @@ def test_twenty_steps_are_those_of_optax_and_a_mistake_in_them_is_seen(name: str
     assert mutant.verdict == "different"
     assert any(tier.startswith("trajectory") for tier in different)
     assert all(tier.startswith("trajectory") for tier in different)
+
+
+def test_layers_stay_stacked_for_an_optimizer_that_takes_norms(tmp_path: Path) -> None:
+    done = convert("whole", tmp_path / "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "C176" in done.stdout
+    assert "ops.scan(" in (tmp_path / "out" / "model.py").read_text()
+
+
+def test_dropout_in_layers_that_have_to_stay_stacked(tmp_path: Path) -> None:
+    done = convert("dropping", tmp_path / "out")
+    assert done.returncode == 1
+    text = " ".join(done.stderr.split())
+    assert "O100 lamb of layers that are stacked, with dropout in them" in text
+    assert "call the layers in a loop of Python" in text
 
 
 def test_an_optimizer_without_a_counterpart(tmp_path: Path) -> None:

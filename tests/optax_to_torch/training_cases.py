@@ -55,3 +55,34 @@ divided = case(
     optax.partition({"body": optax.lion(1e-3), "head": optax.sgd(1e-2, 0.9, nesterov=True)}, label),
 )
 refused = case(Network(nnx.Rngs(0)), optax.chain(optax.centralize(), optax.adafactor(1e-3)))
+
+
+class Layer(linen.Module):
+    @linen.compact
+    def __call__(self, x, train):
+        y = jnp.tanh(linen.Dense(8)(linen.LayerNorm()(x)))
+        return x + linen.Dropout(0.1, deterministic=not train)(y), None
+
+
+class Layers(linen.Module):
+    """Layers under a scan, each with a dropout."""
+
+    @linen.compact
+    def __call__(self, x, train=False):
+        layers = linen.scan(
+            Layer, {"params": 0}, split_rngs={"params": True, "dropout": True}, in_axes=(linen.broadcast,), length=3
+        )
+        return linen.Dense(3, name="head")(layers(name="layers")(x, train)[0])
+
+
+def still(params, x):
+    """Layers under a scan without dropout."""
+    return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, params["w"])[0] @ params["head"]
+
+
+STACK = (still, {"w": jax.random.normal(KEY, (3, 8, 8)), "head": jnp.ones((8, 3))})
+SCANNED = (Layers(), Layers().init(KEY, *INPUTS))
+
+stacked = case(SCANNED, optax.chain(optax.clip_by_global_norm(0.1), optax.adamw(RATE, weight_decay=0.1, mask=kernels)))
+whole = case(STACK, optax.lamb(1e-2))
+dropping = case(SCANNED, optax.lamb(1e-2))

@@ -10,6 +10,7 @@ import pytest
 
 from regauge.errors import WeightMismatch
 from regauge.weights.mapping import WeightEntry, WeightMap
+from regauge.weights.pair_map import from_weight_map, reversed_map
 
 KERNEL = WeightEntry("fc.weight", "fc.kernel", (("permute", (1, 0)),), (4, 3))
 BIAS = WeightEntry("fc.bias", "fc.bias", (), (4,))
@@ -143,3 +144,60 @@ def test_all_breaches_at_once():
     with pytest.raises(WeightMismatch, match="6 problems") as caught:
         MAP.validate({"fc.weight": (4, 3)}, {"fc.kernel": (3, 4)})
     assert len(caught.value.details) == 6
+
+
+LAYERS = tuple(
+    WeightEntry("h.kernel", f"h.{i}.weight", (("permute", (1, 0)),), (4, 2, 3), sliced=((1, i, 2),)) for i in range(2)
+)
+NESTED = tuple(
+    WeightEntry("h.bias", f"h.{i}.{j}.bias", (), (2, 3, 4), sliced=((0, i, 2), (0, j, 3)))
+    for i in range(2)
+    for j in range(3)
+)
+
+
+@pytest.mark.parametrize("entries", [LAYERS, NESTED])
+def test_slices_of_a_stacked_source_are_total_and_one_to_one(entries):
+    weight_map = WeightMap(entries[::-1])
+    (source, shape) = (entries[0].source, entries[0].shape)
+    targets = {entry.target: entry.target_shape for entry in entries}
+    weight_map.validate({source: shape}, targets)
+    assert WeightMap.from_json(json.loads(json.dumps(weight_map.to_json()))) == weight_map
+    whole = np.random.default_rng(0).random(shape)
+    made = {target: weight_map.to_target(target, {source: whole}) for target in targets}
+    assert {target: array.shape for target, array in made.items()} == targets
+    np.testing.assert_array_equal(weight_map.to_source(source, made), whole)
+    pairs = from_weight_map(weight_map)
+    for target, array in made.items():
+        np.testing.assert_array_equal(pairs.to_target(target, {source: whole}), array)
+    np.testing.assert_array_equal(pairs.to_source(source, made), whole)
+    back = reversed_map(pairs)
+    np.testing.assert_array_equal(back.to_target(source, made), whole)
+
+
+SLICES = {
+    "one missing": (LAYERS[:1], "original h.kernel: its slices are mapped as [(0,)]"),
+    "one twice": (
+        (*LAYERS, replace(LAYERS[0], target="other")),
+        "h.kernel: its slices are mapped as [(0,), (0,), (1,)]",
+    ),
+    "another axis": ((LAYERS[0], replace(LAYERS[1], sliced=((0, 1, 2),))), "its slices are not those of one array"),
+    "whole besides": (
+        (*LAYERS, replace(LAYERS[0], target="other", layout=(), sliced=())),
+        "its slices are not those of one array",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_slices_that_are_not_the_whole_source_are_named(name):
+    entries, said = SLICES[name]
+    with pytest.raises(WeightMismatch) as caught:
+        WeightMap(entries).validate({"h.kernel": (4, 2, 3)}, {entry.target: entry.target_shape for entry in entries})
+    assert any(said in line for line in caught.value.details)
+
+
+def test_what_a_slice_is_called():
+    assert LAYERS[1].label == "h.kernel[1]"
+    assert NESTED[4].label == "h.bias[1, 1]"
+    assert KERNEL.label == "fc.weight"

@@ -18,7 +18,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def capture(
-    model: Any, inputs: tuple[Any, ...] | dict[str, Any], *, train: bool, dynamic: Any = "auto"
+    model: Any, inputs: tuple[Any, ...] | dict[str, Any], *, train: bool, dynamic: Any = "auto", layers: str = "auto"
 ) -> tuple[CapturedModel, Arrays, Arrays, Reference]:
     """Capture a model of any JAX library, or a function.
 
@@ -27,12 +27,13 @@ def capture(
         inputs: tuple of positional or dict of keyword arguments.
         train: capture in training mode.
         dynamic: as in `regauge.to_torch`.
+        layers: as in `regauge.to_torch`.
 
     Returns:
         The capture; the weights by name; the reference inputs and outputs (evaluation mode) by name; what describes
         them.
     """
-    captured = capture_model(model, inputs, train=train, dynamic=dynamic)
+    captured = capture_model(model, inputs, train=train, dynamic=dynamic, layers=layers)
     program = program_of(model)
     outputs = reference_outputs(program, inputs, captured.donates)
     arrays: Arrays = {}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,10 +21,12 @@ from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
 from regauge.capture.jax_purity import placeholders, side_effects, source_line
 from regauge.capture.jax_reference import evaluated
 from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
+from regauge.capture.jaxpr_layers import Layers, taken_apart_otherwise
 from regauge.capture.jaxpr_recomputed import recomputed_calls, with_recomputation
 from regauge.capture.jaxpr_state import refuse_new_state, refuse_streams
-from regauge.capture.jaxpr_values import constant_weights
+from regauge.capture.jaxpr_values import Known
 from regauge.capture.jaxpr_walk import Walk
+from regauge.capture.jaxpr_weights import kept_state, owners_of, weights_of
 from regauge.errors import RegaugeError
 from regauge.findings import Finding
 from regauge.ir.check import check_graph
@@ -32,11 +34,10 @@ from regauge.ir.graph import (
     Graph,
     ModuleStep,
     Node,
+    Operand,
     Ref,
     Symbol,
-    TensorSpec,
     Value,
-    WeightSpec,
     node_inputs,
     references,
     without_dead,
@@ -95,6 +96,7 @@ def capture_model(
     dynamic: Dynamic = "auto",
     loss: Loss | None = None,
     targets: Any = None,
+    layers: str = "auto",
 ) -> Captured:
     """Capture a model on example inputs.
 
@@ -106,6 +108,7 @@ def capture_model(
             a pytree of `jax.export` shapes such as ``"batch, 16"`` in the structure of the inputs says which stay.
         loss: ``loss(outputs, targets) -> scalar``, or None.
         targets: its second argument.
+        layers: "scan" leaves a scan over stacked weights what it is; else its layers get weights of their own.
 
     Raises:
         BadCase: the model rejects its inputs, or the loss is no scalar.
@@ -114,7 +117,7 @@ def capture_model(
     """
     refuse_given(model, inputs)
     program = program_of(model)
-    asked = _Asked(program, inputs, loss, targets)
+    asked = _Asked(program, inputs, loss, targets, frozenset(program.params if layers == "scan" else ()))
     mode: Mode = "train" if train else "eval"
     before = placeholders(program, inputs, mode)
     try:
@@ -135,8 +138,10 @@ def capture_model(
 class _Asked:
     """What is to be captured."""
 
-    def __init__(self, program: JaxProgram, inputs: Inputs, loss: Loss | None, targets: Any) -> None:
-        self.program = program
+    def __init__(
+        self, program: JaxProgram, inputs: Inputs, loss: Loss | None, targets: Any, whole: frozenset[str]
+    ) -> None:
+        self.program, self.whole = program, whole
         positions = () if isinstance(inputs, dict) else tuple(program.positions)[: len(inputs)]
         self.inputs = Example(inputs, positions)
         self.loss = loss
@@ -169,9 +174,8 @@ class _Asked:
 
     def captured(self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]) -> Captured:
         own = {name.removeprefix("inputs "): s for name, s in shapes.items() if name.startswith("inputs ")}
-        wanted = _model_graph(self.program, self.inputs, mode, own, symbols, self.templates)
-        graph, graph_eval, constants, findings = self._both(wanted, mode, own, symbols)
-        weights = {**self.program.params, **_kept_state(self.program)}
+        wanted, graph, graph_eval, constants, findings = self._both(mode, own, symbols, self.whole)
+        weights = {**self.program.params, **kept_state(self.program)}
         arrays = {name: np.asarray(value) for name, value in weights.items()}
         findings = (*findings, *wanted.graph.findings)
         if isinstance(self.program, FunctionProgram) and not self.program.trees:
@@ -185,30 +189,36 @@ class _Asked:
         return replace(captured, loss=loss, loss_constants=held)
 
     def _both(
-        self, wanted: Traced, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]
-    ) -> tuple[Graph, Graph | None, Arrays, tuple[Finding, ...]]:
+        self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol], whole: frozenset[str]
+    ) -> tuple[Traced, Graph, Graph | None, Arrays, tuple[Finding, ...]]:
         """Both modes of a model that knows them; one that cannot be traced in training is captured in evaluation."""
+        wanted = self._traced(mode, shapes, symbols, whole)
         if not self.program.knows_mode:
-            return with_recomputation(wanted.graph, wanted.again), None, wanted.arrays, ()
+            return wanted, with_recomputation(wanted.graph, wanted.again), None, wanted.arrays, ()
         train = mode == "train"
         try:
             second: Mode = "eval" if train else "train"
-            other = _model_graph(self.program, self.inputs, second, shapes, symbols, self.templates)
+            other = self._traced(second, shapes, symbols, whole)
         except Exception as error:  # whatever a model does in a mode that was not asked for
             if train:
                 raise
             noticed = _evaluation_only(self.program, error)
             graph = jaxpr_modes.following_all(wanted.graph)
-            return with_recomputation(graph, wanted.again), None, wanted.arrays, (noticed,)
+            return wanted, with_recomputation(graph, wanted.again), None, wanted.arrays, (noticed,)
         training, evaluation = (wanted, other) if train else (other, wanted)
+        if otherwise := taken_apart_otherwise(training.graph, evaluation.graph):
+            return self._both(mode, shapes, symbols, whole | otherwise)
         main, apart = jaxpr_modes.joined(training.graph, evaluation.graph)
         if apart is None:
-            return with_recomputation(main, training.again), None, training.arrays, ()
+            return wanted, with_recomputation(main, training.again), None, training.arrays, ()
         apart, held = _apart(apart, evaluation.arrays, training.arrays)
         ours, theirs = recomputed_calls(main, training.again), recomputed_calls(apart, evaluation.again)
         main = with_recomputation(main, training.again, theirs)
         apart = with_recomputation(apart, evaluation.again, ours)
-        return main, apart, {**training.arrays, **held}, ()
+        return wanted, main, apart, {**training.arrays, **held}, ()
+
+    def _traced(self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol], whole: frozenset[str]) -> Traced:
+        return _model_graph(self.program, self.inputs, mode, shapes, symbols, self.templates, whole)
 
 
 def _evaluation_only(program: JaxProgram, error: Exception) -> Finding:
@@ -225,10 +235,6 @@ def _apart(graph: Graph, arrays: Arrays, others: Arrays) -> tuple[Graph, dict[st
     return replace(graph, weights=weights), {names.get(name, name): array for name, array in arrays.items()}
 
 
-def _kept_state(program: JaxProgram) -> dict[str, Any]:
-    return {name: value for name, value in program.state.items() if name not in program.random}
-
-
 # the model ---------------------------------------------------------------------------------------------------------
 
 
@@ -239,8 +245,12 @@ def _model_graph(
     shapes: Shapes,
     symbols: Sequence[Symbol],
     templates: dict[Any, Any],
+    whole: frozenset[str],
 ) -> Traced:
-    """One trace of a model, as a graph; `templates` of layers are found once for both modes."""
+    """One trace of a model, as a graph.
+
+    `templates` of layers are found once for both modes; the weights `whole` are not taken apart by layers.
+    """
     order = (program.params, program.state, shapes)
 
     def forward(params: Any, state: Any, arrays: Any, key: Any) -> Any:
@@ -254,29 +264,23 @@ def _model_graph(
     reads = _taken(walk, order, closed.jaxpr.invars)
     weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
     walk.layers = layers = partial(jaxpr_modules.fold, modules=modules, reads=weights, memo=templates)
+    kept = {weights[name]: name for name in (*program.params, *kept_state(program))}
+    walk.stacked = stacked = Layers(kept, program.params, modules, weights, whole)
     results = walk.run(closed.jaxpr, closed.consts, list(reads.values()))
     tree, operands = outputs_of(walk, outputs, results)
-    changed = zip(sorted(state), results[len(operands) :], strict=True)
-    mutations = tuple(
-        (name, walk.result(result).name)
-        for name, result in changed
-        if name not in program.random and result != reads.get(f"state {name}")
-    )
+    mutations = _mutations(program, walk, reads, dict(zip(sorted(state), results[len(operands) :], strict=True)))
     wanted = {name for operand in operands for name in references(operand)} | {value for _, value in mutations}
     nodes, again = _folded(walk, wanted, layers)
     read = {name for node in nodes for name in node_inputs(node)} | wanted
+    if conflicts := stacked.conflicts(read, {name for name, _ in mutations}):
+        return _model_graph(program, example, mode, shapes, symbols, templates, whole | conflicts)
     refuse_streams(program, reads, nodes, wanted)
-    owners = _owners(nodes)
-    held = (w for w in constant_weights(walk.constants) if w.value in read)
+    owners = owners_of(nodes)
     taken = {name: reads[f"input {name}"].name for name in example.arrays}
     graph = Graph(
         dialect="lax",
         inputs=tuple(Value(value, walk.specs[value]) for value in taken.values()),
-        weights=(
-            *_weights(program.params, "parameter", reads, "weight", read, walk.specs),
-            *_weights(_kept_state(program), "buffer", reads, "state", read, walk.specs, program.frozen),
-            *(replace(w, name=owners.get(w.value, w.name)) for w in held),
-        ),
+        weights=weights_of(program, reads, read, walk, owners),
         nodes=nodes,
         outputs=operands,
         mutations=mutations,
@@ -289,6 +293,15 @@ def _model_graph(
     check_graph(graph)
     constants = {owners.get(name, name): array for name, array in walk.constants.items() if name in read}
     return Traced(graph, constants, outputs, again)
+
+
+def _mutations(
+    program: JaxProgram, walk: Walk, reads: Mapping[str, Ref], results: Mapping[str, Operand | Known]
+) -> tuple[tuple[str, str], ...]:
+    """The state that a call changes, with the values that it holds then; of stacked layers slice by slice."""
+    changed = {n: r for n, r in results.items() if n not in program.random and r != reads.get(f"state {n}")}
+    pairs = ((n, reads[f"state {n}"].name, walk.result(result).name) for n, result in changed.items())
+    return tuple(change for pair in pairs for change in (walk.stacked.changes(*pair) if walk.stacked else [pair[::2]]))
 
 
 def _taken(walk: Walk, order: tuple[Mapping[str, Any], ...], variables: Sequence[Any]) -> dict[str, Ref]:
@@ -313,16 +326,6 @@ def _folded(
     return nodes, jaxpr_recomputed.widened(again, nodes, known)
 
 
-def _owners(nodes: Sequence[Node]) -> dict[str, str]:
-    """Names for the arrays that the program holds, by value: an array that one module reads is that module's."""
-    readers: dict[str, set[str]] = {}
-    for node in nodes:
-        for name in node_inputs(node):
-            readers.setdefault(name, set()).add(node.origin.path)
-    single = {name: next(iter(paths)) for name, paths in readers.items() if len(paths) == 1}
-    return {name: f"{path}.{name}" for name, path in single.items() if path}
-
-
 def _steps(calls: Sequence[ModuleCall], root: str, modules: dict[str, Any]) -> Callable[[str], tuple[ModuleStep, ...]]:
     """The module calls of a name stack; `modules` receives the objects by the key of the call."""
     types = [module_type(call.module) for call in calls]
@@ -334,22 +337,6 @@ def _steps(calls: Sequence[ModuleCall], root: str, modules: dict[str, Any]) -> C
         return (outermost, *(ModuleStep(calls[n].path, types[n], key) for n, key in found))
 
     return steps
-
-
-def _weights(
-    arrays: Mapping[str, Any],
-    role: Literal["parameter", "buffer"],
-    reads: Mapping[str, Ref],
-    kind: str,
-    read: set[str],
-    specs: Mapping[str, TensorSpec],
-    frozen: frozenset[str] = frozenset(),
-) -> list[WeightSpec]:
-    found = []
-    for name in arrays:
-        value, own = reads[f"{kind} {name}"].name, "parameter" if name in frozen else role
-        found.append(WeightSpec(name, value if value in read else "", specs[value], own, role == "parameter"))
-    return found
 
 
 def source_file(model: Any) -> str:

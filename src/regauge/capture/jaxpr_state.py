@@ -46,5 +46,5 @@ def refuse_streams(program: JaxProgram, reads: Mapping[str, Ref], nodes: Sequenc
             received=", ".join(dict.fromkeys(streams[name] for name in names if name in streams)) or "its key",
             why="the stream of a module of JAX has no counterpart in a module of torch",
             next="capture in evaluation mode, or pass a key as an input; dropout in a scan over layers is torch's "
-            "where a loop of Python calls the layers",
+            "where each layer has a key of its own (in Linen split_rngs=dict(dropout=True))",
         )

@@ -15,6 +15,7 @@ from regauge.capture.jaxpr_bodies import combination, written_out
 from regauge.capture.jaxpr_draws import draw
 from regauge.capture.jaxpr_flow import CONTROL_FLOW, control_flow, own_derivative, parameter_names
 from regauge.capture.jaxpr_indices import computed, facts, folds, is_followed
+from regauge.capture.jaxpr_layers import Layers
 from regauge.capture.jaxpr_linear import has_derivative, kept_call, pseudo_inverse_as_written, solver
 from regauge.capture.jaxpr_operands import named_operands, named_parameters, named_results
 from regauge.capture.jaxpr_outside import OUTSIDE, looks_on
@@ -77,6 +78,7 @@ class Walk:
         self.names = names or Names()
         self.fold = fold
         self.layers: Callable[[Walk, Sequence[Node], set[str]], tuple[Node, ...]] | None = None  # those in bodies
+        self.stacked: Layers | None = None  # which scans are layers; functions inside keep theirs
         self.avals: dict[str, Any] = {}  # abstract arrays by value, whose symbolic sizes are those of the trace
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}  # arrays that the program holds, by the value that reads them
@@ -203,6 +205,9 @@ class Walk:
         origin = Origin(self.steps(stack), frames)
         if name == jax_compat.CUSTOM_JVP or name in jax_compat.CUSTOM_VJP:
             return self._custom_derivative(equation, inputs, stack, frames, origin)
+        layers = self.stacked.unrolled if self.stacked is not None and name == "scan" else None
+        if layers is not None and (results := layers(self, equation, inputs, origin, stack)) is not None:
+            return results
         if name in CONTROL_FLOW:
             return control_flow(self, equation, inputs, origin)
         function = written_out(equation)

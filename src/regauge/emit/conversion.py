@@ -81,7 +81,7 @@ def convert(captured: CapturedModel) -> Conversion:
             entries=weight_map.entries,
             name=captured.name,
             unused=weight_map.unused,
-            without_gradient=no_gradient,
+            without_gradient=_labels(captured.graph.weights, no_gradient),
             helpers=helpers,
         )
     sources: dict[str, str] = {}
@@ -149,20 +149,26 @@ def _weight_map(weights: tuple[WeightSpec, ...], emitted: Emitted) -> WeightMap:
     placed = {p.source: p for p in emitted.placed}
     entries = [
         WeightEntry(
-            source=w.name,
+            source=w.slice_of.name if w.slice_of else w.name,
             target=placed[w.name].target,
             layout=layouts.layout(placed[w.name].layout),
-            shape=tuple(int(d) for d in w.spec.shape if isinstance(d, int)),
+            shape=w.slice_of.shape if w.slice_of else tuple(int(d) for d in w.spec.shape if isinstance(d, int)),
             dtype=w.spec.dtype,
             role=w.role,
             trainable=w.trainable,
             stacked=placed[w.name].stacked,
+            sliced=w.slice_of.steps if w.slice_of else (),
         )
         for w in weights
         if w.name in placed
     ]
     tied = {w.name: w.tied_to for w in weights if w.tied_to is not None}
     return WeightMap(tuple(entries), tied, dict(emitted.unused))
+
+
+def _labels(weights: tuple[WeightSpec, ...], names: Collection[str]) -> tuple[str, ...]:
+    """What the map's entries of these weights are called, as `WeightEntry.label` has it."""
+    return tuple(w.slice_of.label if w.slice_of else w.name for w in weights if w.name in names)
 
 
 def _has_slope(value: Value) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from regauge.emit.lines import Body, Line
@@ -34,7 +36,8 @@ def roll_loops(body: Body) -> Body:
 
 
 def _loop(calls: list[Line]) -> list[Line]:
-    first, second = _CALL.match(calls[0].text), _CALL.match(calls[1].text)
+    second = _CALL.match(calls[1].text)
+    first = None if second is None else _first_call(calls[0].text, second)
     if first is None or second is None:
         return calls
     target, name = second["target"], singular(second["list"])
@@ -54,21 +57,44 @@ def singular(path: str) -> str:
 
 def _first_argument(first: str, following: str, target: str) -> str | None:
     """What the first call takes where the others take the target; None if they differ in anything else."""
-    pairs = list(zip(first.split(", "), following.split(", "), strict=False))
-    if len(first.split(", ")) != len(following.split(", ")):
+    given, others = _split(first), _split(following)
+    if len(given) != len(others):
         return None
+    pairs = list(zip(given, others, strict=True))
     found = {a for a, b in pairs if b == target}
     same = all(a == b for a, b in pairs if b != target)
     return found.pop() if len(found) == 1 and same else None
 
 
+def _first_call(text: str, following: re.Match[str]) -> Mapping[str, str] | None:
+    """The parts of a call before this one, as `_CALL` has them; it may be given an expression: `self.stem(x)`."""
+    begin = f"{following['target']} = {following['before']}self.{following['list']}[0]("
+    end = f"){following['after']}"
+    arguments = text[len(begin) : -len(end)]
+    if text.startswith(begin) and text.endswith(end) and _split(arguments):
+        return {**following.groupdict(), "index": "0", "arguments": arguments}
+    found = _CALL.match(text)
+    return found.groupdict() if found is not None else None
+
+
+def _split(arguments: str) -> list[str]:
+    """The texts of the arguments of a call; none where they are no whole ones."""
+    try:
+        call = ast.parse(f"f({arguments})", mode="eval").body
+    except SyntaxError:
+        return []
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        return []
+    return [ast.unparse(part) for part in (*call.args, *call.keywords)]
+
+
 def _run_length(lines: list[Line], start: int) -> int:
-    first = _CALL.match(lines[start].text)
     following = _CALL.match(lines[start + 1].text) if start + 1 < len(lines) else None
+    first = None if following is None else _first_call(lines[start].text, following)
     if first is None or following is None or first["index"] != "0" or first["target"] != following["target"]:
         return 0
     begins_with = _first_argument(first["arguments"], following["arguments"], first["target"])
-    if begins_with is None or not re.fullmatch(r"\w+", begins_with):
+    if begins_with is None:
         return 0
     around = following["before"] + following["after"]
     if any(first[part] != following[part] for part in ("before", "after")) or "self." in around:
@@ -83,4 +109,5 @@ def _run_length(lines: list[Line], start: int) -> int:
             break
         count += 1
     rest = "\n".join(line.text for line in lines[start + count :])
-    return 0 if count < 2 or f"self.{first['list']}[" in rest else count
+    others = re.findall(rf"self\.{re.escape(first['list'])}\[(\d+)\]", rest)
+    return 0 if count < 2 or any(int(index) >= count for index in others) else count

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from regauge.emit.expressions import Helpers
 from regauge.emit.torch_files import import_lines
 from regauge.emit.torch_optimizer import optimizer_text
+from regauge.emit.torch_slices import by_layer
 from regauge.errors import UnsupportedOptimizer
 from regauge.optax_specs import AnyOptimizer, OptaxOptimizer
 from regauge.weights.mapping import WeightEntry
@@ -53,9 +54,9 @@ def emit_train(
         if not isinstance(optimizer, OptaxOptimizer):
             raise UnsupportedOptimizer(f"{type(optimizer).__name__} is no optimizer of a JAX case")
         title = f"The training step of {safe}: its loss and {optimizer.name}, as optax computes them."
-        targets = {e.source: e.target for e in entries if e.role == "parameter" and e.trainable}
+        targets = {e.label: e.target for e in entries if e.role == "parameter" and e.trainable}
         helpers = helpers if helpers is not None else Helpers()
-        sections += optimizer_text(optimizer, targets, set(unused), set(without_gradient), helpers)
+        sections += optimizer_text(by_layer(optimizer, entries), targets, set(unused), set(without_gradient), helpers)
         sections.append(_TRAIN_STEP)
     body = "\n\n\n".join(sections)
     return f'"""{title}"""\n\n{import_lines(body)}\n\n\n{body}\n'

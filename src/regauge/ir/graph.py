@@ -169,6 +169,26 @@ Role = Literal["parameter", "buffer", "constant"]
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Which part of an array of the original, in which the weights of equal layers are stacked, a weight is.
+
+    Attributes:
+        name: of the array.
+        shape: of the array.
+        steps: ``(axis, index, count)``, taken one after the other; more than one where stacks are nested.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    steps: tuple[tuple[int, int, int], ...]
+
+    @property
+    def label(self) -> str:
+        """``layers.kernel[2]``, which no other slice is called."""
+        return f"{self.name}[{', '.join(str(index) for _, index, _ in self.steps)}]"
+
+
+@dataclass(frozen=True)
 class WeightSpec:
     """A tensor that the model owns.
 
@@ -179,6 +199,8 @@ class WeightSpec:
         trainable: whether the optimizer may change it.
         persistent: whether the original's state dict holds it.
         tied_to: the name of the first weight that shares its storage, or None.
+        slice_of: the array of the original that this is a part of, and then the name is one that the original does
+            not have; None where it is whole.
     """
 
     name: str
@@ -188,6 +210,7 @@ class WeightSpec:
     trainable: bool = False
     persistent: bool = True
     tied_to: str | None = None
+    slice_of: Slice | None = None
 
 
 @dataclass(frozen=True)

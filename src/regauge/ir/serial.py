@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from regauge.errors import GraphError
@@ -19,6 +20,7 @@ from regauge.ir.graph import (
     Operand,
     Origin,
     Ref,
+    Slice,
     Sym,
     Symbol,
     TensorSpec,
@@ -173,8 +175,11 @@ def _weight_to_json(weight: WeightSpec) -> dict[str, Any]:
         "trainable": weight.trainable,
         "persistent": weight.persistent,
         "tied_to": weight.tied_to,
+        **({} if weight.slice_of is None else {"slice_of": asdict(weight.slice_of)}),
     }
 
 
 def _weight_from_json(data: Mapping[str, Any]) -> WeightSpec:
-    return WeightSpec(**{**data, "spec": _spec_from_json(data["spec"])})
+    found = data.get("slice_of")
+    part = None if found is None else Slice(found["name"], tuple(found["shape"]), tuple(map(tuple, found["steps"])))
+    return WeightSpec(**{**data, "spec": _spec_from_json(data["spec"]), "slice_of": part})

@@ -8,6 +8,7 @@ the raw launches stay the only source of every number.
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -231,9 +232,7 @@ def _weights(folder: Path | None) -> WeightsSummary | None:
     stored = read_json(folder / "weights.json")
     sizes = {"parameter": 0, "buffer": 0, "trainable": 0}
     for entry in stored["entries"]:
-        size = 1
-        for length in entry["shape"]:
-            size *= length
+        size = math.prod(entry["shape"]) // math.prod(count for _, _, count in entry.get("sliced", ()))
         role = "parameter" if entry.get("role") == "parameter" else "buffer"
         sizes[role] += size
         sizes["trainable"] += size if entry.get("trainable") else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from regauge.capture.jax_optimizer import from_optax
 from regauge.capture.jax_reference import reference_outputs
 from regauge.capture.jaxpr import Captured, capture_model, source_file
 from regauge.case import Case, load_case
-from regauge.errors import BadCase, OutputError
+from regauge.errors import BadCase, CaptureError, OutputError, UnsupportedOptimizer
+from regauge.findings import Finding
 from regauge.ir.serial import graph_to_json
-from regauge.optax_specs import to_json
+from regauge.optax_specs import OptaxOptimizer, to_json
 from regauge.run.describing import flatten
 from regauge.run.jax_program import program_of
 from regauge.run.jax_trees import is_array
@@ -33,7 +35,8 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     """Capture a case.
 
     Args:
-        job: ``case`` (a reference), ``out`` (an existing directory), ``dynamic`` ("auto" or None).
+        job: ``case`` (a reference), ``out`` (an existing directory), ``dynamic`` ("auto" or None), ``layers`` (one of
+            `regauge.case.LAYERS`, where that is not the case's own choice).
 
     Returns:
         name, root, number of nodes and weights, codes of the findings, seconds by stage. The directory holds what
@@ -51,16 +54,12 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     program = program_of(case.model)
     loaded = time.perf_counter()
     train = case.loss is not None
-    captured = capture_model(
-        case.model,
-        case.inputs,
-        train=train,
-        dynamic=job.get("dynamic", "auto"),
-        loss=case.loss,
-        targets=case.targets,
-    )
+    captured = _captured(case, job.get("dynamic", "auto"), job.get("layers") or case.layers or "auto")
     outputs = reference_outputs(program, case.inputs, captured.donates)
-    optimizer = None if case.optimizer is None else to_json(from_optax(case.optimizer, program))
+    spec = None if case.optimizer is None else from_optax(case.optimizer, program)
+    if spec is not None and spec.sees_whole_parameters and any(w.slice_of for w in captured.graph.weights):
+        captured = _stacked(case, job.get("dynamic", "auto"), program.name, spec)
+    optimizer = None if spec is None else to_json(spec)
     seconds = {"load": loaded - began, "trace": time.perf_counter() - loaded}
     out = Path(job["out"])
     skeletons = _write(case, captured, outputs, out)
@@ -89,6 +88,42 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
         "findings": [finding.code for finding in findings],
         "seconds": seconds,
     }
+
+
+def _captured(case: Case, dynamic: Any, layers: str) -> Captured:
+    return capture_model(
+        case.model,
+        case.inputs,
+        train=case.loss is not None,
+        dynamic=dynamic,
+        loss=case.loss,
+        targets=case.targets,
+        layers=layers,
+    )
+
+
+def _stacked(case: Case, dynamic: Any, name: str, optimizer: OptaxOptimizer) -> Captured:
+    """The capture with layers that stay a scan over stacked weights, as an optimizer sees them that takes norms.
+
+    Raises:
+        UnsupportedOptimizer: the layers draw random numbers, which a scan of torch does not.
+    """
+    why = f"{optimizer.name} looks at the norm of a whole parameter, and that of a stack is not that of each layer"
+    try:
+        captured = _captured(case, dynamic, "scan")
+    except CaptureError as error:
+        if error.code != "C153":
+            raise
+        raise UnsupportedOptimizer(
+            f"{optimizer.name} of layers that are stacked, with dropout in them",
+            why=why,
+            next="call the layers in a loop of Python, or train with an optimizer that takes no norms (optax.adamw)",
+        ) from error
+    text = (
+        f"Its layers stay a scan over stacked weights: {optimizer.name} looks at the norm of a whole parameter, and "
+        "that of a stack is not that of each layer."
+    )
+    return replace(captured, findings=(*captured.findings, Finding("C176", "info", name, text)))
 
 
 def _write(case: Case, captured: Captured, outputs: Any, out: Path) -> dict[str, Any]:

@@ -67,12 +67,11 @@ def load_jax_case(reference: str, folder: Path, widen: bool = False) -> JaxCase:
     case = load_case_to_widen(reference, widen)
     side = side_of_case(case, widen)
     weight_map = WeightMap.from_json(read_json(folder / "weights.json"))
-    arrays = load_file(folder / "weights.safetensors")
-    for entry in weight_map.entries:
+    arrays = {name: np.asarray(array) for name, array in load_file(folder / "weights.safetensors").items()}
+    for name in weight_map.by_source:
         for place in (side.program.params, side.program.state):
-            if entry.source in place:
-                value = entry.to_source(np.asarray(arrays[entry.target]))
-                place[entry.source] = jnp.asarray(value, place[entry.source].dtype)
+            if name in place:
+                place[name] = jnp.asarray(weight_map.to_source(name, arrays), place[name].dtype)
     conversion = read_json(folder / "conversion.json")
     stored = load_file(folder / "reference.safetensors")
     inputs = _with_arrays(case.inputs, conversion["inputs"], stored, widen)

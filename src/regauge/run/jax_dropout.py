@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, align, keep_mask, too_many_calls, unlike_shapes
-from regauge.run.jax_layer_scan import Scan, depth, layer_scans, steps
+from regauge.run.jax_dropout_scans import scans_step_by_step
+from regauge.run.jax_layer_scan import Scan, layer_scans, steps
 from regauge.run.jax_masks import mask_of, observed
 from regauge.run.jax_noise import shared_noise
 from regauge.run.jax_retracing import traced_each_time
@@ -46,6 +47,7 @@ class _Control:
         self.setting = setting
         self.masks = masks
         self.log = DropoutLog()
+        self.quiet = False
         self.bernoulli = jax.random.bernoulli
 
     def drop(self, inputs: Any, rate: float, broadcast: Sequence[int], own: Own, key: Any) -> Any:
@@ -58,6 +60,8 @@ class _Control:
             own: the library's own dropout of an array.
             key: that it draws with, or that this key is made from; None where the library does not tell.
         """
+        if self.quiet:
+            return inputs
         shape = list(inputs.shape)
         for axis in broadcast:
             shape[axis] = 1
@@ -74,7 +78,7 @@ class _Control:
 
     def drawn(self, key: Any, p: Any = 0.5, shape: Any = None, **options: Any) -> Any:
         """In the place of jax.random.bernoulli: a mask that the model draws itself is dropout written by hand."""
-        if shape is None or not isinstance(p, float):
+        if self.quiet or shape is None or not isinstance(p, float):
             return self.bernoulli(key, p, shape, **options)
         self.log.shapes.append(tuple(shape))
         self.log.rates.append(1.0 - p)
@@ -87,21 +91,21 @@ class _Control:
         return self._given(tuple(shape), p, key)
 
     def over_layers(self, function: Scan, scanned: Scan) -> Scan:
-        """A scan over stacked layers: each layer has masks of its own, so it is a loop where masks count.
+        """A scan over stacked layers: each layer has masks of its own, so it is a loop where masks count."""
+        return scanned if self.setting == "off" else steps(function)
 
-        With "off" it stays the scan that it is, and its trace stands for all layers in the log.
-        """
-        if self.setting != "off":
-            return steps(function)
+    def calls(self) -> int:
+        """How many calls have been noted."""
+        return len(self.log.shapes)
 
-        def repeated(carry: Any, stacked: Any) -> Any:
-            before = len(self.log.shapes)
-            result = scanned(carry, stacked)
-            self.log.shapes[before:] *= depth(stacked)
-            self.log.rates[before:] *= depth(stacked)
-            return result
+    def forget(self, since: int) -> None:
+        """Leave out the calls from this number on."""
+        self.log.shapes[since:], self.log.rates[since:] = [], []
 
-        return repeated
+    def repeat(self, since: int, times: int) -> None:
+        """Note the calls from this number on so many times in all."""
+        self.log.shapes[since:] *= times
+        self.log.rates[since:] *= times
 
     def _observed(self, factors: Any) -> Any:
         """Factors of this call, noted; under `jax.vmap` those of all examples are noted as one array."""
@@ -183,6 +187,7 @@ def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[
             stack.enter_context(mock.patch.object(haiku, "dropout", _haiku(control, haiku)))
         stack.enter_context(traced_each_time())
         stack.enter_context(layer_scans(control.over_layers))
+        stack.enter_context(scans_step_by_step(control))
         if not _OWN_DRAWS.get():
             stack.enter_context(mock.patch.object(jax.random, "bernoulli", control.drawn))
         if setting != "observe" and not _OWN_DRAWS.get():

@@ -108,10 +108,9 @@ def load_weights(model: nn.Module, folder: Path, of_original: bool = True) -> No
     arrays = load_file(folder / "weights.safetensors")
     own = dict(model.named_parameters()) | dict(model.named_buffers())
     with torch.no_grad():
-        for entry in weight_map.entries:
-            if entry.source in own:
-                value = torch.from_numpy(np.array(entry.to_source(arrays[entry.target])))
-                own[entry.source].copy_(value)
+        for name in weight_map.by_source:
+            if name in own:
+                own[name].copy_(torch.from_numpy(np.array(weight_map.to_source(name, arrays))))
         for name in weight_map.unused:
             if name in own and f"unused.{name}" in arrays:
                 own[name].copy_(torch.from_numpy(np.array(arrays[f"unused.{name}"])))

@@ -199,7 +199,7 @@ def _write_array(file: BinaryIO, array: np.ndarray, dtype: np.dtype, buffer: byt
 def convert_weights(tensors: Mapping[str, np.ndarray], weight_map: WeightMap) -> dict[str, np.ndarray]:
     """The arrays of the converted module, by path, from those of the original.
 
-    Views where the layout allows it and nothing is stacked, so the weights are held at most twice.
+    Views where the layout allows it and the module stacks nothing, so the weights are held at most twice.
 
     Args:
         tensors: the original's weights under their own names; tied ones may be there once or under each name.
@@ -223,7 +223,7 @@ def restore_weights(arrays: Mapping[str, np.ndarray], weight_map: WeightMap) -> 
         WeightMismatch: paths, shapes or dtypes that differ from the map, all at once.
     """
     check_targets({name: (dtype_name(array), array.shape) for name, array in arrays.items()}, weight_map)
-    tensors = {entry.source: entry.to_source(arrays[entry.target]) for entry in weight_map.entries}
+    tensors = {name: weight_map.to_source(name, arrays) for name in weight_map.by_source}
     stored = (name for name in weight_map.unused if UNUSED_PREFIX + name in arrays)
     tensors |= {name: arrays[UNUSED_PREFIX + name] for name in stored}
     return tensors | {name: tensors[kept] for name, kept in weight_map.tied.items() if kept in tensors}
@@ -305,4 +305,4 @@ def _differences(name: str, entry: WeightEntry, shape: Shape, kinds: Mapping[str
 
 def _refuse(problems: list[str], what: str) -> None:
     if problems:
-        raise WeightMismatch(what, code="W140", details=problems, next="convert the case again")
+        raise WeightMismatch(what, code="W140", details=list(dict.fromkeys(problems)), next="convert the case again")

@@ -290,11 +290,20 @@ def from_weight_map(weight_map: WeightMap, kinds: Mapping[str, Kind] | None = No
 
 
 def _part_of_entry(entry: WeightEntry) -> Part:
+    before = (("reshape", entry.slice_shape),) if entry.sliced else ()
     if entry.stacked is None:
-        return Part(entry.source, entry.target, tuple(entry.layout))
+        return Part(entry.source, entry.target, (*before, *entry.layout), take=_taken(entry))
     index = entry.stacked[0]
-    layout = (*entry.layout, ("reshape", (1, *entry.piece_shape)))
-    return Part(entry.source, entry.target, layout, put=((0, index, index + 1),))
+    layout = (*before, *entry.layout, ("reshape", (1, *entry.piece_shape)))
+    return Part(entry.source, entry.target, layout, take=_taken(entry), put=((0, index, index + 1),))
+
+
+def _taken(entry: WeightEntry) -> Ranges:
+    """The ranges of a source that an entry takes, by the axes of the whole array."""
+    left, ranges = list(range(len(entry.shape))), []
+    for axis, index, _ in entry.sliced:
+        ranges.append((left.pop(axis), index, index + 1))
+    return tuple(ranges)
 
 
 def reversed_map(pair_map: PairMap) -> PairMap:
