@@ -27,6 +27,7 @@ from regauge.emit.torch_train import emit_train
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
+from regauge.lower.identities import without_identities
 from regauge.lower.lax_indices import with_index_forms
 from regauge.lower.lax_pooling import with_averages
 from regauge.lower.lax_products import joined_products
@@ -147,7 +148,7 @@ class TorchTarget:
         return activation(node)
 
     def rewritten(self, graph: Graph) -> Graph:
-        graph = channels_first(with_means(with_index_forms(graph)), self.is_library_type)
+        graph = channels_first(with_means(with_index_forms(without_identities(graph))), self.is_library_type)
         return torch_idioms(joined_products(with_averages(pools(graph))))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
