@@ -24,8 +24,8 @@ def _flat(pad: Operand) -> tuple[Operand, ...]:
 def without_identities(graph: Graph) -> Graph:
     """The graph without operators whose result is one of their arguments, bit for bit.
 
-    A float plus 0.0 is kept: it turns -0.0 into 0.0; minus 0.0 it is what it was. Results that leave the graph or become state are kept too, so that
-    nothing outside changes its name.
+    A float plus 0.0 is kept: it turns -0.0 into 0.0; minus 0.0 it is what it was. Results that leave the graph or
+    become state are kept too, so that nothing outside changes its name.
     """
     return _cleared(graph, value_specs(graph))
 
