@@ -35,6 +35,7 @@ from regauge.lower.plan import Plan
 from regauge.lower.pools import pools
 from regauge.lower.torch_idioms import torch_idioms
 from regauge.lower.torch_means import with_means
+from regauge.lower.triangles import with_triangles
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
 from regauge.run.torch_source import load_sources
@@ -148,7 +149,9 @@ class TorchTarget:
         return activation(node)
 
     def rewritten(self, graph: Graph) -> Graph:
-        graph = channels_first(with_means(with_index_forms(without_identities(graph))), self.is_library_type)
+        graph = channels_first(
+            with_triangles(with_means(with_index_forms(without_identities(graph)))), self.is_library_type
+        )
         return torch_idioms(joined_products(with_averages(pools(graph))))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
