@@ -173,3 +173,69 @@ def test_sizes_are_python_expressions(expression, text):
     names = {"max": max, "batch": 5, "sequence": 11}
     assert eval(shape[0].text, names) == eval(text, names)
     assert set(shape[0].text) == set(text)
+
+
+# what Python decides on a size -----------------------------------------------------------------------------------
+
+
+class Capacity(nn.Module):
+    """The rows that a mixture of experts keeps: a number of Python, rounded from a size."""
+
+    def forward(self, x):
+        kept = int(0.75 * x.shape[0])
+        return x[:kept].sum(0) * kept
+
+
+class Halves(nn.Module):
+    """Folds an even batch; another one is given back."""
+
+    def forward(self, *, scale, x):
+        if x.shape[0] % 2 == 0:
+            x = x.reshape(2, -1, 3).sum(0)
+        return x, scale.exp()
+
+
+def test_a_size_that_becomes_a_number_of_python_is_fixed():
+    captured = assert_captures(Capacity(), (torch.randn(4, 3),), train=False)
+    assert captured.graph.symbols == ()
+    assert codes(captured) == [("C110", "x")]
+    assert "is fixed at 4" in captured.graph.findings[0].text
+    assert "test_dynamic.py:" in captured.graph.findings[0].text
+
+
+def test_a_size_that_python_branches_on_is_fixed_and_no_other():
+    inputs = {"x": torch.randn(4, 3), "scale": torch.randn(6, 2)}
+    captured = assert_captures(Halves(), inputs, train=False, others=({**inputs, "scale": torch.randn(5, 2)},))
+    assert [symbol.hint for symbol in captured.graph.symbols] == [6]
+    assert codes(captured) == [("C110", "x")]
+
+
+def test_a_condition_that_must_hold_fixes_no_size():
+    class Windows(nn.Module):
+        def forward(self, x, y):
+            assert x.shape[0] % 2 == 0, "whole windows only"
+            if y.shape[0] % 3:
+                raise ValueError("whole windows only")
+            return x.reshape(-1, 2, 3).sum(1), y * 2
+
+    captured = assert_captures(
+        Windows(),
+        (torch.randn(4, 3), torch.randn(6, 3)),
+        train=False,
+        others=((torch.randn(8, 3), torch.randn(9, 3)),),
+    )
+    assert [symbol.hint for symbol in captured.graph.symbols] == [4, 6]
+    assert codes(captured) == []
+
+
+def test_a_bound_that_python_asks_for_is_said():
+    class Cut(nn.Module):
+        def forward(self, x):
+            if x.shape[0] > 100:
+                return x[:100]
+            return x * 2
+
+    captured = assert_captures(Cut(), (torch.randn(4, 3),), train=False, others=((torch.randn(7, 3),),))
+    assert captured.graph.symbols == (Symbol("batch", 4, 2, 100),)
+    assert [code for code, _ in codes(captured)] == ["C177"]
+    assert "2 <= batch <= 100" in captured.graph.findings[0].text

@@ -116,3 +116,43 @@ def test_what_was_written_or_drawn_has_no_value(model: type[nn.Module]) -> None:
     with pytest.raises(CaptureError) as caught:
         capture_module(model(), (X,), train=False)
     assert caught.value.code == "C104"
+
+
+class Shaped(nn.Module):
+    """Numbers of repeats, places to cut and a mask that stand in tensors which no input changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("repeats", torch.tensor([1, 3, 2]))
+        self.register_buffer("cuts", torch.tensor([1, 2]))
+        self.register_buffer("kept", torch.tensor([True, False, True]))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = x[:, :3]
+        first, *rest = x.tensor_split(self.cuts, dim=1)
+        halves = torch.tensor_split(x, torch.tensor(2), dim=1)
+        return (
+            x.repeat_interleave(self.repeats, dim=1),
+            torch.repeat_interleave(x, torch.tensor([2, 0, 1]), dim=-1),
+            torch.cat([*rest, first], 1),
+            halves[0] * halves[1].sum(),
+            x.masked_select(self.kept),
+            x.masked_select(self.kept[:, None] & torch.tensor([True, True, False])) if len(x.shape) > 2 else x,
+        )
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 4, 3)])
+def test_shapes_that_known_values_give(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape)
+    captured = assert_captures(Shaped(), (x,), train=False, others=((torch.cat([x, x]),),))
+    assert [symbol.name for symbol in captured.graph.symbols] == ["batch"]
+    assert {"Python reads the buffer repeats", "Python reads the buffer kept"} <= {
+        finding.text.partition(":")[0] for finding in captured.findings
+    }
+
+
+def test_repeats_of_an_input_are_still_unknown() -> None:
+    with pytest.raises(CaptureError, match=r"aten\.repeat_interleave"):
+        capture_module(
+            lambda x, n: x.repeat_interleave(n, dim=0), (torch.ones(3, 2), torch.tensor([1, 2, 1])), train=False
+        )

@@ -55,6 +55,11 @@ class Bodies:
     _views: set[str] = field(default_factory=set)  # views of outer tensors that were made again inside
     _closed: set[str] = field(default_factory=set)  # values that there are inside bodies only
 
+    @property
+    def start(self) -> int:
+        """Where the nodes of the innermost function begin that the walk is in."""
+        return max((region.starts[-1] for region in self._open.values()), default=0)
+
     def enter(self, raw: Mapping[str, Any], made: Sequence[torch.Tensor]) -> list[View]:
         """The tensors that a function gets."""
         walk = self.walk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ class Conversion:
         self.owned = weights.collect(model, program.graph_signature, program.constants)
         self.user = [s.arg.name for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
         self.arrays = [(n, v) for n in self.user if isinstance(v := self._value(n), torch.Tensor)]
-        self.names = sizes_of_inputs.symbol_names(self.arrays, self.placeholders)
+        self.names = sizes_of_inputs.symbol_names(self.arrays, {*self.placeholders, *_parameters(model)})
         self.sizes = Sizes(self.names)
 
     def _value(self, name: str) -> Any:
@@ -111,6 +112,14 @@ class Conversion:
         leaves = [_Leaf(name) if name in arrays else constants[name] for name in self.user]
         args, kwargs = pytree.tree_unflatten(leaves, self.program.call_spec.in_spec)
         return _skeleton(dict(kwargs) if kwargs else tuple(args))
+
+
+def _parameters(model: nn.Module) -> list[str]:
+    """What forward calls its arguments, which may be containers of arrays."""
+    try:
+        return list(inspect.signature(model.forward).parameters)
+    except (TypeError, ValueError):  # it has no signature
+        return []
 
 
 def _unchanged(walk: Functionaliser) -> dict[fx.Node, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch.export import Dim, ShapesCollection
+from torch.export import Dim, ExportedProgram, ShapesCollection
+from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
 from regauge.capture.sizes import symbols_of
@@ -44,13 +45,21 @@ def unnamed(model: torch.nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) ->
     return [name for name in inputs if name not in named]
 
 
-def shapes(model: torch.nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
-    """The `dynamic_shapes` of torch.export for inputs, or None when they hold no tensor with axes."""
+def shapes(
+    model: torch.nn.Module, inputs: tuple[Any, ...] | dict[str, Any], fixed: Collection[tuple[int, int]] = ()
+) -> Any:
+    """The `dynamic_shapes` of torch.export for inputs, or None when they hold no tensor with axes.
+
+    Args:
+        model: that is exported.
+        inputs: tuple of positional or dict of keyword arguments.
+        fixed: axes that stay numbers: ``(id(tensor), axis)``.
+    """
     args, kwargs = as_call(inputs)
     collection = ShapesCollection()
     found = False
     for tensor in {id(t): t for t in tensors_in(inputs)}.values():
-        axes = dict.fromkeys(offered(tensor), Dim.AUTO)
+        axes = {axis: Dim.AUTO for axis in offered(tensor) if (id(tensor), axis) not in fixed}
         if axes:
             collection[tensor] = axes
             found = True
@@ -125,21 +134,37 @@ def constant_size(size: int | torch.SymInt) -> int | None:
     return int(size.node.expr) if size.node.expr.is_Integer else None
 
 
-def fixed_sizes(inputs: Iterable[tuple[str, torch.Tensor]]) -> list[Finding]:
-    """A finding for each size that was offered as symbolic and became a number."""
+def fixed_sizes(program: ExportedProgram, decided: Mapping[tuple[int, int], tuple[str, str]]) -> list[Finding]:
+    """A finding for each size that was offered as symbolic and became a number.
+
+    Args:
+        program: with the shapes that export left.
+        decided: axes that the code decides on, as `size_decisions.axes_of` gives them.
+    """
+    nodes = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
+    lines = {(name, axis): line for (_, axis), (name, line) in decided.items()}
     found = []
-    for name, tensor in inputs:
+    for spec in program.graph_signature.input_specs:
+        tensor = nodes[spec.arg.name].meta.get("val") if spec.kind is InputKind.USER_INPUT else None
+        if not isinstance(tensor, torch.Tensor):
+            continue
         for axis in offered(tensor):
             size = constant_size(tensor.shape[axis])
             if size is not None:
-                reason = (
-                    "export takes 0 and 1 for constants"
-                    if size < 2
-                    else "the code, or the size of another input, needs this number"
-                )
-                text = f"Size {axis} of {name} is fixed at {size} in the converted model: {reason}."
-                found.append(Finding("C110", "info", name, text))
+                text = _fixed_text(spec.arg.name, axis, size, lines.get((spec.arg.name, axis), ""))
+                found.append(Finding("C110", "info", spec.arg.name, text))
     return found
+
+
+def _fixed_text(name: str, axis: int, size: int, line: str) -> str:
+    if line:
+        return f"Size {axis} of {name} is fixed at {size} in the converted model: {line} decides on it in Python."
+    reason = (
+        "export takes 0 and 1 for constants"
+        if size < 2
+        else "the code, or the size of another input, needs this number"
+    )
+    return f"Size {axis} of {name} is fixed at {size} in the converted model: {reason}."
 
 
 def differ(training: Graph, evaluation: Graph) -> bool:

@@ -23,6 +23,9 @@ _REWRITE = (
 
 _NUMPY = re.compile(r"\.numpy\(\) is not supported|numpy\(\) .*tensor subclasses")
 _UNFOLLOWED = re.compile(r"fake tensor in the exported program constant's list.*model attribute: ([\w.]+)", re.DOTALL)
+_NO_GRADIENT = re.compile(
+    r"does not require grad and does not have a grad_fn|appears to not have been used in the graph"
+)
 _FORMAT = re.compile(r"FakeTensor\.__format__|format string passed to FakeTensor")
 
 
@@ -36,6 +39,16 @@ class DataDependent:
 
 def rejected(error: Exception, model: str) -> BadCase:
     """The model's own error when it is called with the case's inputs, before any capture."""
+    if _NO_GRADIENT.search(str(error)):
+        return BadCase(
+            f"{model} takes a derivative inside, of a tensor that has none: {_first_line(error)}",
+            code="B117",
+            where=own_line(error),
+            details=[own_source(error)] if own_source(error) else (),
+            why="in evaluation a model is called without gradients, as under torch.no_grad()",
+            next="call x.requires_grad_() in forward before x is used, put torch.enable_grad() around that part, "
+            "or write it as a function and use torch.func.grad(function)(x)",
+        )
     return BadCase(
         f"{model} rejects the inputs of the case: {type(error).__name__}: {_first_line(error)}",
         code="B110",

@@ -29,6 +29,7 @@ from regauge.capture.arguments import (
     written,
 )
 from regauge.capture.autocast import Autocast, operands_cast
+from regauge.capture.autograd_grad import DERIVATIVE, differentiated
 from regauge.capture.bodies import Bodies
 from regauge.capture.failures import DataDependent
 from regauge.capture.generators import without_generator
@@ -60,6 +61,7 @@ class Functionaliser:
     env: dict[fx.Node, Any] = field(default_factory=dict)  # a `View`, a list of them, a number, a `Sym`
     bodies: Bodies = field(init=False)
     names: set[str] = field(default_factory=set)
+    taken: set[str] = field(default_factory=set)  # values that the graph is given
     inside: set[str] | None = None  # values made in the torch.no_grad region that the walk is in
     _unbacked: set[Any] = field(default_factory=set)  # symbols of sizes that depend on values
     carries: set[str] = field(default_factory=set)  # values that a gradient flows through
@@ -74,6 +76,7 @@ class Functionaliser:
         """Declare a placeholder: its tensor is the graph value `value`."""
         self.env[node] = view = whole(value, self.sizes.spec(node.meta["val"]), owner)
         self.names.add(value)
+        self.taken.add(value)
         self.carries |= {value} & self.trainable
         return view
 
@@ -136,6 +139,9 @@ class Functionaliser:
             return
         if name == LEAVE:
             self.env[node] = self.bodies.leave(node, raw, origin)
+            return
+        if name == DERIVATIVE:
+            self.env[node] = differentiated(self, node, raw, origin, self.bodies.start)
             return
         require_plain(node, raw.get("self"), origin)
         name, raw = without_generator(name, raw, origin)

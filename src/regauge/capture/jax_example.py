@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Literal
 
 import jax
@@ -38,6 +39,7 @@ class Example:
 
     def __init__(self, inputs: Inputs, parameters: tuple[str, ...] = ()) -> None:
         self.parameters = parameters
+        self.outermost = set(inputs if isinstance(inputs, dict) else parameters)  # what the emitted root calls them
         paths, self.structure = jax.tree_util.tree_flatten_with_path(inputs)
         self.leaves = [leaf for _, leaf in paths]
         self.names: list[str] = []
@@ -123,12 +125,15 @@ def renamed_leaves(tree: Any, names: Mapping[str, str]) -> Any:
     return tree
 
 
-def shapes_of(example: Mapping[str, Any], dynamic: Dynamic) -> tuple[Shapes, tuple[Symbol, ...]]:
+def shapes_of(
+    example: Mapping[str, Any], dynamic: Dynamic, parameters: Collection[str] = ()
+) -> tuple[Shapes, tuple[Symbol, ...]]:
     """Abstract arrays by name, and their symbolic sizes: first axes of one size have one name.
 
     Args:
         example: arrays by name.
         dynamic: as `regauge.to_torch` takes it.
+        parameters: names that the code gives to other things, which are no names of sizes then.
     """
     arrays = {name: jax.eval_shape(lambda a=array: jnp.asarray(a)) for name, array in example.items()}
     if dynamic is None:
@@ -138,7 +143,9 @@ def shapes_of(example: Mapping[str, Any], dynamic: Dynamic) -> tuple[Shapes, tup
     sizes = [
         array.shape[0] for array in arrays.values() if array.ndim and array.shape[0] > 1 and not _is_one_key(array)
     ]
-    texts = {size: "batch" if not n else f"batch{n + 1}" for n, size in enumerate(dict.fromkeys(sizes))}
+    base = "batch_size" if "batch" in {*parameters, *arrays} else "batch"
+    free = (text for n in count(1) if (text := base if n == 1 else f"{base}{n}") not in {*parameters, *arrays})
+    texts = dict(zip(dict.fromkeys(sizes), free, strict=False))
     scope = export.SymbolicScope()
     named = {size: export.symbolic_shape(text, scope=scope)[0] for size, text in texts.items()}
 

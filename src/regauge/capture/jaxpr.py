@@ -153,7 +153,7 @@ class _Asked:
         arrays = {f"inputs {name}": array for name, array in self.inputs.arrays.items()}
         if self.loss is not None:
             arrays |= {f"targets {name}": array for name, array in self.targets.arrays.items()}
-        return shapes_of(arrays, dynamic)
+        return shapes_of(arrays, dynamic, self.inputs.outermost)
 
     @property
     def sown(self) -> set[str]:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.ir.graph import Node, Operand
+from regauge.run.jax_haiku import FunctionalDropout
 from regauge.run.jax_keras_model import is_own_class
 
 Arrays = Mapping[str, Any]  # of a module by leaf name: kernel, bias
@@ -63,6 +64,10 @@ def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
             if type(module) is getattr(names, name, None) or type(module) is getattr(names, _LINEN.get(name, ""), None):
                 found = _Flax(library, module, arrays)
                 yield from () if found.is_stacked(name) else make(found)
+    if isinstance(module, FunctionalDropout):
+        drop = module.function
+        fresh = lambda x, _, key: drop(key, module.rate, x)  # noqa: E731
+        yield Form("layer.dropout", fresh, {}, {"p": module.rate}, keyed=True)
     if "equinox" in sys.modules:
         from regauge.capture.jaxpr_forms_equinox import forms as equinox_forms
 

@@ -137,11 +137,27 @@ class _Record:
         def lifted(tensor: Tensor) -> Any:
             return self.called(mode, _ATEN.lift_fresh.default, pre_dispatch, (tensor,), {})
 
+        def put(operator: OpOverload, *args: Any) -> Any:
+            return self.called(mode, operator, pre_dispatch, args, {})
+
         with suppress(_Unknown):
             if torch.Tag.data_dependent_output in operator.tags:
                 return self._result(operator, args, kwargs)
             if operator is _ATEN.index.Tensor:
                 args = (args[0], [place for index in args[1] for place in self._places(index, lifted)])
+            elif operator is _ATEN.repeat_interleave.self_Tensor:
+                kwargs = self._counted(args[1], kwargs)
+            elif operator is _ATEN.tensor_split.tensor_indices_or_sections:
+                places = self._numbers(args[1])
+                split = _ATEN.tensor_split.indices if isinstance(places, list) else _ATEN.tensor_split.sections
+                return put(split, args[0], places, *args[2:])
+            elif operator is _ATEN.masked_select.default and self._is_known(args[1]):
+                data, mask = args
+                before = data.ndim - mask.ndim
+                if before < 0 or data.shape[before:] != mask.shape:
+                    before, size = 0, list(torch.broadcast_shapes(data.shape, mask.shape))
+                    data, mask = put(_ATEN.expand.default, data, size), put(_ATEN.expand.default, mask, size)
+                return put(_ATEN.view.default, put(_ATEN.index.Tensor, data, [*[None] * before, mask]), [-1])
             elif _shaped_by_values(operator, args):
                 return pytree.tree_map_only(Tensor, lifted, self._result(operator, args, kwargs))
         out = self.call(mode, operator, pre_dispatch, args, kwargs)
@@ -169,6 +185,18 @@ class _Record:
         except _Unknown:
             return [index]
         return [lifted(places) for places in found]
+
+    def _counted(self, repeats: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The keyword arguments of a repetition, with how many elements it gives."""
+        if kwargs.get("output_size") is not None or repeats.numel() == 1:  # one number for all elements
+            return kwargs
+        return {**kwargs, "output_size": sum(self._numbers(repeats))}
+
+    def _numbers(self, tensor: Tensor) -> Any:
+        """The values of a known tensor: a list, or one number of a tensor without axes."""
+        value = self._value(tensor)
+        with unset_fake_temporarily():
+            return value.tolist()
 
     def _is_known(self, tensor: Tensor) -> bool:
         made: _Made | None = self._made.get(tensor)

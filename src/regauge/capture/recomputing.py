@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from regauge.capture import autograd_grad
 from regauge.capture.training_mode import unchanged
 from regauge.findings import Finding
 from regauge.run.torch_flow import as_loops
@@ -38,7 +39,10 @@ def without_autograd() -> Iterator[None]:
     def asked(*args: Any, **kwargs: Any) -> Any:
         raise Recomputes
 
-    with mock.patch.object(torch.autograd, "_engine_run_backward", asked):
+    with (
+        mock.patch.object(torch.autograd, "_engine_run_backward", asked),
+        mock.patch.object(autograd_grad, "marked", asked),  # what torch.autograd.grad is in a trace
+    ):
         yield
 
 

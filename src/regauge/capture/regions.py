@@ -26,9 +26,9 @@ from regauge.capture.source_lines import line_of_caller, lines_of_functions, rec
 from regauge.errors import CaptureError
 from regauge.run.torch_flow import replaced
 
-_LIBRARY = torch.library.Library("regauge", "FRAGMENT")
-_LIBRARY.define("enter(Tensor[] given, int[] axes, int region) -> Tensor[]")
-_LIBRARY.define(
+LIBRARY = torch.library.Library("regauge", "FRAGMENT")
+LIBRARY.define("enter(Tensor[] given, int[] axes, int region) -> Tensor[]")
+LIBRARY.define(
     "leave(str kind, str about, int region, Tensor[] given, Tensor[] entered, Tensor[] left, Tensor[] like, "
     "int[] axes, SymInt size) -> Tensor[]"
 )
@@ -72,8 +72,8 @@ def _left(
     return [_with(tensor, axis, size) for tensor, axis in zip(like, axes, strict=True)]
 
 
-torch.library.register_fake("regauge::enter", _entered, lib=_LIBRARY)
-torch.library.register_fake("regauge::leave", _left, lib=_LIBRARY)
+torch.library.register_fake("regauge::enter", _entered, lib=LIBRARY)
+torch.library.register_fake("regauge::leave", _left, lib=LIBRARY)
 
 
 @dataclass

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind
 
 from regauge.capture import (
     call_arguments,
@@ -24,6 +23,7 @@ from regauge.capture import (
     own_gradients,
     packed,
     python_state,
+    size_decisions,
     training_mode,
     transformations,
     value_checks,
@@ -81,6 +81,8 @@ class _Stages:
     reached: list[bool] = field(default_factory=list)  # what `packed.observed` finds
     gradients: OwnGradients = field(default_factory=OwnGradients)
     known: KnownValues = field(default_factory=KnownValues)
+    decisions: list[size_decisions.Decision] = field(default_factory=list)  # of the newest trace
+    decided: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)  # see `size_decisions.axes_of`
 
     def add(self, stage: str, began: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
@@ -138,7 +140,7 @@ def capture_module(
     if frozen:
         stages.findings.append(training_mode.evaluation_finding(frozen))
     if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
-        stages.findings += _fixed(program)
+        stages.findings += sizes_of_inputs.fixed_sizes(program, stages.decided)
     _, leaves = flatten_tree(inputs, lambda leaf: isinstance(leaf, torch.Tensor), "inputs")
     stages.findings += wide_integers({**leaves, **tensors})
     stages.findings += weights.infinite_outputs(flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))[1])
@@ -280,6 +282,7 @@ def _export(
 ) -> tuple[ExportedProgram, training_mode.Reads]:
     args, kwargs = sizes_of_inputs.as_call(inputs)
     began, learned = time.perf_counter(), stages.gradients.learned
+    stages.decisions.clear()
     try:
         looking = value_checks.left_out(stages.findings)
         packing = packed.replaced(stages.findings, stages.reached)
@@ -301,6 +304,7 @@ def _export(
             flows,
             transformed,
             call_arguments.noted(),
+            size_decisions.noted(stages.decisions),
         ):
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
@@ -321,6 +325,11 @@ def _export(
         raise failures.not_captured(error, name) from error
     sizes_of_inputs.forget_marks((args, kwargs))
     stages.add("export", began)
+    undecided = size_decisions.undecided(stages.decisions, program)
+    fixed = size_decisions.axes_of(undecided, program, inputs) if dynamic == "auto" and undecided else {}
+    if fixed.keys() - stages.decided.keys():
+        stages.decided |= fixed
+        return _export(model, inputs, dynamic, name, stages)
     return program, reads
 
 
@@ -331,7 +340,7 @@ def _offered(model: nn.Module, inputs: Inputs, stages: _Stages) -> Any:
         text = f"All sizes are fixed: {', '.join(unnamed)} reach forward through **kwargs, where export has no symbols."
         stages.findings.append(Finding("C110", "warning", unnamed[0], text))
         return None
-    return sizes_of_inputs.shapes(model, inputs)
+    return sizes_of_inputs.shapes(model, inputs, stages.decided.keys())
 
 
 @contextmanager
@@ -366,16 +375,6 @@ def _evaluation(
     return training, graph
 
 
-def _fixed(program: ExportedProgram) -> list[Finding]:
-    nodes = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
-    tensors = [
-        (spec.arg.name, nodes[spec.arg.name].meta["val"])
-        for spec in program.graph_signature.input_specs
-        if spec.kind is InputKind.USER_INPUT and isinstance(nodes[spec.arg.name].meta.get("val"), torch.Tensor)
-    ]
-    return sizes_of_inputs.fixed_sizes(tensors)
-
-
 # from the exported program to the graph ------------------------------------------------------------------------------
 
 
@@ -383,8 +382,10 @@ def _convert(
     model: nn.Module, program: ExportedProgram, name: str, stages: _Stages
 ) -> tuple[Graph, dict[str, torch.Tensor]]:
     began = time.perf_counter()
-    graph, tensors = Conversion(model, program, name).graph()
+    conversion = Conversion(model, program, name)
+    graph, tensors = conversion.graph()
     check_graph(graph)
+    stages.findings += size_decisions.within_ranges(stages.decisions, program, conversion.names)
     stages.findings += stages.known.judged({weight for weight, _ in graph.mutations}, name)
     stages.add("functionalise", began)
     return graph, tensors

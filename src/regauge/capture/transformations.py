@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch._functorch.eager_transforms import (
     _jvp_with_argnums,
@@ -234,6 +235,22 @@ def _checkpoint_in_place(
     return transformations._recomputed(function, args, kwargs)
 
 
+def _autograd_in_place(
+    outputs,
+    inputs,
+    grad_outputs=None,
+    retain_graph=None,
+    create_graph=False,
+    only_inputs=True,
+    allow_unused=None,
+    is_grads_batched=False,
+    materialize_grads=False,
+):  # type: ignore[no-untyped-def]
+    from regauge.capture import autograd_grad
+
+    return autograd_grad.marked(outputs, inputs, grad_outputs, create_graph, is_grads_batched)
+
+
 _REPLACED: tuple[tuple[Any, Any], ...] = (
     (vmap_impl, _vmap_in_place),
     (grad_and_value_impl, _grad_in_place),
@@ -242,6 +259,7 @@ _REPLACED: tuple[tuple[Any, Any], ...] = (
     (jacrev, _jacrev_in_place),
     (jacfwd, _jacfwd_in_place),
     (checkpoint, _checkpoint_in_place),
+    (torch.autograd.grad, _autograd_in_place),
 )
 
 

@@ -44,7 +44,7 @@ def unique(name: str, taken: set[str] | dict[str, object]) -> str:
     """The name, or the name with the first free number from 2 on."""
     if name not in taken:
         return name
-    number = 2
+    number, name = 2, name.rstrip("_") or name  # sum_2, not sum__2
     while f"{name}{number}" in taken or f"{name}_{number}" in taken:
         number += 1
     return f"{name}_{number}" if name[:1].islower() else f"{name}{number}"

@@ -29,7 +29,7 @@ from regauge.emit.same_code import code_key
 from regauge.emit.scan_text import stacked_text
 from regauge.emit.scopes import Scope, build_scopes
 from regauge.emit.sequential import function_text, sequential_text
-from regauge.emit.signature import signature
+from regauge.emit.signature import fixed_values, signature
 from regauge.emit.stacks import MODES, Scanning
 from regauge.emit.statements import declared_parameters
 from regauge.emit.syntax import tree_expression
@@ -169,6 +169,8 @@ def emit_module(
     findings += tuple(main.structure.stacks.findings) if main.structure.stacks else ()
     findings += (MODES,) if evaluation and scanning else ()
     findings += not_recomputed(main.graph, main.structure.holders)
+    root_scope = main.structure.root
+    findings += fixed_values(signature(main.graph.in_tree, declared_parameters(root_scope)), main.graph.dialect)
     return Emitted(
         text, ops_text(module.helpers), root.name, placed, module.unused, places, tuple(dict.fromkeys(findings))
     )

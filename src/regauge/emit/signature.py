@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from regauge.emit.literals import literal
 from regauge.emit.names import identifier, unique
+from regauge.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ def signature(tree: Any, declared: Sequence[str]) -> list[Parameter]:
         declared: names of the original's positional parameters, as far as they are known.
     """
     if "dict" in tree:
-        return [Parameter(key, item) for key, item in tree["dict"].items()]
+        places = {name: place for place, name in enumerate(declared)}
+        named = sorted(tree["dict"].items(), key=lambda item: places.get(item[0], len(places)))
+        return [Parameter(key, item) for key, item in named]
     declared = tree.get("names", declared)
     taken: set[str] = set()
     parameters = []
@@ -59,6 +62,39 @@ def texts(parameters: Sequence[Parameter]) -> list[str]:
         defaults = defaults and text != parameter.name
         found.append(text if defaults else parameter.name)
     return found[::-1]
+
+
+def fixed_values(parameters: Sequence[Parameter], dialect: str) -> tuple[Finding, ...]:
+    """Findings for numbers, flags and texts among the inputs, which are part of the code and no inputs any more.
+
+    Args:
+        parameters: of the root.
+        dialect: of the original's graph, ``aten`` or ``lax``.
+    """
+    numbers: list[str] = []
+    others: list[str] = []
+    for parameter in parameters:
+        for place, value in _constants(parameter.tree, parameter.name):
+            is_number = isinstance(value, int | float | complex) and not isinstance(value, bool)
+            (numbers if is_number else others).append(f"{place}={value!r}")
+    found = []
+    if numbers:
+        given, example = ", ".join(numbers), "torch.tensor(number)" if dialect == "aten" else "jnp.asarray(number)"
+        text = f"Numbers of Python are part of the converted code: {given}. Given as {example}, one stays an input."
+        found.append(Finding("E120", "info", "", text))
+    if others:
+        text = f"The model is converted for {', '.join(others)}: for another value, convert it again."
+        found.append(Finding("E121", "info", "", text))
+    return tuple(found)
+
+
+def _constants(tree: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Constants in a skeleton, with the expressions that name their places."""
+    if "value" in tree:
+        yield place, tree["value"]
+    items = tree["dict"].items() if "dict" in tree else enumerate(tree.get("tuple", tree.get("list", ())))
+    for key, item in items:
+        yield from _constants(item, f"{place}[{key!r}]")
 
 
 def accesses(parameters: Sequence[Parameter]) -> dict[str, ast.expr]:

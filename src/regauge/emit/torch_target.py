@@ -27,6 +27,7 @@ from regauge.emit.torch_train import emit_train
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
+from regauge.lower.identities import without_identities
 from regauge.lower.lax_indices import with_index_forms
 from regauge.lower.lax_keys import with_keys
 from regauge.lower.lax_pooling import with_averages
@@ -35,6 +36,7 @@ from regauge.lower.plan import Plan
 from regauge.lower.pools import pools
 from regauge.lower.torch_idioms import torch_idioms
 from regauge.lower.torch_means import with_means
+from regauge.lower.triangles import with_triangles
 from regauge.rules.lax_to_torch import TABLE
 from regauge.rules.table import RuleTable
 from regauge.run.torch_source import load_sources
@@ -148,7 +150,8 @@ class TorchTarget:
         return activation(node)
 
     def rewritten(self, graph: Graph) -> Graph:
-        graph = channels_first(with_means(with_keys(with_index_forms(graph))), self.is_library_type)
+        formed = with_keys(with_index_forms(without_identities(graph)))
+        graph = channels_first(with_triangles(with_means(formed)), self.is_library_type)
         return torch_idioms(joined_products(with_averages(pools(graph))))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:

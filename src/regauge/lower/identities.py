@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from regauge.dtypes import is_float, kind
@@ -10,6 +11,8 @@ from regauge.lower.plan import value_specs
 
 _ADDS = frozenset({"aten.add.Tensor", "aten.add.Scalar", "aten.sub.Tensor", "aten.sub.Scalar"})
 _SCALES = frozenset({"aten.mul.Tensor", "aten.mul.Scalar", "aten.div.Tensor", "aten.div.Scalar"})
+_LAX_ADDS = {"lax.add": True, "lax.sub": False}  # whether the operands may change places
+_LAX_SCALES = {"lax.mul": True, "lax.div": False}
 _RESHAPES = frozenset({"aten.reshape.default", "aten.view.default"})
 _PADS = frozenset({"aten.pad.default", "aten.constant_pad_nd.default"})
 
@@ -19,10 +22,10 @@ def _flat(pad: Operand) -> tuple[Operand, ...]:
 
 
 def without_identities(graph: Graph) -> Graph:
-    """The graph without operators whose result is their first argument, bit for bit.
+    """The graph without operators whose result is one of their arguments, bit for bit.
 
-    A float plus 0 is kept: it turns -0.0 into 0.0. Results that leave the graph or become state are kept too, so that
-    nothing outside changes its name.
+    A float plus 0.0 is kept: it turns -0.0 into 0.0; minus 0.0 it is what it was. Results that leave the graph or
+    become state are kept too, so that nothing outside changes its name.
     """
     return _cleared(graph, value_specs(graph))
 
@@ -50,6 +53,8 @@ def _cleared(graph: Graph, specs: dict[str, TensorSpec]) -> Graph:
 
 def _unchanged(node: Node, specs: dict[str, TensorSpec]) -> str | None:
     """The value that a node's result is, or None."""
+    if node.op in _LAX_ADDS or node.op in _LAX_SCALES:
+        return _unchanged_by_lax(node, specs)
     source = node.arguments[0][1] if node.arguments else None
     if not isinstance(source, Ref) or len(node.outputs) != 1 or specs[source.name] != node.outputs[0].spec:
         return None
@@ -64,4 +69,19 @@ def _unchanged(node: Node, specs: dict[str, TensorSpec]) -> str | None:
         return source.name
     if node.op in _SCALES and other == 1 and (is_float(dtype) or (kind(dtype) == "integer" and ".mul." in node.op)):
         return source.name
+    return None
+
+
+def _unchanged_by_lax(node: Node, specs: dict[str, TensorSpec]) -> str | None:
+    """The same for arithmetic of JAX, whose operands have one dtype."""
+    (_, x), (_, y) = node.arguments[:2]
+    adds = node.op in _LAX_ADDS
+    pairs = [(x, y), (y, x)] if (_LAX_ADDS | _LAX_SCALES)[node.op] else [(x, y)]
+    for source, number in pairs:
+        if not isinstance(source, Ref) or isinstance(number, bool) or not isinstance(number, int | float):
+            continue
+        spec = specs[source.name]
+        exact = kind(spec.dtype) == "integer" or not adds or (node.op == "lax.sub" and math.copysign(1.0, number) > 0)
+        if exact and number == (0 if adds else 1) and spec == node.outputs[0].spec:
+            return source.name
     return None

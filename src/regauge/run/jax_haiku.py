@@ -3,7 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
+from unittest import mock
+
+
+@dataclass(frozen=True)
+class FunctionalDropout:
+    """A call of `hk.dropout`, as the module that it would be.
+
+    Attributes:
+        rate: how much is dropped.
+        function: `hk.dropout` itself.
+    """
+
+    rate: float
+    function: Callable[..., Any]
 
 
 def is_haiku(model: Any) -> bool:
@@ -24,3 +43,27 @@ def haiku_function(apply: Any) -> Any:
                     return content
                 seen.append(content)
     return None
+
+
+@contextmanager
+def dropout_scopes(scope: Callable[[str, Any], Any]) -> Iterator[None]:
+    """Within the block each call of `hk.dropout` is a scope: Haiku has a function where others have a module.
+
+    Args:
+        scope: makes the scope of a path and a module.
+    """
+    haiku = sys.modules.get("haiku")
+    if haiku is None:
+        yield
+        return
+    own, numbers = haiku.dropout, count()
+
+    def dropout(rng: Any, rate: Any, x: Any, broadcast_dims: Sequence[int] = ()) -> Any:
+        number = next(numbers)  # of calls that drop nothing too, so that both modes count alike
+        if not isinstance(rate, int | float) or broadcast_dims:
+            return own(rng, rate, x, broadcast_dims)
+        with scope(f"dropout_{number}" if number else "dropout", FunctionalDropout(float(rate), own)):
+            return own(rng, rate, x)
+
+    with mock.patch.object(haiku, "dropout", dropout):
+        yield

@@ -80,7 +80,10 @@ class JaxModel:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Outputs for arrays of jax or numpy. What the model changes moves on: statistics, counters, random streams."""
-        outputs, self.state = self._jitted(self.params, self.state, args, kwargs)
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        texts = tuple(leaf if isinstance(leaf, str) else None for leaf in leaves)  # which jax.jit cannot take
+        arrays = [None if isinstance(leaf, str) else leaf for leaf in leaves]
+        outputs, self.state = self._jitted(self.params, self.state, arrays, texts, tree)
         return outputs
 
     def apply(self, params: Any, state: Any, *args: Any, rng: jax.Array | None = None, **kwargs: Any) -> Any:
@@ -109,7 +112,12 @@ class JaxModel:
 
     @cached_property
     def _jitted(self) -> Any:
-        return jax.jit(lambda params, state, args, kwargs: self.apply(params, state, *args, **kwargs))
+        def run(params: Any, state: Any, arrays: list[Any], texts: tuple[str | None, ...], tree: Any) -> Any:
+            leaves = [text if array is None else array for array, text in zip(arrays, texts, strict=True)]
+            args, kwargs = jax.tree.unflatten(tree, leaves)
+            return self.apply(params, state, *args, **kwargs)
+
+        return jax.jit(run, static_argnums=(3, 4))
 
     def save(self, directory: str | Path) -> Path:
         """Write the saved folder, which runs without regauge and without torch.

@@ -18,6 +18,7 @@ from unittest import mock
 import jax
 from flax import linen, nnx
 
+from regauge.run.jax_haiku import dropout_scopes
 from regauge.run.jax_keras_model import KerasProgram, layer_scopes, model_name
 
 _MARK = "module@"
@@ -93,6 +94,7 @@ def scopes(program: Any) -> Iterator[list[ModuleCall]]:
         stack.enter_context(linen.intercept_methods(_linen(scope)))
         if isinstance(program, KerasProgram):
             stack.enter_context(layer_scopes(program.layers, scope))
+        stack.enter_context(dropout_scopes(scope))
         module = getattr(program, "module", None)
         if isinstance(module, nnx.Module):
             classes = {type(inner) for _, inner in nnx.iter_modules(module)}

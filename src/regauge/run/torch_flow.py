@@ -11,7 +11,9 @@ import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
+import torch
 from torch._higher_order_ops.associative_scan import associative_scan
 from torch._higher_order_ops.cond import cond
 from torch._higher_order_ops.map import map as map_of_torch
@@ -120,3 +122,35 @@ def as_loops() -> Iterator[None]:
     """Within the block control flow runs as loops and branches of Python, and nothing is computed again."""
     with replaced(_LOOPS):
         yield
+
+
+@contextmanager
+def gradients_on_request(given: Iterable[torch.Tensor] = ()) -> Iterator[None]:
+    """Within the block, which is one without gradients, a model that asks for them has them from there on.
+
+    It takes a derivative in its forward (`torch.autograd.grad`), in evaluation too. It asks with
+    ``x.requires_grad_()``, or ``x.requires_grad = True``; else nothing is kept for gradients.
+
+    Args:
+        given: what the model is called with; a tensor that requires a gradient already has been asked for.
+    """
+    asked, before, plain = torch.Tensor.requires_grad_, torch.is_grad_enabled(), torch._C.TensorBase.requires_grad
+
+    def requires_grad_(tensor: torch.Tensor, requires_grad: bool = True) -> torch.Tensor:
+        torch.set_grad_enabled(requires_grad or torch.is_grad_enabled())
+        return asked(tensor, requires_grad)
+
+    def set_requires_grad(tensor: torch.Tensor, requires_grad: bool) -> None:
+        requires_grad_(tensor, requires_grad)
+
+    setting = property(plain.__get__, set_requires_grad)  # type: ignore[attr-defined]
+    try:
+        if any(tensor.requires_grad for tensor in given):
+            torch.set_grad_enabled(True)
+        with (
+            mock.patch.object(torch.Tensor, "requires_grad_", requires_grad_),
+            mock.patch.object(torch.Tensor, "requires_grad", setting, create=True),
+        ):
+            yield
+    finally:
+        torch.set_grad_enabled(before)

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from regauge.case import Case, load_case
 from regauge.errors import BadCase
 from regauge.optimizers import Optimizer
+from regauge.run.torch_flow import gradients_on_request
 
 
 class Optimizing(Protocol):
@@ -87,8 +89,23 @@ class TorchSubject:
 
     @staticmethod
     def call(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
-        """The model's outputs."""
-        return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+        """The model's outputs; without gradients where they are switched off, whatever the model asks for inside."""
+        if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+            return _called(model, inputs)
+        asking = [tensor for tensor in pytree.tree_leaves(inputs) if isinstance(tensor, torch.Tensor)]
+        before = [tensor.requires_grad for tensor in asking]
+        try:
+            with gradients_on_request(asking):
+                outputs = _called(model, inputs)
+        finally:
+            for tensor, required in zip(asking, before, strict=True):
+                if tensor.requires_grad != required:
+                    tensor.requires_grad_(required)
+        return pytree.tree_map_only(torch.Tensor, lambda out: out.detach() if out.requires_grad else out, outputs)
+
+
+def _called(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
+    return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
 
 
 class FunctionModule(nn.Module):

@@ -167,7 +167,10 @@ class _TorchStepper(Stepper):
 
 
 class _Infer(_TorchStepper):
-    """The model in eval mode; torch.compile takes the whole model."""
+    """The model in eval mode; torch.compile takes the whole model.
+
+    Inference mode knows no gradients at all: a model that takes a derivative inside runs under `torch.no_grad`.
+    """
 
     def __init__(self, subject: TorchSubject, device: torch.device, compiled: bool, copies: bool) -> None:
         super().__init__(device)
@@ -177,10 +180,17 @@ class _Infer(_TorchStepper):
             return TorchSubject.call(model, inputs)
 
         self._infer: Callable[[], Any] = torch.compile(infer) if compiled else infer
+        self._mode: type[torch.inference_mode | torch.no_grad] = torch.inference_mode
 
     def step(self) -> Any:
-        with torch.inference_mode():
-            return self._infer()
+        try:
+            with self._mode():
+                return self._infer()
+        except RuntimeError as error:
+            if self._mode is torch.no_grad or "does not require grad" not in str(error):
+                raise
+        self._mode = torch.no_grad
+        return self.step()
 
     def observe(self, result: Any) -> dict[str, Any]:
         return {"outputs": output_arrays(result)}

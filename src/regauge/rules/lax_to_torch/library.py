@@ -238,3 +238,35 @@ def masked_attention(
     scores = scores if bias is None else scores + bias
     weights = torch.where(mask, scores, torch.finfo(scores.dtype).min).softmax(-1)
     return (weights @ values.transpose(1, 2)).transpose(1, 2)
+
+
+@TABLE.rule("jnp.tri")
+def tri(N: int, M: int, k: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+    """tri(N, M, k, dtype)"""
+    if k == 0:
+        return torch.ones(N, M, dtype=dtype, device=device).tril()
+    return torch.ones(N, M, dtype=dtype, device=device).tril(k)
+
+
+@TABLE.rule("jnp.eye")
+def eye(N: int, M: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+    """eye(N, M, dtype=dtype)"""
+    if N == M:
+        return torch.eye(N, dtype=dtype, device=device)
+    return torch.eye(N, M, dtype=dtype, device=device)
+
+
+@TABLE.rule("jnp.tril")
+def tril(m: Tensor, k: int = 0) -> Tensor:
+    """tril(m, k=0)"""
+    if k == 0:
+        return m.tril()
+    return m.tril(k)
+
+
+@TABLE.rule("jnp.triu")
+def triu(m: Tensor, k: int = 0) -> Tensor:
+    """triu(m, k=0)"""
+    if k == 0:
+        return m.triu()
+    return m.triu(k)
