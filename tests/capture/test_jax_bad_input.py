@@ -88,7 +88,7 @@ OUTSIDE = {
     ),
     "checkify": unsupported(jax_models.stops, "lax.check", "checkify.check(", "check its outputs"),
     "memory": unsupported(jax_models.writes_memory, "lax.swap", "memory = jax.new_ref", "x.at[index].set(value)"),
-    "rbg": unsupported(jax_models.draws_with_rbg, "lax.random_bits", 'impl="rbg"', "jax.random.key(seed)"),
+    "rbg": unsupported(jax_models.draws_with_rbg, "jax.random.normal", 'impl="rbg"', "jax.random.key(seed)"),
     "rng_uniform": unsupported(jax_models.draws_with_xla, "lax.rng_uniform", "jax.lax.rng_uniform", "jax.random"),
     "rng_bit_generator": unsupported(
         lambda key: jax.lax.rng_bit_generator(key, (3,))[1], "lax.rng_bit_generator", "", "jax.random",

@@ -35,7 +35,7 @@ from regauge.capture.failures import DataDependent
 from regauge.capture.generators import without_generator
 from regauge.capture.inlined import higher_order
 from regauge.capture.inplace import functional, functional_of_out, reordered, result_dtype
-from regauge.capture.memory import Arguments, Step, View, read, whole, write
+from regauge.capture.memory import Arguments, Step, View, not_its_own, read, whole, write
 from regauge.capture.regions import ENTER, LEAVE
 from regauge.capture.sizes import Sizes, dtype_name
 from regauge.capture.source_lines import origin_of
@@ -336,7 +336,7 @@ class Functionaliser:
             # The tensor is another view from here on; what uses it later names this node.
             functional_view = str(functional(target, origin))
             if view.parent is None and view.memory.owner:
-                raise _not_its_own(view.memory.owner, origin)
+                raise not_its_own(view.memory.owner, origin)
             self._view(node, functional_view, raw, origin)
             return
         packet = str(target).split(".")[1]
@@ -354,7 +354,7 @@ class Functionaliser:
         owner = view.memory.owner
         self.bodies.require_own(view.memory.value, owner, origin)
         if owner and not owner.startswith("buffer "):
-            raise _not_its_own(owner, origin)
+            raise not_its_own(owner, origin)
         from_outside = self.inside is not None and view.memory.value not in self.inside
         if from_outside:
             if view.memory.value in self.carries:
@@ -389,13 +389,3 @@ class Functionaliser:
 def _without_underscore(name: str) -> str:
     """`relu_1` for `relu__1`: what an in-place operator makes is a value of its own."""
     return re.sub(r"_(?=_\d+$)|_$", "", name)
-
-
-def _not_its_own(owner: str, origin: Origin) -> CaptureError:
-    return CaptureError(
-        f"the model changes its {owner} in place",
-        code="C109",
-        where=origin.line or origin.path,
-        why="a JAX function cannot change what it is given; only buffers are carried along as state",
-        next="work on a copy (x = x.clone()), or make a tensor attribute a buffer with register_buffer",
-    )

@@ -157,3 +157,14 @@ def _undo(step: Step, parent: TensorSpec, before: str, new: str, emit: Emit, ori
         why="the write cannot be expressed as a new value of the tensor that the view belongs to",
         next="write it without the view: y = torch.where(...), torch.cat(...), or index the tensor itself",
     )
+
+
+def not_its_own(owner: str, origin: Origin) -> CaptureError:
+    """The refusal of a write to what a model is given: an input, a parameter."""
+    return CaptureError(
+        f"the model changes its {owner} in place",
+        code="C109",
+        where=origin.line or origin.path,
+        why="a JAX function cannot change what it is given; only buffers are carried along as state",
+        next="work on a copy (x = x.clone()), or make a tensor attribute a buffer with register_buffer",
+    )
