@@ -24,6 +24,7 @@ from flax import linen, nnx
 from regauge.errors import BadCase
 from regauge.run.jax_equinox import has_equinox, in_mode, is_equinox, is_equinox_class
 from regauge.run.jax_haiku import haiku_function, is_haiku
+from regauge.run.jax_linen_streams import Streams, applied
 from regauge.run.jax_modules import first_outputs, linen_outputs
 from regauge.run.jax_nnx_parts import array_of, attributes, dotted, set_mode, with_array
 from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, is_array, signature_of
@@ -245,12 +246,12 @@ class LinenProgram(JaxProgram):
         variables = self._variables(params, state)
         mutable = [name for name in variables if name != "params"] if mode == "train" else []
         switches = self._switches.chosen(inputs, mode, key)
-        rngs = {"dropout": key} if key is not None else None
 
-        def run(*args: Any, **kwargs: Any) -> Any:
-            return self._module.apply(variables, *args, rngs=rngs, mutable=mutable or False, **kwargs)
+        def run(rngs: Streams) -> Any:
+            call = partial(self._module.apply, rngs=rngs, mutable=mutable or False)
+            return apply(call, (variables,), inputs, switches)
 
-        found = apply(run, (), inputs, switches)
+        found = applied(run, mode, key, lambda: setattr(self, "knows_mode", True))
         if not mutable:
             return found, dict(state)
         updated = {
