@@ -77,6 +77,8 @@ RANDOM = torch.Generator().manual_seed(3)
 OVERLAPPING = torch.tensor([[[[1.5, 1.5], [0.5, 2.0]]]]), torch.tensor([[[[5, 5], [2, 7]]]])
 
 SAMPLES = [s for rank in (1, 2, 3) for s in windows(rank) + averages(rank) + adaptive(rank)] + [
+    sample("avg_pool2d.default", normal(1, 2, 4, 5), [2560, 2560], [2560, 2560], [0, 0], True, True, None),
+    sample("avg_pool2d.default", normal(2, 3, 3, 4), [7, 7], [1, 1], [3, 3], True, False, None),
     sample("_adaptive_avg_pool2d.default", normal(2, 3, 9, 8), (4, 3)),
     sample("_adaptive_avg_pool3d.default", normal(2, 3, 7, 5, 6), (4, 3, 2)),
     sample("max_unpool2d.default", normal(2, 3, 3, 2), indices(2, 3, 3, 2), (6, 4)),

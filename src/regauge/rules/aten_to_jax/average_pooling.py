@@ -81,6 +81,8 @@ def avg_pool(
     rank = len(kernel)
     image = x.shape[-rank - 1 : -1] if channels_last else x.shape[-rank:]
     before, after = (x.ndim - rank - 1, 1) if channels_last else (x.ndim - rank, 0)
+    if ceil_mode:  # a window may be larger than the image: what lies beyond is not padded with zeros
+        kernel = tuple(min(k, size + 2 * pad) for k, size, pad in zip(kernel, image, padding, strict=True))
     pads = pool_padding(image, kernel, stride, padding, ceil_mode)
     total = lax.reduce_window(
         x,
