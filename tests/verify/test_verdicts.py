@@ -226,6 +226,16 @@ def test_training_that_amplifies_rounding_is_judged_while_it_tells(tmp_path: Pat
     assert trajectory_tiers(made.found, tasks, "SGD")[0].verdict == "different", "the copy stays with the original"
 
 
+def test_a_last_step_that_rounding_moves_is_said_to_be_left_out(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("M64", "g", {"gradients.w": np.ones(4)})
+    for side, task, end in (("M64", "t", 10.0), ("M64", "noisy", 10.1), ("C64", "t", 9.0)):
+        made.add(side, task, **trajectory(np.full(4, end), [2.0, 1.0]))
+    parameters, _ = trajectory_tiers(made.found, Trajectory("t", "g", ["noisy"]), "SGD")
+    assert [d.name for d in parameters.distances if "last step" in d.name] == []
+    assert "without the last step, where a copy of the original" in parameters.why
+
+
 def test_elements_whose_gradient_is_noise_say_nothing(tmp_path: Path) -> None:
     made = Made(tmp_path)
     made.add("M64", "g", {"gradients.w": np.array([1.0, 1.0, 1.0, 1e-17])})

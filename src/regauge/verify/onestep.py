@@ -42,9 +42,7 @@ class Pass:
     input: str
     typical: bool
     noise: tuple[str, ...] = ()  # tasks of the original with weights one unit in the last place away
-    sequential: bool = (
-        False  # whether the converted side sums over positions one after the other, the original in pairs
-    )
+    sequential: bool = False  # whether the converted side sums positions one after the other, the original in pairs
     silent: bool = False  # with weights of which half of the units are zero: for gradients at kinks
 
     @property

@@ -58,6 +58,10 @@ def trajectory_tiers(found: Evaluations, tasks: Trajectory, optimizer: str) -> l
     if steps < len(moved.losses):
         why = f"after step {steps} the original parts from a copy of itself one unit in the last place away"
         note = "; ".join(filter(None, [note, why]))
+    elif moved.last > LIMITS.unstable:
+        off = f"{moved.last:.1g}"
+        why = f"without the last step, where a copy of the original one unit in the last place away is {off} off"
+        note = "; ".join(filter(None, [note, why]))
     losses = _losses(ours.info["losses"], theirs.info["losses"], moved.losses)
     tiers = [_judged(name, distances, bound, LIMITS.trajectory, steps, note, seconds)]
     walk = walk_of(found, tasks, noise, moved.steps(LIMITS.trajectory_loss))
@@ -156,13 +160,13 @@ def _state_tier(
     following = [d.name for d in distances if not d.passed and moved.get(d.name, 0.0) > LIMITS.trajectory / 10]
     judged = [d for d in distances if d.name not in following]
     note = ""
-    if following:
-        note = f"without {', '.join(following)}, which rounding noise moves in the original itself"
     if following and null:
         note = (
             f"without {', '.join(following)}, which rounding noise moves in the original itself: an optimizer makes "
             f"steps of the noise in the gradients of {', '.join(null)}"
         )
+    elif following:
+        note = f"without {', '.join(following)}, which rounding noise moves in the original itself"
     if not judged:
         return Tier(name, "not checked", "train", why=note, seconds=seconds)
     return _judged(name, judged, max(d.norm for d in judged), LIMITS.trajectory, steps, note, seconds)
