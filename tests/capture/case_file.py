@@ -65,7 +65,7 @@ def vector_loss():
 
 def loss_with_line():
     def loss(outputs, targets):
-        if outputs["logits"].sum() > 0:  # line: loss
+        while outputs["logits"].sum() > 0:  # line: loss
             return outputs["logits"].sum()
         return -outputs["logits"].sum()
 

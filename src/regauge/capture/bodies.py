@@ -90,6 +90,9 @@ class Bodies:
             about["settings"]["residuals"] = len(bodies[0].outputs) - about["returned"][0][0]
         else:
             bodies = [self._body(*part) for part in parts]
+            if about["settings"].pop("second_first", False):  # the order of tracing, not that of the call
+                for items in (bodies, about["parameters"], about["returned"]):
+                    items.reverse()
         arguments = _arguments(about, [walk.resolve(item) for item in raw["given"]])
         if raw["kind"] == "while_loop":
             flows = any(name in walk.carries for name in _read(arguments.values()))

@@ -107,8 +107,20 @@ def computed(model: nn.Module, found: KnownValues) -> Iterator[None]:
         found: gets the buffers that are read.
     """
     record = _Record(proxy_tensor.proxy_call, model, dict(model.named_buffers()), found)
-    with mock.patch.object(proxy_tensor, "proxy_call", record.called):
-        yield
+    _active.append(record)
+    try:
+        with mock.patch.object(proxy_tensor, "proxy_call", record.called):
+            yield
+    finally:
+        _active.pop()
+
+
+def is_known(tensor: Tensor) -> bool:
+    """Whether Python gets the value of a tensor in the trace that runs now."""
+    return bool(_active) and _active[-1].knows(tensor)
+
+
+_active: list[_Record] = []  # of the traces that run now
 
 
 @dataclass
@@ -151,7 +163,7 @@ class _Record:
                 places = self._numbers(args[1])
                 split = _ATEN.tensor_split.indices if isinstance(places, list) else _ATEN.tensor_split.sections
                 return put(split, args[0], places, *args[2:])
-            elif operator is _ATEN.masked_select.default and self._is_known(args[1]):
+            elif operator is _ATEN.masked_select.default and self.knows(args[1]):
                 data, mask = args
                 before = data.ndim - mask.ndim
                 if before < 0 or data.shape[before:] != mask.shape:
@@ -161,7 +173,7 @@ class _Record:
             elif _shaped_by_values(operator, args):
                 return pytree.tree_map_only(Tensor, lifted, self._result(operator, args, kwargs))
         out = self.call(mode, operator, pre_dispatch, args, kwargs)
-        if _is_function(operator) and all(self._is_known(tensor) for tensor in tensors_in((args, kwargs))):
+        if _is_function(operator) and all(self.knows(tensor) for tensor in tensors_in((args, kwargs))):
             places = dict(enumerate(out)) if isinstance(out, tuple | list) else {None: out}
             for place, tensor in places.items():
                 if isinstance(tensor, Tensor):
@@ -198,7 +210,7 @@ class _Record:
         with unset_fake_temporarily():
             return value.tolist()
 
-    def _is_known(self, tensor: Tensor) -> bool:
+    def knows(self, tensor: Tensor) -> bool:
         made: _Made | None = self._made.get(tensor)
         return made.version == tensor._version if made is not None else not isinstance(tensor, FakeTensor)
 
@@ -226,7 +238,7 @@ class _Record:
                 raise _Unknown from error
 
     def _value(self, tensor: Tensor) -> Tensor:
-        if not self._is_known(tensor):
+        if not self.knows(tensor):
             raise _Unknown
         made: _Made | None = self._made.get(tensor)
         if made is None:

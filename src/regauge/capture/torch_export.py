@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import (
-    call_arguments,
-    control_flow,
     export_paths,
     failures,
     own_gradients,
@@ -25,18 +22,13 @@ from regauge.capture import (
     python_state,
     size_decisions,
     training_mode,
-    transformations,
-    value_checks,
     weights,
 )
-from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
-from regauge.capture.known_values import KnownValues, computed
-from regauge.capture.module_casts import only_needed
-from regauge.capture.own_gradients import OwnGradients
-from regauge.capture.source_lines import own_line, with_own_lines
-from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
+from regauge.capture.source_lines import own_line
+from regauge.capture.tracing import Stages, as_traced
+from regauge.capture.value_ways import OtherWayFirst
 from regauge.capture.wide_integers import wide_integers
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
@@ -72,22 +64,6 @@ class Captured:
     seconds: dict[str, float]
 
 
-@dataclass
-class _Stages:
-    """Wall time and findings, as they come."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    reached: list[bool] = field(default_factory=list)  # what `packed.observed` finds
-    gradients: OwnGradients = field(default_factory=OwnGradients)
-    known: KnownValues = field(default_factory=KnownValues)
-    decisions: list[size_decisions.Decision] = field(default_factory=list)  # of the newest trace
-    decided: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)  # see `size_decisions.axes_of`
-
-    def add(self, stage: str, began: float) -> None:
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
-
-
 @new_objects_only()
 def capture_module(
     model: nn.Module | Callable[..., Any],
@@ -113,7 +89,7 @@ def capture_module(
     """
     module, name = _as_module(model)
     weights.require_usable(module)
-    stages = _Stages()
+    stages = Stages()
     with python_state.kept(module) as attributes, training_mode.unchanged(module):
         outputs = _outputs(module, inputs, name, finite, attributes, stages)
         register_dataclasses(inputs, outputs)
@@ -204,7 +180,7 @@ def _outputs(
     name: str,
     finite: bool,
     attributes: python_state.PythonState,
-    stages: _Stages,
+    stages: Stages,
 ) -> Any:
     """What the model gives in evaluation, if every call gives it, an exported one too."""
 
@@ -278,39 +254,18 @@ def _example(model: nn.Module, inputs: Inputs, name: str) -> Inputs:
 
 
 def _export(
-    model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, stages: _Stages
+    model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, stages: Stages
 ) -> tuple[ExportedProgram, training_mode.Reads]:
     args, kwargs = sizes_of_inputs.as_call(inputs)
     began, learned = time.perf_counter(), stages.gradients.learned
     stages.decisions.clear()
     try:
-        looking = value_checks.left_out(stages.findings)
-        packing = packed.replaced(stages.findings, stages.reached)
-        gradients, respelled = own_gradients.traced(stages.gradients), Respelled()
-        flows, transformed = control_flow.as_regions(stages.findings), transformations.as_regions(stages.findings)
-        with (
-            python_state.kept(model),
-            training_mode.watched() as reads,
-            _quiet(),
-            with_own_lines(model),
-            looking,
-            only_needed(),
-            packing,
-            gradients,
-            respelled,
-            lstm_states(),
-            plain_indices(),
-            computed(model, stages.known),
-            flows,
-            transformed,
-            call_arguments.noted(),
-            size_decisions.noted(stages.decisions),
-        ):
+        with as_traced(model, stages) as reads:
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
             except Exception as error:
-                again = stages.gradients.learned > learned
+                again = stages.gradients.learned > learned or isinstance(error, OtherWayFirst)
                 if again or shapes is None or dynamic != "auto" or failures.is_data_dependent(error):
                     raise
                 sizes_of_inputs.forget_marks((args, kwargs))
@@ -319,9 +274,10 @@ def _export(
                 text = f"All sizes are fixed: torch.export refuses symbolic ones ({type(error).__name__}: {reason})."
                 stages.findings.append(Finding("C110", "warning", own_line(error), text))
     except Exception as error:
-        if stages.gradients.learned > learned:
+        # Again, now by the forward of functions with their own derivative, or with both ways of a condition.
+        if stages.gradients.learned > learned or stages.branches.learn(error) or stages.numbers.learn():
             sizes_of_inputs.forget_marks((args, kwargs))
-            return _export(model, inputs, dynamic, name, stages)  # now by the forward of these functions
+            return _export(model, inputs, dynamic, name, stages)
         raise failures.not_captured(error, name) from error
     sizes_of_inputs.forget_marks((args, kwargs))
     stages.add("export", began)
@@ -333,7 +289,7 @@ def _export(
     return program, reads
 
 
-def _offered(model: nn.Module, inputs: Inputs, stages: _Stages) -> Any:
+def _offered(model: nn.Module, inputs: Inputs, stages: Stages) -> Any:
     """The sizes that may become symbolic, in torch's notation; None where torch cannot take any."""
     unnamed = sizes_of_inputs.unnamed(model, inputs)
     if unnamed:
@@ -343,25 +299,8 @@ def _offered(model: nn.Module, inputs: Inputs, stages: _Stages) -> Any:
     return sizes_of_inputs.shapes(model, inputs, stages.decided.keys())
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warnings and logs of torch.export: what matters of them comes as findings and errors."""
-    logger = logging.getLogger("torch")
-    children = [logging.getLogger(name) for name in ("torch.fx", "torch.export", "torch._dynamo", "torch._export")]
-    levels = [(item, item.level) for item in (logger, *children)]
-    try:
-        for item, _ in levels:
-            item.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for item, level in levels:
-            item.setLevel(level)
-
-
 def _evaluation(
-    model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, training: Graph, stages: _Stages
+    model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, training: Graph, stages: Stages
 ) -> tuple[Graph, Graph | None]:
     """The graph in training, that in evaluation too if it is different code."""
     program, _ = _export(model, inputs, dynamic, name, stages)
@@ -379,7 +318,7 @@ def _evaluation(
 
 
 def _convert(
-    model: nn.Module, program: ExportedProgram, name: str, stages: _Stages
+    model: nn.Module, program: ExportedProgram, name: str, stages: Stages
 ) -> tuple[Graph, dict[str, torch.Tensor]]:
     began = time.perf_counter()
     conversion = Conversion(model, program, name)

@@ -140,7 +140,10 @@ def _parts_of_grad(writer: BodyWriter, node: Node) -> tuple[int, ...]:
 
 
 def _name_results(writer: BodyWriter, node: Node, bodies: Sequence[Scope]) -> None:
-    """What is carried keeps the name that it has inside."""
+    """What is carried keeps the name that it has inside, what a condition chooses the one that it sets."""
+    if _kind(node) == "cond":
+        chosen: Any = dict(node.arguments).get("names", ())
+        writer.result_names |= {v.name: name for v, name in zip(node.outputs, chosen, strict=False) if name}
     if _kind(node) not in ("while_loop", "scan"):
         return
     names = hints_of(node, len(bodies) - 1, bodies[-1])

@@ -52,6 +52,7 @@ class LocalNames:
         self.inputs: dict[str, ast.expr] = {}
         self.parameters: list[str] = []
         self.groups: list[Group] = []  # parameters of a body
+        self.result_names: dict[str, str] = {}  # names that the original gives results of control flow
         self.result_bases: dict[str, str] = {}  # what results of control flow are called, where nothing says
         self.names: dict[str, str] = {}  # local name -> value that it holds now
         self.left: Counter[str] = Counter()  # how often a value is still read
@@ -172,6 +173,7 @@ class LocalNames:
                 candidates.append(statement.targets[0])
         if isinstance(item, Scope) and count > 1 and not candidates and (inside := returned_as(item, value)):
             return self.free_name(identifier(inside), {}) if self._is_held(identifier(inside)) else identifier(inside)
+        candidates += [self.result_names[value]] if value in self.result_names else []
         base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
         base = "x" if base.isdigit() else base  # a place in a list says nothing
         if isinstance(item, Node) and item.bodies:

@@ -1,0 +1,364 @@
+"""A person's function with its conditions on values as calls: what `capture.value_branches` runs in place of it.
+
+``if x.max() > 1: x = x / x.max()`` asks Python for a value that a trace does not have. Both ways become functions of
+the names that they set, and a call chooses between them:
+
+    def when_true(x): x = x / x.max(); return (x,)
+    def when_false(x): return (x,)
+    (x,) = way(condition, when_true, when_false, locals())
+
+A way that returns takes what follows the `if` with it. A condition that only leads to an error becomes a question
+whose answer a trace may leave out. Whatever turns out to be a plain value of Python takes its way as before.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import itertools
+import linecache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import CodeType
+
+from regauge.capture.branch_syntax import (
+    HELPERS,
+    ends_in_error,
+    helper,
+    holds,
+    is_helper,
+    is_in_loop,
+    parameters,
+    placed,
+    same_statement,
+    stored_names,
+    tuple_of,
+    without_defaults,
+)
+
+_FEATURES = 0x1FF0000  # flags of `from __future__` imports
+_LEAVES = (ast.Break, ast.Continue, ast.Yield, ast.YieldFrom, ast.Await, ast.Global, ast.Nonlocal, ast.Delete)
+_Make = Callable[[ast.expr], ast.expr]
+_DEEPEST = 8  # ways that return take what follows with them, each a copy: so many in a row
+
+
+class NotRewritten(Exception):
+    """The function stays as it is."""
+
+
+def rewritten(code: CodeType, lines: frozenset[int], helpers: str) -> CodeType:
+    """The code of a function whose conditions on these lines may be tensors.
+
+    Args:
+        code: of a function that is written in a file.
+        lines: of its conditions.
+        helpers: the module with `is_value`, `negated`, `both`, `either`, `number`, `way`, `returned`, `chosen` and
+            `error_left_out`.
+
+    Raises:
+        NotRewritten: there is no such condition, or what depends on it cannot be a function: it leaves a loop, yields
+            or deletes names.
+    """
+    source = "".join(linecache.getlines(code.co_filename))
+    try:
+        tree = ast.parse(source)
+        function, owner = _definition(tree, code)
+        made = _Rewriting(function, lines).function()
+        module = _in_its_scopes(made, owner, code, helpers)
+        compiled = compile(module, code.co_filename, "exec", flags=code.co_flags & _FEATURES, dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        raise NotRewritten from error
+    found = _code_in(compiled, code.co_name, code.co_firstlineno)
+    if found is None or found.co_freevars != code.co_freevars:
+        raise NotRewritten
+    return found
+
+
+def _definition(tree: ast.Module, code: CodeType) -> tuple[ast.FunctionDef, str]:
+    """The definition that a code comes from, and the class that it stands in, or an empty string."""
+    owners = {child: node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for child in node.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if first == code.co_firstlineno:
+                return node, owners.get(node, "")
+    raise NotRewritten
+
+
+def _in_its_scopes(made: ast.FunctionDef, owner: str, code: CodeType, helpers: str) -> ast.Module:
+    """A module with the function inside a class, for names with two underscores, and its free variables around it."""
+    place = made.body[0]
+    package, _, name = helpers.rpartition(".")
+    made.body.insert(0, ast.copy_location(ast.ImportFrom(package, [ast.alias(name, HELPERS)], 0), place))
+    inner: ast.stmt = made
+    if owner or "__class__" in code.co_freevars:
+        inner = ast.ClassDef(owner or "_", [], [], [made], [])
+    around = [name for name in code.co_freevars if name != "__class__"]
+    outer = ast.FunctionDef("_around", parameters(around), [inner], [])
+    module = ast.Module([ast.copy_location(outer, place)], [])
+    # The code of a decorated function says that it begins with its first decorator; nothing else depends on that.
+    made.decorator_list = []
+    made.lineno = code.co_firstlineno
+    return ast.fix_missing_locations(module)
+
+
+def _code_in(code: CodeType, name: str, line: int) -> CodeType | None:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            if constant.co_name == name and constant.co_firstlineno == line:
+                return constant
+            if (found := _code_in(constant, name, line)) is not None:
+                return found
+    return None
+
+
+@dataclass
+class _Rewriting:
+    """One function on its way; `lines` are those of the conditions."""
+
+    definition: ast.FunctionDef
+    lines: frozenset[int]
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _found: bool = False
+
+    def function(self) -> ast.FunctionDef:
+        made = copy.deepcopy(self.definition)
+        without_defaults(made)
+        first = next((argument.arg for argument in (*made.args.posonlyargs, *made.args.args)), "")
+        _WithSuper(first).visit(made)
+        made.body = self._block(made.body, [])
+        made = _Expressions(self).visit(made)
+        if not self._found:
+            raise NotRewritten
+        return made
+
+    def is_asked(self, test: ast.expr) -> bool:
+        """Whether the condition stands on one of the lines."""
+        return not self.lines.isdisjoint(range(test.lineno, (test.end_lineno or test.lineno) + 1))
+
+    def name(self, stem: str) -> str:
+        self._found = True
+        return f"{HELPERS}_{stem}_{next(self._numbers)}"
+
+    # statements ---------------------------------------------------------------------------------------------------
+
+    def _block(
+        self, statements: Sequence[ast.stmt], following: Sequence[ast.stmt] | None, depth: int = 0
+    ) -> list[ast.stmt]:
+        """Statements with their conditions rewritten.
+
+        Args:
+            statements: one after the other.
+            following: what runs after them until the function returns; None inside a loop and the like.
+            depth: how many ways that return stand around them.
+        """
+        made: list[ast.stmt] = []
+        for place, statement in enumerate(statements):
+            rest = statements[place + 1 :]
+            after = None if following is None else [*rest, *following]
+            if isinstance(statement, ast.If) and self.is_asked(statement.test):
+                if ends_in_error(statement):
+                    made += self._error(statement, after, depth)
+                elif holds(statement, ast.Return):
+                    return [*made, *self._returning(statement, after, depth)]
+                else:
+                    made += self._joining(statement, after, depth)
+            elif isinstance(statement, ast.Assert) and self.is_asked(statement.test):
+                made += self._assertion(statement)
+            else:
+                made.append(self._inside(statement, after, depth))
+        return made
+
+    def _inside(self, statement: ast.stmt, after: Sequence[ast.stmt] | None, depth: int) -> ast.stmt:
+        """A statement with the blocks in it rewritten."""
+        changed = copy.copy(statement)
+        if isinstance(statement, ast.FunctionDef):
+            inside: Sequence[ast.stmt] | None = []
+        else:
+            inside = after if isinstance(statement, ast.If) else None
+        if isinstance(statement, ast.ClassDef):
+            return statement
+        for name in ("body", "orelse", "finalbody"):
+            if isinstance(block := getattr(statement, name, None), list) and block:
+                setattr(changed, name, self._block(block, inside, depth))
+        for name in ("handlers", "cases"):
+            if parts := getattr(statement, name, None):
+                setattr(changed, name, [self._inside(part, None, depth) for part in parts])
+        return changed
+
+    def _joining(self, statement: ast.If, after: Sequence[ast.stmt] | None, depth: int) -> list[ast.stmt]:
+        """Both ways as functions of the names that they set, and the names set by what they return."""
+        _require(not holds(statement, _LEAVES))
+        names = stored_names([statement])
+        live = [name for name in names if self._is_read_outside(name, statement)]
+        result = ast.Return(tuple_of(live, ast.Load()))
+        ways = [[*self._block(block, None, depth), result] for block in (statement.body, statement.orelse)]
+        call, defined = self._call("way", statement, names, ways)
+        call.args.append(ast.Tuple([ast.Constant(name) for name in live], ast.Load()))
+        assign: ast.stmt = ast.Assign([tuple_of(live, ast.Store())], call) if live else ast.Expr(call)
+        return placed([*defined, assign], statement)
+
+    def _returning(self, statement: ast.If, after: Sequence[ast.stmt] | None, depth: int) -> list[ast.stmt]:
+        """Both ways with what follows them, which all return."""
+        if after is None:
+            raise NotRewritten
+        _require(depth < _DEEPEST and not holds(statement, _LEAVES))
+        ways = []
+        for block in (statement.body, statement.orelse):
+            taken = (
+                list(block) if block and isinstance(block[-1], ast.Return) else [*block, *copy.deepcopy(list(after))]
+            )
+            ways.append(self._block(taken, [], depth + 1) or [ast.Pass()])
+        call, defined = self._call("returned", statement, stored_names([statement, *after]), ways)
+        return placed([*defined, ast.Return(call)], statement)
+
+    def _call(
+        self, kind: str, statement: ast.If, names: Sequence[str], ways: Sequence[list[ast.stmt]]
+    ) -> tuple[ast.Call, list[ast.stmt]]:
+        """The call that chooses between two ways, and what must stand before it."""
+        condition = ast.Assign([ast.Name(test := self.name("test"), ast.Store())], self._asked(statement.test))
+        functions: list[ast.stmt] = [
+            ast.FunctionDef(self._way(which), parameters(names), block, [])
+            for which, block in zip(("when_true", "when_false"), ways, strict=True)
+        ]
+        chosen = [ast.Name(name, ast.Load()) for name in (test, self._way("when_true"), self._way("when_false"))]
+        scope = ast.Call(ast.Name("locals", ast.Load()), [], [])
+        return helper(kind, *chosen, scope), [condition, *functions]
+
+    def _way(self, name: str) -> str:
+        """The name of a function, which emitted code may bear: `when_true`, unless the person has one of that name."""
+        taken = any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(self.definition))
+        return f"{HELPERS}_{name}" if taken else name
+
+    def _error(self, statement: ast.If, after: Sequence[ast.stmt] | None, depth: int) -> list[ast.stmt]:
+        """A condition that ends in an error one way: a value goes the other."""
+        test = self.name("test")
+        condition = ast.Assign([ast.Name(test, ast.Store())], self.condition(statement.test))
+        raises_first = isinstance(statement.body[-1], ast.Raise)
+        other = copy.deepcopy(statement.orelse if raises_first else statement.body)
+        plain = ast.If(
+            ast.Name(test, ast.Load()),
+            self._block(statement.body, after, depth),
+            self._block(statement.orelse, after, depth),
+        )
+        left_out = helper("error_left_out", ast.Name(test, ast.Load()))
+        return placed(
+            [condition, ast.If(left_out, self._block(other, after, depth) or [ast.Pass()], [plain])], statement
+        )
+
+    def _assertion(self, statement: ast.Assert) -> list[ast.stmt]:
+        test = self.name("test")
+        condition = ast.Assign([ast.Name(test, ast.Store())], self.condition(statement.test))
+        held = ast.Assert(ast.Name(test, ast.Load()), statement.msg)
+        left_out = helper("error_left_out", ast.Name(test, ast.Load()))
+        return placed([condition, ast.If(ast.UnaryOp(ast.Not(), left_out), [held], [])], statement)
+
+    def _is_read_outside(self, name: str, statement: ast.If) -> bool:
+        """Whether a name is read where the statement's own reads do not count; in a loop they count as well."""
+        inside = (
+            set()
+            if is_in_loop(self.definition, statement)
+            else {id(node) for node in ast.walk(same_statement(self.definition, statement))}
+        )
+        return any(
+            isinstance(node, ast.Name)
+            and node.id == name
+            and not isinstance(node.ctx, ast.Store)
+            and id(node) not in inside
+            for node in ast.walk(self.definition)
+        )
+
+    # conditions ---------------------------------------------------------------------------------------------------
+
+    def condition(self, test: ast.expr) -> ast.expr:
+        """A condition in which `not`, `and`, `or` and conversions to numbers take tensors too."""
+        match test:
+            case ast.UnaryOp(ast.Not(), operand):
+                return self.or_plain(
+                    operand, lambda held: helper("negated", held), lambda held: ast.UnaryOp(ast.Not(), held)
+                )
+            case ast.BoolOp(operator, [first, *others]):
+                other = others[0] if len(others) == 1 else ast.copy_location(ast.BoolOp(operator, others), others[0])
+                name = "both" if isinstance(operator, ast.And) else "either"
+                return self.or_plain(
+                    first,
+                    lambda held: helper(name, held, self._asked(copy.deepcopy(other))),
+                    lambda held: ast.BoolOp(operator, [held, self.condition(other)]),
+                )
+            case ast.Compare(left, [_, _, *_] as operators, others):
+                pairs: list[ast.expr] = []
+                for comparison, right in zip(operators, others, strict=True):
+                    name = self.name("side")
+                    pairs.append(ast.Compare(left, [comparison], [ast.NamedExpr(ast.Name(name, ast.Store()), right)]))
+                    left = ast.Name(name, ast.Load())
+                located = [ast.copy_location(pair, test) for pair in pairs]
+                return self.condition(ast.copy_location(ast.BoolOp(ast.And(), located), test))
+            case _:
+                return _NumbersAsTensors(self).visit(test)
+
+    def _asked(self, test: ast.expr) -> ast.expr:
+        """A condition that is a tensor or a bool: what is no tensor decides here, in the person's own line."""
+        return self.or_plain(test, lambda held: held, lambda held: ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), held)))
+
+    def or_plain(self, operand: ast.expr, for_value: _Make, otherwise: _Make) -> ast.expr:
+        """One expression of what an operand gives where that is a tensor, another where it is not."""
+        name = self.name("value")
+        held = ast.NamedExpr(ast.Name(name, ast.Store()), self.condition(operand))
+
+        def read() -> ast.expr:
+            return ast.Name(name, ast.Load())
+
+        made = ast.IfExp(helper("is_value", held), for_value(read()), otherwise(read()))
+        return ast.copy_location(made, operand)
+
+
+class _Expressions(ast.NodeTransformer):
+    """``a if condition else b`` on the lines that are asked for."""
+
+    def __init__(self, rewriting: _Rewriting) -> None:
+        self.rewriting = rewriting
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        if not self.rewriting.is_asked(node.test) or is_helper(node.test):
+            return node
+        name = self.rewriting.name("value")
+        held = ast.NamedExpr(ast.Name(name, ast.Store()), self.rewriting.condition(node.test))
+        ways = [ast.Lambda(parameters([]), way) for way in (node.body, node.orelse)]
+        chosen = helper("chosen", ast.Name(name, ast.Load()), *ways)
+        plain = ast.IfExp(ast.Name(name, ast.Load()), copy.deepcopy(node.body), copy.deepcopy(node.orelse))
+        return ast.copy_location(ast.IfExp(helper("is_value", held), chosen, plain), node)
+
+
+class _NumbersAsTensors(ast.NodeTransformer):
+    """``float(x)``, ``int(x)`` and ``bool(x)`` in a condition, of what may be a tensor."""
+
+    def __init__(self, rewriting: _Rewriting) -> None:
+        self.rewriting = rewriting
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        match node:
+            case ast.Call(ast.Name("bool" | "float" | "int") as kind, [argument], []):
+                return self.rewriting.or_plain(
+                    argument, lambda held: helper("number", kind, held), lambda held: ast.Call(kind, [held], [])
+                )
+        return node
+
+
+class _WithSuper(ast.NodeTransformer):
+    """``super()`` with its arguments, which a function inside a method needs."""
+
+    def __init__(self, first: str) -> None:
+        self.first = first
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "super" and not node.args and self.first:
+            node.args = [ast.Name(name, ast.Load()) for name in ("__class__", self.first)]
+        return node
+
+
+def _require(holds: bool) -> None:
+    if not holds:
+        raise NotRewritten

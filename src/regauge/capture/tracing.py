@@ -1,0 +1,102 @@
+"""A capture of a torch model on its way: what its traces change of torch, and what they find."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+from torch import nn
+from torch.export import _trace
+
+from regauge.capture import (
+    call_arguments,
+    control_flow,
+    own_gradients,
+    packed,
+    python_state,
+    size_decisions,
+    training_mode,
+    transformations,
+    value_checks,
+)
+from regauge.capture.known_values import KnownValues, computed
+from regauge.capture.module_casts import only_needed
+from regauge.capture.number_values import Numbers
+from regauge.capture.own_gradients import OwnGradients
+from regauge.capture.source_lines import with_own_lines
+from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
+from regauge.capture.value_branches import ValueBranches
+from regauge.findings import Finding
+
+
+@dataclass
+class Stages:
+    """Wall time and findings, as they come."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    reached: list[bool] = field(default_factory=list)  # what `packed.observed` finds
+    gradients: OwnGradients = field(default_factory=OwnGradients)
+    known: KnownValues = field(default_factory=KnownValues)
+    branches: ValueBranches = field(default_factory=ValueBranches)
+    numbers: Numbers = field(default_factory=Numbers)
+    decisions: list[size_decisions.Decision] = field(default_factory=list)  # of the newest trace
+    decided: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)  # see `size_decisions.axes_of`
+
+    def add(self, stage: str, began: float) -> None:
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+@contextmanager
+def as_traced(model: nn.Module, stages: Stages) -> Iterator[training_mode.Reads]:
+    """Within the block the model and torch do what a trace can follow; gives what is read of the modes."""
+    with ExitStack() as stack:
+        stack.enter_context(python_state.kept(model))
+        reads = stack.enter_context(training_mode.watched())
+        for changed in (
+            _quiet(),
+            with_own_lines(model),
+            value_checks.left_out(stages.findings),
+            only_needed(),
+            packed.replaced(stages.findings, stages.reached),
+            own_gradients.traced(stages.gradients),
+            Respelled(),
+            lstm_states(),
+            plain_indices(),
+            computed(model, stages.known),
+            control_flow.as_regions(stages.findings),
+            transformations.as_regions(stages.findings),
+            call_arguments.noted(),
+            size_decisions.noted(stages.decisions),
+            stages.branches.in_place(stages.findings),
+            stages.numbers.in_place(),
+        ):
+            stack.enter_context(changed)
+        yield reads
+
+
+def _no_print(*values: Any, **options: Any) -> None:
+    """torch.export prints the graph so far where it fails."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings and logs of torch.export: what matters of them comes as findings and errors."""
+    logger = logging.getLogger("torch")
+    children = [logging.getLogger(name) for name in ("torch.fx", "torch.export", "torch._dynamo", "torch._export")]
+    levels = [(item, item.level) for item in (logger, *children)]
+    try:
+        for item, _ in levels:
+            item.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings(), mock.patch.object(_trace, "print", _no_print, create=True):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for item, level in levels:
+            item.setLevel(level)

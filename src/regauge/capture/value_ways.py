@@ -1,0 +1,310 @@
+"""What functions call that decide on values while they are traced, as `capture.branch_source` rewrites them.
+
+Both ways of a condition become the bodies of one node, as those of `torch.cond`, and what they give is joined leaf by
+leaf: tensors to what the node gives, numbers to tensors where they differ; anything else has to be the same in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from regauge.capture import known_values
+from regauge.capture.number_values import as_number
+from regauge.capture.regions import Region, require_alike
+from regauge.capture.source_lines import line_of_caller, record_lines_of
+from regauge.errors import CaptureError
+from regauge.findings import Finding
+
+_STANDS_FOR_NUMBER = "_regauge_number"  # of a tensor: the type of the numbers that it is one of
+_CONTAINERS = (list, dict, set)
+_WHAT = "an `if` on values"
+_DTYPES: dict[type, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64}
+
+
+class OtherWayFirst(Exception):
+    """The way that was traced first gives a number where the other gives a tensor, which says what dtype it gets."""
+
+
+@dataclass(frozen=True)
+class Run:
+    findings: list[Finding]
+    swapped: frozenset[str]
+
+
+active: list[Run] = []  # the captures that run now
+
+
+class _Unset:
+    """The value of a name that one way does not set, and that had none before: whatever uses it is refused."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def _used(self, *_: Any, **__: Any) -> Any:
+        raise CaptureError(
+            f"{self._name} is set in one way of a condition on values, and used after both",
+            code="C104",
+            where=line_of_caller(),
+            why="a captured graph is one sequence of operators for all values",
+            next="give it a value before the condition, or in both ways",
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return self._used()
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        next(leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, cls))._used()
+
+
+for _operation in ("bool", "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "lt", "gt", "getitem"):
+    setattr(_Unset, f"__{_operation}__", _Unset._used)
+
+
+def is_value(condition: Any) -> bool:
+    """Whether a condition is a tensor that has no value while the model is traced."""
+    return isinstance(condition, Tensor) and condition.numel() == 1 and not known_values.is_known(condition)
+
+
+def negated(condition: Tensor) -> Tensor:
+    """``not condition``."""
+    return torch.logical_not(_truth(condition))
+
+
+def both(first: Tensor, second: Any) -> Any:
+    """The truth of ``first and second``; `second` is a tensor, or a bool of Python."""
+    return torch.logical_and(_truth(first), _truth(second)) if is_value(second) else second and first
+
+
+def either(first: Tensor, second: Any) -> Any:
+    """The truth of ``first or second``; `second` is a tensor, or a bool of Python."""
+    return torch.logical_or(_truth(first), _truth(second)) if is_value(second) else second or first
+
+
+def number(kind: type, value: Tensor) -> Tensor:
+    """``bool(value)``, ``int(value)`` or ``float(value)`` as a tensor without axes."""
+    if kind is bool:
+        return _truth(value)
+    plain = as_number(value)
+    return plain.to(torch.int64) if kind is int else plain if plain.is_floating_point() else plain.to(torch.float64)
+
+
+def error_left_out(condition: Any) -> bool:
+    """Whether a condition, one way of which is an error, has no value; then the other way is taken, and that said."""
+    if not is_value(condition):
+        return False
+    text = (
+        "The original raises an error here for some values; the converted model computes with them, because a compiled "
+        "function cannot raise an error for a value."
+    )
+    active[-1].findings.append(Finding("C179", "info", line_of_caller(), text))
+    return True
+
+
+def way(
+    condition: Any,
+    when_true: FunctionType,
+    when_false: FunctionType,
+    scope: Mapping[str, Any],
+    results: Sequence[str] = (),
+) -> Any:
+    """What one of two functions returns; both are traced where the condition is a tensor.
+
+    Args:
+        condition: bool of Python, or a tensor of one element.
+        when_true: a function of the names that the two ways set.
+        when_false: a function of the same names.
+        scope: values by name; what is missing has no value yet.
+        results: names of what the functions return in a tuple; none where it is what the person's function returns.
+
+    Raises:
+        CaptureError: the two give values that cannot be joined.
+    """
+    names = when_true.__code__.co_varnames[: when_true.__code__.co_argcount]
+    values = [scope.get(name, _Unset(name)) for name in names]
+    if not isinstance(condition, Tensor):
+        chosen = when_true if condition else when_false
+        record_lines_of(chosen)
+        return chosen(*values)
+    held = _Held.of(scope)
+    ways = (lambda: held.unchanged_by(when_true, values), lambda: held.unchanged_by(when_false, values))
+    return _traced(condition, *ways, (when_true, when_false), results)
+
+
+def returned(condition: Any, when_true: FunctionType, when_false: FunctionType, scope: Mapping[str, Any]) -> Any:
+    """`way` where both functions return what the person's function returns."""
+    return way(condition, when_true, when_false, scope)
+
+
+def chosen(condition: Tensor, when_true: Callable[[], Any], when_false: Callable[[], Any]) -> Any:
+    """``when_true() if condition else when_false()`` for a tensor."""
+    return _traced(condition, when_true, when_false, (when_true, when_false))
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What the lists, dicts, sets and modules hold that a person's function knows: neither way may change it."""
+
+    owners: dict[str, Any]
+    before: dict[str, list[int]]
+
+    @classmethod
+    def of(cls, scope: Mapping[str, Any]) -> _Held:
+        owners = {name: value for name, value in scope.items() if isinstance(value, _CONTAINERS)}
+        for name, module in scope.items():
+            if isinstance(module, nn.Module):
+                owners |= {f"{name}.{key}": v for key, v in vars(module).items() if isinstance(v, _CONTAINERS)}
+                owners[name] = vars(module)
+        return cls(owners, {name: _contents(owner) for name, owner in owners.items()})
+
+    def unchanged_by(self, function: Callable[..., Any], values: Sequence[Any]) -> Any:
+        """What a function gives.
+
+        Raises:
+            CaptureError: it changed what is held.
+        """
+        result = function(*values)
+        for name, owner in self.owners.items():
+            if _contents(owner) != self.before[name]:
+                raise CaptureError(
+                    f"one way of a condition on values changes {name}, which is there in both",
+                    code="C145",
+                    where=line_of_caller(),
+                    why="both ways are traced, and the model chooses between their results when it runs",
+                    next="let both ways give their result a name, and store that after them",
+                )
+        return result
+
+
+def _contents(owner: Any) -> list[int]:
+    return [id(item) for item in (owner.items() if isinstance(owner, dict) else owner) for item in _flat(item)]
+
+
+def _flat(item: Any) -> tuple[Any, ...]:
+    return item if isinstance(item, tuple) else (item,)
+
+
+def _truth(condition: Tensor) -> Tensor:
+    truth = condition if condition.dtype == torch.bool else condition != 0
+    return truth.reshape(()) if truth.ndim else truth
+
+
+def _traced(
+    condition: Tensor,
+    when_true: Callable[[], Any],
+    when_false: Callable[[], Any],
+    written: tuple[Callable[..., Any], Callable[..., Any]],
+    results: Sequence[str] = (),
+) -> Any:
+    """Both functions as bodies of one node, and their results joined."""
+    place = line_of_caller()
+    text = "The code decides on values here: both ways are converted, and the model chooses when it runs."
+    active[-1].findings.append(Finding("C178", "info", place, text))
+    truth, ways = _truth(condition), [when_true, when_false]
+    swapped = place in active[-1].swapped
+    if swapped:
+        ways.reverse()
+    region = Region("cond")
+    region.enter(written[swapped], ())
+    result = ways[0]()
+    first, spec = pytree.tree_flatten(result)
+    made = [_as_tensor(leaf) for leaf in first]
+    region.enter(written[not swapped], ())
+    second, other_spec = pytree.tree_flatten(ways[1]())
+    if spec != other_spec:
+        raise _not_joined(str(spec), str(other_spec))
+    joined = [_Joined.of(*leaves, place, swapped) for leaves in zip(first, made, second, strict=True)]
+    for body, side in zip(region.bodies, ("first", "second"), strict=True):
+        body.returns([getattr(item, side) for item in joined if item.first is not None])
+    one, two = (body.left for body in region.bodies)
+    require_alike(one, two, _WHAT)
+    names = _leaf_names(results, result) if results else [""] * len(joined)
+    named = [name for name, item in zip(names, joined, strict=True) if item.first is not None]
+    made_of = iter(region.leave([("pred", [truth]), ("operands", [])], one, names=named, second_first=swapped))
+    return pytree.tree_unflatten([item.result(made_of) for item in joined], spec)
+
+
+def _leaf_names(names: Sequence[str], values: Sequence[Any]) -> list[str]:
+    """For each leaf of some values the name of the value, where it is the whole of it, or an empty string."""
+    found = []
+    for name, value in zip(names, values, strict=True):
+        count = len(pytree.tree_leaves(value))
+        found += [name] if count == 1 else [""] * count
+    return found
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """One leaf of two results: two tensors, or what is the same in both and no tensor."""
+
+    first: Tensor | None = None
+    second: Tensor | None = None
+    plain: Any = None
+    number: Any = None  # bool, int or float, if the tensors stand for numbers
+
+    def result(self, made: Iterator[Tensor]) -> Any:
+        """What the person's code goes on with."""
+        if self.first is None:
+            return self.plain
+        tensor = next(made)
+        if self.number is not None:
+            setattr(tensor, _STANDS_FOR_NUMBER, self.number)
+        return tensor
+
+    @classmethod
+    def of(cls, first: Any, as_tensor: Any, second: Any, place: str, swapped: bool) -> _Joined:
+        """The leaves `first` and `second`, of which `as_tensor` is the first as a tensor, if it is a number of Python.
+
+        Raises:
+            CaptureError: they cannot be one value.
+        """
+        for leaf in (first, second):
+            if isinstance(leaf, _Unset):
+                return cls(plain=leaf)
+        if first is second or (type(first) is type(second) and not isinstance(first, Tensor) and first == second):
+            return cls(plain=first) if not isinstance(first, Tensor) else cls(first, second)
+        kinds = [_kind_of_number(leaf) for leaf in (first, second)]
+        if all(kinds) and kinds[0] is kinds[1]:
+            return cls(as_tensor, _as_tensor(second), number=kinds[0])
+        if kinds[1] and isinstance(first, Tensor) and torch.can_cast(_DTYPES[kinds[1]], first.dtype):
+            return cls(first, _like(first, second))
+        if kinds[0] and isinstance(second, Tensor) and not swapped:
+            raise OtherWayFirst(place)
+        if isinstance(first, Tensor) and isinstance(second, Tensor):
+            return cls(first, second)
+        raise _not_joined(first, second)
+
+
+def _kind_of_number(leaf: Any) -> Any:
+    """bool, int or float for a number of Python, and for a tensor that stands for one of several; else None."""
+    return type(leaf) if type(leaf) in _DTYPES else getattr(leaf, _STANDS_FOR_NUMBER, None)
+
+
+def _as_tensor(leaf: Any) -> Any:
+    return torch.full((), leaf, dtype=_DTYPES[type(leaf)]) if type(leaf) in _DTYPES else leaf
+
+
+def _like(tensor: Tensor, number: Any) -> Tensor:
+    """A number of Python, or a tensor that stands for one, with the shape and dtype of a tensor."""
+    if isinstance(number, Tensor):
+        return number.to(tensor.dtype).expand(tensor.shape)
+    return torch.full(tensor.shape, number, dtype=tensor.dtype)
+
+
+def _not_joined(first: Any, second: Any) -> CaptureError:
+    kinds = [f"a tensor of {list(v.shape)}" if isinstance(v, Tensor) else repr(v)[:60] for v in (first, second)]
+    return CaptureError(
+        "the two ways of a condition on values do not give the same kind of thing",
+        code="C104",
+        where=line_of_caller(),
+        received=" or ".join(kinds),
+        why="a captured graph is one sequence of operators for all values",
+        next="let both ways give tensors of one shape and dtype",
+    )

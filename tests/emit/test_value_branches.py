@@ -1,0 +1,281 @@
+"""Python that decides on values: both ways are converted, and each is torch's, values and gradients."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from like_torch import assert_like_torch
+from torch import Tensor, nn
+
+import regauge
+from regauge.capture.torch_export import capture_module
+from regauge.errors import CaptureError, UnsupportedOps
+
+X = torch.linspace(-1, 1.1, 20).reshape(5, 4)
+WAYS = (X, 4 * X.abs() + 0.1, -4 * X.abs() - 0.1)
+
+
+class Layers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.second = nn.Linear(4, 4)
+
+
+class Sets(Layers):
+    """A guard against overflow, as models that were trained in half precision have it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        if h.max() > 1:
+            limit = 0.5
+            h = torch.clamp(h, min=-limit, max=limit)
+        return h * 2
+
+
+class SetsSeveral(Layers):
+    def forward(self, x: Tensor) -> Tensor:
+        scale, shift = 1.0, None
+        if x.max() > 1 and x.shape[0] > 1:
+            x = x / x.max()
+            scale = x.min()
+        elif not (x.min() > -2):
+            x, scale = -x, 0.5
+        return self.first(x) * scale if shift is None else shift
+
+
+class NumbersFirst(Layers):
+    """The first way gives a number where the other gives a tensor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 0:
+            scale = 2.0
+            steps = 1
+        else:
+            scale = x.min()
+            steps = 3
+        return self.first(x) * scale + steps
+
+
+class Returns(Layers):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.first(x)
+        if x.mean() > 1:
+            return x, x.sum()
+        if x.mean() < -1:
+            x = -x
+            if x.max() > 2:
+                return x, x.max()
+        x = self.second(x)
+        return x + 1, x.sum()
+
+
+class Within(Layers):
+    """In a function inside forward, in a loop, in the middle of a comparison, and in expressions."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        def layer(h: Tensor) -> Tensor:
+            if 0.1 < h.norm() < 3:
+                return self.first(h)
+            return self.second(h)
+
+        for _ in range(2):
+            x = layer(x)
+            if bool((x > 1).any()) or x.mean().item() < -1:
+                x = x * 0.5
+        if mask is not None and mask.any():
+            x = x.masked_fill(mask, 0.0)
+        return x if float(x.mean()) > 0 else -x
+
+
+class Numbers(nn.Module):
+    """`.item()`, of which no gradient flows."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        top = x.abs().max().item()
+        if top > 1.0:
+            x = x / top
+        return x * top, (x > top * 0.5).sum()
+
+
+class Checks(Layers):
+    def forward(self, x: Tensor) -> Tensor:
+        assert torch.isfinite(x).all(), "not finite"
+        if x.abs().max() > 1e6:
+            raise ValueError("too large")
+        return self.first(x)
+
+
+class Inherits(Sets):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 0:
+            return super().forward(x)
+        return self.__private(x)
+
+    def __private(self, x: Tensor) -> Tensor:
+        return self.second(x)
+
+
+MODELS = (Sets, SetsSeveral, NumbersFirst, Returns, Within, Numbers, Checks, Inherits)
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("way", range(len(WAYS)))
+def test_values_and_gradients(make: type[nn.Module], way: int) -> None:
+    torch.manual_seed(0)
+    assert_like_torch(make(), (WAYS[way],))
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
+def test_one_conversion_has_both_ways(make: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = make()
+    converted = regauge.to_jax(model, (X,), train=True)
+    assert not [f for f in converted.findings if f.code == "C110"]
+    for x in (*WAYS, torch.cat([3 * X, X])):
+        expected, found = model(x), converted(x.numpy())
+        for a, b in zip(*(t if isinstance(t, tuple) else (t,) for t in (expected, found)), strict=True):
+            assert np.allclose(a.detach().numpy(), b, atol=1e-5)
+
+
+def test_a_mask_among_the_inputs() -> None:
+    torch.manual_seed(0)
+    assert_like_torch(Within(), (X, X > 0.5))
+
+
+def test_a_condition_reads_as_it_was_written() -> None:
+    source = regauge.to_jax(Sets(), (X,)).source
+    body = source[source.index("def __call__") : source.index("def load")].strip()
+    assert body == (
+        "def __call__(self, x):  # [batch, 4]\n"
+        "        h = self.first(x)  # [batch, 4]\n"
+        "\n"
+        "        def when_true():\n"
+        "            return jnp.where(h < -0.5, -0.5, jnp.where(h > 0.5, 0.5, h))\n"
+        "\n"
+        "        h = jax.lax.cond(h.max() > 1, when_true, lambda: h)  # [batch, 4]\n"
+        "        return h * 2"
+    )
+
+
+def test_what_is_decided_and_what_is_left_out_is_said() -> None:
+    found = regauge.to_jax(Checks(), (X,)).findings
+    assert [(f.code, f.where.rpartition(":")[0]) for f in found] == [("C179", "test_value_branches.py")] * 2
+    (decided,) = regauge.to_jax(Sets(), (X,)).findings
+    assert decided.code == "C178"
+
+
+class Breaks(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(3):
+            x = x * 2
+            if x.max() > 3:
+                break
+        return x
+
+
+class Text(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        kind = "large" if x.max() > 3 else "small"
+        return x * len(kind)
+
+
+class Optional(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        shift = x.mean() if x.max() > 3 else None
+        return x if shift is None else x - shift
+
+
+class OneName(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.max() > 0:
+            shift = x.mean()
+        return x - shift
+
+
+class Keeps(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        rows = [x]
+        if x.max() > 3:
+            rows.append(x)
+        return sum(rows)
+
+
+class Attribute(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        self.scale = 1.0
+        if x.max() > 3:
+            self.scale = 2.0
+        return x * self.scale
+
+
+class Buffer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.max() > 3:
+            self.seen += 1
+        return x + self.seen
+
+
+class Shapes(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.max() > 3:
+            x = x[:, :2]
+        return x
+
+
+class Exponential(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * math.exp(x.max().item())
+
+
+class Length(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[: x[:, 0].argmax().item()]
+
+
+REFUSED = {
+    Breaks: ("C104", "decides in Python on the values"),
+    Text: ("C104", "'small'"),
+    Optional: ("C104", "a tensor of [] or None"),
+    OneName: ("C104", "set in one way"),
+    Keeps: ("C145", "changes rows"),
+    Attribute: ("C145", "changes self"),
+    Buffer: ("C145", "changes a tensor in place"),
+    Shapes: ("C145", "other shapes"),
+    Exponential: ("C104", "decides in Python on the values"),
+    Length: ("C104", "computes sizes or Python numbers"),
+}
+
+
+@pytest.mark.parametrize("make", REFUSED, ids=lambda make: make.__name__)
+def test_what_cannot_be_joined_is_refused(make: type[nn.Module]) -> None:
+    code, text = REFUSED[make]
+    before = make.forward.__code__
+    with pytest.raises(CaptureError, match=re.escape(text)) as caught:
+        capture_module(make(), (X,), train=True)
+    assert caught.value.code == code
+    assert "test_value_branches.py" in caught.value.where
+    assert make.forward.__code__ is before
+
+
+class Drops(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(x) if x.sum() > 0 else x
+
+
+def test_dropout_on_one_way_is_a_limit_in_training() -> None:
+    with pytest.raises(UnsupportedOps, match="random key of its own"):
+        regauge.to_jax(Drops(), (X,), train=True)
+    assert_like_torch(Drops(), (X,), train=False)
