@@ -74,7 +74,7 @@ class Structure:
         self.stacks = found
         self._classify(root)
         connect(root, graph, self.literals)
-        self._splice([call for path in self.agreed.opened for call in self._calls().get(path, ())])
+        self._splice([call for path in self.agreed.opened for call in self.calls().get(path, ())])
         self._splice_unequal_calls()
         self._splice_half_opened()
         for scope in root.scopes():
@@ -128,7 +128,7 @@ class Structure:
     def _splice_unequal_calls(self) -> None:
         """A module that is called more than once must be one thing: calls that differ are spliced."""
         while True:
-            several = [calls for calls in self._calls().values() if len(calls) > 1]
+            several = [calls for calls in self.calls().values() if len(calls) > 1]
             unequal = [calls for calls in several if not self._are_equal(calls)]
             if not unequal:
                 return
@@ -150,7 +150,7 @@ class Structure:
         So is a module that calls what is not its own, as a recurrence of Linen calls the cell that was given to it.
         """
         while True:
-            calls = self._calls()
+            calls = self.calls()
             opened = {
                 scope.path
                 for scope in self.root.scopes()
@@ -170,7 +170,8 @@ class Structure:
             for path in opened:
                 self._splice(calls[path])
 
-    def _calls(self) -> dict[str, list[Scope]]:
+    def calls(self) -> dict[str, list[Scope]]:
+        """The calls of each module, by its path."""
         by_path: dict[str, list[Scope]] = {}
         for scope in self.root.scopes():
             if scope.body is None:

@@ -3,45 +3,42 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from regauge.emit.agreement import Agreement, disagreement
-from regauge.emit.argument_order import give_one_order
 from regauge.emit.body import BodyWriter
 from regauge.emit.class_numbers import base_name, renumbered
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
 from regauge.emit.holders import Member, dotted, joined, unused_reason
 from regauge.emit.layers import Layout
-from regauge.emit.lines import Line
+from regauge.emit.lines import Body, Line
 from regauge.emit.loops import roll_loops
 from regauge.emit.members import Structure
-from regauge.emit.modes import align, children, follows_the_mode, in_evaluation, join_bodies, with_own_statistics
+from regauge.emit.modes import align, children, in_evaluation, join_bodies, with_own_statistics
 from regauge.emit.names import unique
 from regauge.emit.origins import function_at
 from regauge.emit.recomputed_calls import not_recomputed
 from regauge.emit.same_code import code_key
 from regauge.emit.scan_text import stacked_text
-from regauge.emit.scopes import Scope, build_scopes
+from regauge.emit.scopes import Scope
 from regauge.emit.sequential import function_text, sequential_text
+from regauge.emit.several_sizes import of_several_sizes
 from regauge.emit.signature import fixed_values, signature
 from regauge.emit.stacks import MODES, Scanning
 from regauge.emit.statements import declared_parameters
 from regauge.emit.syntax import tree_expression
 from regauge.emit.target import target
 from regauge.emit.unify import unify
+from regauge.emit.views import View, has_loose_norms, structured, view_of
 from regauge.errors import EmitError
 from regauge.findings import Finding
-from regauge.ir.graph import Graph, Ref, WeightSpec
-from regauge.lower.plan import Plan, plan
+from regauge.ir.graph import Graph, Node, Ref, WeightSpec
 from regauge.rules.table import RuleTable
-
-_SMALL_CONSTANT = 16  # elements of a literal tensor that is written into the code
 
 
 @dataclass(frozen=True)
@@ -78,22 +75,11 @@ class Emitted:
 
 
 @dataclass
-class _View:
-    """One captured mode of the model, ready to be written."""
-
-    graph: Graph
-    structure: Structure
-    plan: Plan
-    casts: Mapping[str, str]
-    constants: Mapping[str, ast.expr]
-
-
-@dataclass
 class _Module:
     """State of one emission; `evaluation` is the other mode, where the captures differ."""
 
-    main: _View
-    evaluation: _View | None
+    main: View
+    evaluation: View | None
     helpers: Helpers
     classes: dict[Any, EmittedClass] = field(default_factory=dict)
     names: set[str] = field(default_factory=lambda: set(target().file_names))
@@ -146,14 +132,12 @@ def emit_module(
         UnsupportedOps: operators without a rule, all at once.
         SpecMismatch: a rule that does not give the captured shape or dtype.
     """
-    main = _view(with_own_statistics(graph), table, constants, None if graph_eval else scanning)
-    if _has_loose_norms(main):
+    main = view_of(with_own_statistics(graph), table, constants, None if graph_eval else scanning)
+    if has_loose_norms(main):
         graph_eval = graph_eval or in_evaluation(graph)
-        main = _view(graph, table, constants, None)
-    evaluation = None if graph_eval is None else _view(align(graph, graph_eval), table, constants, None)
-    if evaluation is not None:
-        main, evaluation = _agreeing(main, evaluation)
-    _name_alike([main.structure] if evaluation is None else [main.structure, evaluation.structure])
+        main = view_of(graph, table, constants, None)
+    evaluation = None if graph_eval is None else view_of(align(graph, graph_eval), table, constants, None)
+    main, evaluation = structured(main, evaluation, _of_several_sizes)
     module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
     root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)
     placed = _place_all(module)
@@ -176,66 +160,27 @@ def emit_module(
     )
 
 
-def _has_loose_norms(view: _View) -> bool:
-    """Whether a batch norm of torch's own layer is written from its operators, which do not look at the mode."""
-    structure = view.structure
-    layers = {id(node) for s in structure.root.scopes() if s in structure.layers for node in s.nodes()}
-    return any(follows_the_mode(node) and id(node) not in layers for node in view.graph.nodes)
+def _of_several_sizes(main: View, evaluation: View | None) -> frozenset[str]:
+    """Modules that are opened because the sizes of their inputs are written into their code."""
+    module = _Module(main, evaluation, Helpers())
+    return frozenset().union(*(_opened(module, view) for view in (main, evaluation) if view is not None))
 
 
-def _view(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray], scanning: Scanning | None) -> _View:
-    plan(graph, table)  # gaps are reported on the graph that was captured, before it is rewritten
-    graph = target().rewritten(graph)
-    chosen = plan(graph, table)
-    small = {
-        w.value: ast.parse(target().array_text(constants[w.name]), mode="eval").body
-        for w in graph.weights
-        if w.role == "constant" and w.value and w.name in constants and constants[w.name].size <= _SMALL_CONSTANT
-    }
-    if scanning is not None:
-        unfit = {op for op in chosen.rules if "conv" in op and not scanning.convolutions}
-        unfit |= {op for op, rule in chosen.rules.items() if op != "aten.dropout.default" and rule.draws}
-        scanning = replace(scanning, draws=lambda node: node.op in unfit)
-    structure = Structure(graph, build_scopes(graph), small, target().reserved, scanning)
-    return _View(graph, structure, chosen, target().check_specs(graph, chosen), small)
+def _opened(module: _Module, view: View) -> frozenset[str]:
+    def body(call: Scope) -> Body:
+        return _writer(module, view, call, {}).write(_returned(view.graph, call))
+
+    return of_several_sizes(view.structure, body, lambda node: _function_text(module, view, node))
 
 
-def _agreeing(training: _View, evaluation: _View) -> tuple[_View, _View]:
-    """Both modes with structures that make the same of every module, each of which knows the other."""
-    agreed = (Agreement(), Agreement())
-    while True:
-        found = disagreement(training.structure, evaluation.structure)
-        wider = (agreed[0] | found[0], agreed[1] | found[1])
-        if wider == agreed:
-            break
-        agreed = wider
-        training, evaluation = _restructured(training, agreed[0]), _restructured(evaluation, agreed[1])
-    training.structure.other, evaluation.structure.other = evaluation.structure, training.structure
-    give_one_order(training.structure, evaluation.structure)
-    return training, evaluation
-
-
-def _restructured(view: _View, agreed: Agreement) -> _View:
-    small = view.structure.literals
-    structure = Structure(view.graph, build_scopes(view.graph), small, target().reserved, agreed=agreed)
-    return replace(view, structure=structure)
-
-
-def _name_alike(structures: Sequence[Structure]) -> None:
-    """Name the contents of all modules; a module has the same attributes in every mode."""
-    contents: dict[str, list[str]] = {}
-    for structure in structures:
-        for path, names in structure.contents().items():
-            found = contents.setdefault(path, [])
-            found += [name for name in names if name not in found]
-    for structure in structures:
-        structure.hold(contents)
+def _function_text(module: _Module, view: View, node: Node) -> str:
+    return function_text(node, view.plan, view.structure.context, view.casts, module.helpers)
 
 
 # classes ---------------------------------------------------------------------------------------------------------
 
 
-def _key(view: _View, scope: Scope) -> Any:
+def _key(view: View, scope: Scope) -> Any:
     structure = view.structure
     runs = tuple(
         (inner.path.removeprefix(scope.path), run.key)
@@ -247,7 +192,7 @@ def _key(view: _View, scope: Scope) -> Any:
 
 def _emit_class(
     module: _Module,
-    view: _View,
+    view: View,
     scope: Scope,
     hints: Mapping[Scope, Mapping[str, str]],
     evaluated: Scope | None = None,
@@ -292,7 +237,7 @@ class _Maker:
     """Writes the expressions that construct the sub-modules of one class, and emits their classes."""
 
     module: _Module
-    view: _View
+    view: View
     hints: Mapping[Scope, Mapping[str, str]]
 
     def constructor(self, member: Member, counterparts: Mapping[str, Scope]) -> str:
@@ -308,18 +253,18 @@ class _Maker:
         made = _emit_class(self.module, view, member.scope, self.hints, counterpart)
         return target().module_call(made.name)
 
-    def _sequential(self, view: _View, scope: Scope, counterparts: Mapping[str, Scope]) -> str:
+    def _sequential(self, view: View, scope: Scope, counterparts: Mapping[str, Scope]) -> str:
         members = view.structure.holders[scope].members
         parts = [
             self.constructor(members[item.path], counterparts)
             if isinstance(item, Scope)
-            else function_text(item, view.plan, view.structure.context, view.casts, self.module.helpers)
+            else _function_text(self.module, view, item)
             for item in scope.items
         ]
         return sequential_text(parts)
 
 
-def _writer(module: _Module, view: _View, scope: Scope, hints: Mapping[str, str]) -> BodyWriter:
+def _writer(module: _Module, view: View, scope: Scope, hints: Mapping[str, str]) -> BodyWriter:
     writer = BodyWriter(scope, view.structure, view.plan, view.casts, view.constants, module.helpers, hints)
     if scope is view.structure.root:
         writer.read_inputs_as(signature(view.graph.in_tree, declared_parameters(scope)))
