@@ -19,6 +19,7 @@ import torch
 import regauge
 from harnesses.comparing import Differs, as_array, no_worse, same_form, same_values
 from harnesses.invariants import invariants, meaningful
+from harnesses.promises import breaks_promise
 from regauge.errors import CaptureError, UnsupportedOps
 from regauge.run.torch_model import as_tensor
 
@@ -60,7 +61,7 @@ def judge(harness: Any) -> Outcome:
     except Exception as error:
         return Outcome("fails", _short(error))
     outcome = _outcome("forward", lambda: _compare_forward(model, harness, arguments, expected))
-    if outcome.kind != "right" or not differentiable(arguments, expected):
+    if outcome.kind != "right" or not differentiable(arguments, expected) or breaks_promise(harness, arguments):
         return outcome
     return _outcome("gradient", lambda: _compare_gradient(harness, arguments))
 

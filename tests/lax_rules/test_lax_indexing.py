@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from jax import lax
-from lax_rules.sides import same_values
+from lax_rules.sides import same_gradients, same_values
 
 import regauge
 
@@ -206,3 +206,19 @@ def test_a_known_number_is_put_at_a_known_place() -> None:
     same_values(lambda x: x.at[1, 2].set(5.0), jnp.arange(12.0).reshape(3, 4))
     same_values(lambda x: x.at[1].set(5.0), jnp.arange(4.0))
     same_values(lambda x: x.at[1].add(5.0), jnp.arange(4.0))
+
+
+WRITES = {
+    "a slice": lambda x, u: x.at[1:3].set(u),
+    "every second": lambda x, u: x.at[0:4:2].set(u),
+    "a place that is clamped": lambda x, u: lax.dynamic_update_slice(x, u, (1,)),
+    "one element": lambda x, u: x.at[2].set(u[0]),
+    "an array of places": lambda x, u: x.at[jnp.array([0, 2])].set(u),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_writes_of_complex_numbers_have_gradients(name: str) -> None:
+    x, update = jnp.arange(5) * (1.0 + 2j), jnp.array([3 - 1j, 2 + 1j])
+    same_values(WRITES[name], x, update)
+    same_gradients(WRITES[name], x, update, bound=1e-5)

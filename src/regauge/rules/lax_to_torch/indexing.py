@@ -121,7 +121,9 @@ def put(
 ) -> Tensor:
     """operand.at[index].set(updates), add, mul, max, min: an index outside is dropped where it is checked"""
     places = [axis for axis, part in enumerate(index) if part is not None]
-    fixed = len(places) == 1 and not isinstance(index[places[0]], Tensor) and operand.dtype not in SIGNED
+    # torch has no derivative of select_scatter and slice_scatter for complex numbers.
+    simple = operand.dtype not in SIGNED and not operand.dtype.is_complex
+    fixed = simple and len(places) == 1 and not isinstance(index[places[0]], Tensor)
     if fixed and how == "set" and isinstance(index[places[0]], int):
         return operand.select_scatter(array(updates, operand), places[0], index[places[0]])
     if fixed and how == "set":

@@ -256,7 +256,8 @@ def dynamic_update_slice(operand: Tensor, update: Tensor, starts: tuple[Tensor |
     moving = tuple(axis for axis in range(operand.ndim) if update.shape[axis] != operand.shape[axis])
     if not moving:
         return update
-    if len(moving) == 1 and not isinstance(starts[moving[0]], Tensor):
+    # torch has no derivative of slice_scatter for complex numbers.
+    if len(moving) == 1 and not isinstance(starts[moving[0]], Tensor) and not operand.dtype.is_complex:
         axis = moving[0]
         first = min(max(starts[axis], 0), operand.shape[axis] - update.shape[axis])
         return operand.slice_scatter(update, axis, first, first + update.shape[axis])  # type: ignore[arg-type]
