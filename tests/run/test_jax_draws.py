@@ -81,3 +81,23 @@ def test_both_sides_of_a_check_draw_alike() -> None:
         found = converted(torch.ones(3, 4, dtype=torch.float64), words)
     assert found.dtype == torch.float64
     np.testing.assert_allclose(found.numpy(), np.asarray(wanted), rtol=1e-12)
+
+
+def noisy(x: Any, key: Any) -> Any:
+    return x + 0.1 * random.normal(key, x.shape) * jnp.tanh(x)
+
+
+@pytest.mark.parametrize("key", [random.PRNGKey(0), KEY], ids=["words", "typed"])
+def test_a_conversion_in_this_process_is_checked_with_the_draws_of_its_key(key: Any) -> None:
+    arguments = (jnp.linspace(0.0, 1.0, 12).reshape(3, 4), key)
+    result = regauge.check(noisy, regauge.to_torch(noisy, arguments), arguments, quick=True)
+    assert result.verdict == "equal"
+
+
+def test_another_use_of_the_key_is_found() -> None:
+    arguments = (jnp.linspace(0.0, 1.0, 12).reshape(3, 4), KEY)
+
+    def other(x: Any, key: Any) -> Any:
+        return noisy(x, random.fold_in(key, 1))
+
+    assert regauge.check(noisy, regauge.to_torch(other, arguments), arguments, quick=True).verdict == "different"

@@ -98,8 +98,19 @@ def sides_of_models(
         models[role], found[role] = getattr(loaded, name)(case), chosen
         names.append(case.name or role)
         cases.append(case)
-    jobs = {role: {"case": name} for role, name in zip(ROLES, names, strict=True)}
+    jobs: dict[Role, dict[str, Any]] = {role: {"case": name} for role, name in zip(ROLES, names, strict=True)}
+    if found["original"] == "jax" and _is_converted(cases[1].model):
+        jobs["original"]["own_draws"] = True  # of which its conversion draws the same numbers
     return LiveSides(" ".join(names), (names[0], names[1]), found, models, jobs, (cases[0], cases[1]))
+
+
+def _is_converted(model: Any) -> bool:
+    """Whether a model is what `regauge.to_torch` gave."""
+    if framework_of(model) != "torch":
+        return False
+    from regauge.run.torch_model import Converted
+
+    return isinstance(model, Converted)
 
 
 def _inputs(args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, module: Any) -> Any:
@@ -122,4 +133,9 @@ def _is_array(leaf: Any) -> bool:
 
 
 def _numpy(leaf: Any) -> np.ndarray:
+    """An array of either framework; a key of `jax.random.key` as its words, which `jax.random` takes too."""
+    if str(getattr(leaf, "dtype", "")).startswith("key<"):
+        import jax
+
+        leaf = jax.random.key_data(leaf)
     return leaf.detach().cpu().numpy().copy() if hasattr(leaf, "detach") else np.array(leaf)
