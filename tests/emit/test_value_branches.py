@@ -266,6 +266,38 @@ def test_what_cannot_be_joined_is_refused(make: type[nn.Module]) -> None:
     assert make.forward.__code__ is before
 
 
+class Counts(Layers):
+    """A step counter of its own, which decides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.steps += 1
+        if self.steps > 2:
+            return self.second(x)
+        return self.first(x)
+
+
+class CountsAfter(Counts):
+    """The counter is read before it changes: it is the buffer itself that decides."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(x) if self.steps > 2 else self.first(x)
+        self.steps += 1
+        return x
+
+
+@pytest.mark.parametrize("make", [Counts, CountsAfter])
+def test_a_condition_on_a_buffer_that_changes_follows_it(make: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = make()
+    converted = regauge.to_jax(model, (X,), train=True)
+    for _ in range(5):
+        assert np.allclose(model(X).detach().numpy(), converted.module(X.numpy()), atol=1e-6)
+
+
 class Drops(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -58,15 +58,28 @@ class _Made:
     buffer: str | None = None
 
 
+class ReadAndChanged(CaptureError):
+    """Python reads a buffer that the model changes."""
+
+
 @dataclass
 class KnownValues:
     """What a capture read.
 
     Attributes:
         buffers: names of buffers whose values Python read, with the line.
+        changing: buffers that are as unknown as any input, because the model writes to them.
     """
 
     buffers: dict[str, str] = field(default_factory=dict)
+    changing: set[str] = field(default_factory=set)
+
+    def learn(self) -> bool:
+        """Whether a capture that a changed buffer has failed may be tried again: what Python read is unknown now."""
+        new = self.buffers.keys() - self.changing
+        self.changing |= new
+        self.buffers.clear()
+        return bool(new)
 
     def judged(self, changed: set[str], name: str) -> list[Finding]:
         """A finding for the buffers that are read.
@@ -76,10 +89,10 @@ class KnownValues:
             name: of the model.
 
         Raises:
-            CaptureError: the model changes one of them, so that a later call would decide otherwise.
+            ReadAndChanged: the model changes one of them, so that a later call would decide otherwise.
         """
         if both := sorted(changed & self.buffers.keys()):
-            raise CaptureError(
+            raise ReadAndChanged(
                 f"{name} decides in Python on a buffer that it changes: {', '.join(both)}",
                 code="C104",
                 where=self.buffers[both[0]],
@@ -185,7 +198,7 @@ class _Record:
         self._tracer = tracer
         self._made.clear()
         for name, tensor in self.model.named_buffers():
-            if isinstance(tensor, FakeTensor) and name in self.buffers:
+            if isinstance(tensor, FakeTensor) and name in self.buffers and name not in self.found.changing:
                 self._made[tensor] = _Made(None, (), {}, tensor._version, None, self.buffers[name], name)
 
     def _places(self, index: Tensor | None, lifted: Callable[[Tensor], Any]) -> list[Any]:

@@ -26,6 +26,7 @@ from regauge.capture import (
 )
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
+from regauge.capture.known_values import ReadAndChanged
 from regauge.capture.source_lines import own_line
 from regauge.capture.tracing import Stages, as_traced
 from regauge.capture.value_ways import OtherWayFirst
@@ -100,9 +101,7 @@ def capture_module(
         inputs = sizes_of_inputs.distinct(inputs)
         example = _example(module, inputs, name) if dynamic == "auto" else inputs
         stages.gradients.lost.update(own_gradients.of_modules(module))
-        program, reads = _export(module, example, dynamic, name, stages)
-        stages.findings += own_gradients.judged(stages.gradients, train, module, example)
-        graph, tensors = _convert(module, program, name, stages)
+        program, reads, graph, tensors = _traced(module, example, dynamic, name, train, stages)
         graph_eval = None
         if not train:
             graph = training_mode.always_dropping(graph)
@@ -251,6 +250,23 @@ def _example(model: nn.Module, inputs: Inputs, name: str) -> Inputs:
     except Exception:  # whatever it says, this model wants a first size of 1
         return inputs
     return twice
+
+
+def _traced(
+    model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, train: bool, stages: Stages
+) -> tuple[ExportedProgram, training_mode.Reads, Graph, dict[str, torch.Tensor]]:
+    """The exported program, what was read of the modes, and the graph with its tensors."""
+    program, reads = _export(model, inputs, dynamic, name, stages)
+    stages.findings += own_gradients.judged(stages.gradients, train, model, inputs)
+    try:
+        return program, reads, *_convert(model, program, name, stages)
+    except ReadAndChanged as error:
+        if not stages.known.learn():
+            raise
+        try:  # with conditions on the buffer as conditions on values
+            return _traced(model, inputs, dynamic, name, train, stages)
+        except CaptureError:
+            raise error from None
 
 
 def _export(
