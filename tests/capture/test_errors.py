@@ -20,8 +20,10 @@ X = torch.randn(3, 4)
 
 class Decides(nn.Module):
     def forward(self, x):
-        while x.sum() > 0:  # line: Decides
+        for _ in range(3):
             x = x - 1
+            if x.sum() > 0:  # line: Decides
+                break
         return x
 
 

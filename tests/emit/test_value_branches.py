@@ -104,6 +104,23 @@ class Numbers(nn.Module):
         return x * top, (x > top * 0.5).sum()
 
 
+class Aliases(nn.Module):
+    """Numbers are changed by new ones: neither what they were read of nor other names for them change."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        top = x.max()
+        count = top.item()
+        before = count
+        count += 2
+        scaled = count * 3
+        kept = scaled
+        scaled -= 1.0
+        steps = 1 if top > 1 else 2
+        first = steps
+        steps *= 4
+        return x * top + before * count + kept * scaled + first * steps
+
+
 class Checks(Layers):
     def forward(self, x: Tensor) -> Tensor:
         assert torch.isfinite(x).all(), "not finite"
@@ -122,7 +139,20 @@ class Inherits(Sets):
         return self.second(x)
 
 
-MODELS = (Sets, SetsSeveral, NumbersFirst, Returns, Within, Numbers, Checks, Inherits)
+class Repeats(Layers):
+    """A fixed point, until it is one: the first step is taken for a number of Python."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, error, steps = torch.zeros_like(x), 1.0, 0
+        while error > 1e-2 and steps < 20:
+            new = torch.tanh(0.3 * self.first(h) + x)
+            error = (new - h).abs().max()
+            h = new
+            steps += 1
+        return h + steps
+
+
+MODELS = (Repeats, Sets, SetsSeveral, NumbersFirst, Returns, Within, Numbers, Aliases, Checks, Inherits)
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
@@ -179,6 +209,17 @@ def test_what_is_decided_and_what_is_left_out_is_said() -> None:
     assert [(f.code, f.where.rpartition(":")[0]) for f in found] == [("C179", "test_value_branches.py")] * 2
     (decided,) = regauge.to_jax(Sets(), (X,)).findings
     assert decided.code == "C178"
+
+
+def test_a_loop_reads_as_it_was_written() -> None:
+    source = regauge.to_jax(Repeats(), (X,)).source
+    assert (
+        "        def step(carry):\n"
+        "            error, h, steps = carry\n"
+        "            new = jnp.tanh(self.first(h) * 0.3 + x)  # [batch, 4]\n"
+    ) in source
+    assert "return jnp.logical_and(error > 0.01, steps < 20)" in source
+    assert "_, h, steps = ops.while_loop(" in source
 
 
 class Breaks(nn.Module):

@@ -30,6 +30,7 @@ from regauge.capture.branch_syntax import (
     is_in_loop,
     parameters,
     placed,
+    read_first,
     same_statement,
     stored_names,
     tuple_of,
@@ -163,6 +164,8 @@ class _Rewriting:
                     return [*made, *self._returning(statement, after, depth)]
                 else:
                     made += self._joining(statement, after, depth)
+            elif isinstance(statement, ast.While) and self.is_asked(statement.test):
+                made += self._repeating(statement)
             elif isinstance(statement, ast.Assert) and self.is_asked(statement.test):
                 made += self._assertion(statement)
             else:
@@ -197,6 +200,26 @@ class _Rewriting:
         call.args.append(ast.Tuple([ast.Constant(name) for name in live], ast.Load()))
         assign: ast.stmt = ast.Assign([tuple_of(live, ast.Store())], call) if live else ast.Expr(call)
         return placed([*defined, assign], statement)
+
+    def _repeating(self, statement: ast.While) -> list[ast.stmt]:
+        """The condition and the steps of a loop as functions of the names that the steps set."""
+        _require(not statement.orelse and not holds(statement, (*_LEAVES, ast.Return)))
+        carried = read_first([ast.Expr(statement.test), *statement.body])
+        names = [
+            name for name in stored_names([statement]) if name in carried or self._is_read_outside(name, statement)
+        ]
+        result = ast.Return(tuple_of(names, ast.Load()))
+        blocks: list[list[ast.stmt]] = [
+            [ast.Return(self._asked(statement.test))],
+            [*self._block(statement.body, None), result],
+        ]
+        functions = [self._way("condition"), self._way("step")]
+        defined: list[ast.stmt] = [
+            ast.FunctionDef(name, parameters(names), block, []) for name, block in zip(functions, blocks, strict=True)
+        ]
+        scope = ast.Call(ast.Name("locals", ast.Load()), [], [])
+        call = helper("repeated", *(ast.Name(name, ast.Load()) for name in functions), scope)
+        return placed([*defined, ast.Assign([tuple_of(names, ast.Store())], call)], statement)
 
     def _returning(self, statement: ast.If, after: Sequence[ast.stmt] | None, depth: int) -> list[ast.stmt]:
         """Both ways with what follows them, which all return."""
@@ -253,7 +276,7 @@ class _Rewriting:
         left_out = helper("error_left_out", ast.Name(test, ast.Load()))
         return placed([condition, ast.If(ast.UnaryOp(ast.Not(), left_out), [held], [])], statement)
 
-    def _is_read_outside(self, name: str, statement: ast.If) -> bool:
+    def _is_read_outside(self, name: str, statement: ast.If | ast.While) -> bool:
         """Whether a name is read where the statement's own reads do not count; in a loop they count as well."""
         inside = (
             set()

@@ -97,4 +97,18 @@ def same_statement(tree: ast.AST, statement: ast.stmt) -> ast.AST:
 def is_in_loop(tree: ast.AST, statement: ast.stmt) -> bool:
     node = same_statement(tree, statement)
     loops = [loop for loop in ast.walk(tree) if isinstance(loop, ast.For | ast.While)]
-    return any(node is inner for loop in loops for inner in ast.walk(loop))
+    return any(node is inner for loop in loops if loop is not node for inner in ast.walk(loop))
+
+
+def read_first(statements: Iterable[ast.stmt]) -> set[str]:
+    """Names that statements, one after the other, may read before they set them."""
+    found: set[str] = set()
+    known: set[str] = set()
+    for statement in statements:
+        reads = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
+            reads.add(statement.target.id)
+        found |= reads - known
+        if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            known.update(stored_names([statement]))
+    return found

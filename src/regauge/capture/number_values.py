@@ -1,23 +1,33 @@
 """``x.item()`` while a model is traced: the number stays a tensor, without axes and without a gradient.
 
 Python's number is not known before the model runs. What a model computes with it, tensors compute as well; what needs a
-number of Python (a size, a loop, a text) asks again, and is refused there.
+number of Python (a size, a loop, a text) asks again, and is refused there. Tensors that stand for numbers are marked:
+``n += 1`` gives a new one and leaves the old as it was, as it does with numbers.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from regauge.capture import known_values
 from regauge.capture.source_lines import is_own
+
+_MARK = "_regauge_number"
+_KINDS = (bool, int, float, complex)
+# What `n += 1` calls, and what gives a new number instead.
+_NEW = {
+    getattr(Tensor, f"{name}_"): getattr(Tensor, name)
+    for name in ("add", "sub", "mul", "div", "floor_divide", "remainder", "pow", "bitwise_and", "bitwise_or")
+} | {Tensor.__ipow__: Tensor.pow}
 
 
 @dataclass
@@ -45,7 +55,7 @@ class Numbers:
     def in_place(self) -> Iterator[None]:
         """Within the block numbers that a person's code asks for are tensors."""
         self.used = False
-        with _Kept(self) if self.as_tensors else nullcontext():
+        with _Kept(self):
             yield
 
 
@@ -55,10 +65,31 @@ class _Kept(TorchFunctionMode):
         self._numbers = numbers
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is Tensor.item and _is_unknown(args[0]) and _asked_by_own():
+        if func is Tensor.item and self._numbers.as_tensors and _is_unknown(args[0]) and _asked_by_own():
             self._numbers.used = True
-            return as_number(args[0])
-        return func(*args, **(kwargs or {}))
+            return standing_for(_kind(args[0]), as_number(args[0]))
+        given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if not given or any(kind_of_number(tensor) is None for tensor in given):
+            return func(*args, **(kwargs or {}))
+        made = _NEW.get(func, func)(*args, **(kwargs or {}))
+        return standing_for(_kind(made), made) if isinstance(made, Tensor) and not made.ndim else made
+
+
+def standing_for(kind: type, tensor: Tensor) -> Tensor:
+    """The tensor, which stands for a number of Python of this type from now on."""
+    setattr(tensor, _MARK, kind)
+    return tensor
+
+
+def kind_of_number(value: Any) -> type | None:
+    """bool, int, float or complex for a number of Python, and for a tensor that stands for one; else None."""
+    return type(value) if type(value) in _KINDS else getattr(value, _MARK, None) if isinstance(value, Tensor) else None
+
+
+def _kind(tensor: Tensor) -> type:
+    if tensor.dtype == torch.bool:
+        return bool
+    return complex if tensor.is_complex() else float if tensor.is_floating_point() else int
 
 
 def as_number(value: Tensor) -> Tensor:

@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from regauge.capture import known_values
-from regauge.capture.number_values import as_number
+from regauge.capture.number_values import as_number, kind_of_number, standing_for
 from regauge.capture.regions import Region, require_alike
 from regauge.capture.source_lines import line_of_caller, record_lines_of
 from regauge.errors import CaptureError
 from regauge.findings import Finding
 
-_STANDS_FOR_NUMBER = "_regauge_number"  # of a tensor: the type of the numbers that it is one of
 _CONTAINERS = (list, dict, set)
 _WHAT = "an `if` on values"
 _DTYPES: dict[type, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64}
@@ -148,6 +147,57 @@ def chosen(condition: Tensor, when_true: Callable[[], Any], when_false: Callable
     return _traced(condition, when_true, when_false, (when_true, when_false))
 
 
+def repeated(condition: FunctionType, step: FunctionType, scope: Mapping[str, Any]) -> Any:
+    """``while condition(...): ... = step(...)``, of which the rest is traced as soon as the condition is a tensor.
+
+    Args:
+        condition: a function of the names that a step sets.
+        step: a function of the same names, which returns their new values.
+        scope: values by name; what is missing has no value yet.
+
+    Raises:
+        CaptureError: what is carried from step to step is no array of one shape and dtype.
+    """
+    names = step.__code__.co_varnames[: step.__code__.co_argcount]
+    values = [scope.get(name, _Unset(name)) for name in names]
+    record_lines_of(step)
+    while not isinstance(truth := condition(*values), Tensor):
+        if not truth:
+            return values
+        values = step(*values)
+    text = "The code repeats a step as long as values ask for it: the model does so when it runs."
+    active[-1].findings.append(Finding("C178", "info", line_of_caller(), text))
+    carried = [place for place, value in enumerate(values) if isinstance(value, Tensor) or type(value) in _DTYPES]
+    before = [_as_tensor(values[place]) for place in carried]
+    held, region = _Held.of(scope), Region("while_loop")
+
+    def run(function: FunctionType) -> Any:
+        arguments = region.enter(function, before, names=[names[place] for place in carried])
+        given = list(values)
+        for place, tensor in zip(carried, arguments, strict=True):
+            given[place] = _marked_as(values[place], tensor)
+        return held.unchanged_by(function, given)
+
+    again = run(condition)
+    region.bodies[-1].returns([_truth(again) if isinstance(again, Tensor) else torch.tensor(bool(again))])
+    after = run(step)
+    new = [_as_tensor(after[place]) for place in carried]
+    for place in range(len(values)):
+        if place not in carried and not isinstance(values[place], _Unset) and after[place] is not values[place]:
+            raise _not_joined(values[place], after[place])
+    if strange := [leaf for leaf in new if not isinstance(leaf, Tensor)]:
+        raise _not_joined(before[0], strange[0])
+    region.bodies[-1].returns(new)
+    require_alike(new, before, "a loop on values")
+    made = iter(region.leave([("carried", before)], before))
+    return [_marked_as(value, next(made)) if place in carried else value for place, value in enumerate(values)]
+
+
+def _marked_as(value: Any, tensor: Tensor) -> Tensor:
+    kind = kind_of_number(value)
+    return tensor if kind is None else standing_for(kind, tensor)
+
+
 @dataclass(frozen=True)
 class _Held:
     """What the lists, dicts, sets and modules hold that a person's function knows: neither way may change it."""
@@ -247,7 +297,7 @@ class _Joined:
     first: Tensor | None = None
     second: Tensor | None = None
     plain: Any = None
-    number: Any = None  # bool, int or float, if the tensors stand for numbers
+    number: type | None = None  # bool, int or float, if the tensors stand for numbers
 
     def result(self, made: Iterator[Tensor]) -> Any:
         """What the person's code goes on with."""
@@ -255,7 +305,7 @@ class _Joined:
             return self.plain
         tensor = next(made)
         if self.number is not None:
-            setattr(tensor, _STANDS_FOR_NUMBER, self.number)
+            standing_for(self.number, tensor)
         return tensor
 
     @classmethod
@@ -268,23 +318,21 @@ class _Joined:
         for leaf in (first, second):
             if isinstance(leaf, _Unset):
                 return cls(plain=leaf)
-        if first is second or (type(first) is type(second) and not isinstance(first, Tensor) and first == second):
-            return cls(plain=first) if not isinstance(first, Tensor) else cls(first, second)
-        kinds = [_kind_of_number(leaf) for leaf in (first, second)]
-        if all(kinds) and kinds[0] is kinds[1]:
-            return cls(as_tensor, _as_tensor(second), number=kinds[0])
-        if kinds[1] and isinstance(first, Tensor) and torch.can_cast(_DTYPES[kinds[1]], first.dtype):
-            return cls(first, _like(first, second))
-        if kinds[0] and isinstance(second, Tensor) and not swapped:
+        tensors = [isinstance(leaf, Tensor) for leaf in (first, second)]
+        if not any(tensors) and (first is second or (type(first) is type(second) and first == second)):
+            return cls(plain=first)
+        kinds = [kind_of_number(leaf) for leaf in (first, second)]
+        kind = kinds[0] if kinds[0] is kinds[1] else None
+        if not any(tensors) and kind in _DTYPES:
+            return cls(as_tensor, _as_tensor(second), number=kind)
+        fits = kinds[1] in _DTYPES and tensors[0] and torch.can_cast(_DTYPES[kinds[1]], first.dtype)
+        if fits:
+            return cls(first, _like(first, second), number=kind)
+        if tensors[1] and kinds[0] in _DTYPES and not swapped:
             raise OtherWayFirst(place)
-        if isinstance(first, Tensor) and isinstance(second, Tensor):
-            return cls(first, second)
+        if all(tensors):
+            return cls(first, second, number=kind)
         raise _not_joined(first, second)
-
-
-def _kind_of_number(leaf: Any) -> Any:
-    """bool, int or float for a number of Python, and for a tensor that stands for one of several; else None."""
-    return type(leaf) if type(leaf) in _DTYPES else getattr(leaf, _STANDS_FOR_NUMBER, None)
 
 
 def _as_tensor(leaf: Any) -> Any:

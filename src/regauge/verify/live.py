@@ -135,7 +135,5 @@ def _is_array(leaf: Any) -> bool:
 def _numpy(leaf: Any) -> np.ndarray:
     """An array of either framework; a key of `jax.random.key` as its words, which `jax.random` takes too."""
     if str(getattr(leaf, "dtype", "")).startswith("key<"):
-        import jax
-
-        leaf = jax.random.key_data(leaf)
+        leaf = importlib.import_module("jax").random.key_data(leaf)
     return leaf.detach().cpu().numpy().copy() if hasattr(leaf, "detach") else np.array(leaf)
