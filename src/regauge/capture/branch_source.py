@@ -53,8 +53,8 @@ def rewritten(code: CodeType, lines: frozenset[int], helpers: str) -> CodeType:
     Args:
         code: of a function that is written in a file.
         lines: of its conditions.
-        helpers: the module with `is_value`, `negated`, `both`, `either`, `number`, `way`, `returned`, `chosen` and
-            `error_left_out`.
+        helpers: the module with `is_value`, `negated`, `both`, `either`, `number`, `way`, `returned`, `chosen`,
+            `repeated` and `error_left_out`.
 
     Raises:
         NotRewritten: there is no such condition, or what depends on it cannot be a function: it leaves a loop, yields

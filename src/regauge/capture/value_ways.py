@@ -33,6 +33,8 @@ class OtherWayFirst(Exception):
 
 @dataclass(frozen=True)
 class Run:
+    """A capture that runs: what a person should know, and the lines whose second way is traced first."""
+
     findings: list[Finding]
     swapped: frozenset[str]
 
