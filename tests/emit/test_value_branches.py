@@ -258,6 +258,13 @@ class Keeps(nn.Module):
         return sum(rows)
 
 
+class KeepsInExpression(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        rows = [x]
+        rows.append(x) if x.max() > 3 else None
+        return sum(rows)
+
+
 class Attribute(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.scale = 1.0
@@ -300,6 +307,7 @@ REFUSED = {
     Optional: ("C104", "a tensor of [] or None"),
     OneName: ("C104", "set in one way"),
     Keeps: ("C145", "changes rows"),
+    KeepsInExpression: ("C145", "changes rows"),
     Attribute: ("C145", "changes self"),
     Buffer: ("C145", "changes a tensor in place"),
     Shapes: ("C145", "other shapes"),

@@ -348,7 +348,8 @@ class _Expressions(ast.NodeTransformer):
         name = self.rewriting.name("value")
         held = ast.NamedExpr(ast.Name(name, ast.Store()), self.rewriting.condition(node.test))
         ways = [ast.Lambda(parameters([]), way) for way in (node.body, node.orelse)]
-        chosen = helper("chosen", ast.Name(name, ast.Load()), *ways)
+        scope = ast.Call(ast.Name("locals", ast.Load()), [], [])
+        chosen = helper("chosen", ast.Name(name, ast.Load()), *ways, scope)
         plain = ast.IfExp(ast.Name(name, ast.Load()), copy.deepcopy(node.body), copy.deepcopy(node.orelse))
         return ast.copy_location(ast.IfExp(helper("is_value", held), chosen, plain), node)
 

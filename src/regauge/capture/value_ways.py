@@ -144,9 +144,13 @@ def returned(condition: Any, when_true: FunctionType, when_false: FunctionType, 
     return way(condition, when_true, when_false, scope)
 
 
-def chosen(condition: Tensor, when_true: Callable[[], Any], when_false: Callable[[], Any]) -> Any:
-    """``when_true() if condition else when_false()`` for a tensor."""
-    return _traced(condition, when_true, when_false, (when_true, when_false))
+def chosen(
+    condition: Tensor, when_true: Callable[[], Any], when_false: Callable[[], Any], scope: Mapping[str, Any]
+) -> Any:
+    """``when_true() if condition else when_false()`` for a tensor; neither may change what `scope` holds."""
+    held = _Held.of(scope)
+    ways = (lambda: held.unchanged_by(when_true, ()), lambda: held.unchanged_by(when_false, ()))
+    return _traced(condition, *ways, (when_true, when_false))
 
 
 def repeated(condition: FunctionType, step: FunctionType, scope: Mapping[str, Any]) -> Any:
