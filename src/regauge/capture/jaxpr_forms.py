@@ -72,6 +72,10 @@ def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
         from regauge.capture.jaxpr_forms_equinox import forms as equinox_forms
 
         yield from equinox_forms(module, arrays)
+    if "haiku" in sys.modules:
+        from regauge.capture.jaxpr_forms_haiku import forms as haiku_forms
+
+        yield from haiku_forms(module, arrays)
     if is_own_class(type(module)):
         from regauge.capture.jaxpr_forms_keras import forms as keras_forms
 

@@ -282,7 +282,6 @@ class HaikuProgram(JaxProgram):
     """A Haiku transform with its parameters, and its state if it has one."""
 
     def __init__(self, transformed: Any, params: Any, state: Any = None) -> None:
-        self.name = "Haiku model"
         self._apply = transformed.apply
         self._params = TreeNames(dict(params))
         self._state = None if state is None else TreeNames(dict(state))
@@ -292,6 +291,8 @@ class HaikuProgram(JaxProgram):
         self.state = {f"{self._prefix}{name}": array for name, array in own.items()}
         wrapped = inspect.unwrap(transformed.apply)
         self._own = haiku_function(wrapped)
+        name = getattr(self._own, "__name__", "")
+        self.name = name if name.isidentifier() else "HaikuModel"  # a lambda has no name to call a class by
         self._takes_key = "rng" in signature_of(wrapped).parameters
         self._switches = Switches(inspect.signature(self._own) if self._own else inspect.Signature())
         self.positions = tuple(self._switches.positions)
