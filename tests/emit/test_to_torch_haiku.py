@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from emit.comparing_jax import assert_same
+from comparing_jax import assert_same
 
 import regauge
 
