@@ -102,7 +102,8 @@ def test_statistics_of_a_convolutional_network_in_both_modes():
     transformed = hk.without_apply_rng(hk.transform_with_state(images))
     x = np.random.default_rng(2).normal(size=(4, 8, 8, 3)).astype(np.float32)
     params, state = transformed.init(jax.random.key(0), x)
-    made = regauge.to_torch((transformed, params, state), (x,), train=True)
+    made = assert_same((transformed, params, state), (x,), train=True)
+    made.load_state_dict(regauge.to_torch((transformed, params, state), (x,)).state_dict())
     for line in ("nn.Conv2d(3, 8, 3, stride=2)", "self.batch_norm = BatchNorm()", "nn.GroupNorm(2, 8)"):
         assert line in made.source
     for _ in range(2):
