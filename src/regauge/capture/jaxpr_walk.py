@@ -268,7 +268,8 @@ class Walk:
         if values is not None and folds(equation) and all(self._is_held(value) for value in inputs):
             return [Known(value) for value in values]
         operands = [self.operand(value) for value in inputs]
-        if any(isinstance(o, Sym) for o in operands) and not any(isinstance(o, Ref) for o in operands):
+        alike = operands[1:] if name == "select_n" else operands  # of one dtype, which an array tells
+        if any(isinstance(o, Sym) for o in alike) and not any(isinstance(o, Ref) for o in alike):
             operands = [self._size_array(o, v.aval, origin) for o, v in zip(operands, equation.invars, strict=True)]
         if name in OUTSIDE:
             return self.add(
