@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from comparing_jax import assert_same, converted, original
+from flax import nnx
 from torch import nn
 
 import regauge
@@ -105,3 +106,61 @@ def test_statistics_of_equinox_have_the_names_of_their_owners() -> None:
         np.testing.assert_allclose(theirs[0][0], ours[0][0], atol=1e-5)
         for name, array in ours[2].items():
             np.testing.assert_allclose(theirs[2][name], array, atol=1e-6, err_msg=name)
+
+
+class Follows(nnx.Module):
+    """Keeps an average, and gives nothing."""
+
+    def __init__(self) -> None:
+        self.mean = nnx.BatchStat(jnp.zeros(4))
+        self.count = nnx.Variable(jnp.zeros((), jnp.int32))
+
+    def __call__(self, x: Any) -> None:
+        self.mean[...] = 0.9 * self.mean[...] + 0.1 * x.mean(0)
+        self.count[...] = self.count[...] + 1
+
+
+class Followed(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.follows = Follows()
+        self.layer = nnx.Linear(4, 2, rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        self.follows(x)
+        return self.layer(x)
+
+
+def test_a_module_of_jax_that_is_called_for_its_state_alone() -> None:
+    made = assert_same(Followed(nnx.Rngs(0)), (X,), train=True)
+    assert "self.follows(x)" in made.source
+
+
+class TorchFollows(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+
+    def forward(self, x: torch.Tensor) -> None:
+        self.mean.mul_(0.9).add_(x.mean(0), alpha=0.1)
+
+
+class TorchFollowed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.follows = TorchFollows()
+        self.norm = nn.BatchNorm1d(4)
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.follows(x)
+        self.norm(2 * x)
+        return self.layer(x)
+
+
+def test_a_module_of_torch_that_is_called_for_its_state_alone() -> None:
+    model, x = TorchFollowed(), torch.from_numpy(np.array(X))
+    made: Any = regauge.to_jax(model, (x,), train=True).module
+    model(x)
+    made(X)
+    np.testing.assert_allclose(made.follows.mean[...], model.follows.mean, atol=1e-6)
+    np.testing.assert_allclose(made.norm.running_mean[...], model.norm.running_mean, atol=1e-6)

@@ -30,3 +30,19 @@ def test_what_changes_a_zero_is_kept():
 def test_a_name_that_ends_in_an_underscore():
     assert unique("sum_", {"sum_"}) == "sum_2"
     assert unique("x", {"x"}) == "x_2"
+
+
+def test_symbolic_sizes_in_arithmetic_are_sizes():
+    def function(x):
+        centred = x - x.sum(0) / x.shape[0]
+        return centred.T @ centred / (x.shape[0] - 1), jnp.sum(x) / x.size, x.shape[0] - x
+
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    made = regauge.to_torch(function, (x,))
+    for example in (x, x[:2]):
+        for found, expected in zip(made(torch.from_numpy(example)), function(jnp.array(example)), strict=True):
+            np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert "centred = x - x.mean(0)" in made.source
+    for text in ("/ (batch - 1)", "x.mean()", "batch - x"):
+        assert text in made.source
+    assert "torch.full" not in made.source

@@ -150,3 +150,25 @@ def test_triangular_systems_of_a_batch_have_the_solver_of_one() -> None:
     converted = regauge.to_torch(model, (factor, right))
     found = converted(as_tensor(factor), as_tensor(right))
     np.testing.assert_allclose(found.detach().numpy(), model(factor, right), rtol=1e-5)
+
+
+def doubled_while_small(row: jax.Array) -> Any:
+    return lax.while_loop(lambda c: (c[0].sum() < 9) & (c[1] < 6), lambda c: (c[0] * 2, c[1] + 1), (row, 0))
+
+
+def counted(start: jax.Array, steps: jax.Array) -> jax.Array:
+    return lax.fori_loop(0, steps, lambda i, c: c * 1.5 + i, start)
+
+
+def test_each_example_of_a_mapped_loop_ends_by_itself() -> None:
+    def function(x: jax.Array) -> Any:
+        return jax.vmap(doubled_while_small)(x), jax.vmap(counted)(x[:, 0], jnp.arange(x.shape[0]))
+
+    x = np.random.default_rng(0).uniform(0.1, 2.0, (4, 3)).astype(np.float32)
+    made = regauge.to_torch(function, (x,))
+    for example in (x, x[1:3]):
+        found = pytree.tree_leaves(made(torch.from_numpy(example)))
+        for ours, theirs in zip(jax.tree.leaves(function(jnp.array(example))), found, strict=True):
+            np.testing.assert_allclose(theirs.numpy(), ours, rtol=1e-6)
+    compiled = torch.compile(made, fullgraph=True, backend="eager")(torch.from_numpy(x))
+    np.testing.assert_allclose(pytree.tree_leaves(compiled)[0].numpy(), function(x)[0][0], rtol=1e-6)

@@ -149,3 +149,12 @@ def test_elementwise_code_compiles_as_one_graph() -> None:
     x = torch.linspace(-2, 2, 12).reshape(4, 3)
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), model(x))
+
+
+def test_the_absolute_value_of_a_negative_zero_is_positive():
+    made = regauge.to_torch(lambda x: 1 / jnp.abs(x), (np.ones(3, np.float32),))
+    x = torch.tensor([0.0, -0.0, -2.0], requires_grad=True)
+    assert made(x).tolist() == [float("inf"), float("inf"), 0.5]
+    made = regauge.to_torch(jnp.abs, (np.ones(3, np.float32),))
+    made(x).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0, -1.0]

@@ -222,3 +222,26 @@ def test_writes_of_complex_numbers_have_gradients(name: str) -> None:
     x, update = jnp.arange(5) * (1.0 + 2j), jnp.array([3 - 1j, 2 + 1j])
     same_values(WRITES[name], x, update)
     same_gradients(WRITES[name], x, update, bound=1e-5)
+
+
+@pytest.mark.parametrize("how", ["set", "add", "mul", "min"])
+def test_an_index_that_names_the_whole_array(how):
+    def written(x):
+        return getattr(x.at[...], how)(2 * x[:1])
+
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    made = regauge.to_torch(written, (jnp.array(x),))
+    np.testing.assert_array_equal(made(torch.from_numpy(x)).numpy(), written(jnp.array(x)))
+
+
+def test_places_in_an_array_of_symbolic_size():
+    """`jnp.nonzero` divides by the sizes, of which one is chosen where it is none."""
+
+    def positive(x):
+        return jnp.nonzero(x > 0, size=8, fill_value=-1)
+
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    made = regauge.to_torch(positive, (x,))
+    for example in (x, x[:2]):
+        for found, expected in zip(made(torch.from_numpy(example)), positive(jnp.array(example)), strict=True):
+            np.testing.assert_array_equal(found.numpy(), expected)

@@ -23,7 +23,7 @@ from regauge.capture.jax_reference import evaluated
 from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
 from regauge.capture.jaxpr_layers import Layers, taken_apart_otherwise
 from regauge.capture.jaxpr_recomputed import recomputed_calls, with_recomputation
-from regauge.capture.jaxpr_state import refuse_new_state, refuse_streams
+from regauge.capture.jaxpr_state import refuse_new_parameters, refuse_new_state, refuse_streams
 from regauge.capture.jaxpr_values import Known
 from regauge.capture.jaxpr_walk import Walk
 from regauge.capture.jaxpr_weights import kept_state, owners_of, weights_of
@@ -254,10 +254,11 @@ def _model_graph(
     order = (program.params, program.state, shapes)
 
     def forward(params: Any, state: Any, arrays: Any, key: Any) -> Any:
-        return program.call(params, state, example.tree(arrays), mode, key)
+        return *program.call(params, state, example.tree(arrays), mode, key), dict(program.rewritten)
 
     with scopes(program) as calls:
-        closed, (outputs, state) = jax.make_jaxpr(forward, return_shape=True)(*order, jax.random.key(0))
+        closed, (outputs, state, rewritten) = jax.make_jaxpr(forward, return_shape=True)(*order, jax.random.key(0))
+    program.rewritten = {}  # arrays of the trace
     refuse_new_state(program, state)
     modules: dict[str, Any] = {}
     walk = Walk(_steps(calls, program.name, modules), fold=jaxpr_library.fold)
@@ -268,7 +269,9 @@ def _model_graph(
     walk.stacked = stacked = Layers(kept, program.params, modules, weights, whole)
     results = walk.run(closed.jaxpr, closed.consts, list(reads.values()))
     tree, operands = outputs_of(walk, outputs, results)
-    mutations = _mutations(program, walk, reads, dict(zip(sorted(state), results[len(operands) :], strict=True)))
+    left = results[len(operands) :]
+    mutations = _mutations(program, walk, reads, dict(zip(sorted(state), left, strict=False)))
+    refuse_new_parameters(program, walk, reads, dict(zip(sorted(rewritten), left[len(state) :], strict=True)))
     wanted = {name for operand in operands for name in references(operand)} | {value for _, value in mutations}
     nodes, again = _folded(walk, wanted, layers)
     read = {name for node in nodes for name in node_inputs(node)} | wanted

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_idle import busy
@@ -60,10 +61,36 @@ def _while(walk: Walk, equation: Any, inputs: list[Any], origin: Origin) -> list
         for value, variable in zip(inputs[first + second :], equation.invars[first + second :], strict=True)
     ]
     avals = [variable.aval for variable in equation.invars[first + second :]]
-    condition = _body(walk, params["cond_jaxpr"], inputs[:first], carried, avals)
-    step = _body(walk, params["body_jaxpr"], inputs[first : first + second], carried, avals)
+    ends, held = jax_compat.opened(params["cond_jaxpr"])
+    goes_on: _Finish | None = None
+    keeps: _Finish | None = None
+    if ends.outvars[0].aval.shape:  # under `jax.vmap` each example goes on until its own condition ends
+
+        def goes_on(inner: Walk, given: Given, results: Given) -> list[Operand | Known]:
+            return _traced(inner, jnp.any, results, [ends.outvars[0].aval])
+
+        def keeps(inner: Walk, given: Given, results: Given) -> list[Operand | Known]:
+            which = inner.run(ends, held, [*inputs[:first], *given])
+            shapes = [ends.outvars[0].aval, *avals, *avals]
+            return _traced(inner, _where_going_on, [*which, *given, *results], shapes)
+
+    condition = _body(walk, params["cond_jaxpr"], inputs[:first], carried, avals, goes_on)
+    step = _body(walk, params["body_jaxpr"], inputs[first : first + second], carried, avals, keeps)
     arguments = (("carried", tuple(carried)), ("differentiable", False))
     return _add(walk, "while_loop", arguments, [condition, step], _avals(equation), origin, packed="carry")
+
+
+def _traced(walk: Walk, function: Callable[..., Any], values: Given, avals: Sequence[Any]) -> list[Operand | Known]:
+    """The results of a function of arrays, written down in a walk."""
+    closed = jax.make_jaxpr(function)(*map(jax_compat.shape_of, avals))
+    return walk.run(closed.jaxpr, closed.consts, list(values))
+
+
+def _where_going_on(which: Any, *carried: Any) -> tuple[Any, ...]:
+    """Carried values, old ones and then new ones: the new ones where a condition over the first axes holds."""
+    count = len(carried) // 2
+    pairs = zip(carried[:count], carried[count:], strict=True)
+    return tuple(jnp.where(jnp.expand_dims(which, tuple(range(which.ndim, old.ndim))), new, old) for old, new in pairs)
 
 
 def _scan(walk: Walk, equation: Any, inputs: list[Any], origin: Origin) -> list[Operand | Known]:
@@ -114,13 +141,27 @@ def _avals(equation: Any) -> list[Any]:
 _WRITERS = {"cond": _cond, "while": _while, "scan": _scan}
 
 
-def _body(walk: Walk, closed: Any, constants: Given, like: Sequence[Any], avals: Sequence[Any]) -> _Function:
-    """A function: what it reads of the graph around it, `constants`, keeps its names; the rest are parameters."""
+_Finish = Callable[["Walk", Given, Given], "list[Operand | Known]"]
+
+
+def _body(
+    walk: Walk,
+    closed: Any,
+    constants: Given,
+    like: Sequence[Any],
+    avals: Sequence[Any],
+    finish: _Finish | None = None,
+) -> _Function:
+    """A function: what it reads of the graph around it, `constants`, keeps its names; the rest are parameters.
+
+    `finish` makes other results of its parameters and results.
+    """
     jaxpr, held = jax_compat.opened(closed)
     names = _argument_names(jaxpr, len(avals))
     inner = walk.inner()
     given = [inner.take(_base(name, place), aval) for place, (name, aval) in enumerate(zip(names, avals, strict=True))]
     results = inner.run(jaxpr, held, [*constants, *given])
+    results = results if finish is None else finish(inner, given, results)
     values = [value_of(inner, result, var.aval, Origin()) for result, var in zip(results, jaxpr.outvars, strict=True)]
     return _Function(inner.body_graph(given, values), names, _function_name(jaxpr))
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
+from regauge.capture.jaxpr_attention import AttentionDropout
 from regauge.ir.graph import Node, Operand
 from regauge.run.jax_haiku import FunctionalDropout
 from regauge.run.jax_keras_model import is_own_class
@@ -68,10 +69,17 @@ def forms(module: Any, arrays: Arrays) -> Iterator[Form]:
         drop = module.function
         fresh = lambda x, _, key: drop(key, module.rate, x)  # noqa: E731
         yield Form("layer.dropout", fresh, {}, {"p": module.rate}, keyed=True)
+    if isinstance(module, AttentionDropout):
+        attention: Fresh = lambda x, _, key: module(x, key)  # noqa: E731
+        yield Form("layer.dropout", attention, {}, {"p": module.rate, "shared": module.shared}, keyed=True)
     if "equinox" in sys.modules:
         from regauge.capture.jaxpr_forms_equinox import forms as equinox_forms
 
         yield from equinox_forms(module, arrays)
+    if "haiku" in sys.modules:
+        from regauge.capture.jaxpr_forms_haiku import forms as haiku_forms
+
+        yield from haiku_forms(module, arrays)
     if is_own_class(type(module)):
         from regauge.capture.jaxpr_forms_keras import forms as keras_forms
 

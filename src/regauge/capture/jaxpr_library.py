@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
+from regauge.capture import jax_compat
 from regauge.capture.jaxpr_functions import Candidate, Candidates, Function, Place, inputs_at, probe
 from regauge.capture.jaxpr_losses import LOSSES
+from regauge.capture.jaxpr_segments import SEGMENTS
 from regauge.capture.jaxpr_templates import Match, Template, match, trace
 from regauge.capture.jaxpr_walk import Walk
 from regauge.ir.graph import DType, Node, Operand, Ref, Value, node_inputs, references
@@ -128,6 +130,8 @@ def _node(function: Function, candidate: Candidate, template: Template, found: M
 def _operand(static: Any) -> Operand:
     if isinstance(static, jnp.dtype):
         return DType(jnp.dtype(static).name)
+    if jax.export.is_symbolic_dim(static):
+        return jax_compat.dimension(static)
     return tuple(static) if isinstance(static, list) else static
 
 
@@ -263,6 +267,7 @@ def _kept(kind: str, x: Any, axis: Any, keepdims: bool) -> Any:
 
 FUNCTIONS = (
     *LOSSES,
+    *SEGMENTS,
     Function("jax.nn.dot_product_attention", jax.nn.dot_product_attention, _attention, probe(*_QKV)),
     Function(
         "flax.dot_product_attention",

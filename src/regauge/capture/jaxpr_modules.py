@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from regauge.capture import jax_compat
+from regauge.capture.jaxpr_attention import with_masks
 from regauge.capture.jaxpr_draws import DRAWS
 from regauge.capture.jaxpr_forms import Form, forms, is_float, key_aval, mapped, parts
 from regauge.capture.jaxpr_templates import Match, Template, match, trace
@@ -56,7 +57,7 @@ def fold(
         reads: values by the name of the weight.
         memo: receives templates, which both modes and bodies share.
     """
-    nodes, modules = _in_parts(nodes, modules)
+    nodes, modules = with_masks(*_in_parts(nodes, modules))
     inside, steps = _innermost(nodes)
     whole: dict[int, list[Node]] = {}
     gone: set[int] = set()

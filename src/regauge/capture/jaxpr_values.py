@@ -102,6 +102,18 @@ def size_of(equation: Any, inputs: Sequence[Operand | Known]) -> Sym | None:
     return Sym(f"({texts[0]}) {signs[name]} ({texts[1]})")
 
 
+# functions of JAX with a derivative of its own that are one operator of torch each, or few
+_OPERATORS = frozenset({
+    "jax.logaddexp", "jax.nn.relu", "jax.nn.relu6", "jnp._det", "jnp._pinv",
+    "jnp._slogdet_lu", "jnp._slogdet_qr", "jnp._slogdet_small",
+})  # fmt: skip
+
+
+def is_operator(library: str) -> bool:
+    """Whether a function of JAX with a derivative of its own has a rule; others keep both as bodies, as a person's."""
+    return library in _OPERATORS
+
+
 def library_name(jaxpr: Any) -> str:
     """``jax.nn.relu`` for a function of JAX itself with a derivative of its own; "" for others."""
     info = getattr(jaxpr, "debug_info", None)

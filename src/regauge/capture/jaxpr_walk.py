@@ -21,7 +21,16 @@ from regauge.capture.jaxpr_operands import named_operands, named_parameters, nam
 from regauge.capture.jaxpr_outside import OUTSIDE, looks_on
 from regauge.capture.jaxpr_recomputed import Region, region
 from regauge.capture.jaxpr_searches import search
-from regauge.capture.jaxpr_values import Known, folded, is_number, known_spec, library_name, number, size_of
+from regauge.capture.jaxpr_values import (
+    Known,
+    folded,
+    is_number,
+    is_operator,
+    known_spec,
+    library_name,
+    number,
+    size_of,
+)
 from regauge.errors import CaptureError
 from regauge.findings import Finding
 from regauge.ir.graph import (
@@ -259,7 +268,8 @@ class Walk:
         if values is not None and folds(equation) and all(self._is_held(value) for value in inputs):
             return [Known(value) for value in values]
         operands = [self.operand(value) for value in inputs]
-        if any(isinstance(o, Sym) for o in operands) and not any(isinstance(o, Ref) for o in operands):
+        alike = operands[1:] if name == "select_n" else operands  # of one dtype, which an array tells
+        if any(isinstance(o, Sym) for o in alike) and not any(isinstance(o, Ref) for o in alike):
             operands = [self._size_array(o, v.aval, origin) for o, v in zip(operands, equation.invars, strict=True)]
         if name in OUTSIDE:
             return self.add(
@@ -353,14 +363,14 @@ class Walk:
     def _custom_derivative(
         self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...], origin: Origin
     ) -> list[Operand | Known]:
-        """A function with a derivative of its own: library functions have rules, a person's keep both as bodies."""
+        """A function with a derivative of its own: some of JAX's are operators, all others keep both as bodies."""
         jaxpr, constants = jax_compat.called(equation)
         library = library_name(jaxpr)
         if library == "jnp._pinv" and pseudo_inverse_as_written(equation):
             return self.run(jaxpr, constants, inputs, stack, frames)
         operands = [self.operand(value) for value in inputs]
         avals = [v.aval for v in equation.outvars]
-        if library:
+        if is_operator(library):
             base = library.rsplit(".", 1)[-1]
             return self._add_in_order(library, named_operands(base, operands), avals, origin, base.strip("_"))
         if self.differentiates:

@@ -273,6 +273,8 @@ class BodyWriter(LocalNames):
         statement = statement_of(self.scope, item)
         used = [name for name in outputs if self.left[name] > 0]
         if not used:
+            if isinstance(item, Scope) and self._stores(item):  # what it is called for
+                self.lines.append(Line(ast.unparse(expression), origin=next(item.nodes()).origin.line))
             return
         only = outputs[0]
         if len(outputs) == 1 and self.left[only] == 1:
@@ -302,6 +304,11 @@ class BodyWriter(LocalNames):
             self._keep(only, expression)
             return
         self._assign(outputs, expression, item, statement)
+
+    def _stores(self, child: Scope) -> bool:
+        """Whether a call changes state of a module."""
+        stored = {value for _, value in self.structure.graph.mutations}
+        return any(value.name in stored for node in child.nodes() for value in node.outputs)
 
     def _is_short_result(self, value: str, expression: ast.expr, pure: bool) -> bool:
         """`return i + 1, x`: what a function only gives back needs no name of its own."""

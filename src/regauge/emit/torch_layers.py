@@ -264,4 +264,5 @@ def embedding(node: Node, context: Context) -> Layer | None:
 def dropout(node: Node, context: Context) -> Layer | None:
     if not dict(node.arguments).get("follows"):
         return None  # evaluation has it too
-    return _layer(node, "nn.Dropout", (_number(node, "p"),), {}, {})
+    constructor = "SharedDropout" if dict(node.arguments).get("shared") else "nn.Dropout"
+    return _layer(node, constructor, (_number(node, "p"),), {}, {})

@@ -29,6 +29,7 @@ from regauge.lower.channels_last import to_first, to_last, without_dead_nodes
 from regauge.lower.plan import value_specs
 
 _LAYERS = frozenset({"layer.conv", "layer.conv_transpose", "layer.group_norm", "layer.batch_norm"})
+_CHAINS = (".Sequential", ".ModuleList")
 _CONVOLUTION = "lax.conv_general_dilated"
 _PRODUCTS = frozenset({"layer.linear", "lax.dot_general"})  # over the last axis: they want channels-last
 
@@ -159,7 +160,10 @@ class _Walk:
         self.original.add(name)
 
     def _border(self, name: str, consumer: Origin) -> Origin:
-        """Where a transpose belongs: in the innermost module that both sides are in, not in a layer itself."""
+        """Where a transpose belongs: in the innermost module that both sides are in, not between the parts of a chain.
+
+        A call of the library's that both sides are in is no layer: its operators are written out, as those of a person.
+        """
         producer = self.origins.get(name)
         shared: list[ModuleStep] = []
         made = producer.modules if producer is not None else consumer.modules[:1]
@@ -167,7 +171,7 @@ class _Walk:
             if a.call != b.call:
                 break
             shared.append(a)
-        while shared and shared[-1].path and self.is_library(shared[-1].type):
+        while shared and shared[-1].path and self.is_library(shared[-1].type) and shared[-1].type.endswith(_CHAINS):
             shared.pop()
         frames = consumer.frames if len(shared) == len(consumer.modules) else ()
         return Origin(tuple(shared), frames)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, TensorSpec, references
+from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, Sym, TensorSpec, references
 from regauge.lower.plan import value_specs
 
 EMPTY: Mapping[str, TensorSpec] = MappingProxyType({})
@@ -38,6 +38,15 @@ class Makers:
     def shape(self, operand: Operand) -> tuple[Dim, ...]:
         spec = self.spec(operand)
         return () if spec is None else spec.shape
+
+    def size(self, operand: Operand) -> Sym | None:
+        """The symbolic size that an array of floats without axes holds, as `x.shape[0]` in arithmetic does."""
+        cast = self.node(operand, "lax.convert_element_type")
+        if cast is None or cast.outputs[0].spec.dtype not in ("float32", "float64"):
+            return None
+        made = self.node(cast.argument("x"), "lax.dim_as_value")
+        size = None if made is None else made.argument("x")
+        return size if isinstance(size, Sym) else None
 
     def unwrapped(self, operand: Operand, size: Dim) -> Operand | None:
         """``i`` of ``where(i < 0, i + size, i)``, JAX's way to count from the end; None for anything else."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from regauge.dtypes import is_float
 from regauge.ir.graph import Dim, DType, Graph, Node, Operand, Ref, Sym, TensorSpec, Value, renamed
 from regauge.lower.channels_last import without_dead_nodes
+from regauge.lower.lax_graphs import Makers
 from regauge.lower.plan import value_specs
 
 _ARITHMETIC = frozenset({f"lax.{n}" for n in ("add", "sub", "mul", "div", "max", "min", "pow", "add_any")})
@@ -34,6 +35,7 @@ class _Broadcasts:
         self.graph = graph
         self.specs = value_specs(graph)
         self.makers = {value.name: node for node in graph.nodes for value in node.outputs}
+        self.sizes = Makers(graph)
         self.nodes: list[Node] = []
 
     def run(self) -> Graph:
@@ -51,7 +53,8 @@ class _Broadcasts:
             operand, partner = node.argument(name), node.argument(other)
             if not isinstance(operand, Ref) or not isinstance(partner, Ref):
                 continue
-            number = self._number(operand)
+            size = self._size(operand)
+            number = self._number(operand) if size is None else size
             if number is not None and self.specs[partner.name].shape == node.outputs[0].spec.shape:
                 return node.with_arguments(**{name: number})
             narrow = self._narrow(operand, self.specs[partner.name].shape, node)
@@ -74,6 +77,13 @@ class _Broadcasts:
         out, which = node.outputs[0].spec, node.argument("which")
         whole = isinstance(which, Ref) and self.specs[which.name].shape == out.shape
         return node.with_arguments(cases=kept, dtype=DType(out.dtype)) if whole else node
+
+    def _size(self, operand: Ref) -> Sym | None:
+        """The symbolic size that fills an array of floats."""
+        spread = self.makers.get(operand.name)
+        if spread is not None and spread.op == "lax.broadcast_in_dim":
+            return self.sizes.size(spread.argument("operand"))
+        return self.sizes.size(operand)
 
     def _number(self, operand: Ref) -> bool | int | float | None:
         """The number that fills an array, in a dtype in which Python's number is the same."""

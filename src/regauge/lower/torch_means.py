@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from regauge.dtypes import is_float
-from regauge.ir.graph import Graph, Node, Operand
+from regauge.ir.graph import Dim, Graph, Node, Operand, Sym
 from regauge.lower.channels_last import without_dead_nodes
 from regauge.lower.lax_graphs import Makers
 
@@ -23,19 +24,36 @@ def with_means(graph: Graph) -> Graph:
 def _mean(node: Node, makers: Makers) -> Node | None:
     if node.op != "lax.div" or not is_float(node.outputs[0].spec.dtype):
         return None
-    total, count = makers.node(node.argument("x"), *_SUMS), node.argument("y")
-    if total is None or makers.uses[total.outputs[0].name] != 1 or not isinstance(count, int | float):
+    total, count = makers.node(node.argument("x"), *_SUMS), _count(node.argument("y"), makers)
+    if total is None or makers.uses[total.outputs[0].name] != 1 or count is None:
         return None
     operand = total.argument("x")
     axes, shape = _axes(total.argument(_SUMS[total.op])), makers.shape(operand)
-    sizes = [shape[axis] for axis in axes]
-    fixed = [size for size in sizes if isinstance(size, int)]
-    if not axes or len(fixed) != len(sizes) or math.prod(fixed) != count:
+    if not axes or _product([shape[axis] for axis in axes]) != count:
         return None
     arguments: tuple[tuple[str, Operand], ...] = (("x", operand), ("axis", _counted(axes, len(shape))))
     if total.op == "jnp.sum":
         arguments = (*arguments, ("keepdims", True))
     return replace(node, op="jnp.mean", arguments=arguments)
+
+
+def _count(operand: Operand, makers: Makers) -> Sym | int | float | None:
+    """What a sum is divided by, if it may be a number of elements."""
+    if isinstance(operand, int | float):
+        return operand
+    spread = makers.node(operand, "lax.broadcast_in_dim")
+    return makers.size(operand if spread is None else spread.argument("operand"))
+
+
+def _product(sizes: Sequence[Dim]) -> Dim | None:
+    """The number of elements of these axes; None where several of them are symbolic."""
+    symbolic = [size for size in sizes if isinstance(size, Sym)]
+    fixed = math.prod(size for size in sizes if isinstance(size, int))
+    if not symbolic:
+        return fixed
+    if len(symbolic) > 1:
+        return None
+    return symbolic[0] if fixed == 1 else Sym(f"{fixed} * {symbolic[0].text}")
 
 
 def _axes(operand: Operand) -> tuple[int, ...]:

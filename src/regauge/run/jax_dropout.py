@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, align, keep_mask, too_many_calls, unlike_shapes
+from regauge.run.jax_attention_masks import attention_masks
 from regauge.run.jax_dropout_scans import scans_step_by_step
 from regauge.run.jax_layer_scan import Scan, layer_scans, steps
 from regauge.run.jax_masks import mask_of, observed
@@ -188,7 +189,9 @@ def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[
         stack.enter_context(traced_each_time())
         stack.enter_context(layer_scans(control.over_layers))
         stack.enter_context(scans_step_by_step(control))
-        if not _OWN_DRAWS.get():
+        if _OWN_DRAWS.get():
+            stack.enter_context(attention_masks(control.drawn))
+        else:
             stack.enter_context(mock.patch.object(jax.random, "bernoulli", control.drawn))
         if setting != "observe" and not _OWN_DRAWS.get():
             stack.enter_context(shared_noise())

@@ -11,6 +11,8 @@ from itertools import count
 from typing import Any
 from unittest import mock
 
+from regauge.run.jax_trees import path_name
+
 
 @dataclass(frozen=True)
 class FunctionalDropout:
@@ -43,6 +45,34 @@ def haiku_function(apply: Any) -> Any:
                     return content
                 seen.append(content)
     return None
+
+
+@contextmanager
+def module_scopes(scope: Callable[[str, Any], Any]) -> Iterator[None]:
+    """Within the block each call of a module of Haiku is a scope, by the path that its parameters have.
+
+    Args:
+        scope: makes the scope of a path and a module.
+    """
+    haiku = sys.modules.get("haiku")
+    if haiku is None:
+        yield
+        return
+    active: list[Any] = []
+
+    def intercept(following: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        module = context.module
+        if context.method_name != "__call__" or any(module is outer for outer in active):  # what a class inherits
+            return following(*args, **kwargs)
+        active.append(module)
+        try:
+            with scope(path_name((module.module_name,)), module):
+                return following(*args, **kwargs)
+        finally:
+            active.pop()
+
+    with haiku.intercept_methods(intercept):
+        yield
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from unittest import mock
 
@@ -38,3 +38,11 @@ def applied(run: Callable[[Streams], Any], mode: Mode, key: Any, asked: Callable
             return run(None)
         except InvalidRngError:
             return run(streams)
+
+
+def mutable_collections(variables: Iterable[str], mode: Mode) -> list[str]:
+    """The collections that a call may change: all but the parameters in training.
+
+    In evaluation it is the cache alone, in which decoding keeps the tokens before.
+    """
+    return [name for name in variables if name != "params" and (mode == "train" or name == "cache")]

@@ -15,6 +15,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -24,7 +25,7 @@ from flax import linen, nnx
 from regauge.errors import BadCase
 from regauge.run.jax_equinox import has_equinox, in_mode, is_equinox, is_equinox_class
 from regauge.run.jax_haiku import haiku_function, is_haiku
-from regauge.run.jax_linen_streams import Streams, applied
+from regauge.run.jax_linen_streams import Streams, applied, mutable_collections
 from regauge.run.jax_modules import first_outputs, linen_outputs
 from regauge.run.jax_nnx_parts import array_of, attributes, dotted, set_mode, with_array
 from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, is_array, signature_of
@@ -53,6 +54,7 @@ class JaxProgram(ABC):
         name: what to call the model.
         positions: names of the parameters that take the inputs, in order.
         tree: the pytree that a person gives an optimizer, of arrays as `params`.
+        rewritten: the parameters to which the last call gave other values.
     """
 
     params: Leaves
@@ -64,6 +66,7 @@ class JaxProgram(ABC):
     name: str = ""
     positions: tuple[str, ...] = ()
     tree: Callable[[Mapping[str, Any]], Any] = dict
+    rewritten: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
@@ -244,7 +247,7 @@ class LinenProgram(JaxProgram):
 
     def call(self, params: Mapping[str, Any], state: Mapping[str, Any], inputs: Any, mode: Mode, key: Any) -> Any:
         variables = self._variables(params, state)
-        mutable = [name for name in variables if name != "params"] if mode == "train" else []
+        mutable = mutable_collections(variables, mode)
         switches = self._switches.chosen(inputs, mode, key)
 
         def run(rngs: Streams) -> Any:
@@ -282,7 +285,6 @@ class HaikuProgram(JaxProgram):
     """A Haiku transform with its parameters, and its state if it has one."""
 
     def __init__(self, transformed: Any, params: Any, state: Any = None) -> None:
-        self.name = "Haiku model"
         self._apply = transformed.apply
         self._params = TreeNames(dict(params))
         self._state = None if state is None else TreeNames(dict(state))
@@ -292,6 +294,8 @@ class HaikuProgram(JaxProgram):
         self.state = {f"{self._prefix}{name}": array for name, array in own.items()}
         wrapped = inspect.unwrap(transformed.apply)
         self._own = haiku_function(wrapped)
+        name = getattr(self._own, "__name__", "")
+        self.name = name if name.isidentifier() else "HaikuModel"  # a lambda has no name to call a class by
         self._takes_key = "rng" in signature_of(wrapped).parameters
         self._switches = Switches(inspect.signature(self._own) if self._own else inspect.Signature())
         self.positions = tuple(self._switches.positions)
@@ -362,6 +366,8 @@ class NnxProgram(JaxProgram):
         outputs = apply(model, (), inputs, switches)  # type: ignore[arg-type]
         found = nnx.to_flat_state(nnx.state(model, nnx.Intermediate))
         self.sown |= {dotted(path) for path, _ in found}
+        after = self.flat(nnx.state(model, self.trains))
+        self.rewritten = {name: array for name, array in after.items() if array is not params.get(name)}
         return outputs, self.flat(nnx.state(model, nnx.Not(nnx.Any(self.trains, nnx.Intermediate))))
 
     def effects(self, params: Leaves, state: Leaves, inputs: Any, mode: Mode) -> Effects:

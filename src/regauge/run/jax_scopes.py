@@ -18,7 +18,7 @@ from unittest import mock
 import jax
 from flax import linen, nnx
 
-from regauge.run.jax_haiku import dropout_scopes
+from regauge.run.jax_haiku import dropout_scopes, module_scopes
 from regauge.run.jax_keras_model import KerasProgram, layer_scopes, model_name
 
 _MARK = "module@"
@@ -76,7 +76,7 @@ def repeated(name_stack: str, number: int) -> str:
 
 @contextmanager
 def scopes(program: Any) -> Iterator[list[ModuleCall]]:
-    """Within the block every call of a module of NNX, Linen, Equinox or Keras is a scope that `module_of` reads.
+    """Within the block every call of a module of NNX, Linen, Equinox, Haiku or Keras is a scope that `module_of` reads.
 
     Args:
         program: of the model that is traced.
@@ -94,6 +94,7 @@ def scopes(program: Any) -> Iterator[list[ModuleCall]]:
         stack.enter_context(linen.intercept_methods(_linen(scope)))
         if isinstance(program, KerasProgram):
             stack.enter_context(layer_scopes(program.layers, scope))
+        stack.enter_context(module_scopes(scope))
         stack.enter_context(dropout_scopes(scope))
         module = getattr(program, "module", None)
         if isinstance(module, nnx.Module):

@@ -46,7 +46,8 @@ def while_loop(condition: Callable[[Any], Tensor], step: Callable[[Any], Any], c
     def stepped(*values: Tensor) -> tuple[Tensor, ...]:
         return tuple(copied(pytree.tree_leaves(step(whole(*values)))))
 
-    found = loop(lambda *values: condition(whole(*values)), stepped, tuple(leaves))
+    start = tuple(leaf.contiguous() for leaf in leaves)  # every step must leave the strides as they are
+    found = loop(lambda *values: condition(whole(*values)), stepped, start)
     return whole(*found)
 
 
@@ -83,5 +84,5 @@ def map_rows(function: Callable[[Any], Any], xs: Any) -> Any:
 
 
 def copied(tree: Any) -> Any:
-    """Tensors of their own."""
-    return pytree.tree_map(lambda leaf: leaf.clone(), tree)
+    """Tensors of their own, with the strides of a new one."""
+    return pytree.tree_map(lambda leaf: leaf.clone(memory_format=torch.contiguous_format), tree)

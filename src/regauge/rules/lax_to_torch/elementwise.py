@@ -147,8 +147,8 @@ def sign(x: Tensor) -> Tensor:
 
 @TABLE.rule("lax.abs")
 def absolute(x: Tensor) -> Tensor:
-    """abs(x): its derivative at 0 is 1"""
-    return torch.where(x < 0, -x, x) if x.dtype.is_floating_point else x.abs()
+    """abs(x): its derivative at 0 is 1; the sum makes -0.0 a 0.0"""
+    return torch.where(x < 0, -x, x + 0.0) if x.dtype.is_floating_point else x.abs()
 
 
 @TABLE.rule("lax.square")

@@ -129,6 +129,10 @@ def put(
     if fixed and how == "set":
         bounds = tuple(index[places[0]] if index[places[0]][2] != 1 else index[places[0]][:2])
         return operand.slice_scatter(updates, places[0], *(bounds if bounds[-1] is not None else bounds[:1]))
+    if not places and operand.dtype not in SIGNED and how == "add":
+        return operand + updates  # type: ignore[no-any-return]
+    if not places:
+        return put_at(operand, array(updates, operand), index, how, False, True)
     if not checked and operand.dtype not in SIGNED and how == "add":
         if len(places) == 1 and isinstance(index[places[0]], Tensor) and index[places[0]].ndim == 1:
             return operand.index_add(places[0], index[places[0]], array(updates, operand))

@@ -202,8 +202,10 @@ def embedding(x: Tensor, weight: Tensor, rows: int, features: int) -> Tensor:
 
 
 @TABLE.rule("layer.dropout")
-def dropout(x: Tensor, p: float, follows: bool = False) -> Tensor:
-    """dropout(x); one that follows the mode is a module"""
+def dropout(x: Tensor, p: float, shared: bool = False, follows: bool = False) -> Tensor:
+    """dropout(x); one that follows the mode is a module; a shared mask is one for all but the last two axes"""
+    if shared:
+        return x * F.dropout(x.new_ones(x.shape[-2:]), p)
     return F.dropout(x, p)
 
 

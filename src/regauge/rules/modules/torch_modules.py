@@ -34,3 +34,17 @@ class BatchNorm(nn.Module):
         if n > 1:
             self.running_var.add_(added, alpha=(n - 1) / n)
         return y
+
+
+class SharedDropout(nn.Module):
+    """Dropout of attention weights [batch, heads, queries, keys] with one mask for all examples and heads."""
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        mask = x.new_ones([1] * (x.ndim - 2) + list(x.shape[-2:]))
+        return x * F.dropout(mask, self.p)

@@ -1,0 +1,46 @@
+"""Functions of JAX with a derivative of their own: what torch lacks keeps value and derivative, as a person's does."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from jax.scipy import special
+
+import regauge
+from regauge.capture.jaxpr_values import _OPERATORS
+from regauge.rules.lax_to_torch import TABLE
+
+X = np.abs(np.random.default_rng(0).normal(size=(3, 4))).astype(np.float32) + 0.1
+FUNCTIONS = {
+    "xlogy": lambda x: special.xlogy(x, 2 * x),
+    "xlog1py": lambda x: special.xlog1py(x, x),
+    "entr": special.entr,
+    "logit": lambda x: special.logit(x / 9),
+    "log_ndtr": lambda x: special.log_ndtr(-9 * x),
+    "zeta": lambda x: special.zeta(x + 1, jnp.float32(2)),
+    "expi": special.expi,
+    "hyp1f1": lambda x: special.hyp1f1(1.0, 2.0, x),
+    "poch": lambda x: special.poch(x, 2.0),
+    "sinc": lambda x: jnp.sinc(x - x[0]),
+    "i0": jnp.i0,
+    "logaddexp2": lambda x: jnp.logaddexp2(x, 1.0),
+    "log1mexp": jax.nn.log1mexp,
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_values_and_gradients(name):
+    function = FUNCTIONS[name]
+    made, x = regauge.to_torch(function, (X,)), torch.from_numpy(X).requires_grad_()
+    found = made(x)
+    np.testing.assert_allclose(found.detach().numpy(), function(X), rtol=1e-5, atol=1e-6)
+    found.sum().backward()
+    expected = jax.grad(lambda x: function(x).sum())(jnp.array(X))
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_those_that_are_operators_have_rules():
+    assert {rule.op for rule in TABLE} >= _OPERATORS
