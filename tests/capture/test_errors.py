@@ -32,7 +32,7 @@ class Asks(nn.Module):
 class Selects(nn.Module):
     def forward(self, x):
         y = x[x > 0]  # line: Selects
-        return y.sum()
+        return y.cumsum(0)
 
 
 class Reshapes(nn.Module):

@@ -44,7 +44,7 @@ from regauge.findings import Finding
 from regauge.ir.check import check_graph
 from regauge.ir.graph import Graph
 from regauge.run.protocol import flatten_tree
-from regauge.run.torch_flow import as_loops
+from regauge.run.torch_flow import as_loops, fast_path
 from regauge.run.torch_subject import FunctionModule, TorchSubject
 
 Inputs = tuple[Any, ...] | dict[str, Any]
@@ -217,6 +217,12 @@ def _outputs(
         outputs = again()
     attributes.require_no_memory(outputs, again, name)
     export_paths.require_one_function(outputs, again, name)
+
+    def plainly() -> Any:
+        with training_mode.unchanged(model), torch.no_grad():
+            return TorchSubject.call(model.eval(), inputs)
+
+    stages.findings += export_paths.left_out(model, outputs, plainly)
     stages.add("run", began)
     return outputs
 
@@ -292,6 +298,7 @@ def _export(
             python_state.kept(model),
             training_mode.watched() as reads,
             _quiet(),
+            fast_path(False),
             with_own_lines(model),
             looking,
             only_needed(),
