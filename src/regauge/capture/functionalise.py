@@ -21,6 +21,7 @@ from regauge.capture.arguments import (
     attribute,
     bind,
     is_tensor,
+    is_view_unsaid,
     may_alias,
     named,
     op_name,
@@ -161,7 +162,7 @@ class Functionaliser:
             norms.OPERATORS[name](self, node, raw, origin)
         elif written(target):
             self._in_place(node, raw, origin)
-        elif may_alias(target) or name == "aten.dropout.default":
+        elif may_alias(target) or name == "aten.dropout.default" or is_view_unsaid(node, raw):
             self._view(node, name, raw, origin)
         else:
             self.plain(node, spelling.UNFILLED.get(name, name), raw, origin)
@@ -278,7 +279,7 @@ class Functionaliser:
         parent = self.env[raw[data]] if isinstance(raw[data], fx.Node) else None
         aliases = name not in spelling.MAYBE_COPIES or shares_memory(node, raw[data])
         if name == "aten.dropout.default":
-            aliases = not raw["train"]
+            aliases = not raw["train"] or raw["p"] == 0
         if isinstance(parent, View) and isinstance(node.meta["val"], list | tuple) and len(node.meta["val"]) == 1:
             self.env[node] = [self._only_part(node, raw, parent, origin)]
             return
@@ -316,6 +317,8 @@ class Functionaliser:
             return raw["start"] in (None, 0) and raw["end"] in (None, 2**63 - 1) and raw["step"] == 1
         if name == "aten.detach.default":
             return self.value_of(parent) not in self.carries
+        if name in spelling.OF_COMPLEX:
+            return kind(parent.spec.dtype) != "complex"
         if name in spelling.SHAPES:
             return self.sizes.spec(node.meta["val"]) == parent.spec
         return False
