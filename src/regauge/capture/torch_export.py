@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -35,6 +33,7 @@ from regauge.capture.conversion import Conversion
 from regauge.capture.known_values import KnownValues, computed
 from regauge.capture.module_casts import only_needed
 from regauge.capture.own_gradients import OwnGradients
+from regauge.capture.quietness import quiet
 from regauge.capture.source_lines import own_line, with_own_lines
 from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
 from regauge.capture.wide_integers import wide_integers
@@ -297,7 +296,7 @@ def _export(
         with (
             python_state.kept(model),
             training_mode.watched() as reads,
-            _quiet(),
+            quiet(),
             fast_path(False),
             with_own_lines(model),
             looking,
@@ -348,23 +347,6 @@ def _offered(model: nn.Module, inputs: Inputs, stages: _Stages) -> Any:
         stages.findings.append(Finding("C110", "warning", unnamed[0], text))
         return None
     return sizes_of_inputs.shapes(model, inputs, stages.decided.keys())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warnings and logs of torch.export: what matters of them comes as findings and errors."""
-    logger = logging.getLogger("torch")
-    children = [logging.getLogger(name) for name in ("torch.fx", "torch.export", "torch._dynamo", "torch._export")]
-    levels = [(item, item.level) for item in (logger, *children)]
-    try:
-        for item, _ in levels:
-            item.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for item, level in levels:
-            item.setLevel(level)
 
 
 def _evaluation(
