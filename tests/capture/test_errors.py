@@ -35,7 +35,7 @@ class Asks(nn.Module):
 class Selects(nn.Module):
     def forward(self, x):
         y = x[x > 0]  # line: Selects
-        return y.sum()
+        return y.cumsum(0)
 
 
 class Reshapes(nn.Module):
@@ -257,6 +257,12 @@ def test_numbers_that_differ_between_calls_are_no_other_path():
         return x * generator.standard_normal()
 
     assert capture_module(scaled, (X,), train=False).graph.nodes
+
+
+def test_a_refusal_prints_no_graph(capsys):
+    with pytest.raises(CaptureError):
+        capture_module(lambda x: torch.nn.functional.one_hot(x.argmax(1)), (X,), train=False)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_all_places_that_depend_on_values_are_listed():

@@ -225,8 +225,30 @@ def write_at_lists_of_tensors(x):
     return y
 
 
+def write_through_other_views(x):
+    y = x.clone()
+    y.narrow(1, 1, 2).mul_(2)
+    y.narrow(1, -1, 1).neg_()
+    y.movedim(0, 1)[3].add_(1)
+    y.swapaxes(0, 1)[0].sub_(y.mT[1])
+    y.mT[2].exp_()
+    y.ravel()[1::3].fill_(5)
+    torch.view_as_real(torch.view_as_complex(y.view(2, 2, 2)))[..., 0].mul_(3)
+    return y
+
+
+def write_through_views_that_no_schema_names(x):
+    y, z = x.clone(), x.clone()
+    torch.atleast_3d(y)[0].mul_(2)
+    torch.nn.functional.dropout2d(z[None], 0.5, training=False).add_(1)
+    torch.nn.functional.dropout(z, 0.0, training=True).real.mul_(3)
+    return y, z, y.t().ravel().add_(1)
+
+
 FUNCTIONS = [
     write_slice,
+    write_through_other_views,
+    write_through_views_that_no_schema_names,
     write_through_view,
     write_base_then_read_view,
     write_transposed,

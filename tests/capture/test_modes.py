@@ -227,3 +227,28 @@ def test_sizes_that_evaluation_needs_as_numbers_are_fixed_in_training_too() -> N
     assert captured.graph.symbols == captured.graph_eval.symbols == ()
     text = "All sizes are fixed: ByExample needs other sizes as numbers in evaluation than in training."
     assert text in [finding.text for finding in captured.findings]
+
+
+class Encodes(nn.Module):
+    """An encoder, whose fast path without gradients leaves out what the padding mask hides."""
+
+    def __init__(self):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1)
+
+    def forward(self, x, hidden):
+        return self.encoder(x, src_key_padding_mask=hidden)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_padded_positions_of_an_encoder_are_computed(frozen):
+    model = Encodes().requires_grad_(not frozen)
+    x, hidden = torch.randn(2, 4, 8), torch.tensor([[False, False, False, True], [False] * 4])
+    captured = capture_module(model, (x, hidden), train=False)
+    assert [finding.code for finding in captured.findings if finding.code == "C180"]
+    assert "aten._transformer_encoder_layer_fwd.default" not in {node.op for node in captured.graph.nodes}
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert captured.outputs[0, 3].abs().min() > 0  # the fast path gives zeros
+    seen = capture_module(model, (x, torch.zeros(2, 4, dtype=torch.bool)), train=False)
+    assert not [finding.code for finding in seen.findings if finding.code == "C180"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -94,6 +94,15 @@ def shares_memory(node: fx.Node, source: fx.Node) -> bool:
     """Whether two traced tensors are the same memory: fake tensors keep the identity of their storage."""
     a, b = node.meta["val"], source.meta["val"]
     return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+def is_view_unsaid(node: fx.Node, raw: Mapping[str, Any]) -> bool:
+    """Whether the result is a view of the first argument without the schema's saying so, as of `torch.atleast_3d`."""
+    source = next(iter(raw.values()), None)
+    values = [node.meta.get("val"), source.meta.get("val") if isinstance(source, fx.Node) else None]
+    if not all(isinstance(value, torch.Tensor) and value.layout == torch.strided for value in values):
+        return False
+    return isinstance(source, fx.Node) and shares_memory(node, source)
 
 
 def attribute(node: fx.Node) -> Any:

@@ -17,9 +17,10 @@ from regauge.capture import failures, weights
 from regauge.capture.call_arguments import calls
 from regauge.capture.functionalise import Functionaliser
 from regauge.capture.memory import View
+from regauge.capture.selections import made_whole
 from regauge.capture.sizes import Sizes
 from regauge.errors import CaptureError
-from regauge.ir.graph import Graph, Operand, Ref, Sym, Value, node_inputs, references, without_dead
+from regauge.ir.graph import Graph, Node, Operand, Ref, Sym, Value, node_inputs, references, without_dead
 from regauge.run.protocol import flatten_tree
 
 
@@ -47,11 +48,9 @@ class Conversion:
         held = self._take(walk, {name: spec.role for name, spec in specs.items()})
         raw = walk.walk(self.program.graph)
         outputs, out_tree = self._outputs(walk, raw)
-        if walk.data_dependent:
-            raise failures.depends_on_values(walk.data_dependent, self.name)
         mutations = self._mutations(held)
         needed = {name for operand in outputs for name in references(operand)} | {value for _, value in mutations}
-        nodes = without_dead(walk.nodes, needed)
+        nodes = self._nodes(walk, needed)
         read = {name for node in nodes for name in node_inputs(node)} | needed
         values = {weight: view.memory_value for weight, view in held.items() if view.memory_value in read}
         tensors = [value for _, value in self.arrays]
@@ -67,6 +66,20 @@ class Conversion:
             out_tree=out_tree,
             calls=calls(_unchanged(walk), nodes),
         ), self.owned.tensors
+
+    def _nodes(self, walk: Functionaliser, needed: set[str]) -> tuple[Node, ...]:
+        """The nodes that are needed, of which no size depends on values.
+
+        Raises:
+            CaptureError: one does.
+        """
+        nodes = without_dead(walk.nodes, needed)
+        if not walk.data_dependent:
+            return nodes
+        whole, left = made_whole(nodes, walk.taken.values(), needed, walk.unique)
+        if found := [item for item in walk.data_dependent if not item.sizes or item.sizes & left]:
+            raise failures.depends_on_values(found, self.name)
+        return without_dead(whole, needed)
 
     def _take(self, walk: Functionaliser, roles: dict[str, str]) -> dict[str, _Held]:
         """Declare all placeholders; gives the view of each weight that has one."""

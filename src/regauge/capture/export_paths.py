@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from regauge.capture.source_lines import is_own
 from regauge.errors import CaptureError
+from regauge.findings import Finding
+from regauge.run.torch_flow import fast_path
 
 _ASKED = ("is_exporting", "is_compiling")
 _FLAGS = ("_is_exporting_flag", "_is_compiling_flag")
@@ -27,6 +30,7 @@ _FLAGS = ("_is_exporting_flag", "_is_compiling_flag")
 APART = 1e-3
 ROUNDINGS = 16  # in lower precision so many units in the last place are allowed.
 _SHOWN = 6
+_FAST = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
 
 
 def require_one_function(outputs: Any, again: Callable[[], Any], name: str) -> None:
@@ -63,6 +67,30 @@ def require_one_function(outputs: Any, again: Callable[[], Any], name: str) -> N
         next="give inputs or settings for which both paths are the same (masks and token types that the model would "
         "otherwise make itself, a mask that hides something), or take that question out of the model",
     )
+
+
+def left_out(model: nn.Module, outputs: Any, call: Callable[[], Any]) -> list[Finding]:
+    """A finding where PyTorch leaves out what a padding mask hides, as its transformers do without gradients.
+
+    Args:
+        model: whose outputs they are.
+        outputs: of the model without that fast path, a pytree of tensors.
+        call: calls it once more in evaluation, without gradients.
+    """
+    names = [name or "the model" for name, module in model.named_modules() if isinstance(module, _FAST)]
+    if not names:
+        return []
+    with fast_path(True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of nested tensors, which are a prototype
+        fast = call()
+    if _distance(outputs, fast) <= 1:
+        return []
+    text = (
+        f"Without gradients PyTorch leaves out positions that a padding mask hides ({names[0]}, its fast path): it "
+        "gives zeros for them, or cuts them off. The converted model gives what the same module gives otherwise, as "
+        "after torch.backends.mha.set_fastpath_enabled(False)."
+    )
+    return [Finding("C180", "warning", names[0], text)]
 
 
 @contextmanager

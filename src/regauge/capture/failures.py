@@ -31,10 +31,17 @@ _FORMAT = re.compile(r"FakeTensor\.__format__|format string passed to FakeTensor
 
 @dataclass(frozen=True)
 class DataDependent:
-    """A node whose result, or the shape of it, depends on the values of tensors."""
+    """A node whose result, or the shape of it, depends on the values of tensors.
+
+    Attributes:
+        op: its operator.
+        origin: where it came from.
+        sizes: the sizes that depend on them, by their names; none where the result is a number.
+    """
 
     op: str
     origin: Origin
+    sizes: frozenset[str] = frozenset()
 
 
 def rejected(error: Exception, model: str) -> BadCase:

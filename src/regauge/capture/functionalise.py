@@ -21,6 +21,7 @@ from regauge.capture.arguments import (
     attribute,
     bind,
     is_tensor,
+    is_view_unsaid,
     may_alias,
     named,
     op_name,
@@ -61,7 +62,7 @@ class Functionaliser:
     env: dict[fx.Node, Any] = field(default_factory=dict)  # a `View`, a list of them, a number, a `Sym`
     bodies: Bodies = field(init=False)
     names: set[str] = field(default_factory=set)
-    taken: set[str] = field(default_factory=set)  # values that the graph is given
+    taken: dict[str, Value] = field(default_factory=dict)  # that the graph is given
     inside: set[str] | None = None  # values made in the torch.no_grad region that the walk is in
     _unbacked: set[Any] = field(default_factory=set)  # symbols of sizes that depend on values
     carries: set[str] = field(default_factory=set)  # values that a gradient flows through
@@ -76,7 +77,7 @@ class Functionaliser:
         """Declare a placeholder: its tensor is the graph value `value`."""
         self.env[node] = view = whole(value, self.sizes.spec(node.meta["val"]), owner)
         self.names.add(value)
-        self.taken.add(value)
+        self.taken[value] = Value(value, view.spec)
         self.carries |= {value} & self.trainable
         return view
 
@@ -123,9 +124,8 @@ class Functionaliser:
     def _number(self, node: fx.Node, val: Any) -> None:
         """Sizes are expressions, never nodes."""
         if isinstance(val, torch.SymInt | torch.SymFloat | torch.SymBool):
-            if free_unbacked_symbols(val):
-                if op_name(node.target) in spelling.VALUES:
-                    self.data_dependent.append(DataDependent(op_name(node.target), origin_of(node.meta)))
+            if op_name(node.target) in spelling.VALUES:
+                self.data_dependent.append(DataDependent(op_name(node.target), origin_of(node.meta)))
                 val = None
             else:
                 val = None if isinstance(val, torch.SymBool) else self.sizes.scalar(val)
@@ -162,7 +162,7 @@ class Functionaliser:
             norms.OPERATORS[name](self, node, raw, origin)
         elif written(target):
             self._in_place(node, raw, origin)
-        elif may_alias(target) or name == "aten.dropout.default":
+        elif may_alias(target) or name == "aten.dropout.default" or is_view_unsaid(node, raw):
             self._view(node, name, raw, origin)
         else:
             self.plain(node, spelling.UNFILLED.get(name, name), raw, origin)
@@ -205,7 +205,8 @@ class Functionaliser:
         tensors = [val] if isinstance(val, torch.Tensor) else [item for item in val if item is not None]
         if new := {symbol for tensor in tensors for symbol in free_unbacked_symbols(tensor)} - self._unbacked:
             self._unbacked |= new  # a size that follows from it is no gap of its own
-            self.data_dependent.append(DataDependent(op_name(node.target), origin))
+            names = frozenset(symbol.name for symbol in new)
+            self.data_dependent.append(DataDependent(op_name(node.target), origin, names))
         return [self.sizes.spec(tensor) for tensor in tensors]
 
     def wanted(self, node: fx.Node, specs: list[TensorSpec]) -> list[tuple[str, TensorSpec]]:
@@ -278,7 +279,7 @@ class Functionaliser:
         parent = self.env[raw[data]] if isinstance(raw[data], fx.Node) else None
         aliases = name not in spelling.MAYBE_COPIES or shares_memory(node, raw[data])
         if name == "aten.dropout.default":
-            aliases = not raw["train"]
+            aliases = not raw["train"] or raw["p"] == 0
         if isinstance(parent, View) and isinstance(node.meta["val"], list | tuple) and len(node.meta["val"]) == 1:
             self.env[node] = [self._only_part(node, raw, parent, origin)]
             return
@@ -316,6 +317,8 @@ class Functionaliser:
             return raw["start"] in (None, 0) and raw["end"] in (None, 2**63 - 1) and raw["step"] == 1
         if name == "aten.detach.default":
             return self.value_of(parent) not in self.carries
+        if name in spelling.OF_COMPLEX:
+            return kind(parent.spec.dtype) != "complex"
         if name in spelling.SHAPES:
             return self.sizes.spec(node.meta["val"]) == parent.spec
         return False

@@ -105,16 +105,30 @@ def write(view: View, new: str, emit: Emit, origin: Origin) -> None:
 _RESHAPES = frozenset(
     {
         *(f"aten.{name}.default" for name in ("view", "reshape", "unsqueeze", "squeeze", "view_as", "reshape_as")),
+        "aten.sum_to_size.default",
         "aten._unsafe_view.default",
         "aten.flatten.using_ints",
         "aten.unflatten.int",
         "aten.squeeze.dim",
         "aten.squeeze.dims",
+        "aten.ravel.default",
+        *(f"aten.atleast_{rank}d.default" for rank in (1, 2, 3)),
     }
 )
+# Operators that undo themselves, and the others with what undoes them.
+_TRANSPOSES = frozenset(
+    f"aten.{name}" for name in ("transpose.int", "t.default", "swapaxes.default", "swapdims.default", "mT.default")
+) | {"aten.numpy_T.default"}
+_MOVES = frozenset(f"aten.{name}.{kind}" for name in ("movedim", "moveaxis") for kind in ("int", "intlist"))
+_PAIRS = {
+    "aten.view_as_real.default": "aten.view_as_complex.default",
+    "aten.view_as_complex.default": "aten.view_as_real.default",
+}
 # Operators that cut a tensor into consecutive parts.
 _PARTS = frozenset({"aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default"})
-_TRANSPARENT = frozenset({"aten.detach.default", "aten.alias.default", "aten.dropout.default"})
+_TRANSPARENT = frozenset(
+    f"aten.{name}.default" for name in ("detach", "alias", "dropout", "feature_dropout", "alpha_dropout")
+) | {"aten.feature_alpha_dropout.default"}
 
 
 def _undo(step: Step, parent: TensorSpec, before: str, new: str, emit: Emit, origin: Origin) -> str:
@@ -132,8 +146,19 @@ def _undo(step: Step, parent: TensorSpec, before: str, new: str, emit: Emit, ori
         rest = {name: value for name, value in arguments.items() if name != "self"}
         scatter = "aten.select_scatter.default" if step.op == "aten.select.int" else "aten.slice_scatter.default"
         return make(scatter, {"self": Ref(before), "src": Ref(new), **rest})
-    if step.op in ("aten.transpose.int", "aten.t.default"):
+    if step.op in _TRANSPOSES:
         return make(step.op, {**arguments, "self": Ref(new)})
+    if step.op in _MOVES:
+        back = {"source": arguments["destination"], "destination": arguments["source"]}
+        return make(step.op, {"self": Ref(new), **back})
+    if step.op in _PAIRS:
+        return make(_PAIRS[step.op], {"self": Ref(new)})
+    if step.op == "aten.narrow.default":
+        start, length, size = arguments["start"], arguments["length"], parent.shape[arguments["dim"]]  # type: ignore[index]
+        if isinstance(start, int) and isinstance(length, int) and (start >= 0 or isinstance(size, int)):
+            first = start if start >= 0 or not isinstance(size, int) else start + size
+            part: Arguments = {"dim": arguments["dim"], "start": first, "end": first + length, "step": 1}
+            return make("aten.slice_scatter.default", {"self": Ref(before), "src": Ref(new), **part})
     if step.op == "aten.permute.default":
         axes = [int(axis) % parent.ndim for axis in arguments["dims"]]  # type: ignore[union-attr, arg-type]
         return make(step.op, {"self": Ref(new), "dims": tuple(axes.index(i) for i in range(parent.ndim))})

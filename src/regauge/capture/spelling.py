@@ -20,9 +20,13 @@ IGNORED = ("aten._assert", "aten.sym_constrain", "aten._functional_assert", "ate
 # Operators that give a Python number of a tensor's value.
 VALUES = frozenset({"aten.item.default", "aten._local_scalar_dense.default"})
 # Views that may also be copies: only the memory tells.
-MAYBE_COPIES = frozenset({"aten.reshape.default", "aten.flatten.using_ints", "aten.reshape_as.default"})
+MAYBE_COPIES = frozenset(
+    f"aten.{name}" for name in ("reshape.default", "flatten.using_ints", "reshape_as.default", "ravel.default")
+)
 # Operators that do nothing when the shape is the one that is there.
 SHAPES = MAYBE_COPIES | {f"aten.{name}.default" for name in ("view", "view_as", "expand", "expand_as")}
+# Operators that do nothing to real numbers.
+OF_COMPLEX = frozenset(f"aten.{name}.default" for name in ("real", "conj", "resolve_conj", "resolve_neg", "positive"))
 # A tensor of any content: zeros are as good, and reproducible.
 UNFILLED = {
     "aten.empty.memory_format": "aten.zeros.default",

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-from unittest import mock
 
 from torch import nn
-from torch.export import _trace
 
 from regauge.capture import (
     call_arguments,
@@ -29,10 +24,12 @@ from regauge.capture.known_values import KnownValues, computed
 from regauge.capture.module_casts import only_needed
 from regauge.capture.number_values import Numbers
 from regauge.capture.own_gradients import OwnGradients
+from regauge.capture.quietness import quiet
 from regauge.capture.source_lines import with_own_lines
 from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
 from regauge.capture.value_branches import ValueBranches
 from regauge.findings import Finding
+from regauge.run.torch_flow import fast_path
 
 
 @dataclass
@@ -60,7 +57,8 @@ def as_traced(model: nn.Module, stages: Stages) -> Iterator[training_mode.Reads]
         stack.enter_context(python_state.kept(model))
         reads = stack.enter_context(training_mode.watched())
         for changed in (
-            _quiet(),
+            quiet(),
+            fast_path(False),
             with_own_lines(model),
             value_checks.left_out(stages.findings),
             only_needed(),
@@ -79,24 +77,3 @@ def as_traced(model: nn.Module, stages: Stages) -> Iterator[training_mode.Reads]
         ):
             stack.enter_context(changed)
         yield reads
-
-
-def _no_print(*values: Any, **options: Any) -> None:
-    """torch.export prints the graph so far where it fails."""
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warnings and logs of torch.export: what matters of them comes as findings and errors."""
-    logger = logging.getLogger("torch")
-    children = [logging.getLogger(name) for name in ("torch.fx", "torch.export", "torch._dynamo", "torch._export")]
-    levels = [(item, item.level) for item in (logger, *children)]
-    try:
-        for item, _ in levels:
-            item.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings(), mock.patch.object(_trace, "print", _no_print, create=True):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for item, level in levels:
-            item.setLevel(level)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from regauge.emit.scopes import Scope, modules_of, owns
-from regauge.ir.graph import Node, Ref
+from regauge.ir.graph import Node, Ref, node_inputs
 
 if TYPE_CHECKING:
     from regauge.emit.holders import Kind
@@ -40,8 +40,8 @@ def disagreement(training: Structure, evaluation: Structure) -> tuple[Agreement,
     unlike = {path for path in shared if ours.description(path) != theirs.description(path)}
     opened = {path for path in unlike if not ours.is_layer(path) and not theirs.is_layer(path)}
     opened = {path for path in opened if ours.arguments(path) != theirs.arguments(path)} | _half_opened(ours, theirs)
-    beside_theirs = {path for path in unlike if theirs.is_layer(path) and ours.is_plain(path)}
-    beside_ours = {path for path in unlike if ours.is_layer(path) and theirs.is_plain(path)}
+    beside_theirs = {path for path in unlike if ours.is_beside(path, theirs)}
+    beside_ours = {path for path in unlike if theirs.is_beside(path, ours)}
     classes = frozenset(unlike - opened - beside_ours - beside_theirs)
     return (
         Agreement(classes, frozenset(opened | beside_theirs | ours.opened_by(theirs))),
@@ -80,9 +80,14 @@ class _Modules:
     def is_layer(self, path: str) -> bool:
         return self.kinds[path] == "layer"
 
-    def is_plain(self, path: str) -> bool:
-        """Whether a module is code without calls: beside a layer of the other mode it can read that layer's weights."""
-        return self.kinds[path] == "class" and not self.scopes[path].calls()
+    def is_beside(self, path: str, other: _Modules) -> bool:
+        """Whether a module is code without calls that finds all its weights in a layer of the other mode."""
+        scope = self.scopes[path]
+        if not other.is_layer(path) or self.kinds[path] != "class" or scope.calls():
+            return False
+        weights, layer = self.structure.context.weights, other.structure.layers[other.scopes[path]]
+        read = {weights[name].name for node in scope.nodes() for name in node_inputs(node) if name in weights}
+        return all(name.removeprefix(f"{path}.") in layer.weights for name in read if owns(path, name))
 
     def arguments(self, path: str) -> tuple[int, int]:
         scope = self.scopes[path]

@@ -12,7 +12,7 @@ from typing import Any
 
 from regauge.emit.layer_casts import before_casts, computes_in_one_dtype
 from regauge.emit.scopes import Scope
-from regauge.ir.graph import Node, Ref, TensorSpec, WeightSpec
+from regauge.ir.graph import Graph, Node, Ref, TensorSpec, WeightSpec, node_inputs
 
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -62,12 +62,13 @@ class Context:
     """What recognition looks up: weights by value name, specs by value name.
 
     `frozen` says that modules were left in evaluation while the model trains (C121): their layers must not follow
-    model.train(), as nnx.Dropout and BatchNorm do.
+    model.train(), as nnx.Dropout and BatchNorm do. `lent` are names of weights that other modules read than their own.
     """
 
     weights: dict[str, WeightSpec]
     specs: dict[str, TensorSpec]
     frozen: bool = False
+    lent: frozenset[str] = frozenset()
 
     def weight(self, node: Node, argument: str) -> WeightSpec | None:
         operand = node.argument(argument)
@@ -97,11 +98,22 @@ def recognise(scope: Scope, context: Context) -> Layer | None:
     layer = _RECOGNISERS[main[0].op](scope, main[0], context)
     if layer is None or not owns_all(scope, layer, context):
         return None
+    if any(f"{scope.path}.{leaf}" in context.lent for leaf in layer.unused):
+        return None
+    if {name for name in node_inputs(main[0]) if name not in context.weights} - set(layer.inputs):
+        return None  # a weight was computed elsewhere: by torch.func.functional_call, or by what changed it in place
     if dtype:
         layer = replace(layer, keywords=layer.keywords | {"dtype": Text(f"jnp.{dtype}")})
     elif not computes_in_one_dtype(*_dtypes(scope, layer, context)):
         return None
     return layer if scope.outputs == [layer.output] else None
+
+
+def lent_weights(graph: Graph) -> frozenset[str]:
+    """Names of weights that code of another module reads than the one that holds them."""
+    weights = {weight.value: weight.name for weight in graph.weights if weight.value}
+    reads = [(weights[n], node.origin.path) for node in graph.nodes for n in node_inputs(node) if n in weights]
+    return frozenset(name for name, path in reads if name.rpartition(".")[0] != path)
 
 
 def _counts_batches(node: Node, context: Context) -> bool:

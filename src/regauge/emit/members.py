@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from regauge.emit.agreement import Agreement
 from regauge.emit.attributes import Path, attribute_paths
 from regauge.emit.holders import Holder, Kind, Member, dotted
-from regauge.emit.layers import Context, Layer, Layout
+from regauge.emit.layers import Context, Layer, Layout, lent_weights
 from regauge.emit.names import unique
 from regauge.emit.same_code import code_key
 from regauge.emit.scopes import Item, Scope, connect, item_outputs, modules_of, owns, splice, weights_below
@@ -59,6 +59,7 @@ class Structure:
             {w.value: w for w in graph.weights if w.value},
             value_specs(graph),
             frozen=any(finding.code == "C121" for finding in graph.findings),
+            lent=lent_weights(graph),
         )
         self.literals = literals or {}
         self.reserved = set(reserved)
@@ -180,8 +181,10 @@ class Structure:
 
     def _splice(self, calls: Sequence[Scope]) -> None:
         self.opened |= {call.path for call in calls}
-        for parent in [self.root, *self.root.scopes()]:
-            for call in calls:
+        for call in sorted(
+            calls, key=lambda call: len(call.path)
+        ):  # the parts of a spliced module are then its parent's
+            for parent in [self.root, *self.root.scopes()]:
                 if call in parent.items:
                     splice(parent, call)
         connect(self.root, self.graph, self.literals)

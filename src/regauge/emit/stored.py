@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from regauge.emit.lines import Line
 from regauge.emit.names import identifier
+from regauge.emit.scopes import owns
 from regauge.emit.syntax import member_expression, shape_comment
 from regauge.emit.target import target
 from regauge.errors import EmitError
@@ -53,9 +54,22 @@ def kept_from_start(graph: Graph, in_place: bool) -> frozenset[str]:
     buffers = {weight.value for weight in graph.weights if weight.value and weight.name in stored}
     late = {name for operand in graph.outputs for name in references(operand)} | {v for _, v in graph.mutations}
     if not in_place:
-        return frozenset(buffers & late)
+        return frozenset((buffers & late) | _read_elsewhere(graph))
     differentiable = _differentiable(graph)
     return frozenset(b for b in buffers if _is_read_late(b, graph, late, differentiable))
+
+
+def _read_elsewhere(graph: Graph) -> set[str]:
+    """Buffers that code reads which is not of the module that changes them: its call may come before they are read."""
+    makers = {value.name: node.origin.path for node in graph.nodes for value in node.outputs}
+    stored = {weight: makers[value] for weight, value in graph.mutations if value in makers}
+    changed = {weight.value: stored[weight.name] for weight in graph.weights if weight.name in stored}
+    return {
+        name
+        for node in graph.nodes
+        for name in node_inputs(node)
+        if name in changed and not owns(changed[name], f"{node.origin.path}.")
+    }
 
 
 def _is_read_late(buffer: str, graph: Graph, late: Collection[str], differentiable: Collection[str]) -> bool:

@@ -119,9 +119,24 @@ _LOOPS: tuple[tuple[Any, Any], ...] = (
 
 @contextmanager
 def as_loops() -> Iterator[None]:
-    """Within the block control flow runs as loops and branches of Python, and nothing is computed again."""
-    with replaced(_LOOPS):
+    """Within the block control flow runs as loops and branches of Python, and nothing is computed again or left out."""
+    with replaced(_LOOPS), fast_path(False):
         yield
+
+
+@contextmanager
+def fast_path(enabled: bool) -> Iterator[None]:
+    """Within the block transformers of torch.nn may leave positions out that a padding mask hides, or may not.
+
+    Without gradients an `nn.TransformerEncoder` in evaluation packs its input, and gives zeros for these positions,
+    which every other call of it computes.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(enabled)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextmanager

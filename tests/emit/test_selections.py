@@ -1,0 +1,218 @@
+"""Elements that a mask selects, written back by the same mask or reduced: outputs, gradients, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from like_torch import assert_like_torch
+from torch import Tensor, nn
+
+import regauge
+from regauge.errors import CaptureError
+
+torch.manual_seed(0)
+X, Y = torch.randn(2, 4, 5), torch.randn(2, 4, 5)
+X[0, 1, 2] = X[1, 2, 0] = 0.0
+X[1, 3] = 0.0
+MASK = torch.tensor([[True, False, True, True], [True, True, False, False]])
+IDS = torch.randint(0, 5, (2, 4))
+
+
+def farthest(points: Tensor, count: int) -> Tensor:
+    """Farthest point sampling as it is usually written."""
+    nearest = torch.full(points.shape[:2], 1e10)
+    last = torch.zeros(points.shape[0], dtype=torch.long)
+    found = []
+    for _ in range(count):
+        found.append(last)
+        distance = (points - points[torch.arange(points.shape[0]), last][:, None]).square().sum(-1)
+        closer = distance < nearest
+        nearest[closer] = distance[closer]
+        last = nearest.max(-1)[1]
+    return torch.stack(found, 1)
+
+
+def ball(points: Tensor, radius: float, count: int) -> Tensor:
+    """The first neighbours within a radius; the first of all in the place of those that are missing."""
+    size = points.shape[1]
+    group = torch.arange(size).repeat(points.shape[0], size, 1)
+    group[torch.cdist(points, points) > radius] = size
+    group = group.sort(-1)[0][:, :, :count]
+    first = group[:, :, :1].repeat(1, 1, count)
+    missing = group == size
+    group[missing] = first[missing]
+    return group
+
+
+def neighbours(shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Places on both sides of a number on a grid, which are two different ones, as in distributional learning."""
+    low, high = shift.floor().long(), shift.ceil().long()
+    low[(high > 0) * (low == high)] -= 1
+    high[(low < 4) * (low == high)] += 1
+    return low, high
+
+
+def written(change: Callable[[Tensor, Tensor], Any]) -> Callable[[Tensor, Tensor], Tensor]:
+    """A model that copies its second input and changes the copy."""
+
+    def model(x: Tensor, y: Tensor) -> Tensor:
+        y = y.clone()
+        change(x, y)
+        return y
+
+    return model
+
+
+def put(x: Tensor, y: Tensor, mask: Any, values: Tensor) -> None:
+    y[mask] = values
+
+
+def twice(x: Tensor, y: Tensor) -> None:
+    kept = x > 0
+    y[kept] += 1
+    y[kept] = y[kept] * 2 + x[kept]
+    y[~kept] *= 0.5
+
+
+def add_rows(x: Tensor, y: Tensor) -> None:
+    y[MASK] += x[MASK].norm(dim=-1, keepdim=True) * torch.arange(5.0)
+
+
+WRITES: dict[str, Callable[[Tensor, Tensor], Any]] = {
+    "in place": twice,
+    "rows": add_rows,
+    "rows of softmax": lambda x, y: put(x, y, MASK, x[MASK].softmax(-1)),
+    "a mask written twice": lambda x, y: put(x, y, x == 0, 1 / (1 + x[x == 0])),
+    "columns": lambda x, y: put(x, y, (slice(None), MASK[0]), x[:, MASK[0]].exp()),
+    "a view": lambda x, y: put(x, y[..., 0], MASK, x[..., 1][MASK] * x[MASK][:, 2]),
+    "masked_scatter_": lambda x, y: y.masked_scatter_(x > 0, x[x > 0] ** 2),
+    "masked_select": lambda x, y: put(x, y, x > 0, torch.masked_select(x, x > 0).neg()),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_written_back_by_the_same_mask(name: str) -> None:
+    assert_like_torch(Function(written(WRITES[name])), (X, Y))
+
+
+class Function(nn.Module):
+    """A function of several inputs as a module."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(*inputs)
+
+
+REDUCED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mean": lambda x, y: ((x - y)[MASK] ** 2).mean(),
+    "sum of rows": lambda x, y: (x[MASK] * y[MASK]).sum(0),
+    "mean of rows": lambda x, y: x[MASK].mean(dim=0),
+    "mse": lambda x, y: F.mse_loss(x[MASK], y[MASK]),
+    "l1": lambda x, y: F.l1_loss(x[MASK], y[MASK], reduction="sum"),
+    "binary cross entropy": lambda x, y: F.binary_cross_entropy(x.sigmoid()[MASK], y.sigmoid()[MASK]),
+    "cross entropy": lambda x, y: F.cross_entropy(x[MASK], IDS[MASK]),
+    "smoothed": lambda x, y: F.cross_entropy(y[MASK], IDS[MASK], label_smoothing=0.1, weight=torch.arange(1.0, 6.0)),
+    "summed": lambda x, y: F.cross_entropy(y[0][MASK[0]], IDS[0][MASK[0]], reduction="sum"),
+    "accuracy": lambda x, y: (x[MASK].argmax(-1) == IDS[MASK]).float().mean(),
+    "nothing chosen": lambda x, y: x[x > 100].sum(),
+}
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_reduced(name: str) -> None:
+    assert_like_torch(Function(REDUCED[name]), (X, Y))
+
+
+def test_what_the_mask_leaves_out_gives_no_gradient() -> None:
+    """Square roots, logarithms and quotients are finite where they are not asked for."""
+
+    def model(x: Tensor, y: Tensor) -> Tensor:
+        y = y.clone()
+        kept = x > 0
+        y[kept] = x[kept].sqrt() * x[kept].log() / (x[kept].rsqrt() + 1 / x[kept])
+        return y
+
+    assert_like_torch(Function(model), (X, Y))
+    broken = X.clone()
+    broken[~MASK] = torch.inf
+    assert_like_torch(Function(lambda x, y: (x[MASK] * y[MASK]).sum()), (broken, Y))
+
+
+def test_a_linear_layer_of_selected_rows() -> None:
+    class Head(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(5, 3)
+
+        def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+            return F.cross_entropy(self.head(x[mask]).tanh(), IDS[mask] % 3)
+
+    assert_like_torch(Head(), (X, MASK))
+
+
+def test_point_clouds() -> None:
+    points = torch.rand(2, 12, 3)
+    assert_like_torch(Function(lambda p: (farthest(p, 5), ball(p, 0.5, 4))), (points,))
+
+
+def test_places_on_a_grid() -> None:
+    converted = assert_like_torch(Function(neighbours), (torch.tensor([0.0, 0.4, 1.0, 3.6, 4.0]),))
+    assert ", x - 1, x)" in converted.source
+
+
+def test_a_selection_is_read_as_a_choice() -> None:
+    converted = regauge.to_jax(Function(written(WRITES["in place"])), (X, Y))
+    assert "nonzero" not in converted.source
+    assert "jnp.where(" in converted.source
+    assert "ops" not in converted.sources
+
+
+def test_a_buffer_that_is_changed_where_a_mask_is() -> None:
+    class Counts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("count", torch.zeros(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.count[x[0, :, 0] > 0] += 1
+            return x * self.count[:, None]
+
+    model = Counts()
+    converted = regauge.to_jax(model, (X,), train=True)
+    for step in (X, Y):
+        found = converted(step.numpy())
+        assert torch.allclose(torch.tensor(found.tolist()), model(step))
+
+
+def changed_between(x: Tensor, y: Tensor) -> Tensor:
+    mask, y = MASK.clone() & (x[..., 0] != 7), y.clone()
+    values = y[mask]
+    mask[0] = False
+    y[~mask][: len(values)] = values
+    return y
+
+
+LEFT: dict[str, Callable[[Tensor, Tensor], Any]] = {
+    "along the selection": lambda x, y: x[x > 0].cumsum(0).sum(),
+    "returned": lambda x, y: x[x > 0],
+    "its number": lambda x, y: x[x > 0].sum() / x[x > 0].shape[0],
+    "two masks": lambda x, y: (x[x > 0] * y[x > 0].roll(1)).sum(),
+    "chance": lambda x, y: torch.randn_like(x[x > 0]).sum(),
+    "another mask": changed_between,
+    "places": lambda x, y: x.nonzero().sum(),
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_other_uses_are_refused(name: str) -> None:
+    with pytest.raises(CaptureError) as caught:
+        regauge.to_jax(Function(LEFT[name]), (X, Y))
+    assert caught.value.code == "C104"
+    assert "test_selections.py" in caught.value.where
