@@ -146,7 +146,7 @@ class _Record:
             if operator is _ATEN.index.Tensor:
                 args = (args[0], [place for index in args[1] for place in self._places(index, lifted)])
             elif operator is _ATEN.repeat_interleave.self_Tensor:
-                kwargs = self._counted(args[1], kwargs)
+                kwargs = self._counted(args, kwargs)
             elif operator is _ATEN.tensor_split.tensor_indices_or_sections:
                 places = self._numbers(args[1])
                 split = _ATEN.tensor_split.indices if isinstance(places, list) else _ATEN.tensor_split.sections
@@ -186,11 +186,16 @@ class _Record:
             return [index]
         return [lifted(places) for places in found]
 
-    def _counted(self, repeats: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _counted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The keyword arguments of a repetition, with how many elements it gives."""
-        if kwargs.get("output_size") is not None or repeats.numel() == 1:  # one number for all elements
+        tensor, repeats, axis = (*args, None)[:3]
+        if kwargs.get("output_size") is not None:
             return kwargs
-        return {**kwargs, "output_size": sum(self._numbers(repeats))}
+        numbers = self._numbers(repeats)
+        if repeats.numel() > 1:
+            return {**kwargs, "output_size": sum(numbers)}
+        number = numbers[0] if isinstance(numbers, list) else numbers  # of all elements
+        return {**kwargs, "output_size": number * (tensor.numel() if axis is None else tensor.shape[axis])}
 
     def _numbers(self, tensor: Tensor) -> Any:
         """The values of a known tensor: a list, or one number of a tensor without axes."""
