@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +27,17 @@ from regauge.run.protocol import flatten_tree
 class Conversion:
     """One exported program on its way to a graph."""
 
-    def __init__(self, model: nn.Module, program: ExportedProgram, name: str) -> None:
+    def __init__(self, model: nn.Module, program: ExportedProgram, name: str, asked: Collection[str] = ()) -> None:
+        """
+        Args:
+            model: the original.
+            program: what torch.export made of it.
+            name: what errors call it.
+            asked: inputs whose values Python asked for.
+        """
         self.program = program
         self.name = name
+        self.asked = asked
         self.placeholders = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
         self.owned = weights.collect(model, program.graph_signature, program.constants)
         self.user = [s.arg.name for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
@@ -48,7 +57,7 @@ class Conversion:
         raw = walk.walk(self.program.graph)
         outputs, out_tree = self._outputs(walk, raw)
         if walk.data_dependent:
-            raise failures.depends_on_values(walk.data_dependent, self.name)
+            raise failures.depends_on_values(walk.data_dependent, self.name, self.asked)
         mutations = self._mutations(held)
         needed = {name for operand in outputs for name in references(operand)} | {value for _, value in mutations}
         nodes = without_dead(walk.nodes, needed)
