@@ -147,13 +147,20 @@ def capture_module(
     if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
         stages.findings += _fixed_sizes(program, example, stages)
     stages.findings += known_inputs.findings(inputs, stages.places, known)
-    _, leaves = flatten_tree(inputs, lambda leaf: isinstance(leaf, torch.Tensor), "inputs")
-    stages.findings += wide_integers({**leaves, **tensors})
-    stages.findings += weights.infinite_outputs(flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))[1])
+    stages.findings += _about_values(inputs, tensors, outputs)
     findings = tuple(dict.fromkeys(stages.findings))
     graph = replace(graph, findings=findings)
     known_leaves = tuple(known_inputs.tensors_at(inputs, stages.places))
     return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds, known_leaves)
+
+
+def _about_values(inputs: Inputs, tensors: dict[str, torch.Tensor], outputs: Any) -> list[Finding]:
+    """Findings for integers that JAX narrows, and for outputs that are not finite."""
+    given, found = (
+        flatten_tree(tree, lambda leaf: isinstance(leaf, torch.Tensor), name)[1]
+        for tree, name in ((inputs, "inputs"), (outputs, ""))
+    )
+    return [*wide_integers({**given, **tensors}), *weights.infinite_outputs(found)]
 
 
 def capture_function(
