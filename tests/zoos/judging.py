@@ -8,9 +8,10 @@ copies with noisy weights as well.
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +30,9 @@ from regauge.verify.result import Tier
 from regauge.verify.subjects import role_of, subject_of_folder
 from regauge.verify.tolerance import LIMITS, rounding_error
 
+# Inputs whose values a refusal says can be made part of the code; words are never that.
+_KNOWN = re.compile(r"known=\(([^)]*)\)")
+_DATA = re.compile(r"input_ids$")
 MODE: Mode = "eval"  # in which models are compared
 Kind = Literal["equal", "different", "limit", "refused", "fails", "not built"]
 
@@ -45,6 +49,7 @@ class Outcome:
         lines: of the emitted model.py.
         seconds: of processor time.
         versions: of Python, torch, jax and the zoo's library, by their names.
+        known: inputs whose values had to be part of the code, because the model makes sizes of them.
     """
 
     name: str
@@ -53,18 +58,33 @@ class Outcome:
     lines: int = 0
     seconds: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+    known: Sequence[str] = ()
 
 
 def judge(name: str, reference: str) -> Outcome:
-    """Convert the case `reference` and compare it in float32 with the original's own rounding as the measure."""
+    """Convert the case `reference` and compare it in float32 with the original's own rounding as the measure.
+
+    A model that is refused because it makes sizes of an input is judged again with that input known: the case that
+    ``reference+NAME+NAME`` refers to.
+    """
     began = time.process_time()
-    with TemporaryDirectory() as directory, warnings.catch_warnings():
+    known: list[str] = []
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        kind, what, lines = _judged(reference, Path(directory))
-    return Outcome(name, kind, what, lines=lines, seconds=round(time.process_time() - began, 1))
+        while True:
+            asked: list[str] = []
+            with TemporaryDirectory() as directory:
+                kind, what, lines = _judged("+".join([reference, *known]), Path(directory), asked)
+            if kind != "refused" or not (more := [name for name in asked if name not in known]):
+                break
+            known += more
+    if kind == "refused" and known:
+        what, known = f"with {', '.join(known)} known: {what}", []
+    return Outcome(name, kind, what, lines=lines, seconds=round(time.process_time() - began, 1), known=known)
 
 
-def _judged(reference: str, directory: Path) -> tuple[Kind, str, int]:
+def _judged(reference: str, directory: Path, asked: list[str]) -> tuple[Kind, str, int]:
+    """Kind, message and lines; `asked` gets the inputs that a refusal says can be known."""
     lines = 0
     try:
         network = convert(reference, directory)
@@ -77,6 +97,9 @@ def _judged(reference: str, directory: Path) -> tuple[Kind, str, int]:
     except UnsupportedOps as error:
         return "limit", _short(error), lines
     except CaptureError as error:
+        named = _KNOWN.search(error.next)
+        asked += [name.strip('" ') for name in named[1].split(",") if name.strip()] if named else []
+        asked[:] = [] if any(_DATA.search(name) for name in asked) else asked
         return "refused", _short(error), lines
     except Exception as error:  # the zoo goes on and shows it
         # by name, since the file of the cases is loaded as a module of its own

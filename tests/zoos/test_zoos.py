@@ -30,6 +30,11 @@ SAMPLE = ("bart", "mixtral", "mamba", "convnextv2", "deepseek_v3")
 FAMILIES = ("convmixer",)
 
 
+def test_a_model_that_makes_sizes_of_an_input_is_judged_with_it_known() -> None:
+    outcome = judge("siglip2_vision_model", f"{suite.ZOOS['transformers']}:siglip2_vision_model")
+    assert (outcome.kind, outcome.known) == ("equal", ["spatial_shapes"]), outcome.what
+
+
 # Reversible layers, which have gradients in training alone.
 @pytest.mark.parametrize("name", [*SAMPLE, pytest.param("reformer", marks=pytest.mark.slow)])
 def test_model(name: str) -> None:
@@ -119,6 +124,21 @@ def test_page() -> None:
     assert "| judged so far | 3 of 5 |" in text
     assert "| equal, of those captured | 1 of 2 |" in text
     assert "| `b` | x: 1e-2 |" in text
+
+
+def test_models_with_known_inputs_are_counted_apart() -> None:
+    found = [
+        Outcome("a", "equal", lines=30),
+        Outcome("b", "equal", lines=31, known=["grid_thw"]),
+        Outcome("c", "different", "x: 1e-2", lines=32, known=["lengths"]),
+    ]
+    text = page({"transformers": found, "timm": []}, {"transformers": 3, "timm": 0})
+    assert "| captured by torch.export, of those built | 1 |" in text
+    assert "| equal, of those captured | 1 of 1 |" in text
+    assert "| equal, of those | 1 of 2 |" in text
+    assert "### Equal with inputs known (1)" in text
+    assert "| `b` | `grid_thw` | 31 |" in text
+    assert "| `c` | with lengths known: x: 1e-2 |" in text
 
 
 def test_results_are_kept_by_name(tmp_path: Path) -> None:

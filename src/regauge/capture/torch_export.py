@@ -147,8 +147,7 @@ def capture_module(
     if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
         stages.findings += _fixed_sizes(program, example, stages)
     stages.findings += known_inputs.findings(inputs, stages.places, known)
-    stages.findings += _about_values(inputs, tensors, outputs)
-    findings = tuple(dict.fromkeys(stages.findings))
+    findings = tuple(dict.fromkeys([*stages.findings, *_about_values(inputs, tensors, outputs)]))
     graph = replace(graph, findings=findings)
     known_leaves = tuple(known_inputs.tensors_at(inputs, stages.places))
     return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds, known_leaves)
