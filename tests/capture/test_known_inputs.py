@@ -126,3 +126,19 @@ def test_the_job_writes_which_arrays_are_known(tmp_path) -> None:
     about = read_json(tmp_path / "capture.json")
     assert about["known"] == ["inputs.1"]
     assert [finding["code"] for finding in about["findings"] if finding["code"] == "C191"] == ["C191"]
+
+
+class Bounds(nn.Module):
+    """Ends of windows, as a tensor that is made of numbers and of tensors of one number."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0)
+        mixed = torch.tensor([[lengths[0], 1], [2, x.sum()]])
+        return x[: lengths.shape[0] + 1] * ends[:, None], mixed, torch.tensor([True, lengths[1] > 3])
+
+
+@pytest.mark.parametrize("known", [(), ("lengths",)])
+def test_a_tensor_is_made_of_tensors_in_a_list(known: tuple[str, ...]) -> None:
+    inputs = (IMAGES, torch.tensor([2, 5]))
+    captured = capture_module(Bounds(), inputs, train=False, known=known)
+    assert_same(run_graph(captured.graph, captured.tensors, inputs).outputs, Bounds()(*inputs))

@@ -174,6 +174,12 @@ def test_results_are_kept_by_name(tmp_path: Path) -> None:
         # the width that the first stage of a backbone is given
         pytest.param("sam2", {"pixel_values": (2, 3, 64, 64)}, marks=pytest.mark.slow),
         ("xlstm", {"input_ids": (2, 7)}),  # two settings of one width
+        ("perception_lm", {"input_ids": (2, 7)}),  # a model of timm inside, of which another part reads the width
+        ("kyutai_speech_to_text", {"input_ids": (2, 7, 33)}),  # a word and codes of sound in each step
+        ("inkling2_vision", {"pixel_values": (16, 16, 16, 3), "image_grid_thw": (1, 3)}),  # four patches to a token
+        ("muse_spark_audio", {"input_values": (2, 2016)}),  # stages that are called layers
+        ("muse_glimmer_assistant", {"attention_mask": (2, 14)}),  # a mask of two parts
+        ("diffusion_gemma", {"input_ids": (2, 7)}),  # a setting of each layer that has no value for all
         ("instructblip", {"qformer_input_ids": (2, 7)}),  # a second text; the word that stands for an image
     ],
 )
