@@ -142,3 +142,37 @@ def test_a_tensor_is_made_of_tensors_in_a_list(known: tuple[str, ...]) -> None:
     inputs = (IMAGES, torch.tensor([2, 5]))
     captured = capture_module(Bounds(), inputs, train=False, known=known)
     assert_same(run_graph(captured.graph, captured.tensors, inputs).outputs, Bounds()(*inputs))
+
+
+class Chosen(nn.Module):
+    """Rows by a mask, copies by numbers, a branch by a flag; another function in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor, mask: Tensor, copies: Tensor) -> Tensor:
+        x = x[mask].repeat_interleave(copies, dim=0) * self.scale
+        if self.training:
+            x = x[:, 1:] * mask.sum()
+        return x if mask.all() else x + copies.max()
+
+
+def test_known_masks_and_numbers_in_both_modes() -> None:
+    inputs = (torch.randn(3, 3), torch.tensor([True, False, True]), torch.tensor([2, 1]))
+    captured = capture_module(Chosen(), inputs, train=True, known=("mask", "copies"))
+    assert captured.graph_eval is not None
+    for graph, training in ((captured.graph, True), (captured.graph_eval, False)):
+        expected = Chosen().train(training)(*inputs)
+        assert_same(run_graph(graph, captured.tensors, inputs).outputs, expected)
+
+
+@pytest.mark.parametrize("known", [(), ("places",)])
+def test_an_input_that_is_written_is_refused(known: tuple[str, ...]) -> None:
+    def moves(x: Tensor, places: Tensor) -> Tensor:
+        places += 1
+        return x[0] + places[:, None]
+
+    with pytest.raises(CaptureError, match="in place") as caught:
+        capture_module(moves, (IMAGES, torch.tensor([1, 4])), train=False, known=known)
+    assert caught.value.code == "C109"
