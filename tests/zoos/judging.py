@@ -18,10 +18,13 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
+import torch
 from networks.comparing import Arrays, Converted, Network, convert, original
+from torch.utils import _pytree as pytree
 
 from regauge.errors import CaptureError, RegaugeError, UnsupportedOps
 from regauge.run.launch import Interpreters
+from regauge.run.torch_subject import load_torch_subject
 from regauge.verify import plan
 from regauge.verify.engine import overall
 from regauge.verify.evaluations import Evaluations, Mode, Side, of_kind
@@ -115,7 +118,20 @@ def _judged(reference: str, directory: Path, asked: list[str]) -> tuple[Kind, st
     kind, failed, _ = _verdict(tiers, MODE, lines)
     if kind == "equal":
         return "equal", f"one float32 pass alone said {'; '.join(worse[:1])}", lines
-    return "different", "; ".join([failed, *worse][:4]), lines
+    drawn = ["it draws random numbers in evaluation, which are others in JAX"] if _draws(reference) else []
+    return "different", "; ".join([*drawn, failed, *worse][:4]), lines
+
+
+def _draws(reference: str) -> bool:
+    """Whether the outputs of a case's model in evaluation follow from the seed of torch's random numbers."""
+    subject = load_torch_subject(reference)
+    found = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            outputs = pytree.tree_leaves(subject.call(subject.model.eval(), subject.inputs))
+        found.append([leaf for leaf in outputs if isinstance(leaf, torch.Tensor)])
+    return not all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
 def _verdict(tiers: list[Tier], mode: Mode, lines: int) -> tuple[Kind, str, int]:

@@ -15,7 +15,7 @@ from transformers import AutoConfig
 from regauge.verify.engine import overall
 from zoos import suite
 from zoos.cases import LARGEST, NotBuilt, not_built, small_enough
-from zoos.judging import MODE, Outcome, checked, judge
+from zoos.judging import MODE, Outcome, _draws, checked, judge
 from zoos.page import page
 from zoos.stand_in import names_of_torchvision
 from zoos.transformers_inputs import with_padding
@@ -48,6 +48,11 @@ def test_family(family: str) -> None:
     outcome = judge(family, f"{suite.ZOOS['timm']}:{family}")
     assert outcome.kind == "equal", outcome.what
     assert outcome.lines > 20
+
+
+def test_models_that_draw_in_evaluation_are_told() -> None:
+    assert not _draws(f"{suite.ZOOS['transformers']}:bart")
+    assert _draws(f"{suite.ZOOS['transformers']}:vilt")
 
 
 CASE = """
@@ -180,6 +185,7 @@ def test_results_are_kept_by_name(tmp_path: Path) -> None:
         ("muse_spark_audio", {"input_values": (2, 2016)}),  # stages that are called layers
         ("muse_glimmer_assistant", {"attention_mask": (2, 14)}),  # a mask of two parts
         ("diffusion_gemma", {"input_ids": (2, 7)}),  # a setting of each layer that has no value for all
+        ("rf_detr", {"pixel_values": (2, 3, 224, 224)}),  # stages of layers that are left
         ("instructblip", {"qformer_input_ids": (2, 7)}),  # a second text; the word that stands for an image
     ],
 )

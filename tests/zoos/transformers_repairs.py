@@ -226,6 +226,9 @@ def _staged(part: Any, own: int, others: int) -> bool:
     """As many stages of a backbone as a part of the model takes together."""
     stages = getattr(part, "stage_names", None) or []
     count = own // others
+    if count > len(stages) > 1 and list(part.out_features) != list(stages[1:]):  # stages of layers that are no more
+        part.set_output_features_output_indices(list(stages[1:]), None)
+        return True
     if own % others or not 1 < count <= len(stages) or len(part.out_features) == count:
         return False
     part.set_output_features_output_indices(list(stages[-count:]), None)
