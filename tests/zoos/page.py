@@ -26,7 +26,9 @@ ABOUT = {
     "those do not fit\ntogether, with few layers and words alone, or with all widths divided by one number. Settings "
     "that only checkpoints give are\nfilled in where the model complains of them. Layers that are left out at random "
     "(`layerdrop`) stay in, and stretches of\nsound that are masked at random (`mask_time_prob`) stay unmasked: the "
-    "models decide on them in Python, which torch.export\nrefuses.",
+    "models decide on them in Python, which torch.export\nrefuses. `informer` does not halve its series (`distil`): "
+    "exported, the library makes a mask of the length before. The\nexperts of `openai_privacy_filter` are products by "
+    "groups (`experts_implementation`), where the library would choose a loop.",
     "timm": "A small model of every family (module), with few layers where it lets itself be told. timm asks for "
     "torchvision, of which\nthere is no CPU build on the package index: while timm is imported, empty classes answer "
     "for the names that it imports\nfrom there (`tests/zoos/stand_in.py`). No model calls any of them; what runs is "
