@@ -29,6 +29,12 @@ def other():
 """
 
 
+def test_known_inputs_are_names() -> None:
+    with pytest.raises(BadCase, match="known is a sequence of names of inputs") as caught:
+        Case(lambda x, n: x, inputs=(1, 2), known="n")
+    assert caught.value.next == "write known=('n',)"
+
+
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))

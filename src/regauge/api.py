@@ -31,6 +31,7 @@ def to_jax(
     train: bool = False,
     dynamic: Any = "auto",
     layers: Literal["auto", "scan", "unroll"] = "auto",
+    known: Sequence[str] = (),
 ) -> JaxModel:
     """Convert a torch module or function to JAX, in this process.
 
@@ -50,14 +51,14 @@ def to_jax(
     Raises:
         CaptureError: torch.export cannot capture the module.
         UnsupportedOps: operators without a rule, all at once.
-        BadCase: there is no such choice of `layers`.
+        BadCase: there is no such choice of `layers`, or `known` names no such input.
     """
     from regauge.capture import in_memory
     from regauge.run import jax_model
 
     refuse_unknown_layers(layers)
     inputs = _inputs(module, args, kwargs)
-    captured, weights, arrays, reference = in_memory.capture(module, inputs, train=train, dynamic=dynamic)
+    captured, weights, arrays, reference = in_memory.capture(module, inputs, train=train, dynamic=dynamic, known=known)
     return jax_model.build(replace(captured, layers=layers), jax_model.Original(weights, arrays, reference), train)
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +37,8 @@ class Case:
         rules: a file with JAX rules for operators of your own (`regauge.rule`), relative to the case's file.
         layers: how equal layers in a row are converted, one of `LAYERS`; "auto" when None. Of a JAX model "scan"
             leaves a scan over stacked weights what it is.
+        known: names of inputs of a torch model, tensors of integers or booleans, whose values become part of the
+            converted code: rows and columns of images, lengths, whatever Python makes sizes of.
     """
 
     model: Any
@@ -46,6 +49,7 @@ class Case:
     name: str | None = None
     rules: str | Path | None = None
     layers: str | None = None
+    known: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.inputs, tuple | dict):
@@ -64,6 +68,13 @@ class Case:
             raise BadCase("the case has an optimizer but no loss", next="give loss=, a function of (outputs, targets)")
         if self.layers is not None:
             refuse_unknown_layers(self.layers)
+        if isinstance(self.known, str):
+            raise BadCase(
+                "known is a sequence of names of inputs",
+                code="C190",
+                received=repr(self.known),
+                next=f"write known=({self.known!r},)",
+            )
         if self.name is None:
             self.name = _name_of(self.model)
 

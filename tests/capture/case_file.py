@@ -74,3 +74,11 @@ def loss_with_line():
 
 def rejecting_loss():
     return regauge.Case(Net(), INPUTS, TARGETS, loss=lambda outputs, targets: outputs["scores"].sum())
+
+
+def rows(x, n):
+    return x[: int(n)]
+
+
+def known():
+    return regauge.Case(rows, (torch.randn(5, 4), torch.tensor(3)), known=("n",))

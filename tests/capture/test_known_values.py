@@ -151,6 +151,38 @@ def test_shapes_that_known_values_give(shape: tuple[int, ...]) -> None:
     }
 
 
+class Grid(nn.Module):
+    """Patches of images whose rows and columns are known: one number of repeats stands for all elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("grid", torch.tensor([[1, 4, 4]]))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        counts = self.grid[:, 1] * self.grid[:, 2]
+        ends = torch.repeat_interleave(counts, self.grid[:, 0]).cumsum(0)
+        (window,) = x.split(ends.tolist())
+        rows = torch.repeat_interleave(self.grid[:, 1], counts)
+        return window * rows[:, None], x.repeat_interleave(self.grid[0, 0] + 1, dim=1)
+
+
+class Permuted(nn.Module):
+    """Patches in another order: 4 * (size // (size // 4)) of them, which is 16 where torch does not find it out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[0]
+        (window,) = x.reshape(size // 4, 4, -1)[torch.tensor([2, 0, 3, 1])].reshape(size, -1).split([16])
+        return window * 2
+
+
+def test_one_number_of_repeats_gives_a_known_size() -> None:
+    assert_captures(Grid(), (torch.randn(16, 3),), train=False)
+
+
+def test_a_split_into_all_there_is_where_torch_spells_the_size_otherwise() -> None:
+    assert "aten.select.int" not in ops(assert_captures(Permuted(), (torch.randn(16, 3),), train=False).graph)
+
+
 def test_repeats_of_an_input_are_still_unknown() -> None:
     with pytest.raises(CaptureError, match=r"aten\.repeat_interleave"):
         capture_module(

@@ -8,19 +8,23 @@ copies with noisy weights as well.
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
+import torch
 from networks.comparing import Arrays, Converted, Network, convert, original
+from torch.utils import _pytree as pytree
 
 from regauge.errors import CaptureError, RegaugeError, UnsupportedOps
 from regauge.run.launch import Interpreters
+from regauge.run.torch_subject import load_torch_subject
 from regauge.verify import plan
 from regauge.verify.engine import overall
 from regauge.verify.evaluations import Evaluations, Mode, Side, of_kind
@@ -29,6 +33,9 @@ from regauge.verify.result import Tier
 from regauge.verify.subjects import role_of, subject_of_folder
 from regauge.verify.tolerance import LIMITS, rounding_error
 
+# Inputs whose values a refusal says can be made part of the code; words are never that.
+_KNOWN = re.compile(r"known=\(([^)]*)\)")
+_DATA = re.compile(r"input_ids$")
 MODE: Mode = "eval"  # in which models are compared
 Kind = Literal["equal", "different", "limit", "refused", "fails", "not built"]
 
@@ -45,6 +52,7 @@ class Outcome:
         lines: of the emitted model.py.
         seconds: of processor time.
         versions: of Python, torch, jax and the zoo's library, by their names.
+        known: inputs whose values had to be part of the code, because the model makes sizes of them.
     """
 
     name: str
@@ -53,18 +61,33 @@ class Outcome:
     lines: int = 0
     seconds: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+    known: Sequence[str] = ()
 
 
 def judge(name: str, reference: str) -> Outcome:
-    """Convert the case `reference` and compare it in float32 with the original's own rounding as the measure."""
+    """Convert the case `reference` and compare it in float32 with the original's own rounding as the measure.
+
+    A model that is refused because it makes sizes of an input is judged again with that input known: the case that
+    ``reference+NAME+NAME`` refers to.
+    """
     began = time.process_time()
-    with TemporaryDirectory() as directory, warnings.catch_warnings():
+    known: list[str] = []
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        kind, what, lines = _judged(reference, Path(directory))
-    return Outcome(name, kind, what, lines=lines, seconds=round(time.process_time() - began, 1))
+        while True:
+            asked: list[str] = []
+            with TemporaryDirectory() as directory:
+                kind, what, lines = _judged("+".join([reference, *known]), Path(directory), asked)
+            if kind != "refused" or not (more := [name for name in asked if name not in known]):
+                break
+            known += more
+    if kind == "refused" and known:
+        what, known = f"with {', '.join(known)} known: {what}", []
+    return Outcome(name, kind, what, lines=lines, seconds=round(time.process_time() - began, 1), known=known)
 
 
-def _judged(reference: str, directory: Path) -> tuple[Kind, str, int]:
+def _judged(reference: str, directory: Path, asked: list[str]) -> tuple[Kind, str, int]:
+    """Kind, message and lines; `asked` gets the inputs that a refusal says can be known."""
     lines = 0
     try:
         network = convert(reference, directory)
@@ -77,6 +100,9 @@ def _judged(reference: str, directory: Path) -> tuple[Kind, str, int]:
     except UnsupportedOps as error:
         return "limit", _short(error), lines
     except CaptureError as error:
+        named = _KNOWN.search(error.next)
+        asked += [name.strip('" ') for name in named[1].split(",") if name.strip()] if named else []
+        asked[:] = [] if any(_DATA.search(name) for name in asked) else asked
         return "refused", _short(error), lines
     except Exception as error:  # the zoo goes on and shows it
         # by name, since the file of the cases is loaded as a module of its own
@@ -92,7 +118,20 @@ def _judged(reference: str, directory: Path) -> tuple[Kind, str, int]:
     kind, failed, _ = _verdict(tiers, MODE, lines)
     if kind == "equal":
         return "equal", f"one float32 pass alone said {'; '.join(worse[:1])}", lines
-    return "different", "; ".join([failed, *worse][:4]), lines
+    drawn = ["it draws random numbers in evaluation, which are others in JAX"] if _draws(reference) else []
+    return "different", "; ".join([*drawn, failed, *worse][:4]), lines
+
+
+def _draws(reference: str) -> bool:
+    """Whether the outputs of a case's model in evaluation follow from the seed of torch's random numbers."""
+    subject = load_torch_subject(reference)
+    found = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            outputs = pytree.tree_leaves(subject.call(subject.model.eval(), subject.inputs))
+        found.append([leaf for leaf in outputs if isinstance(leaf, torch.Tensor)])
+    return not all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
 def _verdict(tiers: list[Tier], mode: Mode, lines: int) -> tuple[Kind, str, int]:

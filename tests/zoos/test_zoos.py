@@ -15,7 +15,7 @@ from transformers import AutoConfig
 from regauge.verify.engine import overall
 from zoos import suite
 from zoos.cases import LARGEST, NotBuilt, not_built, small_enough
-from zoos.judging import MODE, Outcome, checked, judge
+from zoos.judging import MODE, Outcome, _draws, checked, judge
 from zoos.page import page
 from zoos.stand_in import names_of_torchvision
 from zoos.transformers_inputs import with_padding
@@ -30,9 +30,17 @@ SAMPLE = ("bart", "mixtral", "mamba", "convnextv2", "deepseek_v3")
 FAMILIES = ("convmixer",)
 
 
+def test_a_model_that_makes_sizes_of_an_input_is_judged_with_it_known() -> None:
+    outcome = judge("siglip2_vision_model", f"{suite.ZOOS['transformers']}:siglip2_vision_model")
+    assert (outcome.kind, outcome.known) == ("equal", ["spatial_shapes"]), outcome.what
+
+
 # Reversible layers, which have gradients in training alone.
 @pytest.mark.parametrize("name", [*SAMPLE, pytest.param("reformer", marks=pytest.mark.slow)])
-def test_model(name: str) -> None:
+def test_model(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "PYTHONPATH", str(Path(__file__).parents[1])
+    )  # one that differs is judged in processes of its own
     outcome = judge(name, f"{suite.ZOOS['transformers']}:{name}")
     assert outcome.kind == "equal", outcome.what
     assert outcome.lines > 20
@@ -43,6 +51,11 @@ def test_family(family: str) -> None:
     outcome = judge(family, f"{suite.ZOOS['timm']}:{family}")
     assert outcome.kind == "equal", outcome.what
     assert outcome.lines > 20
+
+
+def test_models_that_draw_in_evaluation_are_told() -> None:
+    assert not _draws(f"{suite.ZOOS['transformers']}:bart")
+    assert _draws(f"{suite.ZOOS['transformers']}:vilt")
 
 
 CASE = """
@@ -121,6 +134,21 @@ def test_page() -> None:
     assert "| `b` | x: 1e-2 |" in text
 
 
+def test_models_with_known_inputs_are_counted_apart() -> None:
+    found = [
+        Outcome("a", "equal", lines=30),
+        Outcome("b", "equal", lines=31, known=["grid_thw"]),
+        Outcome("c", "different", "x: 1e-2", lines=32, known=["lengths"]),
+    ]
+    text = page({"transformers": found, "timm": []}, {"transformers": 3, "timm": 0})
+    assert "| captured by torch.export, of those built | 1 |" in text
+    assert "| equal, of those captured | 1 of 1 |" in text
+    assert "| equal, of those | 1 of 2 |" in text
+    assert "### Equal with inputs known (1)" in text
+    assert "| `b` | `grid_thw` | 31 |" in text
+    assert "| `c` | with lengths known: x: 1e-2 |" in text
+
+
 def test_results_are_kept_by_name(tmp_path: Path) -> None:
     results = Results(tmp_path / "results" / "models.jsonl")
     assert results.load() == {}
@@ -154,6 +182,13 @@ def test_results_are_kept_by_name(tmp_path: Path) -> None:
         # the width that the first stage of a backbone is given
         pytest.param("sam2", {"pixel_values": (2, 3, 64, 64)}, marks=pytest.mark.slow),
         ("xlstm", {"input_ids": (2, 7)}),  # two settings of one width
+        ("perception_lm", {"input_ids": (2, 7)}),  # a model of timm inside, of which another part reads the width
+        ("kyutai_speech_to_text", {"input_ids": (2, 7, 33)}),  # a word and codes of sound in each step
+        ("inkling2_vision", {"pixel_values": (16, 16, 16, 3), "image_grid_thw": (1, 3)}),  # four patches to a token
+        ("muse_spark_audio", {"input_values": (2, 2016)}),  # stages that are called layers
+        ("muse_glimmer_assistant", {"attention_mask": (2, 14)}),  # a mask of two parts
+        ("diffusion_gemma", {"input_ids": (2, 7)}),  # a setting of each layer that has no value for all
+        ("rf_detr", {"pixel_values": (2, 3, 224, 224)}),  # stages of layers that are left
         ("instructblip", {"qformer_input_ids": (2, 7)}),  # a second text; the word that stands for an image
     ],
 )

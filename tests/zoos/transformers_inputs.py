@@ -121,6 +121,8 @@ def _sets_of_names(model: Any) -> Iterator[list[str]]:
         wanted += ["decoder_input_ids", "decoder_input_values"]
     if main == "past_values":
         wanted += ["future_values", "future_time_features"]
+    if "context_hidden_states" in needed:  # exported, the model forgets these steps in a mask of its own
+        wanted += ["attention_mask"]
     text = ["input_ids", "attention_mask"]
     sets = [
         [*wanted, *(["attention_mask"] if "input_ids" in wanted else [])],
@@ -168,11 +170,15 @@ def _tokens(config: Any, layout: Layout) -> Tensor:
     words = getattr(_part(config, "text_config", "text_encoder", "decoder"), "vocab_size", WORDS)
     most = min(words if isinstance(words, int) else WORDS, WORDS)
     books = getattr(_part(config, "decoder"), "num_codebooks", 1) if layout.order == "swapped" else 1
-    return torch.randint(3, most, (BATCH * books, layout.length), generator=torch.Generator().manual_seed(2))
+    shape: tuple[int, ...] = (BATCH * books, layout.length)
+    if hasattr(config, "audio_pad_token_id") and hasattr(config, "num_codebooks"):
+        shape = (BATCH, layout.length, 1 + config.num_codebooks)  # a word and codes of sound in each step
+    return torch.randint(3, most, shape, generator=torch.Generator().manual_seed(2))
 
 
 def _mask(config: Any, layout: Layout) -> Tensor:
-    return torch.ones(BATCH, layout.length, dtype=torch.long)
+    parts = 2 if hasattr(config, "target_layer_ids") else 1  # hidden states of another model stand before the own ones
+    return torch.ones(BATCH, parts * layout.length, dtype=torch.long)
 
 
 def _image(config: Any, layout: Layout) -> Tensor:
@@ -273,11 +279,19 @@ def _strip(config: Any, layout: Layout) -> Tensor:
     return _random(1, channels, height, ROWS * COLUMNS * width)
 
 
+def _merged_squares(config: Any, layout: Layout) -> Tensor:
+    """Patches side by side that become one token, channels last."""
+    channels, height, width = _square(config)
+    merged = getattr(config, "spatial_merge_size", 1)
+    return _random(ROWS * COLUMNS, merged * height, merged * width, channels)
+
+
 PATCHES: dict[str, Callable[[Any, Layout], Tensor]] = {
     "patches": _patches,
     "patches of each": lambda c, at: _random(BATCH, ROWS * COLUMNS, _patches(c, at).shape[1]),
     "squares": lambda c, at: _random(ROWS * COLUMNS, *_square(c)),
     "strip": _strip,
+    "merged squares": _merged_squares,
 }
 
 

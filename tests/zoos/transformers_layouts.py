@@ -19,7 +19,7 @@ class Layout:
 
     Attributes:
         order: of the dimensions: usual, swapped, pair, video or spectrogram; for an image as patches, flat ones, flat
-            ones of each example, patches with height and width, and a strip of them.
+            ones of each example, patches with height and width, those of a token together, and a strip of them.
         image: height and width where the configuration has none.
         bins: of spectrograms where the configuration has none.
         patch: numbers in a flat patch, or in a state, where the model asks for others than its configuration says.
@@ -42,7 +42,7 @@ class Layout:
 LAYOUTS = (
     *(Layout(order) for order in ("usual", "swapped", "pair", "video", "spectrogram")),
     *(Layout(image=size) for size in (64, 128, 224)),
-    *(Layout(order) for order in ("patches", "patches of each", "strip", "squares")),
+    *(Layout(order) for order in ("patches", "patches of each", "strip", "squares", "merged squares")),
 )
 # Inputs that stand for others, are made by the model itself, or are the results that training compares with.
 INSTEAD = re.compile(r"embeds|labels|encoder_hidden_states|^hidden_states|^noise|_indices|^input$|^inputs$")

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from transformers import PretrainedConfig
+from transformers.integrations.heterogeneity.configuration_utils import AmbiguousGlobalPerLayerAttributeError
 
-from zoos.transformers_sizes import DEPTHS, LAYERS
+from zoos.transformers_sizes import DEPTHS, HEADS, LAYERS, WIDTH
 
 # Settings that are None or absent until a checkpoint gives them, for models that cannot be built without.
 LACKING = {
@@ -32,11 +33,22 @@ LACKING = {
     "indexer_head_dim": 8,
     "deepstack_layer_map": [(0, 0)],
     "dropout_rate": 0.0,
+    "num_experts": 4,
+    "top_k_experts": 2,
+    "moe_intermediate_size": 24,
     **dict.fromkeys(("image_token_index", "video_token_index"), 4),
 }
 
 # Settings that a model cannot be without, where it says so: another model has them at None.
 NAMED = {"backbone": "resnet10t"}
+
+
+# A model of timm inside, of which another part reads the width.
+TRANSFORMER = {
+    "architecture": "vit_pe_core_large_patch14_336",
+    "model_args": {"embed_dim": WIDTH, "depth": LAYERS, "num_heads": HEADS, "img_size": (28, 28)}
+    | {"ref_feat_shape": (2, 2), "global_pool": "", "use_post_transformer_norm": False},
+}
 
 
 def change(config: PretrainedConfig, complaint: str) -> bool:
@@ -54,7 +66,8 @@ def change(config: PretrainedConfig, complaint: str) -> bool:
         return True
     every = list(parts(config))
     agreed, found, filled = _agree(every, complaint), _find_missed(every, complaint), _fill(every)
-    return agreed or found or filled or _derived(every)
+    told = _told_timm(every, complaint)
+    return agreed or found or filled or told or _derived(every)
 
 
 def parts(config: PretrainedConfig) -> Iterator[PretrainedConfig]:
@@ -69,8 +82,8 @@ def _derived(every: list[Any]) -> bool:
     """Settings that constructors compute from others, after these others; whether any is another one."""
     changed = False
     for part in reversed(every):
-        given = {field.name: getattr(part, field.name, None) for field in fields(part) if field.init}
         try:
+            given = {field.name: getattr(part, field.name, None) for field in fields(part) if field.init}
             again = vars(type(part)(**given))
         except Exception:  # it checks settings that only loading completes
             continue
@@ -89,7 +102,9 @@ def sections_asked(message: str, config: Any = None) -> int | None:
     found = re.search(r"split_sizes to sum exactly to (\d+)|expanded size of the tensor \((\d+)\) must match", message)
     if found:
         return int(found.group(1) or found.group(2))
-    width = getattr(getattr(config, "text_config", config), "head_dim", None)
+    width = None
+    with suppress(AmbiguousGlobalPerLayerAttributeError):  # each layer has a width of its own
+        width = getattr(getattr(config, "text_config", config), "head_dim", None)
     return width // 2 if width and "'NoneType' has no len()" in message else None
 
 
@@ -153,6 +168,9 @@ def _agree(every: list[Any], complaint: str) -> bool:
             changed = True
         if "list index out of range" in complaint:
             changed |= _deepened(part)
+        if "Padding_idx must be within" in complaint and hasattr(part, "audio_pad_token_id"):
+            part.audio_pad_token_id = part.vocab_size + part.num_codebooks * part.codebook_vocab_size  # the last one
+            changed = True
         blocks = getattr(part, "layers_block_type", None) or ()
         if "tie_weights_keys" in complaint and len(set(blocks)) > 1:
             part.layers_block_type = ["hybrid"] * len(blocks)  # a layer that is shared needs another one
@@ -208,6 +226,9 @@ def _staged(part: Any, own: int, others: int) -> bool:
     """As many stages of a backbone as a part of the model takes together."""
     stages = getattr(part, "stage_names", None) or []
     count = own // others
+    if count > len(stages) > 1 and list(part.out_features) != list(stages[1:]):  # stages of layers that are no more
+        part.set_output_features_output_indices(list(stages[1:]), None)
+        return True
     if own % others or not 1 < count <= len(stages) or len(part.out_features) == count:
         return False
     part.set_output_features_output_indices(list(stages[-count:]), None)
@@ -226,6 +247,15 @@ def _follows(config: Any, name: str) -> Any:
         "layer_types": ["full_attention"] * layers,
         "mlp_layer_types": ["dense", "sparse"][:layers] + ["sparse"] * (layers - 2),
     }.get(name)
+
+
+def _told_timm(every: list[Any], complaint: str) -> bool:
+    """Settings of a model of timm inside, where another part asks for them."""
+    untold = [part for part in every if hasattr(part, "model_args") and not part.model_args]
+    if "not subscriptable" not in complaint or not untold:
+        return False
+    vars(untold[0]).update(TRANSFORMER)
+    return True
 
 
 def _narrowed(part: Any) -> bool:

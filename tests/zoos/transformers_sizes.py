@@ -14,7 +14,7 @@ LENGTH = 7  # of a text
 # The largest value of a setting, by the name that the library's configurations give it: what costs memory and time
 # without changing how the parts of a model fit together,
 COUNTS = {
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_block"), LAYERS),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_block", "depth"), LAYERS),
     **dict.fromkeys(("encoder_layers", "decoder_layers", "num_decoder_layers", "num_encoder_layers"), LAYERS),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "context_size"), 64),
@@ -57,10 +57,14 @@ SIZES = {
     "hidden_size_global": WIDTH,
 }
 DEPTHS = ("depths", "encoder_depths", "decoder_depths", "depth", "layer_depths")
+# Numbers of layers: whose results are read, which attend to more than a window.
+AT_LAYERS = ("hook_ids", "deepstack_visual_indexes", "fullatt_block_indexes")
 STAGES = 2  # blocks of a stage: the second one of a pair of shifted windows too
 TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 # Masks that a model draws in Python while it trains, as layers that are left out.
 DRAWN = ("mask_time_prob", "mask_feature_prob")
+# Where the library's own choice is a loop over the experts that the values of a batch choose.
+EXPERTS = {"openai_privacy_filter": "grouped_mm"}
 # Widths of any name, for models whose parts have names of their own: a common divisor keeps what fits together;
 WIDTHS = re.compile(
     r"(size|dim|channels|width|hidden|ffn|inner|d_model|d_ff|n_embd|filters|features|rank|latents|upsample_groups)"
@@ -102,6 +106,8 @@ def shrink(config: PretrainedConfig, widths: bool = True, divisor: int = 1) -> N
     if widths and heads["num_key_value_heads"] == heads["num_attention_heads"] is not None:
         config.num_key_value_heads = config.num_attention_heads
     _shorten_lists(config)
+    if config.model_type in EXPERTS:
+        config._experts_implementation = EXPERTS[config.model_type]
     for keeps in ("use_cache", "use_mems_eval"):  # states for later calls, the second in evaluation alone
         if hasattr(config, keeps):
             setattr(config, keeps, False)
@@ -115,8 +121,9 @@ def _smaller(key: str, value: Any, largest: dict[str, Any]) -> Any:
         return [IMAGE * round(side / min(value)) for side in value]
     if key in DEPTHS and isinstance(value, list | tuple):
         return [min(n, STAGES) for n in value] if all(isinstance(n, int) for n in value) else value
-    if key.endswith("hook_ids") and isinstance(value, list | tuple):
-        return [min(n, LAYERS - 1) for n in value]
+    if key.endswith(AT_LAYERS) and isinstance(value, list | tuple):
+        kept = [min(n, LAYERS - 1) for n in value]
+        return kept if key.endswith("hook_ids") else list(dict.fromkeys(kept))  # as many hooks as a neck has parts
     if key in TOKENS and number and value >= WORDS:
         return 1
     if key == "use_pretrained_backbone":
@@ -125,6 +132,8 @@ def _smaller(key: str, value: Any, largest: dict[str, Any]) -> Any:
         return 0.0  # layers that are left out at random are a decision in Python, which no capture takes
     if key in DRAWN and number:
         return 0.0
+    if key == "distil":
+        return False  # exported, the library makes a mask of the length before it is halved, and none in a call
     if key == "altup_coef_clip":
         return None  # training would write to the weights in forward, which no capture takes
     if key == "axial_pos_shape":
@@ -157,6 +166,9 @@ def _shorten_lists(config: Any) -> None:
         if isinstance(kinds, list):
             with suppress(AttributeError):  # a property that follows from other settings
                 setattr(config, key, _every_kind(kinds, layers))
+    if {"num_hidden_layers", "patch_sizes"} <= vars(config).keys():  # stages that are called layers
+        for key in ("patch_sizes", "hidden_sizes", "depths"):
+            setattr(config, key, getattr(config, key)[:layers])
     if getattr(config, "num_kv_shared_layers", 0):
         config.num_kv_shared_layers = 0
 

@@ -10,6 +10,7 @@ cancels.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -46,9 +47,11 @@ def names() -> list[str]:
 
 
 def __getattr__(name: str) -> regauge.Case:
+    """The case of a model type; ``qwen3_vl_vision+grid_thw`` is the one with this input known."""
+    name, *known = name.split("+")
     if name not in MODEL_MAPPING_NAMES:
         raise AttributeError(name)
-    return case(name)
+    return replace(case(name), known=tuple(known))
 
 
 def case(name: str) -> regauge.Case:

@@ -25,8 +25,12 @@ _ROOT = ("_export_root", "L__self__")  # what the tracer and the exported progra
 
 
 @contextmanager
-def noted() -> Iterator[None]:
-    """Within the block, calls of modules leave a note at the nodes of the tensors that they are passed."""
+def noted(at_root: Callable[[Mapping[str, Any]], None] = lambda arguments: None) -> Iterator[None]:
+    """Within the block, calls of modules leave a note at the nodes of the tensors that they are passed.
+
+    Args:
+        at_root: gets the arguments of the outermost module by their names, as they are in the trace.
+    """
     tracer: Any = getattr(proxy_tensor, "_ModuleStackTracer", None)
     if tracer is None:  # a torch whose tracer has another name: names are then guessed from the source
         yield
@@ -38,7 +42,10 @@ def noted() -> Iterator[None]:
             if not self.module_stack:
                 return forward(*args, **kwargs)
             call = next(reversed(self.module_stack)).replace(f"{_ROOT[0]}.", _ROOT[1]).replace(*_ROOT)
-            _note_arguments(self, module, call, args, kwargs)
+            bound = _bound(module, args, kwargs)
+            if call == _ROOT[1]:
+                at_root(bound)
+            _note_arguments(self, call, bound)
             results = forward(*args, **kwargs)
             for place, tensor in enumerate(pytree.tree_leaves(results)):
                 _note(self, tensor, _RESULT, (call, place))
@@ -53,8 +60,8 @@ def noted() -> Iterator[None]:
         tracer.call_module = before
 
 
-def _note_arguments(tracer: Any, module: nn.Module, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    for name, argument in _bound(module, args, kwargs).items():
+def _note_arguments(tracer: Any, call: str, arguments: Mapping[str, Any]) -> None:
+    for name, argument in arguments.items():
         tensors = [leaf for leaf in pytree.tree_leaves(argument) if isinstance(leaf, torch.Tensor)]
         for tensor in tensors:
             _note(tracer, tensor, _ARGUMENT, (call, name, len(tensors) == 1))

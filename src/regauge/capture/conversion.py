@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +28,17 @@ from regauge.run.protocol import flatten_tree
 class Conversion:
     """One exported program on its way to a graph."""
 
-    def __init__(self, model: nn.Module, program: ExportedProgram, name: str) -> None:
+    def __init__(self, model: nn.Module, program: ExportedProgram, name: str, asked: Collection[str] = ()) -> None:
+        """
+        Args:
+            model: the original.
+            program: what torch.export made of it.
+            name: what errors call it.
+            asked: inputs whose values Python asked for.
+        """
         self.program = program
         self.name = name
+        self.asked = asked
         self.placeholders = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
         self.owned = weights.collect(model, program.graph_signature, program.constants)
         self.user = [s.arg.name for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
@@ -78,7 +87,7 @@ class Conversion:
             return nodes
         whole, left = made_whole(nodes, walk.taken.values(), needed, walk.unique)
         if found := [item for item in walk.data_dependent if not item.sizes or item.sizes & left]:
-            raise failures.depends_on_values(found, self.name)
+            raise failures.depends_on_values(found, self.name, self.asked)
         return without_dead(whole, needed)
 
     def _take(self, walk: Functionaliser, roles: dict[str, str]) -> dict[str, _Held]:

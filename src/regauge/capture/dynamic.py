@@ -134,18 +134,29 @@ def constant_size(size: int | torch.SymInt) -> int | None:
     return int(size.node.expr) if size.node.expr.is_Integer else None
 
 
-def fixed_sizes(program: ExportedProgram, decided: Mapping[tuple[int, int], tuple[str, str]]) -> list[Finding]:
+def names_in(program: ExportedProgram, inputs: Any) -> list[tuple[Any, str]]:
+    """Each leaf of the inputs that a program was traced from, with the name of its placeholder."""
+    args, kwargs = pytree.tree_unflatten(list(program.graph_signature.user_inputs), program.call_spec.in_spec)
+    traced = {name: kwargs[name] for name in inputs} if isinstance(inputs, dict) else tuple(args)
+    return list(zip(pytree.tree_leaves(inputs), pytree.tree_leaves(traced), strict=True))
+
+
+def fixed_sizes(
+    program: ExportedProgram, names: Collection[str], decided: Mapping[tuple[int, int], tuple[str, str]]
+) -> list[Finding]:
     """A finding for each size that was offered as symbolic and became a number.
 
     Args:
         program: with the shapes that export left.
+        names: of the placeholders whose sizes were offered.
         decided: axes that the code decides on, as `size_decisions.axes_of` gives them.
     """
     nodes = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
     lines = {(name, axis): line for (_, axis), (name, line) in decided.items()}
     found = []
     for spec in program.graph_signature.input_specs:
-        tensor = nodes[spec.arg.name].meta.get("val") if spec.kind is InputKind.USER_INPUT else None
+        is_offered = spec.kind is InputKind.USER_INPUT and spec.arg.name in names
+        tensor = nodes[spec.arg.name].meta.get("val") if is_offered else None
         if not isinstance(tensor, torch.Tensor):
             continue
         for axis in offered(tensor):

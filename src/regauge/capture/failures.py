@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
@@ -84,18 +85,16 @@ def is_data_dependent(error: BaseException) -> bool:
     return "DataDependent" in type(error).__name__ or bool(_DATA_DEPENDENT.search(str(error)))
 
 
-def not_captured(error: Exception, model: str) -> CaptureError:
-    """The error for an export that failed; one of capture's own gets the line."""
+def not_captured(error: Exception, model: str, asked: Collection[str] = ()) -> CaptureError:
+    """The error for an export that failed; one of capture's own gets the line.
+
+    Args:
+        error: what torch.export raised.
+        model: what to call it.
+        asked: inputs whose values Python asked for.
+    """
     if isinstance(error, CaptureError):
-        return CaptureError(
-            error.what,
-            code=error.code,
-            where=error.where or own_line(error),
-            received=error.received,
-            why=error.why,
-            next=error.next,
-            details=error.details or ([source] if (source := own_source(error)) else ()),
-        )
+        return _with_line(error)
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     packs = any(name in str(error) for name in ("PackedElements", "PaddedBatch")) or any(
         file.endswith("nn/utils/rnn.py") for file in files
@@ -118,7 +117,7 @@ def not_captured(error: Exception, model: str) -> CaptureError:
             where=where,
             details=details,
             why="a captured graph is one sequence of operators for all values",
-            next=_REWRITE,
+            next=_way_out(asked),
         )
     if unfollowed := _UNFOLLOWED.search(str(error)):
         place = unfollowed[1].rpartition(".")[0]
@@ -146,8 +145,27 @@ def not_captured(error: Exception, model: str) -> CaptureError:
     )
 
 
-def depends_on_values(found: list[DataDependent], model: str) -> CaptureError:
-    """The error for a captured graph in which sizes or Python numbers come from the values of tensors."""
+def _with_line(error: CaptureError) -> CaptureError:
+    """The error with the own line that it came from, if it has none."""
+    return CaptureError(
+        error.what,
+        code=error.code,
+        where=error.where or own_line(error),
+        received=error.received,
+        why=error.why,
+        next=error.next,
+        details=error.details or ([source] if (source := own_source(error)) else ()),
+    )
+
+
+def depends_on_values(found: list[DataDependent], model: str, asked: Collection[str] = ()) -> CaptureError:
+    """The error for a captured graph in which sizes or Python numbers come from the values of tensors.
+
+    Args:
+        found: the operators that give them.
+        model: what to call it.
+        asked: inputs whose values Python asked for.
+    """
     places = [f"{item.op}  {item.origin.path or 'the model'} ({item.origin.line})" for item in found]
     return CaptureError(
         f"{model} computes sizes or Python numbers from the values of tensors",
@@ -155,7 +173,19 @@ def depends_on_values(found: list[DataDependent], model: str) -> CaptureError:
         where=found[0].origin.line,
         details=list(dict.fromkeys(places)),
         why="JAX compiles for fixed shapes: x[mask], nonzero, unique and .item() have no counterpart there",
-        next=_REWRITE,
+        next=_way_out(asked),
+    )
+
+
+def _way_out(asked: Collection[str]) -> str:
+    """What to do about a decision on values: on those of inputs alone it can be made once."""
+    if not asked:
+        return _REWRITE
+    names = sorted(asked)
+    listed = ", ".join(f'"{name}"' for name in names) + ("," if len(names) == 1 else "")
+    return (
+        f"where the values of {', '.join(names)} are the same in every call, convert the model for these: "
+        f"known=({listed}); or {_REWRITE}"
     )
 
 

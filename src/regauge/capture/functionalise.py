@@ -304,7 +304,7 @@ class Functionaliser:
     def _only_part(self, node: fx.Node, raw: Mapping[str, Any], parent: View, origin: Origin) -> View:
         """The result of a split into one part: the tensor itself, without the axis if it was cut into its elements."""
         (spec,) = self.specs(node, origin)
-        if spec == parent.spec:
+        if spec.ndim == parent.spec.ndim:  # the size may be spelled otherwise, as a number that was known
             return parent
         wanted = self.wanted(node, [spec])
         arguments: Arguments = {"self": Ref(self.value_of(parent)), "dim": raw["dim"], "index": 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import ml_dtypes
@@ -18,7 +19,12 @@ Arrays = dict[str, np.ndarray]
 
 
 def capture(
-    model: Any, inputs: tuple[Any, ...] | dict[str, Any], *, train: bool, dynamic: Any = "auto"
+    model: Any,
+    inputs: tuple[Any, ...] | dict[str, Any],
+    *,
+    train: bool,
+    dynamic: Any = "auto",
+    known: Sequence[str] = (),
 ) -> tuple[CapturedModel, Arrays, Arrays, Reference]:
     """Capture a module or function.
 
@@ -26,18 +32,18 @@ def capture(
         model: torch.nn.Module or a function of tensors; it is not changed.
         inputs: tuple of positional or dict of keyword arguments.
         train: capture in training mode.
-        dynamic: as in `regauge.to_jax`.
+        dynamic, known: as in `regauge.to_jax`.
 
     Returns:
         The capture; the weights by name (views of the model's memory where numpy has the dtype); the reference
         inputs and outputs (evaluation mode) by name; what describes them.
     """
     module = model if isinstance(model, nn.Module) else FunctionModule(model)
-    captured = capture_module(module, inputs, train=train, dynamic=dynamic, finite=False)
+    captured = capture_module(module, inputs, train=train, dynamic=dynamic, finite=False, known=known)
     weights = {name: as_numpy(tensor) for name, tensor in captured.tensors.items()}
     constants = {w.name: weights[w.name] for w in captured.graph.weights if w.role == "constant" and w.tied_to is None}
     name = getattr(model, "__name__", None) or type(model).__name__
-    described, arrays = _reference(inputs, captured.outputs)
+    described, arrays = _reference(inputs, captured.outputs, captured.known)
     return (
         CapturedModel(
             name=name,
@@ -72,11 +78,11 @@ def source_file(model: Any) -> str:
         return ""
 
 
-def _reference(inputs: Any, outputs: Any) -> tuple[Reference, Arrays]:
+def _reference(inputs: Any, outputs: Any, known: tuple[str, ...]) -> tuple[Reference, Arrays]:
     arrays: Arrays = {}
     skeletons = []
     for prefix, tree in (("inputs", inputs), ("outputs", outputs)):
         skeleton, leaves = flatten_tree(tree, lambda leaf: isinstance(leaf, torch.Tensor), prefix)
         skeletons.append(skeleton)
         arrays |= {name: as_numpy(leaf) for name, leaf in leaves.items()}
-    return Reference(None, skeletons[0], None, skeletons[1], {"torch": torch.__version__}), arrays
+    return Reference(None, skeletons[0], None, skeletons[1], {"torch": torch.__version__}, known), arrays

@@ -8,8 +8,8 @@ Python asks for one. The sizes that go into it become fixed; a buffer that Pytho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -31,6 +31,12 @@ _ATEN = torch.ops.aten
 _MASKS = (torch.bool, torch.uint8)
 # Their results have shapes that depend on values, which torch's tags do not say.
 _SHAPED_BY_VALUES = (_ATEN.nonzero_numpy.default, _ATEN.where.default, _ATEN.argwhere.default)
+# Of these the second argument alone has to be known.
+_BY_SECOND = (
+    _ATEN.repeat_interleave.self_Tensor,
+    _ATEN.tensor_split.tensor_indices_or_sections,
+    _ATEN.masked_select.default,
+)
 
 
 class _Unknown(Exception):
@@ -69,10 +75,13 @@ class KnownValues:
     Attributes:
         buffers: names of buffers whose values Python read, with the line.
         changing: buffers that are as unknown as any input, because the model writes to them.
+        asked: names of inputs, of integers or booleans, whose values Python asked for in vain.
     """
 
     buffers: dict[str, str] = field(default_factory=dict)
     changing: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
+    _inputs: Any = field(default_factory=WeakIdKeyDictionary)
 
     def learn(self) -> bool:
         """Whether a capture that a changed buffer has failed may be tried again: what Python read is unknown now."""
@@ -80,6 +89,22 @@ class KnownValues:
         self.changing |= new
         self.buffers.clear()
         return bool(new)
+
+    def take(self, arguments: Mapping[str, Any]) -> None:
+        """Learn which tensors of a trace are the model's inputs, of integers or booleans, by their names."""
+        for name, argument in arguments.items():
+            for tensor in tensors_in(argument):
+                if not tensor.is_floating_point() and not tensor.is_complex():
+                    self._inputs[tensor] = frozenset((name,))
+
+    def sources(self, tensors: Iterable[Tensor]) -> frozenset[str]:
+        """Names of the inputs that these are, or are made of with nothing else that is unknown."""
+        return frozenset().union(*(self._inputs.get(tensor, ()) for tensor in tensors))
+
+    def follow(self, made: Iterable[Tensor], names: frozenset[str]) -> None:
+        """Note that tensors are made of these inputs and of nothing else that is unknown."""
+        for tensor in made if names else ():
+            self._inputs[tensor] = names
 
     def judged(self, changed: set[str], name: str) -> list[Finding]:
         """A finding for the buffers that are read.
@@ -165,13 +190,13 @@ class _Record:
         def put(operator: OpOverload, *args: Any) -> Any:
             return self.called(mode, operator, pre_dispatch, args, {})
 
-        with suppress(_Unknown):
+        try:
             if torch.Tag.data_dependent_output in operator.tags:
                 return self._result(operator, args, kwargs)
             if operator is _ATEN.index.Tensor:
                 args = (args[0], [place for index in args[1] for place in self._places(index, lifted)])
             elif operator is _ATEN.repeat_interleave.self_Tensor:
-                kwargs = self._counted(args[1], kwargs)
+                kwargs = self._counted(args, kwargs)
             elif operator is _ATEN.tensor_split.tensor_indices_or_sections:
                 places = self._numbers(args[1])
                 split = _ATEN.tensor_split.indices if isinstance(places, list) else _ATEN.tensor_split.sections
@@ -185,11 +210,20 @@ class _Record:
                 return put(_ATEN.view.default, put(_ATEN.index.Tensor, data, [*[None] * before, mask]), [-1])
             elif _shaped_by_values(operator, args):
                 return pytree.tree_map_only(Tensor, lifted, self._result(operator, args, kwargs))
+        except _Unknown:
+            asked = args[1] if operator in _BY_SECOND else args
+            self.found.asked.update(self.found.sources(tensors_in(asked)))
         out = self.call(mode, operator, pre_dispatch, args, kwargs)
-        if _is_function(operator) and all(self.knows(tensor) for tensor in tensors_in((args, kwargs))):
+        if not _is_function(operator):
+            return out
+        unknown = [tensor for tensor in tensors_in((args, kwargs)) if not self.knows(tensor)]
+        if all(names := [self.found.sources([tensor]) for tensor in unknown]):
+            self.found.follow(tensors_in(out), frozenset().union(*names))
+        if not unknown:
             places = dict(enumerate(out)) if isinstance(out, tuple | list) else {None: out}
             for place, tensor in places.items():
-                if isinstance(tensor, Tensor):
+                # what is known already may be returned as it is, and would be made of itself
+                if isinstance(tensor, Tensor) and not self.knows(tensor):
                     self._made[tensor] = _Made(operator, args, kwargs, tensor._version, place)
         return out
 
@@ -208,14 +242,20 @@ class _Record:
         try:
             found = self._result(_ATEN.nonzero_numpy.default, (index,), {})
         except _Unknown:
+            self.found.asked.update(self.found.sources([index]))
             return [index]
         return [lifted(places) for places in found]
 
-    def _counted(self, repeats: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _counted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The keyword arguments of a repetition, with how many elements it gives."""
-        if kwargs.get("output_size") is not None or repeats.numel() == 1:  # one number for all elements
+        tensor, repeats, axis = (*args, None)[:3]
+        if kwargs.get("output_size") is not None:
             return kwargs
-        return {**kwargs, "output_size": sum(self._numbers(repeats))}
+        numbers = self._numbers(repeats)
+        if repeats.numel() > 1:
+            return {**kwargs, "output_size": sum(numbers)}
+        number = numbers[0] if isinstance(numbers, list) else numbers  # of all elements
+        return {**kwargs, "output_size": number * (tensor.numel() if axis is None else tensor.shape[axis])}
 
     def _numbers(self, tensor: Tensor) -> Any:
         """The values of a known tensor: a list, or one number of a tensor without axes."""

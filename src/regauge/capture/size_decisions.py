@@ -20,10 +20,10 @@ from unittest import mock
 import sympy
 import torch
 from torch.export import ExportedProgram
-from torch.utils import _pytree as pytree
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
+from regauge.capture.dynamic import names_in
 from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
 
@@ -113,10 +113,8 @@ def axes_of(
         ``(id(tensor), axis)`` -> the name of the input and the line.
     """
     values = {node.name: node.meta.get("val") for node in program.graph.find_nodes(op="placeholder")}
-    args, kwargs = pytree.tree_unflatten(list(program.graph_signature.user_inputs), program.call_spec.in_spec)
-    traced = {name: kwargs[name] for name in inputs} if isinstance(inputs, dict) else tuple(args)
     found: dict[tuple[int, int], tuple[str, str]] = {}
-    for tensor, name in zip(pytree.tree_leaves(inputs), pytree.tree_leaves(traced), strict=True):
+    for tensor, name in names_in(program, inputs):
         if not isinstance(tensor, torch.Tensor):
             continue
         for axis, size in enumerate(values[name].shape):

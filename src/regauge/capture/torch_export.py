@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import (
     export_paths,
     failures,
+    known_inputs,
     own_gradients,
     packed,
     python_state,
@@ -55,6 +56,7 @@ class Captured:
         outputs: what the model gives for the inputs in evaluation, a pytree of tensors without gradients.
         findings: what a person should know.
         seconds: wall time by stage: run, export, functionalise.
+        known: tensors of the inputs whose values are part of the graphs, by their names in a flattened tree.
     """
 
     graph: Graph
@@ -63,6 +65,7 @@ class Captured:
     outputs: Any
     findings: tuple[Finding, ...]
     seconds: dict[str, float]
+    known: tuple[str, ...] = ()
 
 
 @new_objects_only()
@@ -73,6 +76,7 @@ def capture_module(
     train: bool,
     dynamic: Dynamic = "auto",
     finite: bool = True,
+    known: Sequence[str] = (),
 ) -> Captured:
     """Capture a model on example inputs; the model, its modes, buffers and the random streams stay as they are.
 
@@ -83,14 +87,15 @@ def capture_module(
         dynamic: ``"auto"`` keeps batch and token lengths symbolic where export can prove it, None fixes all sizes,
             anything else is passed to torch.export as its `dynamic_shapes`.
         finite: refuse a model whose outputs hold NaN; nothing that is checked later may hold it.
+        known: names of inputs, tensors of integers or booleans, whose values become part of the code.
 
     Raises:
-        BadCase: the model rejects the inputs, weights are not finite, or outputs hold NaN.
+        BadCase: the model rejects the inputs, weights are not finite, outputs hold NaN, or `known` names no input.
         CaptureError: the model cannot be captured; the message names the person's own line.
     """
     module, name = _as_module(model)
     weights.require_usable(module)
-    stages = Stages()
+    stages = Stages(places=known_inputs.places_of(module, inputs, known))
     with python_state.kept(module) as attributes, training_mode.unchanged(module):
         outputs = _outputs(module, inputs, name, finite, attributes, stages)
         register_dataclasses(inputs, outputs)
@@ -99,7 +104,7 @@ def capture_module(
         training_mode.set_mode(module, train)
         frozen = training_mode.left_in_evaluation(module) if train else []
         inputs = sizes_of_inputs.distinct(inputs)
-        example = _example(module, inputs, name) if dynamic == "auto" else inputs
+        example = _example(module, inputs, stages.places) if dynamic == "auto" else inputs
         stages.gradients.lost.update(own_gradients.of_modules(module))
         program, reads, graph, tensors = _traced(module, example, dynamic, name, train, stages)
         graph_eval = None
@@ -109,19 +114,27 @@ def capture_module(
             training_mode.set_mode(module, False)
             graph, graph_eval = _evaluation(module, example, dynamic, name, graph, stages)
             if graph_eval is not None and dynamic == "auto" and sizes_of_inputs.differ(graph, graph_eval):
-                captured = capture_module(model, inputs, train=train, dynamic=None, finite=finite)
+                captured = capture_module(model, inputs, train=train, dynamic=None, finite=finite, known=known)
                 findings = (sizes_of_inputs.fixed_by_modes(name), *captured.findings)
                 return replace(captured, graph=replace(captured.graph, findings=findings), findings=findings)
     if frozen:
         stages.findings.append(training_mode.evaluation_finding(frozen))
     if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
-        stages.findings += sizes_of_inputs.fixed_sizes(program, stages.decided)
-    _, leaves = flatten_tree(inputs, lambda leaf: isinstance(leaf, torch.Tensor), "inputs")
-    stages.findings += wide_integers({**leaves, **tensors})
-    stages.findings += weights.infinite_outputs(flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))[1])
-    findings = tuple(dict.fromkeys(stages.findings))
+        stages.findings += _fixed_sizes(program, example, stages)
+    stages.findings += known_inputs.findings(inputs, stages.places, known)
+    findings = tuple(dict.fromkeys([*stages.findings, *_about_values(inputs, tensors, outputs)]))
     graph = replace(graph, findings=findings)
-    return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds)
+    known_leaves = tuple(known_inputs.tensors_at(inputs, stages.places))
+    return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds, known_leaves)
+
+
+def _about_values(inputs: Inputs, tensors: dict[str, torch.Tensor], outputs: Any) -> list[Finding]:
+    """Findings for integers that JAX narrows, and for outputs that are not finite."""
+    given, found = (
+        flatten_tree(tree, lambda leaf: isinstance(leaf, torch.Tensor), name)[1]
+        for tree, name in ((inputs, "inputs"), (outputs, ""))
+    )
+    return [*wide_integers({**given, **tensors}), *weights.infinite_outputs(found)]
 
 
 def capture_function(
@@ -244,11 +257,12 @@ def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
     return outputs
 
 
-def _example(model: nn.Module, inputs: Inputs, name: str) -> Inputs:
+def _example(model: nn.Module, inputs: Inputs, places: Sequence[known_inputs.Place]) -> Inputs:
     """The inputs, with a batch of one doubled where the model takes two: export fixes sizes of 1."""
-    if not sizes_of_inputs.is_single(inputs):
+    data, known = known_inputs.split(inputs, places)
+    if not sizes_of_inputs.is_single(data):
         return inputs
-    twice = sizes_of_inputs.doubled(inputs)
+    twice = known_inputs.joined(sizes_of_inputs.doubled(data), known)
     try:
         with training_mode.unchanged(model), torch.no_grad(), as_loops():
             training_mode.set_mode(model, False)
@@ -282,7 +296,7 @@ def _export(
     began, learned = time.perf_counter(), stages.gradients.learned
     stages.decisions.clear()
     try:
-        with as_traced(model, stages) as reads:
+        with as_traced(model, inputs, stages) as reads:
             shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
             try:
                 program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
@@ -300,7 +314,7 @@ def _export(
         if stages.gradients.learned > learned or stages.branches.learn(error) or stages.numbers.learn():
             sizes_of_inputs.forget_marks((args, kwargs))
             return _export(model, inputs, dynamic, name, stages)
-        raise failures.not_captured(error, name) from error
+        raise failures.not_captured(error, name, stages.known.asked) from error
     sizes_of_inputs.forget_marks((args, kwargs))
     stages.add("export", began)
     undecided = size_decisions.undecided(stages.decisions, program)
@@ -318,7 +332,16 @@ def _offered(model: nn.Module, inputs: Inputs, stages: Stages) -> Any:
         text = f"All sizes are fixed: {', '.join(unnamed)} reach forward through **kwargs, where export has no symbols."
         stages.findings.append(Finding("C110", "warning", unnamed[0], text))
         return None
-    return sizes_of_inputs.shapes(model, inputs, stages.decided.keys())
+    known = known_inputs.tensors_at(inputs, stages.places).values()
+    fixed = {(id(tensor), axis) for tensor in known for axis in range(tensor.ndim)}
+    return sizes_of_inputs.shapes(model, inputs, stages.decided.keys() | fixed)
+
+
+def _fixed_sizes(program: ExportedProgram, inputs: Inputs, stages: Stages) -> list[Finding]:
+    """Findings for the sizes that were offered as symbolic, as those of known inputs are not, and became numbers."""
+    known = {id(tensor) for tensor in known_inputs.tensors_at(inputs, stages.places).values()}
+    offered = {name for leaf, name in sizes_of_inputs.names_in(program, inputs) if id(leaf) not in known}
+    return sizes_of_inputs.fixed_sizes(program, offered, stages.decided)
 
 
 def _evaluation(
@@ -343,7 +366,7 @@ def _convert(
     model: nn.Module, program: ExportedProgram, name: str, stages: Stages
 ) -> tuple[Graph, dict[str, torch.Tensor]]:
     began = time.perf_counter()
-    conversion = Conversion(model, program, name)
+    conversion = Conversion(model, program, name, stages.known.asked)
     graph, tensors = conversion.graph()
     check_graph(graph)
     stages.findings += size_decisions.within_ranges(stages.decisions, program, conversion.names)

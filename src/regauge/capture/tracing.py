@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
 from regauge.capture import (
     call_arguments,
     control_flow,
+    known_inputs,
     own_gradients,
     packed,
     python_state,
@@ -41,6 +43,7 @@ class Stages:
     reached: list[bool] = field(default_factory=list)  # what `packed.observed` finds
     gradients: OwnGradients = field(default_factory=OwnGradients)
     known: KnownValues = field(default_factory=KnownValues)
+    places: tuple[known_inputs.Place, ...] = ()  # of known inputs
     branches: ValueBranches = field(default_factory=ValueBranches)
     numbers: Numbers = field(default_factory=Numbers)
     decisions: list[size_decisions.Decision] = field(default_factory=list)  # of the newest trace
@@ -51,7 +54,7 @@ class Stages:
 
 
 @contextmanager
-def as_traced(model: nn.Module, stages: Stages) -> Iterator[training_mode.Reads]:
+def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[training_mode.Reads]:
     """Within the block the model and torch do what a trace can follow; gives what is read of the modes."""
     with ExitStack() as stack:
         stack.enter_context(python_state.kept(model))
@@ -70,8 +73,9 @@ def as_traced(model: nn.Module, stages: Stages) -> Iterator[training_mode.Reads]
             computed(model, stages.known),
             control_flow.as_regions(stages.findings),
             transformations.as_regions(stages.findings),
-            call_arguments.noted(),
+            call_arguments.noted(stages.known.take),
             size_decisions.noted(stages.decisions),
+            known_inputs.given(model, inputs, stages.places),
             stages.branches.in_place(stages.findings),
             stages.numbers.in_place(),
         ):

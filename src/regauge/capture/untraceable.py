@@ -2,7 +2,8 @@
 
 Histograms have no shape function in torch; ``ctc_loss`` reads lengths that are given as a list, and the shape of what
 it keeps for its derivative depends on values; ``histogramdd`` returns a list within a tuple; ``fill_diagonal_`` has no
-form that gives a new tensor; an index that is a list of tensors is made of their values.
+form that gives a new tensor; an index that is a list of tensors is made of their values, and so is ``torch.tensor`` of
+such a list.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 from unittest import mock
 
@@ -76,7 +78,30 @@ class Respelled(TorchFunctionMode):
             return _filled_diagonal(*args, **kwargs)
         if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(args[1], tuple):
             return func(args[0], tuple(_stacked(place) for place in args[1]), *args[2:])
+        if func is torch.tensor and args and not kwargs.get("requires_grad") and _holds_tensors(args[0]):
+            return _tensor_of(*args, **kwargs)
         return func(*args, **kwargs)
+
+
+def _holds_tensors(data: Any) -> bool:
+    """Whether there are tensors of one number in lists of numbers."""
+    if isinstance(data, tuple | list):
+        return any((isinstance(item, Tensor) and item.ndim == 0) or _holds_tensors(item) for item in data)
+    return False
+
+
+def _tensor_of(data: Any, dtype: torch.dtype | None = None, device: Any = None, **_: Any) -> Tensor:
+    """``torch.tensor`` of lists that hold tensors of one number, as a stack of them: torch would read their values."""
+
+    def made(item: Any) -> Tensor:
+        if isinstance(item, tuple | list):
+            parts = [made(part) for part in item]
+            common = reduce(torch.promote_types, (part.dtype for part in parts))
+            return torch.stack([part.to(common) for part in parts])
+        return (item.detach() if isinstance(item, Tensor) else torch.tensor(item)).to(device)
+
+    found = made(data)
+    return found if dtype is None else found.to(dtype)
 
 
 def _stacked(place: Any) -> Any:

@@ -50,6 +50,7 @@ class Reference:
         case: reference of the case, or None.
         inputs, targets, outputs: skeletons (`regauge.run.protocol`) whose leaves name arrays; None: there is none.
         versions: of the original's framework.
+        known: names of input arrays whose values are part of the code.
     """
 
     case: str | None
@@ -57,3 +58,4 @@ class Reference:
     targets: Any
     outputs: Any
     versions: Mapping[str, str]
+    known: tuple[str, ...] = ()

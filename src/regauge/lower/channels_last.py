@@ -249,18 +249,23 @@ class _Walk:
         rank = self.specs[source.name].ndim
         if node.op in _REDUCTIONS:
             return self._reduce(node, source.name, rank)
-        if node.op == "aten.flatten.using_ints" and node.argument("start_dim") == 2 and rank > 3:
-            if node.argument("end_dim") not in (-1, rank - 1):
-                return False
+        return node.op == "aten.flatten.using_ints" and self._flatten(node, source.name, rank)
+
+    def _flatten(self, node: Node, source: str, rank: int) -> bool:
+        """Of the image axes, and of everything behind the batch where the image is one pixel."""
+        start, end = (int(node.argument(name)) % rank for name in ("start_dim", "end_dim"))  # type: ignore[arg-type]
+        if end != rank - 1:
+            return False
+        if start == 2 and rank > 3:
             twin = self._define_twin(node.outputs[0])
-            changed = node.with_arguments(self=Ref(self.twins[source.name]), start_dim=1, end_dim=rank - 2)
+            changed = node.with_arguments(self=Ref(self.twins[source]), start_dim=1, end_dim=rank - 2)
             self.nodes.append(replace(changed, outputs=(twin,)))
             return True
-        if node.op == "aten.flatten.using_ints" and all(d == 1 for d in self.specs[source.name].shape[2:]):
-            self.nodes.append(node.with_arguments(self=Ref(self.twins[source.name])))
-            self.first.add(node.outputs[0].name)
-            return True
-        return False
+        if start > 1 or any(size != 1 for size in self.specs[source].shape[2:]):
+            return False
+        self.nodes.append(node.with_arguments(self=Ref(self.twins[source])))
+        self.first.add(node.outputs[0].name)
+        return True
 
     def _concatenate(self, node: Node) -> bool:
         tensors, dim = node.argument("tensors"), node.argument("dim")

@@ -49,7 +49,14 @@ def emit(job: Mapping[str, Any], target: Target) -> dict[str, Any]:
             conversion,
             WeightFile(directory / "weights.safetensors"),
             WeightFile(directory / "reference.safetensors"),
-            Reference(about.get("case"), about["inputs"], about["targets"], about["outputs"], about["versions"]),
+            Reference(
+                about.get("case"),
+                about["inputs"],
+                about["targets"],
+                about["outputs"],
+                about["versions"],
+                tuple(about.get("known", ())),
+            ),
             folder,
         )
     return {

@@ -50,6 +50,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     """
     began = time.perf_counter()
     case = load_case(job["case"])
+    _refuse_known(case)
     refuse_given(case.model, case.inputs)  # before anything reads the arrays
     program = program_of(case.model)
     loaded = time.perf_counter()
@@ -88,6 +89,16 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
         "findings": [finding.code for finding in findings],
         "seconds": seconds,
     }
+
+
+def _refuse_known(case: Case) -> None:
+    if case.known:
+        raise BadCase(
+            "inputs with known values are those of a torch model",
+            code="C190",
+            received=f"known={tuple(case.known)!r}",
+            next="leave known= out, and close over the numbers: jax.tree_util.Partial(function, n=3)",
+        )
 
 
 def _captured(case: Case, dynamic: Any, layers: str) -> Captured:

@@ -18,6 +18,7 @@ from regauge.emit.nnx_package import check_map
 from regauge.emit.package import write_folder
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel, Reference
+from regauge.run.jax_known import require_known
 from regauge.run.jax_source import load_sources
 
 
@@ -79,7 +80,14 @@ class JaxModel:
         return self._conversion.findings
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Outputs for arrays of jax or numpy. What the model changes moves on: statistics, counters, random streams."""
+        """Outputs for arrays of jax or numpy. What the model changes moves on: statistics, counters, random streams.
+
+        Raises:
+            BadCase: an input that is known (``to_jax(..., known=...)``) has other values.
+        """
+        if self._original.reference.known:
+            known = {name: self._original.arrays[name] for name in self._original.reference.known}
+            require_known(self.module, args, kwargs, known)
         leaves, tree = jax.tree.flatten((args, kwargs))
         texts = tuple(leaf if isinstance(leaf, str) else None for leaf in leaves)  # which jax.jit cannot take
         arrays = [None if isinstance(leaf, str) else leaf for leaf in leaves]

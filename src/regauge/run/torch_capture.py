@@ -48,7 +48,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     seconds = {"load": time.perf_counter() - began}
     dynamic = job.get("dynamic", "auto")
     train = subject.loss is not None or subject.model.training
-    captured = capture_module(subject.model, subject.inputs, train=train, dynamic=dynamic)
+    captured = capture_module(subject.model, subject.inputs, train=train, dynamic=dynamic, known=subject.known)
     seconds |= captured.seconds
     loss = _capture_loss(subject, captured, dynamic) if subject.loss is not None else None
     if loss is not None:
@@ -70,6 +70,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
             "source": source_file(model.function if isinstance(model, FunctionModule) else model),
             "train": train,
             **skeletons,
+            "known": list(captured.known),
             "has_loss": loss is not None,
             "optimizer": None if subject.optimizer is None else to_json(subject.optimizer),
             "versions": versions(),

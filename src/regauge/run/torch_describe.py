@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from regauge import optimizers
+from regauge.capture.known_inputs import places_of, tensors_at
 from regauge.run.describing import flatten, rejects, write_description
 from regauge.run.torch_flow import as_loops
 from regauge.run.torch_subject import TorchSubject, load_torch_subject
@@ -49,6 +50,7 @@ def describe(subject: TorchSubject, out: Path) -> dict[str, Any]:
     return {
         "name": subject.name,
         "inputs": inputs,
+        "known": list(tensors_at(subject.inputs, places_of(model, subject.inputs, subject.known))),
         "targets": targets,
         "outputs": outputs,
         "has_loss": subject.loss is not None,

@@ -75,6 +75,7 @@ class TorchSubject:
         own: the person's optimizer where it has no spec and is to be run as it is.
         rules: the file with the person's rules for operators of their own, or None.
         layers: how the case wants equal layers converted, or None.
+        known: names of inputs whose values become part of the code.
     """
 
     model: nn.Module
@@ -86,6 +87,7 @@ class TorchSubject:
     own: Optimizing | None = None
     rules: Path | None = None
     layers: str | None = None
+    known: tuple[str, ...] = ()
 
     @staticmethod
     def call(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
@@ -155,6 +157,7 @@ def subject_of(found: Case, as_it_is: bool = False) -> TorchSubject:
         name=found.name or type(model).__name__,
         rules=None if found.rules is None else Path(found.rules),
         layers=found.layers,
+        known=tuple(found.known),
     )
 
 

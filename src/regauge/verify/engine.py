@@ -172,7 +172,8 @@ class _Run:
         directory = self.work / "inputs"
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        sets = make_input_sets(self.subject.reference, self.subject.symbols, self.options.quick)
+        subject = self.subject
+        sets = make_input_sets(subject.reference, subject.symbols, self.options.quick, subject.known)
         if self.subject.own_weights and not self.options.large:
             sets.append(silent_set(sets))
         self.files = {}

@@ -6,8 +6,8 @@ permuted, masks still masks), because a model may rightly refuse anything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -36,7 +36,10 @@ class InputSet:
 
 
 def make_input_sets(
-    reference: Mapping[str, np.ndarray], symbols: list[dict[str, Any]] | None, quick: bool
+    reference: Mapping[str, np.ndarray],
+    symbols: list[dict[str, Any]] | None,
+    quick: bool,
+    known: Collection[str] = (),
 ) -> list[InputSet]:
     """The reference and what is derived from it.
 
@@ -44,8 +47,10 @@ def make_input_sets(
         reference: ``inputs.*`` and ``targets.*`` arrays of the case.
         symbols: symbolic sizes of conversion.json; None where nothing is known: then sizes are tried.
         quick: fewer sets, none with another shape.
+        known: names of inputs that are the same in every set.
     """
-    leaves = {name: np.array(array) for name, array in reference.items() if name.split(".")[0] in ("inputs", "targets")}
+    every = {name: np.array(array) for name, array in reference.items() if name.split(".")[0] in ("inputs", "targets")}
+    leaves = {name: array for name, array in every.items() if name not in known}
     sets = [InputSet("reference", "typical", leaves)]
     sets += [InputSet(f"random {i}", "typical", _random(leaves, i)) for i in (1, 2)]
     changes = _changes(leaves, additive=symbols is None)
@@ -56,7 +61,9 @@ def make_input_sets(
         sets += _other_batches(leaves, symbols)
     elif not quick:
         sets += [InputSet(name, "shape", arrays) for name, arrays in other_sizes(leaves).items()]
-    return sets
+    return [
+        replace(item, arrays={name: item.arrays.get(name, array) for name, array in every.items()}) for item in sets
+    ]
 
 
 def silent_set(sets: list[InputSet]) -> InputSet:

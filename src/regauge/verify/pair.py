@@ -318,6 +318,7 @@ def _subject(
         keeps_failures=True,
         separate=sides.separate,
         findings=(*noticed, *pairing.findings, *memory_findings(shared)),
+        known=frozenset(one.get("known", ())),
     )
 
 

@@ -152,7 +152,12 @@ def shrink(
         return Reproduction(question, failed, {})
     sets = {name: asking.needed(arrays) for name, arrays in sets.items()}
     # few elements round by chance, so a smaller input says nothing about arithmetic
-    sized = {f"{name}, {label}": made for name, arrays in sets.items() for label, made in smaller(arrays)}
+    known = asking.subject.known
+    sized = {
+        f"{name}, {label}": _keeping(known, arrays, made)
+        for name, arrays in sets.items()
+        for label, made in smaller(arrays)
+    }
     wanted = {**sets} if question.asked == "step float32" else {**sets, **sized}
     wanted = dict(sorted(wanted.items(), key=lambda item: size_of(item[1])))
     still = _still(asking, wanted, failed, _CHUNK) or _still(asking, sets, failed)
@@ -167,12 +172,17 @@ def shrink(
         if still:
             asking, question, tier = shorter, shorter.question, still["one step"]
     if question.asked != "step float32" and may_go_on():
-        plain = dict(plainer(arrays))
+        plain = {name: _keeping(known, arrays, made) for name, made in plainer(arrays)}
         still = _still(asking, plain, failed)
         if still:
             name = next(name for name in plain if name in still)
             arrays, tier = plain[name], still[name]
     return Reproduction(question, tier, arrays)
+
+
+def _keeping(known: frozenset[str], arrays: Arrays, made: Arrays) -> Arrays:
+    """What was made of inputs, with those that are known as they were."""
+    return {**made, **{name: arrays[name] for name in known & arrays.keys()}}
 
 
 def _still(asking: Asking, sets: Mapping[str, Arrays], failed: Tier, chunk: int = 0) -> dict[str, Tier]:

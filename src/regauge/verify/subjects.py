@@ -56,6 +56,7 @@ class Subject:
         keeps_failures: a side that crashes is a result, not an error.
         separate: whether each side runs in a process of its own, so that both can run at once.
         findings: what was noticed while the sides were linked.
+        known: names of input arrays whose values are part of the code: they are the same in every set.
     """
 
     case: str
@@ -76,6 +77,7 @@ class Subject:
     keeps_failures: bool = False
     separate: bool = False
     findings: tuple[Finding, ...] = field(default=())
+    known: frozenset[str] = frozenset()
 
 
 def environment_of(framework: Framework, side: Side) -> dict[str, str]:
@@ -138,4 +140,5 @@ def subject_of_folder(case: str, folder: Path, interpreters: Interpreters) -> Su
         separate=True,
         untrained="the case has no optimizer" if conversion.get("has_loss") else "the case has no loss",
         constants=frozenset(entry.source for entry in weights.entries if entry.role == "constant"),
+        known=frozenset(conversion.get("known", ())),
     )
