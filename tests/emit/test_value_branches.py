@@ -15,7 +15,10 @@ from torch import Tensor, nn
 
 import regauge
 from regauge.capture.torch_export import capture_module
+from regauge.emit.gradients import left_out_by_conditions
 from regauge.errors import CaptureError, UnsupportedOps
+from regauge.ir.captured import CapturedModel
+from regauge.optimizers import SGD, AdamW, Group, Optimizer
 
 X = torch.linspace(-1, 1.1, 20).reshape(5, 4)
 WAYS = (X, 4 * X.abs() + 0.1, -4 * X.abs() - 0.1)
@@ -372,3 +375,35 @@ def test_dropout_on_one_way_is_a_limit_in_training() -> None:
     with pytest.raises(UnsupportedOps, match="random key of its own"):
         regauge.to_jax(Drops(), (X,), train=True)
     assert_like_torch(Drops(), (X,), train=False)
+
+
+class ReadsSome(Layers):
+    """Reads one layer in both ways, in nested conditions too, and two in one way each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.third = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.max() > 1:
+            h = self.second(self.first(x))
+        elif x.min() > -2:
+            h = self.first(-x)
+        else:
+            h = self.first(x) + self.third(x)
+        return h
+
+
+@pytest.mark.parametrize(
+    "optimizer", [AdamW(), SGD(momentum=0.9), SGD(groups=[Group(("third*",), {"weight_decay": 0.1})])]
+)
+def test_parameters_that_a_step_may_leave_out_are_named(optimizer: Optimizer) -> None:
+    graph = capture_module(ReadsSome(), (X,), train=True).graph
+    (finding,) = left_out_by_conditions(CapturedModel("ReadsSome", graph, {}, optimizer=optimizer))
+    assert finding.code == "E122"
+    assert "reads second.weight, second.bias, third.weight, third.bias only if" in finding.text
+
+
+def test_without_decay_or_memory_a_gradient_of_zero_is_none() -> None:
+    graph = capture_module(ReadsSome(), (X,), train=True).graph
+    assert left_out_by_conditions(CapturedModel("ReadsSome", graph, {}, optimizer=SGD(clip_norm=1.0))) == []

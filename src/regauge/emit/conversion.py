@@ -6,23 +6,22 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regauge import dtypes
 from regauge.collecting import new_objects_only
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import Place, ops_text
 from regauge.emit.formatting import format_source, moved_places
 from regauge.emit.functions import emit_function
+from regauge.emit.gradients import left_out_by_conditions, without_gradient
 from regauge.emit.nnx import Emitted, emit_module
 from regauge.emit.stacks import REFUSED, Scanning
 from regauge.emit.target import target
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
-from regauge.ir.graph import Graph, Symbol, Value, WeightSpec, node_inputs, references
+from regauge.ir.graph import Graph, Symbol, WeightSpec
 from regauge.lower.plan import value_specs
 from regauge.lower.widths import width_findings
 from regauge.optax_specs import AnyOptimizer
 from regauge.optimizers import Optimizer
-from regauge.run.protocol import leaf_names
 from regauge.weights import layout as layouts
 from regauge.weights.mapping import WeightEntry, WeightMap
 
@@ -93,6 +92,7 @@ def convert(captured: CapturedModel) -> Conversion:
         sources["train"] = format_source(train)
     own = [f for f in emitted.findings if captured.layers == "scan" or f.code not in REFUSED]
     own += width_findings(captured.graph) if captured.graph.dialect == "aten" else []
+    own += left_out_by_conditions(captured) if train is not None else []
     findings = dict.fromkeys((*captured.findings, *captured.graph.findings, *own))
     return Conversion(
         name=captured.name,
@@ -169,34 +169,3 @@ def _weight_map(weights: tuple[WeightSpec, ...], emitted: Emitted) -> WeightMap:
 def _labels(weights: tuple[WeightSpec, ...], names: Collection[str]) -> tuple[str, ...]:
     """What the map's entries of these weights are called, as `WeightEntry.label` has it."""
     return tuple(w.slice_of.label if w.slice_of else w.name for w in weights if w.name in names)
-
-
-def _has_slope(value: Value) -> bool:
-    return dtypes.kind(value.spec.dtype) in ("float", "complex")
-
-
-# The gradient does not pass these, nor what gives whole numbers.
-_STOPS = frozenset({"aten.detach.default", "aten.zeros_like.default", "lax.stop_gradient"})
-
-
-def without_gradient(graph: Graph, loss: Graph) -> tuple[str, ...]:
-    """Trainable parameters that the loss does not depend on: torch leaves their gradient None, and them alone.
-
-    Args:
-        graph: the model.
-        loss: a function of (outputs, targets).
-    """
-    read = {name for node in loss.nodes for name in node_inputs(node)}
-    read |= {name for operand in loss.outputs for name in references(operand)}
-    outputs = leaf_names(loss.in_tree["tuple"][0])
-    leaves = leaf_names(graph.out_tree)
-    reached = {leaf for leaf, name in zip(leaves, outputs, strict=True) if name in read}
-    for node in reversed(graph.nodes):
-        if node.op not in _STOPS and any(value.name in reached and _has_slope(value) for value in node.outputs):
-            reached.update(node_inputs(node))
-    tied = {w.tied_to for w in graph.weights if w.tied_to is not None and w.value in reached}
-    return tuple(
-        w.name
-        for w in graph.weights
-        if w.trainable and w.tied_to is None and w.value not in reached and w.name not in tied
-    )

@@ -1,0 +1,83 @@
+"""Parameters without a gradient in PyTorch: none at all, or none in the calls that do not read them.
+
+An optimizer of PyTorch leaves a parameter alone whose gradient is None. JAX has a gradient of zero there, with which
+the decay of weights, momentum and averages of gradients go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from regauge import dtypes
+from regauge.findings import Finding
+from regauge.ir.captured import CapturedModel
+from regauge.ir.graph import Graph, Node, Value, node_inputs, references
+from regauge.optimizers import SGD, Optimizer
+from regauge.run.protocol import leaf_names
+
+# The gradient does not pass these, nor what gives whole numbers.
+_STOPS = frozenset({"aten.detach.default", "aten.zeros_like.default", "lax.stop_gradient"})
+
+
+def without_gradient(graph: Graph, loss: Graph) -> tuple[str, ...]:
+    """Trainable parameters that the loss does not depend on: torch leaves their gradient None, and them alone.
+
+    Args:
+        graph: the model.
+        loss: a function of (outputs, targets).
+    """
+    read = {name for node in loss.nodes for name in node_inputs(node)}
+    read |= {name for operand in loss.outputs for name in references(operand)}
+    outputs = leaf_names(loss.in_tree["tuple"][0])
+    leaves = leaf_names(graph.out_tree)
+    reached = {leaf for leaf, name in zip(leaves, outputs, strict=True) if name in read}
+    for node in reversed(graph.nodes):
+        if node.op not in _STOPS and any(value.name in reached and _has_slope(value) for value in node.outputs):
+            reached.update(node_inputs(node))
+    tied = {w.tied_to for w in graph.weights if w.tied_to is not None and w.value in reached}
+    return tuple(
+        w.name
+        for w in graph.weights
+        if w.trainable and w.tied_to is None and w.value not in reached and w.name not in tied
+    )
+
+
+def _has_slope(value: Value) -> bool:
+    return dtypes.kind(value.spec.dtype) in ("float", "complex")
+
+
+def left_out_by_conditions(captured: CapturedModel) -> list[Finding]:
+    """A finding for parameters that only one way of a condition in Python reads, if the optimizer moves them anyway."""
+    graph, optimizer = captured.graph, captured.optimizer
+    places = {finding.where for finding in graph.findings if finding.code == "C178"}
+    if not places or not isinstance(optimizer, Optimizer) or _rests_without_slope(optimizer):
+        return []
+    chosen = {name for node in graph.nodes if node.origin.line in places for name in node_inputs(node)}
+    chosen -= _read_in_every_call(graph.nodes, places)
+    names = [w.name for w in graph.weights if w.trainable and w.tied_to is None and w.value in chosen]
+    if not names:
+        return []
+    text = (
+        f"A call reads {', '.join(names)} only if its values ask for it. In a step where none does, PyTorch has no "
+        "gradient and its optimizer leaves them alone; here the gradient is zero, and decay of weights, momentum and "
+        "averages of gradients go on. With torch.cond in the place of the condition it is zero in PyTorch too."
+    )
+    return [Finding("E122", "warning", "", text)]
+
+
+def _rests_without_slope(optimizer: Optimizer) -> bool:
+    """Whether a gradient of zero changes nothing, in any of the groups."""
+    each = [optimizer, *(optimizer.for_group(group) for group in optimizer.groups)]
+    return all(isinstance(one, SGD) and one.momentum == 0 and one.weight_decay == 0 for one in each)
+
+
+def _read_in_every_call(nodes: Iterable[Node], places: Collection[str]) -> set[str]:
+    """Values that nodes read whichever way the conditions at these places of the source go."""
+    read: set[str] = set()
+    for node in nodes:
+        if node.origin.line not in places:
+            read.update(node_inputs(node))
+            read.update(*(_read_in_every_call(body.nodes, places) for body in node.bodies))
+        elif node.op == "regauge.cond":
+            read |= set.intersection(*(_read_in_every_call(body.nodes, places) for body in node.bodies))
+    return read
