@@ -30,8 +30,8 @@ class Walks:
     specs: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
-    def text(self, case: str, without_gradient: tuple[str, ...] = ()) -> dict[str, str]:
-        """Emitted sources by module."""
+    def text(self, case: str, **gradients: tuple[str, ...]) -> dict[str, str]:
+        """Emitted sources by module; `gradients` are parameters without them, as `emit_train` takes them."""
         entries = [WeightEntry(name, TARGETS[name], shape=shape, dtype="float64") for name, shape in SHAPES.items()]
         helpers = Helpers()
         with writing(TORCH):
@@ -40,8 +40,8 @@ class Walks:
                 optimizer=from_json(self.specs[case]),
                 entries=entries,
                 name="problem",
-                without_gradient=without_gradient,
                 helpers=helpers,
+                **gradients,
             )
             ops = ops_text(helpers)
         return {**({"ops": format_source(ops)} if ops else {}), "train": format_source(train)}

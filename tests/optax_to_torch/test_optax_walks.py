@@ -126,6 +126,18 @@ def test_a_parameter_without_a_gradient_decays_as_in_optax(walks: Walks) -> None
     assert "zeros_like(parameter)" not in walks.text("adam", without_gradient=("out.kernel",))["train"]
 
 
+def test_a_parameter_that_a_step_does_not_read_goes_on_with_its_momentum(walks: Walks) -> None:
+    train = load(walks.text("adam", at_times=("out.kernel",)))
+    named = parameters()
+    optimizer = train.make_optimizer(named.items())
+    one_step(optimizer, named, 0)
+    before = named["out.weight"].detach().clone()
+    optimizer.zero_grad()
+    optimizer.step()
+    assert not torch.equal(named["out.weight"], before)
+    assert "zeros_like(parameter)" not in walks.text("sgd", at_times=("out.kernel",))["train"]
+
+
 @pytest.mark.parametrize("case", ["adamw with a schedule", "lion", "rmsprop with nesterov and a schedule", "adamw"])
 def test_a_step_is_compiled_once(walks: Walks, case: str) -> None:
     train, named = load(walks.text(case)), parameters()

@@ -45,6 +45,15 @@ def test_a_gradient_that_torch_leaves_out_must_be_zero(tmp_path: Path) -> None:
     assert (tier.verdict, [d.name for d in tier.distances if not d.passed]) == ("different", ["b"])
 
 
+def test_where_the_converted_model_leaves_a_gradient_out_the_original_must_have_zero(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.add("C64", "s", {"gradients.a": np.ones(2)}, missing=["gradients.b"])
+    for value, verdict in ((0.0, "equal"), (1e-3, "different")):
+        made.add("M64", "s", {"gradients.a": np.ones(2), "gradients.b": np.full(2, value)})
+        (tier,) = same_function_tiers(made.found, [Pass("s", "reference", True)], "train")
+        assert (tier.verdict, [d.name for d in tier.distances if not d.passed]) == (verdict, ["b"] if value else [])
+
+
 def test_names_of_one_side_only_differ(tmp_path: Path) -> None:
     made = Made(tmp_path)
     made.add("M64", "s", {"outputs.a": np.ones(2)})

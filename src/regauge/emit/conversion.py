@@ -11,7 +11,7 @@ from regauge.emit.expressions import Helpers
 from regauge.emit.files import Place, ops_text
 from regauge.emit.formatting import format_source, moved_places
 from regauge.emit.functions import emit_function
-from regauge.emit.gradients import left_out_by_conditions, without_gradient
+from regauge.emit.gradients import left_out_by_conditions, read_at_times, without_gradient
 from regauge.emit.nnx import Emitted, emit_module
 from regauge.emit.stacks import REFUSED, Scanning
 from regauge.emit.target import target
@@ -81,6 +81,7 @@ def convert(captured: CapturedModel) -> Conversion:
             name=captured.name,
             unused=weight_map.unused,
             without_gradient=_labels(captured.graph.weights, no_gradient),
+            at_times=_labels(captured.graph.weights, read_at_times(captured.graph)),
             helpers=helpers,
         )
     sources: dict[str, str] = {}

@@ -6,7 +6,7 @@ the decay of weights, momentum and averages of gradients go on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 
 from regauge import dtypes
 from regauge.findings import Finding
@@ -46,16 +46,43 @@ def _has_slope(value: Value) -> bool:
     return dtypes.kind(value.spec.dtype) in ("float", "complex")
 
 
-def left_out_by_conditions(captured: CapturedModel) -> list[Finding]:
-    """A finding for parameters that only one way of a condition in Python reads, if the optimizer moves them anyway."""
-    graph, optimizer = captured.graph, captured.optimizer
+def read_at_times(graph: Graph) -> tuple[str, ...]:
+    """Trainable parameters that only some calls read, because a condition or a loop on values decides.
+
+    In a graph of PyTorch these are conditions of Python: `torch.cond` has gradients of zero, as JAX has.
+    """
     places = {finding.where for finding in graph.findings if finding.code == "C178"}
-    if not places or not isinstance(optimizer, Optimizer) or _rests_without_slope(optimizer):
-        return []
-    chosen = {name for node in graph.nodes if node.origin.line in places for name in node_inputs(node)}
-    chosen -= _read_in_every_call(graph.nodes, places)
-    names = [w.name for w in graph.weights if w.trainable and w.tied_to is None and w.value in chosen]
-    if not names:
+    if graph.dialect == "aten" and not places:
+        return ()
+
+    def chooses(node: Node) -> bool:
+        return node.op in _CHOICES and (graph.dialect == "lax" or node.origin.line in places)
+
+    chosen = {name for node in graph.nodes if chooses(node) for name in node_inputs(node)}
+    chosen -= _read_in_every_call(graph.nodes, chooses)
+    return tuple(w.name for w in graph.weights if w.trainable and w.tied_to is None and w.value in chosen)
+
+
+_CHOICES = ("regauge.cond", "regauge.switch", "regauge.while_loop")
+
+
+def _read_in_every_call(nodes: Iterable[Node], chooses: Callable[[Node], bool]) -> set[str]:
+    """Values that nodes read whichever way the conditions go."""
+    read: set[str] = set()
+    for node in nodes:
+        bodies = [_read_in_every_call(body.nodes, chooses) for body in node.bodies]
+        if not chooses(node):
+            read.update(node_inputs(node), *bodies)
+        elif node.op != "regauge.while_loop":  # which may make no step
+            read |= set.intersection(*bodies)
+    return read
+
+
+def left_out_by_conditions(captured: CapturedModel) -> list[Finding]:
+    """A finding for parameters that only some calls read, if the converted optimizer moves them in all steps."""
+    optimizer = captured.optimizer
+    names = read_at_times(captured.graph)
+    if not names or not isinstance(optimizer, Optimizer) or _rests_without_slope(optimizer):
         return []
     text = (
         f"A call reads {', '.join(names)} only if its values ask for it. In a step where none does, PyTorch has no "
@@ -69,15 +96,3 @@ def _rests_without_slope(optimizer: Optimizer) -> bool:
     """Whether a gradient of zero changes nothing, in any of the groups."""
     each = [optimizer, *(optimizer.for_group(group) for group in optimizer.groups)]
     return all(isinstance(one, SGD) and one.momentum == 0 and one.weight_decay == 0 for one in each)
-
-
-def _read_in_every_call(nodes: Iterable[Node], places: Collection[str]) -> set[str]:
-    """Values that nodes read whichever way the conditions at these places of the source go."""
-    read: set[str] = set()
-    for node in nodes:
-        if node.origin.line not in places:
-            read.update(node_inputs(node))
-            read.update(*(_read_in_every_call(body.nodes, places) for body in node.bodies))
-        elif node.op == "regauge.cond":
-            read |= set.intersection(*(_read_in_every_call(body.nodes, places) for body in node.bodies))
-    return read

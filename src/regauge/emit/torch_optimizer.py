@@ -53,6 +53,7 @@ def optimizer_text(
     targets: Mapping[str, str],
     unused: set[str],
     without_gradient: set[str],
+    at_times: set[str],
     helpers: Helpers,
 ) -> list[str]:
     """The functions and classes whose last is ``make_optimizer(named_parameters)``.
@@ -63,6 +64,8 @@ def optimizer_text(
         unused: parameters of the original that the module does not hold.
         without_gradient: parameters of the original that the loss does not depend on. optax gives them a gradient of
             zero, by which a decay of the weights still acts; torch gives them none and leaves them.
+        at_times: those that only some calls read. In the others optax has a gradient of zero, with which momentum and
+            averages go on too.
         helpers: receives the functions that ops.py must hold.
 
     Raises:
@@ -80,7 +83,10 @@ def optimizer_text(
     unified = with_decay(moved.values())
     updates = {name: _update(unified[parts]) for name, parts in moved.items()}
     clips = [_clipping(one.part, {n for n in one.parameters if n in targets}) for one in taken.clippings]
-    fills = any(name in without_gradient and _decays(parts) for name, parts in moved.items())
+    fills = any(
+        (name in without_gradient and _decays(parts)) or (name in at_times and not _rests_without_slope(parts))
+        for name, parts in moved.items()
+    )
     keys = {name: (updates.get(name), tuple(name in members for _, members in clips)) for name in targets}
     groups = [
         Group(update, [targets[name] for name in members], set(members)) for (update, _), members in groups_by(keys)
@@ -98,6 +104,11 @@ def optimizer_text(
 
 def _decays(parts: Parts) -> bool:
     return any(isinstance(part, AddDecayedWeights) for part in parts)
+
+
+def _rests_without_slope(parts: Parts) -> bool:
+    """Whether a gradient of zero moves nothing and is remembered by nothing."""
+    return all(isinstance(part, Scale) for part in parts)
 
 
 def _update(parts: Parts) -> _Update:

@@ -247,7 +247,7 @@ class OptimizerClass:
         if not self.fills:
             return []
         return [
-            "for parameter in self.parameters:  # the decay of the weights acts without a gradient too",
+            "for parameter in self.parameters:  # optax has a gradient of zero where a step reads nothing",
             "    if parameter.grad is None:",
             "        parameter.grad = torch.zeros_like(parameter)",
         ]

@@ -32,6 +32,7 @@ def emit_train(
     name: str,
     unused: Iterable[str] = (),
     without_gradient: Iterable[str] = (),
+    at_times: Iterable[str] = (),
     helpers: Helpers | None = None,
 ) -> str:
     """The text of train.py, valid Python that a formatter has not seen yet.
@@ -43,6 +44,7 @@ def emit_train(
         name: what reports call the case.
         unused: parameters of the original that the module does not hold.
         without_gradient: parameters of the original that the loss does not depend on.
+        at_times: parameters that only some calls read.
         helpers: receives the functions that ops.py must hold.
 
     Raises:
@@ -56,7 +58,8 @@ def emit_train(
         title = f"The training step of {safe}: its loss and {optimizer.name}, as optax computes them."
         targets = {e.label: e.target for e in entries if e.role == "parameter" and e.trainable}
         helpers = helpers if helpers is not None else Helpers()
-        sections += optimizer_text(by_layer(optimizer, entries), targets, set(unused), set(without_gradient), helpers)
+        spec = by_layer(optimizer, entries)
+        sections += optimizer_text(spec, targets, set(unused), set(without_gradient), set(at_times), helpers)
         sections.append(_TRAIN_STEP)
     body = "\n\n\n".join(sections)
     return f'"""{title}"""\n\n{import_lines(body)}\n\n\n{body}\n'

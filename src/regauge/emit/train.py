@@ -74,6 +74,7 @@ def emit_train(
     name: str,
     unused: Iterable[str] = (),
     without_gradient: Iterable[str] = (),
+    at_times: Iterable[str] = (),
     helpers: Helpers | None = None,
 ) -> str:
     """The text of train.py, valid Python that a formatter has not seen yet.
@@ -86,6 +87,8 @@ def emit_train(
         unused: parameters of the original that the module does not hold; groups may name them.
         without_gradient: parameters of the original that the loss does not depend on. torch leaves them as they
             are, weight decay included, since their gradient is None and not zero.
+        at_times: parameters that only some calls read. A gradient of zero, which the others have here, moves them with
+            most optimizers; torch leaves them alone then, which has no counterpart (E122).
         helpers: would receive functions of ops.py; an optimizer of torch needs none.
 
     Raises:

@@ -101,8 +101,14 @@ class Evaluations:
         return {name: array for name, array in kept.items() if name not in terms_of_sums} | sums
 
     def converted(self, side: Side, task: str, original: Mapping[str, np.ndarray]) -> Arrays:
-        """The converted model's arrays without constants, which are no buffers of the original."""
-        found = self.outcomes[side][task].arrays()
+        """The converted model's arrays without constants, which are no buffers of the original.
+
+        A gradient that torch leaves out, because this call does not read the tensor, is one of zero.
+        """
+        outcome = self.outcomes[side][task]
+        found = outcome.arrays()
+        left_out = [name for name in outcome.info.get("missing", ()) if name in original]
+        found |= {name: np.zeros_like(original[name]) for name in left_out}
         return {
             name: array
             for name, array in found.items()
