@@ -112,6 +112,13 @@ class TransposesBuffer(nn.Module):
         return x @ self.table
 
 
+class Diagonal(nn.Module):
+    def forward(self, x):
+        y = x.clone()
+        torch.einsum("ii->i", y[:, : x.shape[0]]).mul_(2)  # line: Diagonal
+        return y
+
+
 class Strides(nn.Module):
     def forward(self, x):
         y = x + 1
@@ -210,6 +217,7 @@ CASES = [
     (Resizes(), (X,), CaptureError, "C130", "y = x.resize("),
     (TransposesBuffer(), (X,), CaptureError, "C109", "x.clone()"),
     (Strides(), (X,), CaptureError, "C130", "torch.where"),
+    (Diagonal(), (X,), CaptureError, "C130", "without the view"),
     (GivesOut(), (X,), CaptureError, "C130", "without in-place"),
     (WritesWithoutGradient(), (X,), CaptureError, "C133", "new name"),
 ]

@@ -242,6 +242,8 @@ def write_through_views_that_no_schema_names(x):
     torch.atleast_3d(y)[0].mul_(2)
     torch.nn.functional.dropout2d(z[None], 0.5, training=False).add_(1)
     torch.nn.functional.dropout(z, 0.0, training=True).real.mul_(3)
+    torch.einsum("ij->ji", y)[1].sub_(4)
+    torch.einsum("...k->k...", z)[:1].fill_(7)
     return y, z, y.t().ravel().add_(1)
 
 

@@ -96,9 +96,16 @@ def shares_memory(node: fx.Node, source: fx.Node) -> bool:
     return a.untyped_storage()._cdata == b.untyped_storage()._cdata
 
 
+def viewed(raw: Mapping[str, Any]) -> Any:
+    """What the result of an operator may look at: the first argument, or the only tensor of `torch.einsum`."""
+    first = next(iter(raw.values()), None)
+    tensors = raw.get("tensors", ())
+    return tensors[0] if isinstance(first, str) and len(tensors) == 1 else first
+
+
 def is_view_unsaid(node: fx.Node, raw: Mapping[str, Any]) -> bool:
-    """Whether the result is a view of the first argument without the schema's saying so, as of `torch.atleast_3d`."""
-    source = next(iter(raw.values()), None)
+    """Whether the result is a view of a tensor without the schema's saying so, as of `torch.atleast_3d`."""
+    source = viewed(raw)
     values = [node.meta.get("val"), source.meta.get("val") if isinstance(source, fx.Node) else None]
     if not all(isinstance(value, torch.Tensor) and value.layout == torch.strided for value in values):
         return False

@@ -27,6 +27,7 @@ from regauge.capture.arguments import (
     op_name,
     operand,
     shares_memory,
+    viewed,
     written,
 )
 from regauge.capture.autocast import Autocast, operands_cast
@@ -274,10 +275,10 @@ class Functionaliser:
         return whole(spelling.expand(self.emit, self.value_of(view), spec, f"{node.name}_{index}", origin), spec)
 
     def _view(self, node: fx.Node, name: str, raw: dict[str, Any], origin: Origin) -> None:
-        """An operator, by its name, whose result looks at the memory of its first argument."""
-        data = next(iter(raw))
-        parent = self.env[raw[data]] if isinstance(raw[data], fx.Node) else None
-        aliases = name not in spelling.MAYBE_COPIES or shares_memory(node, raw[data])
+        """An operator, by its name, whose result looks at the memory of an argument."""
+        source = viewed(raw)
+        parent = self.env[source] if isinstance(source, fx.Node) else None
+        aliases = name not in spelling.MAYBE_COPIES or shares_memory(node, source)
         if name == "aten.dropout.default":
             aliases = not raw["train"] or raw["p"] == 0
         if isinstance(parent, View) and isinstance(node.meta["val"], list | tuple) and len(node.meta["val"]) == 1:

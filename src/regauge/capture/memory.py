@@ -162,6 +162,8 @@ def _undo(step: Step, parent: TensorSpec, before: str, new: str, emit: Emit, ori
     if step.op == "aten.permute.default":
         axes = [int(axis) % parent.ndim for axis in arguments["dims"]]  # type: ignore[union-attr, arg-type]
         return make(step.op, {"self": Ref(new), "dims": tuple(axes.index(i) for i in range(parent.ndim))})
+    if step.op == "aten.einsum.default" and (back := _undone(str(arguments["equation"]))):
+        return make(step.op, {**arguments, "equation": back, "tensors": (Ref(new),)})
     if step.op == "aten.diagonal.default":
         rest = {name: value for name, value in arguments.items() if name != "self"}
         return make("aten.diagonal_scatter.default", {"self": Ref(before), "src": Ref(new), **rest})
@@ -182,6 +184,15 @@ def _undo(step: Step, parent: TensorSpec, before: str, new: str, emit: Emit, ori
         why="the write cannot be expressed as a new value of the tensor that the view belongs to",
         next="write it without the view: y = torch.where(...), torch.cat(...), or index the tensor itself",
     )
+
+
+def _undone(equation: str) -> str:
+    """The equation that gives back the axes that ``ij->ji`` permutes; empty for one that does more."""
+    given, arrow, wanted = equation.replace(" ", "").partition("->")
+    permutes = (
+        bool(arrow) and sorted(given) == sorted(wanted) and all(given.count(axis) == 1 for axis in given if axis != ".")
+    )
+    return f"{wanted}->{given}" if permutes else ""
 
 
 def not_its_own(owner: str, origin: Origin) -> CaptureError:
