@@ -162,8 +162,8 @@ def _undo(step: Step, parent: TensorSpec, before: str, new: str, emit: Emit, ori
     if step.op == "aten.permute.default":
         axes = [int(axis) % parent.ndim for axis in arguments["dims"]]  # type: ignore[union-attr, arg-type]
         return make(step.op, {"self": Ref(new), "dims": tuple(axes.index(i) for i in range(parent.ndim))})
-    if step.op == "aten.einsum.default" and (back := _undone(str(arguments["equation"]))):
-        return make(step.op, {**arguments, "equation": back, "tensors": (Ref(new),)})
+    if step.op == "aten.einsum.default" and (reverse := _undone(str(arguments["equation"]))):
+        return make(step.op, {**arguments, "equation": reverse, "tensors": (Ref(new),)})
     if step.op == "aten.diagonal.default":
         rest = {name: value for name, value in arguments.items() if name != "self"}
         return make("aten.diagonal_scatter.default", {"self": Ref(before), "src": Ref(new), **rest})
