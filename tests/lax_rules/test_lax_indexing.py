@@ -43,6 +43,9 @@ def body(model: Any) -> str:
     return " ".join(line.split("  # ")[0].strip() for line in text.splitlines())
 
 
+# JAX 0.10.0 has no primitive for it, and joins arrays with a new axis.
+STACKS = "stack" in str(jax.make_jaxpr(lambda x: jnp.stack([x, x], 1))(X))
+STACKED = "return torch.stack((x, x), 1)" if STACKS else "torch.cat((unsqueeze, x.unsqueeze(1)), 1)"
 WRITTEN = {
     "first row": (lambda x: x[0], (X,), "return x[0]"),
     "a column": (lambda x: x[:, 0], (X,), "return x[:, 0]"),
@@ -72,7 +75,7 @@ WRITTEN = {
     "a column is set": (lambda x, v: x.at[:, 0].set(v), (X, X[:, 1]), "return x.select_scatter(v, 1, 0)"),
     "columns are set": (lambda x, v: x.at[:, 1:].set(v), (X, X[:, :2]), "return x.slice_scatter(v, 1, 1)"),
     "joined": (lambda x: jnp.concatenate([x, x], 1), (X,), "return torch.cat((x, x), 1)"),
-    "stacked": (lambda x: jnp.stack([x, x], 1), (X,), "return torch.stack((x, x), 1)"),
+    "stacked": (lambda x: jnp.stack([x, x], 1), (X,), STACKED),
     "flipped": (lambda x: jnp.flip(x, 1), (X,), "return x.flip((1,))"),
     "padded": (lambda x: jnp.pad(x, ((0, 0), (1, 2))), (X,), "return F.pad(x, (1, 2))"),
     "rolled": (lambda x: jnp.roll(x, 1, 1), (X,), "torch.cat("),
