@@ -155,7 +155,86 @@ class Repeats(Layers):
         return h + steps
 
 
-MODELS = (Repeats, Sets, SetsSeveral, NumbersFirst, Returns, Within, Numbers, Aliases, Checks, Inherits)
+class Breaks(Layers):
+    """Leaves a loop as soon as it is sure enough."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in (self.first, self.second, self.first):
+            x = x + torch.tanh(layer(x))
+            if x.abs().mean() > 1:
+                break
+        return x
+
+
+class BreaksAmidAStep(Layers):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        taken = 0
+        for i, layer in enumerate((self.first, self.second, self.first)):
+            if i == 2 and taken == 9:
+                continue
+            h = layer(x)
+            if h.mean() > 0.5:
+                x = x - 1
+                break
+            x = x + h * (i + 1)
+            taken = taken + 1
+        return x, torch.as_tensor(taken)
+
+
+class Skips(Layers):
+    def forward(self, x: Tensor) -> Tensor:
+        out = x * 0.1
+        for layer in (self.first, self.second):
+            h = layer(x)
+            if h.mean() < 0:
+                continue
+            out = out + h
+            if not h.max() > 1.5:
+                out = out * 2
+            else:
+                out = out - 1
+                continue
+            out = out + 0.1
+        return out
+
+
+class SkipsOrBreaks(Layers):
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in (self.first, self.second, self.second):
+            h = layer(x)
+            if h.mean() < 0:
+                continue
+            x = x + h
+            if x.norm() > 9:
+                break
+        return x
+
+
+class Endless(Layers):
+    def forward(self, x: Tensor) -> Tensor:
+        steps = 0
+        while True:
+            x = x * 0.5 + self.first(x) * 0.1
+            steps = steps + 1
+            if x.norm() < 3 or steps > 9:
+                break
+        return x + steps
+
+
+class Shrinks(Layers):
+    def forward(self, x: Tensor) -> Tensor:
+        i = 0
+        while i < 6:
+            i += 1
+            x = x * 0.8 + self.first(x) * 0.1
+            if x.norm() < 3:
+                break
+            x = x - 0.01
+        return x
+
+
+LOOPS = (Breaks, BreaksAmidAStep, Skips, SkipsOrBreaks, Endless, Shrinks)
+MODELS = (Repeats, Sets, SetsSeveral, NumbersFirst, Returns, Within, Numbers, Aliases, Checks, Inherits, *LOOPS)
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
@@ -207,6 +286,11 @@ def test_a_condition_reads_as_it_was_written() -> None:
     )
 
 
+def test_a_loop_that_is_left_reads_as_a_flag() -> None:
+    source = regauge.to_jax(Breaks(), (X,)).source
+    assert "x, done = jax.lax.cond(jnp.logical_not(gt), when_true, lambda: (x, gt))" in source
+
+
 def test_what_is_decided_and_what_is_left_out_is_said() -> None:
     found = regauge.to_jax(Checks(), (X,)).findings
     assert [(f.code, f.where.rpartition(":")[0]) for f in found] == [("C179", "test_value_branches.py")] * 2
@@ -225,12 +309,25 @@ def test_a_loop_reads_as_it_was_written() -> None:
     assert "_, h, steps = ops.while_loop(" in source
 
 
-class Breaks(nn.Module):
+class ReadsTheLast(nn.Module):
+    """How far a loop came, in a number that a trace does not have."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i in range(3):
+            x = x * 2 + i
+            if x.max() > 3:
+                break
+        return x * i
+
+
+class Else(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for _ in range(3):
             x = x * 2
             if x.max() > 3:
                 break
+        else:
+            x = -x
         return x
 
 
@@ -305,7 +402,8 @@ class Length(nn.Module):
 
 
 REFUSED = {
-    Breaks: ("C104", "decides in Python on the values"),
+    ReadsTheLast: ("C104", "decides in Python on the values"),
+    Else: ("C104", "decides in Python on the values"),
     Text: ("C104", "'small'"),
     Optional: ("C104", "a tensor of [] or None"),
     OneName: ("C104", "set in one way"),

@@ -57,11 +57,11 @@ def unsupported() -> regauge.Case:
 
 class Branches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        for _ in range(3):
+        for i in range(3):
             if x.sum() > 0:
                 break
-            x = x + 1
-        return x
+            x = x + i
+        return x * i
 
 
 def branching() -> regauge.Case:

@@ -7,8 +7,9 @@ the names that they set, and a call chooses between them:
     def when_false(x): return (x,)
     (x,) = way(condition, when_true, when_false, locals())
 
-A way that returns takes what follows the `if` with it. A condition that only leads to an error becomes a question
-whose answer a trace may leave out. Whatever turns out to be a plain value of Python takes its way as before.
+A way that returns takes what follows the `if` with it, and one that leaves a loop the rest of its step
+(`capture.branch_loops`). A condition that only leads to an error becomes a question whose answer a trace may leave out.
+Whatever turns out to be a plain value of Python takes its way as before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
 
+from regauge.capture.branch_loops import breaks, leaves, leaving, set_flag, unless
+from regauge.capture.branch_scopes import NotRewritten, WithSuper, code_in, definition_of, in_its_scopes
 from regauge.capture.branch_syntax import (
     HELPERS,
     ends_in_error,
@@ -43,10 +46,6 @@ _Make = Callable[[ast.expr], ast.expr]
 _DEEPEST = 8  # ways that return take what follows with them, each a copy: so many in a row
 
 
-class NotRewritten(Exception):
-    """The function stays as it is."""
-
-
 def rewritten(code: CodeType, lines: frozenset[int], helpers: str) -> CodeType:
     """The code of a function whose conditions on these lines may be tensors.
 
@@ -57,60 +56,22 @@ def rewritten(code: CodeType, lines: frozenset[int], helpers: str) -> CodeType:
             `repeated` and `error_left_out`.
 
     Raises:
-        NotRewritten: there is no such condition, or what depends on it cannot be a function: it leaves a loop, yields
-            or deletes names.
+        NotRewritten: there is no such condition, or what depends on it cannot be a function: it yields or
+            deletes names.
     """
     source = "".join(linecache.getlines(code.co_filename))
     try:
         tree = ast.parse(source)
-        function, owner = _definition(tree, code)
+        function, owner = definition_of(tree, code)
         made = _Rewriting(function, lines).function()
-        module = _in_its_scopes(made, owner, code, helpers)
+        module = in_its_scopes(made, owner, code, helpers)
         compiled = compile(module, code.co_filename, "exec", flags=code.co_flags & _FEATURES, dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise NotRewritten from error
-    found = _code_in(compiled, code.co_name, code.co_firstlineno)
+    found = code_in(compiled, code.co_name, code.co_firstlineno)
     if found is None or found.co_freevars != code.co_freevars:
         raise NotRewritten
     return found
-
-
-def _definition(tree: ast.Module, code: CodeType) -> tuple[ast.FunctionDef, str]:
-    """The definition that a code comes from, and the class that it stands in, or an empty string."""
-    owners = {child: node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for child in node.body}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            if first == code.co_firstlineno:
-                return node, owners.get(node, "")
-    raise NotRewritten
-
-
-def _in_its_scopes(made: ast.FunctionDef, owner: str, code: CodeType, helpers: str) -> ast.Module:
-    """A module with the function inside a class, for names with two underscores, and its free variables around it."""
-    place = made.body[0]
-    package, _, name = helpers.rpartition(".")
-    made.body.insert(0, ast.copy_location(ast.ImportFrom(package, [ast.alias(name, HELPERS)], 0), place))
-    inner: ast.stmt = made
-    if owner or "__class__" in code.co_freevars:
-        inner = ast.ClassDef(owner or "_", [], [], [made], [])
-    around = [name for name in code.co_freevars if name != "__class__"]
-    outer = ast.FunctionDef("_around", parameters(around), [inner], [])
-    module = ast.Module([ast.copy_location(outer, place)], [])
-    # The code of a decorated function says that it begins with its first decorator; nothing else depends on that.
-    made.decorator_list = []
-    made.lineno = code.co_firstlineno
-    return ast.fix_missing_locations(module)
-
-
-def _code_in(code: CodeType, name: str, line: int) -> CodeType | None:
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            if constant.co_name == name and constant.co_firstlineno == line:
-                return constant
-            if (found := _code_in(constant, name, line)) is not None:
-                return found
-    return None
 
 
 @dataclass
@@ -121,12 +82,13 @@ class _Rewriting:
     lines: frozenset[int]
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _found: bool = False
+    _flags: set[str] = field(default_factory=set)  # of loops that are left
 
     def function(self) -> ast.FunctionDef:
         made = copy.deepcopy(self.definition)
         without_defaults(made)
         first = next((argument.arg for argument in (*made.args.posonlyargs, *made.args.args)), "")
-        _WithSuper(first).visit(made)
+        WithSuper(first).visit(made)
         made.body = self._block(made.body, [])
         made = _Expressions(self).visit(made)
         if not self._found:
@@ -164,8 +126,8 @@ class _Rewriting:
                     return [*made, *self._returning(statement, after, depth)]
                 else:
                     made += self._joining(statement, after, depth)
-            elif isinstance(statement, ast.While) and self.is_asked(statement.test):
-                made += self._repeating(statement)
+            elif isinstance(statement, ast.For | ast.While):
+                made += self._loop(statement, depth)
             elif isinstance(statement, ast.Assert) and self.is_asked(statement.test):
                 made += self._assertion(statement)
             else:
@@ -193,13 +155,61 @@ class _Rewriting:
         """Both ways as functions of the names that they set, and the names set by what they return."""
         _require(not holds(statement, _LEAVES))
         names = stored_names([statement])
-        live = [name for name in names if self._is_read_outside(name, statement)]
+        live = [name for name in names if name in self._flags or self._is_read_outside(name, statement)]
         result = ast.Return(tuple_of(live, ast.Load()))
         ways = [[*self._block(block, None, depth), result] for block in (statement.body, statement.orelse)]
         call, defined = self._call("way", statement, names, ways)
         call.args.append(ast.Tuple([ast.Constant(name) for name in live], ast.Load()))
         assign: ast.stmt = ast.Assign([tuple_of(live, ast.Store())], call) if live else ast.Expr(call)
         return placed([*defined, assign], statement)
+
+    def _loop(self, statement: ast.For | ast.While, depth: int) -> list[ast.stmt]:
+        """A loop that conditions may leave; one of Python's own that none does stays as it is."""
+        asked = [one for one in leaves(statement.body) if self.is_asked(one.test)]
+        changed = copy.copy(statement)
+        before: list[ast.stmt] = []
+        if asked:
+            flag = self._flag()
+            changed.body = leaving(statement.body, flag, self._truth)
+            if breaks(statement.body):
+                _require(not statement.orelse)
+                self._flags.add(flag)
+                before = [set_flag(flag, False, statement)]
+                self._go_on_unless(changed, flag, asked[0])
+        if isinstance(changed, ast.While) and (before or self.is_asked(changed.test)):
+            return [*before, *self._repeating(changed)]
+        return [*before, self._inside(changed, None, depth)]
+
+    def _truth(self, test: ast.expr) -> ast.expr:
+        asked = ast.Call(ast.copy_location(ast.Name("bool", ast.Load()), test), [test], [])
+        return self.condition(ast.copy_location(asked, test))
+
+    def _go_on_unless(self, loop: ast.For | ast.While, flag: str, where: ast.If) -> None:
+        """Make the steps of a loop depend on its flag, at the place of the first condition that leaves it."""
+        goes_on = unless(flag, where.test)
+        if isinstance(loop, ast.For):
+            _require(not any(self._is_read_after(name, loop) for name in stored_names([loop.target])))
+            step = ast.copy_location(ast.If(goes_on, loop.body, []), where)
+            loop.body = [step]
+        elif isinstance(loop.test, ast.Constant):
+            _require(bool(loop.test.value))
+            loop.test = goes_on
+        else:
+            loop.test = ast.copy_location(ast.BoolOp(ast.And(), [goes_on, loop.test]), where.test)
+
+    def _flag(self) -> str:
+        """A name that the function does not have."""
+        known = {node.id for node in ast.walk(self.definition) if isinstance(node, ast.Name)} | self._flags
+        known |= {node.arg for node in ast.walk(self.definition) if isinstance(node, ast.arg)}
+        names = itertools.chain(["done"], (f"done_{number}" for number in itertools.count(2)))
+        return next(name for name in names if name not in known)
+
+    def _is_read_after(self, name: str, loop: ast.For) -> bool:
+        inside = {id(node) for node in ast.walk(same_statement(self.definition, loop))}
+        return any(
+            isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) and id(node) not in inside
+            for node in ast.walk(self.definition)
+        )
 
     def _repeating(self, statement: ast.While) -> list[ast.stmt]:
         """The condition and the steps of a loop as functions of the names that the steps set."""
@@ -367,19 +377,6 @@ class _NumbersAsTensors(ast.NodeTransformer):
                 return self.rewriting.or_plain(
                     argument, lambda held: helper("number", kind, held), lambda held: ast.Call(kind, [held], [])
                 )
-        return node
-
-
-class _WithSuper(ast.NodeTransformer):
-    """``super()`` with its arguments, which a function inside a method needs."""
-
-    def __init__(self, first: str) -> None:
-        self.first = first
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id == "super" and not node.args and self.first:
-            node.args = [ast.Name(name, ast.Load()) for name in ("__class__", self.first)]
         return node
 
 

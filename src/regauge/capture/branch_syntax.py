@@ -70,7 +70,7 @@ def ends_in_error(statement: ast.If) -> bool:
     return any(block and isinstance(block[-1], ast.Raise) for block in (statement.body, statement.orelse))
 
 
-def stored_names(statements: Iterable[ast.stmt]) -> list[str]:
+def stored_names(statements: Iterable[ast.AST]) -> list[str]:
     """Names that statements set, in order."""
     found: dict[tuple[int, int], str] = {}
     for node in own_nodes(statements):
