@@ -167,6 +167,45 @@ def test_places_on_a_grid() -> None:
     assert ", x - 1, x)" in converted.source
 
 
+class Experts(nn.Module):
+    """A mixture of experts by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(5, 4)
+        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(5, 7), nn.SiLU(), nn.Linear(7, 5)) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights, selected = self.gate(x).softmax(-1).topk(2)
+        out = torch.zeros_like(x)
+        for i, expert in enumerate(self.experts):
+            hit = selected == i
+            mask, share = hit.any(-1), (weights * hit).sum(-1, keepdim=True)
+            out[mask] += share[mask] * expert(x[mask])
+        return out
+
+
+class ExpertsByPlaces(Experts):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(0, 1)
+        weights, selected = self.gate(x).softmax(-1).topk(2)
+        out = torch.zeros_like(x)
+        for i, expert in enumerate(self.experts):
+            rows, nth = torch.where(selected == i)
+            out[rows] += weights[rows, nth, None] * expert(x[rows])
+        return out
+
+
+def test_tokens_of_experts() -> None:
+    assert "self.experts[0](" in assert_like_torch(Experts(), (X,)).source
+
+
+def test_places_of_tokens_are_refused_with_what_to_write() -> None:
+    with pytest.raises(CaptureError) as caught:
+        regauge.to_jax(ExpertsByPlaces(), (X,))
+    assert "y[mask] += f(x[mask]) converts" in caught.value.next
+
+
 def test_a_selection_is_read_as_a_choice() -> None:
     converted = regauge.to_jax(Function(written(WRITES["in place"])), (X, Y))
     assert "nonzero" not in converted.source

@@ -25,6 +25,7 @@ class Selected:
         before: number of axes before that of the selected elements.
         after: number of axes behind it.
         symbol: the size that depends on values.
+        origin: where the elements were selected.
         harmless: whether what the mask leaves out is finite, in derivatives too.
     """
 
@@ -33,6 +34,7 @@ class Selected:
     before: int
     after: int
     symbol: str
+    origin: Origin
     harmless: bool = False
 
     @property
@@ -65,6 +67,7 @@ class Parts:
     _same: dict[object, str] = field(default_factory=dict)  # what a value is computed by -> the first one
     _first: dict[str, str] = field(default_factory=dict)
     _wider: dict[tuple[str, int], Value] = field(default_factory=dict)
+    _kept: dict[tuple[str, float | None], Value] = field(default_factory=dict)
 
     def selections_in(self, names: Iterable[str]) -> list[Selected]:
         """Those of the values that are selections."""
@@ -132,11 +135,15 @@ class Parts:
         item = self.selected[operand.name]
         if not always and (number is None or item.harmless or not has_gradient(item.whole.spec)):
             return Ref(item.whole.name)
-        chosen = self.mask_for(item.mask, item.after, origin)
-        kept = Value(self.unique(f"{operand.name}_kept"), item.whole.spec)
         other = bool(number) if item.whole.spec.dtype == "bool" else number
-        arguments = (("condition", chosen), ("self", Ref(item.whole.name)), ("other", other))
-        return self.append("aten.where.ScalarOther", arguments, kept, origin)
+        if (operand.name, other) not in self._kept:
+            kept = self._kept[operand.name, other] = Value(self.unique(f"{operand.name}_kept"), item.whole.spec)
+            # What was selected outside of a module is chosen there too, and the module is called with it.
+            at = origin if item.whole.name == operand.name else item.origin
+            chosen = self.mask_for(item.mask, item.after, at)
+            arguments = (("condition", chosen), ("self", Ref(item.whole.name)), ("other", other))
+            self.append("aten.where.ScalarOther", arguments, kept, at)
+        return Ref(self._kept[operand.name, other].name)
 
     def mask_for(self, mask: Value, after: int, origin: Origin) -> Ref:
         """A mask with new axes at its end."""
@@ -153,6 +160,7 @@ class Parts:
         del self.nodes[made:]
         there = {value.name for node in self.nodes for value in node.outputs}
         self._wider = {key: value for key, value in self._wider.items() if value.name in there}
+        self._kept = {key: value for key, value in self._kept.items() if value.name in there}
 
 
 def packet(op: str) -> str:

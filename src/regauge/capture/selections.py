@@ -109,7 +109,7 @@ def _root(parts: Parts, node: Node) -> Selected | None:
     covered = whole.spec.shape[place : place + mask.spec.ndim]
     if covered != mask.spec.shape or not isinstance(size, Sym) or (masked and after):
         return None  # sizes of 1 would be broadcast
-    return Selected(whole, mask, place, after, size.text)
+    return Selected(whole, mask, place, after, size.text, node.origin)
 
 
 def _follow(parts: Parts, node: Node, reads: list[Selected]) -> None:
