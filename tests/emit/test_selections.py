@@ -187,23 +187,77 @@ class Experts(nn.Module):
 
 class ExpertsByPlaces(Experts):
     def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(0, 1)
-        weights, selected = self.gate(x).softmax(-1).topk(2)
-        out = torch.zeros_like(x)
+        flat = x.flatten(0, 1)
+        weights, selected = self.gate(flat).softmax(-1).topk(2)
+        out = torch.zeros_like(flat)
         for i, expert in enumerate(self.experts):
             rows, nth = torch.where(selected == i)
-            out[rows] += weights[rows, nth, None] * expert(x[rows])
-        return out
+            out[rows] += weights[rows, nth, None] * expert(flat[rows])
+        return out.view_as(x)
 
 
-def test_tokens_of_experts() -> None:
-    assert "self.experts[0](" in assert_like_torch(Experts(), (X,)).source
+class ExpertsByCounts(Experts):
+    """With a mask for each expert, as transformers had it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(0, 1)
+        weights, selected = self.gate(flat).softmax(-1).topk(2)
+        hits = F.one_hot(selected, 4).permute(2, 1, 0)
+        out = torch.zeros_like(flat)
+        for i, expert in enumerate(self.experts):
+            nth, rows = torch.where(hits[i])
+            tokens = flat[None, rows].reshape(-1, 5)
+            out.index_add_(0, rows, expert(tokens) * weights[rows, nth, None])
+        return out.view_as(x)
 
 
-def test_places_of_tokens_are_refused_with_what_to_write() -> None:
-    with pytest.raises(CaptureError) as caught:
-        regauge.to_jax(ExpertsByPlaces(), (X,))
-    assert "y[mask] += f(x[mask]) converts" in caught.value.next
+@pytest.mark.parametrize("make", [Experts, ExpertsByPlaces, ExpertsByCounts])
+def test_tokens_of_experts(make: type[nn.Module]) -> None:
+    assert "self.experts[0](" in assert_like_torch(make(), (X,)).source
+
+
+def at_rows(x: Tensor, y: Tensor) -> Tensor:
+    rows = torch.where(x[0, :, 0] > 0)[0]
+    y = y[1].clone()
+    y[rows] = x[0, rows].exp() * y[rows, :1]
+    return y
+
+
+def at_places_of_a_table(x: Tensor, y: Tensor) -> Tensor:
+    rows = (x[0].sum(-1) > 0).nonzero().squeeze(-1)
+    first, _ = (x > 0).nonzero().unbind(1)[:2]
+    return y[0].index_add(0, rows, x[0].index_select(0, rows) ** 2) + x.index_add(0, first, x[first]).sum(0)
+
+
+def at_swapped_places(x: Tensor, y: Tensor) -> Tensor:
+    rows, columns = (x[0] > 0).nonzero(as_tuple=True)
+    across = y[0].t().clone()
+    across[columns, rows] += x[0][rows, columns].log()
+    return across.index_put((columns,), x[0][rows, columns, None], accumulate=True)
+
+
+def at_a_middle_axis(x: Tensor, y: Tensor) -> Tensor:
+    rows, columns = torch.where(x[0] > 0.5)
+    y = y[:, None].repeat(1, 2, 1, 1)
+    y[:, :, rows, columns] = y[:, :, rows, columns] * 2
+    return y[:, 0].index_add(1, rows, y[:, 0][:, rows])
+
+
+def several_of_a_row(x: Tensor, y: Tensor) -> Tensor:
+    """The gradient goes to all that are put there, the value from the last alone."""
+    rows, columns = torch.where(x[0] > 0)
+    y = y[0].clone()
+    y[rows] = y[rows] * x[0][rows, columns, None]
+    return y
+
+
+AT_PLACES = (at_rows, at_places_of_a_table, at_swapped_places, at_a_middle_axis)
+
+
+@pytest.mark.parametrize("function", AT_PLACES, ids=lambda function: function.__name__)
+def test_places_of_a_mask(function: Callable[[Tensor, Tensor], Tensor]) -> None:
+    converted = assert_like_torch(Function(function), (X, Y))
+    assert "nonzero" not in converted.source
 
 
 def test_a_selection_is_read_as_a_choice() -> None:
@@ -246,6 +300,9 @@ LEFT: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "chance": lambda x, y: torch.randn_like(x[x > 0]).sum(),
     "another mask": changed_between,
     "places": lambda x, y: x.nonzero().sum(),
+    "several for one place": several_of_a_row,
+    "the first place": lambda x, y: y[torch.where(x[0, :, 0] > 0)[0][0] * 0],
+    "places in a longer array": lambda x, y: y[0, torch.where(x[0, :2, 0] > -9)[0]].sum(),
 }
 
 

@@ -18,6 +18,7 @@ from regauge.capture import failures, weights
 from regauge.capture.call_arguments import calls
 from regauge.capture.functionalise import Functionaliser
 from regauge.capture.memory import View
+from regauge.capture.selected_places import as_masks
 from regauge.capture.selections import made_whole
 from regauge.capture.sizes import Sizes
 from regauge.errors import CaptureError
@@ -85,7 +86,8 @@ class Conversion:
         nodes = without_dead(walk.nodes, needed)
         if not walk.data_dependent:
             return nodes
-        whole, left = made_whole(nodes, walk.taken.values(), needed, walk.unique)
+        by_mask = without_dead(as_masks(nodes, walk.taken.values(), walk.unique), needed)
+        whole, left = made_whole(by_mask, walk.taken.values(), needed, walk.unique)
         if found := [item for item in walk.data_dependent if not item.sizes or item.sizes & left]:
             raise failures.depends_on_values(found, self.name, self.asked)
         return without_dead(whole, needed)

@@ -173,15 +173,8 @@ def depends_on_values(found: list[DataDependent], model: str, asked: Collection[
         where=found[0].origin.line,
         details=list(dict.fromkeys(places)),
         why="JAX compiles for fixed shapes: x[mask], nonzero, unique and .item() have no counterpart there",
-        next=_by_mask(found) + _way_out(asked),
+        next=_way_out(asked),
     )
-
-
-def _by_mask(found: list[DataDependent]) -> str:
-    """What to write for places of a mask's Trues, as the experts of a mixture often get their tokens."""
-    if not any(item.op.split(".")[1] in ("where", "nonzero", "nonzero_numpy", "argwhere") for item in found):
-        return ""
-    return "select by the mask itself and not by the places of its Trues: y[mask] += f(x[mask]) converts; or "
 
 
 def _way_out(asked: Collection[str]) -> str:

@@ -25,7 +25,7 @@ class Selected:
         before: number of axes before that of the selected elements.
         after: number of axes behind it.
         symbol: the size that depends on values.
-        origin: where the elements were selected.
+        origin: of the node that made it.
         harmless: whether what the mask leaves out is finite, in derivatives too.
     """
 
@@ -116,7 +116,7 @@ class Parts:
         sizes = (*shape[: first.before], *first.mask.spec.shape, *shape[first.before + 1 :])
         whole = Value(value.name, TensorSpec(sizes, value.spec.dtype))
         self.append(node.op, node.arguments, whole, node.origin)
-        self.selected[value.name] = replace(first, whole=whole, after=after, harmless=harmless)
+        self.selected[value.name] = replace(first, whole=whole, after=after, origin=node.origin, harmless=harmless)
 
     def whole(self, operand: Operand, number: float | None, origin: Origin, always: bool = False) -> Operand:
         """An operand with all elements.
@@ -138,8 +138,8 @@ class Parts:
         other = bool(number) if item.whole.spec.dtype == "bool" else number
         if (operand.name, other) not in self._kept:
             kept = self._kept[operand.name, other] = Value(self.unique(f"{operand.name}_kept"), item.whole.spec)
-            # What was selected outside of a module is chosen there too, and the module is called with it.
-            at = origin if item.whole.name == operand.name else item.origin
+            # What was made outside of a module is chosen there too, and the module is called with it.
+            at = item.origin if _is_around(item.origin.path, origin.path) else origin
             chosen = self.mask_for(item.mask, item.after, at)
             arguments = (("condition", chosen), ("self", Ref(item.whole.name)), ("other", other))
             self.append("aten.where.ScalarOther", arguments, kept, at)
@@ -161,6 +161,11 @@ class Parts:
         there = {value.name for node in self.nodes for value in node.outputs}
         self._wider = {key: value for key, value in self._wider.items() if value.name in there}
         self._kept = {key: value for key, value in self._kept.items() if value.name in there}
+
+
+def _is_around(outer: str, inner: str) -> bool:
+    """Whether a module, by its path, is another one or holds it."""
+    return not outer or outer == inner or inner.startswith(f"{outer}.")
 
 
 def packet(op: str) -> str:

@@ -131,6 +131,8 @@ def _follow(parts: Parts, node: Node, reads: list[Selected]) -> None:
         selection_ends.reduced(parts, node, first)
     elif name == "linear":
         _linear(parts, node)
+    elif name in ("reshape", "view", "squeeze"):
+        _without_first(parts, node, first)
     elif name in _ALONG:
         _along(parts, node, first)
     elif name in _PLAIN or name in _HARMLESS:
@@ -181,6 +183,16 @@ def _linear(parts: Parts, node: Node) -> None:
     if item is None or item.after < 1 or len(parts.selections_in(node_inputs(node))) > 1:
         raise NotWhole
     parts.keep(_with_all(parts, node, 0), item, item.after, True)
+
+
+def _without_first(parts: Parts, node: Node, first: Selected) -> None:
+    """A shape without the first axis, of size 1: ``x[None, rows].reshape(-1, width)``."""
+    out = node.outputs[0].spec.shape
+    if first.before != 1 or first.whole.spec.shape[0] != 1 or out != (Sym(first.symbol), *first.around[1]):
+        raise NotWhole
+    arguments: tuple[tuple[str, Operand], ...] = (("self", Ref(first.whole.name)), ("dim", 0), ("index", 0))
+    made = Node("aten.select.int", arguments, node.outputs, origin=node.origin)
+    parts.keep(made, replace(first, before=0), first.after, first.harmless)
 
 
 def _with_all(parts: Parts, node: Node, number: float | None) -> Node:
