@@ -58,6 +58,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "kernel_list": [3, 2, 2],
     },
     "pp_ocrv6_small_det": {**_TEXT_IN_IMAGES, "layer_list_out_channels": [16, 16, 32, 48]},
+    "rwkv": {"rescale_every": 0},  # in so few layers weights would be divided by one, in place
     "tvp": {"max_img_size": 2 * IMAGE, "visual_prompt_size": 8, "num_frames": 2, "frame_num": 2},
     "vibevoice_acoustic_tokenizer_decoder": _SOUND,
     "vibevoice_acoustic_tokenizer_encoder": _SOUND,
@@ -83,6 +84,11 @@ INPUTS: dict[str, Callable[[Any], dict[str, Tensor]]] = {
         **_text(c),
         "protein_input_ids": _tokens(WORDS, LENGTH + 2),
         "protein_attention_mask": torch.ones(BATCH, LENGTH + 2, dtype=torch.long),
+    },
+    "fsmt": lambda c: {  # without a mask of the decoder the tokens decide whether there is one
+        **_text(c),
+        "decoder_input_ids": _tokens(WORDS),
+        "decoder_attention_mask": torch.ones(BATCH, LENGTH, dtype=torch.long),
     },
     "tvp": lambda c: {  # its positions are those of a batch of one
         **{name: tensor[:1] for name, tensor in _text(c).items()},
