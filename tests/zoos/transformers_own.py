@@ -59,6 +59,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "pp_ocrv6_small_det": {**_TEXT_IN_IMAGES, "layer_list_out_channels": [16, 16, 32, 48]},
     "rwkv": {"rescale_every": 0},  # in so few layers weights would be divided by one, in place
+    "sam3_tracker": {"vision_config.backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]]},
+    "timesfm2_5": {"context_length": 128},  # statistics are a loop over its parts
     "tvp": {"max_img_size": 2 * IMAGE, "visual_prompt_size": 8, "num_frames": 2, "frame_num": 2},
     "vibevoice_acoustic_tokenizer_decoder": _SOUND,
     "vibevoice_acoustic_tokenizer_encoder": _SOUND,
