@@ -70,6 +70,8 @@ def _call(node: Node, values: Mapping[str, torch.Tensor], symbols: Mapping[str, 
     assert [name.rstrip("_") for name in arguments] == [argument.name for argument in schema], node.op
     if node.op == "aten.batch_norm.default" and len(node.outputs) == 3:
         return _batch_norm(arguments)
+    if node.op == "aten.as_strided.default":  # of values in their order
+        arguments["self"] = arguments["self"].contiguous()
     given = dict(zip((a.name for a in schema), arguments.values(), strict=True))
     for name in ("layout", "memory_format"):
         if isinstance(given.get(name), str):

@@ -378,10 +378,11 @@ def test_inputs_that_arrays_cannot_hold(tensor, kind):
     assert refused.value.code == "C106"
 
 
-def test_strides_that_look_behind_a_view():
+@pytest.mark.parametrize("view", [lambda x: x[:, 1:], lambda x: x[:, ::2], lambda x: x[:1].expand(3, 4)])
+def test_strides_that_look_behind_a_view(view):
     class Strided(nn.Module):
         def forward(self, x):
-            return torch.as_strided(x.T, (2, 2), (1, 2))
+            return torch.as_strided(view(x), (2, 2), (1, 2))
 
     with pytest.raises(CaptureError, match="looks behind a view") as refused:
         capture_module(Strided(), (torch.randn(3, 4),), train=False, dynamic=None)

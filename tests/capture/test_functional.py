@@ -15,7 +15,7 @@ from regauge.capture.arguments import written
 from regauge.capture.inplace import functional
 from regauge.capture.torch_export import capture_module
 from regauge.errors import CaptureError
-from regauge.ir.graph import Origin, Ref, Sym
+from regauge.ir.graph import Origin, Ref, Sym, node_inputs
 
 
 class Block(nn.Module):
@@ -431,6 +431,38 @@ def test_states_of_an_lstm_that_torch_traces_by_its_formula(monkeypatch, proj_si
     (lstm,) = (node for node in captured.graph.nodes if node.op == "aten.lstm.input")
     assert [len(value.spec.shape) for value in lstm.outputs] == [3, 3, 3]
     assert [value.spec.shape[-1] for value in lstm.outputs] == [2 * (proj_size or 5), proj_size or 5, 5]
+
+
+class Windows(nn.Module):
+    """Windows that overlap by half, by the strides of heads that were moved before the sequence."""
+
+    def forward(self, x):
+        batch, length, _ = x.shape
+        heads = x.transpose(0, 1).contiguous().view(length, batch, 2, 3).permute(1, 2, 0, 3)
+        heads = heads.reshape(batch * 2, length // 4, 4, 3)
+        size, stride = list(heads.shape), list(heads.stride())
+        size[1], stride[1] = 2 * size[1] - 1, stride[1] // 2
+        return heads.as_strided(size, stride) * x.mean()
+
+
+def test_strides_of_a_transposed_tensor_are_those_of_its_memory():
+    x = torch.randn(2, 8, 6)
+    captured = assert_captures(Windows(), (x,), train=False, others=((torch.randn(5, 8, 6),),))
+    strided = next(node for node in captured.graph.nodes if node.op == "aten.as_strided.default")
+    (ordered,) = (node for node in captured.graph.nodes if node.outputs[0].name == node_inputs(strided)[0])
+    assert ordered.op == "aten.permute.default"
+    assert ordered.argument("dims") == (1, 2, 0, 3)
+
+
+def test_a_transposed_tensor_is_written_by_its_strides():
+    class Fills(nn.Module):
+        def forward(self, x):
+            y = (x + 1).T
+            y.as_strided((2, 3), (4, 1)).zero_()
+            return y
+
+    with pytest.raises(CaptureError):
+        assert_captures(Fills(), (torch.randn(4, 6),), train=False)
 
 
 def test_losses_and_their_constants():

@@ -110,6 +110,19 @@ def test_outputs_of_one_mode_are_said(tmp_path):
     assert [f.text.split(". ")[0] for f in findings if f.code == "C170"] == ["Outputs of one mode only: states.0"]
 
 
+def test_a_loss_reads_the_sizes_that_differ_between_the_modes(tmp_path):
+    assert "C193" not in run("sizes_of_each_mode", tmp_path)["findings"]
+    logits, _ = graph_from_json(read(tmp_path / "loss.json")).inputs
+    assert str(logits.spec) == "float32[batch, sequence, 3]"
+
+
+def test_a_loss_that_decides_on_a_size_of_training_is_said(tmp_path):
+    run("sizes_of_one_mode", tmp_path)
+    findings = [Finding.from_json(item) for item in read(tmp_path / "capture.json")["findings"]]
+    (text,) = [finding.text for finding in findings if finding.code == "C193"]
+    assert "the output: size 1 is 6 in training and 2 in evaluation" in text
+
+
 def test_findings_are_written(tmp_path):
     assert run("inference", tmp_path)["findings"] == []
     assert [Finding.from_json(item) for item in read(tmp_path / "capture.json")["findings"]] == []

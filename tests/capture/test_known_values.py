@@ -65,6 +65,38 @@ class Begun(nn.Module):
         return x - self.mean
 
 
+class Filled(nn.Module):
+    """Positions that are written to, of which Python asks for what they were and what they are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        positions = torch.arange(4)
+        last = positions.max()
+        part = positions[1:]
+        part[part == 3] = 1
+        return x[:, : int(last)] * part.max().item()
+
+
+class LikeInputs(nn.Module):
+    """Lengths of a batch without padding, which have the shapes of inputs and no values of them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = x.shape[1] * x.new_ones(x.shape[0], dtype=torch.long)
+        kept = torch.full_like(x[0], True).bool() & ~torch.zeros_like(x[0]).bool() & (x.new_full((6,), 2.0) > 1)
+        if (lengths == x.shape[1]).all():
+            return x[:, kept].sin()
+        return x
+
+
+class FilledOneWay(nn.Module):
+    """What a value decides is written, so that nobody knows it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        positions = torch.arange(4)
+        if x.sum() > 0:
+            positions += 1
+        return x[:, : int(positions[0])]
+
+
 class Written(nn.Module):
     """A view of positions that are changed afterwards."""
 
@@ -81,10 +113,15 @@ class Drawn(nn.Module):
 
 
 @pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("model", [Positions, OwnMask, Padded], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [Positions, OwnMask, Padded, Filled], ids=lambda model: model.__name__)
 def test_python_gets_the_value(model: type[nn.Module], train: bool) -> None:
     captured = assert_captures(model(), (X,), train=train, others=((X[:2],),))
     assert not {"aten.item.default", "aten.nonzero.default"} & {*ops(captured.graph)}
+
+
+def test_what_has_the_shape_of_an_input_alone_has_a_value() -> None:
+    captured = assert_captures(LikeInputs(), (X,), train=False)
+    assert "regauge.cond.default" not in ops(captured.graph)
 
 
 def test_a_size_that_goes_into_a_value_is_fixed_and_it_is_said() -> None:
@@ -111,7 +148,7 @@ def test_a_flag_is_as_it_is_unless_the_model_changes_it() -> None:
     assert caught.value.code == "C104"
 
 
-@pytest.mark.parametrize("model", [Written, Drawn], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [Written, FilledOneWay, Drawn], ids=lambda model: model.__name__)
 def test_what_was_written_or_drawn_has_no_value(model: type[nn.Module]) -> None:
     with pytest.raises(CaptureError) as caught:
         capture_module(model(), (X,), train=False)

@@ -53,6 +53,15 @@ def test_family(family: str) -> None:
     assert outcome.lines > 20
 
 
+def test_models_with_settings_classes_and_inputs_of_their_own() -> None:
+    """Settings that only checkpoints give, a class that AutoModel does not find, an argument behind ``**kwargs``."""
+    assert case("vibevoice_acoustic_tokenizer_encoder").inputs["hidden_states"].shape == (2, 1, 64)
+    text = case("voxtral_realtime_text")
+    assert type(text.model).__name__ == "VoxtralRealtimeTextModel"
+    assert "t_cond" in text.inputs
+    assert case("lw_detr").model.config.num_feature_levels == 1
+
+
 def test_models_that_draw_in_evaluation_are_told() -> None:
     assert not _draws(f"{suite.ZOOS['transformers']}:bart")
     assert _draws(f"{suite.ZOOS['transformers']}:vilt")

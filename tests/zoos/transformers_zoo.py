@@ -17,7 +17,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 import transformers
 from torch import Tensor, nn
-from transformers import AutoModel, PretrainedConfig
+from transformers import PretrainedConfig
 from transformers.integrations import moe
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
@@ -26,6 +26,7 @@ import regauge
 from zoos.cases import LARGEST, NotBuilt, not_built, seeded, small_enough, weighted
 from zoos.stand_in import timm_in_transformers
 from zoos.transformers_inputs import accepted_inputs, with_padding
+from zoos.transformers_own import INPUTS, model_of, settle
 from zoos.transformers_repairs import change
 from zoos.transformers_sizes import shrink
 
@@ -82,6 +83,7 @@ def _built(name: str, settings: Settings) -> tuple[nn.Module, dict[str, Tensor]]
         if isinstance(classes := MODEL_MAPPING_NAMES[name], tuple):  # of which a checkpoint names one
             config.architectures = [classes[0]]
         shrink(config, widths, divisor)
+        settle(config)
     except (Exception, SystemExit) as error:
         raise not_built(error) from error
     complaint = ""
@@ -98,13 +100,14 @@ def _accepting(config: PretrainedConfig, count_first: bool) -> tuple[nn.Module, 
     try:
         if count_first:
             _refuse_large(config)
-        model = small_enough(AutoModel.from_config(config))
+        model = small_enough(model_of(config))
     except NotBuilt:
         raise
     except (Exception, SystemExit) as error:
         raise not_built(error) from error
     try:
-        return model, with_padding(model, accepted_inputs(model))
+        own = INPUTS.get(config.model_type)
+        return model, with_padding(model, accepted_inputs(model) if own is None else own(config))
     except NotBuilt:
         raise
     except Exception as error:  # a setting that an input is made of is not there
@@ -114,6 +117,6 @@ def _accepting(config: PretrainedConfig, count_first: bool) -> tuple[nn.Module, 
 def _refuse_large(config: object) -> None:
     """Count parameters before any memory is taken: widths of large models stay."""
     with torch.device("meta"):
-        count = sum(parameter.numel() for parameter in AutoModel.from_config(config).parameters())
+        count = sum(parameter.numel() for parameter in model_of(config).parameters())
     if count > LARGEST:
         raise NotBuilt(f"{count / 1e6:.0f} million parameters with few layers")

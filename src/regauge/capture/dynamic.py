@@ -46,7 +46,10 @@ def unnamed(model: torch.nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) ->
 
 
 def shapes(
-    model: torch.nn.Module, inputs: tuple[Any, ...] | dict[str, Any], fixed: Collection[tuple[int, int]] = ()
+    model: torch.nn.Module,
+    inputs: tuple[Any, ...] | dict[str, Any],
+    fixed: Collection[tuple[int, int]] = (),
+    varying: Collection[tuple[int, int]] = (),
 ) -> Any:
     """The `dynamic_shapes` of torch.export for inputs, or None when they hold no tensor with axes.
 
@@ -54,12 +57,16 @@ def shapes(
         model: that is exported.
         inputs: tuple of positional or dict of keyword arguments.
         fixed: axes that stay numbers: ``(id(tensor), axis)``.
+        varying: axes that are offered beside the usual ones: ``(place in tensors_in(inputs), axis)``.
     """
     args, kwargs = as_call(inputs)
     collection = ShapesCollection()
     found = False
-    for tensor in {id(t): t for t in tensors_in(inputs)}.values():
-        axes = {axis: Dim.AUTO for axis in offered(tensor) if (id(tensor), axis) not in fixed}
+    tensors = tensors_in(inputs)
+    more = {(id(tensors[place]), axis) for place, axis in varying}
+    for tensor in {id(t): t for t in tensors}.values():
+        wanted = {*offered(tensor), *(axis for key, axis in more if key == id(tensor))}
+        axes = {axis: Dim.AUTO for axis in sorted(wanted) if (id(tensor), axis) not in fixed}
         if axes:
             collection[tensor] = axes
             found = True

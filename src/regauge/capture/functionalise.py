@@ -41,7 +41,7 @@ from regauge.capture.memory import Arguments, Step, View, not_its_own, read, who
 from regauge.capture.regions import ENTER, LEAVE
 from regauge.capture.sizes import Sizes, dtype_name
 from regauge.capture.source_lines import origin_of
-from regauge.capture.strides import require_plain
+from regauge.capture.strides import in_memory_order
 from regauge.dtypes import kind
 from regauge.errors import CaptureError
 from regauge.ir.graph import Graph, Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs
@@ -144,7 +144,9 @@ class Functionaliser:
         if name == DERIVATIVE:
             self.env[node] = differentiated(self, node, raw, origin, self.bodies.start)
             return
-        require_plain(node, raw.get("self"), origin)
+        if (ordered := in_memory_order(node, raw.get("self"), origin)) is not None:
+            self._call(ordered)
+            raw = bind(node)
         name, raw = without_generator(name, raw, origin)
         with operands_cast(self, node, raw, origin):
             self._converted(node, name, raw, origin)

@@ -2,8 +2,9 @@
 
 `torch.export` takes every tensor for unknown, so ``positions.max().item()`` is a number that nobody has, and a mask of
 the model's own makes shapes that depend on values. What a model computes from constants and buffers alone is the same
-in every call. While it is traced, such tensors are remembered with the operator that made them, and computed when
-Python asks for one. The sizes that go into it become fixed; a buffer that Python reads must not change (C104).
+in every call. While it is traced, such tensors are remembered with the operator that made them, or wrote to them, and
+computed when Python asks for one. The sizes that go into it become fixed; a buffer that Python reads must not change
+(C104).
 """
 
 from __future__ import annotations
@@ -22,12 +23,20 @@ from torch.fx.experimental import proxy_tensor
 from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakIdKeyDictionary
 
-from regauge.capture.regions import tensors_in
+from regauge.capture.arguments import written
+from regauge.capture.regions import ENTER, LEAVE, tensors_in
 from regauge.capture.source_lines import line_of_caller
 from regauge.errors import CaptureError
 from regauge.findings import Finding
 
 _ATEN = torch.ops.aten
+# What is filled with a number has the values of no tensor: this number, or that of the argument at this place.
+_FILLED = {
+    **dict.fromkeys((_ATEN.new_ones.default, _ATEN.ones_like.default), 1),
+    **dict.fromkeys((_ATEN.new_zeros.default, _ATEN.zeros_like.default), 0),
+}
+_FILLED_WITH = {_ATEN.full_like.default: 1, _ATEN.new_full.default: 2}
+_STEPS = {ENTER: 1, LEAVE: -1}  # into a body of control flow, and out of it
 _MASKS = (torch.bool, torch.uint8)
 # Their results have shapes that depend on values, which torch's tags do not say.
 _SHAPED_BY_VALUES = (_ATEN.nonzero_numpy.default, _ATEN.where.default, _ATEN.argwhere.default)
@@ -48,7 +57,8 @@ class _Made:
     """How a tensor of the trace was made.
 
     Attributes:
-        operator: that made it from `args` and `kwargs`; None for a buffer.
+        operator: that made it from `args` and `kwargs`, which hold how their tensors were made; None for a buffer. One
+            that writes to its first argument made what that tensor is since.
         version: of the tensor then; writes to it, or to what it is a view of, count it up.
         place: of the tensor among several results.
         value: once it was computed.
@@ -102,9 +112,12 @@ class KnownValues:
         return frozenset().union(*(self._inputs.get(tensor, ()) for tensor in tensors))
 
     def follow(self, made: Iterable[Tensor], names: frozenset[str]) -> None:
-        """Note that tensors are made of these inputs and of nothing else that is unknown."""
-        for tensor in made if names else ():
-            self._inputs[tensor] = names
+        """Note that tensors are made of these inputs and of nothing else that is unknown; without names, of what is."""
+        for tensor in made:
+            if names:
+                self._inputs[tensor] = names
+            else:
+                self._inputs.pop(tensor, None)
 
     def judged(self, changed: set[str], name: str) -> list[Finding]:
         """A finding for the buffers that are read.
@@ -178,6 +191,7 @@ class _Record:
     found: KnownValues
     _made: Any = field(default_factory=WeakIdKeyDictionary)
     _tracer: Any = None
+    _inside: int = 0  # bodies of control flow that are being traced
 
     def called(self, mode: Any, operator: OpOverload, pre_dispatch: bool, args: Any, kwargs: Any) -> Any:
         """Put an operator into the trace, unless what Python asks for is known."""
@@ -213,23 +227,34 @@ class _Record:
         except _Unknown:
             asked = args[1] if operator in _BY_SECOND else args
             self.found.asked.update(self.found.sources(tensors_in(asked)))
-        out = self.call(mode, operator, pre_dispatch, args, kwargs)
-        if not _is_function(operator):
-            return out
+        self._inside += _STEPS.get(str(operator), 0)
+        # a body may run or not, or several times: what it writes to is unknown
+        changed = None if self._inside else _changed(operator, args)
+        if changed is None and not _is_function(operator):
+            return self.call(mode, operator, pre_dispatch, args, kwargs)
         unknown = [tensor for tensor in tensors_in((args, kwargs)) if not self.knows(tensor)]
-        if all(names := [self.found.sources([tensor]) for tensor in unknown]):
-            self.found.follow(tensors_in(out), frozenset().union(*names))
-        if not unknown:
-            places = dict(enumerate(out)) if isinstance(out, tuple | list) else {None: out}
+        names = [self.found.sources([tensor]) for tensor in unknown]
+        given = None if unknown else pytree.tree_map_only(Tensor, self._how, (args, kwargs))
+        out = self.call(mode, operator, pre_dispatch, args, kwargs)
+        results = out if changed is None else changed
+        self.found.follow(tensors_in(results), frozenset().union(*names) if all(names) else frozenset())
+        if given is None and (filled := _filled(operator, args, out)) is not None:
+            self._made[out] = filled
+        if given is not None:
+            places = dict(enumerate(results)) if isinstance(results, tuple | list) else {None: results}
             for place, tensor in places.items():
                 # what is known already may be returned as it is, and would be made of itself
                 if isinstance(tensor, Tensor) and not self.knows(tensor):
-                    self._made[tensor] = _Made(operator, args, kwargs, tensor._version, place)
+                    self._made[tensor] = _Made(operator, given[0], given[1], tensor._version, place)
         return out
+
+    def _how(self, tensor: Tensor) -> Any:
+        """How a known tensor was made, which later writes do not change; itself if it is no tensor of the trace."""
+        return self._made.get(tensor, tensor)
 
     def _begin(self, tracer: Any) -> None:
         """Learn the tensors that stand for buffers in this trace."""
-        self._tracer = tracer
+        self._tracer, self._inside = tracer, 0
         self._made.clear()
         for name, tensor in self.model.named_buffers():
             if isinstance(tensor, FakeTensor) and name in self.buffers and name not in self.found.changing:
@@ -275,8 +300,8 @@ class _Record:
         """
 
         def value(leaf: Any) -> Any:
-            if isinstance(leaf, Tensor):
-                return self._value(leaf)
+            if isinstance(leaf, Tensor | _Made):
+                return self._value(leaf) if isinstance(leaf, Tensor) else self._computed(leaf)
             if isinstance(leaf, torch.SymInt):
                 return int(leaf)
             return float(leaf) if isinstance(leaf, torch.SymFloat) else leaf
@@ -284,6 +309,8 @@ class _Record:
         with unset_fake_temporarily():
             try:
                 given, named = pytree.tree_map(value, (args, kwargs))
+                if _changed(operator, given) is not None:
+                    given = (given[0].clone(), *given[1:])  # what it was before stays known
                 return operator(*given, **named)
             except _Unknown:
                 raise
@@ -294,8 +321,9 @@ class _Record:
         if not self.knows(tensor):
             raise _Unknown
         made: _Made | None = self._made.get(tensor)
-        if made is None:
-            return tensor
+        return tensor if made is None else self._computed(made)
+
+    def _computed(self, made: _Made) -> Tensor:
         if made.buffer is not None:
             self.found.buffers.setdefault(made.buffer, line_of_caller())
         if made.value is None and made.operator is not None:
@@ -314,7 +342,30 @@ def _shaped_by_values(operator: OpOverload, args: tuple[Any, ...]) -> bool:
 
 
 def _is_function(operator: OpOverload) -> bool:
-    """Whether the results follow from the arguments: without chance, writes and memory that nobody filled."""
+    """Whether the results follow from the arguments: without writes, and what `_follows` asks for."""
+    return _follows(operator) and not operator._schema.is_mutable
+
+
+def _filled(operator: OpOverload, args: Any, out: Any) -> _Made | None:
+    """How a tensor is made that has the shape of another one and one number everywhere."""
+    if operator in _FILLED:
+        number = _FILLED[operator]
+    elif operator in _FILLED_WITH and len(args) > _FILLED_WITH[operator]:
+        number = args[_FILLED_WITH[operator]]
+    else:
+        return None
+    return _Made(_ATEN.full.default, (list(out.shape), number), {"dtype": out.dtype}, out._version, None)
+
+
+def _changed(operator: OpOverload, args: Any) -> Tensor | None:
+    """The first argument, if an operator writes to it alone what follows from all arguments."""
+    if not operator._schema.is_mutable or not _follows(operator) or torch.Tag.inplace_view in operator.tags:
+        return None
+    own = operator._schema.arguments[0].name
+    return args[0] if args and written(operator) == (own,) and isinstance(args[0], Tensor) else None
+
+
+def _follows(operator: OpOverload) -> bool:
+    """Whether what an operator makes follows from its arguments: without chance, and memory that nobody filled."""
     chance = torch.Tag.nondeterministic_seeded in operator.tags or "rand" in operator._schema.name
-    empty = "empty" in operator._schema.name
-    return operator.namespace == "aten" and not chance and not empty and not operator._schema.is_mutable
+    return operator.namespace == "aten" and not chance and "empty" not in operator._schema.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -77,6 +77,7 @@ def capture_module(
     dynamic: Dynamic = "auto",
     finite: bool = True,
     known: Sequence[str] = (),
+    varying: Collection[tuple[int, int]] = (),
 ) -> Captured:
     """Capture a model on example inputs; the model, its modes, buffers and the random streams stay as they are.
 
@@ -88,6 +89,8 @@ def capture_module(
             anything else is passed to torch.export as its `dynamic_shapes`.
         finite: refuse a model whose outputs hold NaN; nothing that is checked later may hold it.
         known: names of inputs, tensors of integers or booleans, whose values become part of the code.
+        varying: with ``"auto"``, axes that stay symbolic too where export can prove it: (place among the tensors of
+            the inputs, axis).
 
     Raises:
         BadCase: the model rejects the inputs, weights are not finite, outputs hold NaN, or `known` names no input.
@@ -95,7 +98,7 @@ def capture_module(
     """
     module, name = _as_module(model)
     weights.require_usable(module)
-    stages = Stages(places=known_inputs.places_of(module, inputs, known))
+    stages = Stages(places=known_inputs.places_of(module, inputs, known), varying=varying)
     with python_state.kept(module) as attributes, training_mode.unchanged(module):
         outputs = _outputs(module, inputs, name, finite, attributes, stages)
         register_dataclasses(inputs, outputs)
@@ -117,8 +120,7 @@ def capture_module(
                 captured = capture_module(model, inputs, train=train, dynamic=None, finite=finite, known=known)
                 findings = (sizes_of_inputs.fixed_by_modes(name), *captured.findings)
                 return replace(captured, graph=replace(captured.graph, findings=findings), findings=findings)
-    if frozen:
-        stages.findings.append(training_mode.evaluation_finding(frozen))
+    stages.findings += [training_mode.evaluation_finding(frozen)] if frozen else []
     if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
         stages.findings += _fixed_sizes(program, example, stages)
     stages.findings += known_inputs.findings(inputs, stages.places, known)
@@ -138,14 +140,19 @@ def _about_values(inputs: Inputs, tensors: dict[str, torch.Tensor], outputs: Any
 
 
 def capture_function(
-    function: Callable[..., Any], args: tuple[Any, ...], *, dynamic: Dynamic = "auto", model: nn.Module | None = None
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    *,
+    dynamic: Dynamic = "auto",
+    model: nn.Module | None = None,
+    varying: Collection[tuple[int, int]] = (),
 ) -> Captured:
     """Capture a function of tensors, or a module used as one (a loss); tensors that it closes over become constants.
 
     Args:
         function: called as ``function(*args)``.
         args: example arguments, any pytrees.
-        dynamic: as in `capture_module`.
+        dynamic, varying: as in `capture_module`.
         model: the model whose outputs the function gets, if there is one.
 
     Raises:
@@ -153,7 +160,7 @@ def capture_function(
         CaptureError: as `capture_module`; also when it reads a tensor that an optimizer changes.
     """
     try:
-        captured = capture_module(function, args, train=True, dynamic=dynamic)
+        captured = capture_module(function, args, train=True, dynamic=dynamic, varying=varying)
     except BadCase as error:
         if error.code != "B110" or error.__cause__ is None:
             raise
@@ -334,7 +341,7 @@ def _offered(model: nn.Module, inputs: Inputs, stages: Stages) -> Any:
         return None
     known = known_inputs.tensors_at(inputs, stages.places).values()
     fixed = {(id(tensor), axis) for tensor in known for axis in range(tensor.ndim)}
-    return sizes_of_inputs.shapes(model, inputs, stages.decided.keys() | fixed)
+    return sizes_of_inputs.shapes(model, inputs, stages.decided.keys() | fixed, stages.varying)
 
 
 def _fixed_sizes(program: ExportedProgram, inputs: Inputs, stages: Stages) -> list[Finding]:

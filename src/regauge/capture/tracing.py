@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +44,7 @@ class Stages:
     gradients: OwnGradients = field(default_factory=OwnGradients)
     known: KnownValues = field(default_factory=KnownValues)
     places: tuple[known_inputs.Place, ...] = ()  # of known inputs
+    varying: Collection[tuple[int, int]] = ()  # axes that are offered beside the usual ones, see `dynamic.shapes`
     branches: ValueBranches = field(default_factory=ValueBranches)
     numbers: Numbers = field(default_factory=Numbers)
     decisions: list[size_decisions.Decision] = field(default_factory=list)  # of the newest trace

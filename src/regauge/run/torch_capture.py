@@ -15,11 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import regauge
+from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import training_mode
 from regauge.capture.in_memory import source_file
+from regauge.capture.outputs_of_modes import OutputsOfModes
 from regauge.capture.torch_export import Captured, capture_function, capture_module
 from regauge.errors import BadCase, OutputError
-from regauge.findings import Finding
 from regauge.ir.serial import graph_to_json
 from regauge.optimizers import to_json
 from regauge.run.protocol import Skeleton, flatten_tree, leaf_names, write_json
@@ -109,10 +110,12 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
     if captured.graph_eval is not None:
         with training_mode.unchanged(subject.model), torch.no_grad(), as_loops():
             training_mode.set_mode(subject.model, True)
-            outputs = subject.call(subject.model, subject.inputs)
+            outputs = sizes_of_inputs.distinct(subject.call(subject.model, subject.inputs))
     if subject.loss is None:
         raise BadCase("the case has no loss")
-    loss = capture_function(subject.loss, (outputs, subject.targets), dynamic=dynamic, model=subject.model)
+    modes = OutputsOfModes(captured.outputs, outputs)
+    given, varying = (outputs, subject.targets), modes.varying()
+    loss = capture_function(subject.loss, given, dynamic=dynamic, model=subject.model, varying=varying)
     skeleton, specs = loss.graph.out_tree, {v.name: v.spec for node in loss.graph.nodes for v in node.outputs}
     specs |= {value.name: value.spec for value in loss.graph.inputs}
     spec = specs.get(skeleton.get("leaf", ""))
@@ -124,21 +127,8 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
             received=received,
             next="end the loss with .mean() or .sum() and return that tensor alone",
         )
-    return replace(loss, graph=replace(loss.graph, findings=(*loss.graph.findings, *_of_one_mode(captured, outputs))))
-
-
-def _of_one_mode(captured: Captured, outputs: Any) -> list[Finding]:
-    """A finding where evaluation gives outputs that training does not, or the other way round."""
-    trees = (captured.outputs, outputs)
-    evaluation, training = (flatten_tree(tree, lambda leaf: isinstance(leaf, torch.Tensor))[1] for tree in trees)
-    apart = sorted(evaluation.keys() ^ training.keys())
-    if not apart:
-        return []
-    text = (
-        f"Outputs of one mode only: {', '.join(apart)}. The converted loss is that of the outputs in training; in "
-        "evaluation the original's may take others."
-    )
-    return [Finding("C170", "warning", "the loss", text)]
+    findings = (*loss.graph.findings, *modes.findings(loss.graph))
+    return replace(loss, graph=replace(loss.graph, findings=findings))
 
 
 # files -------------------------------------------------------------------------------------------------------------
