@@ -158,3 +158,30 @@ def test_the_absolute_value_of_a_negative_zero_is_positive():
     made = regauge.to_torch(jnp.abs, (np.ones(3, np.float32),))
     made(x).sum().backward()
     assert x.grad.tolist() == [1.0, 1.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        jnp.sign,
+        jnp.cbrt,
+        lambda x: lax.round(x, lax.RoundingMethod.AWAY_FROM_ZERO),
+        lambda x: jnp.floor_divide(x, -2.0),
+        lambda x: jnp.divmod(x, -2.0)[0],
+    ],
+    ids=["sign", "cbrt", "round", "floor_divide", "divmod"],
+)
+def test_zeros_keep_their_sign(function: Callable[..., Any]) -> None:
+    x = np.array([0.0, -0.0, 0.3, -0.3, 0.5, -0.5, 3.0, -3.0], np.float32)
+    found = regauge.to_torch(function, (x,))(torch.from_numpy(x)).numpy()
+    wanted = np.asarray(function(x))
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert np.signbit(found).tolist() == np.signbit(wanted).tolist()
+
+
+def test_a_sign_has_no_derivative_where_it_is_zero_or_nan() -> None:
+    made = regauge.to_torch(lambda x: x * jnp.sign(x), (np.ones(4, np.float32),))
+    x = torch.tensor([0.0, -0.0, -2.0, float("nan")], requires_grad=True)
+    made(x).sum().backward()
+    assert x.grad[:3].tolist() == [0.0, 0.0, -1.0]
+    assert x.grad[3].isnan()

@@ -44,3 +44,18 @@ def test_values_and_gradients(name):
 
 def test_those_that_are_operators_have_rules():
     assert {rule.op for rule in TABLE} >= _OPERATORS
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: jnp.frexp(x)[0], lambda x: jnp.ldexp(x, jnp.array([3, -2, 0, 1])), lambda x: jnp.ldexp(*jnp.frexp(x))],
+    ids=["frexp", "ldexp", "both"],
+)
+def test_mantissas_and_exponents_whose_derivative_passes_an_integer(function):
+    x = np.array([1.0, -0.3, 8.0, 5e30], np.float32)
+    made = regauge.to_torch(function, (x,))
+    leaf = torch.from_numpy(x).requires_grad_()
+    outputs = made(leaf)
+    np.testing.assert_array_equal(outputs.detach().numpy(), np.asarray(function(x)))
+    outputs.sum().backward()
+    np.testing.assert_allclose(leaf.grad.numpy(), np.asarray(jax.grad(lambda x: function(x).sum())(x)), rtol=2e-6)

@@ -181,6 +181,9 @@ class Walk:
         self, equation: Any, inputs: list[Operand | Known], stack: str, frames: tuple[Frame, ...]
     ) -> list[Operand | Known]:
         name = equation.primitive.name
+        if equation.outvars and all(v.aval.dtype == jax.dtypes.float0 for v in equation.outvars):
+            # the derivatives of integers, which JAX makes and does not read
+            return [Known(np.zeros((), jax.dtypes.float0)) for _ in equation.outvars]
         if name in jax_compat.TRANSPARENT or name in jax_compat.RECOMPUTED:
             if (kept := kept_call(equation)) is not None:
                 arguments = tuple(zip(kept[1], map(self.operand, inputs), strict=True))

@@ -141,11 +141,7 @@ class OwnGradient:
         given = iter(self.backward.outputs)
         outputs = [next(given) if flow else None for flow in flows] + [None] * self.read
         residuals = self.backward.inputs[: len(self.saved)]
-        entered = iter(self.backward.inputs[len(self.saved) :])
-        cotangents = [
-            next(entered) if kind(v.spec.dtype) in ("float", "complex") else replace(v, name=f"{v.name}_unused")
-            for v in self.node.outputs
-        ]
+        cotangents = self._cotangents()
         hints = {value.name: self.names[value.name] for value in residuals if value.name in self.names}
         declared: Any = self.node.argument("parameters")
         floats = [value.name for value in self.backward.inputs[len(self.saved) :]]
@@ -158,6 +154,14 @@ class OwnGradient:
         written = self._written(1, inputs, outputs, groups, lambda values: ast.Tuple(values, ast.Load()), hints)
         parameters = [*([] if residuals else ["_"]), *written.parameters]
         return f"def {NAME}_backward({', '.join(parameters)}):\n{_lines(written)}"
+
+    def _cotangents(self) -> list[Value]:
+        """What the derivative is given: one for each output, of which the graph names those that are no integers."""
+        entered = iter(self.backward.inputs[len(self.saved) :])
+        return [
+            next(entered) if kind(v.spec.dtype) in ("float", "complex") else replace(v, name=f"{v.name}_unused")
+            for v in self.node.outputs
+        ]
 
 
 def _group(name: str, values: Sequence[Value], hints: Mapping[str, str]) -> Group:

@@ -36,7 +36,7 @@ class TorchOwnGradient(OwnGradient):
         given = iter(self.backward.outputs)
         outputs = [next(given) if flow else None for flow in flows] + [None] * self.read
         saved = self.backward.inputs[: len(self.saved)]
-        cotangents = self.backward.inputs[len(self.saved) :]
+        cotangents = self._cotangents()
         names = self._names()
         hints = {value.name: names[place] for place, value in enumerate(saved)}
         many = len(cotangents) > 1

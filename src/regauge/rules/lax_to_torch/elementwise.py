@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -137,11 +135,11 @@ def neg(x: Tensor) -> Tensor:
 
 @TABLE.rule("lax.sign")
 def sign(x: Tensor) -> Tensor:
-    """sign(x): NaN of NaN, without a derivative"""
+    """sign(x): NaN of NaN and -0.0 of -0.0, without a derivative"""
     if x.dtype.is_complex:
         return x.sgn().detach()
     if x.dtype.is_floating_point:
-        return torch.where(x.isnan(), math.nan, x.sign())
+        return torch.where(x.abs() > 0, x.sign(), x.detach())
     return (x != 0).to(x.dtype) if x.dtype in SIGNED else x.sign()
 
 
@@ -207,9 +205,9 @@ def round_to_integer(x: Tensor, rounding_method: str = "AWAY_FROM_ZERO") -> Tens
 
 
 def round_away(x: Tensor) -> Tensor:
-    """The nearest integer; halves away from zero."""
+    """The nearest integer; halves away from zero, and -0.0 where a negative number becomes zero."""
     whole = x.trunc()
-    return whole + torch.where((x - whole).abs() >= 0.5, x.sign(), 0)
+    return torch.where((x - whole).abs() >= 0.5, whole + x.sign(), whole)
 
 
 @TABLE.rule("lax.is_finite")

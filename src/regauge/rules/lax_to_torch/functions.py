@@ -67,7 +67,7 @@ def cbrt(x: Tensor) -> Tensor:
 
 def cube_root(x: Tensor) -> Tensor:
     """The real cube root; one step of Newton's method makes up for 1/3, which no float holds."""
-    root = x.sign() * x.abs() ** (1 / 3)
+    root = (x.abs() ** (1 / 3)).copysign(x)
     exact = root.detach()
     step = (exact - x.detach() / exact.square()) / 3
     return root - torch.where(step.isfinite(), step, 0)
