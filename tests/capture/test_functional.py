@@ -244,6 +244,8 @@ def write_through_views_that_no_schema_names(x):
     torch.nn.functional.dropout(z, 0.0, training=True).real.mul_(3)
     torch.einsum("ij->ji", y)[1].sub_(4)
     torch.einsum("...k->k...", z)[:1].fill_(7)
+    torch.einsum("ji", y)[2].mul_(5)
+    torch.einsum("b...a", z)[0].sub_(2)
     return y, z, y.t().ravel().add_(1)
 
 

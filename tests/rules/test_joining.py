@@ -22,6 +22,11 @@ SAMPLES = [
     ),
     sample("block_diag.default", [X, V, scalar(2.0)]),
     *(
+        sample("pad_sequence.default", [normal(2, 3), normal(4, 3), normal(0, 3)], first, -1.5, side)
+        for first, side in ((True, "right"), (False, "left"))
+    ),
+    sample("pad_sequence.default", [V, normal(5)]),
+    *(
         sample(f"{op}.Tensor", X, size, dim)
         for op in ("split", "unsafe_split")
         for size, dim in ((2, 1), (2, 0), (3, -1))

@@ -189,9 +189,9 @@ def _undo(step: Step, parent: TensorSpec, before: str, new: str, emit: Emit, ori
 def _undone(equation: str) -> str:
     """The equation that gives back the axes that ``ij->ji`` permutes; empty for one that does more."""
     given, arrow, wanted = equation.replace(" ", "").partition("->")
-    permutes = (
-        bool(arrow) and sorted(given) == sorted(wanted) and all(given.count(axis) == 1 for axis in given if axis != ".")
-    )
+    if not arrow:  # the result of "ji" has the axes of the ellipsis, then the others in alphabetical order
+        wanted = "..." * ("..." in given) + "".join(sorted(given.replace("...", "")))
+    permutes = sorted(given) == sorted(wanted) and all(given.count(axis) == 1 for axis in given if axis != ".")
     return f"{wanted}->{given}" if permutes else ""
 
 

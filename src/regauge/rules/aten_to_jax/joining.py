@@ -259,3 +259,21 @@ def join_chunks(tensors: Sequence[Array], dim: int, num_chunks: int) -> Array:
         filled = jnp.pad(x, [(0, missing if i == axis else 0) for i in range(x.ndim)])
         pieces.append(jnp.reshape(filled, (*x.shape[:axis], num_chunks, -1)))
     return jnp.concatenate(pieces, axis=axis + 1)
+
+
+@TABLE.rule("aten.pad_sequence.default")
+def pad_sequence(
+    sequences: Sequence[Array], batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
+) -> Array:
+    """pad_sequence(Tensor[] sequences, bool batch_first=False, float padding_value=0., str padding_side="right")
+    -> Tensor
+    """
+    longest = max(s.shape[0] for s in sequences)
+    padded = []
+    for s in sequences:
+        missing = longest - s.shape[0]
+        ends = (missing, 0) if padding_side == "left" else (0, missing)
+        # the result has the dtype of the first sequence
+        s = s.astype(sequences[0].dtype)
+        padded.append(jnp.pad(s, [ends] + [(0, 0)] * (s.ndim - 1), constant_values=padding_value))
+    return jnp.stack(padded, axis=0 if batch_first else 1)
