@@ -151,7 +151,7 @@ class Loops(nn.Module):
 class Finds(nn.Module):
     def forward(self, x):
         rows = torch.nonzero(x[:, 0] > 0)  # line: Finds
-        return x[rows[:, 0]].sum(0)
+        return x[rows[:, 0]]
 
 
 class Lists(nn.Module):
