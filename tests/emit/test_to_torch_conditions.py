@@ -43,7 +43,32 @@ class Loop(Layers):
         return jax.lax.while_loop(lambda x: jnp.abs(x).max() > 9, lambda x: self.first(x), jax.lax.stop_gradient(x)) + x
 
 
-READ = {OneWay: ["second"], Nested: ["second"], Chosen: ["first", "second"], Loop: ["first"]}
+class Outside(Layers):
+    """What a way reads is computed of a parameter before; both ways give another as it is."""
+
+    def __call__(self, x: Any) -> Any:
+        kernel = self.second.kernel[...] * 2
+        x = jax.lax.cond(x.sum() > 0, lambda x: x @ kernel, lambda x: x, x)
+        bias = jax.lax.cond(x.max() > 1, lambda: self.first.bias[...], lambda: self.first.bias[...] * 2)
+        return self.third(x) + bias
+
+
+class Within(Layers):
+    """A condition in each step of a loop."""
+
+    def __call__(self, x: Any) -> Any:
+        step = lambda x, _: (jax.lax.cond(x.sum() > 0, self.first, lambda x: x, self.third(x)), None)  # noqa: E731
+        return jax.lax.scan(step, x, length=2)[0]
+
+
+READ = {
+    Outside: ["second"],
+    Within: ["first"],
+    OneWay: ["second"],
+    Nested: ["second"],
+    Chosen: ["first", "second"],
+    Loop: ["first"],
+}
 
 
 @pytest.mark.parametrize("make", READ, ids=lambda make: make.__name__)

@@ -6,7 +6,7 @@ the decay of weights, momentum and averages of gradients go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from regauge import dtypes
 from regauge.findings import Finding
@@ -31,9 +31,7 @@ def without_gradient(graph: Graph, loss: Graph) -> tuple[str, ...]:
     outputs = leaf_names(loss.in_tree["tuple"][0])
     leaves = leaf_names(graph.out_tree)
     reached = {leaf for leaf, name in zip(leaves, outputs, strict=True) if name in read}
-    for node in reversed(graph.nodes):
-        if node.op not in _STOPS and any(value.name in reached and _has_slope(value) for value in node.outputs):
-            reached.update(node_inputs(node))
+    reached = _reached(graph.nodes, reached, node_inputs)
     tied = {w.tied_to for w in graph.weights if w.tied_to is not None and w.value in reached}
     return tuple(
         w.name
@@ -42,12 +40,21 @@ def without_gradient(graph: Graph, loss: Graph) -> tuple[str, ...]:
     )
 
 
+def _reached(nodes: Sequence[Node], wanted: Iterable[str], passed: Callable[[Node], Iterable[str]]) -> set[str]:
+    """Values that a gradient reaches from others; `passed` says which values a node hands it on to."""
+    reached = set(wanted)
+    for node in reversed(nodes):
+        if node.op not in _STOPS and any(value.name in reached and _has_slope(value) for value in node.outputs):
+            reached.update(passed(node))
+    return reached
+
+
 def _has_slope(value: Value) -> bool:
     return dtypes.kind(value.spec.dtype) in ("float", "complex")
 
 
 def read_at_times(graph: Graph) -> tuple[str, ...]:
-    """Trainable parameters that only some calls read, because a condition or a loop on values decides.
+    """Trainable parameters that get a gradient in some calls only, because a condition or a loop on values decides.
 
     In a graph of PyTorch these are conditions of Python: `torch.cond` has gradients of zero, as JAX has.
     """
@@ -58,24 +65,21 @@ def read_at_times(graph: Graph) -> tuple[str, ...]:
     def chooses(node: Node) -> bool:
         return node.op in _CHOICES and (graph.dialect == "lax" or node.origin.line in places)
 
-    chosen = {name for node in graph.nodes if chooses(node) for name in node_inputs(node)}
-    chosen -= _read_in_every_call(graph.nodes, chooses)
-    return tuple(w.name for w in graph.weights if w.trainable and w.tied_to is None and w.value in chosen)
+    def passed(node: Node) -> set[str]:
+        """What a gradient reaches whichever way conditions go; a loop may make no step."""
+        around = {name for key, operand in node.arguments if key != "closure" for name in references(operand)}
+        ends = [[name for operand in body.outputs for name in references(operand)] for body in node.bodies]
+        inside = [_reached(body.nodes, end, passed) for body, end in zip(node.bodies, ends, strict=True)]
+        if not chooses(node):
+            return around.union(*inside)
+        return around if node.op == "regauge.while_loop" else around | set.intersection(*inside)
+
+    outputs = leaf_names(graph.out_tree)
+    some = _reached(graph.nodes, outputs, node_inputs) - _reached(graph.nodes, outputs, passed)
+    return tuple(w.name for w in graph.weights if w.trainable and w.tied_to is None and w.value in some)
 
 
 _CHOICES = ("regauge.cond", "regauge.switch", "regauge.while_loop")
-
-
-def _read_in_every_call(nodes: Iterable[Node], chooses: Callable[[Node], bool]) -> set[str]:
-    """Values that nodes read whichever way the conditions go."""
-    read: set[str] = set()
-    for node in nodes:
-        bodies = [_read_in_every_call(body.nodes, chooses) for body in node.bodies]
-        if not chooses(node):
-            read.update(node_inputs(node), *bodies)
-        elif node.op != "regauge.while_loop":  # which may make no step
-            read |= set.intersection(*bodies)
-    return read
 
 
 def left_out_by_conditions(captured: CapturedModel) -> list[Finding]:
