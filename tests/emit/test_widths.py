@@ -65,11 +65,15 @@ def test_a_tensor_in_the_source_that_int32_does_not_hold() -> None:
     assert "64-bit mode" in refused.value.why
 
 
-@pytest.mark.parametrize("name", REFUSED)
+WRITTEN = {"tensor": lambda x: x + torch.tensor([FAR])}
+
+
+@pytest.mark.parametrize("name", REFUSED | WRITTEN)
 def test_in_the_64_bit_mode_they_are_what_they_are(name: str) -> None:
+    function = (REFUSED | WRITTEN)[name]
     with jax.enable_x64(True):
-        converted = regauge.to_jax(Computes(REFUSED[name]), (COUNTS,))
-        found, expected = np.asarray(converted(COUNTS.numpy())), REFUSED[name](COUNTS).numpy()
+        converted = regauge.to_jax(Computes(function), (COUNTS,))
+        found, expected = np.asarray(converted(COUNTS.numpy())), function(COUNTS).numpy()
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found, expected)
 

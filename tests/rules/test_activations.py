@@ -44,6 +44,7 @@ SAMPLES = [
     sample("softshrink.default", KINKS, 1.0),
     *(sample("glu.default", normal(4, 6), dim) for dim in (-1, 0)),
     sample("prelu.default", KINKS, floats(0.25)),
+    sample("prelu.default", scalar(-2.0), floats(0.25)),
     sample("prelu.default", normal(2, 3, 4), normal(3, key="w")),
     sample("prelu.default", normal(2, 3), normal(3, key="w")),
     sample("prelu.default", normal(2, 3, 2, 2), scalar(0.3)),

@@ -26,6 +26,10 @@ SAMPLES = [
         "embedding_bag.padding_idx", ROWS.double(), INDICES, OFFSETS, False, 0, False, uniform(6).double(), False, 1
     ),
     sample("embedding_bag.padding_idx", ROWS.double(), INDICES, ints(0, 2, 6), False, 1, False, None, True, None),
+    *(
+        sample("embedding_bag.padding_idx", ROWS, INDICES, OFFSETS, False, mode, False, None, False, -4)
+        for mode in (0, 1, 2)  # a padding index that is counted from the last row
+    ),
     sample("embedding_bag.default", ROWS.double(), INDICES, OFFSETS, False, 2),
     sample("embedding_bag.default", ROWS, INDICES, OFFSETS),
 ]

@@ -77,6 +77,12 @@ SAMPLES = [
         for size in (2, 9)
     ),
     sample("nonzero_static.default", scalar(1.0), size=1),
+    sample("searchsorted.Scalar", floats(3.0, 1.0, 2.0), 1.5, sorter=ints(1, 2, 0)),
+    sample("nonzero_static.default", normal(0, 3), size=2, fill_value=-1),
+    *(sample(f"{op}.default", normal(0, 3)) for op in ("nonzero", "argwhere", "nonzero_numpy")),
+    *(sample("_unique2.default", integers(0, 3), True, inverse) for inverse in (False, True)),
+    sample("unique_dim.default", integers(2, 0), 1),
+    sample("unique_consecutive.default", integers(2, 0), dim=1),
 ]
 
 MASK = bools(5, 4)
@@ -88,11 +94,13 @@ LIMITS = [
     ),
     LimitSample("aten.index.Tensor", "an index is a boolean mask", (MATRIX, [None, MASK[0]])),
     LimitSample("aten.one_hot.default", "num_classes is -1", (IDS,)),
-    LimitSample("aten.nonzero.default", "always", (MATRIX,)),
-    LimitSample("aten.masked_select.default", "always", (MATRIX, MASK)),
-    LimitSample("aten.nonzero_numpy.default", "always", (MATRIX,)),
-    LimitSample("aten.argwhere.default", "always", (MATRIX,)),
-    LimitSample("aten._unique2.default", "always", (IDS,)),
+    LimitSample("aten.nonzero.default", "self has elements", (MATRIX,)),
+    LimitSample("aten.masked_select.default", "self has elements", (MATRIX, MASK)),
+    LimitSample("aten.nonzero_numpy.default", "self has elements", (MATRIX,)),
+    LimitSample("aten.argwhere.default", "self has elements", (MATRIX,)),
+    LimitSample("aten._unique2.default", "self has elements", (IDS,)),
+    LimitSample("aten.unique_dim.default", "self has elements", (MATRIX, 0)),
+    LimitSample("aten.unique_consecutive.default", "self has elements", (IDS,)),
 ]
 
 

@@ -40,6 +40,7 @@ SAMPLES = [
     sample("cartesian_prod.default", [normal(2)]),
     Sample("aten._chunk_cat.default", ([normal(4, 5), normal(3, 5)], 0, 2), no_gradient="torch has none"),
     sample("meshgrid.indexing", [normal(2), scalar(1.0)], indexing="ij"),
+    sample("meshgrid.default", [scalar(1.0)]),
     *(sample(f"{op}.default", normal(7, 2), n) for op in ("chunk", "unsafe_chunk") for n in (2, 3, 7, 9)),
     sample("chunk.default", X, 2, -1),
     sample("tensor_split.sections", normal(7, 2), 3),

@@ -19,7 +19,11 @@ SAMPLES = [
         for x in (REGULAR, WIDE, TALL, BATCH)
     ),
     Sample("aten.linalg_lu_factor_ex.default", (SINGULAR,), no_gradient="the matrix is singular"),
-    *(sample("lu_unpack.default", FACTORS, PIVOTS, data, pivots) for data in (True, False) for pivots in (True, False)),
+    *(sample("lu_unpack.default", FACTORS, PIVOTS, True, pivots) for pivots in (True, False)),
+    *(
+        Sample("aten.lu_unpack.default", (FACTORS, PIVOTS, False, pivots), no_gradient="torch raises: no factors")
+        for pivots in (True, False)
+    ),
     *(
         sample("linalg_lu_solve.default", FACTORS, PIVOTS, b, left=left, adjoint=adjoint)
         for left, b in ((True, normal(2, 3, 2)), (False, normal(2, 2, 3)))

@@ -68,6 +68,7 @@ SAMPLES = [
     sample("scatter_add.default", N, 0, INDEX, integers(2, 3)),
     sample("scatter_add.default", bools(4, 3), 0, INDEX, bools(2, 3)),
     sample("scatter_add.default", scalar(1.0), 0, ints(0, 0), floats(3.0, 4.0)),
+    sample("scatter_add.default", torch.tensor(True), 0, ints(0, 0), bools(2)),
     sample("index_put.default", bools(4), [ints(0, 0, 2)], bools(3), True),
     sample("index_add.default", scalar(1.0), 0, ints(0), scalar(3.0)),
     sample("index_copy.default", scalar(1.0), 0, ints(0), floats(3.0)),

@@ -25,6 +25,12 @@ SAMPLES = [
         Sample("aten.scatter.value_reduce", (X, 0, INDEX, 2.0), {"reduce": kind}, no_gradient="torch has none")
         for kind in ("add", "multiply")
     ),
+    # torch cuts a fraction off before it counts
+    *(
+        Sample("aten.scatter.value_reduce", (x, 0, ints(0, 0), -2.5), {"reduce": kind})
+        for kind in ("add", "multiply")
+        for x in (torch.tensor(3), ints(3, 4))
+    ),
     *(
         sample("scatter_reduce.two", x, 0, INDEX, src, reduce, include_self=include)
         for x, src in ((X, SRC), (torch.ones(4, 3), torch.ones(3, 3)), (X, ZEROS))

@@ -37,6 +37,7 @@ SAMPLES = [
     *(sample("squeeze.dim", ONES, dim) for dim in (0, 1, -1)),
     sample("squeeze.dim", scalar(1.0), 0),
     sample("squeeze.dims", ONES, [0, 1]),
+    sample("squeeze.dims", scalar(1.0), [0]),
     sample("squeeze.dims", ONES, [0, -1]),
     *(sample("unsqueeze.default", MATRIX, dim) for dim in (0, 1, -1)),
     sample("unsqueeze.default", scalar(1.0), 0),
@@ -72,6 +73,7 @@ SAMPLES = [
     *(sample("atleast_2d.default", x) for x in (scalar(1.0), floats(1.0, 2.0), X)),
     *(sample(f"{op}.default", MATRIX) for op in ("adjoint", "mH")),
     *(sample("diagflat.default", MATRIX, k) for k in (0, 1, -1)),
+    *(sample(f"atleast_{n}d.Sequence", [scalar(1.0), MATRIX]) for n in (1, 2, 3)),
     *(sample("atleast_3d.default", x) for x in (scalar(1.0), floats(1.0, 2.0), MATRIX, X)),
 ]
 

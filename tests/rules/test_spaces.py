@@ -17,6 +17,7 @@ SAMPLES = [
     *(Sample(f"aten.{kind}.Tensor_Scalar", (START, 3.0, 4), no_gradient=NUMBERS) for kind in ("linspace", "logspace")),
     *(Sample(f"aten.{kind}.Scalar_Tensor", (-1.0, END, 4), no_gradient=NUMBERS) for kind in ("linspace", "logspace")),
     Sample("aten.linspace.Tensor_Tensor", (START, END, 6), {"dtype": torch.int64}, no_gradient=NUMBERS),
+    Sample("aten.linspace.Tensor_Scalar", (torch.tensor(50), 1, 50), {"dtype": torch.int64}, no_gradient=NUMBERS),
     sample("linspace.default", -3.7, 10, 4, dtype=torch.int64),
     sample("linspace.default", 4, -9, 7, dtype=torch.int32),
     sample("logspace.default", 0, 3, 4, 2.0, dtype=torch.int64),

@@ -157,7 +157,7 @@ class Functionaliser:
             self.env[node] = self._same(node, raw["self"], origin)
         elif name in spelling.CASTS:
             self.env[node] = self._cast(node, raw["self"], origin)
-        elif name.startswith("aten.meshgrid") and len(raw["tensors"]) == 1 == node.meta["val"][0].ndim:
+        elif name.startswith("aten.meshgrid") and len(raw["tensors"]) == 1 == raw["tensors"][0].meta["val"].ndim:
             self.env[node] = [self.env[raw["tensors"][0]]]
         elif name == "aten.broadcast_tensors.default":
             self.env[node] = [self._broadcast(node, i, origin) for i in range(len(raw["tensors"]))]

@@ -49,7 +49,7 @@ def _lstsq_shape(self: Tensor, b: Tensor, rcond: float | None = None, driver: st
     batch = torch.broadcast_shapes(self.shape[:-2], b.shape[:-1] if vector else b.shape[:-2])
     sides = () if vector else (b.shape[-1],)
     real = self.dtype.to_real()
-    residuals = (*batch, *sides) if rows > columns and driver not in (None, "gelsy") else (0,)
+    residuals = (*batch, *(sides or (1,))) if rows > columns and driver not in (None, "gelsy") else (0,)
     rank = (0,) if driver == "gels" else self.shape[:-2]
     values = (*self.shape[:-2], min(rows, columns)) if driver in ("gelsd", "gelss") else (0,)
     return (

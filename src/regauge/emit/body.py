@@ -27,6 +27,7 @@ from regauge.emit.statements import parameter_names, statement_of
 from regauge.emit.stored import is_changed, keep_old_values, storing_lines
 from regauge.emit.syntax import (
     call,
+    first_of,
     is_atomic,
     is_short,
     member_expression,
@@ -201,6 +202,8 @@ class BodyWriter(LocalNames):
             self._write_residual(statement, renames, node)
         expression = substitute(renames)(expression)
         outputs = [value.name for value in node.outputs]
+        if len(outputs) == 1 and self.plan.rules[node.op].gives_list:
+            expression = first_of(expression)
         if len(outputs) == 1 and outputs[0] in self.result_casts:
             expression = cast_expression(expression, self.result_casts[outputs[0]])
         self.finish(node, outputs, expression, following, pure=drop is None and "rng_key" not in extras)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -99,7 +100,8 @@ class NnxTarget:
         return read
 
     def array_text(self, value: np.ndarray) -> str:
-        require_narrow(value)
+        if not jax.config.read("jax_enable_x64"):
+            require_narrow(value)
         dtype = {"int64": "int", "bool": "bool"}.get(str(value.dtype), f"jnp.{value.dtype}")
         text = repr(value.tolist()).replace("inf", "jnp.inf").replace("nan", "jnp.nan")
         return f"jnp.array({text}, dtype={dtype})"

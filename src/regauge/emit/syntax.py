@@ -38,6 +38,13 @@ def call(function: str, arguments: list[ast.expr]) -> ast.expr:
     return ast.Call(ast.parse(function, mode="eval").body, arguments, [])
 
 
+def first_of(expression: ast.expr) -> ast.expr:
+    """The one element of a list: of `[x]` it is `x`."""
+    if isinstance(expression, ast.List) and len(expression.elts) == 1:
+        return expression.elts[0]
+    return ast.Subscript(expression, ast.Constant(0), ast.Load())
+
+
 def module_called(expression: ast.expr) -> str:
     """`query` for ``self.query(x).unflatten(-1, (4, 8))``: the module whose result an expression rearranges."""
     while isinstance(expression, ast.Call) and isinstance(expression.func, ast.Attribute):

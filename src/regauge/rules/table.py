@@ -44,6 +44,10 @@ class Limit:
     url: str = ""
 
 
+# How functions of rules say that they give several arrays.
+_LISTS = ("list[", "tuple[Array, ...", "tuple[Tensor, ...", "tuple[Operand, ...")
+
+
 @dataclass(frozen=True)
 class Rule:
     """One operator overload's counterpart in the target framework."""
@@ -57,6 +61,11 @@ class Rule:
     def draws(self) -> bool:
         """Whether the rule is random: it takes a key, which torch's schema does not have."""
         return "rng_key" in inspect.signature(self.fn).parameters
+
+    @property
+    def gives_list(self) -> bool:
+        """Whether the result is a list of arrays even where it has one alone."""
+        return str(inspect.signature(self.fn).return_annotation).startswith(_LISTS)
 
     @property
     def place(self) -> str:

@@ -56,6 +56,8 @@ def prelu(self: Array, weight: Array) -> Array:
     """prelu(Tensor self, Tensor weight) -> Tensor
     _prelu_kernel(Tensor self, Tensor weight) -> Tensor
     """
+    if self.ndim == 0:
+        return jnp.where(self > 0, self, weight.reshape(()) * self)
     if self.ndim <= 2 or weight.ndim != 1:
         return jnp.where(self > 0, self, weight * self)
     return jnp.where(self > 0, self, weight.reshape((-1,) + (1,) * (self.ndim - 2)) * self)

@@ -257,6 +257,8 @@ def range_to(
     """arange(Scalar end, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool?
     pin_memory=None) -> Tensor
     """
+    if isinstance(end, float) and dtype is not None and jnp.issubdtype(dtype, jnp.integer):
+        return jnp.arange(int(end), dtype=dtype)  # torch cuts fractions off first
     if dtype is not None:
         return jnp.arange(end, dtype=dtype)
     return jnp.arange(end, dtype=jnp.float32 if isinstance(end, float) else int)
@@ -274,9 +276,12 @@ def range_from(
     """arange.start(Scalar start, Scalar end, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None,
     bool? pin_memory=None) -> Tensor
     """
+    is_fraction = any(isinstance(v, float) for v in (start, end))
+    if is_fraction and dtype is not None and jnp.issubdtype(dtype, jnp.integer):
+        return jnp.arange(int(start), int(end), dtype=dtype)
     if dtype is not None:
         return jnp.arange(start, end, dtype=dtype)
-    return jnp.arange(start, end, dtype=jnp.float32 if any(isinstance(v, float) for v in (start, end)) else int)
+    return jnp.arange(start, end, dtype=jnp.float32 if is_fraction else int)
 
 
 @TABLE.rule("aten.arange.start_step")
@@ -297,6 +302,8 @@ def range_by(
     kind = (jnp.float32 if is_fraction else int) if dtype is None else dtype
     if not is_fraction:
         return jnp.arange(start, end, step, dtype=kind)
+    if jnp.issubdtype(kind, jnp.integer):
+        return jnp.arange(int(start), int(end), int(step), dtype=kind)
     return (start + step * jnp.arange(math.ceil((end - start) / step))).astype(kind)
 
 

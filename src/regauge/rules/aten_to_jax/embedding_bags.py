@@ -64,7 +64,7 @@ def pooled_embeddings(
         mode: 0 sum, 1 mean, 2 maximum.
         per_sample_weights: factor of each index (sums only), or None.
         include_last_offset: the last offset is the end of the last bag.
-        padding_idx: the index that is left out; none if it is negative or None.
+        padding_idx: the index that is left out, counted from the last row if it is negative; or None.
     """
     starts = offsets[:-1] if include_last_offset else offsets
     bags = starts.shape[0]
@@ -75,9 +75,9 @@ def pooled_embeddings(
     if per_sample_weights is not None:
         rows = rows * per_sample_weights[:, None]
     counted = jnp.ones(indices.shape, bool)
-    padded = padding_idx is not None and padding_idx >= 0
-    if padded:
-        counted = indices != jnp.asarray(padding_idx)
+    padded = padding_idx is not None
+    if padding_idx is not None:
+        counted = indices != jnp.asarray(padding_idx % weight.shape[0])
         rows = jnp.where(counted[:, None], rows, 0)
     size = jax.ops.segment_sum(counted.astype(offsets.dtype), bag, bags)
     if mode == 2:

@@ -22,7 +22,7 @@ def window_starts(sample: Array, size: int, kernel: int, count: int) -> Array:
     if count == 1:
         return jnp.full(1, size - kernel)
     step = jnp.asarray((size - kernel) / (count - 1), sample.dtype)
-    inner = jnp.floor((jnp.arange(count - 1) + sample) * step) - jnp.floor(sample * step)
+    inner = jnp.trunc((jnp.arange(count - 1) + sample) * step) - jnp.trunc(sample * step)
     return jnp.append(inner.astype(int), size - kernel)
 
 

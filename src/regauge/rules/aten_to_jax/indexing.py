@@ -26,8 +26,8 @@ MASKED_SHAPE = Limit(
     reason="the shape of the result depends on values; write torch.where(mask, x, 0) in its place",
 )
 VALUE_DEPENDENT_SHAPE = Limit(
-    when="always",
-    applies=lambda arguments: True,
+    when="self has elements",
+    applies=lambda arguments: 0 not in arguments["self"].shape,
     effect="unsupported",
     reason="the shape of the result depends on values; write torch.where(mask, x, 0), or a fixed number of results",
 )
@@ -180,7 +180,7 @@ def search_sorted(
 @TABLE.rule("aten.nonzero.default", limits=[VALUE_DEPENDENT_SHAPE])
 def nonzero(self: Array) -> Array:
     """nonzero(Tensor self) -> Tensor"""
-    return jnp.stack(jnp.nonzero(self), axis=1).astype(int)
+    return jnp.stack(jnp.nonzero(self, size=0), axis=1).astype(int)
 
 
 @TABLE.rule("aten.masked_select.default", limits=[VALUE_DEPENDENT_SHAPE])
@@ -197,8 +197,27 @@ def unique(
     """_unique2(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> (Tensor,
     Tensor, Tensor)
     """
-    values, inverse, counts = jnp.unique(self, return_inverse=True, return_counts=True)
-    return values, inverse.astype(int), counts.astype(int)
+    return jnp.reshape(self, (0,)), jnp.zeros(self.shape if return_inverse else 0, int), jnp.zeros(0, int)
+
+
+@TABLE.rule("aten.unique_dim.default", limits=[VALUE_DEPENDENT_SHAPE])
+def unique_along(
+    self: Array, dim: int, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+) -> tuple[Array, Array, Array]:
+    """unique_dim(Tensor self, int dim, bool sorted=True, bool return_inverse=False, bool return_counts=False) ->
+    (Tensor, Tensor, Tensor)
+    """
+    return self, jnp.zeros(0, int), jnp.zeros(0, int)
+
+
+@TABLE.rule("aten.unique_consecutive.default", limits=[VALUE_DEPENDENT_SHAPE])
+def unique_consecutive(
+    self: Array, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> tuple[Array, Array, Array]:
+    """unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) ->
+    (Tensor, Tensor, Tensor)
+    """
+    return self, jnp.zeros(0, int), jnp.zeros(0, int)
 
 
 @TABLE.rule("aten.bucketize.Scalar")
@@ -220,20 +239,21 @@ def search_number(
     """searchsorted.Scalar(Tensor sorted_sequence, Scalar self, *, bool out_int32=False, bool right=False, str?
     side=None, Tensor? sorter=None) -> Tensor
     """
-    found = jnp.searchsorted(sorted_sequence, self, side="right" if right or side == "right" else "left")
+    row = sorted_sequence if sorter is None else sorted_sequence[sorter]
+    found = jnp.searchsorted(row, self, side="right" if right or side == "right" else "left")
     return found.astype(jnp.int32 if out_int32 else int)
 
 
 @TABLE.rule("aten.nonzero_numpy.default", limits=[VALUE_DEPENDENT_SHAPE])
 def indices_where(self: Array) -> list[Array]:
     """nonzero_numpy(Tensor self) -> Tensor[]"""
-    return [index.astype(int) for index in jnp.nonzero(jnp.atleast_1d(self))]
+    return [index.astype(int) for index in jnp.nonzero(self, size=0)]
 
 
 @TABLE.rule("aten.argwhere.default", limits=[VALUE_DEPENDENT_SHAPE])
 def positions_where(self: Array) -> Array:
     """argwhere(Tensor self) -> Tensor"""
-    return jnp.argwhere(self).astype(int)
+    return jnp.argwhere(self, size=0).astype(int)
 
 
 @TABLE.rule("aten.put.default")
@@ -251,4 +271,6 @@ def nonzero_of_size(self: Array, *, size: int, fill_value: int = -1) -> Array:
     """nonzero_static(Tensor self, *, SymInt size, int fill_value=-1) -> Tensor"""
     if self.ndim == 0:
         return jnp.zeros((size, 0), int)
+    if 0 in self.shape:  # where jnp.nonzero fills with 0
+        return jnp.full((size, self.ndim), fill_value)
     return jnp.stack(jnp.nonzero(self, size=size, fill_value=fill_value), axis=1).astype(int)

@@ -105,8 +105,7 @@ def least_squares(
     values = jnp.linalg.svd(lax.stop_gradient(self), compute_uv=False)
     residuals = nothing = jnp.zeros((0,), values.dtype)
     if rows > columns and driver not in (None, "gelsy"):
-        residuals = jnp.sum(jnp.square(jnp.abs(self @ solution - right)), axis=-2)
-        residuals = residuals[..., 0] if vector else residuals
+        residuals = jnp.sum(jnp.square(jnp.abs(self @ solution - right)), axis=-2)  # of a vector one, as [1]
     rank = jnp.sum(values > cutoff * jnp.max(values, axis=-1, keepdims=True, initial=0), axis=-1, dtype=int)
     return (
         solution[..., 0] if vector else solution,

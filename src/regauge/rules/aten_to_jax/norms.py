@@ -35,6 +35,23 @@ def p_norm(x: Array, order: float, axis: tuple[int, ...] | None = None, keepdims
     return jnp.where(total == 0, 0, jnp.where(total == 0, 1, total) ** (1 / order))
 
 
+def m_norm(x: Array, order: float | str, axes: tuple[int, int] = (-2, -1), keepdims: bool = False) -> Array:
+    """The norm of matrices by their singular values, or by the sums of rows or columns, with torch's derivatives.
+
+    At equal singular values, as those of the matrix 0, jnp.linalg.norm has half of them.
+    """
+    if order == "fro":
+        return p_norm(x, 2, axes, keepdims)
+    if order in ("nuc", 2, -2):
+        values = jnp.linalg.svd(jnp.moveaxis(x, axes, (-2, -1)), compute_uv=False)
+        norm = jnp.sum(values, -1) if order == "nuc" else jnp.max(values, -1) if order == 2 else jnp.min(values, -1)
+        return jnp.expand_dims(norm, tuple(axis % x.ndim for axis in axes)) if keepdims else norm
+    along, across = axes if abs(float(order)) == 1 else (axes[1], axes[0])
+    sums = p_norm(x, 1, (along,), keepdims=True)
+    norm = jnp.max(sums, across, keepdims=True) if float(order) > 0 else jnp.min(sums, across, keepdims=True)
+    return norm if keepdims else jnp.squeeze(norm, axes)
+
+
 @TABLE.rule("aten.linalg_vector_norm.default")
 def linalg_vector_norm(
     self: Array, ord: float = 2, dim: Sequence[int] | None = None, keepdim: bool = False, dtype: DTypeLike | None = None
@@ -87,7 +104,7 @@ def linalg_norm(
     axes = tuple(range(x.ndim)) if dim is None else tuple(dim)
     if len(axes) == 1:
         return p_norm(x, ord, axes, keepdim)
-    return jnp.linalg.norm(x, ord, axis=axes, keepdims=keepdim)
+    return m_norm(x, ord, (axes[0], axes[1]), keepdim)
 
 
 @TABLE.rule("aten.linalg_norm.ord_str")
@@ -98,10 +115,7 @@ def linalg_norm_named(
     Tensor
     """
     x = self if dtype is None else self.astype(dtype)
-    axes = (0, 1) if dim is None else (dim[0], dim[1])
-    if ord == "nuc":
-        return jnp.linalg.norm(x, "nuc", axis=axes, keepdims=keepdim)
-    return p_norm(x, 2, axes, keepdim)
+    return m_norm(x, ord, (0, 1) if dim is None else (dim[0], dim[1]), keepdim)
 
 
 @TABLE.rule("aten.linalg_matrix_norm.default")
@@ -112,7 +126,7 @@ def matrix_norm(
     dtype=None) -> Tensor
     """
     x = self if dtype is None else self.astype(dtype)
-    return jnp.linalg.norm(x, ord, axis=(dim[0], dim[1]), keepdims=keepdim)
+    return m_norm(x, ord, (dim[0], dim[1]), keepdim)
 
 
 @TABLE.rule("aten.linalg_matrix_norm.str_ord")
@@ -123,21 +137,19 @@ def matrix_norm_named(
     ScalarType? dtype=None) -> Tensor
     """
     x = self if dtype is None else self.astype(dtype)
-    if ord == "nuc":
-        return jnp.linalg.norm(x, "nuc", axis=(dim[0], dim[1]), keepdims=keepdim)
-    return p_norm(x, 2, (dim[0], dim[1]), keepdim)
+    return m_norm(x, ord, (dim[0], dim[1]), keepdim)
 
 
 @TABLE.rule("aten.nuclear_norm.default")
 def nuclear_norm(self: Array, keepdim: bool = False) -> Array:
     """nuclear_norm(Tensor self, bool keepdim=False) -> Tensor"""
-    return jnp.linalg.norm(self, "nuc", keepdims=keepdim)
+    return m_norm(self, "nuc", keepdims=keepdim)
 
 
 @TABLE.rule("aten.nuclear_norm.dim")
 def nuclear_norm_along(self: Array, dim: Sequence[int], keepdim: bool = False) -> Array:
     """nuclear_norm.dim(Tensor self, int[2] dim, bool keepdim=False) -> Tensor"""
-    return jnp.linalg.norm(self, "nuc", axis=(dim[0], dim[1]), keepdims=keepdim)
+    return m_norm(self, "nuc", (dim[0], dim[1]), keepdim)
 
 
 @TABLE.rule("aten.frobenius_norm.dim")

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from regauge.rules.table import Limit, Promotes, RuleTable
+from regauge.rules.table import Promotes, RuleTable
 
 TABLE = RuleTable("reductions")
-
-FRACTIONAL_CORRECTION = Limit(
-    when="correction is not a whole number",
-    applies=lambda arguments: float(arguments.get("correction") or 0) % 1 != 0,
-    effect="unsupported",
-    reason="jnp.var takes whole degrees of freedom only",
-)
 
 
 @TABLE.rule("aten.sum.default")
@@ -33,8 +27,8 @@ def sum_all(self: Array, dtype: DTypeLike | None = None) -> Array:
 def sum_along(self: Array, dim: Sequence[int] | None, keepdim: bool = False, dtype: DTypeLike | None = None) -> Array:
     """sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"""
     if dtype is None and not jnp.issubdtype(self.dtype, jnp.inexact):
-        return jnp.sum(self, axis=tuple(dim) if dim else None, keepdims=keepdim, dtype=int)
-    return jnp.sum(self, axis=tuple(dim) if dim else None, keepdims=keepdim, dtype=dtype)
+        return jnp.sum(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim, dtype=int)
+    return jnp.sum(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim, dtype=dtype)
 
 
 @TABLE.rule("aten.nansum.default")
@@ -43,8 +37,8 @@ def nansum(
 ) -> Array:
     """nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"""
     if dtype is None and not jnp.issubdtype(self.dtype, jnp.inexact):
-        return jnp.sum(self, axis=tuple(dim) if dim else None, keepdims=keepdim, dtype=int)
-    return jnp.nansum(self, axis=tuple(dim) if dim else None, keepdims=keepdim, dtype=dtype)
+        return jnp.sum(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim, dtype=int)
+    return jnp.nansum(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim, dtype=dtype)
 
 
 @TABLE.rule("aten.mean.default")
@@ -56,7 +50,7 @@ def mean_all(self: Array, dtype: DTypeLike | None = None) -> Array:
 @TABLE.rule("aten.mean.dim")
 def mean_along(self: Array, dim: Sequence[int] | None, keepdim: bool = False, dtype: DTypeLike | None = None) -> Array:
     """mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"""
-    return jnp.mean(self, axis=tuple(dim) if dim else None, keepdims=keepdim, dtype=dtype)
+    return jnp.mean(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim, dtype=dtype)
 
 
 @TABLE.rule("aten.nanmean.default")
@@ -64,7 +58,7 @@ def nanmean(
     self: Array, dim: Sequence[int] | None = None, keepdim: bool = False, dtype: DTypeLike | None = None
 ) -> Array:
     """nanmean(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"""
-    return jnp.nanmean(self, axis=tuple(dim) if dim else None, keepdims=keepdim, dtype=dtype)
+    return jnp.nanmean(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim, dtype=dtype)
 
 
 @TABLE.rule("aten.prod.default")
@@ -79,8 +73,15 @@ def product_all(self: Array, dtype: DTypeLike | None = None) -> Array:
 def product_along(self: Array, dim: int, keepdim: bool = False, dtype: DTypeLike | None = None) -> Array:
     """prod.dim_int(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"""
     if dtype is None and not jnp.issubdtype(self.dtype, jnp.inexact):
-        return jnp.prod(self, axis=dim, keepdims=keepdim, dtype=int)
-    return jnp.prod(self, axis=dim, keepdims=keepdim, dtype=dtype)
+        return jnp.prod(self, axis=dim if self.ndim else None, keepdims=keepdim, dtype=int)
+    return jnp.prod(self, axis=dim if self.ndim else None, keepdims=keepdim, dtype=dtype)
+
+
+def delta_degrees(correction: float | None) -> Any:
+    """What torch takes off the number of elements, as `ddof`: a fraction stays one."""
+    if correction is None:
+        return 1
+    return int(correction) if correction % 1 == 0 else correction
 
 
 @TABLE.rule("aten.var.default")
@@ -92,16 +93,16 @@ def variance_all(self: Array, unbiased: bool = True) -> Array:
 @TABLE.rule("aten.var.dim")
 def variance_along(self: Array, dim: Sequence[int] | None, unbiased: bool = True, keepdim: bool = False) -> Array:
     """var.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor"""
-    return jnp.var(self, axis=tuple(dim) if dim else None, ddof=int(unbiased), keepdims=keepdim)
+    return jnp.var(self, axis=tuple(dim) if dim and self.ndim else None, ddof=int(unbiased), keepdims=keepdim)
 
 
-@TABLE.rule("aten.var.correction", limits=[FRACTIONAL_CORRECTION])
+@TABLE.rule("aten.var.correction")
 def variance(
     self: Array, dim: Sequence[int] | None = None, correction: float | None = None, keepdim: bool = False
 ) -> Array:
     """var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor"""
     return jnp.var(
-        self, axis=tuple(dim) if dim else None, ddof=1 if correction is None else int(correction), keepdims=keepdim
+        self, axis=tuple(dim) if dim and self.ndim else None, ddof=delta_degrees(correction), keepdims=keepdim
     )
 
 
@@ -116,18 +117,16 @@ def standard_deviation_along(
     self: Array, dim: Sequence[int] | None, unbiased: bool = True, keepdim: bool = False
 ) -> Array:
     """std.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor"""
-    return root(jnp.var(self, axis=tuple(dim) if dim else None, ddof=int(unbiased), keepdims=keepdim))
+    return root(jnp.var(self, axis=tuple(dim) if dim and self.ndim else None, ddof=int(unbiased), keepdims=keepdim))
 
 
-@TABLE.rule("aten.std.correction", limits=[FRACTIONAL_CORRECTION])
+@TABLE.rule("aten.std.correction")
 def standard_deviation(
     self: Array, dim: Sequence[int] | None = None, correction: float | None = None, keepdim: bool = False
 ) -> Array:
     """std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor"""
     return root(
-        jnp.var(
-            self, axis=tuple(dim) if dim else None, ddof=1 if correction is None else int(correction), keepdims=keepdim
-        )
+        jnp.var(self, axis=tuple(dim) if dim and self.ndim else None, ddof=delta_degrees(correction), keepdims=keepdim)
     )
 
 
@@ -148,19 +147,19 @@ def variance_and_mean_along(
     self: Array, dim: Sequence[int] | None, unbiased: bool = True, keepdim: bool = False
 ) -> tuple[Array, Array]:
     """var_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)"""
-    axis = tuple(dim) if dim else None
+    axis = tuple(dim) if dim and self.ndim else None
     return jnp.var(self, axis=axis, ddof=int(unbiased), keepdims=keepdim), jnp.mean(self, axis=axis, keepdims=keepdim)
 
 
-@TABLE.rule("aten.var_mean.correction", limits=[FRACTIONAL_CORRECTION])
+@TABLE.rule("aten.var_mean.correction")
 def variance_and_mean(
     self: Array, dim: Sequence[int] | None = None, correction: float | None = None, keepdim: bool = False
 ) -> tuple[Array, Array]:
     """var_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor,
     Tensor)
     """
-    axis = tuple(dim) if dim else None
-    ddof = 1 if correction is None else int(correction)
+    axis = tuple(dim) if dim and self.ndim else None
+    ddof = delta_degrees(correction)
     return jnp.var(self, axis=axis, ddof=ddof, keepdims=keepdim), jnp.mean(self, axis=axis, keepdims=keepdim)
 
 
@@ -175,33 +174,33 @@ def deviation_and_mean_along(
     self: Array, dim: Sequence[int] | None, unbiased: bool = True, keepdim: bool = False
 ) -> tuple[Array, Array]:
     """std_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)"""
-    axis = tuple(dim) if dim else None
+    axis = tuple(dim) if dim and self.ndim else None
     deviation = root(jnp.var(self, axis=axis, ddof=int(unbiased), keepdims=keepdim))
     return deviation, jnp.mean(self, axis=axis, keepdims=keepdim)
 
 
-@TABLE.rule("aten.std_mean.correction", limits=[FRACTIONAL_CORRECTION])
+@TABLE.rule("aten.std_mean.correction")
 def deviation_and_mean(
     self: Array, dim: Sequence[int] | None = None, correction: float | None = None, keepdim: bool = False
 ) -> tuple[Array, Array]:
     """std_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor,
     Tensor)
     """
-    axis = tuple(dim) if dim else None
-    deviation = root(jnp.var(self, axis=axis, ddof=1 if correction is None else int(correction), keepdims=keepdim))
+    axis = tuple(dim) if dim and self.ndim else None
+    deviation = root(jnp.var(self, axis=axis, ddof=delta_degrees(correction), keepdims=keepdim))
     return deviation, jnp.mean(self, axis=axis, keepdims=keepdim)
 
 
 @TABLE.rule("aten.amax.default")
 def maxima(self: Array, dim: Sequence[int] = (), keepdim: bool = False) -> Array:
     """amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor"""
-    return jnp.max(self, axis=tuple(dim) if dim else None, keepdims=keepdim)
+    return jnp.max(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim)
 
 
 @TABLE.rule("aten.amin.default")
 def minima(self: Array, dim: Sequence[int] = (), keepdim: bool = False) -> Array:
     """amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor"""
-    return jnp.min(self, axis=tuple(dim) if dim else None, keepdims=keepdim)
+    return jnp.min(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim)
 
 
 @TABLE.rule("aten.aminmax.default")
@@ -278,16 +277,16 @@ def any_of(self: Array) -> Array:
 def any_along(self: Array, dim: int, keepdim: bool = False) -> Array:
     """any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor"""
     if self.dtype == jnp.uint8:
-        return jnp.any(self, axis=dim, keepdims=keepdim).astype(jnp.uint8)
-    return jnp.any(self, axis=dim, keepdims=keepdim)
+        return jnp.any(self, axis=dim if self.ndim else None, keepdims=keepdim).astype(jnp.uint8)
+    return jnp.any(self, axis=dim if self.ndim else None, keepdims=keepdim)
 
 
 @TABLE.rule("aten.any.dims")
 def any_along_many(self: Array, dim: Sequence[int] | None = None, keepdim: bool = False) -> Array:
     """any.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor"""
     if self.dtype == jnp.uint8:
-        return jnp.any(self, axis=tuple(dim) if dim else None, keepdims=keepdim).astype(jnp.uint8)
-    return jnp.any(self, axis=tuple(dim) if dim else None, keepdims=keepdim)
+        return jnp.any(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim).astype(jnp.uint8)
+    return jnp.any(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim)
 
 
 @TABLE.rule("aten.all.default")
@@ -302,28 +301,28 @@ def all_of(self: Array) -> Array:
 def all_along(self: Array, dim: int, keepdim: bool = False) -> Array:
     """all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor"""
     if self.dtype == jnp.uint8:
-        return jnp.all(self, axis=dim, keepdims=keepdim).astype(jnp.uint8)
-    return jnp.all(self, axis=dim, keepdims=keepdim)
+        return jnp.all(self, axis=dim if self.ndim else None, keepdims=keepdim).astype(jnp.uint8)
+    return jnp.all(self, axis=dim if self.ndim else None, keepdims=keepdim)
 
 
 @TABLE.rule("aten.all.dims")
 def all_along_many(self: Array, dim: Sequence[int] | None = None, keepdim: bool = False) -> Array:
     """all.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor"""
     if self.dtype == jnp.uint8:
-        return jnp.all(self, axis=tuple(dim) if dim else None, keepdims=keepdim).astype(jnp.uint8)
-    return jnp.all(self, axis=tuple(dim) if dim else None, keepdims=keepdim)
+        return jnp.all(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim).astype(jnp.uint8)
+    return jnp.all(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim)
 
 
 @TABLE.rule("aten.count_nonzero.default")
 def count_nonzero(self: Array, dim: int | None = None) -> Array:
     """count_nonzero(Tensor self, int? dim=None) -> Tensor"""
-    return jnp.count_nonzero(self, axis=dim).astype(int)
+    return jnp.count_nonzero(self, axis=dim if self.ndim else None).astype(int)
 
 
 @TABLE.rule("aten.count_nonzero.dim_IntList")
 def count_nonzero_along(self: Array, dim: Sequence[int]) -> Array:
     """count_nonzero.dim_IntList(Tensor self, int[] dim) -> Tensor"""
-    return jnp.count_nonzero(self, axis=tuple(dim) if dim else None).astype(int)
+    return jnp.count_nonzero(self, axis=tuple(dim) if dim and self.ndim else None).astype(int)
 
 
 @TABLE.rule("aten.logsumexp.default", "aten.special_logsumexp.default", promotes=Promotes.INT_TO_FLOAT)
@@ -331,9 +330,9 @@ def log_sum_exp(self: Array, dim: Sequence[int], keepdim: bool = False) -> Array
     """logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor
     special_logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor
     """
-    if self.ndim == 0:
+    if self.ndim == 0 and not jnp.iscomplexobj(self):
         return self
-    return jax.nn.logsumexp(self, axis=tuple(dim) if dim else None, keepdims=keepdim)
+    return jax.nn.logsumexp(self, axis=tuple(dim) if dim and self.ndim else None, keepdims=keepdim)
 
 
 @TABLE.rule("aten.sum_to_size.default")

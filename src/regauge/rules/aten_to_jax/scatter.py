@@ -134,7 +134,7 @@ def scatter_value(self: Array, dim: int, index: Array, value: float) -> Array:
 def scatter_add(self: Array, dim: int, index: Array, src: Array) -> Array:
     """scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor"""
     if self.ndim == 0:
-        return self + jnp.sum(src) if index.size else self
+        return self + jnp.sum(src, dtype=self.dtype) if index.size else self
     if self.dtype == bool:
         return self.at[places(index, dim)].max(corner(src, index))
     return self.at[places(index, dim)].add(corner(src, index))

@@ -108,9 +108,13 @@ def scatter_with(self: Array, dim: int, index: Array, src: Array, reduce: str) -
 @TABLE.rule("aten.scatter.value_reduce")
 def scatter_value_with(self: Array, dim: int, index: Array, value: float, reduce: str) -> Array:
     """scatter.value_reduce(Tensor self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor"""
+    value = int(value) if jnp.issubdtype(self.dtype, jnp.integer) else value
+    if self.ndim == 0:
+        at = self.reshape(1).at[index.reshape(-1)]
+        return (at.multiply(value) if reduce == "multiply" else at.add(value)).reshape(())
     if reduce == "multiply":
-        return self.at[scatter_places(index, dim) if self.ndim else ()].multiply(value)
-    return self.at[scatter_places(index, dim) if self.ndim else ()].add(value)
+        return self.at[scatter_places(index, dim)].multiply(value)
+    return self.at[scatter_places(index, dim)].add(value)
 
 
 @TABLE.rule("aten.scatter_reduce.two")

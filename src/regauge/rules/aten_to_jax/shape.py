@@ -148,7 +148,7 @@ def squeeze_axes(self: Array, dim: Sequence[int]) -> Array:
     """squeeze.dims(Tensor(a) self, int[] dim) -> Tensor(a)
     squeeze_copy.dims(Tensor self, int[] dim) -> Tensor
     """
-    return jnp.squeeze(self, axis=tuple(axis for axis in dim if self.shape[axis] == 1))
+    return jnp.squeeze(self, axis=tuple(axis for axis in dim if self.ndim and self.shape[axis] == 1))
 
 
 @TABLE.rule("aten.unsqueeze.default", "aten.unsqueeze_copy.default")
@@ -333,6 +333,24 @@ def at_least_1d(self: Array) -> Array:
 def at_least_2d(self: Array) -> Array:
     """atleast_2d(Tensor self) -> Tensor"""
     return jnp.atleast_2d(self)
+
+
+@TABLE.rule("aten.atleast_1d.Sequence")
+def all_at_least_1d(tensors: Sequence[Array]) -> list[Array]:
+    """atleast_1d.Sequence(Tensor[] tensors) -> Tensor[]"""
+    return [jnp.atleast_1d(x) for x in tensors]
+
+
+@TABLE.rule("aten.atleast_2d.Sequence")
+def all_at_least_2d(tensors: Sequence[Array]) -> list[Array]:
+    """atleast_2d.Sequence(Tensor[] tensors) -> Tensor[]"""
+    return [jnp.atleast_2d(x) for x in tensors]
+
+
+@TABLE.rule("aten.atleast_3d.Sequence")
+def all_at_least_3d(tensors: Sequence[Array]) -> list[Array]:
+    """atleast_3d.Sequence(Tensor[] tensors) -> Tensor[]"""
+    return [at_least_3d(x) for x in tensors]
 
 
 @TABLE.rule("aten.adjoint.default", "aten.mH.default")

@@ -77,9 +77,8 @@ def special_log_softmax(self: Array, dim: int, dtype: DTypeLike | None = None) -
 def softmax_backward(grad_output: Array, output: Array, dim: int, input_dtype: DTypeLike) -> Array:
     """_softmax_backward_data(Tensor grad_output, Tensor output, int dim, ScalarType input_dtype) -> Tensor"""
     product = grad_output * output
-    if output.ndim:
-        product = product - output * jnp.sum(product, axis=dim, keepdims=True)
-    return (product if output.ndim else jnp.zeros_like(product)).astype(input_dtype)
+    total = jnp.sum(product, axis=dim, keepdims=True) if output.ndim else product
+    return (product - output * total).astype(input_dtype)
 
 
 @TABLE.rule("aten._log_softmax_backward_data.default")

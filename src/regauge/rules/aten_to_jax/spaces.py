@@ -23,7 +23,9 @@ def whole_steps(start: int, end: int, steps: int) -> np.ndarray:
 def whole_steps_of(start: Array | float, end: Array | float, steps: int) -> Array:
     """The same between arrays, whose fractions torch cuts off first."""
     first, last = jnp.trunc(jnp.asarray(start, float)), jnp.trunc(jnp.asarray(end, float))
-    step, places = (last - first) / max(steps - 1, 1), jnp.arange(steps)
+    # behind a barrier, or XLA multiplies by the reciprocal, and a step of 1 falls short of it
+    gaps = lax.optimization_barrier(jnp.asarray(max(steps - 1, 1), float))
+    step, places = (last - first) / gaps, jnp.arange(steps)
     return jnp.where(places < max(steps // 2, 1), first + step * places, last - step * (steps - 1 - places))
 
 
