@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from opdb.reasons import reason_of
+from opdb.reasons import REMARKS, reason_of
 
 _HEADER = """# PyTorch's own operator tests
 
@@ -105,25 +102,20 @@ def _bad(found: dict[str, Any], part: str) -> bool:
     return bool(derivative) if part == "gradient" else len(kinds) > len(derivative)
 
 
-def page(kept: Path) -> str:
-    """The page in Markdown.
-
-    Args:
-        kept: the folder with a file for each entry.
-    """
-    results = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(kept.glob("*.json"))]
+def page(results: Sequence[dict[str, Any]]) -> str:
+    """The page in Markdown, of one result for each entry."""
     found = rows(results)
     compared = [row for row in found if not row.reason]
     differentiable = [row for row in compared if row.gradient is not None]
     forward, gradient = (sum(row.forward for row in compared), sum(bool(row.gradient) for row in differentiable))
-    right, most = sum(row.right for row in compared), {result["most"] for result in results}
+    right = sum(row.right for row in compared)
     text = _HEADER.format(
         date=date.today().isoformat(),
         total=len(found),
-        most="all of them" if most == {None} else f"at most {max(m or 0 for m in most)} of an entry and dtype",
+        most=_most([result["most"] for result in results]),
         python=platform.python_version(),
-        torch=version("torch"),
-        jax=version("jax"),
+        torch=_versions(results, "torch"),
+        jax=_versions(results, "jax"),
         cpus=os.cpu_count(),
         minutes=sum(row.seconds for row in found) / 60,
         samples=sum(row.samples for row in found),
@@ -141,12 +133,26 @@ def page(kept: Path) -> str:
     return text + "\n## Right\n\n" + _table([row for row in compared if row.right])
 
 
+def _most(most: Sequence[int | None]) -> str:
+    """How many of the samples were taken."""
+    few = [number for number in most if number is not None]
+    if not few:
+        return "all of them"
+    at_most = f"at most {max(few)} of an entry and dtype"
+    return at_most if len(few) == len(most) else f"all of them for {len(most) - len(few)} entries, {at_most} for others"
+
+
+def _versions(results: Sequence[dict[str, Any]], package: str) -> str:
+    return " and ".join(sorted({result["versions"][package] for result in results}))
+
+
 def _table(chosen: Sequence[Row]) -> str:
     lines = ["| entry | forward | gradient | dtypes | notes |", "| --- | --- | --- | --- | --- |"]
     for row in chosen:
         gradient = "" if row.gradient is None else _word(row.gradient)
         names = ", ".join(name if good else f"~~{name}~~" for name, good in row.dtypes)
-        notes = "; ".join(note.replace("|", "\\|") for note in row.notes[:2])
+        remark = [REMARKS[row.name]] if row.name in REMARKS else []
+        notes = "; ".join(note.replace("|", "\\|") for note in [*remark, *row.notes[: 2 - len(remark)]])
         lines.append(f"| `{row.name}` | {_word(row.forward)} | {gradient} | {names} | {notes} |")
     return "\n".join(lines) + "\n"
 

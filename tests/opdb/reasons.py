@@ -17,6 +17,11 @@ REASONS: dict[str, str] = {
     "broadcast_shapes": "takes and gives no tensor",
 }
 
+# What is known of entries that are not right.
+REMARKS: dict[str, str] = {
+    "as_strided_scatter": "the gradient of PyTorch 2.13 goes to the elements of `self` that are written over",
+}
+
 
 def reason_of(name: str, kinds: set[str]) -> str:
     """Why an entry is not compared, or an empty string.

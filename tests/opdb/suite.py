@@ -1,12 +1,12 @@
 """Runs every entry: ``cd tests && python -m opdb.suite`` (``make op-db``); writes docs/coverage/torch-to-jax.md.
 
-Results are kept entry by entry in build/opdb, so that a run can be resumed or repeated for some entries alone.
+Results are kept entry by entry in docs/coverage/results/op_db.jsonl, so that a run can be resumed in any clone, or
+repeated for some entries alone. A resumed run keeps what has as many samples as it would take.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import signal
@@ -14,11 +14,14 @@ import sys
 import time
 import warnings
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from coverage_results import FOLDER, Results
+
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "build" / "opdb"
+KEPT = Results(FOLDER / "op_db.jsonl")
 PAGE = ROOT / "docs" / "coverage" / "torch-to-jax.md"
 # Results whose memory torch does not set.
 UNSET = {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"}
@@ -40,7 +43,13 @@ def judge_entry(name: str, most: int | None, dtypes: list[str]) -> dict[str, Any
     op, started = entries()[name], time.process_time()
     chosen = [dtype for dtype in dtypes_of(op) if not dtypes or str(dtype).removeprefix("torch.") in dtypes]
     found = {str(dtype).removeprefix("torch."): _judge_dtype(op, dtype, most) for dtype in chosen}
-    return {"name": name, "most": most, "dtypes": found, "seconds": round(time.process_time() - started, 1)}
+    return {
+        "name": name,
+        "most": most,
+        "versions": {package: version(package) for package in ("torch", "jax")},
+        "dtypes": found,
+        "seconds": round(time.process_time() - started, 1),
+    }
 
 
 def _judge_dtype(op: Any, dtype: Any, most: int | None) -> dict[str, Any]:
@@ -102,10 +111,14 @@ class _limited:
 
 
 def _work(job: tuple[str, int | None, list[str]]) -> dict[str, Any]:
-    result = judge_entry(*job)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{job[0]}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return result
+    return judge_entry(*job)
+
+
+def _suffices(kept: dict[str, Any] | None, most: int | None) -> bool:
+    """Whether a kept result has as many samples as `most`, where None stands for all."""
+    if kept is None:
+        return False
+    return kept["most"] is None or (most is not None and kept["most"] >= most)
 
 
 def main() -> int:
@@ -116,7 +129,7 @@ def main() -> int:
     parser.add_argument("--samples", type=int, help="at most so many samples of an entry and dtype; default: all")
     parser.add_argument("--only", nargs="*", default=[], help="entries whose name contains one of these")
     parser.add_argument("--exact", nargs="*", default=[], help="entries of exactly these names")
-    parser.add_argument("--dtypes", nargs="*", default=[], help="of these alone, float64 for example")
+    parser.add_argument("--dtypes", nargs="*", default=[], help="of these alone, float64 for example; not kept")
     parser.add_argument("--resume", action="store_true", help="keep results that are there")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--part", default="0/1", help="i/n: every n-th entry from the i-th on")
@@ -125,10 +138,13 @@ def main() -> int:
     names = [n for n in entries() if not given.only or any(part in n for part in given.only)]
     names = [n for n in names if not given.exact or n in given.exact][at::parts]
     if given.resume:
-        names = [n for n in names if not (RESULTS / f"{n}.json").is_file()]
+        kept = KEPT.load()
+        names = [n for n in names if not _suffices(kept.get(n), given.samples)]
     jobs = [(name, given.samples, given.dtypes) for name in names]
     with multiprocessing.get_context("spawn").Pool(given.processes, maxtasksperchild=60) as pool:
         for number, result in enumerate(pool.imap_unordered(_work, jobs), 1):
+            if not given.dtypes:
+                KEPT.put(result)
             bad = {
                 dtype: [f"{f['kind']} {f['part']} #{f['number']}: {f['what']}" for f in failures[:2]]
                 for dtype, found in result["dtypes"].items()
@@ -139,7 +155,7 @@ def main() -> int:
                 *(f"\n    {k}: {v}" for k, v in bad.items()),
             )
             sys.stdout.flush()
-    PAGE.write_text(page(RESULTS), encoding="utf-8")
+    PAGE.write_text(page(list(KEPT.load().values())), encoding="utf-8")
     return 0
 
 

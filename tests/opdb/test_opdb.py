@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import jax
 import pytest
 
 from opdb import suite
 from opdb.entries import entries
 from opdb.page import HARMLESS, page
-from opdb.reasons import REASONS, reason_of
+from opdb.reasons import REASONS, REMARKS, reason_of
 
 SAMPLE = (
     *(
@@ -59,19 +57,19 @@ def test_entry(name: str) -> None:
 
 
 def test_reasons_name_entries() -> None:
-    assert set(REASONS) <= set(entries())
+    assert set(REASONS) | set(REMARKS) <= set(entries())
     assert reason_of("nonzero", {"by value"})
     assert not reason_of("add", {"right", "by value"})
 
 
-def test_page(tmp_path: Path) -> None:
+def test_page() -> None:
     """What differs stands first, with its message, and counts against the entry."""
     kinds = {"right": 2, "wrong gradient": 1}
     failure = {"number": 3, "kind": "wrong", "part": "gradient", "what": "1.0 instead of 0.0"}
     dtypes = {"float64": {"kinds": kinds, "gradient": True, "random": 0, "failures": [failure]}}
-    (tmp_path / "tan.json").write_text(
-        suite.json.dumps({"name": "tan", "most": 8, "dtypes": dtypes, "seconds": 1.0}), encoding="utf-8"
-    )
-    text = page(tmp_path)
+    versions = {"torch": "2.13.0", "jax": "0.10.2"}
+    result = {"name": "tan", "most": 8, "versions": versions, "dtypes": dtypes, "seconds": 1.0}
+    text = page([result, result | {"name": "tanh", "most": None}])
+    assert "all of them for 1 entries, at most 8 of an entry and dtype for others" in text
     assert "| of these, every sample right: forward, gradient, every dtype | 0 (0.0%) |" in text
     assert "| `tan` | right | **no** | float64 | wrong, gradient (float64): 1.0 instead of 0.0 |" in text
