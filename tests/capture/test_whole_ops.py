@@ -15,6 +15,7 @@ CASES = {
     "regauge.cov.default": (lambda x: torch.cov(x, correction=0, fweights=WEIGHTS), (X,)),
     "regauge.corrcoef.default": (lambda x: x.corrcoef(), (X,)),
     "regauge.lstsq.default": (lambda a, b: tuple(torch.linalg.lstsq(a, b, driver="gelsd")), (TALL, RIGHT)),
+    "regauge.bincount.default": (lambda x, w: torch.bincount(x, w, minlength=4), (WEIGHTS, X[0])),
     "aten.geqrf.default": (lambda x: torch.geqrf(x), (X,)),
 }
 
@@ -26,6 +27,14 @@ def test_one_node_that_computes_the_same(op):
     assert op in [node.op for node in captured.graph.nodes]
     found = run_graph(captured.graph, captured.tensors, given, gradient=False).outputs
     torch.testing.assert_close(leaves(found), leaves(function(*given)))
+
+
+@pytest.mark.parametrize(("least", "codes"), [(4, ["C194"]), (2, ["C194"])])
+def test_counts_have_a_fixed_number(least, codes):
+    captured = capture_function(lambda x: x.bincount(minlength=least), (WEIGHTS,))
+    assert [finding.code for finding in captured.findings] == codes
+    found = run_graph(captured.graph, captured.tensors, (WEIGHTS,), gradient=False).outputs
+    torch.testing.assert_close(leaves(found), leaves(WEIGHTS.bincount()[:least]))
 
 
 @pytest.mark.parametrize(("driver", "codes"), [("gelsd", ["C144"]), ("gelsy", []), (None, [])])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from harness import Sample, check
-from values import floats, normal, uniform
+from values import floats, ints, normal, uniform
 
 X = normal(40)
 ON_EDGES = floats(0.0, 1.0, 2.0, 3.0, 4.0, 4.0, 2.0)
@@ -22,6 +22,10 @@ EDGES = floats(-2.0, -0.5, 0.0, 1.0)
 SAMPLES = [
     *(plain("histc.default", x, 5) for x in (X, ON_EDGES, EQUAL, NOTHING)),
     *(plain("histc.default", x, 4, 0, 2) for x in (X, ON_EDGES)),
+    *(
+        Sample("regauge.bincount.default", (ints(0, 2, 2, 4), weights, 3), no_gradient=NO_GRADIENT)
+        for weights in (None, floats(0.5, 1.0, 2.0, 4.0), floats(0.5, 1.0, 2.0, 4.0).double(), ints(1, 2, 3, 4))
+    ),
     *(plain("histogram.bin_ct", x, 4) for x in (X, ON_EDGES, EQUAL, NOTHING)),
     *(plain("histogram.bin_ct", X, 6, range=r, density=d) for r in ((-1.0, 1.0), (0.5, 0.5)) for d in (False, True)),
     plain("histogram.bin_ct", X, 6, weight=WEIGHT, density=True),

@@ -20,6 +20,11 @@ SAMPLES = [
     *(sample("logdet.default", x) for x in (POSITIVE, BATCH)),
     *(sample(f"{op}.default", x) for op in ("linalg_matrix_exp", "matrix_exp") for x in (normal(3, 3), SYMMETRIC)),
     *(sample("linalg_diagonal.default", BATCH, offset=offset) for offset in (0, 1)),
+    *(
+        Sample("aten.vander.default", (floats(0.0, 1.5, -2.0), n, rising), no_gradient=WRITTEN_OVER)
+        for n in (None, 2)
+        for rising in (False, True)
+    ),
     *(sample("linalg_vander.default", x, N=n) for n in (None, 2) for x in (floats(0.0, 1.5, -2.0), integers(2, 3))),
     *(sample("linalg_cond.default", BATCH, p) for p in (None, -2)),
     *(Sample("aten.linalg_cond.default", (BATCH, p), no_gradient=WRITTEN_OVER) for p in (1, -INF)),

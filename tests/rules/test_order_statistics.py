@@ -20,6 +20,8 @@ SAMPLES = [
         for method in ("linear", "lower", "higher", "midpoint", "nearest")
     ),
     sample("nanquantile.scalar", SOME_MISSING, 0.4),
+    *(sample(f"{op}.scalar", scalar(2.0), 0.3, 0) for op in ("quantile", "nanquantile")),
+    *(sample(f"{op}.default", scalar(2.0), floats(0.1, 0.5), -1, True) for op in ("quantile", "nanquantile")),
     *(sample(f"{op}.dx", X, dx=0.5, dim=dim) for op in ("trapezoid", "trapz") for dim in (0, -1) if op != "trapz"),
     sample("trapz.dx", X, dx=0.5),
     *(sample(f"{op}.x", X, normal(5, key="x")) for op in ("trapezoid", "trapz")),

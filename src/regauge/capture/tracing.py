@@ -13,6 +13,7 @@ from torch import nn
 from regauge.capture import (
     call_arguments,
     control_flow,
+    flex_attention,
     known_inputs,
     own_gradients,
     packed,
@@ -63,6 +64,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
         for changed in (
             quiet(),
             fast_path(False),
+            flex_attention.written_out(),
             with_own_lines(model),
             value_checks.left_out(stages.findings),
             only_needed(),

@@ -49,6 +49,13 @@ _RESIDUALS = Finding(
     "The original gives no residuals where a matrix is not of full rank; the converted model gives them always, "
     "because the shape of a result cannot depend on values.",
 )
+_COUNTS = Finding(
+    "C194",
+    "info",
+    "torch.bincount",
+    "The original gives more counts than minlength where a value is as large; the converted model gives minlength of "
+    "them and counts no such value, because the shape of a result cannot depend on values.",
+)
 
 
 class _WithoutChecks(TorchFunctionMode):
@@ -62,6 +69,8 @@ class _WithoutChecks(TorchFunctionMode):
             return _gaussian_nll_loss(*args, **(kwargs or {}))
         if func is torch.linalg.lstsq and (kwargs or {}).get("driver") in ("gelsd", "gelss"):
             self._findings.append(_RESIDUALS)
+        if func in (torch.bincount, torch.Tensor.bincount) and (len(args) > 2 or (kwargs or {}).get("minlength")):
+            self._findings.append(_COUNTS)
         return WHOLE.get(func, func)(*args, **(kwargs or {}))
 
 

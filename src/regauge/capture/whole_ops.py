@@ -1,8 +1,9 @@
 """Operators that torch.export takes apart or refuses, as operators of our own that stay whole.
 
 `torch.cov` asks for the values of its weights and of their sum to raise an error, `torch.linalg.lstsq` says that the
-shape of the residuals depends on values: it has none where a matrix is not of full rank. During capture both become
-operators of the library ``regauge`` with the same arguments. `torch.geqrf` only lacks its shapes.
+shape of the residuals depends on values: it has none where a matrix is not of full rank, and `torch.bincount` has more
+counts than `minlength` where a value is as large. During capture they become operators of the library ``regauge`` with
+the same arguments. `torch.geqrf` only lacks its shapes.
 """
 
 from __future__ import annotations
@@ -60,6 +61,16 @@ def _lstsq_shape(self: Tensor, b: Tensor, rcond: float | None = None, driver: st
     )
 
 
+def _bincount(self: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    return torch.bincount(self, weights, minlength)[:minlength]
+
+
+def _bincount_shape(self: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    if weights is None:
+        return self.new_empty(minlength, dtype=torch.int64)
+    return self.new_empty(minlength, dtype=torch.float32 if weights.dtype is torch.float32 else torch.float64)
+
+
 def _geqrf_shape(self: Tensor) -> tuple[Tensor, Tensor]:
     return torch.empty_like(self), self.new_empty((*self.shape[:-2], min(self.shape[-2:])))
 
@@ -95,6 +106,13 @@ _define(
     _lstsq,
     _lstsq_shape,
 )
+_define(
+    _LIBRARY,
+    "bincount",
+    "(Tensor self, Tensor? weights=None, int minlength=0) -> Tensor",
+    _bincount,
+    _bincount_shape,
+)
 _SHAPES = torch.library.Library("aten", "IMPL")
 _SHAPES.impl("geqrf", _geqrf_shape, "Meta")
 
@@ -116,6 +134,13 @@ def _whole_lstsq(input: Tensor, b: Tensor, rcond: float | None = None, *, driver
     return torch.return_types.linalg_lstsq(results)  # type: ignore[attr-defined]
 
 
+def _whole_bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    if minlength == 0:  # then its length is that of the values
+        return torch.bincount(input, weights)
+    found: Tensor = torch.ops.regauge.bincount(input, weights, minlength)
+    return found
+
+
 # Function of torch -> what is called in its place during capture.
 WHOLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.cov: _whole_cov,
@@ -123,4 +148,6 @@ WHOLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.corrcoef: _whole_corrcoef,
     torch.Tensor.corrcoef: _whole_corrcoef,
     torch.linalg.lstsq: _whole_lstsq,
+    torch.bincount: _whole_bincount,
+    torch.Tensor.bincount: _whole_bincount,
 }

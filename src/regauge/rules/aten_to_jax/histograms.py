@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from regauge.rules.table import RuleTable
 
@@ -22,6 +22,15 @@ def counts_between(self: Array, bins: int = 100, min: float = 0, max: float = 0)
     index = jnp.clip((self - low) * bins / (high - low), 0, bins - 1).astype(int)
     counted = (self >= low) & (self <= high)
     return jnp.zeros(bins, self.dtype).at[index].add(counted.astype(self.dtype))
+
+
+@TABLE.rule("regauge.bincount.default")
+def counts_of_each(self: Array, weights: Array | None = None, minlength: int = 0) -> Array:
+    """bincount(Tensor self, Tensor? weights=None, int minlength=0) -> Tensor"""
+    if weights is None:
+        return jnp.bincount(self, length=minlength).astype(int)
+    kept = weights if weights.dtype == jnp.float32 else weights.astype(float)
+    return jnp.bincount(self, lax.stop_gradient(kept), length=minlength)
 
 
 def bin_edges(x: Array, bins: int, limits: Sequence[float] | None) -> Array:

@@ -64,6 +64,12 @@ def matrix_diagonal(A: Array, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return jnp.diagonal(A, offset, dim1, dim2)
 
 
+@TABLE.rule("aten.vander.default")
+def vandermonde_falling(x: Array, N: int | None = None, increasing: bool = False) -> Array:
+    """vander(Tensor x, int? N=None, bool increasing=False) -> Tensor"""
+    return jnp.vander(x, N, increasing)
+
+
 @TABLE.rule("aten.linalg_vander.default", promotes=Promotes.BOOL_TO_LONG)
 def vandermonde(x: Array, N: int | None = None) -> Array:
     """linalg_vander(Tensor x, *, SymInt? N=None) -> Tensor"""
