@@ -243,3 +243,27 @@ def test_arguments_by_keyword_only(given):
     converted = regauge.to_jax(model, (), given)
     arrays = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in given.items()}
     assert np.allclose(converted(**arrays), model(**given).detach().numpy(), atol=1e-6)
+
+
+class Listed(nn.Module):
+    """Layers in a list of any name, beside a mask."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        setattr(self, name, nn.ModuleList(nn.Linear(4, 4) for _ in range(2)))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        for layer in getattr(self, self.name):
+            x = layer(x)
+        return x * mask
+
+
+@pytest.mark.parametrize("layers", ["unroll", "scan"])
+@pytest.mark.parametrize(
+    ("name", "variable"), [("masks", "mask_module"), ("selfs", "layer"), ("ins", "layer"), ("lambdas", "layer")]
+)
+def test_the_variable_of_a_loop_hides_no_other_name(name, variable, layers):
+    converted = assert_like_torch(Listed(name), (torch.randn(3, 4), torch.randn(3, 4)), layers=layers)
+    if layers == "unroll":
+        assert f"for {variable} in self.{name}:" in converted.source

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from regauge.emit.lines import Body, Line
@@ -14,6 +15,7 @@ _CALL = re.compile(
     r"self\.(?P<list>[\w.]+(?:\[\d+\])*)\[(?P<index>\d+)\]\((?P<arguments>[^()]*)\)"
     r"(?P<after>.*)$"
 )
+_NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")  # not of an attribute
 _ALIKE = ("target", "list", "before", "arguments", "after")  # what the calls of a loop have in common
 
 
@@ -22,6 +24,7 @@ def roll_loops(body: Body) -> Body:
 
     What is done with the result of every call, `x = relu(self.blocks[0](x))`, is done in the loop.
     """
+    taken = {*body.parameters, *(name for line in body.lines for name in _NAME.findall(line.text))}
     lines: list[Line] = []
     position = 0
     while position < len(body.lines):
@@ -30,18 +33,20 @@ def roll_loops(body: Body) -> Body:
             lines.append(body.lines[position])
             position += 1
             continue
-        lines += _loop(body.lines[position : position + run])
+        lines += _loop(body.lines[position : position + run], taken)
         position += run
     return replace(body, lines=lines)
 
 
-def _loop(calls: list[Line]) -> list[Line]:
+def _loop(calls: list[Line], taken: Collection[str]) -> list[Line]:
     second = _CALL.match(calls[1].text)
     first = None if second is None else _first_call(calls[0].text, second)
     if first is None or second is None:
         return calls
     target, name = second["target"], singular(second["list"])
-    name = name if name not in (target, second["list"]) else f"{name}_module"
+    # the variable of a loop hides what has its name: `self.masks` beside the argument `mask`
+    while name in taken or name == second["list"]:
+        name = f"{name}_module"
     start = _first_argument(first["arguments"], second["arguments"], target)
     lines = [] if start in (None, target) else [Line(f"{target} = {start}")]
     lines.append(Line(f"for {name} in self.{second['list']}:", "", calls[0].origin))
@@ -50,9 +55,9 @@ def _loop(calls: list[Line]) -> list[Line]:
 
 
 def singular(path: str) -> str:
-    """`block` for `transformer.blocks`; a name of one letter says nothing about what it holds."""
+    """`block` for `transformer.blocks`; a name of one letter, a keyword or `self` says nothing about what it holds."""
     name = re.sub(r"\[\d+\]", "", path).rsplit(".", 1)[-1].rstrip("s")
-    return name if len(name) > 1 else "layer"
+    return name if len(name) > 1 and name != "self" and not keyword.iskeyword(name) else "layer"
 
 
 def _first_argument(first: str, following: str, target: str) -> str | None:
