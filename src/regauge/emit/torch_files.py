@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
+from regauge.emit import imports
 from regauge.emit.files import EmittedClass, Place, copied_text
 from regauge.emit.torch_recomputed import with_checkpoints
 
@@ -23,15 +23,12 @@ _WEIGHTS_OF_MODEL = "{name: weights[name] for name in model.state_dict()}"
 
 _GROUP = '''
 class Group(nn.Module):
-    """Modules, parameters and buffers by name, or by their place."""
+    """Modules, parameters and buffers by name."""
 
     def __init__(self, **items):
         super().__init__()
         for name, item in items.items():
             setattr(self, name, item)
-
-    def __getitem__(self, place):
-        return getattr(self, str(place))
 '''.strip()
 
 # Items of a list are attributes named by their numbers, of which Python's syntax knows none.
@@ -42,16 +39,16 @@ _ITEM = """
 """.rstrip()
 
 _IMPORTS = (
-    (r"\bmath\.", "import math"),
-    (r"\bPath\(", "from pathlib import Path"),
+    ("math", "import math"),
+    ("Path", "from pathlib import Path"),
     ("", ""),
-    (r"\btorch\.", "import torch"),
-    (r"\bF\.", "import torch.nn.functional as F"),
-    (r"\bload_file\(", "from safetensors.torch import load_file"),
-    (r"\bnn\.", "from torch import nn"),
-    (r"(?<![.\w])checkpoint\(", "from torch.utils.checkpoint import checkpoint"),
+    ("torch", "import torch"),
+    ("F", "import torch.nn.functional as F"),
+    ("load_file", "from safetensors.torch import load_file"),
+    ("nn", "from torch import nn"),
+    ("checkpoint", "from torch.utils.checkpoint import checkpoint"),
     ("", ""),
-    (r"\bops\.", "import ops"),
+    ("ops", "import ops"),
 )
 
 Lines = list[tuple[str, Place | None]]
@@ -88,9 +85,8 @@ def model_text(
 
 
 def import_lines(body: str) -> str:
-    """The imports that a body of code needs."""
-    lines = [line for pattern, line in _IMPORTS if not pattern or re.search(pattern, body)]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    """The imports that a body of code of model.py or train.py needs."""
+    return imports.import_lines(_IMPORTS, body)
 
 
 def _plain(text: str) -> Lines:
