@@ -101,6 +101,8 @@ def test_statistics_of_equinox_have_the_names_of_their_owners() -> None:
         subject = (mapped, model, state)
         made: Any = regauge.to_torch(subject, (images,), train=True)
         assert counter in dict(made.named_buffers())
+        assert [symbol.name for symbol in made._conversion.symbols] == ["batch"]
+        assert made.source.count("def __getitem__") == 1
         assert isinstance(made.conv, nn.Conv2d)
         ours, theirs = original(subject, (images,), True), converted(made, [torch.from_numpy(np.array(images))])
         np.testing.assert_allclose(theirs[0][0], ours[0][0], atol=1e-5)

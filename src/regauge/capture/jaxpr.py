@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules, jaxpr_recomputed
-from regauge.capture.jax_compat import is_own
+from regauge.capture.jax_compat import is_own, symbolic_axis_sizes
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
 from regauge.capture.jax_failures import first_line, not_traced
 from regauge.capture.jax_given import no_parameters, not_a_number, refuse_given
@@ -121,7 +121,8 @@ def capture_model(
     mode: Mode = "train" if train else "eval"
     before = placeholders(program, inputs, mode)
     try:
-        captured = asked.in_sizes(mode, dynamic)
+        with symbolic_axis_sizes():
+            captured = asked.in_sizes(mode, dynamic)
         if asked.sown:
             text = f"Values put aside with sow are left out: {', '.join(sorted(asked.sown))}. Return what is needed."
             captured = replace(captured, findings=(*captured.findings, Finding("C159", "info", program.name, text)))
