@@ -107,7 +107,7 @@ def model_text(
     for name, cls in library.items():
         parts.append([(line, None) for line in copied_text(name, cls).split("\n")])
     classes = tuple(classes)
-    parts += [_class_lines(made) for made in classes]
+    parts += [_class_lines(made, made.name == root) for made in classes]
     parts.append([(line, None) for line in _loader(root, classes).split("\n")])
     blank: list[tuple[str, Place | None]] = [("", None), ("", None)]
     body = [line for number, part in enumerate(parts) for line in ([*blank, *part] if number else part)]
@@ -164,7 +164,7 @@ def import_lines(body: str) -> str:
     return imports.import_lines(_IMPORTS, body)
 
 
-def _class_lines(made: EmittedClass) -> list[tuple[str, Place | None]]:
+def _class_lines(made: EmittedClass, is_root: bool) -> list[tuple[str, Place | None]]:
     comment = f"  # {made.place}" if made.place else ""
     call_comment = f"  # {made.body.comment}" if made.body.comment else ""
     lines: list[tuple[str, Place | None]] = [
@@ -174,7 +174,7 @@ def _class_lines(made: EmittedClass) -> list[tuple[str, Place | None]]:
         ("", None),
         (f"    def __call__({', '.join(['self', *made.body.parameters])}):{call_comment}", None),
     ]
-    for line in made.body.lines:
+    for line in made.body.statements(is_root=is_root):
         place = (made.path, line.origin) if line.origin else None
         text = f"        {line.text}"
         commented = f"{text}  # {line.comment}"

@@ -67,7 +67,7 @@ def model_text(
         partly: whether the file of the weights holds more than the module has.
     """
     parts: list[Lines] = [_plain(copied_text(name, cls)) for name, cls in library.items()]
-    parts += [_class_lines(made) for made in classes]
+    parts += [_class_lines(made, made.name == root) for made in classes]
     lines = [line for part in parts for line, _ in part]
     if any("Group(" in line for line in lines):
         parts.insert(0, _plain(_GROUP + _ITEM if any("Group(**{" in line for line in lines) else _GROUP))
@@ -93,7 +93,7 @@ def _plain(text: str) -> Lines:
     return [(line, None) for line in text.split("\n")]
 
 
-def _class_lines(made: EmittedClass) -> Lines:
+def _class_lines(made: EmittedClass, is_root: bool) -> Lines:
     comment = f"  # {made.place}" if made.place else ""
     call_comment = f"  # {made.body.comment}" if made.body.comment else ""
     lines: Lines = [(f"class {made.name}(nn.Module):{comment}", (made.path, made.place) if made.place else None)]
@@ -103,7 +103,7 @@ def _class_lines(made: EmittedClass) -> Lines:
         lines += [(f"        {line.text}", None) for line in made.init]
         lines.append(("", None))
     lines.append((f"    def forward({', '.join(['self', *made.body.parameters])}):{call_comment}", None))
-    for line in made.body.lines:
+    for line in made.body.statements(is_root=is_root):
         place = (made.path, line.origin) if line.origin else None
         lines.append(
             (f"        {with_checkpoints(line.text)}" + (f"  # {line.comment}" if line.comment else ""), place)
