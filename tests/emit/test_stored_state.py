@@ -101,6 +101,8 @@ def test_statistics_of_equinox_have_the_names_of_their_owners() -> None:
         subject = (mapped, model, state)
         made: Any = regauge.to_torch(subject, (images,), train=True)
         assert counter in dict(made.named_buffers())
+        assert [symbol.name for symbol in made._conversion.symbols] == ["batch"]
+        assert made.source.count("def __getitem__") == 1
         assert isinstance(made.conv, nn.Conv2d)
         ours, theirs = original(subject, (images,), True), converted(made, [torch.from_numpy(np.array(images))])
         np.testing.assert_allclose(theirs[0][0], ours[0][0], atol=1e-5)
@@ -133,6 +135,7 @@ class Followed(nnx.Module):
 def test_a_module_of_jax_that_is_called_for_its_state_alone() -> None:
     made = assert_same(Followed(nnx.Rngs(0)), (X,), train=True)
     assert "self.follows(x)" in made.source
+    assert "return ()" not in made.source
 
 
 class TorchFollows(nn.Module):
@@ -159,7 +162,9 @@ class TorchFollowed(nn.Module):
 
 def test_a_module_of_torch_that_is_called_for_its_state_alone() -> None:
     model, x = TorchFollowed(), torch.from_numpy(np.array(X))
-    made: Any = regauge.to_jax(model, (x,), train=True).module
+    converted: Any = regauge.to_jax(model, (x,), train=True)
+    assert "return ()" not in converted.source
+    made = converted.module
     model(x)
     made(X)
     np.testing.assert_allclose(made.follows.mean[...], model.follows.mean, atol=1e-6)

@@ -176,7 +176,22 @@ def test_a_model_that_is_put_together_from_its_arrays_keeps_its_state() -> None:
         return jax.vmap(whole, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(x, state)
 
     x = jax.random.normal(KEY, (5, 4))
-    assert_same((apply, params, state), (x,))
+    made = assert_same((apply, params, state), (x,))
+    assert not made.findings  # both modes, any batch
+
+
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        lambda x: x - jax.lax.pmean(x, "batch"),
+        lambda x: x / jax.lax.psum(1, "batch"),
+        lambda x: x * jax.lax.axis_size("batch") + jax.lax.psum(jnp.ones(4), "batch"),
+        lambda x: x - jax.lax.pmean(x, ("batch",)),
+    ],
+)
+def test_the_size_of_a_named_axis_may_be_symbolic(reduce: Any) -> None:
+    made = assert_same((lambda scale, x: jax.vmap(reduce, axis_name="batch")(x * scale), jnp.arange(4.0)), (X,))
+    assert [symbol.name for symbol in made._conversion.symbols] == ["batch"]
 
 
 def test_counts_of_a_state_keep_their_dtype_in_64_bit_mode() -> None:

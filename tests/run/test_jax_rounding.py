@@ -1,6 +1,8 @@
-"""Noisy copies of a JAX original: another rounding of what saturates, and nothing else."""
+"""Noisy copies of a JAX original: another rounding of what saturates and of sums, and nothing else."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -75,3 +77,29 @@ def test_float32_and_a_pass_without_noise_are_left_alone() -> None:
     assert in_last_place(jnp.tanh, 1, False) is jnp.tanh
     x = jnp.linspace(-1, 1, 9, dtype=jnp.float32)
     np.testing.assert_array_equal(in_last_place(jnp.tanh, 1, True)(x), jnp.tanh(x))
+
+
+def test_a_sum_is_rounded_to_the_other_side() -> None:
+    x = jnp.array([1e7 + 0.1, 1.0, -3.3, 0.0, jnp.inf])
+    y = jnp.array([1e-10, 2.0, 1e-17, 0.0, 1.0])
+    usual, moved = x + y, jax.jit(in_last_place(lambda x, y: x + y, 1, True))(x, y)
+    spacing = np.spacing(np.abs(np.asarray(usual)))
+    np.testing.assert_array_equal(np.abs(moved - usual)[:4] > 0, [True, False, True, False])  # exact sums stay
+    assert float(moved[0]) != float(usual[0])
+    assert np.all(np.abs(moved - usual)[:4] <= spacing[:4])
+    assert float(moved[4]) == np.inf
+    back = jax.jit(in_last_place(lambda x, y: y - x, 1, True))(x[:4], -y[:4])
+    np.testing.assert_array_equal(back, -moved[:4])
+
+
+def test_what_a_mean_leaves_of_a_large_sum_moves() -> None:
+    def centred(bias: jax.Array, x: jax.Array) -> jax.Array:
+        y = x + bias
+        return (y - y.mean()) / y.std()
+
+    def away(function: Callable[..., jax.Array], bias: float) -> float:
+        usual = jax.jit(centred)(1e5, 1e-3 * X)
+        return float(jnp.abs(jax.jit(function)(bias, 1e-3 * X) - usual).max())
+
+    assert away(centred, np.nextafter(1e5, np.inf)) < 1e-8  # the bias moves its mean too
+    assert away(in_last_place(centred, 1, True), 1e5) > 1e-8

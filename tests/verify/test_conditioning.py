@@ -65,3 +65,37 @@ def test_a_difference_of_training_stays_one_with_masks() -> None:
     check = regauge.check(*pair(0.0, 1 + 1e-7), float32=False, quick=True)
     found = masked(check)
     assert {found[f"tier 1 {kind}{MASKED}"].verdict for kind in ("outputs", "gradients")} == {"different"}
+
+
+def centred_pair(far: float, factor: float = 1.0) -> tuple[regauge.Case, regauge.Case]:
+    """What stands beside a large number, without it, as a batch norm leaves it: the original is of JAX."""
+    torch.manual_seed(0)
+    layer = nn.Linear(4, 3)
+    params = {name: jnp.asarray(p.detach().numpy()) for name, p in layer.named_parameters()}
+
+    def original(params: Any, x: Any) -> Any:
+        shift = far + 0.0 * x.sum()  # which no compiler takes away again
+        y = x @ params["weight"].T + params["bias"] + shift
+        return jnp.tanh(y - shift)
+
+    class Port(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = layer
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(self.fc(x)) * factor
+
+    return regauge.Case((original, params), (X.numpy(),)), regauge.Case(Port(), (X,))
+
+
+def test_what_the_rounding_of_sums_moves_is_not_judged() -> None:
+    check = regauge.check(*centred_pair(FAR), float32=False, quick=True)
+    assert [tier.name for tier in check.tiers if tier.verdict == "different"] == []
+    why = {tier.name: tier.why for tier in check.tiers}
+    assert "moves the original itself: outputs on reference" in why["tier 1 outputs"]
+
+
+def test_a_difference_where_sums_keep_their_digits_stays_one() -> None:
+    check = regauge.check(*centred_pair(1.0, 1 + 1e-8), float32=False, quick=True)
+    assert {tier.verdict for tier in check.tiers if tier.name == "tier 1 outputs"} == {"different"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax._src import ad_checkpoint, pjit, random, source_info_util
+from jax._src.lax import lax
 from jax.extend import core
 
 from regauge.ir.graph import Dim, Frame, Sym, TensorSpec
@@ -117,6 +119,25 @@ class _Division(ast.NodeTransformer):
 def is_symbolic(value: Any) -> bool:
     """Whether a value is a size of `jax.export` that is known by name only."""
     return type(value).__name__ == "_DimExpr"
+
+
+@contextmanager
+def symbolic_axis_sizes() -> Iterator[None]:
+    """Within the block the size of an axis that `jax.vmap` names may be symbolic.
+
+    `psum(1, name)`, and with it `pmean` and `axis_size`, make a number of that size, although it is only multiplied and
+    divided by: every batch norm over a named axis would fix the batch.
+    """
+    original = lax._const
+
+    def constant(example: Any, value: Any) -> Any:
+        return value if is_symbolic(value) else original(example, value)
+
+    lax._const = constant
+    try:
+        yield
+    finally:
+        lax._const = original
 
 
 def spec_of(aval: Any) -> TensorSpec:

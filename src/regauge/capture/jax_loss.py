@@ -10,10 +10,13 @@ import numpy as np
 
 from regauge.capture import jaxpr_library
 from regauge.capture.jax_example import Example, Leaf, Shapes, renamed_leaves, skeleton_of
+from regauge.capture.jax_sizes_of_modes import named_shapes, with_sizes_of_modes
 from regauge.capture.jaxpr_exact import traced_wide, with_exact_numbers
 from regauge.capture.jaxpr_values import Known, constant_weights
 from regauge.capture.jaxpr_walk import Walk
+from regauge.capture.outputs_of_modes import OutputsOfModes
 from regauge.errors import BadCase
+from regauge.findings import Finding
 from regauge.ir.check import check_graph
 from regauge.ir.graph import Graph, ModuleStep, Node, Ref, Symbol, Value, node_inputs, references, without_dead
 
@@ -22,9 +25,37 @@ Loss = Callable[[Any, Any], Any]
 
 
 def loss_graph(
+    loss: Loss, outputs: Any, evaluation: Any, example: Example, shapes: Shapes, symbols: Sequence[Symbol]
+) -> tuple[Graph, Arrays, list[Finding]]:
+    """The loss as a graph of the outputs and the targets, and the arrays that it holds.
+
+    Sizes of the outputs that are others in evaluation are symbols, where the loss can be traced with them.
+
+    Args:
+        loss: of (outputs, targets).
+        outputs: abstract, of the mode that the loss is captured in.
+        evaluation: abstract, of evaluation.
+        example: the targets.
+        shapes: of the targets.
+        symbols: of the shapes.
+
+    Returns:
+        The graph, its arrays by name, and what a person should know of the outputs of the two modes.
+    """
+    modes = OutputsOfModes(named_shapes(evaluation), named_shapes(outputs))
+    try:
+        sizes = with_sizes_of_modes(modes, outputs, shapes, symbols)
+        graph, arrays = _graph(loss, sizes.outputs, example, sizes.targets, sizes.symbols)
+    except Exception:  # whatever a loss does with a size that has no value
+        if not modes.varying:
+            raise
+        graph, arrays = _graph(loss, outputs, example, shapes, symbols)
+    return graph, arrays, modes.findings(graph)
+
+
+def _graph(
     loss: Loss, outputs: Any, example: Example, shapes: Shapes, symbols: Sequence[Symbol]
 ) -> tuple[Graph, Arrays]:
-    """The loss as a graph of the outputs and the targets, and the arrays that it holds."""
     leaves, structure = jax.tree.flatten(outputs)
     order = sorted(shapes)
 

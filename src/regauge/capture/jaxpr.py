@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules, jaxpr_recomputed
-from regauge.capture.jax_compat import is_own
+from regauge.capture.jax_compat import is_own, symbolic_axis_sizes
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
 from regauge.capture.jax_failures import first_line, not_traced
 from regauge.capture.jax_given import no_parameters, not_a_number, refuse_given
@@ -121,7 +121,8 @@ def capture_model(
     mode: Mode = "train" if train else "eval"
     before = placeholders(program, inputs, mode)
     try:
-        captured = asked.in_sizes(mode, dynamic)
+        with symbolic_axis_sizes():
+            captured = asked.in_sizes(mode, dynamic)
         if asked.sown:
             text = f"Values put aside with sow are left out: {', '.join(sorted(asked.sown))}. Return what is needed."
             captured = replace(captured, findings=(*captured.findings, Finding("C159", "info", program.name, text)))
@@ -174,7 +175,7 @@ class _Asked:
 
     def captured(self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol]) -> Captured:
         own = {name.removeprefix("inputs "): s for name, s in shapes.items() if name.startswith("inputs ")}
-        wanted, graph, graph_eval, constants, findings = self._both(mode, own, symbols, self.whole)
+        wanted, evaluation, graph, graph_eval, constants, findings = self._both(mode, own, symbols, self.whole)
         weights = {**self.program.params, **kept_state(self.program)}
         arrays = {name: np.asarray(value) for name, value in weights.items()}
         findings = (*findings, *wanted.graph.findings)
@@ -185,16 +186,19 @@ class _Asked:
         if self.loss is None:
             return captured
         others = {name.removeprefix("targets "): s for name, s in shapes.items() if name.startswith("targets ")}
-        loss, held = loss_graph(self.loss, outputs, self.targets, others, symbols)
-        return replace(captured, loss=loss, loss_constants=held)
+        loss, held, said = loss_graph(self.loss, outputs, evaluation, self.targets, others, symbols)
+        return replace(captured, loss=loss, loss_constants=held, findings=(*findings, *said))
 
     def _both(
         self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol], whole: frozenset[str]
-    ) -> tuple[Traced, Graph, Graph | None, Arrays, tuple[Finding, ...]]:
-        """Both modes of a model that knows them; one that cannot be traced in training is captured in evaluation."""
+    ) -> tuple[Traced, Any, Graph, Graph | None, Arrays, tuple[Finding, ...]]:
+        """Both modes of a model that knows them; one that cannot be traced in training is captured in evaluation.
+
+        The second result is the abstract outputs in evaluation.
+        """
         wanted = self._traced(mode, shapes, symbols, whole)
         if not self.program.knows_mode:
-            return wanted, with_recomputation(wanted.graph, wanted.again), None, wanted.arrays, ()
+            return wanted, wanted.outputs, with_recomputation(wanted.graph, wanted.again), None, wanted.arrays, ()
         train = mode == "train"
         try:
             second: Mode = "eval" if train else "train"
@@ -204,18 +208,18 @@ class _Asked:
                 raise
             noticed = _evaluation_only(self.program, error)
             graph = jaxpr_modes.following_all(wanted.graph)
-            return wanted, with_recomputation(graph, wanted.again), None, wanted.arrays, (noticed,)
+            return wanted, wanted.outputs, with_recomputation(graph, wanted.again), None, wanted.arrays, (noticed,)
         training, evaluation = (wanted, other) if train else (other, wanted)
         if otherwise := taken_apart_otherwise(training.graph, evaluation.graph):
             return self._both(mode, shapes, symbols, whole | otherwise)
         main, apart = jaxpr_modes.joined(training.graph, evaluation.graph)
         if apart is None:
-            return wanted, with_recomputation(main, training.again), None, training.arrays, ()
+            return wanted, evaluation.outputs, with_recomputation(main, training.again), None, training.arrays, ()
         apart, held = _apart(apart, evaluation.arrays, training.arrays)
         ours, theirs = recomputed_calls(main, training.again), recomputed_calls(apart, evaluation.again)
         main = with_recomputation(main, training.again, theirs)
         apart = with_recomputation(apart, evaluation.again, ours)
-        return wanted, main, apart, {**training.arrays, **held}, ()
+        return wanted, evaluation.outputs, main, apart, {**training.arrays, **held}, ()
 
     def _traced(self, mode: Mode, shapes: Shapes, symbols: Sequence[Symbol], whole: frozenset[str]) -> Traced:
         return _model_graph(self.program, self.inputs, mode, shapes, symbols, self.templates, whole)

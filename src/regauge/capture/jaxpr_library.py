@@ -17,6 +17,7 @@ from flax import linen, nnx
 
 from regauge.capture import jax_compat
 from regauge.capture.jaxpr_functions import Candidate, Candidates, Function, Place, inputs_at, probe
+from regauge.capture.jaxpr_images import RESIZES
 from regauge.capture.jaxpr_losses import LOSSES
 from regauge.capture.jaxpr_segments import SEGMENTS
 from regauge.capture.jaxpr_templates import Match, Template, match, trace
@@ -268,6 +269,7 @@ def _kept(kind: str, x: Any, axis: Any, keepdims: bool) -> Any:
 FUNCTIONS = (
     *LOSSES,
     *SEGMENTS,
+    *RESIZES,
     Function("jax.nn.dot_product_attention", jax.nn.dot_product_attention, _attention, probe(*_QKV)),
     Function(
         "flax.dot_product_attention",

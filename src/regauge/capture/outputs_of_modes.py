@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from regauge.capture.dynamic import tensors_in
 from regauge.findings import Finding
 from regauge.ir.graph import Graph, Sym, Symbol
-from regauge.run.protocol import flatten_tree, leaf_names
+from regauge.run.protocol import leaf_names
+
+Shapes = Mapping[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Varying:
+    """An axis of an output that has another size in evaluation.
+
+    Attributes:
+        name: of the output, as `regauge.run.protocol.flatten_tree` names it.
+        axis: of it.
+        training: its size there: a number, or in a symbolic trace an expression.
+        evaluation: its size there.
+    """
+
+    name: str
+    axis: int
+    training: Any
+    evaluation: Any
 
 
 class OutputsOfModes:
-    """The outputs of both modes for one set of inputs.
+    """The shapes of the outputs of both modes for one set of inputs, by name and in the order of `flatten_tree`.
 
     Attributes:
-        training: the outputs in training, a pytree of tensors.
+        varying: the axes that have another size in evaluation.
     """
 
-    def __init__(self, evaluation: Any, training: Any) -> None:
-        self.training = training
-        self._evaluation, self._training = _by_name(evaluation), _by_name(training)
-
-    def varying(self) -> list[tuple[int, int]]:
-        """The axes that have another size in evaluation: (place among the tensors of `training`, axis)."""
-        places = {id(tensor): place for place, tensor in enumerate(tensors_in(self.training))}
-        return [(places[id(self._training[name])], axis) for name, axis in self._axes()]
+    def __init__(self, evaluation: Shapes, training: Shapes) -> None:
+        self._evaluation, self._training = evaluation, training
+        self.varying = tuple(
+            Varying(name, axis, shape[axis], evaluation[name][axis])
+            for name, shape in training.items()
+            if name in evaluation and len(evaluation[name]) == len(shape)
+            for axis in range(len(shape))
+            if evaluation[name][axis] != shape[axis]
+        )
 
     def findings(self, loss: Graph) -> list[Finding]:
         """What differs between the modes though `loss`, captured in training, is one code for both.
@@ -36,15 +54,6 @@ class OutputsOfModes:
             loss: a function of (outputs, targets).
         """
         return [*self._of_one_mode(), *self._of_training(loss)]
-
-    def _axes(self) -> list[tuple[str, int]]:
-        return [
-            (name, axis)
-            for name, tensor in self._training.items()
-            if name in self._evaluation and self._evaluation[name].ndim == tensor.ndim
-            for axis in range(tensor.ndim)
-            if self._evaluation[name].shape[axis] != tensor.shape[axis]
-        ]
 
     def _of_one_mode(self) -> list[Finding]:
         apart = sorted(self._evaluation.keys() ^ self._training.keys())
@@ -62,12 +71,11 @@ class OutputsOfModes:
         symbols = {symbol.name: symbol for symbol in loss.symbols}
         values = dict(zip(self._training, leaf_names(loss.in_tree["tuple"][0]), strict=True))
         apart = []
-        for name, axis in self._axes():
-            evaluation, training = self._evaluation[name].shape[axis], self._training[name].shape[axis]
-            size = shapes[values[name]][axis]
-            if not _takes(symbols.get(size.text) if isinstance(size, Sym) else None, evaluation):
-                sizes = f"size {axis} is {training} in training and {evaluation} in evaluation"
-                apart.append(f"{name or 'the output'}: {sizes}")
+        for found in self.varying:
+            size = shapes[values[found.name]][found.axis]
+            if not _takes(symbols.get(size.text) if isinstance(size, Sym) else None, found.evaluation):
+                sizes = f"size {found.axis} is {found.training} in training and {found.evaluation} in evaluation"
+                apart.append(f"{found.name or 'the output'}: {sizes}")
         if not apart:
             return []
         text = (
@@ -77,10 +85,11 @@ class OutputsOfModes:
         return [Finding("C193", "warning", "the loss", text)]
 
 
-def _by_name(tree: Any) -> Mapping[str, torch.Tensor]:
-    return flatten_tree(tree, lambda leaf: isinstance(leaf, torch.Tensor))[1]
-
-
-def _takes(symbol: Symbol | None, size: int) -> bool:
+def _takes(symbol: Symbol | None, size: Any) -> bool:
     """Whether a size that is `symbol`, or a number without one, was captured for other numbers, and for this one."""
-    return symbol is not None and symbol.low <= size and (symbol.high is None or size <= symbol.high)
+    return (
+        symbol is not None
+        and isinstance(size, int)
+        and symbol.low <= size
+        and (symbol.high is None or size <= symbol.high)
+    )

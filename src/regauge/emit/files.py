@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regauge.emit import imports
 from regauge.emit.expressions import NAME, Helpers
 from regauge.emit.lines import Body, Line
 from regauge.emit.target import target
@@ -106,7 +107,7 @@ def model_text(
     for name, cls in library.items():
         parts.append([(line, None) for line in copied_text(name, cls).split("\n")])
     classes = tuple(classes)
-    parts += [_class_lines(made) for made in classes]
+    parts += [_class_lines(made, made.name == root) for made in classes]
     parts.append([(line, None) for line in _loader(root, classes).split("\n")])
     blank: list[tuple[str, Place | None]] = [("", None), ("", None)]
     body = [line for number, part in enumerate(parts) for line in ([*blank, *part] if number else part)]
@@ -139,13 +140,31 @@ _IMPORTS = (
 )
 
 
+_IMPORTS_OF_OPS = (
+    ("math", "import math"),
+    ("Callable", "from collections.abc import Callable"),
+    ("Sequence", "from collections.abc import Sequence"),
+    ("Any", "from typing import Any"),
+    ("jax", "import jax"),
+    ("jnp", "import jax.numpy as jnp"),
+    ("np", "import numpy as np"),
+    ("nnx", "from flax import nnx"),
+    ("Array", "from jax import Array"),
+    ("torch", "import torch"),
+    ("F", "import torch.nn.functional as F"),
+    ("Tensor", "from torch import Tensor"),
+    ("pytree", "from torch.utils import _pytree as pytree"),
+    ("lax", "from jax import lax"),
+    ("DTypeLike", "from jax.typing import DTypeLike"),
+)
+
+
 def import_lines(body: str) -> str:
-    """The imports that a body of code needs."""
-    lines = [line for name, line in _IMPORTS if not name or re.search(rf"(?<!\.)\b{name}\b(?=[.(])", body)]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    """The imports that a body of code of model.py or train.py needs."""
+    return imports.import_lines(_IMPORTS, body)
 
 
-def _class_lines(made: EmittedClass) -> list[tuple[str, Place | None]]:
+def _class_lines(made: EmittedClass, is_root: bool) -> list[tuple[str, Place | None]]:
     comment = f"  # {made.place}" if made.place else ""
     call_comment = f"  # {made.body.comment}" if made.body.comment else ""
     lines: list[tuple[str, Place | None]] = [
@@ -155,7 +174,7 @@ def _class_lines(made: EmittedClass) -> list[tuple[str, Place | None]]:
         ("", None),
         (f"    def __call__({', '.join(['self', *made.body.parameters])}):{call_comment}", None),
     ]
-    for line in made.body.lines:
+    for line in made.body.statements(is_root=is_root):
         place = (made.path, line.origin) if line.origin else None
         text = f"        {line.text}"
         commented = f"{text}  # {line.comment}"
@@ -202,28 +221,8 @@ def ops_text(helpers: Helpers) -> str | None:
     own = [re.sub(r"(?<![\w.])ops\.", "", text.replace(NAME, name)) for name, text in helpers.written.items()]
     body = "\n\n\n".join([*texts.values(), *own])
     values = "\n".join(constants.values())
-    imports = [
-        line
-        for pattern, line in (
-            (r"\bmath\.", "import math"),
-            (r"\bCallable\b", "from collections.abc import Callable"),
-            (r"\bSequence\b", "from collections.abc import Sequence"),
-            (r"\bAny\b", "from typing import Any"),
-            (r"\bjax\.", "import jax"),
-            (r"\bjnp\.", "import jax.numpy as jnp"),
-            (r"\bnp\.", "import numpy as np"),
-            (r"\bnnx\.", "from flax import nnx"),
-            (r"\bArray\b", "from jax import Array"),
-            (r"\btorch\.", "import torch"),
-            (r"\bF\.", "import torch.nn.functional as F"),
-            (r"\bTensor\b", "from torch import Tensor"),
-            (r"\bpytree\.", "from torch.utils import _pytree as pytree"),
-            (r"\blax\.", "from jax import lax"),
-            (r"\bDTypeLike\b", "from jax.typing import DTypeLike"),
-        )
-        if re.search(pattern, f"{values}\n{body}")
-    ]
+    needed = imports.import_lines(_IMPORTS_OF_OPS, f"{values}\n{body}")
     framework = {"jax": "JAX", "torch": "PyTorch"}[target().framework]
     header = f'"""Helpers of model.py: operators that {framework} has no single function for."""\n\n'
     header += "from __future__ import annotations\n\n"
-    return header + "\n".join(imports) + "\n\n" + (values + "\n\n\n" if values else "\n") + body + "\n"
+    return header + needed + "\n\n" + (values + "\n\n\n" if values else "\n") + body + "\n"

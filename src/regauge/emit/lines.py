@@ -21,3 +21,8 @@ class Body:
     parameters: list[str]
     lines: list[Line] = field(default_factory=list)
     comment: str = ""
+
+    def statements(self, *, is_root: bool) -> list[Line]:
+        """The lines; a module below the root that is called for its state alone needs no ``return ()`` at its end."""
+        empty = not is_root and len(self.lines) > 1 and self.lines[-1].text == "return ()"
+        return self.lines[:-1] if empty else self.lines

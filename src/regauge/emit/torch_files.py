@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
+from regauge.emit import imports
 from regauge.emit.files import EmittedClass, Place, copied_text
 from regauge.emit.torch_recomputed import with_checkpoints
 
@@ -23,15 +23,12 @@ _WEIGHTS_OF_MODEL = "{name: weights[name] for name in model.state_dict()}"
 
 _GROUP = '''
 class Group(nn.Module):
-    """Modules, parameters and buffers by name, or by their place."""
+    """Modules, parameters and buffers by name."""
 
     def __init__(self, **items):
         super().__init__()
         for name, item in items.items():
             setattr(self, name, item)
-
-    def __getitem__(self, place):
-        return getattr(self, str(place))
 '''.strip()
 
 # Items of a list are attributes named by their numbers, of which Python's syntax knows none.
@@ -42,16 +39,16 @@ _ITEM = """
 """.rstrip()
 
 _IMPORTS = (
-    (r"\bmath\.", "import math"),
-    (r"\bPath\(", "from pathlib import Path"),
+    ("math", "import math"),
+    ("Path", "from pathlib import Path"),
     ("", ""),
-    (r"\btorch\.", "import torch"),
-    (r"\bF\.", "import torch.nn.functional as F"),
-    (r"\bload_file\(", "from safetensors.torch import load_file"),
-    (r"\bnn\.", "from torch import nn"),
-    (r"(?<![.\w])checkpoint\(", "from torch.utils.checkpoint import checkpoint"),
+    ("torch", "import torch"),
+    ("F", "import torch.nn.functional as F"),
+    ("load_file", "from safetensors.torch import load_file"),
+    ("nn", "from torch import nn"),
+    ("checkpoint", "from torch.utils.checkpoint import checkpoint"),
     ("", ""),
-    (r"\bops\.", "import ops"),
+    ("ops", "import ops"),
 )
 
 Lines = list[tuple[str, Place | None]]
@@ -70,7 +67,7 @@ def model_text(
         partly: whether the file of the weights holds more than the module has.
     """
     parts: list[Lines] = [_plain(copied_text(name, cls)) for name, cls in library.items()]
-    parts += [_class_lines(made) for made in classes]
+    parts += [_class_lines(made, made.name == root) for made in classes]
     lines = [line for part in parts for line, _ in part]
     if any("Group(" in line for line in lines):
         parts.insert(0, _plain(_GROUP + _ITEM if any("Group(**{" in line for line in lines) else _GROUP))
@@ -88,16 +85,15 @@ def model_text(
 
 
 def import_lines(body: str) -> str:
-    """The imports that a body of code needs."""
-    lines = [line for pattern, line in _IMPORTS if not pattern or re.search(pattern, body)]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    """The imports that a body of code of model.py or train.py needs."""
+    return imports.import_lines(_IMPORTS, body)
 
 
 def _plain(text: str) -> Lines:
     return [(line, None) for line in text.split("\n")]
 
 
-def _class_lines(made: EmittedClass) -> Lines:
+def _class_lines(made: EmittedClass, is_root: bool) -> Lines:
     comment = f"  # {made.place}" if made.place else ""
     call_comment = f"  # {made.body.comment}" if made.body.comment else ""
     lines: Lines = [(f"class {made.name}(nn.Module):{comment}", (made.path, made.place) if made.place else None)]
@@ -107,7 +103,7 @@ def _class_lines(made: EmittedClass) -> Lines:
         lines += [(f"        {line.text}", None) for line in made.init]
         lines.append(("", None))
     lines.append((f"    def forward({', '.join(['self', *made.body.parameters])}):{call_comment}", None))
-    for line in made.body.lines:
+    for line in made.body.statements(is_root=is_root):
         place = (made.path, line.origin) if line.origin else None
         lines.append(
             (f"        {with_checkpoints(line.text)}" + (f"  # {line.comment}" if line.comment else ""), place)

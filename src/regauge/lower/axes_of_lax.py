@@ -73,6 +73,9 @@ def mapped_axes(node: Node, rank: int, order: tuple[int, ...]) -> tuple[Node, bo
     if node.op in _ALONG:
         name = _ALONG[node.op]
         return node.with_arguments(**{name: order.index(arguments[name] % rank)}), True
+    if node.op == "jax.image.resize":
+        images = tuple(order.index(axis) for axis in arguments["axes"])
+        return (node.with_arguments(axes=images), True) if images == tuple(range(2, rank)) else None
     if node.op in _REDUCTIONS:
         name = _REDUCTIONS[node.op]
         given = arguments[name] if isinstance(arguments[name], tuple) else (arguments[name],)

@@ -138,7 +138,7 @@ class JaxEvaluator:
         arrays |= self.names.weights("gradients.", seen(gradients), trainable=True)
         arrays |= self.buffers(state)
         if mode == "train" and task.get("after"):
-            arrays |= {f"after.{n}": array for n, array in self.outputs_with(params, state, leaves).items()}
+            arrays |= {f"after.{n}": array for n, array in self.outputs_with(params, state, leaves, noise).items()}
         rates, shapes = log.value
         return arrays, {
             "narrowed": kept.found if kept else {},
@@ -147,9 +147,12 @@ class JaxEvaluator:
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
 
-    def outputs_with(self, params: Leaves, state: Leaves, leaves: Mapping[str, Any]) -> Arrays:
-        """The outputs in evaluation mode, by the original's names."""
-        forward = self._compile("forward", "eval", "off", lambda: self._forward)
+    def outputs_with(
+        self, params: Leaves, state: Leaves, leaves: Mapping[str, Any], noise: int | None = None
+    ) -> Arrays:
+        """The outputs in evaluation mode, by the original's names; `noise` numbers a noisy copy."""
+        name = "forward" + (" moved" if self.widen and noise is not None else "")
+        forward = self._compile(name, "eval", "off", lambda: in_last_place(self._forward, noise, self.widen))
         return self.names.outputs(numpy_all(forward(params, state, leaves)))
 
     def parameters(self, task: Mapping[str, Any]) -> Leaves:

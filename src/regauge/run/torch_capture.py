@@ -113,8 +113,10 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
             outputs = sizes_of_inputs.distinct(subject.call(subject.model, subject.inputs))
     if subject.loss is None:
         raise BadCase("the case has no loss")
-    modes = OutputsOfModes(captured.outputs, outputs)
-    given, varying = (outputs, subject.targets), modes.varying()
+    named = _tensors(outputs)
+    modes = OutputsOfModes(_shapes(_tensors(captured.outputs)), _shapes(named))
+    places = {id(tensor): place for place, tensor in enumerate(sizes_of_inputs.tensors_in(outputs))}
+    given, varying = (outputs, subject.targets), [(places[id(named[v.name])], v.axis) for v in modes.varying]
     loss = capture_function(subject.loss, given, dynamic=dynamic, model=subject.model, varying=varying)
     skeleton, specs = loss.graph.out_tree, {v.name: v.spec for node in loss.graph.nodes for v in node.outputs}
     specs |= {value.name: value.spec for value in loss.graph.inputs}
@@ -129,6 +131,14 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
         )
     findings = (*loss.graph.findings, *modes.findings(loss.graph))
     return replace(loss, graph=replace(loss.graph, findings=findings))
+
+
+def _tensors(outputs: Any) -> dict[str, torch.Tensor]:
+    return flatten_tree(outputs, lambda leaf: isinstance(leaf, torch.Tensor))[1]
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 # files -------------------------------------------------------------------------------------------------------------
