@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from regauge.dtypes import kind
@@ -155,12 +156,20 @@ class Parts:
                 self._wider[mask.name, count] = wide
         return Ref(self._wider.get((mask.name, after), mask).name)
 
+    @contextmanager
+    def inside(self) -> Iterator[list[Node]]:
+        """Within the block nodes are made for a body, and go into the list that this gives."""
+        around, wider, kept = self.nodes, dict(self._wider), dict(self._kept)
+        self.nodes = []
+        yield self.nodes
+        self.nodes, self._wider, self._kept = around, wider, kept
+
     def undo(self, made: int) -> None:
         """Forget all nodes but the first `made`."""
+        gone = {value.name for node in self.nodes[made:] for value in node.outputs}
         del self.nodes[made:]
-        there = {value.name for node in self.nodes for value in node.outputs}
-        self._wider = {key: value for key, value in self._wider.items() if value.name in there}
-        self._kept = {key: value for key, value in self._kept.items() if value.name in there}
+        self._wider = {key: value for key, value in self._wider.items() if value.name not in gone}
+        self._kept = {key: value for key, value in self._kept.items() if value.name not in gone}
 
 
 def _is_around(outer: str, inner: str) -> bool:

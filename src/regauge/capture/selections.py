@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from regauge.capture import selection_ends
 from regauge.capture.selected_parts import NotWhole, Parts, Selected, has_gradient, packet, sizes_in
-from regauge.ir.graph import Node, Operand, Ref, Sym, Value, node_inputs, references
+from regauge.ir.graph import Node, Operand, Ref, Sym, Value, node_inputs, references, with_bodies
 
 # Operators of elements whose derivatives are 0 or 1, or that only copy, compare or choose.
 _PLAIN = frozenset({
@@ -78,21 +78,38 @@ def _take(parts: Parts, node: Node) -> list[Selected]:
     if root is not None:
         parts.selected[node.outputs[0].name] = root
         return []
-    inside = parts.selections_in(name for body in node.bodies for inner in body.nodes for name in _reads(inner))
+    if node.bodies:
+        return _take_bodies(parts, node)
     reads = parts.selections_in(node_inputs(node))
     made = len(parts.nodes)
-    if not reads and not inside:
+    if not reads:
         parts.nodes.append(node)
         return []
     try:
-        if inside or len(node.outputs) != 1:
+        if len(node.outputs) != 1:
             raise NotWhole
         _follow(parts, node, reads)
     except NotWhole:
         parts.undo(made)
         parts.nodes.append(node)
-        return reads + inside
+        return reads
     return []
+
+
+def _take_bodies(parts: Parts, node: Node) -> list[Selected]:
+    """Convert the bodies of a node, which may read selections of the graph around it, but not give any."""
+    left = parts.selections_in(name for key, o in node.arguments if key != "closure" for name in references(o))
+    bodies = []
+    for body in node.bodies:
+        with parts.inside() as nodes:
+            parts.specs.update({value.name: value for value in body.inputs})
+            for inner in body.nodes:
+                parts.specs.update({value.name: value for value in inner.outputs})
+                left += _take(parts, inner)
+            left += parts.selections_in(name for operand in body.outputs for name in references(operand))
+        bodies.append(replace(body, nodes=tuple(nodes)))
+    parts.nodes.append(with_bodies(node, bodies))
+    return left
 
 
 def _root(parts: Parts, node: Node) -> Selected | None:
@@ -208,8 +225,3 @@ def _sizes(node: Node) -> set[str]:
     found = [size for value in node.outputs for size in value.spec.shape if isinstance(size, Sym)] + sizes_in(node)
     names = {name for size in found for name in re.findall(r"[A-Za-z_]\w*", size.text)}
     return names.union(*(_sizes(inner) for body in node.bodies for inner in body.nodes))
-
-
-def _reads(node: Node) -> list[str]:
-    """Values that a node or one of its bodies reads."""
-    return [*node_inputs(node), *(name for body in node.bodies for inner in body.nodes for name in _reads(inner))]

@@ -136,7 +136,7 @@ def way(
         return chosen(*values)
     held = _Held.of(scope)
     ways = (lambda: held.unchanged_by(when_true, values), lambda: held.unchanged_by(when_false, values))
-    return _traced(condition, *ways, (when_true, when_false), results)
+    return _traced(condition, *ways, (when_true, when_false), scope, results)
 
 
 def returned(condition: Any, when_true: FunctionType, when_false: FunctionType, scope: Mapping[str, Any]) -> Any:
@@ -150,7 +150,7 @@ def chosen(
     """``when_true() if condition else when_false()`` for a tensor; neither may change what `scope` holds."""
     held = _Held.of(scope)
     ways = (lambda: held.unchanged_by(when_true, ()), lambda: held.unchanged_by(when_false, ()))
-    return _traced(condition, *ways, (when_true, when_false))
+    return _traced(condition, *ways, (when_true, when_false), scope)
 
 
 def repeated(condition: FunctionType, step: FunctionType, scope: Mapping[str, Any]) -> Any:
@@ -257,6 +257,7 @@ def _traced(
     when_true: Callable[[], Any],
     when_false: Callable[[], Any],
     written: tuple[Callable[..., Any], Callable[..., Any]],
+    scope: Mapping[str, Any],
     results: Sequence[str] = (),
 ) -> Any:
     """Both functions as bodies of one node, and their results joined."""
@@ -267,7 +268,7 @@ def _traced(
     swapped = place in active[-1].swapped
     if swapped:
         ways.reverse()
-    region = Region("cond")
+    region, versions = Region("cond"), _versions(scope)
     region.enter(written[swapped], ())
     result = ways[0]()
     first, spec = pytree.tree_flatten(result)
@@ -283,8 +284,16 @@ def _traced(
     require_alike(one, two, _WHAT)
     names = _leaf_names(results, result) if results else [""] * len(joined)
     named = [name for name, item in zip(names, joined, strict=True) if item.first is not None]
-    made_of = iter(region.leave([("pred", [truth]), ("operands", [])], one, names=named, second_first=swapped))
+    changed = {name: scope[name] for name, version in _versions(scope).items() if version != versions[name]}
+    groups = [("pred", [truth]), ("operands", []), ("changed", list(changed.values()))]
+    made_of = iter(region.leave(groups, one, names=named, second_first=swapped, changed=list(changed)))
     return pytree.tree_unflatten([item.result(made_of) for item in joined], spec)
+
+
+def _versions(scope: Mapping[str, Any]) -> dict[str, int]:
+    """How often each tensor was written to."""
+    tensors = {name: value for name, value in scope.items() if isinstance(value, Tensor)}
+    return {name: tensor._version for name, tensor in tensors.items() if not tensor.is_inference()}
 
 
 def _leaf_names(names: Sequence[str], values: Sequence[Any]) -> list[str]:
@@ -324,8 +333,10 @@ class _Joined:
         for leaf in (first, second):
             if isinstance(leaf, _Unset):
                 return cls(plain=leaf)
+        if first is second:  # a tensor that was there before, and that the ways may have written to
+            return cls(plain=first)
         tensors = [isinstance(leaf, Tensor) for leaf in (first, second)]
-        if not any(tensors) and (first is second or (type(first) is type(second) and first == second)):
+        if not any(tensors) and type(first) is type(second) and first == second:
             return cls(plain=first)
         kinds = [kind_of_number(leaf) for leaf in (first, second)]
         kind = kinds[0] if kinds[0] is kinds[1] else None
