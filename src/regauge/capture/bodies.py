@@ -12,6 +12,7 @@ import torch
 from torch import fx
 
 from regauge.capture.memory import Arguments, Memory, View, mark, whole
+from regauge.capture.regions import LEFT_OUT
 from regauge.errors import CaptureError
 from regauge.ir.graph import (
     Graph,
@@ -115,6 +116,8 @@ class Bodies:
     def leave(self, node: fx.Node, raw: Mapping[str, Any], origin: Origin) -> list[View]:
         """End a region: a node with its functions as bodies; gives the views of its results."""
         walk = self.walk
+        if raw["kind"] == LEFT_OUT:
+            return self._leave_out(raw["region"])
         about = json.loads(raw["about"])
         region, called = self._end(raw, about)
         starts = region.starts
@@ -153,6 +156,16 @@ class Bodies:
         for view, value in zip(changed, names[len(specs) :], strict=True):
             walk.write(view, value, origin)
         return [whole(value, spec) for value, spec in zip(names, specs, strict=False)]
+
+    def _leave_out(self, first: int) -> list[View]:
+        """Forget a region that an error has ended, and those that had begun inside it."""
+        for number in sorted((number for number in self._open if number >= first), reverse=True):
+            region = self._open.pop(number)
+            region.end_function()
+        nodes = self.walk.nodes[region.starts[0] :]
+        del self.walk.nodes[region.starts[0] :]
+        self._body(nodes, (), ())  # keeps what was made again of tensors from outside
+        return []
 
     def _end(self, raw: Mapping[str, Any], about: dict[str, Any]) -> tuple[_Open, list[str]]:
         """Close a region; gives it, and what the person calls the memory from outside that its functions wrote to.

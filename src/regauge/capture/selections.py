@@ -38,8 +38,11 @@ _AT_ONE = frozenset({
     "remainder", "fmod", "xlogy", "addcdiv", "floor_divide",
 })  # fmt: skip
 _HARMLESS: dict[str, float] = {**dict.fromkeys(_AT_ZERO, 0), **dict.fromkeys(_AT_ONE, 1), "acosh": 2, "logit": 0.5}
+# Products with weights on the last axis, by the argument that is multiplied.
+_PRODUCTS = {"linear": "input", "matmul": "self", "mm": "self"}
 # Operators along axes that they name; these must lie behind those of the mask.
-_VIEWS = frozenset({"unsqueeze", "select", "slice"})
+_CUTS = frozenset({"chunk", "split", "split_with_sizes", "unbind"})  # with several results
+_VIEWS = _CUTS | {"unsqueeze", "select", "slice"}
 _ALONG = _VIEWS | {
     "sum", "mean", "amax", "amin", "softmax", "log_softmax", "logsumexp", "linalg_vector_norm", "cumsum", "argmax",
     "argmin",
@@ -86,7 +89,7 @@ def _take(parts: Parts, node: Node) -> list[Selected]:
         parts.nodes.append(node)
         return []
     try:
-        if len(node.outputs) != 1:
+        if len(node.outputs) != 1 and packet(node.op) not in _CUTS:
             raise NotWhole
         _follow(parts, node, reads)
     except NotWhole:
@@ -146,8 +149,8 @@ def _follow(parts: Parts, node: Node, reads: list[Selected]) -> None:
         selection_ends.loss(parts, node, first)
     elif name in ("sum", "mean") and selection_ends.is_over_selection(node, first):
         selection_ends.reduced(parts, node, first)
-    elif name == "linear":
-        _linear(parts, node)
+    elif name in _PRODUCTS:
+        _product(parts, node)
     elif name in ("reshape", "view", "squeeze"):
         _without_first(parts, node, first)
     elif name in _ALONG:
@@ -193,12 +196,19 @@ def _along(parts: Parts, node: Node, first: Selected) -> None:
     parts.keep(changed, first, out.ndim - 1 - first.before, number is not None or first.harmless)
 
 
-def _linear(parts: Parts, node: Node) -> None:
-    """A linear layer on the last axis."""
-    (data,) = references(node.argument("input"))
-    item = parts.selected.get(data)
+def _product(parts: Parts, node: Node) -> None:
+    """A linear layer, or a product with a matrix, on the last axis."""
+    key = _PRODUCTS[packet(node.op)]
+    item = parts.selected.get("".join(references(node.argument(key))))
     if item is None or item.after < 1 or len(parts.selections_in(node_inputs(node))) > 1:
         raise NotWhole
+    if key == "self":
+        (matrix,) = references(node.argument("other" if packet(node.op) == "matmul" else "mat2"))
+        if parts.specs[matrix].spec.ndim != 2:  # others are multiplied with one another
+            raise NotWhole
+        node = replace(
+            node, op="aten.matmul.default", arguments=(("self", node.argument("self")), ("other", Ref(matrix)))
+        )
     parts.keep(_with_all(parts, node, 0), item, item.after, True)
 
 
