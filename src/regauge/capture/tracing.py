@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from regauge.capture import (
+    assigned_buffers,
     call_arguments,
     control_flow,
     known_inputs,
@@ -64,6 +65,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
             quiet(),
             fast_path(False),
             with_own_lines(model),
+            assigned_buffers.kept(model, stages.findings),
             value_checks.left_out(stages.findings),
             only_needed(),
             packed.replaced(stages.findings, stages.reached),

@@ -12,18 +12,17 @@ from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from regauge.capture import known_values, mask_places
+from regauge.capture.held_state import Assigned, Held
 from regauge.capture.joined_values import DTYPES, Joined, Unset, as_tensor, not_joined
 from regauge.capture.number_values import as_number, kind_of_number, standing_for
 from regauge.capture.regions import Region, require_alike
 from regauge.capture.source_lines import line_of_caller, record_lines_of
-from regauge.errors import CaptureError
 from regauge.findings import Finding
 
-_CONTAINERS = (list, dict, set)
 _WHAT = "an `if` on values"
 
 
@@ -112,8 +111,8 @@ def way(
         chosen = when_true if condition else when_false
         record_lines_of(chosen)
         return chosen(*values)
-    held = _Held.of(scope)
-    ways = (lambda: held.unchanged_by(when_true, values), lambda: held.unchanged_by(when_false, values))
+    held = Held.of(scope)
+    ways = (lambda: held.run(when_true, values), lambda: held.run(when_false, values))
     return _traced(condition, *ways, (when_true, when_false), scope, results)
 
 
@@ -150,9 +149,9 @@ def returned(condition: Any, when_true: FunctionType, when_false: FunctionType, 
 def chosen(
     condition: Tensor, when_true: Callable[[], Any], when_false: Callable[[], Any], scope: Mapping[str, Any]
 ) -> Any:
-    """``when_true() if condition else when_false()`` for a tensor; neither may change what `scope` holds."""
-    held = _Held.of(scope)
-    ways = (lambda: held.unchanged_by(when_true, ()), lambda: held.unchanged_by(when_false, ()))
+    """``when_true() if condition else when_false()`` for a tensor; neither may change a list that `scope` holds."""
+    held = Held.of(scope)
+    ways = (lambda: held.run(when_true, ()), lambda: held.run(when_false, ()))
     return _traced(condition, *ways, (when_true, when_false), scope)
 
 
@@ -192,7 +191,7 @@ def repeated(condition: FunctionType, step: FunctionType, scope: Mapping[str, An
     active[-1].findings.append(Finding("C178", "info", line_of_caller(), text))
     carried = [place for place, value in enumerate(values) if isinstance(value, Tensor) or type(value) in DTYPES]
     before = [as_tensor(values[place]) for place in carried]
-    held, region = _Held.of(scope), Region("while_loop")
+    held, region = Held.of(scope), Region("while_loop")
 
     def run(function: FunctionType) -> Any:
         arguments = region.enter(function, before, names=[names[place] for place in carried])
@@ -221,49 +220,6 @@ def _marked_as(value: Any, tensor: Tensor) -> Tensor:
     return tensor if kind is None else standing_for(kind, tensor)
 
 
-@dataclass(frozen=True)
-class _Held:
-    """What the lists, dicts, sets and modules hold that a person's function knows: neither way may change it."""
-
-    owners: dict[str, Any]
-    before: dict[str, list[int]]
-
-    @classmethod
-    def of(cls, scope: Mapping[str, Any]) -> _Held:
-        owners = {name: value for name, value in scope.items() if isinstance(value, _CONTAINERS)}
-        for name, module in scope.items():
-            if isinstance(module, nn.Module):
-                owners |= {f"{name}.{key}": v for key, v in vars(module).items() if isinstance(v, _CONTAINERS)}
-                owners[name] = vars(module)
-        return cls(owners, {name: _contents(owner) for name, owner in owners.items()})
-
-    def unchanged_by(self, function: Callable[..., Any], values: Sequence[Any]) -> Any:
-        """What a function gives.
-
-        Raises:
-            CaptureError: it changed what is held.
-        """
-        result = function(*values)
-        for name, owner in self.owners.items():
-            if _contents(owner) != self.before[name]:
-                raise CaptureError(
-                    f"one way of a condition on values changes {name}, which is there in both",
-                    code="C145",
-                    where=line_of_caller(),
-                    why="both ways are traced, and the model chooses between their results when it runs",
-                    next="let both ways give their result a name, and store that after them",
-                )
-        return result
-
-
-def _contents(owner: Any) -> list[int]:
-    return [id(item) for item in (owner.items() if isinstance(owner, dict) else owner) for item in _flat(item)]
-
-
-def _flat(item: Any) -> tuple[Any, ...]:
-    return item if isinstance(item, tuple) else (item,)
-
-
 def _truth(condition: Tensor) -> Tensor:
     truth = condition if condition.dtype == torch.bool else condition != 0
     return truth.reshape(()) if truth.ndim else truth
@@ -271,8 +227,8 @@ def _truth(condition: Tensor) -> Tensor:
 
 def _traced(
     condition: Tensor,
-    when_true: Callable[[], Any],
-    when_false: Callable[[], Any],
+    when_true: Callable[[], tuple[Any, Assigned]],
+    when_false: Callable[[], tuple[Any, Assigned]],
     written: tuple[Callable[..., Any], Callable[..., Any]],
     scope: Mapping[str, Any],
     results: Sequence[str] = (),
@@ -288,25 +244,33 @@ def _traced(
     region, versions = Region("cond"), _versions(scope)
     region.enter(written[swapped], ())
     with region.unless_left_out():
-        result = ways[0]()
+        result, assigned = ways[0]()
     first, spec = pytree.tree_flatten(result)
     made = [as_tensor(leaf) for leaf in first]
     region.enter(written[not swapped], ())
     with region.unless_left_out():
-        second, other_spec = pytree.tree_flatten(ways[1]())
+        other, assigned_too = ways[1]()
+    second, other_spec = pytree.tree_flatten(other)
     if spec != other_spec:
         raise not_joined(str(spec), str(other_spec))
-    joined = [Joined.of(*leaves, place, swapped) for leaves in zip(first, made, second, strict=True)]
+    buffers = list(dict.fromkeys((*assigned, *assigned_too)))
+    kept = {(module, name): module._buffers[name] for module, name in buffers}
+    new, new_too = ([{**kept, **given}[buffer] for buffer in buffers] for given in (assigned, assigned_too))
+    leaves = zip([*first, *new], [*made, *new], [*second, *new_too], strict=True)
+    joined = [Joined.of(*leaf, place, swapped) for leaf in leaves]
     for body, side in zip(region.bodies, ("first", "second"), strict=True):
         body.returns([getattr(item, side) for item in joined if item.first is not None])
     one, two = (body.left for body in region.bodies)
     require_alike(one, two, _WHAT)
-    names = _leaf_names(results, result) if results else [""] * len(joined)
+    names = [*(_leaf_names(results, result) if results else [""] * len(first)), *(name for _, name in buffers)]
     named = [name for name, item in zip(names, joined, strict=True) if item.first is not None]
     changed = {name: scope[name] for name, version in _versions(scope).items() if version != versions[name]}
     groups = [("pred", [truth]), ("operands", []), ("changed", list(changed.values()))]
     made_of = iter(region.leave(groups, one, names=named, second_first=swapped, changed=list(changed)))
-    return pytree.tree_unflatten([item.result(made_of) for item in joined], spec)
+    values = [item.result(made_of) for item in joined]
+    for (module, name), value in zip(buffers, values[len(first) :], strict=True):
+        setattr(module, name, value)
+    return pytree.tree_unflatten(values[: len(first)], spec)
 
 
 def _versions(scope: Mapping[str, Any]) -> dict[str, int]:
