@@ -102,6 +102,12 @@ class WritesData(nn.Module):
         return self.layer(x)
 
 
+class ReadsData(nn.Module):
+    def forward(self, x):
+        y = x * 2
+        return y - y.data.min()
+
+
 class TransposesBuffer(nn.Module):
     def __init__(self):
         super().__init__()
@@ -228,6 +234,9 @@ def test_what_is_written_behind_the_trace_is_refused():
         capture_module(WritesData(), (X,), train=True)
     assert caught.value.code == "C109"
     assert "self.weight.clamp" in caught.value.next
+    with pytest.raises(CaptureError, match="uses a tensor that a trace does not follow") as caught:
+        capture_module(ReadsData(), (X,), train=False)
+    assert "read x.detach()" in caught.value.next
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: type(case[0]).__name__)

@@ -169,3 +169,40 @@ def test_a_module_of_torch_that_is_called_for_its_state_alone() -> None:
     made(X)
     np.testing.assert_allclose(made.follows.mean[...], model.follows.mean, atol=1e-6)
     np.testing.assert_allclose(made.norm.running_mean[...], model.norm.running_mean, atol=1e-6)
+
+
+class Assigned(nn.Module):
+    """A buffer that a call gives a new tensor, of one shape or of another."""
+
+    def __init__(self, shape: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.register_buffer("last", torch.zeros(shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result = x - self.last.sum()
+        self.last = x.max()
+        return result
+
+
+class AssignedWithin(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = Assigned(), Assigned()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x) * 2)
+
+
+def test_buffers_that_inner_modules_assign_are_stored() -> None:
+    model = AssignedWithin()
+    found = regauge.to_jax(model, (torch.ones(2, 4),), train=True)
+    assert float(model.first.last) == float(model.second.last) == 0  # capture left the model as it was
+    for number in range(1, 4):
+        x = torch.arange(8.0).reshape(2, 4) * number
+        assert np.allclose(found.module(jnp.asarray(x.numpy())), model(x).numpy())
+    assert not [finding for finding in found.findings if finding.code == "C216"]
+
+
+def test_a_buffer_that_changes_its_shape_is_left_and_said() -> None:
+    findings = regauge.to_jax(nn.Sequential(Assigned((1,))), (torch.ones(2, 4),)).findings
+    assert ["0.last" in finding.text for finding in findings if finding.code == "C216"] == [True]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 from like_torch import assert_like_torch, leaves
 from torch import Tensor, nn
 
@@ -373,15 +375,22 @@ class Attribute(nn.Module):
         return x * self.scale
 
 
-class Buffer(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("seen", torch.zeros(()))
-
+class WritesToItsInput(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.max() > 3:
-            self.seen += 1
-        return x + self.seen
+            x[0] = 0
+        return x
+
+
+class WritesInALoop(nn.Module):
+    """What a loop on values carries are names."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, size = torch.zeros_like(x), x.norm()
+        while size > 1:
+            out[0] += 1
+            size = size / 2
+        return out
 
 
 class Shapes(nn.Module):
@@ -410,7 +419,8 @@ REFUSED = {
     Keeps: ("C145", "changes rows"),
     KeepsInExpression: ("C145", "changes rows"),
     Attribute: ("C145", "changes self"),
-    Buffer: ("C145", "changes a tensor in place"),
+    WritesToItsInput: ("C109", "changes its input x in place"),
+    WritesInALoop: ("C145", "changes a tensor in place"),
     Shapes: ("C145", "other shapes"),
     Exponential: ("C104", "decides in Python on the values"),
     Length: ("C104", "computes sizes or Python numbers"),
@@ -426,6 +436,152 @@ def test_what_cannot_be_joined_is_refused(make: type[nn.Module]) -> None:
     assert caught.value.code == code
     assert "test_value_branches.py" in caught.value.where
     assert make.forward.__code__ is before
+
+
+class WritesOne(Layers):
+    """Whole tensors and parts, one of which both ways write to, and a copy."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        out, rest = torch.zeros_like(x), x * 2
+        if x.max() > 1:
+            out[:, 1] = self.first(x)[:, 0]
+            rest += out
+            out += 1
+        else:
+            out[0] = x[0]
+            copy = rest.clone()
+            copy.zero_()
+        return out * 2, rest
+
+
+class WritesThroughViews(Layers):
+    """Views made before and in the ways, read after them; what the first way writes the second does not see."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        out = self.first(x)
+        column, square = out[:, 0], out[:4].view(2, 2, 4)
+        if x.max() > 1:
+            column *= 2
+            square[0, 1] = column[0]
+            last = column[1] + out[1, 2]
+        else:
+            square.transpose(0, 1)[0] = 3
+            last = square.sum() + column[0]
+        column += last
+        return out, square, column
+
+
+class WritesElsewhere(Layers):
+    """In functions that get the tensor, one condition in another, one way of which returns what it got."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        out = torch.ones_like(x)
+        again = out
+        total = self.changed(out, x)
+        again += 1
+        return out, total
+
+    def changed(self, out: Tensor, x: Tensor) -> Tensor:
+        if x.max() > 1:
+            out += self.second(x)
+            if out.mean() > 1:
+                out.mul_(2)
+                return out[0] * 1
+            out -= x
+        return out[1] * 2
+
+
+class Selects(Layers):
+    """Elements by masks that are made in a way, and before it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.zeros_like(x)
+        mask = x[:, 0] > 1
+        if mask.any():
+            out[mask] = self.first(x[mask])
+        rows = torch.where(x[:, 0] < 0)[0]
+        chosen = x[rows]
+        if x.min() < -1:
+            out.index_add_(0, rows, self.second(chosen).exp())
+            out[x > 2] = 0
+        return out
+
+
+WRITING = (WritesOne, WritesThroughViews, WritesElsewhere, Selects)
+
+
+@pytest.mark.parametrize("make", WRITING, ids=lambda make: make.__name__)
+def test_what_a_way_writes_to_is_a_result_of_the_condition(make: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    for x in WAYS:
+        assert_like_torch(make(), (x,))
+
+
+def test_a_tensor_that_a_way_writes_to_keeps_its_name() -> None:
+    source = regauge.to_jax(Selects(), (X,)).source
+    assert "out = jax.lax.cond(mask.any(), when_true, lambda: out)" in source
+    assert "nonzero" not in source
+
+
+class Sees(nn.Module):
+    """A buffer that one way changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.max() > 1:
+            self.seen += 1
+        return x + self.seen
+
+
+class Ranges(nn.Module):
+    """Buffers that the ways assign, in a module within too: the first call sets what later ones follow."""
+
+    def __init__(self, inner: nn.Module | None = None) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.zeros(1))
+        self.register_buffer("high", torch.zeros(1))
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.low.min() > -1e-5 and self.high.max() < 1e-5:
+            self.low = self.low + x.min()
+            self.high = self.high + x.max()
+            if self.inner is not None:
+                x = self.inner(x)
+        else:
+            self.low = self.low * 0.9 + x.min() * 0.1
+        return x.clamp(self.low, self.high)
+
+
+class Assigns(nn.Module):
+    """Buffers that a module assigns whenever it is called, which one way does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("last", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.last = x.max()
+        return x / self.last
+
+
+CHANGING = (Sees, Ranges, lambda: Ranges(Assigns()), lambda: Ranges(Ranges()))
+
+
+@pytest.mark.parametrize("make", CHANGING)
+def test_a_buffer_that_a_way_changes_is_state(make: Callable[[], nn.Module]) -> None:
+    model = make()
+    before = {name: (buffer, buffer.clone()) for name, buffer in model.named_buffers()}
+    converted = regauge.to_jax(model, (X,), train=True)
+    assert all(buffer is before[name][0] and buffer.equal(before[name][1]) for name, buffer in model.named_buffers())
+    for x in (X, -X, X / 2, 3 * X):
+        assert np.allclose(model(x).numpy(), converted.module(x.numpy()), atol=1e-6)
+    state = {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(nnx.state(converted.module))}
+    for name, buffer in model.named_buffers():
+        assert np.allclose(state[name][...], buffer, atol=1e-6)
 
 
 class Counts(Layers):

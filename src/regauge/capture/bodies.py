@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx
 
-from regauge.capture.memory import Arguments, View, whole
+from regauge.capture.memory import Arguments, Memory, View, mark, whole
+from regauge.capture.regions import LEFT_OUT
 from regauge.errors import CaptureError
 from regauge.ir.graph import (
     Graph,
@@ -38,12 +40,48 @@ class _Open:
     """A region whose end has not come yet.
 
     Attributes:
+        began: a number; memory from outside has smaller ones.
         starts: for each of its functions, where its nodes begin.
-        known: values that there were when it began.
+        before: memory from outside that the function which is walked writes to, with the value that it had before.
+        after: for each function that ended, the values that it left in such memory.
+        changed: all such memory, with the view of the whole of it and where it was written to first.
     """
 
-    starts: list[int]
-    known: frozenset[str]
+    began: int
+    starts: list[int] = field(default_factory=list)
+    before: dict[Memory, str] = field(default_factory=dict)
+    after: list[dict[Memory, str]] = field(default_factory=list)
+    changed: dict[Memory, tuple[View, Origin]] = field(default_factory=dict)
+
+    def note_write(self, view: View, origin: Origin) -> None:
+        """Remember what memory from outside holds before a function writes to it."""
+        if view.memory.number < self.began:
+            self.before.setdefault(view.memory, view.memory.value)
+            self.changed.setdefault(view.memory, (view.root, origin))
+
+    def end_function(self) -> None:
+        """Give memory from outside back what it held when the function began."""
+        self.after.append({memory: memory.value for memory in self.before})
+        _set(self.before)
+        self.before.clear()
+
+    @contextmanager
+    def as_left(self, index: int) -> Iterator[None]:
+        """Within the block memory holds what a function left in it."""
+        before = {memory: memory.value for memory in self.after[index]}
+        _set(self.after[index])
+        yield
+        _set(before)
+
+    def left_in(self, index: int) -> list[Ref]:
+        """What the changed memory holds after a function."""
+        return [Ref(self.after[index].get(memory, memory.value)) for memory in self.changed]
+
+
+def _set(values: Mapping[Memory, str]) -> None:
+    for memory, value in values.items():
+        memory.value = value
+        memory.version += 1  # views of it are made again
 
 
 @dataclass
@@ -63,7 +101,9 @@ class Bodies:
     def enter(self, raw: Mapping[str, Any], made: Sequence[torch.Tensor]) -> list[View]:
         """The tensors that a function gets."""
         walk = self.walk
-        region = self._open.setdefault(raw["region"], _Open([], frozenset(walk.names)))
+        region = self._open.setdefault(raw["region"], _Open(mark()))
+        if region.starts:
+            region.end_function()
         region.starts.append(len(walk.nodes))
         views = []
         for tensor in made:
@@ -76,8 +116,11 @@ class Bodies:
     def leave(self, node: fx.Node, raw: Mapping[str, Any], origin: Origin) -> list[View]:
         """End a region: a node with its functions as bodies; gives the views of its results."""
         walk = self.walk
+        if raw["kind"] == LEFT_OUT:
+            return self._leave_out(raw["region"])
         about = json.loads(raw["about"])
-        starts = self._open.pop(raw["region"]).starts
+        region, called = self._end(raw, about)
+        starts = region.starts
         segments = [walk.nodes[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
         del walk.nodes[starts[0] :]
         entered = _cut(raw["entered"], about["entered"])
@@ -89,18 +132,58 @@ class Bodies:
             bodies = self._forward_and_backward(forward, backward, drawn)
             about["settings"]["residuals"] = len(bodies[0].outputs) - about["returned"][0][0]
         else:
-            bodies = [self._body(*part) for part in parts]
+            bodies = []
+            for index, part in enumerate(parts):
+                with region.as_left(index):
+                    bodies.append(self._body(*part, region.left_in(index)))
             if about["settings"].pop("second_first", False):  # the order of tracing, not that of the call
                 for items in (bodies, about["parameters"], about["returned"]):
                     items.reverse()
-        arguments = _arguments(about, [walk.resolve(item) for item in raw["given"]])
+        if region.changed:
+            about["settings"]["names"] += called
+            for counts in about["returned"]:
+                counts[-1] += len(region.changed)
+        count = sum(size for _, size in about["groups"])
+        arguments = _arguments(about, [walk.resolve(item) for item in raw["given"][:count]])
         if raw["kind"] == "while_loop":
             flows = any(name in walk.carries for name in _read(arguments.values()))
             arguments["differentiable"] = flows and walk.inside is None
         arguments["closure"] = tuple(Ref(name) for name in _free(bodies))
         specs = walk.specs(node, origin)
-        names = walk.emit(f"regauge.{raw['kind']}", arguments, walk.wanted(node, specs), origin, tuple(bodies))
-        return [whole(value, spec) for value, spec in zip(names, specs, strict=True)]
+        changed = [view for view, _ in region.changed.values()]
+        wanted = [*walk.wanted(node, specs), *((view.memory.value, view.spec) for view in changed)]
+        names = walk.emit(f"regauge.{raw['kind']}", arguments, wanted, origin, tuple(bodies))
+        for view, value in zip(changed, names[len(specs) :], strict=True):
+            walk.write(view, value, origin)
+        return [whole(value, spec) for value, spec in zip(names, specs, strict=False)]
+
+    def _leave_out(self, first: int) -> list[View]:
+        """Forget a region that an error has ended, and those that had begun inside it."""
+        for number in sorted((number for number in self._open if number >= first), reverse=True):
+            region = self._open.pop(number)
+            region.end_function()
+        nodes = self.walk.nodes[region.starts[0] :]
+        del self.walk.nodes[region.starts[0] :]
+        self._body(nodes, (), ())  # keeps what was made again of tensors from outside
+        return []
+
+    def _end(self, raw: Mapping[str, Any], about: dict[str, Any]) -> tuple[_Open, list[str]]:
+        """Close a region; gives it, and what the person calls the memory from outside that its functions wrote to.
+
+        Raises:
+            CaptureError: a function that is no way of a condition wrote to such memory.
+        """
+        region = self._open.pop(raw["region"])
+        region.end_function()
+        names = about["settings"].pop("changed", None)
+        if names is None:
+            if region.changed:
+                raise _writes(next(origin for _, origin in region.changed.values()))
+            return region, []
+        _, count = about["groups"].pop()
+        tensors = raw["given"][len(raw["given"]) - count :]
+        called = {self.walk.env[tensor].memory: name for tensor, name in zip(tensors, names, strict=True)}
+        return region, [called.get(memory, _attribute(memory)) for memory in region.changed]
 
     def _draw_outside(
         self, nodes: list[Node], entered: Sequence[fx.Node], given: Sequence[fx.Node]
@@ -142,18 +225,18 @@ class Bodies:
         made = {value.name for node in forward[0] for value in node.outputs} | {value.name for value in drawn}
         made |= {self.walk.env[item].memory.value for item in forward[1]}
         saved = [name for name in free_values(second) if name in made]
-        first = self._body(*forward, saved)
+        first = self._body(*forward, [Ref(name) for name in saved])
         specs = {value.name: value.spec for node in first.nodes for value in node.outputs}
         specs |= {value.name: value.spec for value in (*first.inputs, *drawn)}
         residuals = tuple(Value(name, specs[name]) for name in saved)
         return [first, replace(second, inputs=(*residuals, *second.inputs))]
 
     def _body(
-        self, nodes: list[Node], entered: Sequence[fx.Node], left: Sequence[fx.Node], saved: Sequence[str] = ()
+        self, nodes: list[Node], entered: Sequence[fx.Node], left: Sequence[fx.Node], besides: Sequence[Ref] = ()
     ) -> Graph:
         walk = self.walk
         before = len(walk.nodes)
-        outputs = (*(walk.resolve(item) for item in left), *(Ref(name) for name in saved))
+        outputs = (*(walk.resolve(item) for item in left), *besides)
         nodes += walk.nodes[before:]  # views of what the function changed are made when they are read
         del walk.nodes[before:]
         inputs = []
@@ -191,16 +274,31 @@ class Bodies:
                 next="return it from the function",
             )
 
-    def require_own(self, value: str, owner: str, origin: Origin) -> None:
-        """Refuse a write inside a function to a tensor that is not of its own making."""
-        if owner == _OWNER or any(value in region.known for region in self._open.values()):
-            raise CaptureError(
-                "a function of control flow changes a tensor in place that it did not make",
-                code="C145",
-                where=origin.line or origin.path,
-                why="JAX traces the function once and runs it as often as needed: it has no effect but its results",
-                next="return the new value, and assign it outside",
-            )
+    def note_write(self, view: View, origin: Origin) -> None:
+        """Note a write inside a function to a tensor that is not of its own making.
+
+        Raises:
+            CaptureError: it is an argument of the function.
+        """
+        if view.memory.owner == _OWNER:
+            raise _writes(origin)
+        for region in self._open.values():
+            region.note_write(view, origin)
+
+
+def _attribute(memory: Memory) -> str:
+    """The name of the buffer that some memory is, without its module; an empty string for other memory."""
+    return memory.owner.removeprefix("buffer ").rpartition(".")[2]
+
+
+def _writes(origin: Origin) -> CaptureError:
+    return CaptureError(
+        "a function of control flow changes a tensor in place that it did not make",
+        code="C145",
+        where=origin.line or origin.path,
+        why="JAX traces the function once and runs it as often as needed: it has no effect but its results",
+        next="return the new value, and assign it outside",
+    )
 
 
 def _draws(node: Node) -> bool:

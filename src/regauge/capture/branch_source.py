@@ -18,10 +18,11 @@ import ast
 import copy
 import itertools
 import linecache
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import CodeType
 
+from regauge.capture.branch_expressions import Expressions, Make, NumbersAsTensors, places
 from regauge.capture.branch_loops import breaks, leaves, leaving, set_flag, unless
 from regauge.capture.branch_scopes import NotRewritten, WithSuper, code_in, definition_of, in_its_scopes
 from regauge.capture.branch_syntax import (
@@ -29,8 +30,8 @@ from regauge.capture.branch_syntax import (
     ends_in_error,
     helper,
     holds,
-    is_helper,
     is_in_loop,
+    is_read_in_functions,
     parameters,
     placed,
     read_first,
@@ -42,7 +43,6 @@ from regauge.capture.branch_syntax import (
 
 _FEATURES = 0x1FF0000  # flags of `from __future__` imports
 _LEAVES = (ast.Break, ast.Continue, ast.Yield, ast.YieldFrom, ast.Await, ast.Global, ast.Nonlocal, ast.Delete)
-_Make = Callable[[ast.expr], ast.expr]
 _DEEPEST = 8  # ways that return take what follows with them, each a copy: so many in a row
 
 
@@ -52,8 +52,8 @@ def rewritten(code: CodeType, lines: frozenset[int], helpers: str) -> CodeType:
     Args:
         code: of a function that is written in a file.
         lines: of its conditions.
-        helpers: the module with `is_value`, `negated`, `both`, `either`, `number`, `way`, `returned`, `chosen`,
-            `repeated` and `error_left_out`.
+        helpers: the module with `is_value`, `negated`, `both`, `either`, `number`, `way`, `step`, `returned`,
+            `chosen`, `places`, `repeated` and `error_left_out`.
 
     Raises:
         NotRewritten: there is no such condition, or what depends on it cannot be a function: it yields or
@@ -83,6 +83,7 @@ class _Rewriting:
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _found: bool = False
     _flags: set[str] = field(default_factory=set)  # of loops that are left
+    _live: dict[int, list[str]] = field(default_factory=dict)  # of steps made here, what is read after them
 
     def function(self) -> ast.FunctionDef:
         made = copy.deepcopy(self.definition)
@@ -90,7 +91,7 @@ class _Rewriting:
         first = next((argument.arg for argument in (*made.args.posonlyargs, *made.args.args)), "")
         WithSuper(first).visit(made)
         made.body = self._block(made.body, [])
-        made = _Expressions(self).visit(made)
+        made = Expressions(self).visit(made)
         if not self._found:
             raise NotRewritten
         return made
@@ -155,17 +156,21 @@ class _Rewriting:
         """Both ways as functions of the names that they set, and the names set by what they return."""
         _require(not holds(statement, _LEAVES))
         names = stored_names([statement])
-        live = [name for name in names if name in self._flags or self._is_read_outside(name, statement)]
+        live, kind = self._live.get(id(statement)), "step"
+        if live is None:
+            kind = "way"
+            live = [name for name in names if name in self._flags or self._is_read_outside(name, statement)]
         result = ast.Return(tuple_of(live, ast.Load()))
         ways = [[*self._block(block, None, depth), result] for block in (statement.body, statement.orelse)]
-        call, defined = self._call("way", statement, names, ways)
+        call, defined = self._call(kind, statement, names, ways)
         call.args.append(ast.Tuple([ast.Constant(name) for name in live], ast.Load()))
         assign: ast.stmt = ast.Assign([tuple_of(live, ast.Store())], call) if live else ast.Expr(call)
         return placed([*defined, assign], statement)
 
     def _loop(self, statement: ast.For | ast.While, depth: int) -> list[ast.stmt]:
-        """A loop that conditions may leave; one of Python's own that none does stays as it is."""
-        asked = [one for one in leaves(statement.body) if self.is_asked(one.test)]
+        """A loop that conditions may leave, or over places of a mask; one of Python's own stays as it is."""
+        by_mask = statement if isinstance(statement, ast.For) and self.is_asked(statement.iter) else None
+        asked = [one for one in leaves(statement.body) if by_mask is not None or self.is_asked(one.test)]
         changed = copy.copy(statement)
         before: list[ast.stmt] = []
         if asked:
@@ -176,9 +181,24 @@ class _Rewriting:
                 self._flags.add(flag)
                 before = [set_flag(flag, False, statement)]
                 self._go_on_unless(changed, flag, asked[0])
+        if isinstance(changed, ast.For) and by_mask is not None:
+            changed = self._at_places(changed)
         if isinstance(changed, ast.While) and (before or self.is_asked(changed.test)):
             return [*before, *self._repeating(changed)]
         return [*before, self._inside(changed, None, depth)]
+
+    def _at_places(self, loop: ast.For) -> ast.For:
+        """A loop over what may be the places of a mask's Trues: a step for every place, under the mask's element."""
+        targets = stored_names([loop.target])
+        _require(not any(self._is_read_after(name, loop) for name in targets))
+        hit = self.name("hit")
+        step = ast.copy_location(ast.If(ast.copy_location(ast.Name(hit, ast.Load()), loop.iter), loop.body, []), loop)
+        carried = read_first(loop.body) - set(targets)
+        names = stored_names(loop.body)
+        self._live[id(step)] = [n for n in names if n in carried | self._flags or self._is_read_after(n, loop)]
+        target = ast.Tuple([loop.target, ast.Name(hit, ast.Store())], ast.Store())
+        made = ast.For(target, places(loop.iter), [step], loop.orelse)
+        return ast.fix_missing_locations(ast.copy_location(made, loop))
 
     def _truth(self, test: ast.expr) -> ast.expr:
         asked = ast.Call(ast.copy_location(ast.Name("bool", ast.Load()), test), [test], [])
@@ -205,7 +225,11 @@ class _Rewriting:
         return next(name for name in names if name not in known)
 
     def _is_read_after(self, name: str, loop: ast.For) -> bool:
-        inside = {id(node) for node in ast.walk(same_statement(self.definition, loop))}
+        """Whether a name is read outside of a loop, or after it where that can be told."""
+        written = same_statement(self.definition, loop)
+        if written in self.definition.body and not is_read_in_functions(name, self.definition):
+            return name in read_first(self.definition.body[self.definition.body.index(written) + 1 :])
+        inside = {id(node) for node in ast.walk(written)}
         return any(
             isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) and id(node) not in inside
             for node in ast.walk(self.definition)
@@ -327,57 +351,22 @@ class _Rewriting:
                 located = [ast.copy_location(pair, test) for pair in pairs]
                 return self.condition(ast.copy_location(ast.BoolOp(ast.And(), located), test))
             case _:
-                return _NumbersAsTensors(self).visit(test)
+                return NumbersAsTensors(self).visit(test)
 
     def _asked(self, test: ast.expr) -> ast.expr:
         """A condition that is a tensor or a bool: what is no tensor decides here, in the person's own line."""
         return self.or_plain(test, lambda held: held, lambda held: ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), held)))
 
-    def or_plain(self, operand: ast.expr, for_value: _Make, otherwise: _Make) -> ast.expr:
+    def or_plain(self, operand: ast.expr, for_value: Make, otherwise: Make) -> ast.expr:
         """One expression of what an operand gives where that is a tensor, another where it is not."""
         name = self.name("value")
-        held = ast.NamedExpr(ast.Name(name, ast.Store()), self.condition(operand))
+        held = ast.NamedExpr(ast.Name(name, ast.Store()), helper("counted", self.condition(operand)))
 
         def read() -> ast.expr:
             return ast.Name(name, ast.Load())
 
         made = ast.IfExp(helper("is_value", held), for_value(read()), otherwise(read()))
         return ast.copy_location(made, operand)
-
-
-class _Expressions(ast.NodeTransformer):
-    """``a if condition else b`` on the lines that are asked for."""
-
-    def __init__(self, rewriting: _Rewriting) -> None:
-        self.rewriting = rewriting
-
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
-        self.generic_visit(node)
-        if not self.rewriting.is_asked(node.test) or is_helper(node.test):
-            return node
-        name = self.rewriting.name("value")
-        held = ast.NamedExpr(ast.Name(name, ast.Store()), self.rewriting.condition(node.test))
-        ways = [ast.Lambda(parameters([]), way) for way in (node.body, node.orelse)]
-        scope = ast.Call(ast.Name("locals", ast.Load()), [], [])
-        chosen = helper("chosen", ast.Name(name, ast.Load()), *ways, scope)
-        plain = ast.IfExp(ast.Name(name, ast.Load()), copy.deepcopy(node.body), copy.deepcopy(node.orelse))
-        return ast.copy_location(ast.IfExp(helper("is_value", held), chosen, plain), node)
-
-
-class _NumbersAsTensors(ast.NodeTransformer):
-    """``float(x)``, ``int(x)`` and ``bool(x)`` in a condition, of what may be a tensor."""
-
-    def __init__(self, rewriting: _Rewriting) -> None:
-        self.rewriting = rewriting
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        match node:
-            case ast.Call(ast.Name("bool" | "float" | "int") as kind, [argument], []):
-                return self.rewriting.or_plain(
-                    argument, lambda held: helper("number", kind, held), lambda held: ast.Call(kind, [held], [])
-                )
-        return node
 
 
 def _require(holds: bool) -> None:

@@ -100,12 +100,22 @@ def is_in_loop(tree: ast.AST, statement: ast.stmt) -> bool:
     return any(node is inner for loop in loops if loop is not node for inner in ast.walk(loop))
 
 
+def is_read_in_functions(name: str, definition: ast.FunctionDef) -> bool:
+    """Whether a function inside another one reads a name, whenever that may be."""
+    functions = [node for node in ast.walk(definition) if isinstance(node, _SCOPES) and node is not definition]
+    return any(isinstance(n, ast.Name) and n.id == name for function in functions for n in ast.walk(function))
+
+
 def read_first(statements: Iterable[ast.stmt]) -> set[str]:
     """Names that statements, one after the other, may read before they set them."""
     found: set[str] = set()
     known: set[str] = set()
     for statement in statements:
-        reads = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        if isinstance(statement, ast.For):
+            inside = read_first([*statement.body, *statement.orelse]) - set(stored_names([statement.target]))
+            reads = inside | read_first([ast.Expr(statement.iter)])
+        else:
+            reads = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
             reads.add(statement.target.id)
         found |= reads - known

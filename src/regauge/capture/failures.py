@@ -128,8 +128,8 @@ def not_captured(error: Exception, model: str, asked: Collection[str] = ()) -> C
             details=details,
             why="what is written to the .data of a parameter, or to a tensor that code keeps for itself, is no value "
             "of the graph, and would be lost",
-            next="write the result to a new name, w = self.weight.clamp(-1, 1), and use that; a tensor that is kept "
-            "from call to call is a buffer",
+            next="read x.detach() in the place of x.data; write the result to a new name, w = self.weight.clamp(-1, "
+            "1), and use that; a tensor that is kept from call to call is a buffer",
         )
     why = ""
     if _NUMPY.search(str(error)):

@@ -358,7 +358,7 @@ class Functionaliser:
 
     def write(self, view: View, new: str, origin: Origin) -> None:
         owner = view.memory.owner
-        self.bodies.require_own(view.memory.value, owner, origin)
+        self.bodies.note_write(view, origin)
         if owner and not owner.startswith("buffer "):
             raise not_its_own(owner, origin)
         from_outside = self.inside is not None and view.memory.value not in self.inside

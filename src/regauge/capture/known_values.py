@@ -23,6 +23,7 @@ from torch.fx.experimental import proxy_tensor
 from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakIdKeyDictionary
 
+from regauge.capture import mask_places
 from regauge.capture.arguments import written
 from regauge.capture.regions import ENTER, LEAVE, tensors_in
 from regauge.capture.source_lines import line_of_caller
@@ -207,6 +208,9 @@ class _Record:
         try:
             if torch.Tag.data_dependent_output in operator.tags:
                 return self._result(operator, args, kwargs)
+            if operator is _ATEN.index.Tensor and (row := mask_places.only_place(args[1])) is not None:
+                axis, place = row
+                return put(_ATEN.clone.default, put(_ATEN.slice.Tensor, args[0], axis, place, place + 1))
             if operator is _ATEN.index.Tensor:
                 args = (args[0], [place for index in args[1] for place in self._places(index, lifted)])
             elif operator is _ATEN.repeat_interleave.self_Tensor:
@@ -236,6 +240,7 @@ class _Record:
         names = [self.found.sources([tensor]) for tensor in unknown]
         given = None if unknown else pytree.tree_map_only(Tensor, self._how, (args, kwargs))
         out = self.call(mode, operator, pre_dispatch, args, kwargs)
+        mask_places.note(operator, args, out)
         results = out if changed is None else changed
         self.found.follow(tensors_in(results), frozenset().union(*names) if all(names) else frozenset())
         if given is None and (filled := _filled(operator, args, out)) is not None:
@@ -256,6 +261,7 @@ class _Record:
         """Learn the tensors that stand for buffers in this trace."""
         self._tracer, self._inside = tracer, 0
         self._made.clear()
+        mask_places.begin()
         for name, tensor in self.model.named_buffers():
             if isinstance(tensor, FakeTensor) and name in self.buffers and name not in self.found.changing:
                 self._made[tensor] = _Made(None, (), {}, tensor._version, None, self.buffers[name], name)

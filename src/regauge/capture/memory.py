@@ -7,8 +7,9 @@ the memory, by undoing the operators on the way; views that are read later are m
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from regauge.errors import CaptureError
 from regauge.ir.graph import Operand, Origin, Ref, TensorSpec
@@ -16,6 +17,9 @@ from regauge.ir.graph import Operand, Origin, Ref, TensorSpec
 Arguments = dict[str, Operand]
 # (operator, arguments, results as (wanted name, spec), origin) -> names of the results
 Emit = Callable[[str, Arguments, list[tuple[str, TensorSpec]], Origin], list[str]]
+
+
+_numbers = itertools.count()
 
 
 @dataclass(eq=False)
@@ -26,11 +30,13 @@ class Memory:
         value: the graph value that it holds now.
         version: how often it has been written to.
         owner: what it belongs to besides the traced code: ``buffer x``, ``parameter x``, ``input x`` or nothing.
+        number: what was made later has a greater one.
     """
 
     value: str
     version: int = 0
     owner: str = ""
+    number: int = field(default_factory=lambda: next(_numbers))
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,16 @@ class View:
     step: Step | None = None
     value: str = ""
     version: int = 0
+
+    @property
+    def root(self) -> View:
+        """The view of the whole memory."""
+        return self if self.parent is None else self.parent.root
+
+
+def mark() -> int:
+    """A number that is greater than those of all memory so far."""
+    return next(_numbers)
 
 
 def whole(value: str, spec: TensorSpec, owner: str = "") -> View:

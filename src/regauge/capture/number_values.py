@@ -68,6 +68,8 @@ class _Kept(TorchFunctionMode):
         if func is Tensor.item and self._numbers.as_tensors and _is_unknown(args[0]) and _asked_by_own():
             self._numbers.used = True
             return standing_for(_kind(args[0]), as_number(args[0]))
+        if func is Tensor.__format__ and args[0].numel() == 1 and known_values.is_known(args[0]):
+            return format(args[0].item(), *args[1:])
         given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if not given or any(kind_of_number(tensor) is None for tensor in given):
             return func(*args, **(kwargs or {}))

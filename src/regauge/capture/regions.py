@@ -33,6 +33,7 @@ LIBRARY.define(
     "int[] axes, SymInt size) -> Tensor[]"
 )
 ENTER, LEAVE = "regauge.enter.default", "regauge.leave.default"
+LEFT_OUT = "left_out"  # the kind of a region that is nothing in the graph
 _SAME = -1  # in `axes`: the shape that is there
 _numbers = itertools.count()
 
@@ -175,6 +176,16 @@ class Region:
             self.kind, json.dumps(about), self.number, given, entered, left, list(like), placed, size
         )
         return made
+
+    @contextmanager
+    def unless_left_out(self) -> Iterator[None]:
+        """Run a function; an index out of range or a key that is not there ends the region, which then is nothing."""
+        try:
+            yield
+        except LookupError:
+            self.kind, self.bodies = LEFT_OUT, []
+            self.leave([("nothing", [torch.zeros(())])], [])
+            raise
 
 
 def parameter_names(function: Callable[..., Any], count: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from regauge.dtypes import kind
@@ -98,10 +99,10 @@ class Parts:
         return Ref(value.name)
 
     def keep(self, node: Node, first: Selected, after: int, harmless: bool) -> None:
-        """Make the node of all elements, whose result is a selection with `after` axes behind, as `first` is one.
+        """Make the node of all elements, whose results are selections with `after` axes behind, as `first` is one.
 
         Args:
-            node: with arguments that have all elements, and the result that the selection had.
+            node: with arguments that have all elements, and the results that the selection had.
             first: a selection by the same mask.
             after: number of axes behind that of the selected elements.
             harmless: as in `Selected`.
@@ -109,14 +110,20 @@ class Parts:
         Raises:
             NotWhole: the number of selected elements is an argument.
         """
-        value = node.outputs[0]
-        if value.spec.ndim != first.before + 1 + after or any(first.symbol in s.text for s in sizes_in(node)):
+        rank = first.before + 1 + after
+        if any(value.spec.ndim != rank for value in node.outputs) or any(
+            first.symbol in s.text for s in sizes_in(node)
+        ):
             raise NotWhole
-        shape = value.spec.shape
-        sizes = (*shape[: first.before], *first.mask.spec.shape, *shape[first.before + 1 :])
-        whole = Value(value.name, TensorSpec(sizes, value.spec.dtype))
-        self.append(node.op, node.arguments, whole, node.origin)
-        self.selected[value.name] = replace(first, whole=whole, after=after, origin=node.origin, harmless=harmless)
+        results = []
+        for value in node.outputs:
+            shape = value.spec.shape
+            sizes = (*shape[: first.before], *first.mask.spec.shape, *shape[first.before + 1 :])
+            whole = Value(value.name, TensorSpec(sizes, value.spec.dtype))
+            self.specs[value.name] = whole
+            self.selected[value.name] = replace(first, whole=whole, after=after, origin=node.origin, harmless=harmless)
+            results.append(whole)
+        self.nodes.append(replace(node, outputs=tuple(results)))
 
     def whole(self, operand: Operand, number: float | None, origin: Origin, always: bool = False) -> Operand:
         """An operand with all elements.
@@ -155,12 +162,20 @@ class Parts:
                 self._wider[mask.name, count] = wide
         return Ref(self._wider.get((mask.name, after), mask).name)
 
+    @contextmanager
+    def inside(self) -> Iterator[list[Node]]:
+        """Within the block nodes are made for a body, and go into the list that this gives."""
+        around, wider, kept = self.nodes, dict(self._wider), dict(self._kept)
+        self.nodes = []
+        yield self.nodes
+        self.nodes, self._wider, self._kept = around, wider, kept
+
     def undo(self, made: int) -> None:
         """Forget all nodes but the first `made`."""
+        gone = {value.name for node in self.nodes[made:] for value in node.outputs}
         del self.nodes[made:]
-        there = {value.name for node in self.nodes for value in node.outputs}
-        self._wider = {key: value for key, value in self._wider.items() if value.name in there}
-        self._kept = {key: value for key, value in self._kept.items() if value.name in there}
+        self._wider = {key: value for key, value in self._wider.items() if value.name not in gone}
+        self._kept = {key: value for key, value in self._kept.items() if value.name not in gone}
 
 
 def _is_around(outer: str, inner: str) -> bool:

@@ -9,10 +9,10 @@ After this pass the selections are those by masks, which `selections` makes whol
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from regauge.capture.selected_parts import Arguments, packet
-from regauge.ir.graph import Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs
+from regauge.ir.graph import Graph, Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs, with_bodies
 
 _FINDS = ("aten.where.default", "aten.nonzero_numpy.default")
 _AT_PLACES = ("aten.index.Tensor", "aten.index_put.default", "aten.index_select.default", "aten.index_add.default")
@@ -59,11 +59,7 @@ def as_masks(nodes: Iterable[Node], given: Iterable[Value], unique: Callable[[st
         unique: makes names of new values.
     """
     walk = _Walk({value.name: value for value in given}, unique)
-    for node in nodes:
-        walk.specs.update({value.name: value for value in node.outputs})
-        walk.made_by.update({value.name: node for value in node.outputs})
-        if not walk.take(node):
-            walk.nodes.append(node)
+    walk.all(nodes)
     return walk.nodes
 
 
@@ -75,6 +71,23 @@ class _Walk:
     made_by: dict[str, Node] = field(default_factory=dict)
     places: dict[str, _Place] = field(default_factory=dict)
     tables: dict[str, Value] = field(default_factory=dict)  # results of `nonzero`: the mask by their names
+
+    def all(self, nodes: Iterable[Node]) -> None:
+        """Convert nodes, and those of their bodies."""
+        for node in nodes:
+            self.specs.update({value.name: value for value in node.outputs})
+            self.made_by.update({value.name: node for value in node.outputs})
+            if node.bodies:
+                self.nodes.append(with_bodies(node, [self._body(body) for body in node.bodies]))
+            elif not self.take(node):
+                self.nodes.append(node)
+
+    def _body(self, body: Graph) -> Graph:
+        around, self.nodes = self.nodes, []
+        self.specs.update({value.name: value for value in body.inputs})
+        self.all(body.nodes)
+        made, self.nodes = self.nodes, around
+        return replace(body, nodes=tuple(made))
 
     def take(self, node: Node) -> bool:
         """Note or convert a node; False for one that stays as it is."""

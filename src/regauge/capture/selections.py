@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from regauge.capture import selection_ends
 from regauge.capture.selected_parts import NotWhole, Parts, Selected, has_gradient, packet, sizes_in
-from regauge.ir.graph import Node, Operand, Ref, Sym, Value, node_inputs, references
+from regauge.ir.graph import Node, Operand, Ref, Sym, Value, node_inputs, references, with_bodies
 
 # Operators of elements whose derivatives are 0 or 1, or that only copy, compare or choose.
 _PLAIN = frozenset({
@@ -38,8 +38,11 @@ _AT_ONE = frozenset({
     "remainder", "fmod", "xlogy", "addcdiv", "floor_divide",
 })  # fmt: skip
 _HARMLESS: dict[str, float] = {**dict.fromkeys(_AT_ZERO, 0), **dict.fromkeys(_AT_ONE, 1), "acosh": 2, "logit": 0.5}
+# Products with weights on the last axis, by the argument that is multiplied.
+_PRODUCTS = {"linear": "input", "matmul": "self", "mm": "self"}
 # Operators along axes that they name; these must lie behind those of the mask.
-_VIEWS = frozenset({"unsqueeze", "select", "slice"})
+_CUTS = frozenset({"chunk", "split", "split_with_sizes", "unbind"})  # with several results
+_VIEWS = _CUTS | {"unsqueeze", "select", "slice"}
 _ALONG = _VIEWS | {
     "sum", "mean", "amax", "amin", "softmax", "log_softmax", "logsumexp", "linalg_vector_norm", "cumsum", "argmax",
     "argmin",
@@ -78,21 +81,38 @@ def _take(parts: Parts, node: Node) -> list[Selected]:
     if root is not None:
         parts.selected[node.outputs[0].name] = root
         return []
-    inside = parts.selections_in(name for body in node.bodies for inner in body.nodes for name in _reads(inner))
+    if node.bodies:
+        return _take_bodies(parts, node)
     reads = parts.selections_in(node_inputs(node))
     made = len(parts.nodes)
-    if not reads and not inside:
+    if not reads:
         parts.nodes.append(node)
         return []
     try:
-        if inside or len(node.outputs) != 1:
+        if len(node.outputs) != 1 and packet(node.op) not in _CUTS:
             raise NotWhole
         _follow(parts, node, reads)
     except NotWhole:
         parts.undo(made)
         parts.nodes.append(node)
-        return reads + inside
+        return reads
     return []
+
+
+def _take_bodies(parts: Parts, node: Node) -> list[Selected]:
+    """Convert the bodies of a node, which may read selections of the graph around it, but not give any."""
+    left = parts.selections_in(name for key, o in node.arguments if key != "closure" for name in references(o))
+    bodies = []
+    for body in node.bodies:
+        with parts.inside() as nodes:
+            parts.specs.update({value.name: value for value in body.inputs})
+            for inner in body.nodes:
+                parts.specs.update({value.name: value for value in inner.outputs})
+                left += _take(parts, inner)
+            left += parts.selections_in(name for operand in body.outputs for name in references(operand))
+        bodies.append(replace(body, nodes=tuple(nodes)))
+    parts.nodes.append(with_bodies(node, bodies))
+    return left
 
 
 def _root(parts: Parts, node: Node) -> Selected | None:
@@ -129,8 +149,8 @@ def _follow(parts: Parts, node: Node, reads: list[Selected]) -> None:
         selection_ends.loss(parts, node, first)
     elif name in ("sum", "mean") and selection_ends.is_over_selection(node, first):
         selection_ends.reduced(parts, node, first)
-    elif name == "linear":
-        _linear(parts, node)
+    elif name in _PRODUCTS:
+        _product(parts, node)
     elif name in ("reshape", "view", "squeeze"):
         _without_first(parts, node, first)
     elif name in _ALONG:
@@ -176,12 +196,19 @@ def _along(parts: Parts, node: Node, first: Selected) -> None:
     parts.keep(changed, first, out.ndim - 1 - first.before, number is not None or first.harmless)
 
 
-def _linear(parts: Parts, node: Node) -> None:
-    """A linear layer on the last axis."""
-    (data,) = references(node.argument("input"))
-    item = parts.selected.get(data)
+def _product(parts: Parts, node: Node) -> None:
+    """A linear layer, or a product with a matrix, on the last axis."""
+    key = _PRODUCTS[packet(node.op)]
+    item = parts.selected.get("".join(references(node.argument(key))))
     if item is None or item.after < 1 or len(parts.selections_in(node_inputs(node))) > 1:
         raise NotWhole
+    if key == "self":
+        (matrix,) = references(node.argument("other" if packet(node.op) == "matmul" else "mat2"))
+        if parts.specs[matrix].spec.ndim != 2:  # others are multiplied with one another
+            raise NotWhole
+        node = replace(
+            node, op="aten.matmul.default", arguments=(("self", node.argument("self")), ("other", Ref(matrix)))
+        )
     parts.keep(_with_all(parts, node, 0), item, item.after, True)
 
 
@@ -208,8 +235,3 @@ def _sizes(node: Node) -> set[str]:
     found = [size for value in node.outputs for size in value.spec.shape if isinstance(size, Sym)] + sizes_in(node)
     names = {name for size in found for name in re.findall(r"[A-Za-z_]\w*", size.text)}
     return names.union(*(_sizes(inner) for body in node.bodies for inner in body.nodes))
-
-
-def _reads(node: Node) -> list[str]:
-    """Values that a node or one of its bodies reads."""
-    return [*node_inputs(node), *(name for body in node.bodies for inner in body.nodes for name in _reads(inner))]

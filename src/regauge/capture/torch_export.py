@@ -27,10 +27,10 @@ from regauge.capture import (
 )
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
+from regauge.capture.joined_values import OtherWayFirst
 from regauge.capture.known_values import ReadAndChanged
 from regauge.capture.source_lines import own_line
 from regauge.capture.tracing import Stages, as_traced
-from regauge.capture.value_ways import OtherWayFirst
 from regauge.capture.wide_integers import wide_integers
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError

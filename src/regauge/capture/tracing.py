@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from regauge.capture import (
+    assigned_buffers,
     call_arguments,
     control_flow,
     flex_attention,
@@ -66,6 +67,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
             fast_path(False),
             flex_attention.written_out(),
             with_own_lines(model),
+            assigned_buffers.kept(model, stages.findings),
             value_checks.left_out(stages.findings),
             only_needed(),
             packed.replaced(stages.findings, stages.reached),

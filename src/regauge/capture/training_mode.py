@@ -39,6 +39,7 @@ _DROPOUT_CALL = re.compile(r"(^|_)dropout[123]?d?$")
 def unchanged(model: nn.Module) -> Iterator[None]:
     """Whatever happens inside, the model has its modes and buffers afterwards, and random streams their state."""
     modes = [(module, module.training) for module in model.modules()]
+    owned = [(module, dict(module._buffers)) for module in model.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     python = random.getstate()
     try:
@@ -48,6 +49,8 @@ def unchanged(model: nn.Module) -> Iterator[None]:
         random.setstate(python)
         for module, mode in modes:
             module.training = mode
+        for module, held in owned:
+            module._buffers.update(held)  # what the model assigned to them is another tensor
         with torch.no_grad():
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):

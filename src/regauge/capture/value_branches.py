@@ -19,7 +19,8 @@ from typing import Any
 from regauge.capture import value_ways
 from regauge.capture.branch_source import NotRewritten, rewritten
 from regauge.capture.failures import is_data_dependent
-from regauge.capture.source_lines import is_own
+from regauge.capture.joined_values import OtherWayFirst
+from regauge.capture.source_lines import is_own, record_lines_of
 from regauge.findings import Finding
 
 
@@ -44,7 +45,7 @@ class ValueBranches:
 
         The function that it stands in runs rewritten from now on, within `in_place`.
         """
-        if isinstance(error, value_ways.OtherWayFirst):
+        if isinstance(error, OtherWayFirst):
             place = error.args[0]
             self._swapped.add(place)
             return True
@@ -84,6 +85,7 @@ class ValueBranches:
                     for function in made.functions:
                         stack.callback(setattr, function, "__code__", function.__code__)
                         function.__code__ = made.code
+                        record_lines_of(function)  # by which the conditions are found again in the graph
                 yield
         finally:
             value_ways.active.pop()

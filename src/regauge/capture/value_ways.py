@@ -7,71 +7,48 @@ leaf: tensors to what the node gives, numbers to tensors where they differ; anyt
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from regauge.capture import known_values
+from regauge.capture import known_values, mask_places
+from regauge.capture.held_state import Assigned, Held
+from regauge.capture.joined_values import DTYPES, Joined, Unset, as_tensor, not_joined
 from regauge.capture.number_values import as_number, kind_of_number, standing_for
 from regauge.capture.regions import Region, require_alike
 from regauge.capture.source_lines import line_of_caller, record_lines_of
-from regauge.errors import CaptureError
 from regauge.findings import Finding
 
-_CONTAINERS = (list, dict, set)
 _WHAT = "an `if` on values"
-_DTYPES: dict[type, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64}
-
-
-class OtherWayFirst(Exception):
-    """The way that was traced first gives a number where the other gives a tensor, which says what dtype it gets."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A capture that runs: what a person should know, and the lines whose second way is traced first."""
+    """A capture that runs: what a person should know, the lines whose second way is traced first, steps left out."""
 
     findings: list[Finding]
     swapped: frozenset[str]
+    left_out: list[tuple[Tensor, LookupError]] = field(default_factory=list)  # steps, by their condition
 
 
 active: list[Run] = []  # the captures that run now
 
 
-class _Unset:
-    """The value of a name that one way does not set, and that had none before: whatever uses it is refused."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def _used(self, *_: Any, **__: Any) -> Any:
-        raise CaptureError(
-            f"{self._name} is set in one way of a condition on values, and used after both",
-            code="C104",
-            where=line_of_caller(),
-            why="a captured graph is one sequence of operators for all values",
-            next="give it a value before the condition, or in both ways",
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        return self._used()
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        next(leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, cls))._used()
-
-
-for _operation in ("bool", "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "lt", "gt", "getitem"):
-    setattr(_Unset, f"__{_operation}__", _Unset._used)
-
-
 def is_value(condition: Any) -> bool:
     """Whether a condition is a tensor that has no value while the model is traced."""
     return isinstance(condition, Tensor) and condition.numel() == 1 and not known_values.is_known(condition)
+
+
+counted = mask_places.counted  # what a condition asks, of sizes as of tensors
+
+
+def length(value: Any) -> Any:
+    """``len(value)``, which may depend on values."""
+    return value.shape[0] if isinstance(value, Tensor) and value.ndim else len(value)
 
 
 def negated(condition: Tensor) -> Tensor:
@@ -129,14 +106,39 @@ def way(
         CaptureError: the two give values that cannot be joined.
     """
     names = when_true.__code__.co_varnames[: when_true.__code__.co_argcount]
-    values = [scope.get(name, _Unset(name)) for name in names]
+    values = [scope.get(name, Unset(name)) for name in names]
     if not isinstance(condition, Tensor):
         chosen = when_true if condition else when_false
         record_lines_of(chosen)
         return chosen(*values)
-    held = _Held.of(scope)
-    ways = (lambda: held.unchanged_by(when_true, values), lambda: held.unchanged_by(when_false, values))
-    return _traced(condition, *ways, (when_true, when_false), results)
+    held = Held.of(scope)
+    ways = (lambda: held.run(when_true, values), lambda: held.run(when_false, values))
+    return _traced(condition, *ways, (when_true, when_false), scope, results)
+
+
+def step(
+    condition: Any,
+    when_true: FunctionType,
+    when_false: FunctionType,
+    scope: Mapping[str, Any],
+    results: Sequence[str] = (),
+) -> Any:
+    """`way` for a step of a loop over places, which is left out if an index of it is out of range.
+
+    A mask may have more elements than can be True, as one for the experts and for no expert has.
+    """
+    try:
+        return way(condition, when_true, when_false, scope, results)
+    except LookupError as error:
+        if not isinstance(condition, Tensor):
+            raise
+        text = (
+            f"One step of this loop raises an error in the original ({type(error).__name__}: {error}); it is left out, "
+            "because a compiled function cannot raise an error for a value."
+        )
+        active[-1].findings.append(Finding("C215", "warning", line_of_caller(), text))
+        active[-1].left_out.append((condition, error))
+        return way(False, when_true, when_false, scope, results)
 
 
 def returned(condition: Any, when_true: FunctionType, when_false: FunctionType, scope: Mapping[str, Any]) -> Any:
@@ -147,10 +149,24 @@ def returned(condition: Any, when_true: FunctionType, when_false: FunctionType, 
 def chosen(
     condition: Tensor, when_true: Callable[[], Any], when_false: Callable[[], Any], scope: Mapping[str, Any]
 ) -> Any:
-    """``when_true() if condition else when_false()`` for a tensor; neither may change what `scope` holds."""
-    held = _Held.of(scope)
-    ways = (lambda: held.unchanged_by(when_true, ()), lambda: held.unchanged_by(when_false, ()))
-    return _traced(condition, *ways, (when_true, when_false))
+    """``when_true() if condition else when_false()`` for a tensor; neither may change a list that `scope` holds."""
+    held = Held.of(scope)
+    ways = (lambda: held.run(when_true, ()), lambda: held.run(when_false, ()))
+    return _traced(condition, *ways, (when_true, when_false), scope)
+
+
+def places(iterated: Any, numbers: bool = False) -> Iterator[tuple[Any, Any]]:
+    """`mask_places.steps`.
+
+    Raises:
+        LookupError: of the last step, where one is raised in every step: then it is not that of a place that is no hit.
+    """
+    errors = []
+    for item, hit in mask_places.steps(iterated, numbers):
+        yield item, hit
+        errors.append(next((error for condition, error in active[-1].left_out if condition is hit), None))
+    if errors and all(errors):
+        raise errors[-1] or AssertionError
 
 
 def repeated(condition: FunctionType, step: FunctionType, scope: Mapping[str, Any]) -> Any:
@@ -165,7 +181,7 @@ def repeated(condition: FunctionType, step: FunctionType, scope: Mapping[str, An
         CaptureError: what is carried from step to step is no array of one shape and dtype.
     """
     names = step.__code__.co_varnames[: step.__code__.co_argcount]
-    values = [scope.get(name, _Unset(name)) for name in names]
+    values = [scope.get(name, Unset(name)) for name in names]
     record_lines_of(step)
     while not isinstance(truth := condition(*values), Tensor):
         if not truth:
@@ -173,9 +189,9 @@ def repeated(condition: FunctionType, step: FunctionType, scope: Mapping[str, An
         values = step(*values)
     text = "The code repeats a step as long as values ask for it: the model does so when it runs."
     active[-1].findings.append(Finding("C178", "info", line_of_caller(), text))
-    carried = [place for place, value in enumerate(values) if isinstance(value, Tensor) or type(value) in _DTYPES]
-    before = [_as_tensor(values[place]) for place in carried]
-    held, region = _Held.of(scope), Region("while_loop")
+    carried = [place for place, value in enumerate(values) if isinstance(value, Tensor) or type(value) in DTYPES]
+    before = [as_tensor(values[place]) for place in carried]
+    held, region = Held.of(scope), Region("while_loop")
 
     def run(function: FunctionType) -> Any:
         arguments = region.enter(function, before, names=[names[place] for place in carried])
@@ -187,12 +203,12 @@ def repeated(condition: FunctionType, step: FunctionType, scope: Mapping[str, An
     again = run(condition)
     region.bodies[-1].returns([_truth(again) if isinstance(again, Tensor) else torch.tensor(bool(again))])
     after = run(step)
-    new = [_as_tensor(after[place]) for place in carried]
+    new = [as_tensor(after[place]) for place in carried]
     for place in range(len(values)):
-        if place not in carried and not isinstance(values[place], _Unset) and after[place] is not values[place]:
-            raise _not_joined(values[place], after[place])
+        if place not in carried and not isinstance(values[place], Unset) and after[place] is not values[place]:
+            raise not_joined(values[place], after[place])
     if strange := [leaf for leaf in new if not isinstance(leaf, Tensor)]:
-        raise _not_joined(before[0], strange[0])
+        raise not_joined(before[0], strange[0])
     region.bodies[-1].returns(new)
     require_alike(new, before, "a loop on values")
     made = iter(region.leave([("carried", before)], before))
@@ -204,49 +220,6 @@ def _marked_as(value: Any, tensor: Tensor) -> Tensor:
     return tensor if kind is None else standing_for(kind, tensor)
 
 
-@dataclass(frozen=True)
-class _Held:
-    """What the lists, dicts, sets and modules hold that a person's function knows: neither way may change it."""
-
-    owners: dict[str, Any]
-    before: dict[str, list[int]]
-
-    @classmethod
-    def of(cls, scope: Mapping[str, Any]) -> _Held:
-        owners = {name: value for name, value in scope.items() if isinstance(value, _CONTAINERS)}
-        for name, module in scope.items():
-            if isinstance(module, nn.Module):
-                owners |= {f"{name}.{key}": v for key, v in vars(module).items() if isinstance(v, _CONTAINERS)}
-                owners[name] = vars(module)
-        return cls(owners, {name: _contents(owner) for name, owner in owners.items()})
-
-    def unchanged_by(self, function: Callable[..., Any], values: Sequence[Any]) -> Any:
-        """What a function gives.
-
-        Raises:
-            CaptureError: it changed what is held.
-        """
-        result = function(*values)
-        for name, owner in self.owners.items():
-            if _contents(owner) != self.before[name]:
-                raise CaptureError(
-                    f"one way of a condition on values changes {name}, which is there in both",
-                    code="C145",
-                    where=line_of_caller(),
-                    why="both ways are traced, and the model chooses between their results when it runs",
-                    next="let both ways give their result a name, and store that after them",
-                )
-        return result
-
-
-def _contents(owner: Any) -> list[int]:
-    return [id(item) for item in (owner.items() if isinstance(owner, dict) else owner) for item in _flat(item)]
-
-
-def _flat(item: Any) -> tuple[Any, ...]:
-    return item if isinstance(item, tuple) else (item,)
-
-
 def _truth(condition: Tensor) -> Tensor:
     truth = condition if condition.dtype == torch.bool else condition != 0
     return truth.reshape(()) if truth.ndim else truth
@@ -254,9 +227,10 @@ def _truth(condition: Tensor) -> Tensor:
 
 def _traced(
     condition: Tensor,
-    when_true: Callable[[], Any],
-    when_false: Callable[[], Any],
+    when_true: Callable[[], tuple[Any, Assigned]],
+    when_false: Callable[[], tuple[Any, Assigned]],
     written: tuple[Callable[..., Any], Callable[..., Any]],
+    scope: Mapping[str, Any],
     results: Sequence[str] = (),
 ) -> Any:
     """Both functions as bodies of one node, and their results joined."""
@@ -267,24 +241,42 @@ def _traced(
     swapped = place in active[-1].swapped
     if swapped:
         ways.reverse()
-    region = Region("cond")
+    region, versions = Region("cond"), _versions(scope)
     region.enter(written[swapped], ())
-    result = ways[0]()
+    with region.unless_left_out():
+        result, assigned = ways[0]()
     first, spec = pytree.tree_flatten(result)
-    made = [_as_tensor(leaf) for leaf in first]
+    made = [as_tensor(leaf) for leaf in first]
     region.enter(written[not swapped], ())
-    second, other_spec = pytree.tree_flatten(ways[1]())
+    with region.unless_left_out():
+        other, assigned_too = ways[1]()
+    second, other_spec = pytree.tree_flatten(other)
     if spec != other_spec:
-        raise _not_joined(str(spec), str(other_spec))
-    joined = [_Joined.of(*leaves, place, swapped) for leaves in zip(first, made, second, strict=True)]
+        raise not_joined(str(spec), str(other_spec))
+    buffers = list(dict.fromkeys((*assigned, *assigned_too)))
+    kept = {(module, name): module._buffers[name] for module, name in buffers}
+    new, new_too = ([{**kept, **given}[buffer] for buffer in buffers] for given in (assigned, assigned_too))
+    leaves = zip([*first, *new], [*made, *new], [*second, *new_too], strict=True)
+    joined = [Joined.of(*leaf, place, swapped) for leaf in leaves]
     for body, side in zip(region.bodies, ("first", "second"), strict=True):
         body.returns([getattr(item, side) for item in joined if item.first is not None])
     one, two = (body.left for body in region.bodies)
     require_alike(one, two, _WHAT)
-    names = _leaf_names(results, result) if results else [""] * len(joined)
+    names = [*(_leaf_names(results, result) if results else [""] * len(first)), *(name for _, name in buffers)]
     named = [name for name, item in zip(names, joined, strict=True) if item.first is not None]
-    made_of = iter(region.leave([("pred", [truth]), ("operands", [])], one, names=named, second_first=swapped))
-    return pytree.tree_unflatten([item.result(made_of) for item in joined], spec)
+    changed = {name: scope[name] for name, version in _versions(scope).items() if version != versions[name]}
+    groups = [("pred", [truth]), ("operands", []), ("changed", list(changed.values()))]
+    made_of = iter(region.leave(groups, one, names=named, second_first=swapped, changed=list(changed)))
+    values = [item.result(made_of) for item in joined]
+    for (module, name), value in zip(buffers, values[len(first) :], strict=True):
+        setattr(module, name, value)
+    return pytree.tree_unflatten(values[: len(first)], spec)
+
+
+def _versions(scope: Mapping[str, Any]) -> dict[str, int]:
+    """How often each tensor was written to."""
+    tensors = {name: value for name, value in scope.items() if isinstance(value, Tensor)}
+    return {name: tensor._version for name, tensor in tensors.items() if not tensor.is_inference()}
 
 
 def _leaf_names(names: Sequence[str], values: Sequence[Any]) -> list[str]:
@@ -294,71 +286,3 @@ def _leaf_names(names: Sequence[str], values: Sequence[Any]) -> list[str]:
         count = len(pytree.tree_leaves(value))
         found += [name] if count == 1 else [""] * count
     return found
-
-
-@dataclass(frozen=True)
-class _Joined:
-    """One leaf of two results: two tensors, or what is the same in both and no tensor."""
-
-    first: Tensor | None = None
-    second: Tensor | None = None
-    plain: Any = None
-    number: type | None = None  # bool, int or float, if the tensors stand for numbers
-
-    def result(self, made: Iterator[Tensor]) -> Any:
-        """What the person's code goes on with."""
-        if self.first is None:
-            return self.plain
-        tensor = next(made)
-        if self.number is not None:
-            standing_for(self.number, tensor)
-        return tensor
-
-    @classmethod
-    def of(cls, first: Any, as_tensor: Any, second: Any, place: str, swapped: bool) -> _Joined:
-        """The leaves `first` and `second`, of which `as_tensor` is the first as a tensor, if it is a number of Python.
-
-        Raises:
-            CaptureError: they cannot be one value.
-        """
-        for leaf in (first, second):
-            if isinstance(leaf, _Unset):
-                return cls(plain=leaf)
-        tensors = [isinstance(leaf, Tensor) for leaf in (first, second)]
-        if not any(tensors) and (first is second or (type(first) is type(second) and first == second)):
-            return cls(plain=first)
-        kinds = [kind_of_number(leaf) for leaf in (first, second)]
-        kind = kinds[0] if kinds[0] is kinds[1] else None
-        if not any(tensors) and kind in _DTYPES:
-            return cls(as_tensor, _as_tensor(second), number=kind)
-        fits = kinds[1] in _DTYPES and tensors[0] and torch.can_cast(_DTYPES[kinds[1]], first.dtype)
-        if fits:
-            return cls(first, _like(first, second), number=kind)
-        if tensors[1] and kinds[0] in _DTYPES and not swapped:
-            raise OtherWayFirst(place)
-        if all(tensors):
-            return cls(first, second, number=kind)
-        raise _not_joined(first, second)
-
-
-def _as_tensor(leaf: Any) -> Any:
-    return torch.full((), leaf, dtype=_DTYPES[type(leaf)]) if type(leaf) in _DTYPES else leaf
-
-
-def _like(tensor: Tensor, number: Any) -> Tensor:
-    """A number of Python, or a tensor that stands for one, with the shape and dtype of a tensor."""
-    if isinstance(number, Tensor):
-        return number.to(tensor.dtype).expand(tensor.shape)
-    return torch.full(tensor.shape, number, dtype=tensor.dtype)
-
-
-def _not_joined(first: Any, second: Any) -> CaptureError:
-    kinds = [f"a tensor of {list(v.shape)}" if isinstance(v, Tensor) else repr(v)[:60] for v in (first, second)]
-    return CaptureError(
-        "the two ways of a condition on values do not give the same kind of thing",
-        code="C104",
-        where=line_of_caller(),
-        received=" or ".join(kinds),
-        why="a captured graph is one sequence of operators for all values",
-        next="let both ways give tensors of one shape and dtype",
-    )

@@ -6,7 +6,7 @@ primitives would destroy readable output. Operators are functional: state leaves
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -288,6 +288,16 @@ def with_names(node: Node, names: Mapping[str, str]) -> Node:
     )
     arguments = tuple((name, renamed(operand, names)) for name, operand in node.arguments)
     return replace(node, arguments=arguments, bodies=bodies)
+
+
+def with_bodies(node: Node, bodies: Sequence[Graph]) -> Node:
+    """A node with other bodies of the same inputs and results, without what is dead in them."""
+    live = []
+    for body in bodies:
+        needed = {name for operand in body.outputs for name in references(operand)}
+        live.append(replace(body, nodes=without_dead(body.nodes, needed)))
+    read = dict.fromkeys(name for body in live for name in free_values(body))
+    return replace(node, bodies=tuple(live)).with_arguments(closure=tuple(Ref(name) for name in read))
 
 
 # Operators that act outside of the graph: they stay without readers too, so that they are refused and never lost.
