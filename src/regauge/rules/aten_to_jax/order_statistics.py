@@ -15,7 +15,9 @@ def quantiles(
     self: Array, q: Array, dim: int | None = None, keepdim: bool = False, interpolation: str = "linear"
 ) -> Array:
     """quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation="linear") -> Tensor"""
-    return jnp.quantile(self, q, axis=dim if self.ndim else None, method=interpolation, keepdims=keepdim)
+    return jnp.quantile(
+        self, q, axis=dim if self.ndim else None, method=interpolation, keepdims=keepdim and self.ndim > 0
+    )
 
 
 @TABLE.rule("aten.quantile.scalar")
@@ -25,7 +27,9 @@ def quantile(
     """quantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation="linear") ->
     Tensor
     """
-    return jnp.quantile(self, q, axis=dim if self.ndim else None, method=interpolation, keepdims=keepdim)
+    return jnp.quantile(
+        self, q, axis=dim if self.ndim else None, method=interpolation, keepdims=keepdim and self.ndim > 0
+    )
 
 
 @TABLE.rule("aten.nanquantile.default")
@@ -35,7 +39,9 @@ def quantiles_of_numbers(
     """nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation="linear") ->
     Tensor
     """
-    return jnp.nanquantile(self, q, axis=dim if self.ndim else None, method=interpolation, keepdims=keepdim)
+    return jnp.nanquantile(
+        self, q, axis=dim if self.ndim else None, method=interpolation, keepdims=keepdim and self.ndim > 0
+    )
 
 
 @TABLE.rule("aten.nanquantile.scalar")
@@ -45,7 +51,9 @@ def quantile_of_numbers(
     """nanquantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation="linear")
     -> Tensor
     """
-    return jnp.nanquantile(self, q, axis=dim if self.ndim else None, method=interpolation, keepdims=keepdim)
+    return jnp.nanquantile(
+        self, q, axis=dim if self.ndim else None, method=interpolation, keepdims=keepdim and self.ndim > 0
+    )
 
 
 @TABLE.rule("aten.cov.default")
