@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 from comparisons import store_comparison
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from regauge.decide import facts
@@ -192,6 +192,7 @@ def test_every_reason_resolves_to_evidence_that_counts(data: dict[str, Any], rat
 
 @RULES
 @given(anything)
+@example({"kind": "vision", "weights": {"community": 0.03125, "migration": 1.0}})  # decided by a small difference
 def test_a_firm_choice_has_a_reason(data: dict[str, Any]) -> None:
     wanted = needs(data)
     assume(assessed(wanted).contenders)

@@ -22,14 +22,12 @@ def reasons_of(inputs: Inputs, found: Assessment) -> tuple[tuple[Reason, ...], t
     """
     leader, *rivals = found.leaders
     for_, against = [*_met(found, leader)], [*_open(found, leader)]
-    for rival in rivals or _open_rivals(found):
-        for criterion in CRITERIA:
-            difference = found.weights[criterion] * _gap(found, leader, rival, criterion)
-            if abs(difference) < WORTH_SAYING:
-                continue
-            reason = _criterion(found, leader, rival, criterion)
-            if reason is not None:
-                (for_ if difference > 0 else against).append(reason)
+    compared = [one for rival in rivals or _open_rivals(found) for one in _compared(found, leader, rival)]
+    for_ += [reason for difference, reason in compared if difference >= WORTH_SAYING]
+    against += [reason for difference, reason in compared if difference <= -WORTH_SAYING]
+    ahead = [one for one in compared if one[0] > 0]
+    if ahead and not for_:  # a small one may decide where nothing else differs
+        for_.append(max(ahead, key=lambda one: one[0])[1])
     against += _missing(inputs, found, leader)
     for_ += _ended(inputs)
     return tuple(dict.fromkeys(for_)), tuple(dict.fromkeys(against))
@@ -54,6 +52,14 @@ def _open(found: Assessment, leader: str) -> Iterator[Reason]:
 def _open_rivals(found: Assessment) -> list[str]:
     """Whom a leader without rivals is compared with: who would be one if their open needs were settled."""
     return [name for name in found.open if name not in found.contenders][:1]
+
+
+def _compared(found: Assessment, leader: str, rival: str) -> Iterator[tuple[float, Reason]]:
+    """Criteria that something speaks about, each with how far it moves the share of the leader."""
+    for criterion in CRITERIA:
+        reason = _criterion(found, leader, rival, criterion)
+        if reason is not None:
+            yield found.weights[criterion] * _gap(found, leader, rival, criterion), reason
 
 
 def _gap(found: Assessment, leader: str, rival: str, criterion: Criterion) -> float:
