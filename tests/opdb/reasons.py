@@ -12,6 +12,7 @@ REASONS: dict[str, str] = {
     "resize_": _MEMORY,
     "resize_as_": _MEMORY,
     "as_strided_partial_views": "strides that look behind a view into its memory",
+    "bincount": "the number of counts depends on the values of tensors; where minlength is given, it is that (C194)",
     "argwhere": "the size of the result depends on the values of tensors",
     "item": "a Python number that is the value of a tensor",
     "broadcast_shapes": "takes and gives no tensor",
@@ -19,6 +20,10 @@ REASONS: dict[str, str] = {
 
 # What is known of entries that are not right.
 REMARKS: dict[str, str] = {
+    **dict.fromkeys(
+        ("empty", "empty_like", "empty_permuted"),
+        "memory that PyTorch does not set: two calls differ, which C168 refuses",
+    ),
     "as_strided_scatter": "the gradient of PyTorch 2.13 goes to the elements of `self` that are written over",
 }
 
