@@ -77,7 +77,7 @@ def test_plain_attention_is_that_of_jax() -> None:
 
 
 class Documents(nn.Module):
-    """Tokens see those of their own document; the sums of the scores are given too."""
+    """Tokens see those of their own document."""
 
     def forward(self, x: Tensor, documents: Tensor) -> Any:
         heads = x.unflatten(-1, (HEADS, WIDTH)).transpose(1, 2)

@@ -20,10 +20,6 @@ REASONS: dict[str, str] = {
 
 # What is known of entries that are not right.
 REMARKS: dict[str, str] = {
-    **dict.fromkeys(
-        ("empty", "empty_like", "empty_permuted"),
-        "memory that PyTorch does not set: two calls differ, which C168 refuses",
-    ),
     "as_strided_scatter": "the gradient of PyTorch 2.13 goes to the elements of `self` that are written over",
 }
 

@@ -51,7 +51,7 @@ _RESIDUALS = Finding(
 )
 _COUNTS = Finding(
     "C194",
-    "info",
+    "warning",
     "torch.bincount",
     "The original gives more counts than minlength where a value is as large; the converted model gives minlength of "
     "them and counts no such value, because the shape of a result cannot depend on values.",
