@@ -80,7 +80,8 @@ def test_signals_and_volumes(shape: tuple[int, ...], sizes: tuple[int, ...], mod
         ((3, 8, 6, 4), SMALLER, "cubic", False),  # a = -0.5 here, -0.75 in torch
         ((3, 8, 2), (5,), "linear", True),  # torch antialiases images of two axes alone
         ((3, 8, 6, 4), LARGER, "lanczos3", True),
-        ((3, 8, 6, 4), SMALLER, "area", True),
+        # what the installed JAX has of these: 0.10.0 has no areas
+        *(((3, 8, 6, 4), SMALLER, m.name.lower(), True) for m in jax.image.ResizeMethod if m.name == "AREA"),
     ],
 )
 def test_what_torch_does_not_compute(shape: Any, sizes: Any, method: str, antialias: bool) -> None:
