@@ -68,3 +68,36 @@ def test_results_have_the_names_and_the_order_of_forward(source: str) -> None:
 
 def test_it_is_the_same_function() -> None:
     assert_like_torch(Net(), INPUTS)
+
+
+class Quantizer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.codes = nn.Parameter(torch.linspace(-1, 1, 20).reshape(5, 4))
+
+    def forward(self, z: Any) -> Any:
+        flat = z.permute(0, 2, 3, 1).reshape(-1, 4)
+        index = torch.cdist(flat, self.codes).argmin(1)
+        quantized = self.codes[index].view(z.shape[0], z.shape[2], z.shape[3], 4).permute(0, 3, 1, 2)
+        loss = nn.functional.mse_loss(quantized, z)
+        quantized = z + (quantized - z).detach()
+        return quantized, loss, index
+
+
+class Autoencoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 3, 3)
+        self.quantizer = Quantizer()
+
+    def forward(self, x: Any) -> Any:
+        quantized, loss, index = self.quantizer(self.encoder(x))
+        return self.decoder(quantized), loss, index
+
+
+def test_a_call_takes_and_gives_images_as_in_forward() -> None:
+    torch.manual_seed(0)
+    source = assert_like_torch(Autoencoder(), (torch.randn(2, 3, 6, 5),)).source
+    assert "def __call__(self, z):" in source  # once, not in two orders of axes
+    assert "return quantized, loss, index\n" in source
+    assert "quantized, loss, index = self.quantizer(" in source
