@@ -101,3 +101,24 @@ def test_a_call_takes_and_gives_images_as_in_forward() -> None:
     assert "def __call__(self, z):" in source  # once, not in two orders of axes
     assert "return quantized, loss, index\n" in source
     assert "quantized, loss, index = self.quantizer(" in source
+
+
+class OneLine(nn.Module):
+    def forward(self, x: Any) -> Any:
+        # fmt: off
+        low = x.sin(); high = low.cos() + low; total = high.sum(0) * high  # noqa: E702
+        # fmt: on
+        _, best = total.max(1)
+        return total * low, best
+
+
+def test_statements_that_share_a_line_lend_each_other_no_names() -> None:
+    source = assert_like_torch(OneLine(), (torch.linspace(-1, 1, 12).reshape(3, 4),)).source
+    assert "total" not in source  # which one of them it is, the line does not say
+
+
+def test_results_that_nothing_reads_are_not_written() -> None:
+    source = assert_like_torch(OneLine(), (torch.linspace(-1, 1, 12).reshape(3, 4),)).source
+    assert "best = " in source
+    assert "_, best" not in source
+    assert "take_along_axis" not in source
