@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from comparing import assert_captures
 from torch import nn
 
 from regauge.capture.torch_export import capture_module
+from regauge.errors import CaptureError
 from regauge.ir.graph import Sym, Symbol
 
 
@@ -161,6 +164,9 @@ def test_torchs_own_notation_is_passed_on():
         (lambda b, s: s % 3 + 1, "sequence % 3 + 1"),
         (lambda b, s: b * b - s + 20, "20 - sequence + batch ** 2"),
         (lambda b, s: torch.sym_max(b, s - 4), "max(batch, sequence - 4)"),
+        (lambda b, s: math.ceil(s / 3), "(sequence + 2) // 3"),
+        (lambda b, s: math.floor(s * 1.5) + b, "batch + 3 * sequence // 2"),
+        (lambda b, s: math.trunc((s + b) / 4 * 0.5), "(batch + sequence) // 8"),
     ],
 )
 def test_sizes_are_python_expressions(expression, text):
@@ -173,6 +179,16 @@ def test_sizes_are_python_expressions(expression, text):
     names = {"max": max, "batch": 5, "sequence": 11}
     assert eval(shape[0].text, names) == eval(text, names)
     assert set(shape[0].text) == set(text)
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.5 / 7])
+def test_sizes_that_floats_may_round_otherwise_are_refused(factor):
+    class Rounded(nn.Module):
+        def forward(self, ids):
+            return ids.new_zeros(math.ceil(ids.shape[1] * factor)), ids * 2
+
+    with pytest.raises(CaptureError, match="a size is computed in a way that has no counterpart"):
+        capture_module(Rounded(), (torch.ones(3, 8).long(),), train=False)
 
 
 # what Python decides on a size -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Names of sizes are no names of what the code calls its arguments: `forward(self, batch)` is common."""
+"""Sizes in code: formulas, and names, which are none of the arguments' (`forward(self, batch)` is common)."""
 
 from __future__ import annotations
 
@@ -39,3 +39,32 @@ def test_a_batch_of_jax():
     params = {"w": jnp.ones((3, 2))}
     assert "batch: float32[batch_size, 3]" in assert_same((of_array, params), (X,)).source
     assert_same((of_dict, params), ({"x": X, "y": Y},))
+
+
+class Countdown(nn.Module):
+    """Numbers to and from a size less one, of which rules take differences."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        n = x.shape[0]
+        return x * torch.arange(n - 1, -1, -1.0), torch.arange(n - 1, 2 * n - 1, 0.5)
+
+
+def test_a_rule_computes_with_a_difference_of_sizes():
+    made = assert_like_torch(Countdown(), (torch.ones(6),))
+    for found, expected in zip(made(jnp.ones(9)), Countdown()(torch.ones(9)), strict=True):
+        np.testing.assert_array_equal(found, expected.numpy())
+
+
+class Filled(nn.Module):
+    """Numbers that are computed from a size: floats stay floats, for the dtype that they promote to."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        n = x.shape[0]
+        return torch.full((2,), 2 * n - 1.0), torch.full((2,), n - 1), x.int() * (n / 4), x * (n - 1)
+
+
+def test_numbers_computed_from_a_size_keep_their_kind():
+    made = assert_like_torch(Filled(), (torch.ones(6),))
+    for found, expected in zip(made(jnp.ones(9)), Filled()(torch.ones(9)), strict=True):
+        np.testing.assert_array_equal(found, expected.numpy())
+        assert jnp.issubdtype(found.dtype, jnp.floating) == expected.is_floating_point()

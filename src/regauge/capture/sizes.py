@@ -10,6 +10,7 @@ import sympy
 import torch
 from torch.utils._sympy import functions as torch_functions
 
+from regauge.capture.whole_quotients import whole_quotient
 from regauge.errors import CaptureError
 from regauge.ir.graph import Dim, Sym, TensorSpec
 
@@ -113,6 +114,9 @@ class Sizes:
             return f"{_EXTREMA[name]}({', '.join(self._text(a, _SUM) for a in arguments)})", _ATOM
         if name == "OpaqueUnaryFn_sqrt":
             return f"{self._text(arguments[0], _ATOM)} ** 0.5", _POWER
+        whole = whole_quotient(expression)
+        if whole is not None:
+            return self._print(whole)
         raise CaptureError(
             f"a size is computed in a way that has no counterpart: {expression}",
             code="C105",

@@ -21,6 +21,7 @@ from torch.distributions import Distribution
 from torch.nn.modules import transformer
 from torch.overrides import TorchFunctionMode
 
+from regauge.capture.adaptive_softmax import all_clusters
 from regauge.capture.cumulative_norms import averaged
 from regauge.capture.source_lines import is_own
 from regauge.capture.whole_ops import WHOLE
@@ -83,6 +84,7 @@ def left_out(findings: list[Finding]) -> Iterator[None]:
         _causal_masks_as_given(),
         _without_prints(findings),
         averaged(),
+        all_clusters(findings),
     ):
         yield
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -38,10 +39,17 @@ class DTypeArgument:
 
 
 class SymbolicInt:
-    """A size that is known by name only. Sizes are never negative; no other comparison is decided."""
+    """A size that is known by name only. Sizes are never negative; no other comparison is decided.
+
+    To a rule that asks it is a number of Python: a float where its formula divides or holds a float, else an int.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # type: ignore[override]
+        return float if _is_float(self.text) else int
 
     def __repr__(self) -> str:
         return self.text
@@ -82,7 +90,7 @@ class SymbolicInt:
         if not isinstance(other, int | SymbolicInt):
             raise NotStatic("arithmetic on an array")
         left, right = (other, self) if reverse else (self, other)
-        return SymbolicInt(f"({left!r} {symbol} {right!r})")
+        return SymbolicInt(f"{_operand(left)} {symbol} {_operand(right)}")
 
     def __add__(self, other: Any) -> SymbolicInt:
         return self._combine("+", other)
@@ -109,6 +117,18 @@ class SymbolicInt:
         return self._combine("%", other)
 
 
+@functools.cache
+def _is_float(text: str) -> bool:
+    """Whether a formula of sizes gives a float."""
+    parts = ast.walk(ast.parse(text, mode="eval"))
+    return any(isinstance(part, ast.Div) or isinstance(getattr(part, "value", None), float) for part in parts)
+
+
+def _operand(size: int | SymbolicInt) -> str:
+    """The text of a size as a part of a longer expression."""
+    return repr(size) if repr(size).isidentifier() or repr(size).isdecimal() else f"({size!r})"
+
+
 class ArrayProxy:
     """What a rule may ask of an array before it has values: rank, dtype, fixed sizes, element count, its class."""
 
@@ -126,7 +146,7 @@ class ArrayProxy:
 
     @property
     def size(self) -> int:
-        known = [d for d in self.shape if isinstance(d, int)]
+        known = [d for d in self.shape if not isinstance(d, SymbolicInt)]
         if len(known) != len(self.shape):
             raise NotStatic("size")
         return math.prod(known)

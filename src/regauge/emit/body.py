@@ -374,6 +374,10 @@ class BodyWriter(LocalNames):
 
     def _assign(self, outputs: list[str], expression: ast.expr, item: Item, statement: Statement | None) -> None:
         names = self.choose_names(outputs, item, statement, expression)
+        if isinstance(expression, ast.Tuple) and len(expression.elts) == len(names) > 1:
+            read = [(name, part) for name, part in zip(names, expression.elts, strict=True) if name != "_"]
+            names, parts = [name for name, _ in read], [part for _, part in read]
+            expression = parts[0] if len(parts) == 1 else ast.Tuple(parts, ast.Load())
         node = item if isinstance(item, Node) else next(item.nodes())
         shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
         self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))

@@ -102,6 +102,8 @@ def recognise(scope: Scope, context: Context) -> Layer | None:
         return None
     if {name for name in node_inputs(main[0]) if name not in context.weights} - set(layer.inputs):
         return None  # a weight was computed elsewhere: by torch.func.functional_call, or by what changed it in place
+    if any(0 in context.weights[name].spec.shape for name in node_inputs(main[0]) if name in context.weights):
+        return None  # Flax divides by the number of features where it makes a weight
     if dtype:
         layer = replace(layer, keywords=layer.keywords | {"dtype": Text(f"jnp.{dtype}")})
     elif not computes_in_one_dtype(*_dtypes(scope, layer, context)):

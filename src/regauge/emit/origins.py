@@ -92,8 +92,8 @@ def unpacked_names(frame: Frame, name: str) -> tuple[str, ...]:
 
 @cache
 def statement_at(file: str, line: int) -> Statement | None:
-    """The innermost statement around a line, with what it assigns."""
-    best: tuple[int, ast.stmt] | None = None
+    """The innermost statement around a line, with what it assigns; several on one line assign nothing that is known."""
+    best: list[ast.stmt] = []
     own: set[str] = set()
     local: set[str] = set()
     for start, end, function, tree in _functions(file):
@@ -105,13 +105,25 @@ def statement_at(file: str, line: int) -> Statement | None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 local.add(node.id)
-            if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.ClassDef):
-                last = node.end_lineno or node.lineno
-                if node.lineno <= line <= last and (best is None or last - node.lineno <= best[0]):
-                    best = (last - node.lineno, node)
-    if best is None:
+            if not isinstance(node, ast.stmt) or isinstance(node, ast.FunctionDef | ast.ClassDef):
+                continue
+            if node.lineno <= line <= _last(node) and (not best or _lines(node) <= _lines(best[0])):
+                best = [*(other for other in best if _lines(other) == _lines(node)), node]
+    best = list(dict.fromkeys(best))  # a function within another is walked twice
+    inner = [node for node in best if not any(other in ast.walk(node) for other in best if other is not node)]
+    if not inner:
         return None
-    return Statement(best[1].lineno, _targets(best[1]), _reads(best[1], local - own))
+    reads = dict.fromkeys(name for node in inner for name in _reads(node, local - own))
+    return Statement(inner[0].lineno, _targets(inner[0]) if len(inner) == 1 else (), tuple(reads))
+
+
+def _last(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno
+
+
+def _lines(node: ast.stmt) -> int:
+    """How many lines a statement has, less one."""
+    return _last(node) - node.lineno
 
 
 def _reads(node: ast.stmt, local: set[str]) -> tuple[str, ...]:

@@ -104,7 +104,8 @@ class Call:
         key: as in `ModuleStep.call`.
         arguments: names of forward's parameters with the value that each got; None for a container of several, and
             for a value that nothing in the call reads. Constants and what was not passed are left out.
-        results: the values that it returned, in the order of their containers.
+        results: the values that it returned, in the order of their containers; a pass may put others that hold the
+            same numbers behind them.
     """
 
     key: str

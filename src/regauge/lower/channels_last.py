@@ -7,6 +7,7 @@ needed. What nothing reads any more disappears.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from regauge.ir.graph import (
@@ -22,6 +23,7 @@ from regauge.ir.graph import (
     references,
     renamed,
 )
+from regauge.lower.borders import followed_calls, within_calls
 from regauge.lower.plan import value_specs
 
 # Operators that act on images: data in, data out, with the keyword `channels_last`. True: also worth a transpose
@@ -118,6 +120,7 @@ class _Walk:
         self.first |= {v.name for v in graph.inputs} | self.weights
         self.origins = {v.name: n.origin for n in graph.nodes for v in n.outputs}
         self.nodes: list[Node] = []
+        self.changes: set[str] = set()  # results of the transposes that this pass adds
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
@@ -125,7 +128,9 @@ class _Walk:
                 self._keep(node)
         for name in [n for o in self.graph.outputs for n in references(o)] + [v for _, v in self.graph.mutations]:
             self._restore(name, Origin(self._root()))
-        return without_dead_nodes(replace(self.graph, nodes=tuple(self.nodes)))
+        stand_ins = {name: [other] for name, other in (self.sources | self.twins).items()}
+        live = without_dead_nodes(replace(self.graph, nodes=tuple(self.nodes)), stand_ins)
+        return within_calls(live, self.changes, _is_layer)
 
     def _root(self) -> tuple[ModuleStep, ...]:
         return next((n.origin.modules[:1] for n in self.graph.nodes if n.origin.modules), ())
@@ -158,12 +163,7 @@ class _Walk:
             if a.call != b.call:
                 break
             shared.append(a)
-        while (
-            shared
-            and shared[-1].path
-            and shared[-1].type.startswith("torch.nn.")
-            and not shared[-1].type.endswith("Sequential")
-        ):
+        while shared and shared[-1].path and _is_layer(shared[-1]):
             shared.pop()
         frames = consumer.frames if len(shared) == len(consumer.modules) else ()
         return Origin(tuple(shared), frames)
@@ -176,6 +176,7 @@ class _Walk:
         )
         self.nodes.insert(self._before_call(source, len(origin.modules), consumer), node)
         self.origins[result] = origin
+        self.changes.add(result)
 
     def _before_call(self, source: str, depth: int, consumer: Origin) -> int:
         """Where a node at this depth of modules goes: a call that has begun (a counter, say) must stay in one piece."""
@@ -317,6 +318,11 @@ class _Walk:
         return True
 
 
+def _is_layer(step: ModuleStep) -> bool:
+    """Whether a module is a layer of torch, whose code is not the person's."""
+    return step.type.startswith("torch.nn.") and not step.type.endswith("Sequential")
+
+
 def _axes(node: Node, rank: int) -> tuple[int, ...] | None:
     if node.op == "aten.permute.default":
         dims = node.argument("dims")
@@ -330,8 +336,13 @@ def _axes(node: Node, rank: int) -> tuple[int, ...] | None:
     return None
 
 
-def without_dead_nodes(graph: Graph) -> Graph:
-    """Identity permutes are looked through; operators whose results nothing reads are left out."""
+def without_dead_nodes(graph: Graph, stand_ins: Mapping[str, list[str]] | None = None) -> Graph:
+    """Identity permutes are looked through; operators whose results nothing reads are left out.
+
+    Args:
+        graph: the graph.
+        stand_ins: values that hold the numbers of others already, for the notes on calls.
+    """
     same: dict[str, str] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
@@ -352,7 +363,13 @@ def without_dead_nodes(graph: Graph) -> Graph:
             needed |= set(node_inputs(node))
     mutations = tuple((w, same.get(v, v)) for w, v in graph.mutations)
     out_tree = _renamed_tree(graph.out_tree, same)
-    return replace(graph, nodes=tuple(reversed(kept)), outputs=outputs, mutations=mutations, out_tree=out_tree)
+    known = {
+        name: [*(stand_ins or {}).get(name, ()), *([same[name]] if name in same else [])]
+        for name in {*(stand_ins or {}), *same}
+    }
+    calls = followed_calls(graph.calls, kept, known)
+    left = tuple(reversed(kept))
+    return replace(graph, nodes=left, outputs=outputs, mutations=mutations, out_tree=out_tree, calls=calls)
 
 
 def _renamed_tree(tree: object, names: dict[str, str]) -> object:

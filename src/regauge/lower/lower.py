@@ -13,7 +13,7 @@ from regauge.errors import SpecMismatch
 from regauge.ir.graph import DType, Graph, Node, Ref, Sym, Symbol, TensorSpec, every_node, node_inputs, references
 from regauge.lower.plan import FLOW, Gap, Plan, add_gap, node_arguments, unsupported, value_specs
 from regauge.lower.promotion import casts
-from regauge.lower.sizes import evaluate_size
+from regauge.lower.sizes import evaluate_number, evaluate_size
 from regauge.lower.widths import WIDE_NUMBER, fills_wide
 from regauge.rules.table import Rule
 from regauge.run.protocol import leaf_names
@@ -121,7 +121,7 @@ def _placeholder(operand: Any, cast: str | None, hints: Mapping[str, int], array
     if isinstance(operand, tuple):
         return tuple(_placeholder(item, cast, hints, arrays) for item in operand)
     if isinstance(operand, Sym):
-        return evaluate_size(operand, hints)
+        return evaluate_number(operand, hints)
     if isinstance(operand, DType):
         return dtype_argument(operand.name)
     return operand
