@@ -28,6 +28,7 @@ UNSET = {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", 
 LONGEST = 120  # seconds for one sample
 SHOWN = 5  # failing samples that are kept of one entry and dtype
 SECOND = 2  # samples of an entry whose second derivative is compared
+CLEARED = 100  # samples after which JAX forgets its traces: looking for one takes longer the more there are
 
 
 def judge_entry(name: str, most: int | None, dtypes: list[str]) -> dict[str, Any]:
@@ -53,6 +54,7 @@ def judge_entry(name: str, most: int | None, dtypes: list[str]) -> dict[str, Any
 
 
 def _judge_dtype(op: Any, dtype: Any, most: int | None) -> dict[str, Any]:
+    import jax
     import torch
 
     from opdb.entries import NO_SECOND, problems
@@ -64,6 +66,8 @@ def _judge_dtype(op: Any, dtype: Any, most: int | None) -> dict[str, Any]:
     failures: list[dict[str, Any]] = []
     drawn = 0
     for position, problem in enumerate(_problems(problems(op, dtype, most), failures, kinds)):
+        if position % CLEARED == 0:
+            jax.clear_caches()
         random = is_random(problem.call, problem.tensors)
         drawn += random
         second = gradient and op.supports_gradgrad and position < SECOND and op.formatted_name not in NO_SECOND
