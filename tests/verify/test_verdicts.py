@@ -74,6 +74,21 @@ def test_where_the_original_itself_is_unstable_nothing_is_judged(tmp_path: Path)
     assert "outputs on zeros" in tier.why
 
 
+@pytest.mark.parametrize(("moved", "verdict"), [(3e-10, "equal"), (1e-12, "different")])
+def test_a_loss_of_outputs_that_noise_moves_is_not_judged(tmp_path: Path, moved: float, verdict: str) -> None:
+    """The noise of the outputs cancels in the loss of the copy, and not in that of the converted model."""
+    made = Made(tmp_path)
+    for task in ("s", "other"):
+        made.add("M64", task, {"outputs": np.ones(2), "loss": np.array(2.0)})
+    made.add("M64", "noise", {"outputs": np.array([1 + moved, 1 - moved]), "loss": np.array(2.0)})
+    made.add("C64", "s", {"outputs": np.array([1 + 3e-10, 1 + 3e-10]), "loss": np.array(2 + 6e-10)})
+    made.add("C64", "other", {"outputs": np.ones(2), "loss": np.array(2.0)})
+    passes = [Pass("s", "small", False, ("noise",)), Pass("other", "reference", True)]
+    outputs, loss = same_function_tiers(made.found, passes, "train")
+    assert (outputs.verdict, loss.verdict) == (verdict, verdict)
+    assert ("loss on small" in loss.why) == (verdict == "equal")
+
+
 def test_rounding_may_be_four_times_the_originals(tmp_path: Path) -> None:
     made = Made(tmp_path)
     exact = np.ones(100)
