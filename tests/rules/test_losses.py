@@ -1,9 +1,15 @@
 from dataclasses import replace
 from itertools import product
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from harness import Sample, check, sample
+from torch.nn.modules.linear_cross_entropy_options import LinearCrossEntropyOptions
+
+import regauge
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -167,3 +173,31 @@ SAMPLES = [
 @pytest.mark.parametrize("case", SAMPLES, ids=str)
 def test_loss(case: Sample) -> None:
     check(case)
+
+
+class Scored(torch.nn.Module):
+    """A linear layer and its loss in chunks, for which torch keeps the scores in float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(normal(3, 5) * 4)
+        self.bias = torch.nn.Parameter(normal(3))
+
+    def forward(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        options = LinearCrossEntropyOptions(batch_chunk_size=2)
+        return F.linear_cross_entropy(x, self.weight, target, linear_bias=self.bias, reduction="none", options=options)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_scores_of_a_chunked_loss_are_not_rounded(dtype: torch.dtype) -> None:
+    model, x, target = Scored().to(dtype), normal(64, 5).to(dtype), torch.arange(64) % 3
+    torch_loss = model(x, target).double().detach().numpy()
+    scores = x.double() @ model.weight.double().T + model.bias.double()
+    exact = F.cross_entropy(scores, target, reduction="none").detach().numpy()
+    jax_loss = regauge.to_jax(model, (x, target))(
+        jnp.asarray(x.double().numpy(), str(dtype).removeprefix("torch.")), target.numpy()
+    )
+    assert jax_loss.dtype.name == str(dtype).removeprefix("torch.")
+    ulp = torch.finfo(dtype).eps
+    for loss in (torch_loss, np.asarray(jax_loss, np.float64)):
+        np.testing.assert_allclose(loss, exact, rtol=ulp, atol=4e-6)  # and float32's rounding of scores up to 30

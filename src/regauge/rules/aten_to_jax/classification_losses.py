@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 from regauge.rules.table import RuleTable
 
@@ -150,6 +149,21 @@ def cross_entropy_loss(
     return negative_log_likelihood(log_probabilities, target, weight, reduction, ignore_index)[0]
 
 
+def class_scores(x: Array, weight: Array, bias: Array | None, dtype: DTypeLike) -> Array:
+    """Scores of a linear layer, computed in a dtype.
+
+    Args:
+        x: [batch, features].
+        weight: [classes, features].
+        bias: [classes], or None.
+        dtype: float32 where the others are float16 or bfloat16: torch rounds the loss, and not the scores.
+    """
+    if x.dtype == dtype:
+        return x @ weight.T if bias is None else x @ weight.T + bias
+    scores = jnp.matmul(x, weight.T, preferred_element_type=dtype)
+    return scores if bias is None else scores + bias
+
+
 @TABLE.rule("torch_nn._linear_cross_entropy_batch_chunked.default")
 def linear_cross_entropy(
     input: Array,
@@ -162,15 +176,17 @@ def linear_cross_entropy(
     label_smoothing: float,
     batch_chunk_size: int,
     acc_policy: str,
-    acc_dtype: Any,
+    acc_dtype: DTypeLike,
     allow_retain_graph: bool,
     compute_input_grad: bool,
     compute_linear_weight_grad: bool,
     compute_linear_bias_grad: bool,
 ) -> tuple[Array, Array, Array, Array]:
     """_linear_cross_entropy_batch_chunked(Tensor input, Tensor linear_weight, Tensor target, Tensor? linear_bias, Tensor? weight, str reduction, SymInt ignore_index, float label_smoothing, SymInt batch_chunk_size, str acc_policy, ScalarType acc_dtype, bool allow_retain_graph, bool compute_input_grad, bool compute_linear_weight_grad, bool compute_linear_bias_grad) -> (Tensor, Tensor, Tensor, Tensor)"""  # noqa: E501
-    logits = input @ linear_weight.T if linear_bias is None else input @ linear_weight.T + linear_bias
+    logits = class_scores(input, linear_weight, linear_bias, acc_dtype)
     loss = cross_entropy_loss(logits, target, weight, 1 if reduction == "mean" else 2, ignore_index, label_smoothing)
+    if input.dtype != acc_dtype:
+        loss = loss.astype(input.dtype)
     # torch keeps the derivatives of the loss in its other results, which nobody reads: here the loss is differentiated
     by_input = jnp.zeros(input.shape if compute_input_grad else (0, 0), input.dtype)
     by_weight = jnp.zeros(linear_weight.shape if compute_linear_weight_grad else (0, 0), input.dtype)
@@ -187,11 +203,12 @@ def linear_cross_entropies(
     ignore_index: int,
     batch_chunk_size: int,
     acc_policy: str,
-    acc_dtype: Any,
+    acc_dtype: DTypeLike,
 ) -> Array:
     """_linear_cross_entropy_batch_chunked_no_reduction(Tensor input, Tensor linear_weight, Tensor target, Tensor? linear_bias, Tensor? weight, SymInt ignore_index, SymInt batch_chunk_size, str acc_policy, ScalarType acc_dtype) -> Tensor"""  # noqa: E501
-    logits = input @ linear_weight.T if linear_bias is None else input @ linear_weight.T + linear_bias
-    return cross_entropy_loss(logits, target, weight, 0, ignore_index)
+    logits = class_scores(input, linear_weight, linear_bias, acc_dtype)
+    losses = cross_entropy_loss(logits, target, weight, 0, ignore_index)
+    return losses if input.dtype == acc_dtype else losses.astype(input.dtype)
 
 
 @TABLE.rule("aten.multi_margin_loss.default")
