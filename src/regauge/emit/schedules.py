@@ -60,6 +60,13 @@ def cosine_restarts(peak, steps, factor=1, low=0.0):
     return rate
 '''.strip()
 
+# Names that a train.py has or imports, and those of variables in `make_optimizer`.
+_TAKEN = {
+    *("loss", "init", "trainable", "group_of", "make_optimizer", "loss_and_gradients", "train_step", "make_train_step"),
+    *("jax", "jnp", "lax", "math", "np", "nnx", "ops", "optax", "partial", "step", "base"),
+}
+_VARIABLES = ("learning_rate", "momentum")
+
 # What operators of a formula are in jnp.
 _FUNCTIONS = {
     **{name: f"jnp.{name}" for name in ("where", "abs", "trunc", "floor", "ceil")},
@@ -208,7 +215,8 @@ def _function(schedule: Formula, arguments: str, helpers: dict[str, str]) -> str
     """The name of the function that computes a formula, which `helpers` holds."""
     expression = formulas.text(schedule.formula, _number_or_pi, _FUNCTIONS)
     stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.sub(r"\W+", "_", schedule.name).strip("_")).lower() or "factor"
-    stem = f"{stem}_" if keyword.iskeyword(stem) or stem[0].isdigit() else stem
+    if keyword.iskeyword(stem) or stem[0].isdigit() or stem in _TAKEN or stem.startswith(_VARIABLES):
+        stem = f"factor_{stem}"
     for attempt in itertools.count(1):
         name = stem if attempt == 1 else f"{stem}_{attempt}"
         text = f'def {name}({arguments}):\n    """{schedule.name} of the original."""\n    return {expression}'
