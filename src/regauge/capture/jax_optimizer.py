@@ -233,7 +233,10 @@ class _Reader:
         name = cls.__name__
         for dtype in _DTYPES:
             if held.get(dtype) is not None:
-                raise UnsupportedOptimizer(f"{name} with {dtype}={held[dtype]}: its rounding has no counterpart")
+                raise UnsupportedOptimizer(
+                    f"{name} with {dtype}={held[dtype]}: its rounding has no counterpart; leave it out, which changes "
+                    "nothing where the parameters have that dtype"
+                )
         if cls is ScaleByLion and held["mode"] != "hard":
             raise UnsupportedOptimizer(f"{name} with mode={held['mode']!r}")
         held = _with_inner(held)
