@@ -1,8 +1,8 @@
-"""optax's gradient transformations and schedules as data, without a framework: what a JAX case is trained with.
+"""optax's gradient transformations as data, without a framework: what a JAX case is trained with.
 
 A spec is the chain of optax's own elementary transformations, in order, with their arguments by optax's names.
 `capture/jax_optimizer.py` reads it, `emit/torch_train.py` writes it as an optimizer of torch. The formulas are those of
-optax 0.2 (`optax._src.transform`, `optax.transforms`, `optax.schedules`).
+optax 0.2 (`optax._src.transform`, `optax.transforms`).
 """
 
 from __future__ import annotations
@@ -13,85 +13,16 @@ from typing import Any
 
 from regauge import optimizers
 from regauge.errors import UnsupportedOptimizer
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A number as a function of the steps already taken, starting at 0: one of optax's schedules."""
-
-
-@dataclass(frozen=True)
-class Polynomial(Curve):
-    """``(init_value - end_value) * (1 - n / transition_steps) ** power + end_value``, n from `transition_begin` on."""
-
-    init_value: float
-    end_value: float
-    power: float
-    transition_steps: float
-    transition_begin: float = 0
-
-
-@dataclass(frozen=True)
-class PiecewiseConstant(Curve):
-    """`init_value`, times a scale from each boundary on."""
-
-    init_value: float
-    boundaries: tuple[float, ...]
-    scales: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class PiecewiseInterpolate(Curve):
-    """From value to value, in straight lines or half cosines; `values` are those at 0 and at every boundary."""
-
-    kind: str  # "linear", "cosine"
-    boundaries: tuple[float, ...]
-    values: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class ExponentialDecay(Curve):
-    """``init_value * decay_rate ** (n / transition_steps)``, n from `transition_begin` on."""
-
-    init_value: float
-    transition_steps: float
-    decay_rate: float
-    transition_begin: float = 0
-    staircase: bool = False
-    end_value: float | None = None
-
-
-@dataclass(frozen=True)
-class CosineDecay(Curve):
-    """Half a cosine from `init_value` to ``alpha * init_value``, then constant."""
-
-    init_value: float
-    decay_steps: float
-    alpha: float = 0.0
-    exponent: float = 1.0
-
-
-@dataclass(frozen=True)
-class Joined(Curve):
-    """One schedule after the other; each counts from 0 at its boundary."""
-
-    curves: tuple[float | Curve, ...]
-    boundaries: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Traced(Curve):
-    """A function of a person's own, as a graph.
-
-    Attributes:
-        name: of the function.
-        graph: JSON text of a `regauge.ir.graph.Graph` of the count.
-        constants: JSON text of the arrays that it holds: ``{name: [dtype, nested list]}``.
-    """
-
-    name: str
-    graph: str
-    constants: str
+from regauge.optax_schedules import (
+    CosineDecay,
+    Curve,
+    ExponentialDecay,
+    Joined,
+    PiecewiseConstant,
+    PiecewiseInterpolate,
+    Polynomial,
+    Traced,
+)
 
 
 @dataclass(frozen=True)
@@ -211,6 +142,39 @@ class ScaleByAdadelta(Part):
 
 
 @dataclass(frozen=True)
+class ScaleByAdan(Part):
+    b1: float = 0.98
+    b2: float = 0.92
+    b3: float = 0.99
+    eps: float = 1e-8
+    eps_root: float = 0.0
+
+
+@dataclass(frozen=True)
+class ScaleByNovograd(Part):
+    b1: float = 0.9
+    b2: float = 0.25
+    eps: float = 1e-8
+    eps_root: float = 0.0
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class ScaleByRprop(Part):
+    learning_rate: float
+    eta_minus: float = 0.5
+    eta_plus: float = 1.2
+    min_step_size: float = 1e-6
+    max_step_size: float = 50.0
+
+
+@dataclass(frozen=True)
+class ScaleByOptimisticGradient(Part):
+    alpha: float = 1.0
+    beta: float = 1.0
+
+
+@dataclass(frozen=True)
 class ScaleBySign(Part):
     pass
 
@@ -247,6 +211,16 @@ class SetToZero(Part):
 
 
 @dataclass(frozen=True)
+class ZeroNans(Part):
+    pass
+
+
+@dataclass(frozen=True)
+class KeepParamsNonnegative(Part):
+    pass
+
+
+@dataclass(frozen=True)
 class Masked(Part):
     """A chain for some of the parameters; the updates of the others pass as they are.
 
@@ -260,21 +234,47 @@ class Masked(Part):
 
 
 @dataclass(frozen=True)
+class Wrapper:
+    """What decides at which calls of `update` a chain runs, and on which gradients."""
+
+
+@dataclass(frozen=True)
+class MultiSteps(Wrapper):
+    """The chain runs at every `every`-th call, on the mean of the gradients since then or on their sum."""
+
+    every: int
+    mean: bool = True
+
+
+@dataclass(frozen=True)
+class ApplyIfFinite(Wrapper):
+    """A call with a gradient that is not finite changes nothing.
+
+    Attributes:
+        max_consecutive_errors: after so many of them in a row the chain runs all the same; None for never.
+    """
+
+    max_consecutive_errors: int | None
+
+
+@dataclass(frozen=True)
 class OptaxOptimizer:
     """A transformation of optax.
 
     Attributes:
         name: what reports call it: ``adamw``.
         parts: the elementary transformations, in order.
+        wrappers: around them, the outermost first.
     """
 
     name: str
     parts: tuple[Part, ...]
+    wrappers: tuple[Wrapper, ...] = ()
 
     @property
     def sees_whole_parameters(self) -> bool:
         """Whether the update of an element depends on the norm of the parameter that it is in."""
-        return any(isinstance(part, ScaleByTrustRatio | ClipByBlockRms) for part in self.every())
+        return any(isinstance(part, ScaleByTrustRatio | ScaleByNovograd | ClipByBlockRms) for part in self.every())
 
     def every(self) -> Iterator[Part]:
         """All parts, those inside masks too."""
@@ -289,10 +289,11 @@ class OptaxOptimizer:
 _CURVES = (Polynomial, PiecewiseConstant, PiecewiseInterpolate, ExponentialDecay, CosineDecay, Joined, Traced)
 _PARTS = (
     *(Scale, AddDecayedWeights, Trace, Ema, ScaleByAdam, ScaleByAmsgrad, ScaleByAdamax, ScaleByBelief, ScaleByYogi),
-    *(ScaleByRadam, ScaleByLion, ScaleByRms, ScaleByStddev, ScaleByRss, ScaleByAdadelta, ScaleBySign),
-    *(ScaleByTrustRatio, Clip, ClipByBlockRms, ClipByGlobalNorm, SetToZero, Masked),
+    *(ScaleByRadam, ScaleByLion, ScaleByRms, ScaleByStddev, ScaleByRss, ScaleByAdadelta, ScaleBySign, ScaleByAdan),
+    *(ScaleByNovograd, ScaleByRprop, ScaleByOptimisticGradient, ScaleByTrustRatio, Clip, ClipByBlockRms),
+    *(ClipByGlobalNorm, SetToZero, ZeroNans, KeepParamsNonnegative, Masked),
 )
-_KINDS: dict[str, type] = {cls.__name__: cls for cls in (*_CURVES, *_PARTS)}
+_KINDS: dict[str, type] = {cls.__name__: cls for cls in (*_CURVES, *_PARTS, MultiSteps, ApplyIfFinite)}
 
 # What a conversion can be trained with: a spec of torch's algorithms, or one of optax's.
 AnyOptimizer = optimizers.Optimizer | OptaxOptimizer
@@ -301,12 +302,13 @@ AnyOptimizer = optimizers.Optimizer | OptaxOptimizer
 def to_json(spec: AnyOptimizer) -> dict[str, Any]:
     """The spec as JSON: ``{"type": "adamw", "library": "optax", "parts": [...]}``, or that of `regauge.optimizers`."""
     if isinstance(spec, OptaxOptimizer):
-        return {"type": spec.name, "library": "optax", "parts": [_value_to_json(part) for part in spec.parts]}
+        parts, wrappers = _value_to_json(spec.parts), _value_to_json(spec.wrappers)
+        return {"type": spec.name, "library": "optax", "parts": parts, **({"wrappers": wrappers} if wrappers else {})}
     return optimizers.to_json(spec)
 
 
 def _value_to_json(value: Any) -> Any:
-    if isinstance(value, Curve | Part):
+    if isinstance(value, Curve | Part | Wrapper):
         named = {item.name: _value_to_json(getattr(value, item.name)) for item in fields(value)}
         return {"type": type(value).__name__, **named}
     return [_value_to_json(item) for item in value] if isinstance(value, tuple) else value
@@ -320,7 +322,7 @@ def from_json(data: Mapping[str, Any]) -> AnyOptimizer:
     """
     if data.get("library") != "optax":
         return optimizers.from_json(data)
-    return OptaxOptimizer(data["type"], tuple(_value_from_json(part) for part in data["parts"]))
+    return OptaxOptimizer(data["type"], _value_from_json(data["parts"]), _value_from_json(data.get("wrappers", [])))
 
 
 def _value_from_json(value: Any) -> Any:

@@ -7,158 +7,61 @@ of it, `emit/train.py` writes it as readable optax. Names, positions and default
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
 from regauge.errors import UnsupportedOptimizer
+from regauge.learning_rates import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    CosineRestarts,
+    Exponential,
+    Formula,
+    LinearWarmup,
+    MultiStep,
+    Schedule,
+    Sequence,
+    StepLR,
+    WarmupCosine,
+    is_finite,
+    require,
+)
+
+__all__ = [
+    "IGNORED_SETTINGS",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Constant",
+    "Cosine",
+    "CosineRestarts",
+    "Exponential",
+    "Formula",
+    "Group",
+    "LinearWarmup",
+    "MultiStep",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Schedule",
+    "Sequence",
+    "StepLR",
+    "WarmupCosine",
+    "from_json",
+    "to_json",
+]
 
 # Settings of torch that choose an implementation and leave the function as it is.
 IGNORED_SETTINGS = ("foreach", "fused", "capturable", "differentiable")
-
-
-def _require(holds: bool, name: str, received: Any, must: str) -> None:
-    if not holds:
-        raise UnsupportedOptimizer(f"{name} must be {must}", code="O110", received=repr(received))
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The learning rate as a function of the number of optimizer steps already taken, starting at 0.
-
-    A schedule advances once after every optimizer step. `base` below is the `lr` of the optimizer or of the
-    parameter group, so one schedule serves groups of different rates, as torch's schedulers do.
-    """
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            name = f"{type(self).__name__}.{item.name}"
-            if item.type == "int":
-                _require(_is_count(value), name, value, "a number of steps, 0 or more")
-            elif item.type == "float":
-                _require(_is_finite(value), name, value, "a finite number")
-                _require(item.name != "gamma" or value >= 0, name, value, "0 or more")
-
-
-@dataclass(frozen=True)
-class Constant(Schedule):
-    """``base * factor`` for the first `total_iters` steps, ``base`` after them (torch's ConstantLR)."""
-
-    factor: float = 1.0
-    total_iters: int = 0
-
-
-@dataclass(frozen=True)
-class StepLR(Schedule):
-    """``base * gamma ** (step // step_size)``."""
-
-    step_size: int
-    gamma: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(self.step_size > 0, "StepLR.step_size", self.step_size, "at least 1")
-
-
-@dataclass(frozen=True)
-class MultiStep(Schedule):
-    """``base * gamma ** (number of milestones <= step)`` (torch's MultiStepLR)."""
-
-    milestones: tuple[int, ...]
-    gamma: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "milestones", tuple(sorted(self.milestones)))
-        counts = all(_is_count(step) for step in self.milestones)
-        _require(counts, "MultiStep.milestones", self.milestones, "numbers of steps")
-
-
-@dataclass(frozen=True)
-class Exponential(Schedule):
-    """``base * gamma ** step`` (torch's ExponentialLR)."""
-
-    gamma: float
-
-
-@dataclass(frozen=True)
-class Cosine(Schedule):
-    """``eta_min + (base - eta_min) * (1 + cos(pi * step / T_max)) / 2`` (torch's CosineAnnealingLR)."""
-
-    T_max: int
-    eta_min: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(self.T_max > 0, "Cosine.T_max", self.T_max, "at least 1")
-
-
-@dataclass(frozen=True)
-class LinearWarmup(Schedule):
-    """``base`` times a factor that goes from start to end over `total_iters` steps (torch's LinearLR)."""
-
-    total_iters: int = 5
-    start_factor: float = 1.0 / 3
-    end_factor: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(self.total_iters > 0, "LinearWarmup.total_iters", self.total_iters, "at least 1")
-
-
-@dataclass(frozen=True)
-class WarmupCosine(Schedule):
-    """Linear from 0 over `warmup_steps`, then half a cosine down to `eta_min` at `total_steps`, then constant.
-
-    Step 0 has rate 0, as in Hugging Face's ``get_cosine_schedule_with_warmup``.
-    """
-
-    warmup_steps: int
-    total_steps: int
-    eta_min: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        longer = self.total_steps > self.warmup_steps
-        _require(longer, "WarmupCosine.total_steps", self.total_steps, "larger than warmup_steps")
-
-
-@dataclass(frozen=True)
-class Sequence(Schedule):
-    """One schedule after the other (torch's SequentialLR).
-
-    Schedule i + 1 takes over at step ``milestones[i]`` and counts from 0 there.
-    """
-
-    schedules: tuple[Schedule, ...]
-    milestones: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "schedules", tuple(self.schedules))
-        object.__setattr__(self, "milestones", tuple(self.milestones))
-        known = bool(self.schedules) and all(isinstance(item, Schedule) for item in self.schedules)
-        _require(known, "Sequence.schedules", self.schedules, "one or more schedules of regauge.optimizers")
-        steps = self.milestones
-        rising = all(_is_count(step) for step in steps) and list(steps) == sorted(set(steps))
-        enough = len(steps) == len(self.schedules) - 1
-        _require(rising and enough, "Sequence.milestones", steps, "rising, one fewer than the schedules")
-
-
-SCHEDULES: dict[str, type[Schedule]] = {
-    cls.__name__: cls
-    for cls in (Constant, StepLR, MultiStep, Exponential, Cosine, LinearWarmup, WarmupCosine, Sequence)
-}
 
 
 @dataclass(frozen=True)
@@ -191,6 +94,10 @@ class Optimizer:
 
     Attributes:
         schedule: the learning rate over time; constant when None.
+        momentum_schedule: `momentum` of SGD, or the first of `betas` of Adam and AdamW, over time, as OneCycleLR and
+            CyclicLR move it; ``base`` is the optimizer's own value.
+        clip_value: clip every element of the gradients to this before anything else, as
+            ``torch.nn.utils.clip_grad_value_`` does; None for no clipping.
         clip_norm: clip the gradients of all parameters together to this 2-norm before each step, as
             ``torch.nn.utils.clip_grad_norm_`` does; None for no clipping.
         groups: parameters with other options; the first group that matches a name counts.
@@ -198,6 +105,8 @@ class Optimizer:
     """
 
     schedule: Schedule | None = None
+    momentum_schedule: Schedule | None = None
+    clip_value: float | None = None
     clip_norm: float | None = None
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
@@ -205,16 +114,23 @@ class Optimizer:
     def __post_init__(self) -> None:
         object.__setattr__(self, "groups", tuple(self.groups))
         object.__setattr__(self, "frozen", tuple(self.frozen))
-        known = self.schedule is None or isinstance(self.schedule, Schedule)
-        _require(known, "schedule", self.schedule, "a schedule of regauge.optimizers")
-        clips = self.clip_norm is None or (_is_finite(self.clip_norm) and self.clip_norm > 0)
-        _require(clips, "clip_norm", self.clip_norm, "positive, or None")
+        for name in ("schedule", "momentum_schedule"):
+            given = getattr(self, name)
+            require(given is None or isinstance(given, Schedule), name, given, "a schedule of regauge.optimizers")
+        moves = (
+            isinstance(self, SGD | Adam) and not getattr(self, "amsgrad", False) and not getattr(self, "dampening", 0)
+        )
+        must = "of SGD without dampening, or of Adam without amsgrad; let the scheduler have cycle_momentum=False"
+        require(self.momentum_schedule is None or moves, "momentum_schedule", type(self).__name__, must)
+        for name in ("clip_norm", "clip_value"):
+            limit = getattr(self, name)
+            require(limit is None or (is_finite(limit) and limit > 0), name, limit, "positive, or None")
         self._check()
         names = self.options()
         for group in self.groups:
             for name in group.options:
                 must = f"one of {', '.join(names)}"
-                _require(name in names, f"{type(self).__name__} group option", name, must)
+                require(name in names, f"{type(self).__name__} group option", name, must)
             if group.options:
                 self.for_group(group)._check()
 
@@ -224,15 +140,15 @@ class Optimizer:
             key = item.name
             value, name = getattr(self, key), f"{type(self).__name__}.{key}"
             if item.type == "bool":
-                _require(isinstance(value, bool), name, value, "True or False")
+                require(isinstance(value, bool), name, value, "True or False")
             elif key == "betas":
                 pair = isinstance(value, tuple) and len(value) == 2
-                holds = pair and all(_is_finite(beta) and 0 <= beta < 1 for beta in value)
-                _require(holds, name, value, "two numbers in [0, 1)")
+                holds = pair and all(is_finite(beta) and 0 <= beta < 1 for beta in value)
+                require(holds, name, value, "two numbers in [0, 1)")
             elif key == "dampening":
-                _require(_is_finite(value), name, value, "a finite number")
+                require(is_finite(value), name, value, "a finite number")
             elif item.type == "float":
-                _require(_is_finite(value) and value >= 0, name, value, "a number, 0 or more")
+                require(is_finite(value) and value >= 0, name, value, "a number, 0 or more")
 
     def options(self) -> dict[str, Any]:
         """The arguments of the algorithm itself, by torch's names."""
@@ -278,7 +194,7 @@ class SGD(Optimizer):
     def _check(self) -> None:
         super()._check()
         holds = not self.nesterov or (self.momentum > 0 and self.dampening == 0)
-        _require(holds, "SGD.nesterov", True, "used with momentum and without dampening")
+        require(holds, "SGD.nesterov", True, "used with momentum and without dampening")
 
 
 @dataclass(frozen=True)
@@ -321,7 +237,49 @@ class Adagrad(Optimizer):
     maximize: bool = False
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {cls.__name__: cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad)}
+@dataclass(frozen=True)
+class _WithBetas(Optimizer):
+    lr: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class NAdam(_WithBetas):
+    momentum_decay: float = 4e-3
+    decoupled_weight_decay: bool = False
+    maximize: bool = False
+
+
+@dataclass(frozen=True)
+class RAdam(_WithBetas):
+    lr: float = 1e-3
+    decoupled_weight_decay: bool = False
+    maximize: bool = False
+
+
+@dataclass(frozen=True)
+class Adamax(_WithBetas):
+    maximize: bool = False
+
+
+@dataclass(frozen=True)
+class Adadelta(Optimizer):
+    lr: float = 1.0
+    rho: float = 0.9
+    eps: float = 1e-6
+    weight_decay: float = 0.0
+    maximize: bool = False
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    cls.__name__: cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad, NAdam, RAdam, Adamax, Adadelta)
+}
 
 
 def to_json(spec: Optimizer | Schedule) -> dict[str, Any]:
@@ -351,8 +309,9 @@ def from_json(data: Mapping[str, Any]) -> Optimizer:
     values = _known_fields(data, OPTIMIZERS, "optimizer")
     for name in IGNORED_SETTINGS:
         values.pop(name, None)
-    if values.get("schedule") is not None:
-        values["schedule"] = _schedule_from_json(values["schedule"])
+    for name in ("schedule", "momentum_schedule"):
+        if values.get(name) is not None:
+            values[name] = _schedule_from_json(values[name])
     groups = values.get("groups", ())
     values["groups"] = tuple(Group(tuple(g["parameters"]), _tuples(g["options"])) for g in groups)
     return OPTIMIZERS[data["type"]](**_tuples(values))

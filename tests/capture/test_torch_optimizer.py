@@ -69,6 +69,9 @@ def test_groups_frozen_and_fixed(model):
         (lambda o: lr_scheduler.CosineAnnealingLR(o, 10, 0.01), specs.Cosine(10, 0.01)),
         (lambda o: lr_scheduler.LinearLR(o, 0.5, 0.9, 7), specs.LinearWarmup(7, 0.5, 0.9)),
         (lambda o: lr_scheduler.ConstantLR(o), specs.Constant(1 / 3, 5)),
+        (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 4, 2, 0.1), specs.CosineRestarts(4, 2, 0.1)),
+        (lambda o: lr_scheduler.MultiplicativeLR(o, lambda step: 0.9), specs.Exponential(0.9)),
+        (lambda o: lr_scheduler.LambdaLR(o, lambda step: 0.9**step), specs.Formula("lr_lambda", ("**", 0.9, "step"))),
     ],
 )
 def test_schedulers(make, spec, model):
@@ -92,21 +95,90 @@ class Own(torch.optim.SGD):
 def test_everything_is_refused_at_once(model):
     optimizer = Own(model.parameters(), lr=0.1)
     optimizer.register_step_pre_hook(print)
-    text = refused(optimizer, model, lr_scheduler.LambdaLR(optimizer, lambda step: 1.0))
-    for said in ("the optimizer Own", "the step hook print", "the scheduler LambdaLR", "regauge.optimizers.AdamW"):
+    text = refused(optimizer, model, lr_scheduler.ReduceLROnPlateau(optimizer))
+    for said in ("the optimizer Own", "the step hook print", "the scheduler ReduceLROnPlateau", "optimizers.AdamW"):
         assert said in text
 
 
-@pytest.mark.parametrize("name", ["Adadelta", "NAdam", "LBFGS", "Adamax"])
+OTHERS = {
+    "LBFGS": "it calls the loss several times in a step",
+    "SparseAdam": "those of JAX are dense",
+    "Adafactor": "it averages over rows and columns",
+    "ASGD": "optax has no transformation",
+    "Rprop": "optax has no transformation",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_other_optimizers(name, model):
-    assert f"the optimizer {name}" in refused(getattr(torch.optim, name)(model.parameters()), model)
+    text = refused(getattr(torch.optim, name)(model.parameters()), model)
+    assert f"the optimizer {name}: {OTHERS[name]}" in text or OTHERS[name] in text
 
 
-def test_a_sequence_with_an_unsupported_part(model):
+def test_muon(model):
+    text = refused(torch.optim.Muon([p for p in model.parameters() if p.ndim == 2]), model)
+    assert "in bfloat16" in text
+
+
+def noise(step):
+    return torch.rand(()).item()
+
+
+def table(step):
+    return [1.0, 0.5][step > 3]
+
+
+SCHEDULERS = {
+    "plateau": (lr_scheduler.ReduceLROnPlateau, "it follows a measurement that a training step does not have"),
+    "noise": (lambda o: lr_scheduler.LambdaLR(o, noise), "LambdaLR with noise: "),
+    "table": (lambda o: lr_scheduler.LambdaLR(o, table), "it looks something up by the step"),
+    "two": (lambda o: lr_scheduler.LambdaLR(o, [lambda s: 0.9**s, lambda s: 1.0]), "of its own for each group"),
+    "product": (
+        lambda o: lr_scheduler.MultiplicativeLR(o, lambda s: 0.9 if s < 5 else 1.0),
+        "with a factor that moves",
+    ),
+    "chained": (
+        lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.CosineAnnealingLR(o, 5), lr_scheduler.StepLR(o, 3)]),
+        "CosineAnnealingLR in a ChainedScheduler",
+    ),
+    "scale_fn": (
+        lambda o: lr_scheduler.CyclicLR(o, 0.1, 0.2, scale_fn=lambda x: 1.0, cycle_momentum=False),
+        "with a scale_fn of your own",
+    ),
+    "in a sequence": (
+        lambda o: lr_scheduler.SequentialLR(
+            o, [lr_scheduler.StepLR(o, 3), lr_scheduler.OneCycleLR(o, 0.1, 9, cycle_momentum=False)], [4]
+        ),
+        "OneCycleLR inside another",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*lr_scheduler.*:UserWarning")
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_schedulers_without_a_counterpart(name, model):
+    make, said = SCHEDULERS[name]
+    halves = [{"params": model[0].parameters()}, {"params": [*model[1].parameters(), *model[2].parameters()]}]
+    optimizer = torch.optim.SGD(halves, lr=0.1)
+    assert said in refused(optimizer, model, make(optimizer))
+
+
+def test_a_momentum_that_moves_where_it_cannot(model):
+    optimizer = torch.optim.RMSprop(model.parameters())
+    text = refused(optimizer, model, lr_scheduler.OneCycleLR(optimizer, 0.1, 9))
+    assert "cycle_momentum=False" in text
+
+
+class Scheduler(lr_scheduler.LRScheduler):
+    def get_lr(self):
+        return self.base_lrs
+
+
+def test_a_scheduler_of_ones_own(model):
     optimizer = torch.optim.SGD(model.parameters())
-    parts = [lr_scheduler.LinearLR(optimizer), lr_scheduler.PolynomialLR(optimizer)]
+    parts = [lr_scheduler.LinearLR(optimizer), Scheduler(optimizer)]
     text = refused(optimizer, model, lr_scheduler.SequentialLR(optimizer, parts, [4]))
-    assert "the scheduler PolynomialLR" in text
+    assert "the scheduler Scheduler: supported are ConstantLR" in text
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad"])

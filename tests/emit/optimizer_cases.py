@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +32,7 @@ class OptimizerCase:
             ``WarmupCosine`` is regauge's own name, made with torch's LambdaLR.
         groups: (name endings, options); the first that fits counts; the rest is the last group.
         clip: limit of clip_grad_norm_.
+        clip_value: limit of clip_grad_value_, before the other.
         fixed: parameters with requires_grad=False.
         left_out: parameters that need a gradient and are not given to the optimizer.
     """
@@ -39,6 +42,7 @@ class OptimizerCase:
     scheduler: tuple[str, dict[str, Any]] | None = None
     groups: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
     clip: float | None = None
+    clip_value: float | None = None
     fixed: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -60,6 +64,51 @@ THREE_PARTS = (
         "milestones": [6, 15],
     },
 )
+
+
+def warm_up_then_cosine(it: int, warmup: int = 5, total: int = 25, lowest: float = 0.1) -> float:
+    """As training scripts have it."""
+    if it < warmup:
+        return (it + 1) / (warmup + 1)
+    if it > total:
+        return lowest
+    ratio = (it - warmup) / (total - warmup)
+    coefficient = 0.5 * (1.0 + math.cos(math.pi * ratio))
+    return lowest + coefficient * (1 - lowest)
+
+
+def drops(epoch: int) -> float:
+    factor = 1.0
+    for milestone in (6, 12, 18):
+        if epoch >= milestone:
+            factor *= 0.3
+    return factor
+
+
+def warm_up_then_line(step: int, *, num_warmup_steps: int, num_training_steps: int) -> float:
+    if step < num_warmup_steps:
+        return float(step) / float(max(1, num_warmup_steps))
+    return max(0.0, float(num_training_steps - step) / float(max(1, num_training_steps - num_warmup_steps)))
+
+
+class Noam:
+    def __init__(self, width: int, warmup: int) -> None:
+        self.width, self.warmup = width, warmup
+
+    def __call__(self, step: int) -> float:
+        step = max(step, 1)
+        return self.width**-0.5 * min(step**-0.5, step * self.warmup**-1.5)
+
+
+LAMBDAS: dict[str, Any] = {
+    "cosine": warm_up_then_cosine,
+    "drops": drops,
+    "line": functools.partial(warm_up_then_line, num_warmup_steps=5, num_training_steps=25),
+    "noam": Noam(16, 6),
+    "power": lambda step: 0.95**step,
+    "stairs": lambda epoch: 1.0 if epoch < 3 else 0.5 ** (epoch // 4) if epoch % 2 == 0 else 0.7,
+}
+
 
 CASES: dict[str, OptimizerCase] = {
     "sgd": OptimizerCase("SGD", {"lr": 0.05}),
@@ -106,6 +155,116 @@ CASES: dict[str, OptimizerCase] = {
     "linear-down": OptimizerCase(
         "SGD", {"lr": 0.05}, ("LinearLR", {"start_factor": 0.9, "end_factor": 0.2, "total_iters": 9})
     ),
+    "nadam": OptimizerCase("NAdam", {"lr": 0.02, "weight_decay": 0.1}),
+    "nadam-decoupled": OptimizerCase(
+        "NAdam",
+        {"lr": 0.02, "betas": (0.8, 0.9), "momentum_decay": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True},
+        COSINE,
+    ),
+    "radam": OptimizerCase("RAdam", {"lr": 0.05, "weight_decay": 0.1}),
+    "radam-decoupled": OptimizerCase(
+        "RAdam",
+        {"lr": 0.05, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1, "decoupled_weight_decay": True},
+        COSINE,
+        clip=1.0,
+    ),
+    "adamax": OptimizerCase("Adamax", {"lr": 0.05, "weight_decay": 0.1}),
+    "adamax-schedule": OptimizerCase("Adamax", {"lr": 0.05, "betas": (0.8, 0.9), "maximize": True}, COSINE),
+    "adadelta": OptimizerCase("Adadelta", {"weight_decay": 0.1}),
+    "adadelta-schedule": OptimizerCase("Adadelta", {"lr": 2.0, "rho": 0.8, "eps": 1e-4}, COSINE),
+    "restarts": OptimizerCase("SGD", {"lr": 0.05}, ("CosineAnnealingWarmRestarts", {"T_0": 7, "eta_min": 1e-3})),
+    "longer-restarts": OptimizerCase("AdamW", {"lr": 0.05}, ("CosineAnnealingWarmRestarts", {"T_0": 4, "T_mult": 2})),
+    "warm-up-restarts": OptimizerCase(
+        "AdamW",
+        {"lr": 0.05},
+        (
+            "SequentialLR",
+            {
+                "schedulers": [("LinearLR", {"total_iters": 5}), ("CosineAnnealingWarmRestarts", {"T_0": 8})],
+                "milestones": [5],
+            },
+        ),
+    ),
+    "one-cycle": OptimizerCase(
+        "SGD", {"lr": 0.05, "momentum": 0.9}, ("OneCycleLR", {"max_lr": 0.1, "total_steps": 40})
+    ),
+    "one-cycle-adamw": OptimizerCase(
+        "AdamW", {"lr": 1.0}, ("OneCycleLR", {"max_lr": 0.1, "total_steps": 31}), groups=NO_DECAY, clip=1.0
+    ),
+    "one-cycle-linear": OptimizerCase(
+        "Adam",
+        {"lr": 1.0},
+        (
+            "OneCycleLR",
+            {
+                "max_lr": 0.1,
+                "total_steps": 33,
+                "anneal_strategy": "linear",
+                "three_phase": True,
+                "cycle_momentum": False,
+            },
+        ),
+    ),
+    "cyclic": OptimizerCase(
+        "SGD",
+        {"lr": 1.0, "momentum": 0.9, "nesterov": True},
+        ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.05, "step_size_up": 4}),
+    ),
+    "cyclic-halves": OptimizerCase(
+        "Adam",
+        {"lr": 1.0},
+        ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.05, "step_size_up": 3, "step_size_down": 5, "mode": "triangular2"}),
+    ),
+    "cyclic-shrinks": OptimizerCase(
+        "RMSprop",
+        {"lr": 1.0},
+        (
+            "CyclicLR",
+            {
+                "base_lr": 0.01,
+                "max_lr": 0.05,
+                "step_size_up": 3,
+                "mode": "exp_range",
+                "gamma": 0.9,
+                "cycle_momentum": False,
+            },
+        ),
+    ),
+    "polynomial": OptimizerCase("AdamW", {"lr": 0.05}, ("PolynomialLR", {"total_iters": 20, "power": 0.9})),
+    "chained": OptimizerCase(
+        "SGD",
+        {"lr": 0.05},
+        (
+            "ChainedScheduler",
+            {
+                "schedulers": [
+                    ("LinearLR", {"total_iters": 6}),
+                    ("ExponentialLR", {"gamma": 0.95}),
+                    ("MultiStepLR", {"milestones": [9, 15], "gamma": 0.5}),
+                    ("StepLR", {"step_size": 8, "gamma": 0.5}),
+                    ("PolynomialLR", {"total_iters": 40}),
+                    ("ConstantLR", {"factor": 0.5, "total_iters": 4}),
+                ]
+            },
+        ),
+    ),
+    "multiplicative": OptimizerCase("SGD", {"lr": 0.05}, ("MultiplicativeLR", {"lr_lambda": lambda step: 0.9})),
+    **{
+        f"lambda-{name}": OptimizerCase("AdamW", {"lr": 0.05}, ("LambdaLR", {"lr_lambda": function}), groups=NO_DECAY)
+        for name, function in LAMBDAS.items()
+    },
+    "lambda-in-a-sequence": OptimizerCase(
+        "SGD",
+        {"lr": 0.05},
+        (
+            "SequentialLR",
+            {
+                "schedulers": [("LinearLR", {"total_iters": 5}), ("LambdaLR", {"lr_lambda": LAMBDAS["noam"]})],
+                "milestones": [5],
+            },
+        ),
+    ),
+    "clip-value": OptimizerCase("SGD", {"lr": 0.05, "momentum": 0.9}, clip_value=0.5, clip=0.7),
     "sequence": OptimizerCase("AdamW", {"lr": 0.05, "weight_decay": 0.1}, WARMUP_THEN_COSINE, clip=1.0),
     "sequence-of-three": OptimizerCase("SGD", {"lr": 0.05, "momentum": 0.9}, THREE_PARTS),
     "warm-up-cosine": OptimizerCase(

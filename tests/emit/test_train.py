@@ -18,15 +18,21 @@ from regauge.emit.train import emit_train
 from regauge.errors import UnsupportedOptimizer
 from regauge.optimizers import (
     SGD,
+    Adadelta,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
     Constant,
     Cosine,
+    CosineRestarts,
     Exponential,
+    Formula,
     Group,
     LinearWarmup,
     MultiStep,
+    NAdam,
+    RAdam,
     RMSprop,
     Schedule,
     Sequence,
@@ -57,6 +63,18 @@ STEP_CASES = {
     "damped": SGD(lr=0.1, momentum=0.9, dampening=0.5),
     "amsgrad": AdamW(lr=0.1, amsgrad=True, schedule=Constant(0.5, 1)),
     "centered": RMSprop(lr=0.01, centered=True, momentum=0.5, schedule=Exponential(0.9)),
+    "nadam": NAdam(lr=0.1, schedule=CosineRestarts(2, 10, 1e-3)),
+    "radam": RAdam(lr=0.1, weight_decay=0.1, decoupled_weight_decay=True),
+    "adamax": Adamax(lr=0.1),
+    "adadelta": Adadelta(lr=5.0, clip_value=0.5),
+    "moving momentum": SGD(
+        lr=0.05, momentum=0.9, nesterov=True, momentum_schedule=Formula("cycle", ("-", "base", ("*", 0.1, "step")))
+    ),
+    "moving beta": AdamW(
+        lr=0.1,
+        schedule=Formula("learning_rate", ("where", ("<", "step", 2), ("/", ("+", "step", 1), 2), 1.0)),
+        momentum_schedule=Formula("loss", ("**", 0.9, "step")),
+    ),
     "frozen": SGD(lr=0.1, frozen=("embed.*",), groups=(Group("*.bias", {"lr": 0.3}),), clip_norm=0.1),
 }
 
@@ -254,6 +272,9 @@ def test_numbers_read_back_exactly(value):
         (Cosine(50), "cosine_annealing(0.1, 50)"),
         (Constant(), "optax.constant_schedule(0.1)"),
         (LinearWarmup(5, 0.1), "optax.linear_schedule(0.01, 0.1, 5)"),
+        (CosineRestarts(4, 2), "cosine_restarts(0.1, 4, factor=2)"),
+        (Formula("Noam", ("**", "step", -0.5)), "lambda step: 0.1 * noam(step)"),
+        (Formula("OneCycleLR", ("*", "base", 2.0)), "lambda step: one_cycle_lr(step, 0.1)"),
         (Sequence((LinearWarmup(5), Cosine(9)), (5,)),
          "optax.join_schedules([optax.linear_schedule(0.1 / 3, 0.1, 5), cosine_annealing(0.1, 9)], [5])"),
         (WarmupCosine(2, 9, 1e-3),

@@ -52,6 +52,8 @@ def scheduler_of(description: tuple[str, dict[str, Any]], optimizer: torch.optim
     made = dict(arguments)
     if "schedulers" in made:
         made["schedulers"] = [scheduler_of(part, optimizer) for part in made["schedulers"]]
+    if name == "ChainedScheduler":
+        return lr_scheduler.ChainedScheduler(**made)
     return getattr(lr_scheduler, name)(optimizer, **made)
 
 
@@ -85,6 +87,8 @@ def native(name: str, case: OptimizerCase, arrays: dict[str, np.ndarray]) -> Opt
         spec = from_torch(optimizer, named.items(), scheduler)
     for step in range(STEPS):
         set_gradients(named, step)
+        if case.clip_value is not None:
+            nn.utils.clip_grad_value_([p for p in named.values() if p.requires_grad], case.clip_value)
         if case.clip is not None:
             nn.utils.clip_grad_norm_([p for p in named.values() if p.requires_grad], case.clip)
         optimizer.step()
@@ -110,7 +114,7 @@ def main(out: Path) -> None:
     built_arrays: dict[str, np.ndarray] = {}
     for name, case in CASES.items():
         data = to_json(native(name, case, native_arrays))
-        specs[name] = json.loads(json.dumps({**data, "clip_norm": case.clip}))
+        specs[name] = json.loads(json.dumps({**data, "clip_norm": case.clip, "clip_value": case.clip_value}))
         built(name, case, from_json(specs[name]), built_arrays)
     np.savez(out / "native.npz", **native_arrays)
     np.savez(out / "built.npz", **built_arrays)

@@ -59,7 +59,13 @@ OPTIMIZERS: dict[str, optax.GradientTransformation] = {
     "lamb": optax.lamb(1e-2, weight_decay=0.1),
     "lars": optax.lars(WARMUP, weight_decay=0.1),
     "fromage": optax.fromage(1e-2),
+    "adan": optax.adan(1e-2, weight_decay=0.1),
+    "novograd": optax.novograd(1e-2, weight_decay=0.1),
+    "rprop": optax.rprop(1e-2),
+    "optimistic_gradient_descent": optax.optimistic_gradient_descent(1e-2, alpha=0.5, beta=0.7),
 }
+
+FROZEN = {"dense": {"kernel": True, "bias": False}, "norm": {"scale": True}, "out": False}
 
 CHAINS: dict[str, optax.GradientTransformation] = {
     "clip": optax.chain(optax.clip(0.5), optax.sgd(0.1, 0.9)),
@@ -93,8 +99,35 @@ CHAINS: dict[str, optax.GradientTransformation] = {
     "frozen after the norm": optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adam(1e-2),
-        optax.freeze({"dense": {"kernel": True, "bias": False}, "norm": {"scale": True}, "out": False}),
+        optax.freeze(FROZEN),
     ),
+    "frozen before the norm": optax.chain(optax.freeze(FROZEN), optax.clip_by_global_norm(1.0), optax.adam(1e-2)),
+    "frozen before the decay": optax.chain(
+        optax.clip(0.5), optax.freeze(FROZEN), optax.clip_by_global_norm(1.0), optax.adamw(1e-2, weight_decay=0.1)
+    ),
+    "frozen before L2 and the norm": optax.chain(
+        optax.freeze(FROZEN), optax.add_decayed_weights(0.1), optax.clip_by_global_norm(1.0), optax.sgd(1e-2, 0.9)
+    ),
+    "frozen between": optax.chain(optax.adam(1e-2), optax.freeze(FROZEN), optax.add_decayed_weights(-1e-2)),
+    "L2 of matrices before the norm": optax.chain(
+        optax.scale(0.5),
+        optax.add_decayed_weights(0.1, mask=matrices),
+        optax.clip_by_global_norm(1.0),
+        optax.adam(1e-2),
+    ),
+    "NaN, zero_nans": optax.chain(
+        optax.zero_nans(), optax.clip_by_global_norm(1.0), optax.adam(1e-2), optax.zero_nans()
+    ),
+    "nonnegative": optax.chain(optax.sgd(0.1, 0.9), optax.keep_params_nonnegative()),
+    "MultiSteps": optax.MultiSteps(
+        optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(WARMUP, weight_decay=0.1)), 3
+    ),
+    "MultiSteps of sums": optax.MultiSteps(optax.sgd(0.1, 0.9), 2, use_grad_mean=False).gradient_transformation(),
+    "NaN, MultiSteps if finite": optax.MultiSteps(optax.adam(1e-2), 2, should_skip_update_fn=optax.skip_not_finite),
+    "NaN, apply_if_finite": optax.apply_if_finite(optax.adam(WARMUP), 3),
+    "NaN, apply_if_finite in MultiSteps": optax.MultiSteps(optax.apply_if_finite(optax.adam(1e-2), 9), 4),
+    "moving beta": optax.inject_hyperparams(optax.adamw)(1e-2, b1=optax.linear_schedule(0.8, 0.95, 9)),
+    "moving momentum": optax.inject_hyperparams(optax.sgd)(WARMUP, optax.linear_schedule(0.8, 0.95, 9)),
     "masked out": optax.masked(optax.sgd(0.1), {"dense": True, "norm": True, "out": False}),
 }
 

@@ -21,6 +21,10 @@ def initial() -> dict[str, np.ndarray]:
     return {name: generator.standard_normal(shape) for name, shape in SHAPES.items()}
 
 
-def gradients(step: int) -> dict[str, np.ndarray]:
+def gradients(step: int, case: str = "") -> dict[str, np.ndarray]:
+    """The gradients of a step; those of some have a NaN in cases whose name begins with ``NaN``."""
     generator = np.random.default_rng(1 + step)
-    return {name: SIZES[step % 5] * generator.standard_normal(shape) for name, shape in SHAPES.items()}
+    found = {name: SIZES[step % 5] * generator.standard_normal(shape) for name, shape in SHAPES.items()}
+    if case.startswith("NaN") and step in (3, 6, 7, 8):
+        found["dense.kernel"][1, 2] = np.nan
+    return found

@@ -52,10 +52,11 @@ class Walks:
         optimizer = train.make_optimizer(iter(named.items()))
         worst = 0.0
         for step in range(STEPS):
-            one_step(optimizer, named, step)
+            one_step(optimizer, named, step, case=case)
             for name, target in TARGETS.items():
                 expected = self.arrays[f"{case}/{step}/{name}"]
-                distance = np.abs(named[target].detach().numpy() - expected).max() / np.abs(expected).max()
+                scale = np.abs(expected).max() or 1.0
+                distance = np.abs(named[target].detach().numpy() - expected).max() / scale
                 worst = max(worst, float(distance) if np.isfinite(distance) else np.inf)
         return worst
 
@@ -64,10 +65,12 @@ def parameters() -> dict[str, torch.nn.Parameter]:
     return {TARGETS[name]: torch.nn.Parameter(torch.from_numpy(array)) for name, array in initial().items()}
 
 
-def one_step(optimizer: Any, named: dict[str, torch.nn.Parameter], step: int, compiled: Any = None) -> None:
+def one_step(
+    optimizer: Any, named: dict[str, torch.nn.Parameter], step: int, compiled: Any = None, case: str = ""
+) -> None:
     """One step of an optimizer, or of its compiled `step`."""
     optimizer.zero_grad()
-    for name, gradient in gradients(step).items():
+    for name, gradient in gradients(step, case).items():
         named[TARGETS[name]].grad = torch.from_numpy(gradient)
     (compiled or optimizer.step)()
 

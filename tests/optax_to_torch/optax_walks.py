@@ -20,7 +20,7 @@ from optax_problem import STEPS, gradients, initial
 
 from regauge.capture.jax_optimizer import from_optax
 from regauge.optax_specs import to_json
-from regauge.run.jax_precision import wide_names, widen_counts
+from regauge.run.jax_precision import wide_names, widen_accumulators, widen_counts
 from regauge.run.jax_program import program_of
 
 
@@ -36,13 +36,14 @@ def flat(tree: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
     return {f"{module}.{leaf}": np.asarray(array) for module, leaves in tree.items() for leaf, array in leaves.items()}
 
 
-def walk(optimizer: optax.GradientTransformation) -> list[dict[str, np.ndarray]]:
+def walk(optimizer: optax.GradientTransformation, case: str) -> list[dict[str, np.ndarray]]:
     params = nested(initial())
+    optimizer = widen_accumulators(optimizer)
     state = widen_counts(optimizer.init(params))
     update = jax.jit(optimizer.update)
     found = []
     for step in range(STEPS):
-        updates, state = update(nested(gradients(step)), state, params)
+        updates, state = update(nested(gradients(step, case)), state, params)
         params = jax.tree.map(jnp.add, params, updates)
         found.append(flat(params))
     return found
@@ -53,7 +54,7 @@ def main(out: Path) -> None:
     for case, optimizer in CASES.items():
         specs[case] = to_json(from_optax(optimizer, program_of((lambda params, x: x, nested(initial())))))
         with jax.enable_x64(True), wide_names():
-            for step, params in enumerate(walk(optimizer)):
+            for step, params in enumerate(walk(optimizer, case)):
                 arrays |= {f"{case}/{step}/{name}": array for name, array in params.items()}
     (out / "specs.json").write_text(json.dumps(specs))
     np.savez(out / "walks.npz", **arrays)

@@ -26,6 +26,7 @@ def checked(name: str, folder: Path, work: Path) -> Check:
 
 MISTAKES = {
     "chained": ('"weight_decay": 0.0', '"weight_decay": 0.1'),
+    "accumulated": ("number % 3", "number % 4"),
     "divided": (", nesterov=True", ""),
     "stacked": ('"weight_decay": 0.0', '"weight_decay": 0.1'),
 }

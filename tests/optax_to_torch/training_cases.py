@@ -54,6 +54,7 @@ divided = case(
     (LinenNetwork(), LinenNetwork().init(KEY, *INPUTS)),
     optax.partition({"body": optax.lion(1e-3), "head": optax.sgd(1e-2, 0.9, nesterov=True)}, label),
 )
+accumulated = case(Network(nnx.Rngs(0)), optax.MultiSteps(chained.optimizer, 3))
 refused = case(Network(nnx.Rngs(0)), optax.chain(optax.centralize(), optax.adafactor(1e-3)))
 
 

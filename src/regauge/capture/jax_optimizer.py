@@ -14,6 +14,7 @@ import jax
 import optax
 
 from regauge.capture.jax_schedule import closure, number, place, read_schedule
+from regauge.capture.optax_wrappers import missing_reason, unwrapped
 from regauge.errors import BadCase, UnsupportedOptimizer
 from regauge.optax_specs import (
     AddDecayedWeights,
@@ -21,6 +22,7 @@ from regauge.optax_specs import (
     ClipByBlockRms,
     ClipByGlobalNorm,
     Ema,
+    KeepParamsNonnegative,
     Masked,
     OptaxOptimizer,
     Part,
@@ -28,11 +30,15 @@ from regauge.optax_specs import (
     ScaleByAdadelta,
     ScaleByAdam,
     ScaleByAdamax,
+    ScaleByAdan,
     ScaleByAmsgrad,
     ScaleByBelief,
     ScaleByLion,
+    ScaleByNovograd,
+    ScaleByOptimisticGradient,
     ScaleByRadam,
     ScaleByRms,
+    ScaleByRprop,
     ScaleByRss,
     ScaleBySign,
     ScaleByStddev,
@@ -40,6 +46,8 @@ from regauge.optax_specs import (
     ScaleByYogi,
     SetToZero,
     Trace,
+    Wrapper,
+    ZeroNans,
 )
 from regauge.run.jax_optimizer_tree import OptimizerTree
 from regauge.run.jax_program import JaxProgram
@@ -59,12 +67,18 @@ _PLAIN: dict[str, type[Part]] = {
     "scale_by_stddev.update_fn": ScaleByStddev,
     "scale_by_rss.update_fn": ScaleByRss,
     "scale_by_adadelta.update_fn": ScaleByAdadelta,
+    "scale_by_adan.update_fn": ScaleByAdan,
+    "scale_by_novograd.update_fn": ScaleByNovograd,
+    "scale_by_rprop.update_fn": ScaleByRprop,
+    "scale_by_optimistic_gradient.update_fn": ScaleByOptimisticGradient,
     "scale_by_sign.update_fn": ScaleBySign,
     "scale_by_trust_ratio.update_fn": ScaleByTrustRatio,
     "clip.update_fn": Clip,
     "clip_by_block_rms.update_fn": ClipByBlockRms,
     "clip_by_global_norm.update_fn": ClipByGlobalNorm,
     "set_to_zero.update_fn": SetToZero,
+    "zero_nans.update_fn": ZeroNans,
+    "keep_params_nonnegative.update_fn": KeepParamsNonnegative,
 }
 _DTYPES = ("mu_dtype", "accumulator_dtype")
 
@@ -82,6 +96,10 @@ _NAMES: dict[type[Part], str] = {
     ScaleByRss: "adagrad",
     ScaleByAdadelta: "adadelta",
     ScaleBySign: "sign_sgd",
+    ScaleByAdan: "adan",
+    ScaleByNovograd: "novograd",
+    ScaleByRprop: "rprop",
+    ScaleByOptimisticGradient: "optimistic_gradient_descent",
 }
 
 
@@ -103,7 +121,8 @@ def from_optax(optimizer: Any, program: JaxProgram) -> OptaxOptimizer:
             next="optimizer=optax.adamw(1e-3)",
         )
     reader, trees = _Reader(), OptimizerTree(program, optimizer)
-    parts = reader.of(optimizer, trees.nested(program.params), trees.nested({name: name for name in program.params}))
+    inner, wrappers = reader.wrappers(optimizer)
+    parts = reader.of(inner, trees.nested(program.params), trees.nested({name: name for name in program.params}))
     complex_ones = [f"{n}: {a.dtype}" for n, a in program.params.items() if jax.numpy.iscomplexobj(a)]
     if complex_ones:
         reader.problems.append(UnsupportedOptimizer(f"its parameters are complex: {', '.join(complex_ones)}").what)
@@ -114,8 +133,7 @@ def from_optax(optimizer: Any, program: JaxProgram) -> OptaxOptimizer:
             why="another optimizer would train another model",
             next="use the transformations that docs/optimizers.md lists, or leave out the case's optimizer",
         )
-    spec = OptaxOptimizer("", parts)
-    return OptaxOptimizer(_name(spec), parts)
+    return OptaxOptimizer(_name(OptaxOptimizer("", parts)), parts, wrappers)
 
 
 def _name(spec: OptaxOptimizer) -> str:
@@ -133,6 +151,15 @@ def _name(spec: OptaxOptimizer) -> str:
 
 def _core(kinds: list[type[Part]]) -> int:
     return next(index for index, kind in enumerate(kinds) if kind in _NAMES)
+
+
+def _with_inner(held: Mapping[str, Any]) -> dict[str, Any]:
+    """What a transformation holds, with what the functions of optax within it hold."""
+    found = dict(held)
+    for value in held.values():
+        if callable(value) and place(value):
+            found = {**_with_inner(closure(value)), **found}
+    return found
 
 
 class _Reader:
@@ -157,6 +184,14 @@ class _Reader:
             "add_decayed_weights.update_fn": self._decay,
         }
 
+    def wrappers(self, optimizer: Any) -> tuple[Any, tuple[Wrapper, ...]]:
+        """The transformation inside, and what stands around it."""
+        try:
+            return unwrapped(optimizer)
+        except UnsupportedOptimizer as error:
+            self.problems.append(error.what)
+        return optax.identity(), ()
+
     def parts(self, update: Any, init: Any, params: Any, names: Any) -> tuple[Part, ...]:
         """The chain that an update function makes.
 
@@ -174,6 +209,7 @@ class _Reader:
 
     def _read(self, update: Any, init: Any, params: Any, names: Any) -> tuple[Part, ...]:
         found = place(update)
+        name = found.partition(".")[0]
         held = {**closure(init), **closure(update)} if place(init) else closure(update)
         try:
             if found in self._nested:
@@ -181,12 +217,14 @@ class _Reader:
             if found in _PLAIN:
                 return (self._plain(_PLAIN[found], held),)
         except KeyError as error:
-            name = found.partition(".")[0]
             raise UnsupportedOptimizer(
                 f"{name} holds no {error}: this version of optax writes it differently"
             ) from error
+        reason = missing_reason(name)
+        if reason:
+            raise UnsupportedOptimizer(f"the transformation {name} has no counterpart in torch: {reason}")
         own = f"{getattr(update, '__module__', '')}.{getattr(update, '__qualname__', type(update).__name__)}"
-        raise UnsupportedOptimizer(f"the transformation {found.partition('.')[0] or own} is not known")
+        raise UnsupportedOptimizer(f"the transformation {name or own} is not known")
 
     def of(self, transformation: Any, params: Any, names: Any) -> tuple[Part, ...]:
         return self.parts(transformation.update, transformation.init, params, names)
@@ -195,15 +233,17 @@ class _Reader:
         name = cls.__name__
         for dtype in _DTYPES:
             if held.get(dtype) is not None:
-                raise UnsupportedOptimizer(f"{name} with {dtype}={held[dtype]}: its rounding has no counterpart")
+                raise UnsupportedOptimizer(
+                    f"{name} with {dtype}={held[dtype]}: its rounding has no counterpart; leave it out, which changes "
+                    "nothing where the parameters have that dtype"
+                )
         if cls is ScaleByLion and held["mode"] != "hard":
             raise UnsupportedOptimizer(f"{name} with mode={held['mode']!r}")
-        if cls is ScaleByRadam:
-            held = {**closure(held["_radam_update"]), **held}
+        held = _with_inner(held)
         values: dict[str, Any] = {}
         for item in fields(cls):
             value = held[item.name]
-            values[item.name] = bool(value) if item.type == "bool" else number(value, f"{name}.{item.name}")
+            values[item.name] = bool(value) if item.type == "bool" else read_schedule(value, f"{name}.{item.name}")
         return cls(**values)
 
     def _inner(self, name: str) -> Callable[..., tuple[Part, ...]]:

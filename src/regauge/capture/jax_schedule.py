@@ -18,7 +18,7 @@ from regauge.errors import RegaugeError, UnsupportedOptimizer
 from regauge.ir.check import check_graph
 from regauge.ir.graph import Graph, ModuleStep, Value, node_inputs, references, without_dead
 from regauge.ir.serial import graph_to_json
-from regauge.optax_specs import (
+from regauge.optax_schedules import (
     CosineDecay,
     Curve,
     ExponentialDecay,

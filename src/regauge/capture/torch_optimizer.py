@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import lr_scheduler
 
+from regauge.capture.torch_schedules import Read, read_scheduler
 from regauge.errors import UnsupportedOptimizer
-from regauge.optimizers import (
-    IGNORED_SETTINGS,
-    OPTIMIZERS,
-    Constant,
-    Cosine,
-    Exponential,
-    Group,
-    LinearWarmup,
-    MultiStep,
-    Optimizer,
-    Schedule,
-    Sequence,
-    StepLR,
-)
+from regauge.optimizers import IGNORED_SETTINGS, OPTIMIZERS, Group, Optimizer
 
 _KNOWN: dict[type[torch.optim.Optimizer], str] = {
     getattr(torch.optim, name): name for name in OPTIMIZERS if hasattr(torch.optim, name)
@@ -32,14 +19,8 @@ _KNOWN: dict[type[torch.optim.Optimizer], str] = {
 # Keys of a parameter group that are not arguments of the algorithm.
 _BOOKKEEPING = {"params", "param_names", "initial_lr", *IGNORED_SETTINGS}
 
-_SCHEDULES: dict[type[Any], Callable[[Any], Schedule]] = {
-    lr_scheduler.ConstantLR: lambda s: Constant(s.factor, s.total_iters),
-    lr_scheduler.StepLR: lambda s: StepLR(s.step_size, s.gamma),
-    lr_scheduler.MultiStepLR: lambda s: MultiStep(tuple(s.milestones.elements()), s.gamma),
-    lr_scheduler.ExponentialLR: lambda s: Exponential(s.gamma),
-    lr_scheduler.CosineAnnealingLR: lambda s: Cosine(s.T_max, s.eta_min),
-    lr_scheduler.LinearLR: lambda s: LinearWarmup(s.total_iters, s.start_factor, s.end_factor),
-}
+# What some schedulers keep in the groups.
+_BOOKKEEPING |= {"max_lr", "min_lr", "max_momentum", "base_momentum"}
 
 
 def from_torch(
@@ -53,7 +34,7 @@ def from_torch(
     with what differs. Parameters that need a gradient and that the optimizer does not have become `frozen`.
 
     Args:
-        optimizer: SGD, Adam, AdamW, RMSprop or Adagrad of `torch.optim`.
+        optimizer: of `torch.optim`, one of those that `regauge.optimizers.OPTIMIZERS` names.
         named_parameters: of the model.
         scheduler: of `torch.optim.lr_scheduler`; it is taken to advance once after every optimizer step.
 
@@ -69,11 +50,9 @@ def from_torch(
     problems: list[str] = []
     kind = _KNOWN.get(type(optimizer))
     if kind is None:
-        problems.append(
-            f"the optimizer {type(optimizer).__qualname__}: supported are {', '.join(OPTIMIZERS)} of torch.optim"
-        )
+        problems.append(_refusal_reason(type(optimizer)))
     problems += _progress(optimizer, scheduler)
-    schedule = None if scheduler is None else _schedule(scheduler, optimizer, problems)
+    schedule = Read() if scheduler is None else read_scheduler(scheduler, optimizer, problems)
     names = {id(parameter): name for name, parameter in named_parameters if parameter.requires_grad}
     groups = _groups(optimizer, names, problems) if kind is not None else []
     if problems or kind is None:
@@ -86,11 +65,25 @@ def from_torch(
     return _spec(kind, groups, names, schedule)
 
 
+def _refusal_reason(cls: type[torch.optim.Optimizer]) -> str:
+    if cls is torch.optim.LBFGS:
+        return "the optimizer LBFGS: it calls the loss several times in a step, which a training step cannot"
+    if cls is torch.optim.SparseAdam:
+        return "the optimizer SparseAdam: it takes sparse gradients, and those of JAX are dense; use Adam"
+    if cls.__name__ == "Muon" and cls.__module__.startswith("torch."):
+        return "the optimizer Muon: it makes matrices orthogonal in bfloat16, and optax.contrib.muon does not round"
+    if cls.__name__ == "Adafactor" and cls.__module__.startswith("torch."):
+        return "the optimizer Adafactor: it averages over rows and columns, which JAX's layout of weights has elsewhere"
+    if cls in (torch.optim.ASGD, torch.optim.Rprop):
+        return f"the optimizer {cls.__name__}: optax has no transformation that makes its steps"
+    return f"the optimizer {cls.__qualname__}: supported are {', '.join(OPTIMIZERS)} of torch.optim"
+
+
 def _spec(
     kind: str,
     groups: list[tuple[list[str], dict[str, Any]]],
     names: Mapping[int, str],
-    schedule: Schedule | None,
+    schedule: Read,
 ) -> Optimizer:
     if not groups:
         raise UnsupportedOptimizer(
@@ -106,10 +99,12 @@ def _spec(
     )
     trained = {name for members, _ in groups for name in members}
     frozen = tuple(name for name in names.values() if name not in trained)
-    known = OPTIMIZERS[kind](**{key: value for key, value in common.items() if key != "decoupled_weight_decay"})
+    own = OPTIMIZERS[kind]().options()
+    known = OPTIMIZERS[kind](**{key: value for key, value in common.items() if key in own})
     return type(known)(
         **known.options(),
-        schedule=schedule,
+        schedule=schedule.rate,
+        momentum_schedule=schedule.momentum,
         groups=tuple(group for group in further if group.options),
         frozen=frozen,
     )
@@ -135,7 +130,7 @@ def _groups(
         if members:
             groups.append((members, _arguments(group, known)))
     decoupled = {options.get("decoupled_weight_decay", False) for _, options in groups}
-    if len(decoupled) > 1:
+    if len(decoupled) > 1 and "decoupled_weight_decay" not in known:
         problems.append("decoupled_weight_decay differs between groups: use two optimizers, or one kind of decay")
     return groups
 
@@ -170,26 +165,3 @@ def _progress(optimizer: torch.optim.Optimizer, scheduler: Any) -> list[str]:
 def _steps_taken(state: Mapping[str, Any]) -> bool:
     # Adagrad fills its state when it is made, with step 0; SGD has no step count but a buffer after its first step
     return bool(state["step"] > 0) if "step" in state else any(value is not None for value in state.values())
-
-
-def _schedule(scheduler: Any, optimizer: torch.optim.Optimizer, problems: list[str]) -> Schedule | None:
-    if getattr(scheduler, "optimizer", optimizer) is not optimizer:
-        problems.append(f"the scheduler {type(scheduler).__qualname__} belongs to another optimizer")
-    if getattr(scheduler, "last_epoch", 0) > 0:
-        problems.append(
-            f"the scheduler {type(scheduler).__qualname__} has taken {scheduler.last_epoch} steps; give a new one"
-        )
-    return _counterpart(scheduler, problems)
-
-
-def _counterpart(scheduler: Any, problems: list[str]) -> Schedule | None:
-    if type(scheduler) is lr_scheduler.SequentialLR:
-        parts = [_counterpart(part, problems) for part in scheduler._schedulers]
-        known = tuple(part for part in parts if part is not None)
-        return Sequence(known, tuple(scheduler._milestones)) if len(known) == len(parts) else None
-    make = _SCHEDULES.get(type(scheduler))
-    if make is None:
-        supported = [*(cls.__name__ for cls in _SCHEDULES), "SequentialLR"]
-        problems.append(f"the scheduler {type(scheduler).__qualname__}: supported are {', '.join(supported)}")
-        return None
-    return make(scheduler)

@@ -9,75 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from regauge.emit.optax_functions import (
+    DAMPED_MOMENTUM,
+    SCALE_BY_ADAGRAD,
+    SCALE_BY_AMSGRAD,
+    SCALE_BY_NADAM,
+    SCALE_BY_RADAM,
+)
 from regauge.emit.schedules import FLOAT_STEPS, number, schedule_text
 from regauge.errors import UnsupportedOptimizer
-from regauge.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-
-CLIP_BY_NORM = '''
-def clip_by_norm(limit):
-    """PyTorch's clip_grad_norm_, which adds 1e-6 to the norm."""
-
-    def update(gradients, state, params=None):
-        scale = jnp.minimum(1.0, limit / (optax.tree.norm(gradients) + 1e-6))
-        return jax.tree.map(lambda g: g * scale, gradients), state
-
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
-'''.strip()
-
-# A scale of the widest dtype would widen the gradients of narrower parameters.
-CLIP_BY_NORM_OF_MANY_DTYPES = CLIP_BY_NORM.replace("g * scale", "(g * scale).astype(g.dtype)")
-
-DAMPED_MOMENTUM = '''
-def damped_momentum(decay, dampening):
-    """PyTorch's momentum with dampening: the first gradient enters in full."""
-
-    def init(params):
-        return jnp.zeros([], jnp.int32), optax.tree.zeros_like(params)
-
-    def update(gradients, state, params=None):
-        step, trace = state
-        share = jnp.where(step == 0, 1.0, 1.0 - dampening)
-        trace = jax.tree.map(lambda t, g: (decay * t + share * g).astype(t.dtype), trace, gradients)
-        return trace, (step + 1, trace)
-
-    return optax.GradientTransformation(init, update)
-'''.strip()
-
-SCALE_BY_AMSGRAD = '''
-def scale_by_amsgrad(b1=0.9, b2=0.999, eps=1e-8):
-    """PyTorch's AMSGrad, which takes the maximum before the correction of the bias."""
-
-    def init(params):
-        zeros = optax.tree.zeros_like
-        return jnp.zeros([], jnp.int32), zeros(params), zeros(params), zeros(params)
-
-    def update(gradients, state, params=None):
-        step, mean, square, largest = state
-        step = step + 1
-        mean = optax.tree.update_moment(gradients, mean, b1, 1)
-        square = optax.tree.update_moment(gradients, square, b2, 2)
-        largest = jax.tree.map(jnp.maximum, largest, square)
-        mean_hat = optax.tree.bias_correction(mean, b1, step)
-        largest_hat = optax.tree.bias_correction(largest, b2, step)
-        updates = jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + eps), mean_hat, largest_hat)
-        return updates, (step, mean, square, largest)
-
-    return optax.GradientTransformation(init, update)
-'''.strip()
-
-SCALE_BY_ADAGRAD = '''
-def scale_by_adagrad(initial=0.0, eps=1e-10):
-    """PyTorch's Adagrad: eps is added outside the root, where optax.adagrad adds it inside."""
-
-    def init(params):
-        return optax.tree.full_like(params, initial)
-
-    def update(gradients, total, params=None):
-        total = jax.tree.map(lambda t, g: t + g * g, total, gradients)
-        return jax.tree.map(lambda g, t: g / (jnp.sqrt(t) + eps), gradients, total), total
-
-    return optax.GradientTransformation(init, update)
-'''.strip()
+from regauge.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
 
 @dataclass
@@ -92,6 +33,13 @@ class OptimizerText:
     helpers: dict[str, str] = field(default_factory=dict)
     rates: dict[str, str] = field(default_factory=dict)
 
+    def momentum(self, spec: Optimizer, own: float) -> str:
+        """The name of the schedule that moves the momentum, which `rates` receives; empty if it stays `own`."""
+        if spec.momentum_schedule is None:
+            return ""
+        self.helpers["float_steps"] = FLOAT_STEPS
+        return self._named(f"float_steps({schedule_text(spec.momentum_schedule, own, self.helpers)})", "momentum")
+
     def rate(self, spec: Optimizer) -> str:
         """The learning rate of an optimizer: a number, or the name of a schedule that `rates` receives."""
         lr: float = spec.options()["lr"]
@@ -105,11 +53,12 @@ class OptimizerText:
         self.helpers["float_steps"] = FLOAT_STEPS
         return self._named(f"float_steps({rate})")
 
-    def _named(self, expression: str) -> str:
+    def _named(self, expression: str, stem: str = "learning_rate") -> str:
         for name, known in self.rates.items():
             if known == expression:
                 return name
-        name = "learning_rate" + (f"_{len(self.rates) + 1}" if self.rates else "")
+        number_of = sum(name.startswith(stem) for name in self.rates) + 1
+        name = stem + (f"_{number_of}" if number_of > 1 else "")
         self.rates[name] = expression
         return name
 
@@ -122,16 +71,23 @@ def optimizer_parts(spec: Optimizer, text: OptimizerText) -> list[str]:
     """
     writers: dict[type[Optimizer], Callable[[Any, str, OptimizerText], list[str]]]
     writers = {SGD: _sgd, Adam: _adam, AdamW: _adamw, RMSprop: _rmsprop, Adagrad: _adagrad}
+    writers |= {NAdam: _nadam, RAdam: _radam, Adamax: _adamax, Adadelta: _adadelta}
     if type(spec) not in writers:
         raise UnsupportedOptimizer(f"there is no optimizer {type(spec).__name__!r}")
     options = spec.options()
     parts = ["optax.scale(-1.0)"] if options["maximize"] else []
-    if options["weight_decay"] and not isinstance(spec, AdamW):
+    decoupled = isinstance(spec, AdamW) or options.get("decoupled_weight_decay", False)
+    if options["weight_decay"] and not decoupled:
         parts.append(f"optax.add_decayed_weights({number(options['weight_decay'])})")
     return [*parts, *writers[type(spec)](spec, text.rate(spec), text)]
 
 
 def _sgd(spec: SGD, rate: str, text: OptimizerText) -> list[str]:
+    moving = text.momentum(spec, spec.momentum)
+    if moving:
+        nesterov = ', static_args="nesterov")' if spec.nesterov else ")"
+        arguments = f"({moving}{', nesterov=True' if spec.nesterov else ''})"
+        return [f"optax.inject_hyperparams(optax.trace{nesterov}{arguments}", f"optax.scale_by_learning_rate({rate})"]
     if spec.momentum and spec.dampening:
         text.helpers["damped_momentum"] = DAMPED_MOMENTUM
         trace = f"damped_momentum({number(spec.momentum)}, {number(spec.dampening)})"
@@ -140,25 +96,65 @@ def _sgd(spec: SGD, rate: str, text: OptimizerText) -> list[str]:
     return [f"optax.sgd({rate}{momentum}{', nesterov=True' if spec.nesterov else ''})"]
 
 
-def _moments(spec: Adam) -> str:
+def _moments(spec: Adam | NAdam | RAdam | Adamax) -> str:
     """The arguments that differ from optax's defaults, which are torch's here."""
     given = {"b1": spec.betas[0], "b2": spec.betas[1], "eps": spec.eps}
     usual = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
     return "".join(f", {name}={number(value)}" for name, value in given.items() if value != usual[name])
 
 
+def _moving_adam(spec: Adam, moving: str) -> str:
+    given = {"b2": spec.betas[1], "eps": spec.eps}
+    usual = {"b2": 0.999, "eps": 1e-8}
+    others = "".join(f", {name}={number(value)}" for name, value in given.items() if value != usual[name])
+    return f"optax.inject_hyperparams(optax.scale_by_adam)(b1={moving}{others})"
+
+
+def _decayed(weight_decay: float) -> list[str]:
+    return [f"optax.add_decayed_weights({number(weight_decay)})"] if weight_decay else []
+
+
 def _adam(spec: Adam, rate: str, text: OptimizerText) -> list[str]:
+    moving = text.momentum(spec, spec.betas[0])
+    if moving:
+        return [_moving_adam(spec, moving), f"optax.scale_by_learning_rate({rate})"]
     if spec.amsgrad:
         return [_amsgrad(spec, text), f"optax.scale_by_learning_rate({rate})"]
     return [f"optax.adam({rate}{_moments(spec)})"]
 
 
 def _adamw(spec: AdamW, rate: str, text: OptimizerText) -> list[str]:
-    decay = number(spec.weight_decay)
-    if spec.amsgrad:
-        decayed = [f"optax.add_decayed_weights({decay})"] if spec.weight_decay else []
-        return [_amsgrad(spec, text), *decayed, f"optax.scale_by_learning_rate({rate})"]
-    return [f"optax.adamw({rate}{_moments(spec)}, weight_decay={decay})"]
+    moving = text.momentum(spec, spec.betas[0])
+    if moving or spec.amsgrad:
+        moments = _moving_adam(spec, moving) if moving else _amsgrad(spec, text)
+        return [moments, *_decayed(spec.weight_decay), f"optax.scale_by_learning_rate({rate})"]
+    return [f"optax.adamw({rate}{_moments(spec)}, weight_decay={number(spec.weight_decay)})"]
+
+
+def _nadam(spec: NAdam, rate: str, text: OptimizerText) -> list[str]:
+    text.helpers["scale_by_nadam"] = SCALE_BY_NADAM
+    decay = f"{_moments(spec)}, momentum_decay={number(spec.momentum_decay)}".removeprefix(", ")
+    decay = decay.removesuffix("momentum_decay=0.004").removesuffix(", ")
+    decoupled = _decayed(spec.weight_decay) if spec.decoupled_weight_decay else []
+    return [f"scale_by_nadam({decay})", *decoupled, f"optax.scale_by_learning_rate({rate})"]
+
+
+def _radam(spec: RAdam, rate: str, text: OptimizerText) -> list[str]:
+    text.helpers["scale_by_radam"] = SCALE_BY_RADAM
+    decoupled = _decayed(spec.weight_decay) if spec.decoupled_weight_decay else []
+    moments = _moments(spec).removeprefix(", ")
+    return [f"scale_by_radam({moments})", *decoupled, f"optax.scale_by_learning_rate({rate})"]
+
+
+def _adamax(spec: Adamax, rate: str, text: OptimizerText) -> list[str]:
+    return [f"optax.adamax({rate}{_moments(spec)})"]
+
+
+def _adadelta(spec: Adadelta, rate: str, text: OptimizerText) -> list[str]:
+    given = {"rho": spec.rho, "eps": spec.eps}
+    usual = {"rho": 0.9, "eps": 1e-6}
+    arguments = "".join(f", {name}={number(value)}" for name, value in given.items() if value != usual[name])
+    return [f"optax.adadelta({rate}{arguments})"]
 
 
 def _amsgrad(spec: Adam, text: OptimizerText) -> str:

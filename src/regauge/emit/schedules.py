@@ -6,17 +6,23 @@ in float64 to rounding.
 
 from __future__ import annotations
 
+import itertools
+import keyword
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from functools import singledispatch
 
+from regauge import formulas
 from regauge.errors import UnsupportedOptimizer
 from regauge.optimizers import (
     Constant,
     Cosine,
+    CosineRestarts,
     Exponential,
+    Formula,
     LinearWarmup,
     MultiStep,
     Schedule,
@@ -37,6 +43,40 @@ def cosine_annealing(peak, steps, low=0.0):
     """PyTorch's CosineAnnealingLR: half a cosine down in `steps` steps, and up again if training goes on."""
     return lambda step: low + (peak - low) * (1 + jnp.cos(jnp.pi * step / steps)) / 2
 '''.strip()
+
+
+COSINE_RESTARTS = '''
+def cosine_restarts(peak, steps, factor=1, low=0.0):
+    """PyTorch's CosineAnnealingWarmRestarts: each half cosine down takes `factor` times the steps of the one before."""
+    starts = [steps * (factor**n - 1) / (factor - 1) for n in range(1, 31)] if factor > 1 else []
+
+    def rate(step):
+        start = jnp.zeros_like(step)
+        for following in starts:
+            start = jnp.where(step >= following, following, start)
+        length = start * (factor - 1) + steps  # of the cosine that starts there
+        return low + (peak - low) * (1 + jnp.cos(jnp.pi * ((step - start) % length) / length)) / 2
+
+    return rate
+'''.strip()
+
+# Names that a train.py has or imports, and those of variables in `make_optimizer`.
+_TAKEN = {
+    *("loss", "init", "trainable", "group_of", "make_optimizer", "loss_and_gradients", "train_step", "make_train_step"),
+    *("jax", "jnp", "lax", "math", "np", "nnx", "ops", "optax", "partial", "step", "base"),
+}
+_VARIABLES = ("learning_rate", "momentum")
+
+# What operators of a formula are in jnp.
+_FUNCTIONS = {
+    **{name: f"jnp.{name}" for name in ("where", "abs", "trunc", "floor", "ceil")},
+    **{name: f"jnp.{name}" for name in ("sin", "cos", "tanh", "exp", "log", "sqrt")},
+    "min": "jnp.minimum",
+    "max": "jnp.maximum",
+    "and": "jnp.logical_and",
+    "or": "jnp.logical_or",
+    "not": "jnp.logical_not",
+}
 
 
 def number(value: float) -> str:
@@ -152,3 +192,38 @@ def _product(base: float, factor: float) -> str:
         if Decimal(repr(base)) * Decimal(repr(factor)) == Decimal(repr(rounded)):
             return number(rounded)
     return product
+
+
+@_register(CosineRestarts)
+def _cosine_restarts(schedule: CosineRestarts, base: float, helpers: dict[str, str]) -> str:
+    helpers["cosine_restarts"] = COSINE_RESTARTS
+    factor = f", factor={schedule.T_mult}" if schedule.T_mult != 1 else ""
+    low = f", low={number(schedule.eta_min)}" if schedule.eta_min else ""
+    return f"cosine_restarts({number(base)}, {schedule.T_0}{factor}{low})"
+
+
+@_register(Formula)
+def _formula(schedule: Formula, base: float, helpers: dict[str, str]) -> str:
+    rate = formulas.reads_base(schedule.formula)
+    function = _function(schedule, "step, base" if rate else "step", helpers)
+    return (
+        f"lambda step: {function}(step, {number(base)})" if rate else f"lambda step: {number(base)} * {function}(step)"
+    )
+
+
+def _function(schedule: Formula, arguments: str, helpers: dict[str, str]) -> str:
+    """The name of the function that computes a formula, which `helpers` holds."""
+    expression = formulas.text(schedule.formula, _number_or_pi, _FUNCTIONS)
+    stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.sub(r"\W+", "_", schedule.name).strip("_")).lower() or "factor"
+    if keyword.iskeyword(stem) or stem[0].isdigit() or stem in _TAKEN or stem.startswith(_VARIABLES):
+        stem = f"factor_{stem}"
+    for attempt in itertools.count(1):
+        name = stem if attempt == 1 else f"{stem}_{attempt}"
+        text = f'def {name}({arguments}):\n    """{schedule.name} of the original."""\n    return {expression}'
+        if helpers.setdefault(name, text) == text:
+            return name
+    raise AssertionError  # the count has no end
+
+
+def _number_or_pi(value: float) -> str:
+    return "jnp.pi" if value == math.pi else number(value)

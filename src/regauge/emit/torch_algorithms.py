@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regauge.emit.optax_normal import Parts
+from regauge.optax_schedules import Curve
 from regauge.optax_specs import (
     AddDecayedWeights,
     Part,
@@ -53,6 +54,8 @@ def algorithm(parts: Parts) -> Algorithm | None:
     Args:
         parts: what a parameter goes through, in its normal form.
     """
+    if any(isinstance(value, Curve) for part in parts for value in vars(part).values()):
+        return None  # a number that torch keeps in a tuple, or reads once
     if not parts:  # optax adds the gradient itself where a mask leaves a parameter out
         return Algorithm("SGD", {"lr": Scale(1.0), "maximize": True})
     *rest, last = parts

@@ -13,7 +13,7 @@ from regauge.emit.functions import emit_function
 from regauge.emit.schedules import number
 from regauge.emit.target import target
 from regauge.ir.serial import graph_from_json
-from regauge.optax_specs import (
+from regauge.optax_schedules import (
     CosineDecay,
     Curve,
     ExponentialDecay,

@@ -16,19 +16,12 @@ from regauge.emit.optax_normal import Parts, groups_by, take_apart, with_decay
 from regauge.emit.schedules import number
 from regauge.emit.torch_algorithms import DEFAULTS, algorithm
 from regauge.emit.torch_curves import CurveTexts
-from regauge.emit.torch_optimizer_class import Clip, Group, Inner, OptimizerClass, group_texts, label_all
+from regauge.emit.torch_gradients import preparation
+from regauge.emit.torch_optimizer_class import Group, Inner, OptimizerClass, Preparation, group_texts, label_all
 from regauge.emit.torch_updates import written
 from regauge.errors import UnsupportedOptimizer
-from regauge.optax_specs import AddDecayedWeights, ClipByGlobalNorm, Curve, OptaxOptimizer, Scale
-
-CLIP_BY_GLOBAL_NORM = '''
-def clip_by_global_norm(parameters, limit):
-    """As optax has it; PyTorch's clip_grad_norm_ adds 1e-6 to the norm."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    for gradient in gradients:
-        gradient.mul_(torch.clamp(limit / norm, max=1.0))
-'''.strip()
+from regauge.optax_schedules import Curve
+from regauge.optax_specs import AddDecayedWeights, OptaxOptimizer, Scale
 
 _LEARNING_RATE = {"lr": "learning_rate"}
 
@@ -82,22 +75,21 @@ def optimizer_text(
         )
     unified = with_decay(moved.values())
     updates = {name: _update(unified[parts]) for name, parts in moved.items()}
-    clips = [_clipping(one.part, {n for n in one.parameters if n in targets}) for one in taken.clippings]
+    prepared = [(*preparation(one.part), {n for n in one.parameters if n in targets}) for one in taken.preparations]
     fills = any(
         (name in without_gradient and _decays(parts)) or (name in at_times and not _rests_without_slope(parts))
         for name, parts in moved.items()
     )
-    keys = {name: (updates.get(name), tuple(name in members for _, members in clips)) for name in targets}
+    keys = {name: (updates.get(name), tuple(name in members for *_, members in prepared)) for name in targets}
     groups = [
         Group(update, [targets[name] for name in members], set(members)) for (update, _), members in groups_by(keys)
     ]
     curves = CurveTexts(helpers)
     inner = _inner(groups, curves)
     label_all(groups, inner)
-    made = OptimizerClass(
-        spec.name, groups, inner, [Clip(call, _members(groups, names)) for call, names in clips], fills
-    )
-    helper = [CLIP_BY_GLOBAL_NORM] if any("clip_by_global_norm(" in call for call, _ in clips) else []
+    calls = [Preparation(call, _members(groups, names)) for call, _, names in prepared if names]
+    made = OptimizerClass(spec.name, groups, inner, calls, fills, spec.wrappers)
+    helper = list(dict.fromkeys(text for _, text, names in prepared if text and names))
     classes = [one.text for one in inner if one.text]
     return [*curves.texts.values(), *helper, *classes, *group_texts(groups), *made.texts()]
 
@@ -119,14 +111,8 @@ def _update(parts: Parts) -> _Update:
     return _Update(own.name, own.text, own.options)
 
 
-def _clipping(part: Any, members: set[str]) -> tuple[str, set[str]]:
-    if isinstance(part, ClipByGlobalNorm):
-        return f"clip_by_global_norm({{parameters}}, {number(part.max_norm)})", members
-    return f"torch.nn.utils.clip_grad_value_({{parameters}}, {number(part.max_delta)})", members
-
-
 def _members(groups: Sequence[Group], names: set[str]) -> list[Group]:
-    """The groups whose parameters are clipped; a group is clipped as a whole or not at all."""
+    """The groups whose gradients are prepared; a group is prepared as a whole or not at all."""
     return [group for group in groups if group.sources <= names]
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from regauge.emit.parameter_rules import rule_text
 from regauge.emit.schedules import number
 from regauge.emit.torch_algorithms import DEFAULTS
+from regauge.emit.torch_wrappers import wrapper_text, wrapper_titles
+from regauge.optax_specs import Wrapper
 
 _FROZEN = "frozen"
 
@@ -78,8 +80,8 @@ class Inner:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A call that clips, with ``{parameters}``, and the groups that it clips."""
+class Preparation:
+    """A call on gradients before anything else, with ``{parameters}``, and the groups that have them."""
 
     call: str
     groups: list[Group]
@@ -147,19 +149,22 @@ class OptimizerClass:
         name: of the original's optimizer.
         groups: of all parameters.
         inner: the optimizers.
-        clips: what clips gradients, in order.
+        prepared: what is done to gradients first, in order.
         fills: whether parameters without a gradient get one of zero.
+        wrappers: what decides when it steps, the outermost first.
     """
 
     name: str
     groups: Sequence[Group]
     inner: Sequence[Inner]
-    clips: Sequence[Clip]
+    prepared: Sequence[Preparation]
     fills: bool
+    wrappers: Sequence[Wrapper] = ()
 
     def texts(self) -> list[str]:
         """`make_optimizer`, and the class `Optimizer` before it where one is needed."""
-        if not self.clips and not self.fills and len(self.inner) == 1 and not self._moves():
+        around = self.prepared or self.fills or self.wrappers
+        if not around and len(self.inner) == 1 and not self._moves():
             made = self._made(self.inner[0])
             lines = ["def make_optimizer(named_parameters):", *_indented(self._sorted(), 1), f"    return {made}"]
             return ["\n".join(lines)]
@@ -194,7 +199,8 @@ class OptimizerClass:
         return one.call(f"[{', '.join(texts)}]")
 
     def _class(self) -> str:
-        step = [*self._filled(), *self._clipped(), *self._moved()]
+        around = wrapper_text(self.wrappers)
+        step = [*around.step, *self._filled(), *self._prepared(), *self._moved()]
         step += [f"self.{one.attribute}.step()" for one in self.inner]
         state = [f'"{one.attribute}": self.{one.attribute}.state_dict()' for one in self.inner]
         load = [f'self.{one.attribute}.load_state_dict(state["{one.attribute}"])' for one in self.inner]
@@ -202,12 +208,14 @@ class OptimizerClass:
             step.append("self.steps = self.steps + 1")
             state.append('"steps": int(self.steps)')
             load.append('self.steps = torch.tensor(state["steps"], dtype=torch.float64)')
+        state += around.state
+        load += around.load
         lines = [
             "class Optimizer:",
-            f'    """{self._title()}"""',
+            *_indented(self._title(), 1),
             "",
             "    def __init__(self, named_parameters):",
-            *_indented([*self._sorted(), *self._attributes()], 2),
+            *_indented([*self._sorted(), *self._attributes(), *around.made], 2),
             "",
             "    def zero_grad(self):",
             "        for parameter in self.parameters:",
@@ -224,22 +232,24 @@ class OptimizerClass:
         ]
         return "\n".join(lines)
 
-    def _title(self) -> str:
+    def _title(self) -> list[str]:
         does = [f"{self.name} of optax"]
-        if self.clips:
+        if any("clip" in one.call for one in self.prepared):
             does.append("on clipped gradients")
         if self._moves():
             does.append("with what a schedule gives set before every step")
-        return ", ".join(does) + "."
+        first = f'"""{", ".join(does)}.'
+        more = wrapper_titles(self.wrappers)
+        return [first, "", *more, '"""'] if more else [f'{first}"""']
 
     def _attributes(self) -> list[str]:
         alone = len(self.groups) == 1
         every = "parameters" if alone else "[parameter for group in groups.values() for parameter in group]"
         lines = [f"self.parameters = {every}"]
-        for number_of, clip in enumerate(self.clips, start=1):
-            if len(clip.groups) < len(self.groups):
-                members = ", ".join(f'*groups["{group.label}"]' for group in clip.groups)
-                lines.append(f"self.clipped_{number_of} = [{members}]")
+        for number_of, one in enumerate(self.prepared, start=1):
+            if len(one.groups) < len(self.groups):
+                members = ", ".join(f'*groups["{group.label}"]' for group in one.groups)
+                lines.append(f"self.prepared_{number_of} = [{members}]")
         lines += [f"self.{one.attribute} = {self._made(one)}" for one in self.inner]
         return [*lines, "self.steps = torch.zeros((), dtype=torch.float64)"] if self._moves() else lines
 
@@ -252,11 +262,11 @@ class OptimizerClass:
             "        parameter.grad = torch.zeros_like(parameter)",
         ]
 
-    def _clipped(self) -> list[str]:
+    def _prepared(self) -> list[str]:
         found = []
-        for number_of, clip in enumerate(self.clips, start=1):
-            whole = len(clip.groups) == len(self.groups)
-            found.append(clip.call.replace("{parameters}", "self.parameters" if whole else f"self.clipped_{number_of}"))
+        for number_of, one in enumerate(self.prepared, start=1):
+            whole = len(one.groups) == len(self.groups)
+            found.append(one.call.replace("{parameters}", "self.parameters" if whole else f"self.prepared_{number_of}"))
         return found
 
     def _moved(self) -> list[str]:

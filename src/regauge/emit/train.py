@@ -7,12 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from regauge import dtypes
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import import_lines
-from regauge.emit.optax_text import (
-    CLIP_BY_NORM,
-    CLIP_BY_NORM_OF_MANY_DTYPES,
-    OptimizerText,
-    optimizer_parts,
-)
+from regauge.emit.optax_functions import CLIP_BY_NORM, CLIP_BY_NORM_OF_MANY_DTYPES
+from regauge.emit.optax_text import OptimizerText, optimizer_parts
 from regauge.emit.parameter_rules import rule_text
 from regauge.emit.schedules import number
 from regauge.errors import UnsupportedOptimizer
@@ -166,7 +162,8 @@ def _optimizer_sections(
     for target, label in labels.items():
         members.setdefault(label, set()).add(target)
     transforms = {label: _transform(spec, label, text) for label in members}
-    clip = [] if spec.clip_norm is None else [f"clip_by_norm({number(spec.clip_norm)})"]
+    clip = [] if spec.clip_value is None else [f"optax.clip({number(spec.clip_value)})"]
+    clip += [] if spec.clip_norm is None else [f"clip_by_norm({number(spec.clip_norm)})"]
     if len(transforms) == 1:
         expression = _chain([*clip, *next(iter(transforms.values()))])
         group_of = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import linen
 
 from regauge.run.jax_attention import dot_product_attention
@@ -35,6 +37,20 @@ def widen_counts(tree: Any) -> Any:
     return jax.tree.map(
         lambda leaf: leaf.astype(jnp.int64) if getattr(leaf, "dtype", None) == jnp.int32 else leaf, tree
     )
+
+
+def widen_accumulators(optimizer: Any) -> Any:
+    """An optimizer, which adds gradients up in float64 if it adds them up.
+
+    Args:
+        optimizer: anything with optax's `init` and `update`.
+    """
+    owner = getattr(optimizer.update, "__self__", None)
+    if not isinstance(owner, optax.MultiSteps):
+        return optimizer
+    wide = copy.copy(owner)
+    wide._accumulator_dtype = jnp.dtype(np.float64)  # type: ignore[attr-defined]
+    return wide
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from regauge.errors import BadCase
 from regauge.run.jax_draws import with_draws_of_float32
 from regauge.run.jax_held import as_given, holds_arrays, in_float64, with_rounded
 from regauge.run.jax_optimizer_tree import OptimizerTree
-from regauge.run.jax_precision import widen_array, widen_arrays, widen_counts
+from regauge.run.jax_precision import widen_accumulators, widen_array, widen_arrays, widen_counts
 from regauge.run.jax_program import JaxProgram, NnxProgram, program_of
 from regauge.run.jax_scopes import equinox_classes
 from regauge.run.jax_subject import load_jax_subject, widen_dtypes
@@ -183,6 +183,7 @@ class OptaxTrainer:
     """Steps of an optax.GradientTransformation on a person's loss, jitted."""
 
     def __init__(self, program: JaxProgram, loss: Callable[[Any, Any], Any] | None, optimizer: Any, widen: bool):
+        optimizer = widen_accumulators(optimizer) if widen else optimizer
         self.optimizer = optimizer
         self.tree = OptimizerTree(program, optimizer)
         self._parts = program, loss, widen

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regauge.run.jax_precision import wide_names, widen_counts
+from regauge.run.jax_precision import wide_names, widen_accumulators, widen_counts
 from regauge.run.steps import Step, as_float64, is_update, slots_of, walk_function
 
 
@@ -26,6 +26,7 @@ def walk(optimizer: Any, params: Mapping[str, np.ndarray], gradients: Sequence[M
         current, *slopes = [{name: jnp.asarray(a) for name, a in part.items()} for part in (params, *gradients)]
         if is_update(optimizer):
             return walk_function(optimizer, current, slopes, np.array)
+        optimizer = widen_accumulators(optimizer)
         state = widen_counts(optimizer.init(current))
         steps = []
         for slope in slopes:

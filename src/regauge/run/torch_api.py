@@ -21,7 +21,8 @@ from torch.testing._internal import common_methods_invocations, common_modules
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from regauge.capture.torch_export import capture_module
-from regauge.capture.torch_optimizer import _KNOWN, _SCHEDULES
+from regauge.capture.torch_optimizer import _KNOWN
+from regauge.capture.torch_schedules import SCHEDULES, WITH_MOMENTUM
 from regauge.errors import RegaugeError
 from regauge.ir.serial import graph_to_json
 from regauge.run.protocol import write_json
@@ -70,7 +71,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "names": _public_names(),
         "optimizers": sorted(_path_of(cls) for cls in _KNOWN),
-        "schedulers": sorted(_path_of(cls) for cls in (*_SCHEDULES, torch.optim.lr_scheduler.SequentialLR)),
+        "schedulers": sorted(_path_of(cls) for cls in (*SCHEDULES, *WITH_MOMENTUM)),
     }
 
 

@@ -109,9 +109,9 @@ class _Written(TorchOptimizer):
                 for parameter in group["params"]:
                     if parameter.grad is not None:
                         self._update(parameter, parameter.grad, group, self.optimizer.state[parameter])
-        if self.spec.schedule is not None:
+        if self.spec.schedule is not None or self.spec.momentum_schedule is not None:
             self._count = self._count + 1
-            self._set_learning_rates(self.spec.schedule)
+            self._set_moving()
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: Mapping[str, Any], state: dict[str, Any]) -> None:
         raise NotImplementedError

@@ -11,11 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regauge import formulas
 from regauge.errors import UnsupportedOptimizer
 from regauge.optimizers import (
     Constant,
     Cosine,
+    CosineRestarts,
     Exponential,
+    Formula,
     LinearWarmup,
     MultiStep,
     Optimizer,
@@ -55,12 +58,14 @@ class TorchOptimizer:
 
     def step(self) -> None:
         """Clip the gradients if the spec says so, update the parameters, advance the schedule."""
+        if self.spec.clip_value is not None:
+            nn.utils.clip_grad_value_(self.parameters, self.spec.clip_value)
         if self.spec.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.spec.clip_norm)
         self.optimizer.step()
-        if self.spec.schedule is not None:
+        if self.spec.schedule is not None or self.spec.momentum_schedule is not None:
             self._count = self._count + 1
-            self._set_learning_rates(self.spec.schedule)
+            self._set_moving()
 
     def state_dict(self) -> dict[str, Any]:
         """The optimizer's state and the number of steps taken; copies, so later steps do not change it."""
@@ -70,14 +75,25 @@ class TorchOptimizer:
         """Go back to a state of `state_dict`."""
         self.optimizer.load_state_dict(_copied(state["optimizer"]))
         self._count = torch.tensor(state["count"], dtype=torch.float64)
-        if self.spec.schedule is not None:
-            self._set_learning_rates(self.spec.schedule)
+        self._set_moving()
 
     def shift_schedule(self, steps: int) -> None:
         """Go on as if so many steps had been taken before, or were still to be taken before the first."""
         self._count = self._count + steps
+        self._set_moving()
+
+    def _set_moving(self) -> None:
+        """Give the groups the learning rate and the momentum of this step, where they move."""
         if self.spec.schedule is not None:
             self._set_learning_rates(self.spec.schedule)
+        if self.spec.momentum_schedule is None:
+            return
+        for group in self.optimizer.param_groups:
+            value = learning_rate(self.spec.momentum_schedule, group["own_momentum"], self._count).item()
+            if "betas" in group:  # torch takes no tensor here
+                group["betas"] = (value, group["betas"][1])
+            else:
+                group["momentum"] = value
 
     def _set_learning_rates(self, schedule: Schedule) -> None:
         for group, base in zip(self.optimizer.param_groups, self._base, strict=True):
@@ -106,14 +122,14 @@ def build(spec: Optimizer, named_parameters: Iterable[tuple[str, nn.Parameter]],
         options["capturable"] = True
     for group in groups:
         group["base_lr"] = group["lr"]
+        group["own_momentum"] = group["betas"][0] if "betas" in group else group.get("momentum")
         if spec.schedule is not None:
             group["lr"] = torch.tensor(group["lr"], dtype=torch.float64)
     if fused and spec.schedule is None and not on_accelerator and type(spec).__name__ in _FUSED:
         options["fused"] = True  # one pass over the memory in place of eight; the formula is the same
     optimizer = getattr(torch.optim, type(spec).__name__)(groups, **options)
     built = TorchOptimizer(spec, optimizer, list(named.values()))
-    if spec.schedule is not None:
-        built._set_learning_rates(spec.schedule)
+    built._set_moving()
     return built
 
 
@@ -223,3 +239,53 @@ def _sequence(schedule: Sequence, base: float, count: Tensor) -> Tensor:
         # before its own start a schedule is asked at step 0: its value is not used there
         rate = torch.where(count < milestone, rate, learning_rate(following, base, (count - milestone).clamp(min=0)))
     return rate
+
+
+@_register(CosineRestarts)
+def _cosine_restarts(schedule: CosineRestarts, base: float, count: Tensor) -> Tensor:
+    start = torch.zeros_like(count)
+    for following in schedule.starts[1:]:
+        start = torch.where(count >= following, float(following), start)
+    length = start * (schedule.T_mult - 1) + schedule.T_0  # of the cosine that starts there
+    progress = ((count - start) % length) / length
+    return schedule.eta_min + (base - schedule.eta_min) * (1 + torch.cos(math.pi * progress)) / 2
+
+
+@_register(Formula)
+def _formula(schedule: Formula, base: float, count: Tensor) -> Tensor:
+    full = torch.full_like(count, base)
+    operators = {name: _of_tensors(name) for name in (*formulas.PYTHON, "where")}
+    found: Tensor = formulas.value(schedule.formula, count, full, operators)
+    return found if formulas.reads_base(schedule.formula) else full * found
+
+
+_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "and": torch.logical_and,
+    "or": torch.logical_or,
+    "not": torch.logical_not,
+    "where": torch.where,
+    "min": torch.minimum,
+    "max": torch.maximum,
+    "abs": torch.abs,
+    "trunc": torch.trunc,
+    "floor": torch.floor,
+    "ceil": torch.ceil,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "tanh": torch.tanh,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+}
+
+
+def _of_tensors(name: str) -> Callable[..., Tensor]:
+    """An operator of formulas on float64 tensors and numbers, of which torch's functions would make float32."""
+    if name not in _FUNCTIONS:
+        return formulas.PYTHON[name]
+    function = _FUNCTIONS[name]
+    return lambda *values: function(*(v if isinstance(v, Tensor) else torch.tensor(v, dtype=_dtype(v)) for v in values))
+
+
+def _dtype(value: Any) -> torch.dtype:
+    return torch.bool if isinstance(value, bool) else torch.float64

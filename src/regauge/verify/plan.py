@@ -305,8 +305,17 @@ def coefficient_rounding(optimizer: Mapping[str, Any]) -> float:
 
 def _betas(parts: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
     """Those of every transformation of an optax spec that corrects a bias, as Adam does."""
-    found = [(part["b1"], part["b2"]) for part in parts if "b1" in part and part["type"] != "ScaleByLion"]
+    kinds = [part for part in parts if "b1" in part and part["type"] != "ScaleByLion"]
+    found = [(_largest(part["b1"]), _largest(part["b2"])) for part in kinds]
     return found + [pair for part in parts for pair in _betas(part.get("parts", ()))]
+
+
+def _largest(beta: Any) -> float:
+    """A number, or the largest below 1 that a schedule names."""
+    if not isinstance(beta, Mapping):
+        return float(beta)
+    numbers = [value for value in beta.values() if isinstance(value, int | float) and not isinstance(value, bool)]
+    return max((float(value) for value in numbers if value < 1), default=0.0)
 
 
 def _casts(options: CheckOptions) -> list[Task]:
