@@ -268,7 +268,9 @@ def _model_graph(
     walk = Walk(_steps(calls, program.name, modules), fold=jaxpr_library.fold)
     reads = _taken(walk, order, closed.jaxpr.invars)
     weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
-    walk.layers = layers = partial(jaxpr_modules.fold, modules=modules, reads=weights, memo=templates)
+    root = getattr(program, "module", None)
+    layers = partial(jaxpr_modules.fold, modules=modules, reads=weights, memo=templates, root=root)
+    walk.layers = layers
     kept = {weights[name]: name for name in (*program.params, *kept_state(program))}
     walk.stacked = stacked = Layers(kept, program.params, modules, weights, whole)
     results = walk.run(closed.jaxpr, closed.consts, list(reads.values()))
