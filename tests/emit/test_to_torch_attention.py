@@ -169,6 +169,28 @@ def test_masked_attention_drops_alike(shared):
     assert_drops_alike(model, made, (X, mask))
 
 
+class Causal(nnx.Module):
+    """A mask that Flax makes of tokens, which is of floats."""
+
+    def __init__(self, rngs):
+        self.table = nnx.Embed(5, 8, rngs=rngs)
+        self.attention = nnx.MultiHeadAttention(2, 8, dropout_rate=0.25, decode=False, rngs=rngs)
+
+    def __call__(self, tokens):
+        mask = nnx.combine_masks(nnx.make_causal_mask(tokens), nnx.make_attention_mask(tokens > 0, tokens > 0))
+        return self.attention(self.table(tokens), mask=mask)
+
+
+def test_masks_of_floats_are_masks():
+    tokens = np.random.default_rng(0).integers(0, 5, (4, 6)).astype(np.int32)
+    model = Causal(nnx.Rngs(0))
+    made = regauge.to_torch(model, (tokens,), train=True)
+    assert "ops.dropping_attention(" in made.source
+    assert_drops_alike(model, made, (tokens,))
+    found = made.eval()(torch.from_numpy(tokens)).detach()
+    np.testing.assert_allclose(found, evaluated(model, (tokens,))[0], rtol=1e-5, atol=1e-6)
+
+
 class Own(nnx.Module):
     """Attention by hand, whose one dropout serves its weights and its result."""
 

@@ -238,8 +238,8 @@ def _attention(place: Place) -> Iterator[Candidate]:
     avals = [place.aval(name) for name in outside if len(place.aval(name).shape) == 4 and name != first[0]]
     floats = [a for a in avals if a.dtype == query.dtype]
     keys = {(a.shape, str(a.dtype)): a for a in [query, *floats] if a.shape[-1] == query.shape[-1]}
-    masks = {(a.shape, "bool"): a for a in avals if a.dtype == jnp.bool_}
     biases = {(a.shape, str(a.dtype)): a for a in floats if a.shape[-2:] == (query.shape[1], _time(keys, a))}
+    masks = {(a.shape, "bool"): a for a in avals if a.dtype == jnp.bool_} | biases  # Flax makes masks of floats
     for key in keys.values():
         for mask in (None, *masks.values()):
             for bias in (None, *biases.values()):

@@ -196,7 +196,8 @@ def dot_product_attention(
     """dot_product_attention(query, key, value, bias=None, mask=None, is_causal=False), all [batch, time, head, size]
 
     Flax's may drop weights, at a rate and with one mask for all if it is shared: with the module dropout, an attribute
-    of its class, where that follows the mode. It knows no is_causal, and as many heads of keys as of queries.
+    of its class, where that follows the mode. It knows no is_causal, and as many heads of keys as of queries. A mask
+    of floats is one of truth values, 0 for false.
     """
     if rate and not follows and mask is None and bias is None:
         return always_dropping_attention(query, key, value, rate, shared)
@@ -215,6 +216,10 @@ def dot_product_attention(
             value.transpose(1, 2),
             dropout_p=dropout.p if dropout.training else 0.0,
         ).transpose(1, 2)
+    if mask is not None and mask.dtype != torch.bool and bias is None:
+        return masked_attention(query, key, value, mask != 0)
+    if mask is not None and mask.dtype != torch.bool:
+        return masked_attention(query, key, value, mask != 0, bias)
     if mask is not None and bias is None and not is_causal:
         return masked_attention(query, key, value, mask)
     if mask is not None:
@@ -269,11 +274,11 @@ def masked_attention(
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     """Weights of attention [batch, head, query, key] of queries and keys [batch, time, head, size].
 
-    mask: [batch, head, query, key], true where a query may look; one that may see nothing sees everything alike.
+    mask: [batch, head, query, key], not 0 where a query may look; one that may see nothing sees everything alike.
     """
     scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1) / math.sqrt(query.shape[-1])
     scores = scores if bias is None else scores + bias
-    scores = scores if mask is None else torch.where(mask, scores, torch.finfo(scores.dtype).min)
+    scores = scores if mask is None else torch.where(mask != 0, scores, torch.finfo(scores.dtype).min)
     return scores.softmax(-1)
 
 
