@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -138,6 +139,29 @@ def symbolic_axis_sizes() -> Iterator[None]:
         yield
     finally:
         lax._const = original
+
+
+@contextmanager
+def symbolic_lengths() -> Iterator[None]:
+    """Within the block ``len(x)`` of an array whose first axis is symbolic is that size, as ``x.shape[0]`` is.
+
+    Python's own takes nothing but a number from `__len__`, so that JAX cannot give it a size.
+    """
+    original = builtins.len
+
+    def length(value: Any, /) -> Any:
+        try:
+            return original(value)
+        except TypeError:
+            if isinstance(value, jax.core.Tracer) and value.ndim and is_symbolic(value.shape[0]):
+                return value.shape[0]
+            raise
+
+    builtins.len = length
+    try:
+        yield
+    finally:
+        builtins.len = original
 
 
 def spec_of(aval: Any) -> TensorSpec:

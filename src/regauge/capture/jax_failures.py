@@ -48,6 +48,19 @@ _DECISIONS = (
         next="write arrays throughout, or give a Python number where the program needs a fixed one",
     ),
 )
+# A size that stays symbolic where Python needs a number.
+_SIZES = (
+    Entry(
+        words="'_DimExpr' object cannot be interpreted as an integer",
+        what="Python needs a number where the size of an axis is symbolic",
+        next="write jnp.arange or jax.lax.fori_loop in place of range, or fix the size: dynamic=None",
+    ),
+    Entry(
+        words="integer or boolean arrays are valid indices. Got ",
+        what="an index is made of the size of an axis, which is symbolic",
+        next="count from the end, x[-1], or write jax.lax.dynamic_index_in_dim; or fix the size: dynamic=None",
+    ),
+)
 _SLICE = Entry(what="a slice ends where an array says", next="write jax.lax.dynamic_slice, with a fixed size")
 _NO_ARRAY = re.compile(r"returned a value of type <class '([^']+)'>(?: at output component (\S+?),?(?:\s|$))?")
 
@@ -102,6 +115,13 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n", 1)[0][:300] or type(error).__name__
 
 
+def why_fixed(error: Exception) -> str:
+    """Why a model cannot be traced with symbolic sizes, in one line that ends with the person's own."""
+    found = next((entry.what for entry in _SIZES if entry.words in str(error)), first_line(error)[:160])
+    line = own_line(error)
+    return f"{found} ({line})" if line else found
+
+
 def rejected(error: Exception, model: str, source: str = "") -> BadCase:
     """The model's own error when it is called with its inputs, traced or not."""
     said = f"{type(error).__name__}: {error}"
@@ -147,6 +167,8 @@ def not_traced(
         return refused
     except Exception as own:  # whatever a model raises
         return rejected(own, model, source)
+    if (size := next((entry for entry in _SIZES if entry.words in str(error)), None)) is not None:
+        return _decides(error, model, size, "C230", "a captured graph serves every size that dynamic= leaves open")
     return CaptureError(
         f"{model} cannot be traced: {type(error).__name__}: {first_line(error)}",
         where=own_line(error) or source,
@@ -155,13 +177,13 @@ def not_traced(
     )
 
 
-def _decides(error: Exception, model: str, decision: Entry) -> CaptureError:
+def _decides(error: Exception, model: str, decision: Entry, code: str = "C156", why: str = _VALUES) -> CaptureError:
     return CaptureError(
         f"{model} cannot be traced: {decision.what}",
-        code="C156",
+        code=code,
         where=own_line(error),
         details=own_source(error),
-        why=_VALUES,
+        why=why,
         next=decision.next,
     )
 

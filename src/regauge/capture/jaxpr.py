@@ -13,9 +13,9 @@ import jax
 import numpy as np
 
 from regauge.capture import jaxpr_library, jaxpr_modes, jaxpr_modules, jaxpr_recomputed
-from regauge.capture.jax_compat import is_own, symbolic_axis_sizes
+from regauge.capture.jax_compat import is_own, symbolic_axis_sizes, symbolic_lengths
 from regauge.capture.jax_example import Dynamic, Example, Inputs, Shapes, renamed_leaves, shapes_of
-from regauge.capture.jax_failures import first_line, not_traced
+from regauge.capture.jax_failures import first_line, not_traced, why_fixed
 from regauge.capture.jax_given import no_parameters, not_a_number, refuse_given
 from regauge.capture.jax_loss import Arrays, Loss, loss_graph, outputs_of
 from regauge.capture.jax_purity import placeholders, side_effects, source_line
@@ -121,7 +121,7 @@ def capture_model(
     mode: Mode = "train" if train else "eval"
     before = placeholders(program, inputs, mode)
     try:
-        with symbolic_axis_sizes():
+        with symbolic_axis_sizes(), symbolic_lengths():
             captured = asked.in_sizes(mode, dynamic)
         if asked.sown:
             text = f"Values put aside with sow are left out: {', '.join(sorted(asked.sown))}. Return what is needed."
@@ -169,7 +169,7 @@ class _Asked:
         try:
             return self.captured(mode, shapes, symbols)
         except Exception as error:  # whatever a model does with a size that has no value
-            fixed = Finding("C152", "info", self.program.name, f"All sizes are fixed: {first_line(error)[:160]}")
+            fixed = Finding("C152", "info", self.program.name, f"All sizes are fixed: {why_fixed(error)}")
         captured = self.captured(mode, *self.shapes(None))
         return replace(captured, findings=(*captured.findings, fixed))
 
@@ -268,7 +268,9 @@ def _model_graph(
     walk = Walk(_steps(calls, program.name, modules), fold=jaxpr_library.fold)
     reads = _taken(walk, order, closed.jaxpr.invars)
     weights = {name.split(" ", 1)[1]: ref.name for name, ref in reads.items() if not name.startswith("input ")}
-    walk.layers = layers = partial(jaxpr_modules.fold, modules=modules, reads=weights, memo=templates)
+    root = getattr(program, "module", None)
+    layers = partial(jaxpr_modules.fold, modules=modules, reads=weights, memo=templates, root=root)
+    walk.layers = layers
     kept = {weights[name]: name for name in (*program.params, *kept_state(program))}
     walk.stacked = stacked = Layers(kept, program.params, modules, weights, whole)
     results = walk.run(closed.jaxpr, closed.consts, list(reads.values()))

@@ -44,23 +44,28 @@ class AttentionDropout:
         return weights * (mask.astype(weights.dtype) / jnp.asarray(keep, dtype=weights.dtype))
 
 
-def with_masks(nodes: Sequence[Node], modules: Mapping[str, Any]) -> tuple[Sequence[Node], Mapping[str, Any]]:
+def with_masks(
+    nodes: Sequence[Node], modules: Mapping[str, Any], root: Any = None
+) -> tuple[Sequence[Node], Mapping[str, Any]]:
     """The nodes with a call for each mask of an attention, and the modules with these calls.
 
     Args:
         nodes: of a graph or a body.
-        modules: objects by the key of the call.
+        modules: objects by the key of the call; the model itself is none of them, since it is never folded to a layer.
+        root: the model itself, which may be an attention too.
     """
     divided, known = list(nodes), dict(modules)
     for position, node in enumerate(nodes):
         if node.op not in DRAWS or not node.origin.modules:
             continue
         step = node.origin.modules[-1]
-        module = modules.get(step.call)
+        module = modules.get(step.call) if step.path else root
         if not isinstance(module, _ATTENTION) or not 0.0 < module.dropout_rate < 1.0:
             continue
         dropout = AttentionDropout(float(module.dropout_rate), bool(module.broadcast_dropout))
-        inner = ModuleStep(f"{step.path}.dropout", f"flax.{AttentionDropout.__name__}", f"{step.call}.dropout")
+        inner = ModuleStep(
+            f"{step.path}.dropout".removeprefix("."), f"flax.{AttentionDropout.__name__}", f"{step.call}.dropout"
+        )
         known[inner.call] = dropout
         for place in _mask(nodes, position):
             origin = nodes[place].origin

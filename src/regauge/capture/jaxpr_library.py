@@ -2,7 +2,7 @@
 
 Candidates are functions with static arguments; what each leaves in a graph is traced on the shapes of the place in
 question (`capture/jaxpr_templates.py`). A place is taken only if every node, attribute, number and wire is the
-function's and no inner value is used elsewhere. Order of `FUNCTIONS`: what contains another function stands before it.
+function's and no inner value is used elsewhere. What contains another function is looked for before it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from regauge.capture import jax_compat
+from regauge.capture.jaxpr_dropping import with_dropouts
 from regauge.capture.jaxpr_functions import Candidate, Candidates, Function, Place, inputs_at, probe
 from regauge.capture.jaxpr_images import RESIZES
 from regauge.capture.jaxpr_losses import LOSSES
@@ -36,13 +37,18 @@ def fold(walk: Walk, nodes: Sequence[Node], needed: set[str]) -> tuple[Node, ...
         nodes: without dead ones.
         needed: values that leave the graph.
     """
-    current = tuple(nodes)
     templates: dict[Any, Template | None] = {}
-    for function in FUNCTIONS:
-        first = _first_ops(function)
-        if any(node.op in first for node in current):
-            current = _folded(walk, current, needed, function, first, templates)
-    return current
+
+    def folded(nodes: tuple[Node, ...], functions: Sequence[Function]) -> tuple[Node, ...]:
+        for function in functions:
+            first = _first_ops(function)
+            if any(node.op in first for node in nodes):
+                nodes = _folded(walk, nodes, needed, function, first, templates)
+        return nodes
+
+    found = folded(tuple(nodes), _BEFORE_ATTENTION)
+    found = with_dropouts(found, lambda bare: folded(bare, _ATTENTION), needed)
+    return folded(found, _BEHIND_ATTENTION)
 
 
 @lru_cache(maxsize=256)
@@ -232,8 +238,8 @@ def _attention(place: Place) -> Iterator[Candidate]:
     avals = [place.aval(name) for name in outside if len(place.aval(name).shape) == 4 and name != first[0]]
     floats = [a for a in avals if a.dtype == query.dtype]
     keys = {(a.shape, str(a.dtype)): a for a in [query, *floats] if a.shape[-1] == query.shape[-1]}
-    masks = {(a.shape, "bool"): a for a in avals if a.dtype == jnp.bool_}
     biases = {(a.shape, str(a.dtype)): a for a in floats if a.shape[-2:] == (query.shape[1], _time(keys, a))}
+    masks = {(a.shape, "bool"): a for a in avals if a.dtype == jnp.bool_} | biases  # Flax makes masks of floats
     for key in keys.values():
         for mask in (None, *masks.values()):
             for bias in (None, *biases.values()):
@@ -266,10 +272,8 @@ def _kept(kind: str, x: Any, axis: Any, keepdims: bool) -> Any:
     return getattr(jnp, kind)(x, axis=axis, keepdims=keepdims)
 
 
-FUNCTIONS = (
-    *LOSSES,
-    *SEGMENTS,
-    *RESIZES,
+_BEFORE_ATTENTION = (*LOSSES, *SEGMENTS, *RESIZES)
+_ATTENTION = (
     Function("jax.nn.dot_product_attention", jax.nn.dot_product_attention, _attention, probe(*_QKV)),
     Function(
         "flax.dot_product_attention",
@@ -278,6 +282,8 @@ FUNCTIONS = (
         probe(*_QKV, ("mask", (2, 1, 3, 3))),
     ),
     Function("flax.dot_product_attention", _attention_of_flax(linen.dot_product_attention), _attention, probe(*_QKV)),
+)
+_BEHIND_ATTENTION = (
     Function("jax.nn.gelu", jax.nn.gelu, _elementwise(approximate=True), probe(_X, approximate=True)),
     Function("jax.nn.gelu", jax.nn.gelu, _elementwise(approximate=False), probe(_X, approximate=False)),
     Function("jax.nn.selu", jax.nn.selu, _elementwise(), probe(_X)),

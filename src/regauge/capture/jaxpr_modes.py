@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from regauge.ir.dropouts import DROPPING_ATTENTION
 from regauge.ir.graph import Graph, Node, Operand, Ref, WeightSpec, renamed
 
 _DROPOUT, _BATCH_NORM = "layer.dropout", "layer.batch_norm"
+_MODE, _DROPS = frozenset({"train", "follows"}), frozenset({"rate", "shared", "attribute"})
 
 
 def joined(training: Graph, evaluation: Graph) -> tuple[Graph, Graph | None]:
@@ -22,7 +24,7 @@ def joined(training: Graph, evaluation: Graph) -> tuple[Graph, Graph | None]:
         call for call, node in ours.items()
         if (node.op == _DROPOUT and call not in theirs)
         or (node.op == _BATCH_NORM and _trains(node) and call in theirs and not _trains(theirs[call]))
-    }  # fmt: skip
+    } | (_dropping(training) - _dropping(evaluation))  # fmt: skip
     training, evaluation = _marked(training, following), _marked(evaluation, following)
     if _canonical(training) == _canonical(evaluation):
         return replace(training, weights=_read_by_either(training, evaluation)), None
@@ -39,6 +41,17 @@ def _calls(graph: Graph) -> dict[str, Node]:
     return {n.origin.modules[-1].call: n for n in graph.nodes if n.op in (_DROPOUT, _BATCH_NORM) and n.origin.modules}
 
 
+def _dropping(graph: Graph) -> set[str]:
+    """The keys of the calls that drop weights of attention, which are a module's code."""
+    return {
+        n.origin.modules[-1].call for n in graph.nodes if n.op == DROPPING_ATTENTION and "rate" in dict(n.arguments)
+    }
+
+
+def _knows_mode(node: Node) -> bool:
+    return node.op in (_DROPOUT, _BATCH_NORM) or (node.op == DROPPING_ATTENTION and "rate" in dict(node.arguments))
+
+
 def _trains(node: Node) -> bool:
     return dict(node.arguments).get("train") is True
 
@@ -46,7 +59,7 @@ def _trains(node: Node) -> bool:
 def _marked(graph: Graph, calls: set[str]) -> Graph:
     nodes = tuple(
         node.with_arguments(follows=True)
-        if node.op in (_DROPOUT, _BATCH_NORM) and node.origin.modules and node.origin.modules[-1].call in calls
+        if _knows_mode(node) and node.origin.modules and node.origin.modules[-1].call in calls
         else node
         for node in graph.nodes
     )
@@ -71,8 +84,9 @@ def _canonical(graph: Graph) -> Any:
             if isinstance(source, Ref):
                 same[node.outputs[0].name] = source.name
             continue
-        kept = {key: renamed(o, names) for key, o in arguments.items() if key not in ("train", "follows")}
         follows = bool(arguments.get("follows"))
+        left_out = _MODE | _DROPS if follows else _MODE
+        kept = {key: renamed(o, names) for key, o in arguments.items() if key not in left_out}
         outputs = node.outputs[:1] if follows else node.outputs
         for value in outputs:
             names[value.name] = f"value {len(nodes)} {value.name if len(outputs) > 1 else ''}"

@@ -46,6 +46,7 @@ def fold(
     modules: Mapping[str, Any],
     reads: Mapping[str, str],
     memo: dict[Any, Template | None],
+    root: Any = None,
 ) -> tuple[Node, ...]:
     """The nodes with every call of a library module that is a layer as one node.
 
@@ -56,8 +57,9 @@ def fold(
         modules: objects by the key of the call.
         reads: values by the name of the weight.
         memo: receives templates, which both modes and bodies share.
+        root: the model itself, where it is a module of NNX or Linen.
     """
-    nodes, modules = with_masks(*_in_parts(nodes, modules))
+    nodes, modules = with_masks(*_in_parts(nodes, modules), root)
     inside, steps = _innermost(nodes)
     whole: dict[int, list[Node]] = {}
     gone: set[int] = set()

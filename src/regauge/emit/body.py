@@ -164,7 +164,7 @@ class BodyWriter(LocalNames):
                 else:
                     write_flow(self, item, bodies, following)
             else:
-                self._write_node(position, item, following)
+                self._write_node(item, following)
             position = last
         mutated = storing_lines(self)
         result = target().simplify(returned(self.use))
@@ -177,18 +177,19 @@ class BodyWriter(LocalNames):
         arrays = [value for value in self.scope.inputs if value not in self.weights]
         return shape_comment(self.specs[arrays[0]]) if len(arrays) == 1 == len(self.parameters) else ""
 
-    def _write_node(self, position: int, node: Node, following: Item | None) -> None:
-        drop = self.structure.holders[self.scope].dropouts.get(position) if self.scope.body is None else None
+    def _write_node(self, node: Node, following: Item | None) -> None:
+        holder = self.structure.holders.get(self.scope)
+        drop = holder.dropouts.get(node.outputs[0].name) if holder is not None and node.outputs else None
         if node.op == "aten.dropout.default":
             source = node.argument("input")
             if not isinstance(source, Ref):
                 raise EmitError("dropout of something that is no array", where=node.origin.line)
             expression = self.use(source)
             if drop is not None:
-                expression = dropped(drop[0], expression, node.always)
+                expression = dropped(drop.attribute, expression, node.always)
             self.finish(node, [node.outputs[0].name], expression, following, pure=drop is None)
             return
-        extras = {"dropout": dropout_function(drop[0], node.always)} if drop is not None else {}
+        extras = {"dropout": dropout_function(drop.attribute, node.always)} if drop is not None else {}
         if self.plan.rules[node.op].draws:
             extras["rng_key"] = ast.parse(f"self.{self._random_stream()}()", mode="eval").body
         device = self._device() if target().follows_device else None

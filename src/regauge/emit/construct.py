@@ -39,8 +39,8 @@ def init_lines(emission: Emission, holder: Holder, constructors: Mapping[str, st
     for path, text in texts.items():
         groups.setdefault(path[0], {})[path[1:]] = text
     lines = [Line(f"self.{attribute} = {container_text(group)}") for attribute, group in groups.items()]
-    for attribute, rate in holder.dropouts.values():
-        lines.append(Line(f"self.{attribute} = nnx.Dropout({rate!r}, rngs=rngs)"))
+    for drop in holder.dropouts.values():
+        lines.append(Line(f"self.{drop.attribute} = nnx.Dropout({drop.rate!r}, rngs=rngs)"))
     if holder.rng:
         lines.append(Line(f"self.{holder.rng} = rngs.dropout.fork()"))
     return lines or [Line("pass")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from regauge.emit.attributes import Path
 from regauge.emit.layers import Layer
@@ -31,6 +31,22 @@ class Member:
         return dotted(self.path)
 
 
+class Drop(NamedTuple):
+    """A dropout that an operator of a module's own code takes.
+
+    Attributes:
+        attribute: of the module.
+        rate: how much is dropped.
+        shared: whether all examples and heads of an attention have one mask.
+        member: whether it is a sub-module that other code calls too.
+    """
+
+    attribute: str
+    rate: float
+    shared: bool = False
+    member: bool = False
+
+
 @dataclass(eq=False)
 class Holder:
     """The contents of one module instance.
@@ -38,20 +54,20 @@ class Holder:
     Attributes:
         members: sub-modules by their path in the original.
         weights: weights held directly, by name in the original.
-        dropouts: attribute by the index of the operator (in the call's items) that drops, with its rate.
+        dropouts: by the result of the operator that drops.
         rng: attribute of the random stream that other random operators draw from, or an empty string.
     """
 
     scope: Scope
     members: dict[str, Member] = field(default_factory=dict)
     weights: dict[str, Path] = field(default_factory=dict)
-    dropouts: dict[int, tuple[str, float]] = field(default_factory=dict)
+    dropouts: dict[str, Drop] = field(default_factory=dict)
     rng: str = ""
 
     def taken(self) -> set[str]:
         """All attributes of the module."""
         paths = [*(member.path for member in self.members.values()), *self.weights.values()]
-        return {str(path[0]) for path in paths} | {attribute for attribute, _ in self.dropouts.values()}
+        return {str(path[0]) for path in paths} | {drop.attribute for drop in self.dropouts.values()}
 
 
 def dotted(path: Path) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from regauge.emit.agreement import Agreement
 from regauge.emit.attributes import Path, attribute_paths
+from regauge.emit.dropouts import hold_dropouts
 from regauge.emit.holders import Holder, Kind, Member, dotted
 from regauge.emit.layers import Context, Layer, Layout, lent_weights
-from regauge.emit.names import unique
 from regauge.emit.same_code import code_key
 from regauge.emit.scopes import Item, Scope, connect, item_outputs, modules_of, owns, splice, weights_below
 from regauge.emit.sequential import is_chain
@@ -21,7 +21,6 @@ from regauge.emit.stacks import Run, Scanning, Stacks, renamed
 from regauge.emit.statements import declared_parameters, parameter_names
 from regauge.emit.stored import kept_from_start, made_by_none
 from regauge.emit.target import target
-from regauge.ir.dropouts import dropout_rate
 from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
 
@@ -313,7 +312,7 @@ class Structure:
                 holder.members[call.path] = Member(path, self.kinds[call], call, self.layers.get(call), run)
         for name in self._direct_weights(scope):
             holder.weights[name] = names[self._relative(scope, name)]
-        self._hold_dropouts(holder, {str(path[0]) for path in names.values()} | self.reserved)
+        hold_dropouts(holder, {str(path[0]) for path in names.values()} | self.reserved)
 
     def _hold_chain(self, scope: Scope) -> None:
         """A chain keeps its parts, functions too, in a list (`layers` of nnx.Sequential), or is the list itself."""
@@ -323,18 +322,6 @@ class Structure:
                 holder.members[item.path] = Member(
                     (*target().chain, position), self.kinds[item], item, self.layers.get(item)
                 )
-
-    def _hold_dropouts(self, holder: Holder, taken: set[str]) -> None:
-        for position, item in enumerate(holder.scope.items):
-            if not isinstance(item, Node):
-                continue
-            rate = dropout_rate(item)
-            if rate is None:
-                continue
-            base = "dropout" if item.op == "aten.dropout.default" else "attention_dropout"
-            attribute = unique(base, taken)
-            taken.add(attribute)
-            holder.dropouts[position] = (attribute, rate)
 
     # where weights live --------------------------------------------------------------------------------------
 

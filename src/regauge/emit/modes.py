@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from regauge.emit.lines import Body, Line
+from regauge.emit.mode_dropouts import with_dropouts_of
 from regauge.emit.scopes import Scope, build_scopes
 from regauge.emit.target import target
 from regauge.errors import EmitError
@@ -24,7 +25,9 @@ _MODE_ARGUMENTS = {
 
 
 def align(training: Graph, evaluation: Graph) -> Graph:
-    """The evaluation graph with the training graph's dropout arguments, wherever a call runs the same operators."""
+    """The evaluation graph with the training graph's dropouts, wherever a call runs the same operators."""
+    if training.dialect == "lax":
+        return with_dropouts_of(training, evaluation, _pairs)
     replaced: dict[int, Node] = {}
     for ours, theirs in _pairs(build_scopes(training), build_scopes(evaluation)):
         if _shape(ours) != _shape(theirs):
@@ -128,5 +131,18 @@ def join_bodies(training: Body, evaluation: Body, where: str) -> tuple[Body, boo
             received=f"{training.parameters} in training, {evaluation.parameters} in evaluation",
             next="read both in both modes, or convert the two modes as two cases",
         )
-    branch = [replace(line, text=f"    {line.text}") for line in evaluation.lines]
-    return replace(training, lines=[Line(f"if {target().evaluates}:"), *branch, *training.lines]), True
+    same = _same_statements(training.lines, evaluation.lines)
+    branch = [replace(line, text=f"    {line.text}") for line in evaluation.lines[same:]]
+    lines = [*training.lines[:same], Line(f"if {target().evaluates}:"), *branch, *training.lines[same:]]
+    return replace(training, lines=lines), True
+
+
+def _same_statements(training: list[Line], evaluation: list[Line]) -> int:
+    """How many lines, of whole statements, both begin with."""
+    same = 0
+    for count, (line, other) in enumerate(zip(training, evaluation, strict=False)):
+        if not line.text.startswith(" ") and not other.text.startswith(" "):
+            same = count
+        if line.text != other.text:
+            break
+    return same

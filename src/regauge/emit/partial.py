@@ -151,7 +151,11 @@ class _Evaluator(ast.NodeTransformer):
         try:
             chosen = node.body if self.evaluate(node.test) else node.orelse
         except NotStatic:
-            raise NotInlinable("a condition on values") from None
+            asked = node.test.value if isinstance(node.test, ast.Attribute) else node.test
+            if not isinstance(asked, ast.Name) or not isinstance(self.static.get(asked.id), _Callable):
+                raise NotInlinable("a condition on values") from None
+            self.generic_visit(node)
+            return node  # whether a module trains: a condition of Python in the emitted code too
         return self.visit(chosen)
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.expr:

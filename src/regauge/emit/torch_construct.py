@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regauge.emit.attributes import Path, container_text
-from regauge.emit.holders import Holder
+from regauge.emit.holders import Drop, Holder
 from regauge.emit.layers import Layer, Text
 from regauge.emit.lines import Line
 from regauge.emit.literals import literal
@@ -27,7 +27,14 @@ def init_lines(emission: Any, holder: Holder, constructors: Mapping[str, str]) -
     groups: dict[str | int, dict[Path, str]] = {}
     for path, text in texts.items():
         groups.setdefault(path[0], {})[path[1:]] = text
-    return [Line(f"self.{attribute} = {container_text(group)}") for attribute, group in groups.items()]
+    lines = [Line(f"self.{attribute} = {container_text(group)}") for attribute, group in groups.items()]
+    drops = [drop for drop in dict.fromkeys(holder.dropouts.values()) if not drop.member]
+    return lines + [Line(f"self.{drop.attribute} = {_dropout_text(emission, drop)}") for drop in drops]
+
+
+def _dropout_text(emission: Any, drop: Drop) -> str:
+    name = emission.library_class(torch_modules.SharedDropout) if drop.shared else "nn.Dropout"
+    return f"{name}({drop.rate!r})"
 
 
 def _variable(weight: WeightSpec) -> str:

@@ -27,6 +27,7 @@ from regauge.emit.torch_train import emit_train
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import torch_specs
 from regauge.lower.channels_first import channels_first
+from regauge.lower.diagonals import with_diagonals
 from regauge.lower.identities import without_identities
 from regauge.lower.lax_indices import with_index_forms
 from regauge.lower.lax_keys import with_keys
@@ -151,7 +152,7 @@ class TorchTarget:
 
     def rewritten(self, graph: Graph) -> Graph:
         formed = with_keys(with_index_forms(without_identities(graph)))
-        graph = channels_first(with_triangles(with_means(formed)), self.is_library_type)
+        graph = channels_first(with_triangles(with_diagonals(with_means(formed))), self.is_library_type)
         return torch_idioms(joined_products(with_averages(pools(graph))))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:

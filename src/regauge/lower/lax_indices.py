@@ -14,6 +14,7 @@ from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, TensorSpec, Value, 
 from regauge.lower.lax_brackets import axes_of, column_of, counting, layout, parts_of
 from regauge.lower.lax_graphs import EMPTY, Makers
 from regauge.lower.plan import value_specs
+from regauge.lower.size_slices import window
 
 Axes = tuple[int, ...]
 
@@ -169,16 +170,18 @@ def _gathered(node: Node, makers: Makers, tables: set[str]) -> Node | None:
     """A gather of elements or of whole rows, planes, ..."""
     if node.op != "lax.gather":
         return None
+    if (found := window(node, makers)) is not None:
+        return found
     arguments = dict(node.arguments)
     if arguments["operand_batching_dims"]:
         return _along(node, makers)
     operand = arguments["operand"]
     numbers = tuple(axes_of(arguments[name]) for name in ("start_index_map", "collapsed_slice_dims", "offset_dims"))
     sizes = arguments["slice_sizes"]
-    found = parts_of(node, makers, numbers, sizes if isinstance(sizes, tuple) else ())
-    if found is None:
+    indexed = parts_of(node, makers, numbers, sizes if isinstance(sizes, tuple) else ())
+    if indexed is None:
         return None
-    parts, safe = found
+    parts, safe = indexed
     if safe:
         return _item(node, operand, parts, makers)
     return _taken(node, parts, makers, tables)

@@ -10,7 +10,7 @@ from regauge.lower.channels_last import without_dead_nodes
 from regauge.lower.lax_graphs import Makers
 
 # dtypes that torch has these functions for
-_DTYPES = frozenset({
+DTYPES = frozenset({
     "bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64", "complex64",
     "complex128",
 })  # fmt: skip
@@ -76,16 +76,16 @@ def _selected(node: Node, found: _Triangles) -> Node | None:
     cases = node.argument("cases") if node.op == "lax.select_n" else None
     if not isinstance(cases, tuple) or len(cases) != 2:
         return None
-    diagonal = found.lower.get(_unbroadcast(node.argument("which"), found.makers))
-    if diagonal is None or node.outputs[0].spec.ndim < 2 or node.outputs[0].spec.dtype not in _DTYPES:
+    diagonal = found.lower.get(mask_below_batch(node.argument("which"), found.makers))
+    if diagonal is None or node.outputs[0].spec.ndim < 2 or node.outputs[0].spec.dtype not in DTYPES:
         return None
-    if _is(cases[0], 0, found.makers):
+    if is_number(cases[0], 0, found.makers):
         op, x, k = "jnp.tril", cases[1], diagonal
-    elif _is(cases[1], 0, found.makers):
+    elif is_number(cases[1], 0, found.makers):
         op, x, k = "jnp.triu", cases[0], diagonal + 1
     else:
         return None
-    if op == "jnp.tril" and node.outputs[0].spec.ndim == 2 and _is(x, 1, found.makers):
+    if op == "jnp.tril" and node.outputs[0].spec.ndim == 2 and is_number(x, 1, found.makers):
         found.lower[node.outputs[0].name] = k
         sizes = _sizes(node.outputs[0].spec.shape)
         return replace(node, op="jnp.tri", arguments=(*sizes, ("k", k), ("dtype", _dtype(node))))
@@ -94,7 +94,7 @@ def _selected(node: Node, found: _Triangles) -> Node | None:
     return None
 
 
-def _unbroadcast(operand: Operand, makers: Makers) -> str:
+def mask_below_batch(operand: Operand, makers: Makers) -> str:
     """The value that is repeated along axes before its own; the value itself where none is."""
     wide = makers.node(operand, "lax.broadcast_in_dim")
     if wide is not None:
@@ -103,7 +103,7 @@ def _unbroadcast(operand: Operand, makers: Makers) -> str:
     return operand.name if isinstance(operand, Ref) else ""
 
 
-def _is(operand: Operand, number: int, makers: Makers) -> bool:
+def is_number(operand: Operand, number: int, makers: Makers) -> bool:
     """Whether all elements are a number; -0.0 is not 0."""
     wide = makers.node(operand, "lax.broadcast_in_dim")
     operand = operand if wide is None else wide.arguments[0][1]
@@ -112,7 +112,7 @@ def _is(operand: Operand, number: int, makers: Makers) -> bool:
 
 def _cast(node: Node, found: _Triangles) -> Node | None:
     """An identity, or a triangle of ones, in the dtype that it is cast to."""
-    if node.op != "lax.convert_element_type" or node.outputs[0].spec.dtype not in _DTYPES:
+    if node.op != "lax.convert_element_type" or node.outputs[0].spec.dtype not in DTYPES:
         return None
     operand = node.arguments[0][1]
     name = operand.name if isinstance(operand, Ref) else ""

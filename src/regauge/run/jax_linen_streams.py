@@ -9,7 +9,7 @@ from unittest import mock
 from flax import linen
 from flax.errors import InvalidRngError
 
-from regauge.run.jax_trees import Mode
+from regauge.run.jax_trees import Mode, signature_of
 
 Streams = dict[str, Any] | None
 
@@ -38,6 +38,12 @@ def applied(run: Callable[[Streams], Any], mode: Mode, key: Any, asked: Callable
             return run(None)
         except InvalidRngError:
             return run(streams)
+
+
+def decided_modes(module: linen.Module) -> list[str]:
+    """The modes that the constructor of a module was given; `linen.merge_param` refuses them at the call then."""
+    parameters = signature_of(module).parameters.items()
+    return [n for n, p in parameters if p.default is None and getattr(module, n, None) is not None]
 
 
 def mutable_collections(variables: Iterable[str], mode: Mode) -> list[str]:

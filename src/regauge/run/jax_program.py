@@ -25,7 +25,7 @@ from flax import linen, nnx
 from regauge.errors import BadCase
 from regauge.run.jax_equinox import has_equinox, in_mode, is_equinox, is_equinox_class
 from regauge.run.jax_haiku import haiku_function, is_haiku
-from regauge.run.jax_linen_streams import Streams, applied, mutable_collections
+from regauge.run.jax_linen_streams import Streams, applied, decided_modes, mutable_collections
 from regauge.run.jax_modules import first_outputs, linen_outputs
 from regauge.run.jax_nnx_parts import array_of, attributes, dotted, set_mode, with_array
 from regauge.run.jax_trees import Leaves, Mode, Switches, TreeNames, apply, is_array, signature_of
@@ -219,7 +219,7 @@ class LinenProgram(JaxProgram):
 
     def __init__(self, module: linen.Module, variables: Any) -> None:
         self.name = type(module).__name__
-        self._module = module
+        self.module = module
         found = linen.meta.unbox(dict(variables))
         bare = [name for name, tree in found.items() if is_array(tree)]
         if bare:
@@ -241,7 +241,7 @@ class LinenProgram(JaxProgram):
             if collection != "params"
             for name, array in names.arrays.items()
         }
-        self._switches = Switches(signature_of(module))
+        self._switches = Switches(signature_of(module), decided_modes(module))
         self.positions = tuple(self._switches.positions)
         self.knows_mode = bool(self._switches.modes)
 
@@ -251,7 +251,7 @@ class LinenProgram(JaxProgram):
         switches = self._switches.chosen(inputs, mode, key)
 
         def run(rngs: Streams) -> Any:
-            call = partial(self._module.apply, rngs=rngs, mutable=mutable or False)
+            call = partial(self.module.apply, rngs=rngs, mutable=mutable or False)
             return apply(call, (variables,), inputs, switches)
 
         found = applied(run, mode, key, lambda: setattr(self, "knows_mode", True))
@@ -267,7 +267,7 @@ class LinenProgram(JaxProgram):
 
     @property
     def sources(self) -> list[Any]:
-        return [type(self._module)]
+        return [type(self.module)]
 
     def _variables(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
         variables = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import jax
@@ -29,13 +29,20 @@ KEY_ARGUMENTS = ("key", "rng", "rng_key")
 
 
 class Switches:
-    """Which arguments of its own a model is called with beside its inputs: mode and key."""
+    """Which arguments of its own a model is called with beside its inputs: mode and key.
 
-    def __init__(self, signature: inspect.Signature) -> None:
+    Args:
+        signature: of the model's call.
+        decided: names of modes that the model takes from elsewhere, and that a call may not give once more.
+    """
+
+    def __init__(self, signature: inspect.Signature, decided: Collection[str] = ()) -> None:
         found = signature.parameters
         keyword = [n for n, p in found.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self.positions = [n for n, p in found.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self.modes = [name for name in keyword if name in MODE_ARGUMENTS]
+        modes = [name for name in keyword if name in MODE_ARGUMENTS and name not in decided]
+        # Equinox has `deterministic` for `inference` still, and warns of it
+        self.modes = [name for name in modes if name != "deterministic" or "inference" not in modes]
         self.keys = [name for name in keyword if name in KEY_ARGUMENTS]
 
     def given(self, inputs: Any, skip: int = 0) -> set[str]:

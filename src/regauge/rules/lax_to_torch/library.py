@@ -187,8 +187,39 @@ def dot_product_attention(
     bias: Tensor | None = None,
     mask: Tensor | None = None,
     is_causal: bool = False,
+    rate: float = 0.0,
+    shared: bool = False,
+    attribute: str = "",
+    follows: bool = False,
+    dropout: torch.nn.Dropout | None = None,
 ) -> Tensor:
-    """dot_product_attention(query, key, value, bias=None, mask=None, is_causal=False), all [batch, time, head, size]"""
+    """dot_product_attention(query, key, value, bias=None, mask=None, is_causal=False), all [batch, time, head, size]
+
+    Flax's may drop weights, at a rate and with one mask for all if it is shared: with the module dropout, an attribute
+    of its class, where that follows the mode. It knows no is_causal, and as many heads of keys as of queries. A mask
+    of floats is one of truth values, 0 for false.
+    """
+    if rate and not follows and mask is None and bias is None:
+        return always_dropping_attention(query, key, value, rate, shared)
+    if rate and not follows:
+        return always_dropping_attention(query, key, value, rate, shared, mask, bias)
+    if dropout is not None and bias is not None:
+        return dropping_attention(query, key, value, dropout, mask, bias)
+    if dropout is not None and mask is not None:
+        return dropping_attention(query, key, value, dropout, mask)
+    if dropout is not None and shared:
+        return dropping_attention(query, key, value, dropout)
+    if dropout is not None:
+        return F.scaled_dot_product_attention(
+            query.transpose(1, 2),
+            key.transpose(1, 2),
+            value.transpose(1, 2),
+            dropout_p=dropout.p if dropout.training else 0.0,
+        ).transpose(1, 2)
+    if mask is not None and mask.dtype != torch.bool and bias is None:
+        return masked_attention(query, key, value, mask != 0)
+    if mask is not None and mask.dtype != torch.bool:
+        return masked_attention(query, key, value, mask != 0, bias)
     if mask is not None and bias is None and not is_causal:
         return masked_attention(query, key, value, mask)
     if mask is not None:
@@ -240,6 +271,51 @@ def masked_attention(
     return (weights @ values.transpose(1, 2)).transpose(1, 2)
 
 
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """Weights of attention [batch, head, query, key] of queries and keys [batch, time, head, size].
+
+    mask: [batch, head, query, key], not 0 where a query may look; one that may see nothing sees everything alike.
+    """
+    scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1) / math.sqrt(query.shape[-1])
+    scores = scores if bias is None else scores + bias
+    scores = scores if mask is None else torch.where(mask != 0, scores, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1)
+
+
+def dropping_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    dropout: torch.nn.Module,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Attention on [batch, time, head, size] whose weights go through a dropout in training."""
+    if mask is None and not dropout.training:
+        q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2)
+    weights = dropout(attention_weights(query, key, mask, bias))
+    return (weights @ value.transpose(1, 2)).transpose(1, 2)
+
+
+def always_dropping_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rate: float,
+    shared: bool,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Attention on [batch, time, head, size] that drops weights in evaluation too; a shared mask is one for all."""
+    weights = attention_weights(query, key, mask, bias)
+    if shared:
+        weights = weights * F.dropout(weights.new_ones(weights.shape[-2:]), rate)
+    else:
+        weights = F.dropout(weights, rate)
+    return (weights @ value.transpose(1, 2)).transpose(1, 2)
+
+
 @TABLE.rule("jnp.tri")
 def tri(N: int, M: int, k: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
     """tri(N, M, k, dtype)"""
@@ -270,3 +346,35 @@ def triu(m: Tensor, k: int = 0) -> Tensor:
     if k == 0:
         return m.triu()
     return m.triu(k)
+
+
+@TABLE.rule("jnp.diag")
+def diag(v: Tensor, k: int = 0) -> Tensor:
+    """diag(v, k=0) of a vector"""
+    if k == 0:
+        return torch.diag(v)
+    return torch.diag(v, k)
+
+
+@TABLE.rule("jnp.diagonal")
+def diagonal(a: Tensor, offset: int = 0) -> Tensor:
+    """diagonal(a, offset=0) of the last two axes"""
+    if a.ndim == 2 and offset == 0:
+        return a.diagonal()
+    if a.ndim == 2:
+        return a.diagonal(offset)
+    if offset == 0:
+        return a.diagonal(dim1=-2, dim2=-1)
+    return a.diagonal(offset, dim1=-2, dim2=-1)
+
+
+@TABLE.rule("jnp.trace")
+def trace(a: Tensor, offset: int = 0) -> Tensor:
+    """trace(a, offset=0) of the last two axes; torch.trace knows no float16"""
+    if a.ndim == 2 and offset == 0 and a.dtype not in (torch.float16, torch.bfloat16):
+        return a.trace()
+    if a.ndim == 2:
+        return a.diagonal(offset).sum()
+    if offset == 0:
+        return a.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return a.diagonal(offset, dim1=-2, dim2=-1).sum(-1)
