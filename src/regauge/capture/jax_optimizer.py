@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import optax
 
-from regauge.capture.jax_schedule import closure, number, place, read_schedule
 from regauge.capture.jax_optax_wrappers import missing_reason, unwrapped
+from regauge.capture.jax_schedule import closure, number, place, read_schedule
 from regauge.errors import BadCase, UnsupportedOptimizer
 from regauge.optax_specs import (
     AddDecayedWeights,
