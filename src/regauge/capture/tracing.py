@@ -32,6 +32,7 @@ from regauge.capture.quietness import quiet
 from regauge.capture.source_lines import with_own_lines
 from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
 from regauge.capture.value_branches import ValueBranches
+from regauge.capture.written_inputs import Written
 from regauge.findings import Finding
 from regauge.run.torch_flow import fast_path
 
@@ -51,6 +52,8 @@ class Stages:
     numbers: Numbers = field(default_factory=Numbers)
     decisions: list[size_decisions.Decision] = field(default_factory=list)  # of the newest trace
     decided: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)  # see `size_decisions.axes_of`
+    given: Any = ()  # the inputs of the case
+    written: tuple[Written, ...] = ()  # of them, those that the model writes to
 
     def add(self, stage: str, began: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
