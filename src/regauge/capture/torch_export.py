@@ -105,7 +105,6 @@ def capture_module(
     register_dataclasses(inputs)
     with python_state.kept(module) as attributes, training_mode.unchanged(module):
         outputs = _outputs(module, inputs, name, finite, attributes, stages)
-        register_dataclasses(outputs)
         training_mode.set_mode(module, False)
     with training_mode.unchanged(module):
         training_mode.set_mode(module, train)
@@ -129,8 +128,8 @@ def capture_module(
         stages.findings += _fixed_sizes(program, example, stages)
     stages.findings += known_inputs.findings(inputs, stages.places, known)
     findings = tuple(dict.fromkeys([*stages.findings, *_about_values(inputs, tensors, outputs)]))
-    graph = replace(graph, findings=findings)
     known_leaves = tuple(known_inputs.tensors_at(inputs, stages.places))
+    graph = replace(graph, findings=findings)
     return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds, known_leaves, stages.written)
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from regauge.capture import (
     assigned_buffers,
     call_arguments,
+    containers,
     control_flow,
     flex_attention,
     known_inputs,
@@ -84,6 +85,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
             call_arguments.noted(stages.known.take),
             size_decisions.noted(stages.decisions),
             known_inputs.given(model, inputs, stages.places),
+            containers.plain_outputs(model, stages.findings),
             stages.branches.in_place(stages.findings),
             stages.numbers.in_place(),
         ):

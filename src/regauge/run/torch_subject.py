@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from regauge.capture.containers import plain
 from regauge.case import Case, load_case
 from regauge.errors import BadCase
 from regauge.optimizers import Optimizer
@@ -93,15 +94,15 @@ class TorchSubject:
 
     @staticmethod
     def call(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
-        """The model's outputs for copies of the inputs, to which it may write.
+        """The model's outputs, in plain containers, for copies of the inputs, to which it may write.
 
         Without gradients where they are switched off, whatever the model asks for inside.
         """
-        return TorchSubject.call_on(model, _copies(inputs))
+        return plain(TorchSubject.call_on(model, _copies(inputs)))
 
     @staticmethod
     def call_on(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
-        """As `call`, on the tensors themselves."""
+        """The outputs as they are, for the tensors themselves."""
         if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
             return _called(model, inputs)
         asking = [tensor for tensor in pytree.tree_leaves(inputs) if isinstance(tensor, torch.Tensor)]

@@ -15,6 +15,7 @@ from safetensors.torch import load_file as load_tensors
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from regauge.capture.containers import plain
 from regauge.errors import WorkerFailed
 from regauge.run import process_memory
 from regauge.run.protocol import flatten_tree, read_json, unflatten_tree
@@ -134,7 +135,7 @@ def _with_arrays(own: Any, skeleton: dict[str, Any], arrays: dict[str, np.ndarra
 
 def output_arrays(outputs: Any) -> dict[str, np.ndarray]:
     """Outputs by leaf name, as reference.safetensors names them."""
-    _, leaves = flatten_tree(outputs, lambda leaf: isinstance(leaf, Tensor), "outputs")
+    _, leaves = flatten_tree(plain(outputs), lambda leaf: isinstance(leaf, Tensor), "outputs")
     return {name: _numpy(leaf) for name, leaf in leaves.items()}
 
 
