@@ -43,15 +43,10 @@ class Reshapes(nn.Module):
         return x.view(7, 7)  # line: Reshapes
 
 
-class WritesInput(nn.Module):
+class TransposesInput(nn.Module):
     def forward(self, x):
-        return x.add_(1)  # line: WritesInput
-
-
-class WritesInputView(nn.Module):
-    def forward(self, x):
-        x[:, 0] = 0  # line: WritesInputView
-        return x
+        x.t_()  # line: TransposesInput
+        return x + 1
 
 
 class WritesAttribute(nn.Module):
@@ -215,8 +210,7 @@ CASES = [
     (Asks(), (X,), CaptureError, "C104", "torch.where"),
     (Selects(), (X,), CaptureError, "C104", "torch.where"),
     (Reshapes(), (X,), BadCase, "B110", "model(*inputs)"),
-    (WritesInput(), (X.clone(),), CaptureError, "C109", "x.clone()"),
-    (WritesInputView(), (X.clone(),), CaptureError, "C109", "x.clone()"),
+    (TransposesInput(), (X.clone(),), CaptureError, "C109", "x.clone()"),
     (WritesAttribute(), (X,), CaptureError, "C109", "register_buffer"),
     (WritesParameter(), (X,), CaptureError, "C109", "register_buffer"),
     (Autocast(), (X,), CaptureError, "C132", ".to("),

@@ -167,12 +167,11 @@ def test_known_masks_and_numbers_in_both_modes() -> None:
         assert_same(run_graph(graph, captured.tensors, inputs).outputs, expected)
 
 
-@pytest.mark.parametrize("known", [(), ("places",)])
-def test_an_input_that_is_written_is_refused(known: tuple[str, ...]) -> None:
+def test_a_known_input_that_is_written_is_refused() -> None:
     def moves(x: Tensor, places: Tensor) -> Tensor:
         places += 1
         return x[0] + places[:, None]
 
     with pytest.raises(CaptureError, match="in place") as caught:
-        capture_module(moves, (IMAGES, torch.tensor([1, 4])), train=False, known=known)
+        capture_module(moves, (IMAGES, torch.tensor([1, 4])), train=False, known=("places",))
     assert caught.value.code == "C109"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 import transformers as t
-from comparing import assert_captures, ops
+from comparing import assert_captures, assert_same, ops, run_graph
 
+from regauge.capture.containers import plain
 from regauge.capture.torch_export import capture_module
-from regauge.errors import CaptureError
 
 
 def tokens(batch=3, length=7):
@@ -77,10 +76,34 @@ def test_gpt2_ties_its_embedding():
     assert captured.graph.in_tree["dict"]["use_cache"] == {"value": False}
 
 
-def test_caches_are_refused_with_the_way_out():
-    with pytest.raises(CaptureError, match="DynamicCache") as caught:
-        capture_module(gpt2(), {"input_ids": tokens()}, train=False)
-    assert "use_cache=False" in caught.value.next
+def seq2seq():
+    config = t.T5Config(vocab_size=40, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0)
+    return t.T5ForConditionalGeneration(config)
+
+
+def test_a_cache_in_the_outputs_is_a_list_of_keys_and_values():
+    model, inputs = gpt2().eval(), {"input_ids": tokens()}
+    captured = capture_module(model, inputs, train=False)
+    expected = model(**inputs)
+    found = run_graph(captured.graph, captured.tensors, inputs).outputs["past_key_values"]
+    assert [list(layer) for layer in found] == [["keys", "values"], ["keys", "values"]]
+    for layer, wanted in zip(found, expected.past_key_values.layers, strict=True):
+        torch.testing.assert_close(layer["keys"], wanted.keys)
+        torch.testing.assert_close(layer["values"], wanted.values)
+    (finding,) = [finding for finding in captured.findings if finding.code == "C242"]
+    assert "a DynamicCache in past_key_values" in finding.text
+    assert "use_cache=False" in finding.text
+    assert "aten.cat.default" not in ops(captured.graph)  # with the empty tensors that the cache begins with
+
+
+def test_a_cache_of_an_encoder_and_a_decoder_has_both():
+    model, inputs = seq2seq().eval(), {"input_ids": tokens(), "decoder_input_ids": tokens(3, 4)}
+    captured = capture_module(model, inputs, train=False)
+    (own,), (cross,) = (captured.outputs["past_key_values"][f"{kind}_attention_cache"] for kind in ("self", "cross"))
+    assert own["keys"].shape == (3, 2, 4, 4)
+    assert cross["values"].shape == (3, 2, 7, 4)
+    found = run_graph(captured.graph, captured.tensors, inputs).outputs
+    assert_same(found, plain(model(**inputs)))
 
 
 def test_llama_rotates_without_gradient():

@@ -48,8 +48,9 @@ def assert_like_torch(
     model.train(train)
     flat, spec = pytree.tree_flatten(inputs)
     flat = [value.detach().clone().requires_grad_(is_float(value)) if is_float(value) else value for value in flat]
+    own = [value.clone() if isinstance(value, Tensor) else value for value in flat]  # to which the model may write
     expected = [
-        leaf for leaf in pytree.tree_leaves(model(*pytree.tree_unflatten(flat, spec))) if isinstance(leaf, Tensor)
+        leaf for leaf in pytree.tree_leaves(model(*pytree.tree_unflatten(own, spec))) if isinstance(leaf, Tensor)
     ]
     random = np.random.default_rng(0)
     cotangents = [random.normal(size=tuple(out.shape)).astype(np.float32) for out in expected]

@@ -375,13 +375,6 @@ class Attribute(nn.Module):
         return x * self.scale
 
 
-class WritesToItsInput(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        if x.max() > 3:
-            x[0] = 0
-        return x
-
-
 class WritesInALoop(nn.Module):
     """What a loop on values carries are names."""
 
@@ -419,7 +412,6 @@ REFUSED = {
     Keeps: ("C145", "changes rows"),
     KeepsInExpression: ("C145", "changes rows"),
     Attribute: ("C145", "changes self"),
-    WritesToItsInput: ("C109", "changes its input x in place"),
     WritesInALoop: ("C145", "changes a tensor in place"),
     Shapes: ("C145", "other shapes"),
     Exponential: ("C104", "decides in Python on the values"),

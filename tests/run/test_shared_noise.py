@@ -14,7 +14,7 @@ from flax import nnx
 from regauge.rules.aten_to_jax import random as random_rules
 from regauge.run.dropout_masks import keep_mask
 from regauge.run.jax_dropout import dropout_control
-from regauge.run.shared_noise import numbers
+from regauge.run.shared_noise import gumbel, integers, numbers, order
 from regauge.run.torch_arithmetic import controlled
 
 
@@ -25,6 +25,14 @@ def test_the_layout_does_not_matter(shape):
     for axes in permutations(range(len(shape))):
         permuted = tuple(shape[axis] for axis in axes)
         np.testing.assert_array_equal(found.transpose(axes), numbers("normal", 3, permuted))
+
+
+def test_integers_orders_and_choices_are_what_they_are_called():
+    found = integers(0, (400,), -2, 3)
+    assert set(found) == {-2, -1, 0, 1, 2}
+    assert sorted(order(0, 20)) == list(range(20))
+    chosen = np.argmax(np.log([0.1, 0.2, 0.7]) + gumbel(0, (4000, 3)), axis=-1)
+    np.testing.assert_allclose(np.bincount(chosen) / 4000, [0.1, 0.2, 0.7], atol=0.03)
 
 
 def test_draws_differ_and_are_what_they_are_called():
@@ -45,6 +53,16 @@ TORCH = (
     lambda x: torch.rand(3, 4),
     lambda x: torch.rand_like(x),
     lambda x: torch.empty(3, 4).uniform_(-2.0, 6.0),
+    lambda x: torch.randint(7, (3, 4)),
+    lambda x: torch.randint(-2, 5, (3, 4)),
+    lambda x: torch.randint_like(x, 9),
+    lambda x: torch.randint_like(x, -3, 9),
+    lambda x: torch.empty(3, 4).random_(6),
+    lambda x: torch.empty(3, 4, dtype=torch.int64).random_(2, 6),
+    lambda x: torch.randperm(11),
+    lambda x: torch.multinomial(x, 3),
+    lambda x: torch.multinomial(x, 6, replacement=True),
+    lambda x: torch.multinomial(x[0], 1),
 )
 KEY = jax.random.key(0)
 JAX = (
@@ -55,6 +73,16 @@ JAX = (
     lambda x: jax.random.uniform(KEY, (3, 4)),
     lambda x: jax.random.uniform(KEY, x.shape, x.dtype),
     lambda x: jax.random.uniform(KEY, (3, 4), x.dtype, -2.0, 6.0),
+    lambda x: random_rules.randint(7, (3, 4), rng_key=KEY),
+    lambda x: jax.random.randint(KEY, (3, 4), -2, 5),
+    lambda x: random_rules.randint_like(x, 9, rng_key=KEY),
+    lambda x: jax.random.randint(KEY, x.shape, minval=-3, maxval=9).astype(x.dtype),
+    lambda x: random_rules.random_below(x, 6, rng_key=KEY),
+    lambda x: jax.random.randint(KEY, x.shape, 2, 6),
+    lambda x: random_rules.randperm(11, rng_key=KEY),
+    lambda x: random_rules.multinomial(x, 3, rng_key=KEY),
+    lambda x: random_rules.multinomial(x, 6, replacement=True, rng_key=KEY),
+    lambda x: jax.random.categorical(KEY, jnp.log(x[0]), shape=(1,)),
 )
 
 

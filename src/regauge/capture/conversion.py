@@ -22,7 +22,7 @@ from regauge.capture.selected_places import as_masks
 from regauge.capture.selections import made_whole
 from regauge.capture.sizes import Sizes
 from regauge.errors import CaptureError
-from regauge.ir.graph import Graph, Node, Operand, Ref, Sym, Value, node_inputs, references, without_dead
+from regauge.ir.graph import Graph, Node, Operand, Origin, Ref, Sym, Value, node_inputs, references, without_dead
 from regauge.run.protocol import flatten_tree
 
 
@@ -46,6 +46,7 @@ class Conversion:
         self.arrays = [(n, v) for n in self.user if isinstance(v := self._value(n), torch.Tensor)]
         self.names = sizes_of_inputs.symbol_names(self.arrays, {*self.placeholders, *_parameters(model)})
         self.sizes = Sizes(self.names)
+        self.written: dict[str, Origin] = {}  # inputs that are written to, and where first
 
     def _value(self, name: str) -> Any:
         return self.placeholders[name].meta.get("val") if name in self.placeholders else None
@@ -57,6 +58,7 @@ class Conversion:
         walk = Functionaliser(self.sizes, floats | trained)
         held = self._take(walk, {name: spec.role for name, spec in specs.items()})
         raw = walk.walk(self.program.graph)
+        self.written = walk.written
         outputs, out_tree = self._outputs(walk, raw)
         mutations = self._mutations(held)
         needed = {name for operand in outputs for name in references(operand)} | {value for _, value in mutations}

@@ -200,14 +200,11 @@ def _more_lines(error: BaseException) -> list[str]:
 
 
 def unknown_container(error: TypeError, name: str) -> CaptureError:
-    """An output that holds what is no tensor, such as a cache of transformers."""
-    text = str(error)
-    cache = "Cache" in text
+    """An output that holds what is no tensor, such as an object of a class of one's own."""
     return CaptureError(
-        f"an output of {name} is not a tree of tensors: {text}",
+        f"an output of {name} is not a tree of tensors: {error}",
         code="C103",
         why="a converted model returns tuples, lists, dicts and dataclasses of arrays",
-        next="pass use_cache=False in the inputs, or set model.config.use_cache = False"
-        if cache
-        else "wrap the model in a module that returns the tensors you need",
+        next="wrap the model in a module that returns the tensors you need, make the class a dataclass, or tell torch "
+        "of it with torch.utils._pytree.register_pytree_node",
     )

@@ -16,7 +16,7 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from regauge.capture import norms, spelling
+from regauge.capture import joined_tensors, spelling
 from regauge.capture.arguments import (
     attribute,
     bind,
@@ -68,6 +68,7 @@ class Functionaliser:
     _unbacked: set[Any] = field(default_factory=set)  # symbols of sizes that depend on values
     carries: set[str] = field(default_factory=set)  # values that a gradient flows through
     autocast: Autocast | None = None  # the region that the walk is in
+    written: dict[str, Origin] = field(default_factory=dict)  # inputs that are written to, and where first
 
     def __post_init__(self) -> None:
         self.bodies = Bodies(self)
@@ -161,8 +162,8 @@ class Functionaliser:
             self.env[node] = [self.env[raw["tensors"][0]]]
         elif name == "aten.broadcast_tensors.default":
             self.env[node] = [self._broadcast(node, i, origin) for i in range(len(raw["tensors"]))]
-        elif name in norms.OPERATORS:
-            norms.OPERATORS[name](self, node, raw, origin)
+        elif name in joined_tensors.OPERATORS:
+            joined_tensors.OPERATORS[name](self, node, raw, origin)
         elif written(target):
             self._in_place(node, raw, origin)
         elif may_alias(target) or name == "aten.dropout.default" or is_view_unsaid(node, raw):
@@ -359,7 +360,9 @@ class Functionaliser:
     def write(self, view: View, new: str, origin: Origin) -> None:
         owner = view.memory.owner
         self.bodies.note_write(view, origin)
-        if owner and not owner.startswith("buffer "):
+        if owner.startswith("input "):
+            self.written.setdefault(owner.removeprefix("input "), origin)
+        elif owner and not owner.startswith("buffer "):
             raise not_its_own(owner, origin)
         from_outside = self.inside is not None and view.memory.value not in self.inside
         if from_outside:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from regauge.capture.containers import forward_replaced
 from regauge.errors import BadCase
 from regauge.findings import Finding
 from regauge.run.protocol import flatten_tree
@@ -109,20 +110,17 @@ def given(model: nn.Module, inputs: Inputs, places: Sequence[Place]) -> Iterator
         yield
         return
     values = {place: _copied(inputs[place]) for place in places}  # type: ignore[index]
-    forward, own = model.forward, vars(model).get("forward")
 
-    @functools.wraps(forward)
-    def with_values(*args: Any, **kwargs: Any) -> Any:
-        by_place = [values.get(place, item) for place, item in enumerate(args)]
-        return forward(*by_place, **{name: values.get(name, item) for name, item in kwargs.items()})
+    def around(forward: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(forward)
+        def with_values(*args: Any, **kwargs: Any) -> Any:
+            by_place = [values.get(place, item) for place, item in enumerate(args)]
+            return forward(*by_place, **{name: values.get(name, item) for name, item in kwargs.items()})
 
-    vars(model)["forward"] = with_values
-    try:
+        return with_values
+
+    with forward_replaced(model, around):
         yield
-    finally:
-        del vars(model)["forward"]
-        if own is not None:
-            vars(model)["forward"] = own
 
 
 def _copied(argument: Any) -> Any:

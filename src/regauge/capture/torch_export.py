@@ -32,6 +32,7 @@ from regauge.capture.known_values import ReadAndChanged
 from regauge.capture.source_lines import own_line
 from regauge.capture.tracing import Stages, as_traced
 from regauge.capture.wide_integers import wide_integers
+from regauge.capture.written_inputs import Written, written_inputs
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
@@ -57,6 +58,7 @@ class Captured:
         findings: what a person should know.
         seconds: wall time by stage: run, export, functionalise.
         known: tensors of the inputs whose values are part of the graphs, by their names in a flattened tree.
+        written: inputs that the model writes to.
     """
 
     graph: Graph
@@ -66,6 +68,7 @@ class Captured:
     findings: tuple[Finding, ...]
     seconds: dict[str, float]
     known: tuple[str, ...] = ()
+    written: tuple[Written, ...] = ()
 
 
 @new_objects_only()
@@ -98,10 +101,10 @@ def capture_module(
     """
     module, name = _as_module(model)
     weights.require_usable(module)
-    stages = Stages(places=known_inputs.places_of(module, inputs, known), varying=varying)
+    stages = Stages(places=known_inputs.places_of(module, inputs, known), varying=varying, given=inputs)
+    register_dataclasses(inputs)
     with python_state.kept(module) as attributes, training_mode.unchanged(module):
         outputs = _outputs(module, inputs, name, finite, attributes, stages)
-        register_dataclasses(inputs, outputs)
         training_mode.set_mode(module, False)
     with training_mode.unchanged(module):
         training_mode.set_mode(module, train)
@@ -125,9 +128,9 @@ def capture_module(
         stages.findings += _fixed_sizes(program, example, stages)
     stages.findings += known_inputs.findings(inputs, stages.places, known)
     findings = tuple(dict.fromkeys([*stages.findings, *_about_values(inputs, tensors, outputs)]))
-    graph = replace(graph, findings=findings)
     known_leaves = tuple(known_inputs.tensors_at(inputs, stages.places))
-    return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds, known_leaves)
+    graph = replace(graph, findings=findings)
+    return Captured(graph, graph_eval, tensors, outputs, findings, stages.seconds, known_leaves, stages.written)
 
 
 def _about_values(inputs: Inputs, tensors: dict[str, torch.Tensor], outputs: Any) -> list[Finding]:
@@ -376,6 +379,8 @@ def _convert(
     conversion = Conversion(model, program, name, stages.known.asked)
     graph, tensors = conversion.graph()
     check_graph(graph)
+    stages.written += written_inputs(conversion.written, program, stages.given, model)
+    stages.findings += [one.finding for one in stages.written]
     stages.findings += size_decisions.within_ranges(stages.decisions, program, conversion.names)
     stages.findings += stages.known.judged({weight for weight, _ in graph.mutations}, name)
     stages.add("functionalise", began)

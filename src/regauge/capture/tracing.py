@@ -13,6 +13,7 @@ from torch import nn
 from regauge.capture import (
     assigned_buffers,
     call_arguments,
+    containers,
     control_flow,
     flex_attention,
     known_inputs,
@@ -32,6 +33,7 @@ from regauge.capture.quietness import quiet
 from regauge.capture.source_lines import with_own_lines
 from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
 from regauge.capture.value_branches import ValueBranches
+from regauge.capture.written_inputs import Written
 from regauge.findings import Finding
 from regauge.run.torch_flow import fast_path
 
@@ -51,6 +53,8 @@ class Stages:
     numbers: Numbers = field(default_factory=Numbers)
     decisions: list[size_decisions.Decision] = field(default_factory=list)  # of the newest trace
     decided: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)  # see `size_decisions.axes_of`
+    given: Any = ()  # the inputs of the case
+    written: tuple[Written, ...] = ()  # of them, those that the model writes to
 
     def add(self, stage: str, began: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
@@ -81,6 +85,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
             call_arguments.noted(stages.known.take),
             size_decisions.noted(stages.decisions),
             known_inputs.given(model, inputs, stages.places),
+            containers.plain_outputs(model, stages.findings),
             stages.branches.in_place(stages.findings),
             stages.numbers.in_place(),
         ):

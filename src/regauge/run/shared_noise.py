@@ -1,4 +1,4 @@
-"""Normal and uniform random numbers that two frameworks can share: by the order of drawing and the shape.
+"""Random numbers, integers, orders and choices that two frameworks can share: by the order of drawing and the shape.
 
 The random streams of two frameworks can never match, so the check gives both the same numbers: draw i of a pass,
 of shape s, gets numbers that depend on (i, s) alone. The converted model may draw in another layout (channels last),
@@ -34,3 +34,18 @@ def numbers(kind: Kind, index: int, shape: tuple[int, ...]) -> np.ndarray:
             places[group] = np.sort(places[group], axis=0)
         drawn = drawn[tuple(places)]
     return drawn.transpose(np.argsort(axes)) if axes else drawn
+
+
+def integers(index: int, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
+    """int64[shape]: integers in [low, high), of draw number `index`."""
+    return low + np.floor(numbers("uniform", index, shape) * (high - low)).astype(np.int64)
+
+
+def order(index: int, count: int) -> np.ndarray:
+    """int64[count]: a permutation of 0 to count - 1, of draw number `index`."""
+    return np.argsort(numbers("uniform", index, (count,)))
+
+
+def gumbel(index: int, shape: tuple[int, ...]) -> np.ndarray:
+    """float64[shape]: added to logarithms of probabilities, they make the place of the largest a choice by these."""
+    return -np.log(-np.log(np.maximum(numbers("uniform", index, shape), np.finfo(np.float64).tiny)))

@@ -20,6 +20,7 @@ from regauge.capture import training_mode
 from regauge.capture.in_memory import source_file
 from regauge.capture.outputs_of_modes import OutputsOfModes
 from regauge.capture.torch_export import Captured, capture_function, capture_module
+from regauge.capture.written_inputs import require_other_targets
 from regauge.errors import BadCase, OutputError
 from regauge.ir.serial import graph_to_json
 from regauge.optimizers import to_json
@@ -116,6 +117,7 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
     named = _tensors(outputs)
     modes = OutputsOfModes(_shapes(_tensors(captured.outputs)), _shapes(named))
     places = {id(tensor): place for place, tensor in enumerate(sizes_of_inputs.tensors_in(outputs))}
+    require_other_targets(captured.written, subject.targets)
     given, varying = (outputs, subject.targets), [(places[id(named[v.name])], v.axis) for v in modes.varying]
     loss = capture_function(subject.loss, given, dynamic=dynamic, model=subject.model, varying=varying)
     skeleton, specs = loss.graph.out_tree, {v.name: v.spec for node in loss.graph.nodes for v in node.outputs}

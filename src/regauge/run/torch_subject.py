@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from regauge.capture.containers import plain
 from regauge.case import Case, load_case
 from regauge.errors import BadCase
 from regauge.optimizers import Optimizer
@@ -76,6 +77,7 @@ class TorchSubject:
         rules: the file with the person's rules for operators of their own, or None.
         layers: how the case wants equal layers converted, or None.
         known: names of inputs whose values become part of the code.
+        writes: whether the model is known to write to its inputs.
     """
 
     model: nn.Module
@@ -88,10 +90,19 @@ class TorchSubject:
     rules: Path | None = None
     layers: str | None = None
     known: tuple[str, ...] = ()
+    writes: bool = False
 
     @staticmethod
     def call(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
-        """The model's outputs; without gradients where they are switched off, whatever the model asks for inside."""
+        """The model's outputs, in plain containers, for copies of the inputs, to which it may write.
+
+        Without gradients where they are switched off, whatever the model asks for inside.
+        """
+        return plain(TorchSubject.call_on(model, _copies(inputs)))
+
+    @staticmethod
+    def call_on(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
+        """The outputs as they are, for the tensors themselves."""
         if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
             return _called(model, inputs)
         asking = [tensor for tensor in pytree.tree_leaves(inputs) if isinstance(tensor, torch.Tensor)]
@@ -108,6 +119,31 @@ class TorchSubject:
 
 def _called(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Any:
     return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+
+
+def _copies(inputs: Any) -> Any:
+    """A tree with tensors of its own, in the memory layout of those that are given; one that occurs twice is one again.
+
+    A tensor that is expanded is no copy: torch refuses to write to it.
+    """
+    copies: dict[int, torch.Tensor] = {}
+
+    def own(tensor: torch.Tensor) -> torch.Tensor:
+        expanded = tensor.layout is torch.strided and any(
+            stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+        )
+        if tensor.layout is not torch.strided or tensor.is_nested or expanded:
+            return tensor
+        if id(tensor) not in copies:
+            made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
+            made.copy_(tensor)
+            if tensor.requires_grad and not made.requires_grad:
+                made.requires_grad_()
+            copies[id(tensor)] = made
+        return copies[id(tensor)]
+
+    with torch._C.DisableTorchFunction():  # a trace that counts the calls of torch's functions counts the model's
+        return pytree.tree_map_only(torch.Tensor, own, inputs)
 
 
 class FunctionModule(nn.Module):

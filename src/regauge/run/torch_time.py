@@ -15,6 +15,7 @@ from safetensors.torch import load_file as load_tensors
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from regauge.capture.containers import plain
 from regauge.errors import WorkerFailed
 from regauge.run import process_memory
 from regauge.run.protocol import flatten_tree, read_json, unflatten_tree
@@ -94,6 +95,7 @@ def load_subject(case: str | None, folder: Path, device: torch.device) -> TorchS
     reference = load_file(folder / "reference.safetensors")
     conversion = read_json(folder / "conversion.json")
     subject.inputs = _with_arrays(subject.inputs, conversion["inputs"], reference, device)
+    subject.writes = any(finding["code"] == "C240" for finding in conversion["findings"])
     if conversion.get("targets") is not None:
         subject.targets = _with_arrays(subject.targets, conversion["targets"], reference, device)
     return subject
@@ -133,7 +135,7 @@ def _with_arrays(own: Any, skeleton: dict[str, Any], arrays: dict[str, np.ndarra
 
 def output_arrays(outputs: Any) -> dict[str, np.ndarray]:
     """Outputs by leaf name, as reference.safetensors names them."""
-    _, leaves = flatten_tree(outputs, lambda leaf: isinstance(leaf, Tensor), "outputs")
+    _, leaves = flatten_tree(plain(outputs), lambda leaf: isinstance(leaf, Tensor), "outputs")
     return {name: _numpy(leaf) for name, leaf in leaves.items()}
 
 
@@ -174,10 +176,10 @@ class _Infer(_TorchStepper):
 
     def __init__(self, subject: TorchSubject, device: torch.device, compiled: bool, copies: bool) -> None:
         super().__init__(device)
-        model, inputs = subject.model.eval(), subject.inputs
+        model, inputs, call = subject.model.eval(), subject.inputs, _call_of(subject)
 
         def infer() -> Any:
-            return TorchSubject.call(model, inputs)
+            return call(model, inputs)
 
         self._infer: Callable[[], Any] = torch.compile(infer) if compiled else infer
         self._mode: type[torch.inference_mode | torch.no_grad] = torch.inference_mode
@@ -227,9 +229,15 @@ class _Train(_TorchStepper):
 _STEPPERS: dict[str, Callable[[TorchSubject, torch.device, bool, bool], Stepper]] = {"infer": _Infer, "train": _Train}
 
 
+def _call_of(subject: TorchSubject) -> Callable[[nn.Module, Any], Any]:
+    """How the model is called step by step: on copies, which take time, only if it would change its inputs."""
+    return TorchSubject.call if subject.writes else TorchSubject.call_on
+
+
 def train_step(subject: TorchSubject) -> Callable[[], Tensor]:
     """The case's training step as one function; a new optimizer, the model in training mode."""
     model, inputs, targets, loss_of = subject.model.train(), subject.inputs, subject.targets, subject.loss
+    call = _call_of(subject)
     if loss_of is None or (subject.optimizer is None and subject.own is None):
         raise WorkerFailed("the case has no loss or no optimizer, so there is no training step")
     optimizer: Any
@@ -240,7 +248,7 @@ def train_step(subject: TorchSubject) -> Callable[[], Tensor]:
 
     def step() -> Tensor:
         optimizer.zero_grad()
-        loss = loss_of(TorchSubject.call(model, inputs), targets)
+        loss = loss_of(call(model, inputs), targets)
         loss.backward()
         optimizer.step()
         return loss.detach()

@@ -27,7 +27,7 @@ def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
     keeps = [call["keep"] for call in original.info["calls"]]
     rates = outcome.info["rates"]
     if not keeps and not rates and original.info.get("draws"):
-        why = "both sides were given the same normal and uniform numbers; what they draw themselves was not looked at"
+        why = "both sides were given the same random numbers; what they draw themselves was not looked at"
         return Tier(name, "not checked", "train", 1, why=why, seconds=outcome.seconds)
     if not keeps and not rates:
         return Tier(name, "equal", "train", 1, 0.0, why="the model draws no random numbers", seconds=outcome.seconds)

@@ -1,0 +1,34 @@
+"""Concatenation as torch means it: empty tensors of one axis are left out whatever the shapes of the others are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import fx
+
+from regauge.capture import norms
+from regauge.capture.memory import whole
+from regauge.ir.graph import Origin
+
+if TYPE_CHECKING:
+    from regauge.capture.functionalise import Functionaliser
+
+
+def _joined(walk: Functionaliser, node: fx.Node, raw: Mapping[str, Any], origin: Origin) -> None:
+    """Without the empty tensors that code begins with, as a cache before its first call, if no dtype comes of them."""
+    joined = node.meta["val"]
+    tensors = [tensor for tensor in raw["tensors"] if tuple(tensor.meta["val"].shape) != (0,)]
+    alike = [tensor for tensor in tensors if tensor.meta["val"].dtype == joined.dtype]
+    if len(tensors) == len(raw["tensors"]) or not alike:
+        walk.plain(node, str(node.target), raw, origin)
+    elif len(tensors) == 1:
+        walk.env[node] = whole(walk.value_of(walk.env[tensors[0]]), walk.sizes.spec(joined))
+    else:
+        walk.plain(node, str(node.target), {**raw, "tensors": tensors}, origin)
+
+
+# These and the others that are written in a form of their own.
+OPERATORS: dict[str, Callable[[Functionaliser, fx.Node, Mapping[str, Any], Origin], None]] = norms.OPERATORS | {
+    f"aten.{name}.default": _joined for name in ("cat", "concat", "concatenate")
+}
