@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -22,10 +23,18 @@ X = jnp.arange(24.0).reshape(2, 3, 4)
         ("x[...][:1]", "x[:1]"),
         ("jnp.einsum('abc,abd->cd', *(x, x))", "jnp.einsum('abc,abd->cd', x, x)"),
         ("x[(i,)]", "x[i]"),
+        ("jnp.argmax(x, axis=1, keepdims=False)", "jnp.argmax(x, axis=1)"),
+        ("jax.nn.logsumexp(x, axis=(1,), keepdims=False)", "jax.nn.logsumexp(x, axis=1)"),
+        ("jnp.nan_to_num(x, nan=0.0, posinf=None, neginf=None)", "jnp.nan_to_num(x)"),
+        ("jnp.pad(x, [(0, 0), (1, 0), (0, 1)], constant_values=0.0)", "jnp.pad(x, [(0, 0), (1, 0), (0, 1)])"),
+        ("jnp.pad(x, [(0, 0), (1, 0), (0, 1)], constant_values=2)",) * 2,
+        ("jax.nn.elu(x, 1.0)", "jax.nn.elu(x)"),
+        ("jax.nn.elu(x, 0.5)",) * 2,
+        ("jnp.diag(x[0, 0], 0)", "jnp.diag(x[0, 0])"),
     ],
 )
 def test_same_value_fewer_characters(text, simple):
     found = ast.unparse(simplify(ast.parse(text, mode="eval").body))
     assert found == simple
-    names = {"x": X, "i": jnp.array([1, 0]), "jnp": jnp}
+    names = {"x": X, "i": jnp.array([1, 0]), "jnp": jnp, "jax": jax}
     assert jnp.array_equal(eval(found, names), eval(text, names))

@@ -10,6 +10,7 @@ import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ from torch import nn
 from torch.fx import proxy
 
 import regauge
-from regauge.ir.graph import Frame, ModuleStep, Origin
+from regauge.ir.graph import FORMULA, Frame, ModuleStep, Origin
 
 _TORCH = str(Path(torch.__file__).parent) + "/"
 _REGAUGE = str(Path(regauge.__file__).parent) + "/"
 _PROJECTS = _REGAUGE + "projects/"
 _STANDARD = sysconfig.get_path("stdlib") + "/"
 _UNKNOWN = Origin()
+# Layers of torch that are written out: their lines name values, as those of a person do.
+_FORMULAS = frozenset({nn.modules.transformer.__file__, _REGAUGE + "capture/attention_modules.py"})
 _FRAME = re.compile(r'^ *File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)', re.MULTILINE)
 
 
@@ -43,9 +46,13 @@ def is_own(file: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def own_frames(stack_trace: str) -> tuple[Frame, ...]:
-    """The own lines of a printed stack trace, outermost first."""
+    """The own lines of a printed stack trace, outermost first, and those of layers that are written out."""
     found = (Frame(m["file"], int(m["line"]), m["function"]) for m in _FRAME.finditer(stack_trace))
-    return tuple(frame for frame in found if is_own(frame.file))
+    return tuple(
+        replace(frame, function=FORMULA) if frame.file in _FORMULAS else frame
+        for frame in found
+        if frame.file in _FORMULAS or is_own(frame.file)
+    )
 
 
 def origin_of(meta: dict[str, Any], outer: Origin = _UNKNOWN) -> Origin:

@@ -12,6 +12,7 @@ from torch import nn
 
 from regauge.capture import (
     assigned_buffers,
+    attention_modules,
     call_arguments,
     containers,
     control_flow,
@@ -69,6 +70,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
         for changed in (
             quiet(),
             fast_path(False),
+            attention_modules.written_out(),
             flex_attention.written_out(),
             with_own_lines(model),
             assigned_buffers.kept(model, stages.findings),

@@ -26,7 +26,7 @@ from torch import nn
 from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
 from regauge.ir.dropouts import dropout_rate
-from regauge.ir.graph import Graph, Node, Operand, Ref, Value, node_inputs, references
+from regauge.ir.graph import FORMULA, Graph, Node, Operand, Ref, Value, node_inputs, references
 
 # Code of torch that acts on layers from outside; what layers themselves do with the mode is known.
 _TORCH_NN = "/torch/nn/utils/"
@@ -167,7 +167,7 @@ def _has_unswitched_dropout(graph: Graph) -> bool:
 
 def _is_switched(node: Node) -> bool:
     """Whether a layer of torch called it, or the line that called it hands on the mode."""
-    frames = node.origin.frames
+    frames = [frame for frame in node.origin.frames if frame.function != FORMULA]
     if _is_in_layer_of_torch(node):
         return True
     return bool(frames) and _is_dropout_switch(frames[-1].file, frames[-1].line)

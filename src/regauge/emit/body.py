@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 
-from regauge.emit.deferring import later_reader, swaps_heads
+from regauge.emit.deferring import is_returned, later_reader, swaps_heads
 from regauge.emit.dropouts import dropout_function, dropped
 from regauge.emit.expressions import Helpers, cast_expression, times_written, write_node
 from regauge.emit.flow import Group, write_flow
@@ -224,7 +224,8 @@ class BodyWriter(LocalNames):
                 if expression is None or is_atomic(expression):
                     continue
                 if times_written(node, self.plan.rules[node.op], self.specs, ref.name) > 1:
-                    self._assign([ref.name], expression, node, statement_of(self.scope, node))
+                    maker = self.makers.get(ref.name, node)
+                    self._assign([ref.name], expression, maker, statement_of(self.scope, maker))
 
     def _write_residual(self, statement: ast.stmt, renames: dict[str, ast.expr], node: Node) -> None:
         if not isinstance(statement, ast.Assign):
@@ -301,7 +302,7 @@ class BodyWriter(LocalNames):
             if last and not self._ends_loop(item) and not is_changed(self, expression):
                 self._keep(only, expression)
                 return
-            if self._is_short_result(only, expression, pure):
+            if self._is_short_result(only, expression, pure) or is_returned(self, item, expression, statement):
                 self._keep(only, expression)
                 return
         if len(outputs) == 1 and is_atomic(expression) and pure and not is_changed(self, expression):
@@ -381,7 +382,8 @@ class BodyWriter(LocalNames):
             expression = parts[0] if len(parts) == 1 else ast.Tuple(parts, ast.Load())
         node = item if isinstance(item, Node) else next(item.nodes())
         shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
-        self.lines.append(Line(f"{', '.join(names)} = {ast.unparse(expression)}", shape, node.origin.line))
+        parts = expression.elts if isinstance(expression, ast.Tuple) and len(expression.elts) > 1 else [expression]
+        self.lines.append(Line(f"{', '.join(names)} = {', '.join(map(ast.unparse, parts))}", shape, node.origin.line))
 
     # state and sizes ---------------------------------------------------------------------------------------------
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from regauge.emit.holders import Holder
 from regauge.emit.layers import Layer
-from regauge.emit.scopes import Item
-from regauge.ir.graph import Node, WeightSpec, node_inputs
+from regauge.emit.origins import Statement
+from regauge.emit.scopes import Item, item_inputs, item_outputs
+from regauge.emit.stored import is_changed
+from regauge.emit.syntax import is_short
+from regauge.ir.graph import Node, WeightSpec
+
+if TYPE_CHECKING:
+    from regauge.emit.body import BodyWriter
 
 # Layers of which a call neither draws a random number nor changes anything.
 _STILL = frozenset(
@@ -33,13 +40,28 @@ def later_reader(
     """
     if len(readers) != 1 or not isinstance(readers[0], Node) or not isinstance(item, Node):
         return None
-    if any(name in weights and weights[name].role != "parameter" for name in node_inputs(item)):
-        return None
+    return readers[0] if may_wait(item, expression, holder, weights) else None
+
+
+def may_wait(item: Item, expression: ast.expr, holder: Holder, weights: Mapping[str, WeightSpec]) -> bool:
+    """Whether a value is the same wherever it is written behind its item; parameters as in `later_reader`."""
+    if any(name in weights and weights[name].role != "parameter" for name in item_inputs(item)):
+        return False
     still = {m.target for m in holder.members.values() if _is_still(m.layer)}
     called = [ast.unparse(node.func) for node in ast.walk(expression) if isinstance(node, ast.Call)]
     own = [name.removeprefix("self.") for name in called if name.startswith("self.")]
     methods = [name for name in own if "[...]" in name]  # self.weight[...].sum()
-    return readers[0] if set(own) - set(methods) <= still else None
+    return set(own) - set(methods) <= still
+
+
+def is_returned(writer: BodyWriter, item: Item, expression: ast.expr, statement: Statement | None) -> bool:
+    """`return {"boxes": self.boxes(h), "classes": x}`: one of several results, written in the original's return."""
+    scope, holder = writer.scope, writer.structure.holders.get(writer.scope)
+    if statement is None or not statement.returns or holder is None or scope.body is not None:
+        return False
+    if item_outputs(item)[0] not in scope.results() or not is_short(expression):
+        return False
+    return may_wait(item, expression, holder, writer.weights) and not is_changed(writer, expression)
 
 
 def _is_still(layer: Layer | None) -> bool:

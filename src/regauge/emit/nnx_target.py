@@ -24,6 +24,7 @@ from regauge.emit.train import emit_train
 from regauge.ir.graph import Graph, Node, TensorSpec
 from regauge.lower import lower
 from regauge.lower.attention_layout import heads_after_time
+from regauge.lower.broadcasts import without_expands
 from regauge.lower.channels_last import channels_last
 from regauge.lower.identities import without_identities
 from regauge.lower.plan import Plan
@@ -142,7 +143,7 @@ class NnxTarget:
         return None
 
     def rewritten(self, graph: Graph) -> Graph:
-        return heads_after_time(channels_last(without_positions(without_identities(graph))))
+        return heads_after_time(channels_last(without_expands(without_positions(without_identities(graph)))))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return lower.check_specs(graph, plan)

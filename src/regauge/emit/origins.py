@@ -16,11 +16,15 @@ from regauge.ir.graph import Frame
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of the original: where it begins, the names that it assigns ('' where not a name) and reads."""
+    """A statement of the original: where it begins, the names that it assigns ('' where not a name) and reads.
+
+    `returns` says that it is what the function gives back.
+    """
 
     line: int
     targets: tuple[str, ...]
     reads: tuple[str, ...] = ()
+    returns: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def statement_at(file: str, line: int) -> Statement | None:
     if not inner:
         return None
     reads = dict.fromkeys(name for node in inner for name in _reads(node, local - own))
-    return Statement(inner[0].lineno, _targets(inner[0]) if len(inner) == 1 else (), tuple(reads))
+    targets = _targets(inner[0]) if len(inner) == 1 else ()
+    return Statement(inner[0].lineno, targets, tuple(reads), len(inner) == 1 and isinstance(inner[0], ast.Return))
 
 
 def _last(node: ast.stmt) -> int:

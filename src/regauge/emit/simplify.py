@@ -6,6 +6,17 @@ import ast
 
 _REDUCTIONS = {"mean", "sum", "max", "min", "var", "std", "prod", "any", "all", "amax", "amin", "squeeze"}
 _DEFAULTS: dict[str, object] = {"keepdims": False, "where": None, "dtype": None, "ddof": 0}
+# Arguments at their default by function: keywords, and positional ones behind the array.
+_KEYWORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "jnp.argmax": {"keepdims": ("False",)},
+    "jnp.argmin": {"keepdims": ("False",)},
+    "jax.nn.logsumexp": {"keepdims": ("False",)},
+    "jnp.nan_to_num": {"nan": ("0.0",), "posinf": ("None",), "neginf": ("None",)},
+    "jnp.pad": {"constant_values": ("0", "0.0")},
+    "jax.scipy.linalg.solve_triangular": {"unit_diagonal": ("False",), "lower": ("False",)},
+    "ops.masked_attention": {"scale": ("None",)},
+}
+_POSITIONS: dict[str, str] = {"jax.nn.elu": "1.0", "jax.nn.celu": "1.0", "jnp.diag": "0"}
 # jnp functions of an array that are also its methods: x.mean(axis=1) reads better than jnp.mean(x, axis=1)
 _METHODS = {
     "reshape",
@@ -49,6 +60,7 @@ class _Simplifier(ast.NodeTransformer):
             return node
         if _is_fourier(node.func):
             node.keywords = [k for k in node.keywords if not _is_default_of_fourier(k)]
+        _drop_defaults(node)
         node = _as_method(node)
         func = node.func
         if not isinstance(func, ast.Attribute):
@@ -90,6 +102,17 @@ def unpacked(argument: ast.expr) -> list[ast.expr]:
     if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Tuple):
         return argument.value.elts
     return [argument]
+
+
+def _drop_defaults(node: ast.Call) -> None:
+    name = ast.unparse(node.func)
+    defaults = _KEYWORDS.get(name, {})
+    node.keywords = [k for k in node.keywords if ast.unparse(k.value) not in defaults.get(k.arg or "", ())]
+    if len(node.args) == 2 and _POSITIONS.get(name) == ast.unparse(node.args[1]):
+        del node.args[1]
+    if name == "jax.nn.logsumexp":
+        for keyword in node.keywords:
+            keyword.value = _single_axis(keyword)
 
 
 def _is_fourier(func: ast.Attribute) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from regauge.emit.origins import Statement, function_at, statement_at
 from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs
 from regauge.emit.target import target
-from regauge.ir.graph import Frame, Node
+from regauge.ir.graph import FORMULA, Frame, Node
 
 
 def declared_parameters(scope: Scope) -> tuple[str, ...]:
@@ -54,11 +54,11 @@ def parameter_names(scope: Scope, hints: Mapping[str, str]) -> dict[str, str]:
 def _passed(scope: Scope) -> dict[str, str]:
     """The values that enter a call and were passed to it, with their parameters; of two the first."""
     names: dict[str, str] = {}
-    if target().is_library_type(scope.step.type):  # `input` of torch's own modules is no name that a person gave
-        return names
     for name, value in (scope.passed or {}).items():
         if value in scope.inputs:
             names.setdefault(value, name)
+    if target().is_library_type(scope.step.type):  # `input` of torch's own modules is no name that a person gave
+        return {value: name for value, name in names.items() if len(names) > 1 and name != "input"}
     return names
 
 
@@ -94,6 +94,9 @@ def frame_of(scope: Scope, node: Node) -> Frame | None:
     """The line of this module's own forward, or of this function, at which the operator ran."""
     if scope.body is not None:
         return node.origin.frames[scope.depth] if len(node.origin.frames) > scope.depth else None
+    formula = _formula(scope, node)
+    if formula is not None:
+        return formula
     forwards = [f for f in node.origin.frames if f.function in ("forward", "__call__")]
     own = [s for s in node.origin.modules if not target().is_library_type(s.type)]
     depth = next((i for i, s in enumerate(own) if s.call == scope.step.call), None)
@@ -102,6 +105,19 @@ def frame_of(scope: Scope, node: Node) -> Frame | None:
             return None
         return forwards[-1] if forwards else next(iter(node.origin.frames), None)
     return forwards[depth]
+
+
+def _formula(scope: Scope, node: Node) -> Frame | None:
+    """The line of a layer of a library that is written out: of its own forward, or of the function that computes it."""
+    functions = [(frame, function_at(frame)) for frame in node.origin.frames if frame.function == FORMULA]
+    if not functions:
+        return None
+    layer = scope.step.type.rsplit(".", 1)[-1]
+    of_layer = [frame for frame, function in functions if function is not None and function.class_name == layer]
+    if of_layer:
+        return of_layer[-1]
+    within = layer == "MultiheadAttention" or node.origin.modules[-1].call == scope.step.call
+    return functions[-1][0] if within else None
 
 
 def statement_of(scope: Scope, item: Item) -> Statement | None:

@@ -74,9 +74,12 @@ class Value:
     spec: TensorSpec
 
 
+FORMULA = "<formula>"
+
+
 @dataclass(frozen=True)
 class Frame:
-    """One line of the person's own source."""
+    """One line of the person's own source, or of a layer of torch that is written out: its function is `FORMULA`."""
 
     file: str
     line: int
@@ -127,9 +130,10 @@ class Origin:
     @property
     def line(self) -> str:
         """``file.py:line`` of the innermost line of the person's source, or an empty string."""
-        if not self.frames:
+        own = [frame for frame in self.frames if frame.function != FORMULA]
+        if not own:
             return ""
-        frame = self.frames[-1]
+        frame = own[-1]
         return f"{frame.file.rsplit('/', 1)[-1]}:{frame.line}"
 
 

@@ -17,6 +17,7 @@ from regauge.ir.graph import (
     Operand,
     Origin,
     Ref,
+    Sym,
     TensorSpec,
     Value,
     node_inputs,
@@ -24,73 +25,16 @@ from regauge.ir.graph import (
     renamed,
 )
 from regauge.lower.borders import followed_calls, within_calls
+from regauge.lower.channel_axes import along_axes, by_channel, is_one_pixel, takes_twins
+from regauge.lower.channel_operators import ELEMENTWISE, IMAGE_OPS, REDUCTIONS
 from regauge.lower.plan import value_specs
 
-# Operators that act on images: data in, data out, with the keyword `channels_last`. True: also worth a transpose
-# of their own; False: only when their input is channels-last already.
-_IMAGE_OPS: dict[str, bool] = {
-    **{f"aten.conv{n}d.{o}": True for n in (1, 2, 3) for o in ("default", "padding")},
-    **{f"aten.conv_transpose{n}d.{o}": True for n, o in ((1, "default"), (2, "input"), (3, "input"))},
-    "aten.batch_norm.default": True,
-    "aten.group_norm.default": True,
-    "aten.instance_norm.default": False,
-    **{f"aten.{kind}_pool{n}d.default": False for kind in ("max", "avg", "adaptive_avg") for n in (1, 2, 3)},
-    **{
-        f"aten.upsample_{kind}.{o}": False
-        for kind in ("nearest2d", "bilinear2d", "bicubic2d")
-        for o in ("default", "vec")
-    },
-}
-
-# Operators that act element by element on all their arrays.
-_ELEMENTWISE = frozenset(
-    {
-        "aten.relu.default",
-        "aten.relu6.default",
-        "aten.gelu.default",
-        "aten.silu.default",
-        "aten.sigmoid.default",
-        "aten.tanh.default",
-        "aten.hardswish.default",
-        "aten.hardsigmoid.default",
-        "aten.hardtanh.default",
-        "aten.leaky_relu.default",
-        "aten.elu.default",
-        "aten.mish.default",
-        "aten.softplus.default",
-        "aten.selu.default",
-        "aten.celu.default",
-        "aten.add.Tensor",
-        "aten.add.Scalar",
-        "aten.sub.Tensor",
-        "aten.sub.Scalar",
-        "aten.mul.Tensor",
-        "aten.mul.Scalar",
-        "aten.div.Tensor",
-        "aten.div.Scalar",
-        "aten.neg.default",
-        "aten.exp.default",
-        "aten.sqrt.default",
-        "aten.rsqrt.default",
-        "aten.abs.default",
-        "aten.pow.Tensor_Scalar",
-        "aten.clamp.default",
-        "aten.dropout.default",
-        "aten.clone.default",
-        "aten.contiguous.default",
-        "aten.detach.default",
-        "aten.to.dtype",
-        "aten.maximum.default",
-        "aten.minimum.default",
-    }
-)
 _PERMUTES = frozenset({"aten.permute.default", "lax.transpose"})
-_REDUCTIONS = frozenset({"aten.mean.dim", "aten.sum.dim_IntList", "aten.amax.default", "aten.amin.default"})
 
 
 def channels_last(graph: Graph) -> Graph:
     """The graph with its convolutional parts in channels-last order; the same function."""
-    if not any(node.op in _IMAGE_OPS and _IMAGE_OPS[node.op] for node in graph.nodes):
+    if not any(node.op in IMAGE_OPS and IMAGE_OPS[node.op] for node in graph.nodes):
         return graph
     return _Walk(graph).run()
 
@@ -116,9 +60,15 @@ class _Walk:
         self.weights = {w.value for w in graph.weights}
         self.twins: dict[str, str] = {}  # value -> its channels-last twin
         self.sources: dict[str, str] = {}  # value that the person transposed -> what it was in channels-last order
+        self.vectors: dict[str, str] = {}  # value with one number a channel -> it as it broadcasts in that order
         self.first: set[str] = set()  # values that exist in the original order
         self.first |= {v.name for v in graph.inputs} | self.weights
         self.origins = {v.name: n.origin for n in graph.nodes for v in n.outputs}
+        self.makers = {v.name: n for n in graph.nodes for v in n.outputs}
+        self.readers: dict[str, list[Node]] = {}
+        for node in graph.nodes:
+            for name in node_inputs(node):
+                self.readers.setdefault(name, []).append(node)
         self.nodes: list[Node] = []
         self.changes: set[str] = set()  # results of the transposes that this pass adds
 
@@ -206,13 +156,13 @@ class _Walk:
         self.first |= {value.name for value in node.outputs}
 
     def _image(self, node: Node) -> bool:
-        if node.op not in _IMAGE_OPS:
+        if node.op not in IMAGE_OPS:
             return False
         name, source = node.arguments[0]
         if not isinstance(source, Ref):
             return False
         rank = self.specs[source.name].ndim
-        if rank < 3 or rank != node.outputs[0].spec.ndim or not (_IMAGE_OPS[node.op] or source.name in self.twins):
+        if rank < 3 or rank != node.outputs[0].spec.ndim or not (IMAGE_OPS[node.op] or source.name in self.twins):
             return False
         if ".conv" in node.op and rank != _image_rank(node.op):
             return False  # an image without a batch axis
@@ -225,7 +175,7 @@ class _Walk:
         return True
 
     def _elementwise(self, node: Node) -> bool:
-        if node.op not in _ELEMENTWISE or len(node.outputs) != 1:
+        if node.op not in ELEMENTWISE or len(node.outputs) != 1:
             return False
         rank = node.outputs[0].spec.ndim
         arrays = [r.name for _, o in node.arguments if isinstance(o, Ref) for r in [o]]
@@ -233,12 +183,51 @@ class _Walk:
         has_twins = any(name in self.twins for name in arrays) or all(name in self.sources for name in whole)
         if rank < 3 or not has_twins:
             return False
-        if any(self.specs[name].ndim != rank and set(self.specs[name].shape) - {1} for name in arrays):
+        names = {name: self._by_channel(name, rank, node.origin) for name in dict.fromkeys(arrays)}
+        others = [name for name in arrays if names[name] is None and self.specs[name].ndim != rank]
+        if any(set(self.specs[name].shape) - {1} for name in others):
             return False  # it is broadcast along axes that have moved
-        names = {n: self._twin(n, node.origin) for n in arrays if self.specs[n].ndim == rank}
-        arguments = tuple((k, Ref(names.get(o.name, o.name)) if isinstance(o, Ref) else o) for k, o in node.arguments)
+        names |= {n: self._twin(n, node.origin) for n in arrays if names[n] is None and n not in others}
+        names |= {name: name for name in others}
+        found = {name: other for name, other in names.items() if other is not None}
+        arguments = tuple((k, renamed(o, found)) for k, o in node.arguments)
         self.nodes.append(replace(node, arguments=arguments, outputs=(self._define_twin(node.outputs[0]),)))
         return True
+
+    def _by_channel(self, name: str, rank: int, consumer: Origin) -> str | None:
+        """An array with one number a channel, as it is combined with images in channels-last order."""
+        source = None if name in self.twins else by_channel(name, rank, self.specs, self.makers)
+        if source is None:
+            return None
+        shape = self.specs[source].shape
+        if len(shape) > 1 and name not in self.vectors:
+            gates = len(shape) == 2 and source != name
+            wanted = (shape[0], *(1,) * (rank - 2), shape[1]) if gates else (shape[1 - rank],)
+            self.vectors[name] = self._emit_view(source, f"{name}_by_channel", wanted, consumer)
+        return self.vectors.get(name, source)
+
+    def _emit_view(self, source: str, result: str, shape: tuple[int | Sym, ...], origin: Origin) -> str:
+        value = Value(result, TensorSpec(shape, self.specs[source].dtype))
+        self.specs[result] = value.spec
+        arguments = (("self", Ref(source)), ("size", shape))
+        self.nodes.append(Node("aten.view.default", arguments, (value,), origin=origin))
+        return result
+
+    def _along_axes(self, node: Node, source: str, rank: int) -> bool:
+        """Slices, paddings and their like; what is split stays as it is where the parts are needed as they were."""
+        changed = along_axes(node, rank, to_last(rank))
+        if changed is None or (len(node.outputs) > 1 and not all(self._follow(v.name) for v in node.outputs)):
+            return False
+        changed = changed.with_arguments(**{node.arguments[0][0]: Ref(self.twins[source])})
+        self.nodes.append(replace(changed, outputs=tuple(self._define_twin(value) for value in node.outputs)))
+        return True
+
+    def _follow(self, name: str) -> bool:
+        """Whether all that reads a value takes it in channels-last order."""
+        return all(
+            n.op in IMAGE_OPS or n.op in ELEMENTWISE or n.op == "aten.cat.default" or takes_twins(n)
+            for n in self.readers.get(name, ())
+        )
 
     def _axis_mapped(self, node: Node) -> bool:
         """Concatenation, reductions over the image axes, flattening of the image axes."""
@@ -248,9 +237,16 @@ class _Walk:
         if not isinstance(source, Ref) or source.name not in self.twins:
             return False
         rank = self.specs[source.name].ndim
-        if node.op in _REDUCTIONS:
+        if node.op in REDUCTIONS:
             return self._reduce(node, source.name, rank)
-        return node.op == "aten.flatten.using_ints" and self._flatten(node, source.name, rank)
+        if node.op == "aten.flatten.using_ints":
+            return self._flatten(node, source.name, rank)
+        if is_one_pixel(node, self.specs[source.name]):
+            value = node.outputs[0]
+            self._emit_view(self.twins[source.name], value.name, value.spec.shape, node.origin)
+            self.first.add(value.name)
+            return True
+        return takes_twins(node) and self._along_axes(node, source.name, rank)
 
     def _flatten(self, node: Node, source: str, rank: int) -> bool:
         """Of the image axes, and of everything behind the batch where the image is one pixel."""
@@ -282,18 +278,20 @@ class _Walk:
 
     def _reduce(self, node: Node, source: str, rank: int) -> bool:
         dims, keep = node.argument("dim"), node.argument("keepdim")
-        if not isinstance(dims, tuple) or not dims:
+        given = (dims,) if isinstance(dims, int) else dims
+        if not isinstance(given, tuple) or not given:
             return False
-        axes = sorted(d % rank for d in dims if isinstance(d, int))
+        axes = sorted(d % rank for d in given if isinstance(d, int))
+        if not keep and axes not in (list(range(2, rank)), [1]):
+            return False  # the axes that are left would be in another order
         mapped = tuple(sorted(to_last(rank).index(a) for a in axes))
-        changed = node.with_arguments(self=Ref(self.twins[source]), dim=mapped)
+        dim: Operand = mapped[0] if isinstance(dims, int) else mapped
+        changed = node.with_arguments(self=Ref(self.twins[source]), dim=dim)
         if keep:
-            self.nodes.append(replace(changed, outputs=(self._define_twin(node.outputs[0]),)))
-            return True
-        if axes != list(range(2, rank)):
-            return False
+            changed = replace(changed, outputs=tuple(self._define_twin(value) for value in node.outputs))
+        else:
+            self.first |= {value.name for value in node.outputs}
         self.nodes.append(changed)
-        self.first.add(node.outputs[0].name)
         return True
 
     def _permute(self, node: Node) -> bool:

@@ -321,5 +321,5 @@ def where(condition: Array, self: Array | float, other: Array | float) -> Array:
 def where_scalars(condition: Array, self: float, other: float) -> Array:
     """where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor"""
     if isinstance(self, float) or isinstance(other, float):
-        return jnp.where(condition, jnp.float32(self), jnp.float32(other))
+        return jnp.where(condition, jnp.float32(self), other)
     return jnp.where(condition, self, other)
