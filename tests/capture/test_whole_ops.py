@@ -5,6 +5,7 @@ import torch
 from comparing import leaves, run_graph
 
 from regauge.capture.torch_export import capture_function
+from regauge.errors import CaptureError
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(3, 5, generator=GENERATOR)
@@ -29,12 +30,24 @@ def test_one_node_that_computes_the_same(op):
     torch.testing.assert_close(leaves(found), leaves(function(*given)))
 
 
-@pytest.mark.parametrize("least", [4, 2])
-def test_counts_have_a_fixed_number_which_is_said(least):
+def test_counts_have_a_fixed_number_which_is_said():
+    least = len(WEIGHTS.bincount())
     captured = capture_function(lambda x: x.bincount(minlength=least), (WEIGHTS,))
     assert [(finding.code, finding.severity) for finding in captured.findings] == [("C194", "warning")]
     found = run_graph(captured.graph, captured.tensors, (WEIGHTS,), gradient=False).outputs
-    torch.testing.assert_close(leaves(found), leaves(WEIGHTS.bincount()[:least]))
+    torch.testing.assert_close(leaves(found), leaves(WEIGHTS.bincount()))
+
+
+@pytest.mark.parametrize(
+    "count",
+    [lambda x: x.bincount(minlength=2), lambda x: torch.bincount(x, x.float(), 2)],
+)
+def test_counts_that_the_example_has_more_of_are_refused(count):
+    with pytest.raises(CaptureError, match=f"gives {len(WEIGHTS.bincount())} counts for the inputs") as caught:
+        capture_function(count, (WEIGHTS,))
+    assert caught.value.code == "C243"
+    assert "test_whole_ops.py" in caught.value.where
+    assert f"minlength={len(WEIGHTS.bincount())}" in caught.value.next
 
 
 @pytest.mark.parametrize(("driver", "codes"), [("gelsd", ["C144"]), ("gelsy", []), (None, [])])

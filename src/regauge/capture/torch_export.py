@@ -23,6 +23,7 @@ from regauge.capture import (
     python_state,
     size_decisions,
     training_mode,
+    value_checks,
     weights,
 )
 from regauge.capture.containers import register_dataclasses
@@ -239,8 +240,10 @@ def _run(model: nn.Module, inputs: Inputs, name: str, finite: bool) -> Any:
         weights.require_dense(tensor, "an input")
     model.eval()
     try:
-        with torch.no_grad(), as_loops():
+        with torch.no_grad(), as_loops(), value_checks.CountsOfExamples():
             outputs = TorchSubject.call(model, inputs)
+    except CaptureError:
+        raise
     except Exception as error:
         raise failures.rejected(error, name) from error
     try:

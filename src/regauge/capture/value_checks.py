@@ -23,8 +23,9 @@ from torch.overrides import TorchFunctionMode
 
 from regauge.capture.adaptive_softmax import all_clusters
 from regauge.capture.cumulative_norms import averaged
-from regauge.capture.source_lines import is_own
+from regauge.capture.source_lines import is_own, line_of_caller
 from regauge.capture.whole_ops import WHOLE
+from regauge.errors import CaptureError
 from regauge.findings import Finding
 
 _FINDING = Finding(
@@ -73,6 +74,26 @@ class _WithoutChecks(TorchFunctionMode):
         if func in (torch.bincount, torch.Tensor.bincount) and (len(args) > 2 or (kwargs or {}).get("minlength")):
             self._findings.append(_COUNTS)
         return WHOLE.get(func, func)(*args, **(kwargs or {}))
+
+
+class CountsOfExamples(TorchFunctionMode):
+    """Refuses a run on the inputs of the case in which values are beyond what the converted model counts."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        counts = func(*args, **(kwargs or {}))
+        if func in (torch.bincount, torch.Tensor.bincount):
+            least = args[2] if len(args) > 2 else (kwargs or {}).get("minlength", 0)
+            if 0 < least < len(counts):
+                raise CaptureError(
+                    f"torch.bincount gives {len(counts)} counts for the inputs of the case, and minlength is {least}",
+                    code="C243",
+                    where=line_of_caller(),
+                    why="the shape of a result cannot depend on values in JAX: the converted model would give minlength"
+                    " counts, and leave out the larger values",
+                    next=f"write minlength={len(counts)}, or what no value reaches, or clamp the values: "
+                    "x.clamp(max=n - 1)",
+                )
+        return counts
 
 
 @contextmanager
