@@ -27,8 +27,9 @@ from regauge.errors import BadCase, CaptureError, UnsupportedOps
 
 Kind = Literal["right", "by value", "limit", "refused", "wrong", "fails", "not comparable"]
 
-# C104: sizes or Python numbers from values; B122: an output that is no tensor, but a number computed from some
-BY_VALUE = {"C104", "B122"}
+# C104: sizes or Python numbers from values; B122: an output that is no tensor, but a number computed from some;
+# C243: bincount, whose largest value decides
+BY_VALUE = {"C104", "B122", "C243"}
 Part = Literal["forward", "gradient", "second derivative"]
 SEEDS = 16  # of which all may draw the same by chance: the windows of a fractional pool have few places
 

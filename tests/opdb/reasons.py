@@ -12,7 +12,7 @@ REASONS: dict[str, str] = {
     "resize_": _MEMORY,
     "resize_as_": _MEMORY,
     "as_strided_partial_views": "strides that look behind a view into its memory",
-    "bincount": "the number of counts depends on the values of tensors; where minlength is given and no value reaches it, it is that (C194, C243)",
+    "bincount": "the number of counts depends on the values of tensors; with a minlength above them it is that (C194)",
     "argwhere": "the size of the result depends on the values of tensors",
     "item": "a Python number that is the value of a tensor",
     "broadcast_shapes": "takes and gives no tensor",
