@@ -57,5 +57,5 @@ def with_scheduler() -> regauge.Case:
 
 def refused() -> regauge.Case:
     model = tagger()
-    made = torch.optim.Adadelta(model.parameters())
-    return case_of(model, (made, torch.optim.lr_scheduler.LambdaLR(made, lambda step: 0.5**step)))
+    made = torch.optim.ASGD(model.parameters())
+    return case_of(model, (made, torch.optim.lr_scheduler.ReduceLROnPlateau(made)))
