@@ -18,7 +18,7 @@ compare: .venv/.installed-run
 	@echo "report: $(OUT)/report.html"
 
 test: lint
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 2 -m slow
