@@ -57,7 +57,8 @@ harnesses: .venv/.installed-dev
 # The tests from JAX to PyTorch with the oldest JAX that is supported, in an environment of its own.
 test-jax-oldest: .venv-jax-oldest/.installed
 	PYTHONPATH=src:tests .venv-jax-oldest/bin/python -m pytest -n 2 tests/lax_rules tests/capture/test_jax_library.py \
-	  tests/emit/test_to_torch_layers.py tests/emit/test_to_torch_golden.py tests/emit/test_to_torch_onnx.py
+	  tests/emit/test_to_torch_layers.py tests/emit/test_to_torch_golden.py tests/emit/test_to_torch_onnx.py \
+	  tests/emit/test_to_torch_attention.py tests/emit/test_to_torch_diagonals.py tests/emit/test_to_torch_size_slices.py
 
 .venv-jax-oldest/.installed: pyproject.toml constraints.txt
 	test -x .venv-jax-oldest/bin/python || $(PYTHON) -m venv .venv-jax-oldest

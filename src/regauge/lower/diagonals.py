@@ -80,13 +80,18 @@ def _made(node: Node, makers: Makers) -> Node | None:
     if found is None or node.outputs[0].spec.ndim != 2:
         return None
     offset, values = found
+    along_columns = False  # jnp.diag before jax 0.10.2
     while (wide := makers.node(values, "lax.broadcast_in_dim")) is not None:
-        if wide.argument("broadcast_dimensions") != tuple(range(len(makers.shape(wide.argument("operand"))))):
+        axes, rank = wide.argument("broadcast_dimensions"), len(makers.shape(wide.argument("operand")))
+        if axes == (1,) and rank == 1:
+            along_columns = True
+        elif axes != tuple(range(rank)):
             return None
         values = wide.argument("operand")
     padding = makers.node(values, "lax.pad")
     if offset:  # the vector begins at the first row or column that the diagonal meets
-        before, behind = max(-offset, 0), max(offset, 0)
+        first = offset if along_columns else -offset
+        before, behind = max(first, 0), max(-first, 0)
         if padding is None or padding.argument("padding_config") != ((before, behind, 0),):
             return None
         values = padding.argument("operand")

@@ -105,8 +105,8 @@ def mask_below_batch(operand: Operand, makers: Makers) -> str:
 
 def is_number(operand: Operand, number: int, makers: Makers) -> bool:
     """Whether all elements are a number; -0.0 is not 0."""
-    wide = makers.node(operand, "lax.broadcast_in_dim")
-    operand = operand if wide is None else wide.arguments[0][1]
+    while (wide := makers.node(operand, "lax.broadcast_in_dim")) is not None:
+        operand = wide.arguments[0][1]
     return isinstance(operand, int | float) and operand == number and math.copysign(1.0, operand) > 0
 
 
