@@ -94,7 +94,22 @@ def fails(step):
     return 1 / step
 
 
+class Unhashable:
+    __hash__ = None
+
+    def __call__(self, step):
+        return 1.0
+
+
+def never(step, warm_up=0):
+    return 1 / warm_up if step < 0 else 1.0
+
+
+UNHASHABLE = Unhashable()
 REFUSED = {
+    "numbers joined": (lambda step: (step and 0.5) or 1.0, "it joins numbers by `and`"),
+    "a way that no step takes": (never, "its text cannot be followed: ZeroDivisionError"),
+    "unhashable": (lambda step: UNHASHABLE(step), "its text cannot be followed: TypeError"),
     "state": (counting, "it has a statement"),
     "while": (while_loop, "it has a statement"),
     "without a value": (sometimes, "it computes with NoneType"),

@@ -36,6 +36,7 @@ _BINARY: dict[type[ast.AST], str] = {
     ast.And: "and",
     ast.Or: "or",
 }
+_TRUTHS = frozenset({"<", "<=", ">", ">=", "==", "!=", "and", "or", "not"})
 _NAMES = ("sin", "cos", "tanh", "exp", "log", "sqrt", "floor", "ceil", "trunc")
 _FUNCTIONS: dict[Any, str] = {
     **{getattr(math, name): name for name in _NAMES},
@@ -74,7 +75,12 @@ def formula_of(function: Callable[[int], float]) -> Formula:
     Raises:
         NotReadable: its text is not there, does something else than to compute, or gives other numbers than it.
     """
-    found = _plain(_Call().of(function, [_Symbol(STEP)], {}))
+    try:
+        found = _plain(_Call().of(function, [_Symbol(STEP)], {}))
+    except NotReadable:
+        raise
+    except Exception as error:  # of what it computes without the step, also in a way that no step takes
+        raise NotReadable(f"its text cannot be followed: {type(error).__name__}: {error}") from error
     if sum(1 for _ in formulas.parts(found)) > _MOST:
         raise NotReadable("its formula would be too long to read")
     edges = [int(one) for one in formulas.parts(found) if isinstance(one, int | float) and 0 <= one < 1e9]
@@ -114,7 +120,14 @@ def _made(name: str, *arguments: Any) -> Any:
         return PYTHON[name](*arguments)
     if name in _IDLE and not isinstance(arguments[1], _Symbol) and arguments[1] == _IDLE[name]:
         return arguments[0]
-    return _Symbol((name, *(_plain(one) for one in arguments)))
+    formula = (name, *(_plain(one) for one in arguments))
+    if name in ("and", "or") and not all(map(_is_truth, formula[1:])):
+        raise NotReadable(f"it joins numbers by `{name}`, which gives one of them in Python alone: write a condition")
+    return _Symbol(formula)
+
+
+def _is_truth(formula: Formula) -> bool:
+    return isinstance(formula, bool) or (isinstance(formula, tuple) and formula[0] in _TRUTHS)
 
 
 class _Call:
