@@ -16,7 +16,7 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from regauge.capture import joined_tensors, spelling
+from regauge.capture import joined_tensors, norms, spelling
 from regauge.capture.arguments import (
     attribute,
     bind,
@@ -162,8 +162,8 @@ class Functionaliser:
             self.env[node] = [self.env[raw["tensors"][0]]]
         elif name == "aten.broadcast_tensors.default":
             self.env[node] = [self._broadcast(node, i, origin) for i in range(len(raw["tensors"]))]
-        elif name in joined_tensors.OPERATORS:
-            joined_tensors.OPERATORS[name](self, node, raw, origin)
+        elif write := norms.OPERATORS.get(name) or joined_tensors.OPERATORS.get(name):
+            write(self, node, raw, origin)
         elif written(target):
             self._in_place(node, raw, origin)
         elif may_alias(target) or name == "aten.dropout.default" or is_view_unsaid(node, raw):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import fx
 
-from regauge.capture import norms
 from regauge.capture.memory import whole
 from regauge.ir.graph import Origin
 
@@ -28,7 +27,6 @@ def _joined(walk: Functionaliser, node: fx.Node, raw: Mapping[str, Any], origin:
         walk.plain(node, str(node.target), {**raw, "tensors": tensors}, origin)
 
 
-# These and the others that are written in a form of their own.
-OPERATORS: dict[str, Callable[[Functionaliser, fx.Node, Mapping[str, Any], Origin], None]] = norms.OPERATORS | {
+OPERATORS: dict[str, Callable[[Functionaliser, fx.Node, Mapping[str, Any], Origin], None]] = {
     f"aten.{name}.default": _joined for name in ("cat", "concat", "concatenate")
 }
