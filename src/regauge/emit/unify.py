@@ -18,6 +18,7 @@ from regauge.emit.files import EmittedClass
 from regauge.emit.lines import Body, Line
 from regauge.emit.names import identifier, unique
 from regauge.emit.optional import same_but_for_defaults, with_optional_parts
+from regauge.emit.passed_twice import with_default_arguments
 from regauge.emit.target import target
 from regauge.emit.templates import ANY, Template, template
 
@@ -86,7 +87,7 @@ def unify(classes: Iterable[EmittedClass]) -> list[EmittedClass]:
         alike = [c for c in pending if _origin(c) == _origin(first)]
         joined = _joined(first, alike, _origin(first) in separable)
         if joined is None:
-            done.append(first)
+            done.append(with_plain_locals(first))
             continue
         made, calls = joined
         names = set(calls) - {first.name}
@@ -152,6 +153,7 @@ def _joined(
         alike.setdefault((_skeleton(renamed), *renamed.body.parameters), []).append(renamed)
     families = list(alike.values())
     if len(families) > 1 and separable:
+        families = with_default_arguments(families)
         position = {made.name: number for number, made in enumerate((first, *others))}
         for members in _with_optional_parts(families):
             joined = _join(_Family(sorted(members, key=lambda made: position[made.name])))
