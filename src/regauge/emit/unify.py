@@ -195,7 +195,9 @@ def with_plain_locals(made: EmittedClass) -> EmittedClass:
     A name of the whole model that was taken there; without it two classes can be the same.
     """
     text = "\n".join(line.text for line in made.body.lines)
-    plain = {n: n.rpartition("_")[0] for n in re.findall(r"(?<![.\w])[a-z]\w*_\d+\b(?!=)", text)}
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
+    local = [node.id for node in nodes if isinstance(node.ctx, ast.Store) and re.fullmatch(r"[a-z]\w*_\d+", node.id)]
+    plain = {name: name.rpartition("_")[0] for name in dict.fromkeys(local)}
     used = set(re.findall(r"\w+", text)) | set(made.body.parameters)
     for name, wanted in plain.items():
         if wanted in used or name in made.body.parameters or f"{name}=" in text or f".{name}" in text:
