@@ -80,18 +80,23 @@ _SIZE = re.compile(r"(?P<array>.+)\.shape\[(?P<axis>\d+)\]")
 
 
 def size_text(symbol: str, arrays: Iterable[tuple[ast.expr, TensorSpec]]) -> str | None:
-    """The expression that gives a symbolic size: `x.shape[0]`, or `x.shape[0] // 4` where the axis is 4 * batch."""
-    partial = None
-    for expression, spec in sorted(arrays, key=lambda array: array[1].dtype == "bool"):  # of data, if possible
+    """The expression that gives a symbolic size: `x.shape[0]`, or `x.shape[0] // 4` where the axis is 4 * batch.
+
+    It is read from data rather than from a mask, and rather where only symbolic sizes stand before it: `x.shape[1]` of
+    [batch, time, 32], not `bias.shape[3]` of [1, 8, time, time].
+    """
+    partial, found = None, []
+    for expression, spec in arrays:
         for axis, size in enumerate(spec.shape):
             if not isinstance(size, Sym):
                 continue
             read = f"{ast.unparse(expression)}.shape[{axis}]"
             if size.text == symbol:
-                return read
+                leads = all(isinstance(before, Sym) for before in spec.shape[:axis])
+                found.append((spec.dtype == "bool", not leads, read))
             multiple = re.fullmatch(rf"(\d+) \* {re.escape(symbol)}", size.text)
             partial = partial or (f"{read} // {multiple[1]}" if multiple else None)
-    return partial
+    return min(found, key=lambda place: place[:2])[2] if found else partial
 
 
 def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:
