@@ -137,7 +137,7 @@ def check(
 
     Args:
         original: a model as `Case` takes it, a function, a `Case`, or the reference of one.
-        converted: the same; None to judge regauge's own conversion of a reference.
+        converted: the same, or what `to_jax` gave; None to judge regauge's own conversion of a reference.
         args: positional arguments of both models, arrays of any framework.
         kwargs: keyword arguments in place of `args`.
         weight_map: names of the original to names of the converted model: a dict, a function of a name, a PairMap or
@@ -185,6 +185,8 @@ def _check_live(
     out: str | Path | None,
     options: Mapping[str, Any],
 ) -> Check:
+    from regauge.emit.conversion import conversion_of, names_of
+    from regauge.emit.package import symbols_json
     from regauge.output import prepare_output
     from regauge.verify.live import sides_of_models
     from regauge.verify.pair import check_pair, read_map
@@ -196,7 +198,12 @@ def _check_live(
             received=f"{type(original).__name__} and {type(converted).__name__}",
             next="regauge.check(original, converted, (x,))",
         )
+    made = conversion_of(converted)
+    if made is not None and not hasattr(converted, "state_dict"):  # a JaxModel, which holds the module
+        weight_map = names_of(made) if weight_map is None else weight_map
+        converted = converted.module
     sides = sides_of_models(original, converted, args, kwargs, converted_args, frameworks)
+    sides = replace(sides, symbols=None if made is None else symbols_json(made))
     chosen = CheckOptions(**options, reproduce=None if out is None else prepare_output(Path(out)))
     with tempfile.TemporaryDirectory(prefix="regauge-") as work:
         found = check_pair(sides, Path(work), weight_map=read_map(weight_map), options=chosen)

@@ -107,6 +107,21 @@ def convert(captured: CapturedModel) -> Conversion:
     )
 
 
+def conversion_of(model: Any) -> Conversion | None:
+    """What a model of `regauge.to_jax` or `regauge.to_torch` was made by; None of any other model."""
+    found = getattr(model, "_conversion", None)
+    return found if isinstance(found, Conversion) else None
+
+
+def names_of(conversion: Conversion) -> dict[str, str]:
+    """Names in the converted model by the original's, for every weight that has an array of its own there."""
+    return {
+        entry.source: entry.target
+        for entry in conversion.weight_map.entries
+        if entry.stacked is None and not entry.sliced
+    }
+
+
 # "auto": layers from which on a scan is worth its lines, see docs/benchmarks.md.
 DEEP = 16
 

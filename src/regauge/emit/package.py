@@ -59,6 +59,11 @@ def write_folder(conversion: Conversion, weights: Arrays, arrays: Arrays, refere
         ) from error
 
 
+def symbols_json(conversion: Conversion) -> list[dict[str, Any]]:
+    """The sizes that a conversion leaves open, as conversion.json has them."""
+    return [{"name": s.name, "hint": s.hint, "low": s.low, "high": s.high} for s in conversion.symbols]
+
+
 def _conversion_json(conversion: Conversion, reference: Reference) -> dict[str, Any]:
     return {
         "schema": SCHEMA_VERSION,
@@ -74,6 +79,6 @@ def _conversion_json(conversion: Conversion, reference: Reference) -> dict[str, 
         "has_loss": "train" in conversion.sources,
         "optimizer": None if conversion.optimizer is None else to_json(conversion.optimizer),
         "findings": [finding.to_json() for finding in conversion.findings],
-        "symbols": [{"name": s.name, "hint": s.hint, "low": s.low, "high": s.high} for s in conversion.symbols],
+        "symbols": symbols_json(conversion),
         "lines": {str(line): list(place) for line, place in sorted(conversion.places.items())},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,9 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
         job: ``graphs``, the file that the torch job wrote.
 
     Returns:
-        ``names``: name -> ``tried`` and ``converted`` samples, ``gaps`` (operators without a rule, or in a limit),
-        ``ops`` (the operators of those that convert), ``calls`` (what
-        the rules call in JAX); ``jax``: public names of JAX's modules.
+        ``names``: name -> ``tried`` and ``converted`` samples, ``gaps`` (operators without a rule, or in a limit, with
+        the number of samples that each stops), ``ops`` (the operators of those that convert), ``calls`` (what the rules
+        call in JAX); ``jax``: public names of JAX's modules.
     """
     names = {name: _judged(samples) for name, samples in read_json(Path(job["graphs"])).items()}
     public = {
@@ -58,16 +59,17 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _judged(samples: list[Any]) -> dict[str, Any]:
-    converted, gaps, calls, ops = 0, [], [], []
+    converted, calls, ops = 0, [], []
+    gaps: Counter[str] = Counter()
     for sample in samples:
         if isinstance(sample, str):
-            gaps.append(sample)
+            gaps[sample] += 1
             continue
         graph = graph_from_json(sample)
         try:
             rules = plan(graph, TABLE).rules
         except UnsupportedOps as error:
-            gaps += error.details
+            gaps.update(set(error.details))
             continue
         converted += 1
         ops += [node.op for node in graph.nodes]
@@ -75,7 +77,7 @@ def _judged(samples: list[Any]) -> dict[str, Any]:
     return {
         "tried": len(samples),
         "converted": converted,
-        "gaps": list(dict.fromkeys(gaps)),
+        "gaps": dict(gaps),
         "ops": sorted(set(ops)),
         "calls": list(dict.fromkeys(calls)),
     }

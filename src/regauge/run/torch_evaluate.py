@@ -163,7 +163,7 @@ class TorchEvaluator:
             torch.set_grad_enabled(slopes),
             control as dropout,
             perturbed(self.model, noise := task.get("noise")),
-            rounded(noise, self.widen),
+            rounded(noise, self.widen, bool(task.get("noisy_inputs"))),
             kept or nullcontext(),
         ):
             self.prepare(task)

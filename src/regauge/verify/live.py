@@ -42,6 +42,7 @@ class LiveSides:
     models: Mapping[Role, Live]
     jobs: Mapping[Role, Mapping[str, Any]]
     cases: tuple[Case, Case]
+    symbols: list[dict[str, Any]] | None = None
     separate: bool = False
 
     @property

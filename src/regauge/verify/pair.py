@@ -50,6 +50,7 @@ class Sides(Protocol):
         names: of the original and of the converted model.
         frameworks: by role.
         jobs: what names each side in its jobs, by role.
+        symbols: sizes that the converted model leaves open, as conversion.json has them; None where that is not known.
         separate: whether each runs in a process of its own.
     """
 
@@ -64,6 +65,9 @@ class Sides(Protocol):
 
     @property
     def jobs(self) -> Mapping[Role, Mapping[str, Any]]: ...
+
+    @property
+    def symbols(self) -> list[dict[str, Any]] | None: ...
 
     @property
     def separate(self) -> bool: ...
@@ -296,7 +300,7 @@ def _subject(
         case=sides.label,
         sides=sides.names,
         reference=_given(reference, inputs),
-        symbols=None,  # no size of a model that was not captured is known to be free: they are tried
+        symbols=sides.symbols,  # no size of a model that was not captured is known to be free: they are tried
         trees={role: _trees(described[role].info, use_loss) for role in ROLES},
         map=pair_map,
         execute=sides.execute,

@@ -24,6 +24,7 @@ class WorkerSides:
     jobs: Mapping[Role, Mapping[str, Any]]
     frameworks: Mapping[Role, Framework]
     interpreters: Mapping[Role, Interpreters]
+    symbols: list[dict[str, Any]] | None = None
     separate: bool = True
 
     @property
