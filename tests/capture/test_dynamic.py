@@ -8,6 +8,7 @@ import pytest
 import torch
 from comparing import assert_captures
 from torch import nn
+from torch.export import Dim
 
 from regauge.capture.torch_export import capture_module
 from regauge.errors import CaptureError
@@ -182,13 +183,14 @@ def test_sizes_are_python_expressions(expression, text):
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.5 / 7])
-def test_sizes_that_floats_may_round_otherwise_are_refused(factor):
+def test_sizes_that_floats_may_round_otherwise_are_fixed(factor):
     class Rounded(nn.Module):
         def forward(self, ids):
             return ids.new_zeros(math.ceil(ids.shape[1] * factor)), ids * 2
 
-    with pytest.raises(CaptureError, match="a size is computed in a way that has no counterpart"):
-        capture_module(Rounded(), (torch.ones(3, 8).long(),), train=False)
+    captured = assert_captures(Rounded(), (torch.ones(3, 8).long(),), train=False, others=((torch.ones(5, 8).long(),),))
+    assert captured.graph.inputs[0].spec.shape == (Sym("batch"), 8)
+    assert "test_dynamic.py:" in captured.graph.findings[0].text
 
 
 # what Python decides on a size -----------------------------------------------------------------------------------
@@ -198,7 +200,7 @@ class Capacity(nn.Module):
     """The rows that a mixture of experts keeps: a number of Python, rounded from a size."""
 
     def forward(self, x):
-        kept = int(0.75 * x.shape[0])
+        kept = int(0.3 * x.shape[0])
         return x[:kept].sum(0) * kept
 
 
@@ -209,6 +211,16 @@ class Halves(nn.Module):
         if x.shape[0] % 2 == 0:
             x = x.reshape(2, -1, 3).sum(0)
         return x, scale.exp()
+
+
+def test_a_size_that_the_code_makes_a_number_of_is_named_with_its_line():
+    class Steps(nn.Module):
+        def forward(self, x):
+            return torch.stack([row * 2 for row in x])
+
+    captured = assert_captures(Steps(), (torch.randn(4, 3),), train=False)
+    assert codes(captured) == [("C110", "x")]
+    assert "test_dynamic.py:" in captured.graph.findings[0].text
 
 
 def test_a_size_that_becomes_a_number_of_python_is_fixed():
@@ -255,3 +267,47 @@ def test_a_bound_that_python_asks_for_is_said():
     assert captured.graph.symbols == (Symbol("batch", 4, 2, 100),)
     assert [code for code, _ in codes(captured)] == ["C177"]
     assert "2 <= batch <= 100" in captured.graph.findings[0].text
+
+
+# sizes that are asked for in torch's notation -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [Capacity(), Halves()])
+def test_a_size_that_may_stay_symbolic_is_fixed_where_python_decides_on_it(model):
+    x = torch.randn(4, 3)
+    inputs = {"scale": torch.randn(6, 2), "x": x} if isinstance(model, Halves) else (x,)
+    asked = {"x": {0: Dim.AUTO, 1: Dim.AUTO}} | ({"scale": {0: Dim.AUTO}} if isinstance(model, Halves) else {})
+    captured = capture_module(model, inputs, train=False, dynamic=asked)
+    assert captured.graph.inputs[-1].spec.shape[0] == 4
+    assert ("C110", "x") in codes(captured)
+    assert "test_dynamic.py:" in captured.graph.findings[0].text
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (({0: Dim.DYNAMIC},), "C260"),
+        ({"x": (Dim.DYNAMIC, None)}, "C260"),
+        ([(Dim("n", max=100), None)], "C261"),
+    ],
+)
+def test_a_size_that_has_to_stay_symbolic_is_refused_where_python_decides_on_it(asked, code):
+    class Even(nn.Module):
+        def forward(self, x):
+            if x.shape[0] % 2 == 0:
+                x = x * 2
+            return x.exp()
+
+    with pytest.raises(CaptureError, match=f"{code}.* symbolic") as error:
+        capture_module(Even(), (torch.randn(4, 3),), train=False, dynamic=asked)
+    assert "test_dynamic.py:" in str(error.value)
+
+
+def test_a_number_where_a_size_has_to_stay_symbolic_is_refused_with_its_line():
+    class Steps(nn.Module):
+        def forward(self, x):
+            return torch.stack([row * 2 for row in x])
+
+    with pytest.raises(CaptureError, match="C261") as error:
+        capture_module(Steps(), (torch.randn(4, 3),), train=False, dynamic={"x": {0: Dim.DYNAMIC}})
+    assert "test_dynamic.py:" in str(error.value)

@@ -149,26 +149,24 @@ def names_in(program: ExportedProgram, inputs: Any) -> list[tuple[Any, str]]:
 
 
 def fixed_sizes(
-    program: ExportedProgram, names: Collection[str], decided: Mapping[tuple[int, int], tuple[str, str]]
+    program: ExportedProgram, offers: Collection[tuple[str, int]], lines: Mapping[tuple[str, int], str]
 ) -> list[Finding]:
     """A finding for each size that was offered as symbolic and became a number.
 
     Args:
         program: with the shapes that export left.
-        names: of the placeholders whose sizes were offered.
-        decided: axes that the code decides on, as `size_decisions.axes_of` gives them.
+        offers: the sizes that were offered: names of placeholders, and axes.
+        lines: ``file.py:12`` of sizes that the code needs as numbers.
     """
     nodes = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
-    lines = {(name, axis): line for (_, axis), (name, line) in decided.items()}
     found = []
     for spec in program.graph_signature.input_specs:
-        is_offered = spec.kind is InputKind.USER_INPUT and spec.arg.name in names
-        tensor = nodes[spec.arg.name].meta.get("val") if is_offered else None
+        tensor = nodes[spec.arg.name].meta.get("val") if spec.kind is InputKind.USER_INPUT else None
         if not isinstance(tensor, torch.Tensor):
             continue
-        for axis in offered(tensor):
+        for axis in range(tensor.ndim):
             size = constant_size(tensor.shape[axis])
-            if size is not None:
+            if size is not None and (spec.arg.name, axis) in offers:
                 text = _fixed_text(spec.arg.name, axis, size, lines.get((spec.arg.name, axis), ""))
                 found.append(Finding("C110", "info", spec.arg.name, text))
     return found

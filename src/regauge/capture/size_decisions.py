@@ -11,18 +11,22 @@ import ast
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from unittest import mock
 
 import sympy
 import torch
 from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils._sympy import functions as torch_functions
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
+from regauge.capture import size_numbers
 from regauge.capture.dynamic import names_in
 from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
@@ -35,7 +39,16 @@ _QUESTIONS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
     (torch.SymInt, "__index__", lambda size: size),
     (torch.SymFloat, "__bool__", lambda size: size != 0),
     (torch.SymFloat, "__int__", lambda size: size.__trunc__()),
+    (torch.SymFloat, "__float__", lambda size: size),
 )
+_REPLACED = "_set_replacement"  # torch's own name for what it calls when a symbol turns out to be something else
+_NUMBERS = ("__int__", "__index__", "__float__")
+_ROUNDINGS = {
+    "__floor__": torch_functions.FloorToInt,
+    "__ceil__": torch_functions.CeilToInt,
+    "__trunc__": torch_functions.TruncToInt,
+    "__round__": torch_functions.RoundToInt,
+}
 
 
 @dataclass(frozen=True)
@@ -64,28 +77,131 @@ class Decision:
         return bool(bound_sympy(expression, known).is_singleton())
 
 
+@dataclass
+class Sizes:
+    """What a trace asked of symbolic sizes.
+
+    Attributes:
+        decisions: answers that Python got.
+        lines: of torch's symbols that became numbers, with the line that they became one at.
+        symbols: of the traced inputs, by the place among all leaves of the arguments and the axis.
+    """
+
+    decisions: list[Decision] = field(default_factory=list)
+    lines: dict[str, str] = field(default_factory=dict)
+    symbols: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Forget the trace before."""
+        for found in (self.decisions, self.lines, self.symbols):
+            found.clear()
+
+    def take(self, leaves: Sequence[Any]) -> None:
+        """Learn the symbols of a trace from the leaves of the model's arguments."""
+        for place, leaf in enumerate(leaves):
+            for axis, size in enumerate(leaf.shape if isinstance(leaf, torch.Tensor) else ()):
+                if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
+                    self.symbols[place, axis] = size.node.expr.name
+
+    @property
+    def fixed_at(self) -> str:
+        """Where the first size became a number, or was decided on, or an empty string."""
+        decided = (decision.line for decision in self.decisions if not decision.is_settled({}))
+        return next(iter(self.lines.values()), "") or next(decided, "")
+
+    def line_of(self, place: int, axis: int) -> str:
+        """Where the size of an input became a number, or an empty string."""
+        return self.lines.get(self.symbols.get((place, axis), ""), "")
+
+
 @contextmanager
-def noted(found: list[Decision]) -> Iterator[None]:
+def noted(found: Sizes, ask: Callable[[FrameType], None]) -> Iterator[None]:
     """Within the block `found` gets what a person's code asks of symbolic sizes.
 
     Without what ends in an error otherwise (``assert t <= n``, ``if c % 2: raise``): the original has no answer there.
+
+    Args:
+        found: of the trace.
+        ask: gets the person's frame wherever a size becomes a number.
     """
 
-    def asking(original: Callable[..., Any], question: Callable[[Any], Any]) -> Callable[..., Any]:
-        def answer(size: Any) -> Any:
-            code, line = sys._getframe(1).f_code, sys._getframe(1).f_lineno
+    watch = _Watch(found, ask)
+    with ExitStack() as stack:
+        for owner, name, question in _QUESTIONS:
+            watched = watch.asked(getattr(owner, name), question, name in _NUMBERS)
+            stack.enter_context(mock.patch.object(owner, name, watched))
+        for name, function in _ROUNDINGS.items():
+            watched = watch.rounded(getattr(torch.SymFloat, name), function)
+            stack.enter_context(mock.patch.object(torch.SymFloat, name, watched))
+        if hasattr(ShapeEnv, _REPLACED):
+            watched = watch.replaced(getattr(ShapeEnv, _REPLACED))
+            stack.enter_context(mock.patch.object(ShapeEnv, _REPLACED, watched))
+        yield
+
+
+@dataclass
+class _Watch:
+    """Functions of torch that say who calls them for what; as `noted` takes its arguments."""
+
+    found: Sizes
+    ask: Callable[[FrameType], None]
+
+    def asked(self, original: Callable[..., Any], question: Callable[[Any], Any], is_number: bool) -> Any:
+        """One that gives Python an answer about a size, or a number in its place."""
+
+        def answer(size: Any, *rest: Any) -> Any:
+            frame = _caller(sys._getframe(1))
+            code, line = frame.f_code, frame.f_lineno
             if is_own(code.co_filename) and not _or_raises(code.co_filename, line):
                 asked = question(size)
                 if hasattr(asked, "node") and asked.node.expr.free_symbols:
-                    found.append(Decision(asked.node, f"{Path(code.co_filename).name}:{line}"))
-            return original(size)
+                    self.found.decisions.append(Decision(asked.node, _line(frame)))
+                    if is_number:
+                        self.ask(frame)
+            return original(size, *rest)
 
         return answer
 
-    with ExitStack() as stack:
-        for owner, name, question in _QUESTIONS:
-            stack.enter_context(mock.patch.object(owner, name, asking(getattr(owner, name), question)))
-        yield
+    def rounded(self, original: Callable[..., Any], function: type[sympy.Function]) -> Any:
+        """One that rounds a float: to a quotient of whole numbers, or to a number of Python."""
+
+        def answer(size: Any, *rest: Any) -> Any:
+            frame = _caller(sys._getframe(1))
+            if rest or not is_own(frame.f_code.co_filename):
+                return original(size, *rest)
+            whole = size_numbers.rounded(size, function)
+            if whole is None:
+                made = original(size)
+                self.found.decisions.append(Decision(made.node, _line(frame)))
+                return int(made)
+            return whole
+
+        return answer
+
+    def replaced(self, original: Callable[..., Any]) -> Any:
+        """The one that puts a number in the place of a symbol."""
+
+        def replace(env: Any, symbol: Any, target: Any, *rest: Any) -> Any:
+            frame: FrameType | None = sys._getframe(1)
+            while frame is not None and not is_own(frame.f_code.co_filename):
+                frame = frame.f_back
+            if frame is not None and target.is_number:
+                self.found.lines.setdefault(symbol.name, _line(frame))
+                self.ask(frame)
+            return original(env, symbol, target, *rest)
+
+        return replace
+
+
+def _caller(frame: FrameType) -> FrameType:
+    """The frame that asks, past the functions that stand for `int` and the like."""
+    while frame.f_code.co_filename == size_numbers.__file__ and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def _line(frame: FrameType) -> str:
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
 def undecided(decisions: Sequence[Decision], program: ExportedProgram) -> dict[str, str]:
