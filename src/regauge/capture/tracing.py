@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
@@ -71,6 +72,9 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
         for changed in (
             quiet(),
             fast_path(False),
+            torch.backends.opt_einsum.flags(
+                enabled=False
+            ),  # it takes sizes for numbers, for a path that JAX finds itself
             attention_modules.written_out(),
             flex_attention.written_out(),
             with_own_lines(model),
