@@ -94,6 +94,61 @@ def test_one_tensor_given_twice_is_two_inputs():
     assert [value.name for value in graph.inputs] == ["query", "key"]
 
 
+class Rows(nn.Module):
+    """Rows of tokens with positions of the model's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("rows", torch.randint(0, 9, (4, 6)))
+        self.scale = nn.Parameter(torch.rand(4, 6))
+
+    def forward(self, x):
+        rows = self.rows[1:2, : x.shape[1]] * self.rows.shape[0]
+        return x * self.scale.view(4, -1)[:1, : x.shape[1]] + rows
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda model: model.rows,
+        lambda model: model.rows[1:2],
+        lambda model: model.rows[1:, 2:],
+        lambda model: model.rows[::2],
+        lambda model: model.rows[:1].expand(3, 6),
+        lambda model: model.scale.detach()[1:2],
+    ],
+)
+def test_an_input_that_looks_at_a_weight_leaves_the_weight_its_sizes(view):
+    model = Rows()
+    x = view(model)
+    captured = assert_captures(model, (x,), train=False, others=((torch.cat([x, x, x]).detach(),),))
+    assert [weight.spec.shape for weight in captured.graph.weights] == [(4, 6), (4, 6)]
+    assert captured.graph.inputs[0].spec.shape[0] == Sym("batch")
+
+
+def test_an_input_with_a_gradient_may_look_at_a_weight():
+    model = Rows()
+    graph = capture_module(model, (model.scale[1:3],), train=True).graph
+    assert graph.inputs[0].spec.shape == (Sym("batch"), 6)
+    assert [weight.spec.shape for weight in graph.weights] == [(4, 6), (4, 6)]
+
+
+def test_an_input_that_changes_with_a_buffer_is_refused():
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(2, 3))
+
+        def forward(self, x):
+            self.seen.add_(1)
+            return x * 2
+
+    model = Counts()
+    with pytest.raises(CaptureError, match=r"C262.* changes its buffer seen in place, and with it its input x"):
+        capture_module(model, (model.seen[:1],), train=False)
+    assert_captures(model, (model.seen[:1].clone(),), train=False)
+
+
 def test_a_size_that_the_code_fixes_is_a_finding():
     class Three(nn.Module):
         def forward(self, x):

@@ -1,6 +1,8 @@
-"""A selective scan that Python loops over, as small state space models have it: any batch, the length of the example."""
+"""A selective scan that Python loops over, as small state space models have it: any batch, the example's length."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import numpy as np
@@ -69,10 +71,10 @@ def test_a_selective_scan_takes_any_batch(by_einsum: bool) -> None:
         expected = model(tokens)
         wanted = torch.autograd.grad(expected.square().sum(), model.log_decay)[0]
 
-        def loss(params: object, given: np.ndarray = tokens.numpy()) -> tuple[jax.Array, jax.Array]:
+        def loss(params: Any, given: jax.Array) -> tuple[jax.Array, jax.Array]:
             outputs, _ = converted.apply(params, converted.state, given)
             return (outputs**2).sum(), outputs
 
-        (_, found), gradients = jax.value_and_grad(loss, has_aux=True)(converted.params)
+        (_, found), gradients = jax.value_and_grad(loss, has_aux=True)(converted.params, tokens.numpy())
         np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(gradients["log_decay"], wanted.numpy(), rtol=1e-4, atol=1e-5)

@@ -32,7 +32,7 @@ from regauge.capture.exporting import Dynamic, Inputs, exported, fixed_sizes
 from regauge.capture.known_values import ReadAndChanged
 from regauge.capture.tracing import Stages
 from regauge.capture.wide_integers import wide_integers
-from regauge.capture.written_inputs import Written, written_inputs
+from regauge.capture.written_inputs import Written, require_unshared, written_inputs
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
@@ -106,7 +106,7 @@ def capture_module(
     with training_mode.unchanged(module):
         training_mode.set_mode(module, train)
         frozen = training_mode.left_in_evaluation(module) if train else []
-        inputs = sizes_of_inputs.distinct(inputs)
+        inputs = sizes_of_inputs.apart(sizes_of_inputs.distinct(inputs), module)
         example = _example(module, inputs, stages.places) if dynamic == "auto" else inputs
         stages.gradients.lost.update(own_gradients.of_modules(module))
         program, reads, graph, tensors = _traced(module, example, dynamic, name, train, stages)
@@ -324,6 +324,7 @@ def _convert(
     graph, tensors = conversion.graph()
     check_graph(graph)
     stages.written += written_inputs(conversion.written, program, stages.given, model)
+    require_unshared(graph, program, stages.given, model)
     stages.findings += [one.finding for one in stages.written]
     stages.findings += size_decisions.within_ranges(stages.sizes.decisions, program, conversion.names)
     stages.findings += stages.known.judged({weight for weight, _ in graph.mutations}, name)
