@@ -23,6 +23,7 @@ from regauge.capture import (
     own_gradients,
     packed,
     python_state,
+    recurrent_shapes,
     size_decisions,
     training_mode,
     transformations,
@@ -34,7 +35,7 @@ from regauge.capture.number_values import Numbers
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.quietness import quiet
 from regauge.capture.source_lines import with_own_lines
-from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
+from regauge.capture.untraceable import Respelled, plain_indices
 from regauge.capture.value_branches import ValueBranches
 from regauge.capture.written_inputs import Written
 from regauge.findings import Finding
@@ -84,7 +85,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
             packed.replaced(stages.findings, stages.reached),
             own_gradients.traced(stages.gradients),
             Respelled(),
-            lstm_states(),
+            recurrent_shapes.of_any_length(),
             plain_indices(),
             computed(model, stages.known),
             control_flow.as_regions(stages.findings),

@@ -17,7 +17,6 @@ from unittest import mock
 
 import torch
 from torch import Tensor
-from torch._decomp import decompositions
 from torch._dynamo import _trace_wrapped_higher_order_op
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -109,24 +108,6 @@ def _stacked(place: Any) -> Any:
     if not isinstance(place, tuple | list) or not any(isinstance(item, Tensor) for item in place):
         return place
     return torch.stack([item if isinstance(item, Tensor) else torch.tensor(item) for item in place])
-
-
-@contextmanager
-def lstm_states() -> Iterator[None]:
-    """Within the block the final states of a traced LSTM have the shape of the initial ones.
-
-    Torch traces an LSTM by the formula of one layer wherever oneDNN does not take it (float64, inputs with gradients,
-    projections). Before 2.13 that formula left an axis of length 1 in the states, which a batch of 1 alone hid.
-    """
-    layer = decompositions.one_layer_lstm
-
-    def shaped(inp: Tensor, hidden: tuple[Tensor, Tensor], *args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
-        outputs, states = layer(inp, hidden, *args, **kwargs)
-        pairs = zip(states, hidden, strict=True)
-        return outputs, tuple(final[0] if final.ndim > first.ndim else final for final, first in pairs)
-
-    with mock.patch.object(decompositions, "one_layer_lstm", shaped):
-        yield
 
 
 @contextmanager
