@@ -21,6 +21,7 @@ from unittest import mock
 import sympy
 import torch
 from torch.export import ExportedProgram
+from torch.fx.experimental.sym_node import SymNode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._sympy import functions as torch_functions
 from torch.utils._sympy.numbers import int_oo
@@ -28,6 +29,7 @@ from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 from regauge.capture import size_numbers
 from regauge.capture.dynamic import names_in
+from regauge.capture.size_proofs import is_constant
 from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
 
@@ -35,14 +37,10 @@ _ANY_SIZE = ValueRanges(2, int_oo)  # of a symbol of which nothing else is known
 _QUESTIONS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
     (torch.SymBool, "__bool__", lambda truth: truth),
     (torch.SymInt, "__bool__", lambda size: size != 0),
-    (torch.SymInt, "__int__", lambda size: size),
-    (torch.SymInt, "__index__", lambda size: size),
     (torch.SymFloat, "__bool__", lambda size: size != 0),
-    (torch.SymFloat, "__int__", lambda size: size.__trunc__()),
-    (torch.SymFloat, "__float__", lambda size: size),
 )
 _REPLACED = "_set_replacement"  # torch's own name for what it calls when a symbol turns out to be something else
-_NUMBERS = ("__int__", "__index__", "__float__")
+_NUMBERS = ("guard_int", "guard_float")  # what gives Python a number, whoever asks
 _ROUNDINGS = {
     "__floor__": torch_functions.FloorToInt,
     "__ceil__": torch_functions.CeilToInt,
@@ -58,23 +56,28 @@ class Decision:
     Attributes:
         node: torch's symbolic value that was asked for; its expression follows what the trace learns later.
         line: ``file.py:12``.
+        bound: symbols of which the answer was one number, which leaves a relation between them (n + m is 8).
     """
 
     node: Any
     line: str
+    bound: frozenset[Any] = frozenset()
 
     @property
     def symbols(self) -> set[str]:
         """Names of torch's symbols that the answer depends on."""
-        return {symbol.name for symbol in self.node.expr.free_symbols}
+        expressions = [self.node.expr, *(self.node.shape_env.replace(symbol) for symbol in self.bound)]
+        return {symbol.name for expression in expressions for symbol in expression.free_symbols}
 
     def is_settled(self, ranges: Mapping[Any, ValueRanges[Any]]) -> bool:
         """Whether every size within the ranges gets the same answer."""
         expression = self.node.expr
+        if self.bound:
+            return not self.symbols
         if expression.is_number or expression in (sympy.true, sympy.false):
             return True
         known = {symbol: ranges.get(symbol, _ANY_SIZE) for symbol in expression.free_symbols}
-        return bool(bound_sympy(expression, known).is_singleton())
+        return bool(bound_sympy(expression, known).is_singleton()) or is_constant(expression, known)
 
 
 @dataclass
@@ -128,8 +131,9 @@ def noted(found: Sizes, ask: Callable[[FrameType], None]) -> Iterator[None]:
     watch = _Watch(found, ask)
     with ExitStack() as stack:
         for owner, name, question in _QUESTIONS:
-            watched = watch.asked(getattr(owner, name), question, name in _NUMBERS)
-            stack.enter_context(mock.patch.object(owner, name, watched))
+            stack.enter_context(mock.patch.object(owner, name, watch.asked(getattr(owner, name), question)))
+        for name in _NUMBERS:
+            stack.enter_context(mock.patch.object(SymNode, name, watch.numbered(getattr(SymNode, name))))
         for name, function in _ROUNDINGS.items():
             watched = watch.rounded(getattr(torch.SymFloat, name), function)
             stack.enter_context(mock.patch.object(torch.SymFloat, name, watched))
@@ -146,19 +150,31 @@ class _Watch:
     found: Sizes
     ask: Callable[[FrameType], None]
 
-    def asked(self, original: Callable[..., Any], question: Callable[[Any], Any], is_number: bool) -> Any:
-        """One that gives Python an answer about a size, or a number in its place."""
+    def asked(self, original: Callable[..., Any], question: Callable[[Any], Any]) -> Any:
+        """One that gives Python an answer about a size."""
 
         def answer(size: Any, *rest: Any) -> Any:
-            frame = _caller(sys._getframe(1))
-            code, line = frame.f_code, frame.f_lineno
-            if is_own(code.co_filename) and not _or_raises(code.co_filename, line):
+            frame = sys._getframe(1)
+            if is_own(frame.f_code.co_filename) and not _or_raises(frame):
                 asked = question(size)
                 if hasattr(asked, "node") and asked.node.expr.free_symbols:
                     self.found.decisions.append(Decision(asked.node, _line(frame)))
-                    if is_number:
-                        self.ask(frame)
             return original(size, *rest)
+
+        return answer
+
+    def numbered(self, original: Callable[..., Any]) -> Any:
+        """One that gives a number in the place of a size: to a person's code, or to what this calls."""
+
+        def answer(node: Any, *rest: Any) -> Any:
+            before = node.expr.free_symbols
+            number = original(node, *rest)
+            frame = _own(sys._getframe(1)) if before else None
+            if frame is not None and not _or_raises(frame):
+                bound = len(before) > 1 and not node.expr.free_symbols
+                self.found.decisions.append(Decision(node, _line(frame), frozenset(before) if bound else frozenset()))
+                self.ask(frame)
+            return number
 
         return answer
 
@@ -166,15 +182,10 @@ class _Watch:
         """One that rounds a float: to a quotient of whole numbers, or to a number of Python."""
 
         def answer(size: Any, *rest: Any) -> Any:
-            frame = _caller(sys._getframe(1))
-            if rest or not is_own(frame.f_code.co_filename):
+            if rest or not is_own(sys._getframe(1).f_code.co_filename):
                 return original(size, *rest)
             whole = size_numbers.rounded(size, function)
-            if whole is None:
-                made = original(size)
-                self.found.decisions.append(Decision(made.node, _line(frame)))
-                return int(made)
-            return whole
+            return int(original(size)) if whole is None else whole
 
         return answer
 
@@ -182,10 +193,8 @@ class _Watch:
         """The one that puts a number in the place of a symbol."""
 
         def replace(env: Any, symbol: Any, target: Any, *rest: Any) -> Any:
-            frame: FrameType | None = sys._getframe(1)
-            while frame is not None and not is_own(frame.f_code.co_filename):
-                frame = frame.f_back
-            if frame is not None and target.is_number:
+            frame = _own(sys._getframe(1)) if target.is_number else None
+            if frame is not None:
                 self.found.lines.setdefault(symbol.name, _line(frame))
                 self.ask(frame)
             return original(env, symbol, target, *rest)
@@ -193,9 +202,9 @@ class _Watch:
         return replace
 
 
-def _caller(frame: FrameType) -> FrameType:
-    """The frame that asks, past the functions that stand for `int` and the like."""
-    while frame.f_code.co_filename == size_numbers.__file__ and frame.f_back is not None:
+def _own(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame of a person's code, from this one on."""
+    while frame is not None and not is_own(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
 
@@ -262,9 +271,9 @@ def within_ranges(decisions: Sequence[Decision], program: ExportedProgram, names
     return list(dict.fromkeys(found))
 
 
-def _or_raises(file: str, line: int) -> bool:
-    """Whether the condition on a line is one that must hold: another answer ends in an error."""
-    return line in _lines_that_must_hold(file)
+def _or_raises(frame: FrameType) -> bool:
+    """Whether the condition on a frame's line is one that must hold: another answer ends in an error."""
+    return frame.f_lineno in _lines_that_must_hold(frame.f_code.co_filename)
 
 
 @lru_cache(maxsize=256)
