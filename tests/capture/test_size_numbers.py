@@ -49,6 +49,8 @@ class Numbers(nn.Module):
             zeros(batch) * float(length),
             x / float(len(x)) + np.sqrt(length),
             x / math.sqrt(length / 2),
+            torch.linspace(-1, 1, length) + torch.linspace(0, batch - 0.5, steps=length, dtype=torch.float64),
+            torch.as_tensor([batch, length]) * torch.as_tensor(x.shape),
         )
 
 

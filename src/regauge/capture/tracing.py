@@ -35,7 +35,7 @@ from regauge.capture.number_values import Numbers
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.quietness import quiet
 from regauge.capture.source_lines import with_own_lines
-from regauge.capture.untraceable import Respelled, plain_indices
+from regauge.capture.untraceable import Respelled, plain_indices, sizes_in_tensors
 from regauge.capture.value_branches import ValueBranches
 from regauge.capture.written_inputs import Written
 from regauge.findings import Finding
@@ -87,6 +87,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
             Respelled(),
             recurrent_shapes.of_any_length(),
             plain_indices(),
+            sizes_in_tensors(),
             computed(model, stages.known),
             control_flow.as_regions(stages.findings),
             transformations.as_regions(stages.findings),

@@ -82,6 +82,13 @@ class Respelled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def _holds_sizes(data: Any) -> bool:
+    """Whether there are symbolic sizes in lists of numbers."""
+    if isinstance(data, tuple | list):
+        return any(_holds_sizes(item) for item in data)
+    return isinstance(data, torch.SymInt | torch.SymFloat)
+
+
 def _holds_tensors(data: Any) -> bool:
     """Whether there are tensors of one number in lists of numbers."""
     if isinstance(data, tuple | list):
@@ -108,6 +115,18 @@ def _stacked(place: Any) -> Any:
     if not isinstance(place, tuple | list) or not any(isinstance(item, Tensor) for item in place):
         return place
     return torch.stack([item if isinstance(item, Tensor) else torch.tensor(item) for item in place])
+
+
+@contextmanager
+def sizes_in_tensors() -> Iterator[None]:
+    """Within the block ``torch.as_tensor`` keeps sizes symbolic, as ``torch.tensor`` does; no mode sees its calls."""
+    plain = torch.as_tensor
+
+    def as_tensor(data: Any, *args: Any, **kwargs: Any) -> Tensor:
+        return (torch.tensor if _holds_sizes(data) else plain)(data, *args, **kwargs)
+
+    with mock.patch.object(torch, "as_tensor", as_tensor):
+        yield
 
 
 @contextmanager
