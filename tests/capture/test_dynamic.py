@@ -366,3 +366,16 @@ def test_a_number_where_a_size_has_to_stay_symbolic_is_refused_with_its_line():
     with pytest.raises(CaptureError, match="C261") as error:
         capture_module(Steps(), (torch.randn(4, 3),), train=False, dynamic={"x": {0: Dim.DYNAMIC}})
     assert "test_dynamic.py:" in str(error.value)
+
+
+def test_a_size_that_torch_rounds_in_a_way_of_its_own_is_fixed_or_refused():
+    class Steps(nn.Module):
+        def forward(self, x):
+            return x[:, :1] + torch.arange(0, x.shape[1] * 0.3), x.sum(1)
+
+    tokens = torch.ones(4, 10).long()
+    captured = assert_captures(Steps(), (tokens,), train=False, others=((tokens[:2],),))
+    assert captured.graph.inputs[0].spec.shape == (Sym("batch"), 10)
+    assert "test_dynamic.py:" in captured.graph.findings[0].text
+    with pytest.raises(CaptureError, match=r"C105.* no counterpart"):
+        capture_module(Steps(), (tokens,), train=False, dynamic={"x": {1: Dim.DYNAMIC}})

@@ -13,7 +13,8 @@ from torch.export import Dim, ExportedProgram, dynamic_shapes
 from regauge.capture import dynamic as sizes_of_inputs
 from regauge.capture import failures, known_inputs, size_decisions, training_mode
 from regauge.capture.joined_values import OtherWayFirst
-from regauge.capture.source_lines import own_line
+from regauge.capture.sizes import NoCounterpart
+from regauge.capture.source_lines import origin_of, own_line
 from regauge.capture.tracing import Stages, as_traced
 from regauge.errors import CaptureError
 from regauge.findings import Finding
@@ -121,6 +122,30 @@ def _decides(model: nn.Module, program: ExportedProgram, inputs: Inputs, dynamic
     later = {place: said for place, said in new.items() if place[1] > 0}
     stages.decided |= later or new
     return bool(new)
+
+
+def without(
+    error: NoCounterpart, model: nn.Module, program: ExportedProgram, inputs: Inputs, dynamic: Dynamic, stages: Stages
+) -> bool:
+    """Whether another trace may do without a size that cannot be written: those that it is made of are fixed now."""
+    symbols = dict.fromkeys((symbol.name for symbol in error.expression.free_symbols), _line_of(error, program))
+    fixed = {} if dynamic is None else size_decisions.axes_of(symbols, program, inputs)
+    asked = {} if dynamic == "auto" else _asked(model, inputs, dynamic)
+    if any(asked.get(place, Dim.AUTO) != Dim.AUTO for place in fixed) or not fixed.keys() - stages.decided.keys():
+        return False
+    stages.decided |= fixed
+    return True
+
+
+def _line_of(error: NoCounterpart, program: ExportedProgram) -> str:
+    """``file.py:12`` of the first operator that has to do with the size."""
+    for node in program.graph.nodes:
+        value = node.meta.get("val") if node.op == "call_function" else None
+        sizes = value.shape if isinstance(value, torch.Tensor) else [value]
+        held = [size.node.expr for size in sizes if isinstance(size, torch.SymInt | torch.SymFloat)]
+        if any(expression.has(error.expression) for expression in held):
+            return origin_of(node.meta).line
+    return ""
 
 
 def _require_free(fixed: Mapping[tuple[int, int], tuple[str, str]], asked: Mapping[tuple[int, int], Any]) -> None:

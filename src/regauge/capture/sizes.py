@@ -23,6 +23,18 @@ _NAMED = {"Max": "max", "Min": "min", "Abs": "abs", "ToFloat": "float"}
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
 
 
+class NoCounterpart(CaptureError):
+    """A size is a formula of others that Python does not write with `//` and the like."""
+
+    def __init__(self, expression: sympy.Expr) -> None:
+        self.expression = expression
+        super().__init__(
+            f"a size is computed in a way that has no counterpart: {expression}",
+            code="C105",
+            next="compute sizes with +, -, *, //, %, min and max only",
+        )
+
+
 def dtype_name(dtype: torch.dtype) -> str:
     """``float32`` of ``torch.float32``."""
     return str(dtype).removeprefix("torch.")
@@ -118,11 +130,7 @@ class Sizes:
         whole = whole_quotient(expression)
         if whole is not None:
             return self._print(whole)
-        raise CaptureError(
-            f"a size is computed in a way that has no counterpart: {expression}",
-            code="C105",
-            next="compute sizes with +, -, *, //, %, min and max only",
-        )
+        raise NoCounterpart(expression)
 
     def _binary(self, operator: str, arguments: Sequence[sympy.Expr]) -> str:
         left, right = arguments

@@ -28,8 +28,9 @@ from regauge.capture import (
 )
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
-from regauge.capture.exporting import Dynamic, Inputs, exported, fixed_sizes
+from regauge.capture.exporting import Dynamic, Inputs, exported, fixed_sizes, without
 from regauge.capture.known_values import ReadAndChanged
+from regauge.capture.sizes import NoCounterpart
 from regauge.capture.tracing import Stages
 from regauge.capture.wide_integers import wide_integers
 from regauge.capture.written_inputs import Written, require_unshared, written_inputs
@@ -289,6 +290,10 @@ def _traced(
     stages.findings += own_gradients.judged(stages.gradients, train, model, inputs)
     try:
         return program, reads, *_convert(model, program, name, stages)
+    except NoCounterpart as error:
+        if not without(error, model, program, inputs, dynamic, stages):
+            raise
+        return _traced(model, inputs, dynamic, name, train, stages)
     except ReadAndChanged as error:
         if not stages.known.learn():
             raise
@@ -303,7 +308,12 @@ def _evaluation(
 ) -> tuple[Graph, Graph | None]:
     """The graph in training, that in evaluation too if it is different code."""
     program, _ = exported(model, inputs, dynamic, name, stages)
-    graph, _ = _convert(model, program, name, stages)
+    try:
+        graph, _ = _convert(model, program, name, stages)
+    except NoCounterpart as error:
+        if not without(error, model, program, inputs, dynamic, stages):
+            raise
+        return _evaluation(model, inputs, dynamic, name, training, stages)
     graph = training_mode.always_dropping(graph)
     training = training_mode.with_always(training, graph)
     different = training_mode.differences(training, graph)
