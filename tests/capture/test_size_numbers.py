@@ -133,6 +133,19 @@ def test_a_number_that_python_needs_stays_one():
     assert "test_size_numbers.py:" in captured.graph.findings[0].text
 
 
+def test_code_that_wants_a_number_of_python_gets_one():
+    class Strict(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            half = int(x.shape[0] / 2)
+            if not isinstance(half, int):
+                raise TypeError("half is a number")
+            return x[:half] * 2
+
+    captured = assert_captures(Strict(), (torch.rand(4, 3),), train=False)
+    assert captured.graph.inputs[0].spec.shape == (4, 3)
+    assert "test_size_numbers.py:" in captured.graph.findings[0].text
+
+
 def test_quotients_of_large_sizes_are_those_of_floats():
     """For sizes up to the largest that `capture.whole_quotients` speaks of."""
     sizes = [2**32 - k for k in range(1, 40)] + [2**31 + k for k in (-1, 0, 1)]

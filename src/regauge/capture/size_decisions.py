@@ -135,6 +135,8 @@ def noted(found: Sizes, ask: Callable[[FrameType], None]) -> Iterator[None]:
         for name in _NUMBERS:
             stack.enter_context(mock.patch.object(SymNode, name, watch.numbered(getattr(SymNode, name))))
         for name, function in _ROUNDINGS.items():
+            if not hasattr(torch.SymFloat, name):
+                continue
             watched = watch.rounded(getattr(torch.SymFloat, name), function)
             stack.enter_context(mock.patch.object(torch.SymFloat, name, watched))
         if hasattr(ShapeEnv, _REPLACED):
@@ -203,9 +205,9 @@ class _Watch:
 
 
 def _own(frame: FrameType | None) -> FrameType | None:
-    """The innermost frame of a person's code, from this one on."""
+    """The innermost frame of a person's code that torch.export runs, from this one on."""
     while frame is not None and not is_own(frame.f_code.co_filename):
-        frame = frame.f_back
+        frame = None if frame.f_code.co_filename == torch.export.__file__ else frame.f_back
     return frame
 
 
