@@ -48,7 +48,11 @@ def interpret(graph: Graph, weights: Mapping[str, torch.Tensor], inputs: Mapping
 
 
 def _size(size: Any, symbols: Mapping[str, int]) -> Any:
-    return eval(size.text, {"max": max, "min": min}, dict(symbols)) if isinstance(size, Sym) else size
+    return (
+        eval(size.text, {"max": max, "min": min, "abs": abs, "float": float}, dict(symbols))
+        if isinstance(size, Sym)
+        else size
+    )
 
 
 def _call(node: Node, values: Mapping[str, torch.Tensor], symbols: Mapping[str, int]) -> list[torch.Tensor]:

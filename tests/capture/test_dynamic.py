@@ -8,6 +8,7 @@ import pytest
 import torch
 from comparing import assert_captures
 from torch import nn
+from torch.export import Dim
 
 from regauge.capture.torch_export import capture_module
 from regauge.errors import CaptureError
@@ -91,6 +92,61 @@ def test_one_tensor_given_twice_is_two_inputs():
     x = torch.randn(3, 4)
     graph = assert_captures(Attention(), (x, x), train=False, others=((x, x + 1),)).graph
     assert [value.name for value in graph.inputs] == ["query", "key"]
+
+
+class Rows(nn.Module):
+    """Rows of tokens with positions of the model's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("rows", torch.randint(0, 9, (4, 6)))
+        self.scale = nn.Parameter(torch.rand(4, 6))
+
+    def forward(self, x):
+        rows = self.rows[1:2, : x.shape[1]] * self.rows.shape[0]
+        return x * self.scale.view(4, -1)[:1, : x.shape[1]] + rows
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda model: model.rows,
+        lambda model: model.rows[1:2],
+        lambda model: model.rows[1:, 2:],
+        lambda model: model.rows[::2],
+        lambda model: model.rows[:1].expand(3, 6),
+        lambda model: model.scale.detach()[1:2],
+    ],
+)
+def test_an_input_that_looks_at_a_weight_leaves_the_weight_its_sizes(view):
+    model = Rows()
+    x = view(model)
+    captured = assert_captures(model, (x,), train=False, others=((torch.cat([x, x, x]).detach(),),))
+    assert [weight.spec.shape for weight in captured.graph.weights] == [(4, 6), (4, 6)]
+    assert captured.graph.inputs[0].spec.shape[0] == Sym("batch")
+
+
+def test_an_input_with_a_gradient_may_look_at_a_weight():
+    model = Rows()
+    graph = capture_module(model, (model.scale[1:3],), train=True).graph
+    assert graph.inputs[0].spec.shape == (Sym("batch"), 6)
+    assert [weight.spec.shape for weight in graph.weights] == [(4, 6), (4, 6)]
+
+
+def test_an_input_that_changes_with_a_buffer_is_refused():
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(2, 3))
+
+        def forward(self, x):
+            self.seen.add_(1)
+            return x * 2
+
+    model = Counts()
+    with pytest.raises(CaptureError, match=r"C262.* changes its buffer seen in place, and with it its input x"):
+        capture_module(model, (model.seen[:1],), train=False)
+    assert_captures(model, (model.seen[:1].clone(),), train=False)
 
 
 def test_a_size_that_the_code_fixes_is_a_finding():
@@ -182,13 +238,14 @@ def test_sizes_are_python_expressions(expression, text):
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.5 / 7])
-def test_sizes_that_floats_may_round_otherwise_are_refused(factor):
+def test_sizes_that_floats_may_round_otherwise_are_fixed(factor):
     class Rounded(nn.Module):
         def forward(self, ids):
             return ids.new_zeros(math.ceil(ids.shape[1] * factor)), ids * 2
 
-    with pytest.raises(CaptureError, match="a size is computed in a way that has no counterpart"):
-        capture_module(Rounded(), (torch.ones(3, 8).long(),), train=False)
+    captured = assert_captures(Rounded(), (torch.ones(3, 8).long(),), train=False, others=((torch.ones(5, 8).long(),),))
+    assert captured.graph.inputs[0].spec.shape == (Sym("batch"), 8)
+    assert "test_dynamic.py:" in captured.graph.findings[0].text
 
 
 # what Python decides on a size -----------------------------------------------------------------------------------
@@ -198,7 +255,7 @@ class Capacity(nn.Module):
     """The rows that a mixture of experts keeps: a number of Python, rounded from a size."""
 
     def forward(self, x):
-        kept = int(0.75 * x.shape[0])
+        kept = int(0.3 * x.shape[0])
         return x[:kept].sum(0) * kept
 
 
@@ -209,6 +266,16 @@ class Halves(nn.Module):
         if x.shape[0] % 2 == 0:
             x = x.reshape(2, -1, 3).sum(0)
         return x, scale.exp()
+
+
+def test_a_size_that_the_code_makes_a_number_of_is_named_with_its_line():
+    class Steps(nn.Module):
+        def forward(self, x):
+            return torch.stack([row * 2 for row in x])
+
+    captured = assert_captures(Steps(), (torch.randn(4, 3),), train=False)
+    assert codes(captured) == [("C110", "x")]
+    assert "test_dynamic.py:" in captured.graph.findings[0].text
 
 
 def test_a_size_that_becomes_a_number_of_python_is_fixed():
@@ -255,3 +322,60 @@ def test_a_bound_that_python_asks_for_is_said():
     assert captured.graph.symbols == (Symbol("batch", 4, 2, 100),)
     assert [code for code, _ in codes(captured)] == ["C177"]
     assert "2 <= batch <= 100" in captured.graph.findings[0].text
+
+
+# sizes that are asked for in torch's notation -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [Capacity(), Halves()])
+def test_a_size_that_may_stay_symbolic_is_fixed_where_python_decides_on_it(model):
+    x = torch.randn(4, 3)
+    inputs = {"scale": torch.randn(6, 2), "x": x} if isinstance(model, Halves) else (x,)
+    asked = {"x": {0: Dim.AUTO, 1: Dim.AUTO}} | ({"scale": {0: Dim.AUTO}} if isinstance(model, Halves) else {})
+    captured = capture_module(model, inputs, train=False, dynamic=asked)
+    assert captured.graph.inputs[-1].spec.shape[0] == 4
+    assert ("C110", "x") in codes(captured)
+    assert "test_dynamic.py:" in captured.graph.findings[0].text
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (({0: Dim.DYNAMIC},), "C260"),
+        ({"x": (Dim.DYNAMIC, None)}, "C260"),
+        ([(Dim("n", max=100), None)], "C261"),
+    ],
+)
+def test_a_size_that_has_to_stay_symbolic_is_refused_where_python_decides_on_it(asked, code):
+    class Even(nn.Module):
+        def forward(self, x):
+            if x.shape[0] % 2 == 0:
+                x = x * 2
+            return x.exp()
+
+    with pytest.raises(CaptureError, match=f"{code}.* symbolic") as error:
+        capture_module(Even(), (torch.randn(4, 3),), train=False, dynamic=asked)
+    assert "test_dynamic.py:" in str(error.value)
+
+
+def test_a_number_where_a_size_has_to_stay_symbolic_is_refused_with_its_line():
+    class Steps(nn.Module):
+        def forward(self, x):
+            return torch.stack([row * 2 for row in x])
+
+    with pytest.raises(CaptureError, match="C261") as error:
+        capture_module(Steps(), (torch.randn(4, 3),), train=False, dynamic={"x": {0: Dim.DYNAMIC}})
+    assert "test_dynamic.py:" in str(error.value)
+
+
+def test_a_size_that_torch_rounds_in_a_way_of_its_own_is_fixed_or_refused():
+    class Steps(nn.Module):
+        def forward(self, x):
+            return x[:, :1] + torch.arange(0, x.shape[1] * 0.3), x.sum(1)
+
+    tokens = torch.ones(4, 10).long()
+    captured = assert_captures(Steps(), (tokens,), train=False, others=((tokens[:2],),))
+    assert captured.graph.inputs[0].spec.shape == (Sym("batch"), 10)
+    assert "test_dynamic.py:" in captured.graph.findings[0].text
+    with pytest.raises(CaptureError, match=r"C105.* no counterpart"):
+        capture_module(Steps(), (tokens,), train=False, dynamic={"x": {1: Dim.DYNAMIC}})

@@ -127,9 +127,8 @@ def test_what_has_the_shape_of_an_input_alone_has_a_value() -> None:
 def test_a_size_that_goes_into_a_value_is_fixed_and_it_is_said() -> None:
     tokens = torch.zeros(2, 5, dtype=torch.long)
     found = [finding.text for finding in capture_module(Positions(), (tokens,), train=True).findings]
-    assert found == [
-        "Size 1 of x is fixed at 5 in the converted model: the code, or the size of another input, needs this number."
-    ]
+    assert len(found) == 1
+    assert found[0].startswith("Size 1 of x is fixed at 5 in the converted model: test_known_values.py:")
 
 
 def test_buffers_that_are_read_are_said() -> None:

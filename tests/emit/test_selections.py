@@ -288,8 +288,9 @@ def changed_between(x: Tensor, y: Tensor) -> Tensor:
     mask, y = MASK.clone() & (x[..., 0] != 7), y.clone()
     values = y[mask]
     mask[0] = False
-    y[~mask][: len(values)] = values
-    return y
+    others = y[~mask]
+    others[: len(values)] = values
+    return others.sum()
 
 
 LEFT: dict[str, Callable[[Tensor, Tensor], Any]] = {

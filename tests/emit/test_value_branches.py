@@ -144,6 +144,16 @@ class Inherits(Sets):
         return self.second(x)
 
 
+class Halves(Layers):
+    """A condition on values, in a function that makes numbers of sizes as well."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        half = int(x.shape[0] / 2)
+        if x.sum() > 0:
+            return self.first(x[half:]) / float(len(x))
+        return self.second(x[half:]) * int(x.shape[0] / 3)
+
+
 class Repeats(Layers):
     """A fixed point, until it is one: the first step is taken for a number of Python."""
 
@@ -236,7 +246,7 @@ class Shrinks(Layers):
 
 
 LOOPS = (Breaks, BreaksAmidAStep, Skips, SkipsOrBreaks, Endless, Shrinks)
-MODELS = (Repeats, Sets, SetsSeveral, NumbersFirst, Returns, Within, Numbers, Aliases, Checks, Inherits, *LOOPS)
+MODELS = (Repeats, Sets, SetsSeveral, NumbersFirst, Returns, Within, Numbers, Aliases, Checks, Inherits, Halves, *LOOPS)
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)

@@ -36,34 +36,37 @@ from regauge.capture.branch_syntax import (
     placed,
     read_first,
     same_statement,
+    stands_on,
     stored_names,
     tuple_of,
     without_defaults,
 )
+from regauge.capture.size_calls import SizeCalls
 
 _FEATURES = 0x1FF0000  # flags of `from __future__` imports
 _LEAVES = (ast.Break, ast.Continue, ast.Yield, ast.YieldFrom, ast.Await, ast.Global, ast.Nonlocal, ast.Delete)
 _DEEPEST = 8  # ways that return take what follows with them, each a copy: so many in a row
 
 
-def rewritten(code: CodeType, lines: frozenset[int], helpers: str) -> CodeType:
+def rewritten(code: CodeType, lines: frozenset[int], sizes: frozenset[int], helpers: str) -> CodeType:
     """The code of a function whose conditions on these lines may be tensors.
 
     Args:
         code: of a function that is written in a file.
         lines: of its conditions.
+        sizes: lines on which it makes numbers of sizes, see `capture.size_calls`.
         helpers: the module with `is_value`, `negated`, `both`, `either`, `number`, `way`, `step`, `returned`,
-            `chosen`, `places`, `repeated` and `error_left_out`.
+            `chosen`, `places`, `repeated`, `error_left_out`, `converted`, `each` and `numel`.
 
     Raises:
-        NotRewritten: there is no such condition, or what depends on it cannot be a function: it yields or
+        NotRewritten: there is no such condition or call, or what depends on it cannot be a function: it yields or
             deletes names.
     """
     source = "".join(linecache.getlines(code.co_filename))
     try:
         tree = ast.parse(source)
         function, owner = definition_of(tree, code)
-        made = _Rewriting(function, lines).function()
+        made = _Rewriting(function, lines, sizes).function()
         module = in_its_scopes(made, owner, code, helpers)
         compiled = compile(module, code.co_filename, "exec", flags=code.co_flags & _FEATURES, dont_inherit=True)
     except (SyntaxError, ValueError) as error:
@@ -76,10 +79,11 @@ def rewritten(code: CodeType, lines: frozenset[int], helpers: str) -> CodeType:
 
 @dataclass
 class _Rewriting:
-    """One function on its way; `lines` are those of the conditions."""
+    """One function on its way; `lines` are those of the conditions, `sizes` of the calls that are given sizes."""
 
     definition: ast.FunctionDef
     lines: frozenset[int]
+    sizes: frozenset[int]
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _found: bool = False
     _flags: set[str] = field(default_factory=set)  # of loops that are left
@@ -90,6 +94,9 @@ class _Rewriting:
         without_defaults(made)
         first = next((argument.arg for argument in (*made.args.posonlyargs, *made.args.args)), "")
         WithSuper(first).visit(made)
+        calls = SizeCalls(self.sizes)
+        made = calls.visit(made)
+        self._found = calls.found
         made.body = self._block(made.body, [])
         made = Expressions(self).visit(made)
         if not self._found:
@@ -98,7 +105,7 @@ class _Rewriting:
 
     def is_asked(self, test: ast.expr) -> bool:
         """Whether the condition stands on one of the lines."""
-        return not self.lines.isdisjoint(range(test.lineno, (test.end_lineno or test.lineno) + 1))
+        return stands_on(self.lines, test)
 
     def name(self, stem: str) -> str:
         self._found = True

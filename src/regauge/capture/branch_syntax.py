@@ -19,6 +19,11 @@ def is_helper(test: ast.expr) -> bool:
     return isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == HELPERS
 
 
+def stands_on(lines: frozenset[int], node: ast.expr) -> bool:
+    """Whether an expression stands on one of the lines."""
+    return not lines.isdisjoint(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+
+
 def tuple_of(names: Sequence[str], context: ast.expr_context) -> ast.Tuple:
     return ast.Tuple([ast.Name(name, context) for name in names], context)
 

@@ -86,6 +86,37 @@ def distinct(inputs: Any) -> Any:
     return pytree.tree_map_only(torch.Tensor, own, inputs)
 
 
+def apart(inputs: Any, model: torch.nn.Module) -> Any:
+    """The tree with copies of what looks at other memory, of a weight too: export would give both the same sizes.
+
+    Args:
+        inputs: a pytree of tensors that stand in it once each.
+        model: whose weights keep the sizes that they have.
+    """
+    held = {_memory(tensor) for tensor in (*model.parameters(), *model.buffers()) if tensor.numel()}
+
+    def own(tensor: torch.Tensor) -> torch.Tensor:
+        shares = tensor.numel() and _memory(tensor) in held
+        return _copy(tensor) if shares or tensor._is_view() else tensor
+
+    return pytree.tree_map_only(torch.Tensor, own, inputs)
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else tensor.data_ptr()
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    """The elements in memory of their own, in the same strides."""
+    data = tensor.detach()
+    if 0 in data.stride():  # several elements in one place
+        memory = data.untyped_storage().clone()
+        made = data.new_empty(0).set_(memory, data.storage_offset(), data.shape, data.stride())
+    else:
+        made = torch.empty_strided(data.shape, data.stride(), dtype=data.dtype, device=data.device).copy_(data)
+    return made.requires_grad_(tensor.requires_grad)
+
+
 def is_single(*trees: Any) -> bool:
     """Whether the first size of all tensors is 1: export would take the 1 for a constant."""
     firsts = [tensor.shape[0] for tree in trees for tensor in tensors_in(tree) if tensor.ndim]
@@ -149,26 +180,24 @@ def names_in(program: ExportedProgram, inputs: Any) -> list[tuple[Any, str]]:
 
 
 def fixed_sizes(
-    program: ExportedProgram, names: Collection[str], decided: Mapping[tuple[int, int], tuple[str, str]]
+    program: ExportedProgram, offers: Collection[tuple[str, int]], lines: Mapping[tuple[str, int], str]
 ) -> list[Finding]:
     """A finding for each size that was offered as symbolic and became a number.
 
     Args:
         program: with the shapes that export left.
-        names: of the placeholders whose sizes were offered.
-        decided: axes that the code decides on, as `size_decisions.axes_of` gives them.
+        offers: the sizes that were offered: names of placeholders, and axes.
+        lines: ``file.py:12`` of sizes that the code needs as numbers.
     """
     nodes = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
-    lines = {(name, axis): line for (_, axis), (name, line) in decided.items()}
     found = []
     for spec in program.graph_signature.input_specs:
-        is_offered = spec.kind is InputKind.USER_INPUT and spec.arg.name in names
-        tensor = nodes[spec.arg.name].meta.get("val") if is_offered else None
+        tensor = nodes[spec.arg.name].meta.get("val") if spec.kind is InputKind.USER_INPUT else None
         if not isinstance(tensor, torch.Tensor):
             continue
-        for axis in offered(tensor):
+        for axis in range(tensor.ndim):
             size = constant_size(tensor.shape[axis])
-            if size is not None:
+            if size is not None and (spec.arg.name, axis) in offers:
                 text = _fixed_text(spec.arg.name, axis, size, lines.get((spec.arg.name, axis), ""))
                 found.append(Finding("C110", "info", spec.arg.name, text))
     return found

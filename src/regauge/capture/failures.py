@@ -22,6 +22,7 @@ _REWRITE = (
 )
 
 
+_CONSTRAINTS = re.compile(r"Constraints violated|constraint.*specialized", re.IGNORECASE | re.DOTALL)
 _NUMPY = re.compile(r"\.numpy\(\) is not supported|numpy\(\) .*tensor subclasses")
 _UNFOLLOWED = re.compile(r"fake tensor in the exported program constant's list.*model attribute: ([\w.]+)", re.DOTALL)
 _NO_GRADIENT = re.compile(
@@ -142,6 +143,25 @@ def not_captured(error: Exception, model: str, asked: Collection[str] = ()) -> C
         details=[*details, *_more_lines(error)],
         why=why,
         next="change the line that is named so that torch.export.export(model, inputs, strict=False) works",
+    )
+
+
+def needs_number(error: Exception, model: str, where: str) -> CaptureError | None:
+    """The error for an export in which a size became a number that has to stay symbolic; None if it says otherwise.
+
+    Args:
+        error: what torch.export raised.
+        model: what to call it.
+        where: ``file.py:12`` where a size became a number, if one did.
+    """
+    if not where or not _CONSTRAINTS.search(str(error)):
+        return None
+    return CaptureError(
+        f"{model} needs a number where dynamic_shapes ask for a symbolic size: {_first_line(error)}",
+        code="C261",
+        where=where,
+        details=_more_lines(error),
+        next="compute with the size itself at this line, or give Dim.AUTO, which fixes such a size",
     )
 
 

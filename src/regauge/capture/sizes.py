@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,22 @@ from regauge.ir.graph import Dim, Sym, TensorSpec
 _FLOOR_DIVISIONS = (torch_functions.FloorDiv, torch_functions.CleanDiv)
 _MODULOS = (torch_functions.Mod, torch_functions.PythonMod, sympy.Mod)
 _TRUE_DIVISIONS = (torch_functions.IntTrueDiv, torch_functions.FloatTrueDiv)
-_EXTREMA = {"Max": "max", "Min": "min"}
+_NAMED = {"Max": "max", "Min": "min", "Abs": "abs", "ToFloat": "float"}
 
 # binding strength of what an expression is printed as
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
+
+
+class NoCounterpart(CaptureError):
+    """A size is a formula of others that Python does not write with `//` and the like."""
+
+    def __init__(self, expression: sympy.Expr) -> None:
+        self.expression = expression
+        super().__init__(
+            f"a size is computed in a way that has no counterpart: {expression}",
+            code="C105",
+            next="compute sizes with +, -, *, //, %, min and max only",
+        )
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -82,7 +94,7 @@ class Sizes:
         if expression.is_Add:
             return self._sum(expression), _SUM
         if expression.is_Mul:
-            factors = sorted(expression.args, key=lambda factor: not factor.is_number)
+            factors = sorted(_beside_floats(expression.args), key=lambda factor: not factor.is_number)
             return " * ".join(self._text(factor, _POWER) for factor in factors), _PRODUCT
         if expression.is_Pow:
             base, exponent = expression.args
@@ -91,7 +103,9 @@ class Sizes:
 
     def _sum(self, expression: sympy.Expr) -> str:
         text = ""
-        for term in sorted(expression.args, key=lambda term: (term.is_number, _is_negative(term), str(term))):
+        for term in sorted(
+            _beside_floats(expression.args), key=lambda term: (term.is_number, _is_negative(term), str(term))
+        ):
             if _is_negative(term):
                 text += f" - {self._text(-term, _PRODUCT)}" if text else self._text(term, _PRODUCT)
             else:
@@ -105,27 +119,31 @@ class Sizes:
         if isinstance(expression, _MODULOS):
             return self._binary("%", arguments), _PRODUCT
         if isinstance(expression, _TRUE_DIVISIONS):
-            return self._binary("/", arguments), _PRODUCT
-        if isinstance(expression, torch_functions.ToFloat):
-            return self._print(arguments[0])
+            return self._binary("/", _plain(arguments)), _PRODUCT
         if isinstance(expression, torch_functions.PowByNatural | torch_functions.FloatPow):
-            return f"{self._text(arguments[0], _ATOM)} ** {self._text(arguments[1], _ATOM)}", _POWER
-        if name in _EXTREMA:
-            return f"{_EXTREMA[name]}({', '.join(self._text(a, _SUM) for a in arguments)})", _ATOM
+            base, exponent = _plain(arguments)
+            return f"{self._text(base, _ATOM)} ** {self._text(exponent, _ATOM)}", _POWER
+        if name in _NAMED:
+            return f"{_NAMED[name]}({', '.join(self._text(a, _SUM) for a in arguments)})", _ATOM
         if name == "OpaqueUnaryFn_sqrt":
-            return f"{self._text(arguments[0], _ATOM)} ** 0.5", _POWER
+            return f"{self._text(_plain(arguments)[0], _ATOM)} ** 0.5", _POWER
         whole = whole_quotient(expression)
         if whole is not None:
             return self._print(whole)
-        raise CaptureError(
-            f"a size is computed in a way that has no counterpart: {expression}",
-            code="C105",
-            next="compute sizes with +, -, *, //, %, min and max only",
-        )
+        raise NoCounterpart(expression)
 
-    def _binary(self, operator: str, arguments: tuple[sympy.Expr, ...]) -> str:
+    def _binary(self, operator: str, arguments: Sequence[sympy.Expr]) -> str:
         left, right = arguments
         return f"{self._text(left, _PRODUCT)} {operator} {self._text(right, _POWER)}"
+
+
+def _plain(operands: Iterable[sympy.Expr]) -> list[sympy.Expr]:
+    """Operands without the conversions of integers to floats, which the operator does as well."""
+    return [item.args[0] if isinstance(item, torch_functions.ToFloat) else item for item in operands]
+
+
+def _beside_floats(operands: tuple[sympy.Expr, ...]) -> Sequence[sympy.Expr]:
+    return _plain(operands) if any(item.is_Float for item in operands) else operands
 
 
 def _is_negative(term: sympy.Expr) -> bool:

@@ -27,11 +27,12 @@ MAYBE_COPIES = frozenset(
 SHAPES = MAYBE_COPIES | {f"aten.{name}.default" for name in ("view", "view_as", "expand", "expand_as")}
 # Operators that do nothing to real numbers.
 OF_COMPLEX = frozenset(f"aten.{name}.default" for name in ("real", "conj", "resolve_conj", "resolve_neg", "positive"))
-# A tensor of any content: zeros are as good, and reproducible.
+# A tensor of any content: zeros are as good, and reproducible. And what takes symbolic sizes in a trace alone.
 UNFILLED = {
     "aten.empty.memory_format": "aten.zeros.default",
     "aten.empty_like.default": "aten.zeros_like.default",
     "aten.new_empty.default": "aten.new_zeros.default",
+    "regauge.linspace.default": "aten.linspace.default",
 }
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,12 +28,12 @@ from regauge.capture import (
 )
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
-from regauge.capture.joined_values import OtherWayFirst
+from regauge.capture.exporting import Dynamic, Inputs, exported, fixed_sizes, without
 from regauge.capture.known_values import ReadAndChanged
-from regauge.capture.source_lines import own_line
-from regauge.capture.tracing import Stages, as_traced
+from regauge.capture.sizes import NoCounterpart
+from regauge.capture.tracing import Stages
 from regauge.capture.wide_integers import wide_integers
-from regauge.capture.written_inputs import Written, written_inputs
+from regauge.capture.written_inputs import Written, require_unshared, written_inputs
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
@@ -42,9 +42,6 @@ from regauge.ir.graph import Graph
 from regauge.run.protocol import flatten_tree
 from regauge.run.torch_flow import as_loops
 from regauge.run.torch_subject import FunctionModule, TorchSubject
-
-Inputs = tuple[Any, ...] | dict[str, Any]
-Dynamic = Literal["auto"] | dict[str, Any] | tuple[Any, ...] | None
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ def capture_module(
     with training_mode.unchanged(module):
         training_mode.set_mode(module, train)
         frozen = training_mode.left_in_evaluation(module) if train else []
-        inputs = sizes_of_inputs.distinct(inputs)
+        inputs = sizes_of_inputs.apart(sizes_of_inputs.distinct(inputs), module)
         example = _example(module, inputs, stages.places) if dynamic == "auto" else inputs
         stages.gradients.lost.update(own_gradients.of_modules(module))
         program, reads, graph, tensors = _traced(module, example, dynamic, name, train, stages)
@@ -125,8 +122,8 @@ def capture_module(
                 findings = (sizes_of_inputs.fixed_by_modes(name), *captured.findings)
                 return replace(captured, graph=replace(captured.graph, findings=findings), findings=findings)
     stages.findings += [training_mode.evaluation_finding(frozen)] if frozen else []
-    if dynamic == "auto" and not any(finding.code == "C110" for finding in stages.findings):
-        stages.findings += _fixed_sizes(program, example, stages)
+    if not any(finding.code == "C110" for finding in stages.findings):
+        stages.findings += fixed_sizes(module, program, example, dynamic, stages)
     stages.findings += known_inputs.findings(inputs, stages.places, known)
     findings = tuple(dict.fromkeys([*stages.findings, *_about_values(inputs, tensors, outputs)]))
     known_leaves = tuple(known_inputs.tensors_at(inputs, stages.places))
@@ -289,10 +286,14 @@ def _traced(
     model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, train: bool, stages: Stages
 ) -> tuple[ExportedProgram, training_mode.Reads, Graph, dict[str, torch.Tensor]]:
     """The exported program, what was read of the modes, and the graph with its tensors."""
-    program, reads = _export(model, inputs, dynamic, name, stages)
+    program, reads = exported(model, inputs, dynamic, name, stages)
     stages.findings += own_gradients.judged(stages.gradients, train, model, inputs)
     try:
         return program, reads, *_convert(model, program, name, stages)
+    except NoCounterpart as error:
+        if not without(error, model, program, inputs, dynamic, stages):
+            raise
+        return _traced(model, inputs, dynamic, name, train, stages)
     except ReadAndChanged as error:
         if not stages.known.learn():
             raise
@@ -302,67 +303,17 @@ def _traced(
             raise error from None
 
 
-def _export(
-    model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, stages: Stages
-) -> tuple[ExportedProgram, training_mode.Reads]:
-    args, kwargs = sizes_of_inputs.as_call(inputs)
-    began, learned = time.perf_counter(), stages.gradients.learned
-    stages.decisions.clear()
-    try:
-        with as_traced(model, inputs, stages) as reads:
-            shapes = _offered(model, inputs, stages) if dynamic == "auto" else dynamic
-            try:
-                program = torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
-            except Exception as error:
-                again = stages.gradients.learned > learned or isinstance(error, OtherWayFirst)
-                if again or shapes is None or dynamic != "auto" or failures.is_data_dependent(error):
-                    raise
-                sizes_of_inputs.forget_marks((args, kwargs))
-                program = torch.export.export(model, args, kwargs or None, strict=False)
-                reason = str(error).strip().splitlines()[0][:200]
-                text = f"All sizes are fixed: torch.export refuses symbolic ones ({type(error).__name__}: {reason})."
-                stages.findings.append(Finding("C110", "warning", own_line(error), text))
-    except Exception as error:
-        # Again, now by the forward of functions with their own derivative, or with both ways of a condition.
-        if stages.gradients.learned > learned or stages.branches.learn(error) or stages.numbers.learn():
-            sizes_of_inputs.forget_marks((args, kwargs))
-            return _export(model, inputs, dynamic, name, stages)
-        raise failures.not_captured(error, name, stages.known.asked) from error
-    sizes_of_inputs.forget_marks((args, kwargs))
-    stages.add("export", began)
-    undecided = size_decisions.undecided(stages.decisions, program)
-    fixed = size_decisions.axes_of(undecided, program, inputs) if dynamic == "auto" and undecided else {}
-    if fixed.keys() - stages.decided.keys():
-        stages.decided |= fixed
-        return _export(model, inputs, dynamic, name, stages)
-    return program, reads
-
-
-def _offered(model: nn.Module, inputs: Inputs, stages: Stages) -> Any:
-    """The sizes that may become symbolic, in torch's notation; None where torch cannot take any."""
-    unnamed = sizes_of_inputs.unnamed(model, inputs)
-    if unnamed:
-        text = f"All sizes are fixed: {', '.join(unnamed)} reach forward through **kwargs, where export has no symbols."
-        stages.findings.append(Finding("C110", "warning", unnamed[0], text))
-        return None
-    known = known_inputs.tensors_at(inputs, stages.places).values()
-    fixed = {(id(tensor), axis) for tensor in known for axis in range(tensor.ndim)}
-    return sizes_of_inputs.shapes(model, inputs, stages.decided.keys() | fixed, stages.varying)
-
-
-def _fixed_sizes(program: ExportedProgram, inputs: Inputs, stages: Stages) -> list[Finding]:
-    """Findings for the sizes that were offered as symbolic, as those of known inputs are not, and became numbers."""
-    known = {id(tensor) for tensor in known_inputs.tensors_at(inputs, stages.places).values()}
-    offered = {name for leaf, name in sizes_of_inputs.names_in(program, inputs) if id(leaf) not in known}
-    return sizes_of_inputs.fixed_sizes(program, offered, stages.decided)
-
-
 def _evaluation(
     model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, training: Graph, stages: Stages
 ) -> tuple[Graph, Graph | None]:
     """The graph in training, that in evaluation too if it is different code."""
-    program, _ = _export(model, inputs, dynamic, name, stages)
-    graph, _ = _convert(model, program, name, stages)
+    program, _ = exported(model, inputs, dynamic, name, stages)
+    try:
+        graph, _ = _convert(model, program, name, stages)
+    except NoCounterpart as error:
+        if not without(error, model, program, inputs, dynamic, stages):
+            raise
+        return _evaluation(model, inputs, dynamic, name, training, stages)
     graph = training_mode.always_dropping(graph)
     training = training_mode.with_always(training, graph)
     different = training_mode.differences(training, graph)
@@ -383,8 +334,9 @@ def _convert(
     graph, tensors = conversion.graph()
     check_graph(graph)
     stages.written += written_inputs(conversion.written, program, stages.given, model)
+    require_unshared(graph, program, stages.given, model)
     stages.findings += [one.finding for one in stages.written]
-    stages.findings += size_decisions.within_ranges(stages.decisions, program, conversion.names)
+    stages.findings += size_decisions.within_ranges(stages.sizes.decisions, program, conversion.names)
     stages.findings += stages.known.judged({weight for weight, _ in graph.mutations}, name)
     stages.add("functionalise", began)
     return graph, tensors

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from regauge.capture import (
     assigned_buffers,
@@ -21,6 +23,7 @@ from regauge.capture import (
     own_gradients,
     packed,
     python_state,
+    recurrent_shapes,
     size_decisions,
     training_mode,
     transformations,
@@ -32,7 +35,7 @@ from regauge.capture.number_values import Numbers
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.quietness import quiet
 from regauge.capture.source_lines import with_own_lines
-from regauge.capture.untraceable import Respelled, lstm_states, plain_indices
+from regauge.capture.untraceable import Respelled, plain_indices, sizes_in_tensors
 from regauge.capture.value_branches import ValueBranches
 from regauge.capture.written_inputs import Written
 from regauge.findings import Finding
@@ -52,7 +55,7 @@ class Stages:
     varying: Collection[tuple[int, int]] = ()  # axes that are offered beside the usual ones, see `dynamic.shapes`
     branches: ValueBranches = field(default_factory=ValueBranches)
     numbers: Numbers = field(default_factory=Numbers)
-    decisions: list[size_decisions.Decision] = field(default_factory=list)  # of the newest trace
+    sizes: size_decisions.Sizes = field(default_factory=size_decisions.Sizes)  # in the newest trace
     decided: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)  # see `size_decisions.axes_of`
     given: Any = ()  # the inputs of the case
     written: tuple[Written, ...] = ()  # of them, those that the model writes to
@@ -70,6 +73,9 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
         for changed in (
             quiet(),
             fast_path(False),
+            torch.backends.opt_einsum.flags(
+                enabled=False
+            ),  # it takes sizes for numbers, for a path that JAX finds itself
             attention_modules.written_out(),
             flex_attention.written_out(),
             with_own_lines(model),
@@ -79,13 +85,14 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
             packed.replaced(stages.findings, stages.reached),
             own_gradients.traced(stages.gradients),
             Respelled(),
-            lstm_states(),
+            recurrent_shapes.of_any_length(),
             plain_indices(),
+            sizes_in_tensors(),
             computed(model, stages.known),
             control_flow.as_regions(stages.findings),
             transformations.as_regions(stages.findings),
-            call_arguments.noted(stages.known.take),
-            size_decisions.noted(stages.decisions),
+            call_arguments.noted(lambda arguments: _take(arguments, inputs, stages)),
+            size_decisions.noted(stages.sizes, stages.branches.note_size),
             known_inputs.given(model, inputs, stages.places),
             containers.plain_outputs(model, stages.findings),
             stages.branches.in_place(stages.findings),
@@ -93,3 +100,12 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
         ):
             stack.enter_context(changed)
         yield reads
+
+
+def _take(arguments: Mapping[str, Any], inputs: Any, stages: Stages) -> None:
+    """Learn what the arguments of the outermost module are in a trace, by their names."""
+    stages.known.take(arguments)
+    names = [name for name in inputs if name in arguments] if isinstance(inputs, dict) else list(arguments)
+    leaves = pytree.tree_leaves([arguments[name] for name in names])
+    if len(leaves) == len(pytree.tree_leaves(inputs)):
+        stages.sizes.take(leaves)

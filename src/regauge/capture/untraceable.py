@@ -17,7 +17,6 @@ from unittest import mock
 
 import torch
 from torch import Tensor
-from torch._decomp import decompositions
 from torch._dynamo import _trace_wrapped_higher_order_op
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -83,6 +82,13 @@ class Respelled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def _holds_sizes(data: Any) -> bool:
+    """Whether there are symbolic sizes in lists of numbers."""
+    if isinstance(data, tuple | list):
+        return any(_holds_sizes(item) for item in data)
+    return isinstance(data, torch.SymInt | torch.SymFloat)
+
+
 def _holds_tensors(data: Any) -> bool:
     """Whether there are tensors of one number in lists of numbers."""
     if isinstance(data, tuple | list):
@@ -112,20 +118,14 @@ def _stacked(place: Any) -> Any:
 
 
 @contextmanager
-def lstm_states() -> Iterator[None]:
-    """Within the block the final states of a traced LSTM have the shape of the initial ones.
+def sizes_in_tensors() -> Iterator[None]:
+    """Within the block ``torch.as_tensor`` keeps sizes symbolic, as ``torch.tensor`` does; no mode sees its calls."""
+    plain = torch.as_tensor
 
-    Torch traces an LSTM by the formula of one layer wherever oneDNN does not take it (float64, inputs with gradients,
-    projections). Before 2.13 that formula left an axis of length 1 in the states, which a batch of 1 alone hid.
-    """
-    layer = decompositions.one_layer_lstm
+    def as_tensor(data: Any, *args: Any, **kwargs: Any) -> Tensor:
+        return (torch.tensor if _holds_sizes(data) else plain)(data, *args, **kwargs)
 
-    def shaped(inp: Tensor, hidden: tuple[Tensor, Tensor], *args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
-        outputs, states = layer(inp, hidden, *args, **kwargs)
-        pairs = zip(states, hidden, strict=True)
-        return outputs, tuple(final[0] if final.ndim > first.ndim else final for final, first in pairs)
-
-    with mock.patch.object(decompositions, "one_layer_lstm", shaped):
+    with mock.patch.object(torch, "as_tensor", as_tensor):
         yield
 
 

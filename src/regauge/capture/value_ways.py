@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from regauge.capture import known_values, mask_places
+from regauge.capture import known_values, mask_places, size_numbers
 from regauge.capture.held_state import Assigned, Held
 from regauge.capture.joined_values import DTYPES, Joined, Unset, as_tensor, not_joined
 from regauge.capture.number_values import as_number, kind_of_number, standing_for
@@ -44,6 +44,7 @@ def is_value(condition: Any) -> bool:
 
 
 counted = mask_places.counted  # what a condition asks, of sizes as of tensors
+converted, each, numel = size_numbers.converted, size_numbers.each, size_numbers.numel
 
 
 def length(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 `torch.cov` asks for the values of its weights and of their sum to raise an error, `torch.linalg.lstsq` says that the
 shape of the residuals depends on values: it has none where a matrix is not of full rank, and `torch.bincount` has more
-counts than `minlength` where a value is as large. During capture they become operators of the library ``regauge`` with
-the same arguments. `torch.geqrf` only lacks its shapes.
+counts than `minlength` where a value is as large. The schema of `torch.linspace` takes no size that is symbolic. During
+capture they become operators of the library ``regauge`` with the same arguments. `torch.geqrf` only lacks its shapes.
 """
 
 from __future__ import annotations
@@ -71,6 +71,19 @@ def _bincount_shape(self: Tensor, weights: Tensor | None = None, minlength: int 
     return self.new_empty(minlength, dtype=torch.float32 if weights.dtype is torch.float32 else torch.float64)
 
 
+def _linspace_shape(
+    start: Any,
+    end: Any,
+    steps: Any,
+    *,
+    dtype: torch.dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+) -> Tensor:
+    return torch.empty(steps, dtype=dtype, device=device)
+
+
 def _geqrf_shape(self: Tensor) -> tuple[Tensor, Tensor]:
     return torch.empty_like(self), self.new_empty((*self.shape[:-2], min(self.shape[-2:])))
 
@@ -113,6 +126,12 @@ _define(
     _bincount,
     _bincount_shape,
 )
+_LIBRARY.define(
+    "linspace(Scalar start, Scalar end, SymInt steps, *, ScalarType? dtype=None, Layout? layout=None, "
+    "Device? device=None, bool? pin_memory=None) -> Tensor"
+)
+_LIBRARY.impl("linspace", torch.ops.aten.linspace.default, "CompositeExplicitAutograd")
+torch.library.register_fake("regauge::linspace", _linspace_shape, lib=_LIBRARY)
 _SHAPES = torch.library.Library("aten", "IMPL")
 _SHAPES.impl("geqrf", _geqrf_shape, "Meta")
 
@@ -141,8 +160,20 @@ def _whole_bincount(input: Tensor, weights: Tensor | None = None, minlength: int
     return found
 
 
+def _whole_linspace(start: Any, end: Any, steps: Any, **options: Any) -> Tensor:
+    given = {name: value for name, value in options.items() if value not in (None, False, torch.strided)}
+    plain = any(isinstance(place, Tensor | complex) for place in (start, end)) or "out" in given
+    if plain or not isinstance(steps, torch.SymInt):
+        return torch.linspace(start, end, steps, **options)
+    leaf = given.pop("requires_grad", False)
+    dtype = given.pop("dtype", torch.get_default_dtype())
+    found: Tensor = torch.ops.regauge.linspace(start, end, steps, dtype=dtype, **given)
+    return found.requires_grad_() if leaf else found
+
+
 # Function of torch -> what is called in its place during capture.
 WHOLE: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.linspace: _whole_linspace,
     torch.cov: _whole_cov,
     torch.Tensor.cov: _whole_cov,
     torch.corrcoef: _whole_corrcoef,

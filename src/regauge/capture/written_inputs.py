@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 from regauge.capture import dynamic as sizes_of_inputs
 from regauge.errors import CaptureError
 from regauge.findings import Finding
-from regauge.ir.graph import Origin
+from regauge.ir.graph import Graph, Origin
 from regauge.run.protocol import flatten_tree
 
 
@@ -64,6 +64,34 @@ def written_inputs(
         rest = {f"its input {name}": leaf for name, leaf in leaves.items() if name != one.name}
         _require_apart(one, {**rest, **held}, "give each its own tensor: model(x, x.clone())")
     return found
+
+
+def require_unshared(graph: Graph, program: ExportedProgram, inputs: Any, model: nn.Module) -> None:
+    """Refuse inputs that look at a buffer which the model changes: in torch they change with it.
+
+    Args:
+        graph: of the model.
+        program: that it was made of.
+        inputs: as the case gives them.
+        model: the original.
+
+    Raises:
+        CaptureError: one does.
+    """
+    made = {value.name: node.origin for node in graph.nodes for value in node.outputs}
+    leaves = [(leaf, name) for leaf, name in sizes_of_inputs.names_in(program, inputs) if isinstance(leaf, Tensor)]
+    buffers = dict(model.named_buffers())
+    for buffer, value in graph.mutations:
+        shared = [name for leaf, name in leaves if buffer in buffers and _overlap(leaf, buffers[buffer])]
+        if shared:
+            origin = made.get(value, Origin())
+            raise CaptureError(
+                f"the model changes its buffer {buffer} in place, and with it its input {', '.join(shared)}",
+                code="C262",
+                where=origin.line or origin.path,
+                why="both are the same memory in torch; arrays of JAX never are",
+                next="give a copy, as model(model.state.clone())",
+            )
 
 
 def require_other_targets(written: Iterable[Written], targets: Any) -> None:

@@ -41,7 +41,7 @@ class DTypeArgument:
 class SymbolicInt:
     """A size that is known by name only. Sizes are never negative; no other comparison is decided.
 
-    To a rule that asks it is a number of Python: a float where its formula divides or holds a float, else an int.
+    To a rule that asks it is a number of Python: a float where its formula divides or has a float, else an int.
     """
 
     def __init__(self, text: str) -> None:
@@ -120,8 +120,12 @@ class SymbolicInt:
 @functools.cache
 def _is_float(text: str) -> bool:
     """Whether a formula of sizes gives a float."""
-    parts = ast.walk(ast.parse(text, mode="eval"))
-    return any(isinstance(part, ast.Div) or isinstance(getattr(part, "value", None), float) for part in parts)
+    return any(
+        isinstance(part, ast.Div)
+        or isinstance(getattr(part, "value", None), float)
+        or (isinstance(part, ast.Name) and part.id == "float")
+        for part in ast.walk(ast.parse(text, mode="eval"))
+    )
 
 
 def _operand(size: int | SymbolicInt) -> str:

@@ -12,7 +12,7 @@ from regauge.ir.graph import Graph, Node, Operand, Sym, TensorSpec, free_values,
 from regauge.run.protocol import leaf_names
 
 # What the text of a `Sym` may call besides naming symbols.
-SIZE_FUNCTIONS = frozenset({"max", "min", "abs"})
+SIZE_FUNCTIONS = frozenset({"max", "min", "abs", "float"})
 
 
 def check_graph(graph: Graph) -> None:

@@ -14,4 +14,4 @@ def evaluate_size(size: int | Sym, hints: Mapping[str, int]) -> int:
 
 def evaluate_number(number: Sym, hints: Mapping[str, int]) -> int | float:
     """The same of a number that code computes from sizes; a float stays one, for the dtype that it promotes to."""
-    return eval(number.text, {"__builtins__": {"max": max, "min": min, "abs": abs}}, dict(hints))
+    return eval(number.text, {"__builtins__": {"max": max, "min": min, "abs": abs, "float": float}}, dict(hints))
