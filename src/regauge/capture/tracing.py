@@ -73,9 +73,8 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
         for changed in (
             quiet(),
             fast_path(False),
-            torch.backends.opt_einsum.flags(
-                enabled=False
-            ),  # it takes sizes for numbers, for a path that JAX finds itself
+            # it takes sizes for numbers, for a path that JAX finds itself
+            torch.backends.opt_einsum.flags(enabled=False),
             attention_modules.written_out(),
             flex_attention.written_out(),
             with_own_lines(model),
