@@ -175,3 +175,23 @@ def test_noise_in_training_only() -> None:
     assert abs(noise.mean()) < 5 * 0.1 / np.sqrt(noise.size)
     assert abs(noise.std() - 0.1) < 5 * 0.1 / np.sqrt(2 * noise.size)
     assert np.array_equal(evaluated(converted, x), model.eval()(x).numpy())
+
+
+class Droppings(nn.Module):
+    """Functions that drop at rates that two of them share, and one that drops nothing."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        first = F.dropout(x, RATE, self.training)
+        second = F.dropout(x, RATE, self.training)
+        return first, second, F.dropout(x, 0.5, self.training), F.dropout(x, 0.0, self.training)
+
+
+def test_one_dropout_for_each_rate() -> None:
+    """As in code by hand: calls at one rate share it, each with a draw of its own; a rate of zero is none."""
+    _, converted, x = pair(Droppings, SHAPE)
+    assert converted.source.count("= nnx.Dropout(") == 2
+    first, second, third, whole = (np.asarray(out) == 0 for out in converted(x.numpy()))
+    assert not whole.any()
+    for dropped, rate in ((first, RATE), (second, RATE), (third, 0.5), (first & second, RATE**2)):
+        deviation = (rate * (1 - rate) / dropped.size) ** 0.5
+        assert abs(dropped.mean() - rate) < 6 * deviation

@@ -76,3 +76,11 @@ def test_classes_of_another_origin_stay_apart():
     other = block("Other", 8, 16, 1)
     other.place = "net.py:40"
     assert len(unify([block("Block", 8, 8, 1), other, root("Block", "Other")])) == 3
+
+
+def test_locals_have_no_numbers_of_other_classes() -> None:
+    """A name that is numbered since another class has it loses its number; a function of the file keeps its name."""
+    made = EmittedClass(
+        "Net", "", "net.py:1", [Line("pass")], Body(["x"], [Line("y_2 = double_2(x)"), Line("return y_2")])
+    )
+    assert [line.text for line in unify([made])[0].body.lines] == ["y = double_2(x)", "return y"]

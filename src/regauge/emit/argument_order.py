@@ -1,4 +1,4 @@
-"""One order of arguments for a module in two modes.
+"""The order of a call's arguments: that of the original's parameters, and the same one in both modes.
 
 A call's inputs stand in the order in which its code first reads them, and training may read them in another order than
 evaluation: a mask that it draws first, say. Which input of one capture is which of the other, the place says where it
@@ -8,14 +8,38 @@ was made: the same argument, the same weight, or the same operator on the same l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from regauge.emit.scopes import Scope
+from regauge.emit.statements import declared_parameters, parameter_names
 from regauge.ir.graph import Graph
 
 if TYPE_CHECKING:
+    from regauge.emit.holders import Kind
     from regauge.emit.members import Structure
+
+
+def order_arguments(root: Scope, kinds: Mapping[Scope, Kind]) -> None:
+    """Put the inputs of every call in the order of the original's parameters; what is none of them comes last.
+
+    Parameters that only some calls of a module's type take (the second sequence of cross-attention) come behind those
+    that more of them take, so that one class with defaults for them can serve all.
+    """
+    names = {scope: parameter_names(scope, {}) for scope in root.scopes()}
+    taken = Counter(
+        (scope.step.type, named[value])
+        for scope, named in names.items()
+        for value in scope.inputs
+        if value in named and kinds.get(scope) == "class"
+    )
+    for scope, named in names.items():
+        declared = {name: position for position, name in enumerate(declared_parameters(scope))}
+        places = {}
+        for value in scope.inputs:
+            name = named.get(value, "")
+            places[value] = (name not in declared, -taken[scope.step.type, name], declared.get(name, 0))
+        scope.inputs = sorted(scope.inputs, key=places.__getitem__)
 
 
 def give_one_order(training: Structure, evaluation: Structure) -> None:

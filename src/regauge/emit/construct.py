@@ -39,7 +39,7 @@ def init_lines(emission: Emission, holder: Holder, constructors: Mapping[str, st
     for path, text in texts.items():
         groups.setdefault(path[0], {})[path[1:]] = text
     lines = [Line(f"self.{attribute} = {container_text(group)}") for attribute, group in groups.items()]
-    for drop in holder.dropouts.values():
+    for drop in dict.fromkeys(holder.dropouts.values()):
         lines.append(Line(f"self.{drop.attribute} = nnx.Dropout({drop.rate!r}, rngs=rngs)"))
     if holder.rng:
         lines.append(Line(f"self.{holder.rng} = rngs.dropout.fork()"))

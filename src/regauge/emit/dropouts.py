@@ -17,15 +17,14 @@ from regauge.ir.graph import Node
 def hold_dropouts(holder: Holder, taken: set[str]) -> None:
     """Give every operator of a module's own code that drops an attribute of the module.
 
-    In JAX each has one of its own, since it holds a random stream. In torch they have that of the original, and calls
-    of one dropout share it.
+    Calls at one rate share it, as they would in code by hand: every call draws anew. In torch it may be a dropout that
+    the original holds.
 
     Args:
         holder: of the module; receives them.
         taken: names that other attributes have, or must not have.
     """
-    shares = target().framework == "torch"
-    known = _members(holder) if shares else {}
+    known = _members(holder) if target().framework == "torch" else {}
     for item in holder.scope.own_items():
         rate = dropout_rate(item) if isinstance(item, Node) else None
         if not isinstance(item, Node) or rate is None:
@@ -35,8 +34,7 @@ def hold_dropouts(holder: Holder, taken: set[str]) -> None:
         wanted = Drop(name, rate, bool(arguments.get("shared")))
         drop = known.get(wanted) or wanted._replace(attribute=unique(name, taken))
         taken.add(drop.attribute)
-        if shares:
-            known[wanted] = drop
+        known[wanted] = drop
         holder.dropouts[item.outputs[0].name] = drop
 
 

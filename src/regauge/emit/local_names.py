@@ -175,7 +175,8 @@ class LocalNames:
             base = re.sub(r"_\d+$", "", value)  # capture names each result of a JAX program
         if expression is not None:
             base = module_called(expression) or base
-        candidates += ["x" if count == 1 and not candidates else base, re.sub(r"\d+$", "", base) or "x"]
+        candidates += ["x"] if count == 1 else []
+        candidates += [base, re.sub(r"\d+$", "", base) or "x"]
         for candidate in candidates:
             if not self._is_held(name := identifier(candidate)):
                 return name

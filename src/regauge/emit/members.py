@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterable, Mapping, Sequence
 
 from regauge.emit.agreement import Agreement
+from regauge.emit.argument_order import order_arguments
 from regauge.emit.attributes import Path, attribute_paths
 from regauge.emit.dropouts import hold_dropouts
 from regauge.emit.holders import Holder, Kind, Member, dotted
@@ -18,7 +19,6 @@ from regauge.emit.same_code import code_key
 from regauge.emit.scopes import Item, Scope, connect, item_outputs, modules_of, owns, splice, weights_below
 from regauge.emit.sequential import is_chain
 from regauge.emit.stacks import Run, Scanning, Stacks, renamed
-from regauge.emit.statements import declared_parameters, parameter_names
 from regauge.emit.stored import kept_from_start, made_by_none
 from regauge.emit.target import target
 from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs, references
@@ -77,8 +77,7 @@ class Structure:
         self._splice([call for path in self.agreed.opened for call in self.calls().get(path, ())])
         self._splice_unequal_calls()
         self._splice_half_opened()
-        for scope in root.scopes():
-            scope.inputs = _as_declared(scope)
+        order_arguments(root, self.kinds)
         self.runs: dict[Scope, list[Run]] = {}
         self._find_runs(root)
         self._held: dict[Scope, dict[str, WeightSpec]] = {}
@@ -360,13 +359,6 @@ class Structure:
         if scope in self.holders or self.other is None:
             return self.holders[scope]
         return self.other.holders[scope]
-
-
-def _as_declared(scope: Scope) -> list[str]:
-    """The inputs of a call in the order of the original's parameters; what is none of them comes last."""
-    declared = {name: position for position, name in enumerate(declared_parameters(scope))}
-    names = parameter_names(scope, {})
-    return sorted(scope.inputs, key=lambda value: declared.get(names.get(value, ""), len(declared)))
 
 
 def _item_reads(item: Node | Scope) -> list[str]:

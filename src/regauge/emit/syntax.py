@@ -76,19 +76,27 @@ def shape_comment(spec: TensorSpec) -> str:
     return "[" + ", ".join(d.text if isinstance(d, Sym) else str(d) for d in spec.shape) + "]"
 
 
+_SIZE = re.compile(r"(?P<array>.+)\.shape\[(?P<axis>\d+)\]")
+
+
 def size_text(symbol: str, arrays: Iterable[tuple[ast.expr, TensorSpec]]) -> str | None:
-    """The expression that gives a symbolic size: `x.shape[0]`, or `x.shape[0] // 4` where the axis is 4 * batch."""
-    partial = None
+    """The expression that gives a symbolic size: `x.shape[0]`, or `x.shape[0] // 4` where the axis is 4 * batch.
+
+    It is read from data rather than from a mask, and rather where only symbolic sizes stand before it: `x.shape[1]` of
+    [batch, time, 32], not `bias.shape[3]` of [1, 8, time, time].
+    """
+    partial, found = None, []
     for expression, spec in arrays:
         for axis, size in enumerate(spec.shape):
             if not isinstance(size, Sym):
                 continue
             read = f"{ast.unparse(expression)}.shape[{axis}]"
             if size.text == symbol:
-                return read
+                leads = all(isinstance(before, Sym) for before in spec.shape[:axis])
+                found.append((spec.dtype == "bool", not leads, read))
             multiple = re.fullmatch(rf"(\d+) \* {re.escape(symbol)}", size.text)
             partial = partial or (f"{read} // {multiple[1]}" if multiple else None)
-    return partial
+    return min(found, key=lambda place: place[:2])[2] if found else partial
 
 
 def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:
@@ -157,11 +165,20 @@ def _with_products(
     return changed, read
 
 
-def _together(sizes: list[tuple[str, str]]) -> list[str]:
+def _together(sizes: Sequence[tuple[str, str]]) -> list[str]:
     """`batch, time = x.shape[:2]` for the first sizes of one array, in order; a line of its own for every other."""
-    pattern = [re.fullmatch(r"(?P<array>.+)\.shape\[(?P<axis>\d+)\]", text) for _, text in sizes]
-    arrays = {found["array"] for found in pattern if found}
-    axes = [int(found["axis"]) for found in pattern if found]
-    if len(sizes) > 1 and len(arrays) == 1 and axes == list(range(len(sizes))):
-        return [f"{', '.join(name for name, _ in sizes)} = {arrays.pop()}.shape[:{len(sizes)}]"]
-    return [f"{name} = {text}" for name, text in sizes]
+    arrays: dict[str, dict[int, str]] = {}
+    for name, text in sizes:
+        if (read := _SIZE.fullmatch(text)) is not None:
+            arrays.setdefault(read["array"], {})[int(read["axis"])] = name
+    lines: list[str] = []
+    for name, text in sizes:
+        read = _SIZE.fullmatch(text)
+        axes = arrays[read["array"]] if read is not None else {}
+        if read is not None and len(axes) > 1 and sorted(axes) == list(range(len(axes))):
+            text = f"{', '.join(axes[axis] for axis in sorted(axes))} = {read['array']}.shape[:{len(axes)}]"
+        else:
+            text = f"{name} = {text}"
+        if text not in lines:
+            lines.append(text)
+    return lines

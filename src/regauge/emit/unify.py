@@ -18,6 +18,7 @@ from regauge.emit.files import EmittedClass
 from regauge.emit.lines import Body, Line
 from regauge.emit.names import identifier, unique
 from regauge.emit.optional import same_but_for_defaults, with_optional_parts
+from regauge.emit.passed_twice import with_default_arguments
 from regauge.emit.target import target
 from regauge.emit.templates import ANY, Template, template
 
@@ -86,7 +87,7 @@ def unify(classes: Iterable[EmittedClass]) -> list[EmittedClass]:
         alike = [c for c in pending if _origin(c) == _origin(first)]
         joined = _joined(first, alike, _origin(first) in separable)
         if joined is None:
-            done.append(first)
+            done.append(with_plain_locals(first))
             continue
         made, calls = joined
         names = set(calls) - {first.name}
@@ -152,6 +153,7 @@ def _joined(
         alike.setdefault((_skeleton(renamed), *renamed.body.parameters), []).append(renamed)
     families = list(alike.values())
     if len(families) > 1 and separable:
+        families = with_default_arguments(families)
         position = {made.name: number for number, made in enumerate((first, *others))}
         for members in _with_optional_parts(families):
             joined = _join(_Family(sorted(members, key=lambda made: position[made.name])))
@@ -193,7 +195,9 @@ def with_plain_locals(made: EmittedClass) -> EmittedClass:
     A name of the whole model that was taken there; without it two classes can be the same.
     """
     text = "\n".join(line.text for line in made.body.lines)
-    plain = {n: n.rpartition("_")[0] for n in re.findall(r"(?<![.\w])[a-z]\w*_\d+\b(?!=)", text)}
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
+    local = [node.id for node in nodes if isinstance(node.ctx, ast.Store) and re.fullmatch(r"[a-z]\w*_\d+", node.id)]
+    plain = {name: name.rpartition("_")[0] for name in dict.fromkeys(local)}
     used = set(re.findall(r"\w+", text)) | set(made.body.parameters)
     for name, wanted in plain.items():
         if wanted in used or name in made.body.parameters or f"{name}=" in text or f".{name}" in text:

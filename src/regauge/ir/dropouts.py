@@ -19,7 +19,7 @@ def dropout_rate(node: Node) -> float | None:
     arguments = dict(node.arguments)
     if node.op == "aten.dropout.default":
         rate = arguments["p"]
-        return float(rate) if isinstance(rate, float | int) and arguments["train"] else None
+        return float(rate) if isinstance(rate, float | int) and rate and arguments["train"] else None
     if node.op == "aten.scaled_dot_product_attention.default":
         rate = arguments.get("dropout_p", 0.0)
         return float(rate) if isinstance(rate, float | int) and rate else None
