@@ -73,6 +73,25 @@ def test_repeated_calls_and_lines_are_told_apart():
     assert relus[0].origin.line.startswith("test_functional.py:")
 
 
+def twice(x):
+    return x.relu() * 2
+
+
+def test_lines_of_functions_and_methods_that_forward_calls_are_recorded():
+    class Calls(nn.Module):
+        def prepared(self, x):
+            return twice(F.normalize(x))
+
+        def forward(self, x):
+            return self.prepared(x)
+
+    graph = capture_module(Calls(), (torch.randn(4, 6),), train=False).graph
+    (relu,) = (node for node in graph.nodes if node.op == "aten.relu.default")
+    assert [frame.function for frame in relu.origin.frames] == ["forward", "prepared", "twice"]
+    assert relu.origin.line == f"test_functional.py:{twice.__code__.co_firstlineno + 1}"
+    assert [frame.function for frame in graph.nodes[0].origin.frames] == ["forward", "prepared"]  # torch's are left out
+
+
 def test_all_arguments_of_the_schema_are_there_in_its_order():
     class Scores(nn.Module):
         def forward(self, x):

@@ -19,9 +19,10 @@ from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
 from torch.utils import _pytree as pytree
 
-from regauge.capture.regions import Region, require_alike, tensors, tensors_in, traced_as
+from regauge.capture.regions import Region, require_alike, tensors, tensors_in
 from regauge.capture.source_lines import line_of_caller
 from regauge.findings import Finding
+from regauge.run.torch_flow import replaced
 
 
 class _Flow:
@@ -153,7 +154,7 @@ def as_regions(findings: list[Finding]) -> Iterator[None]:
     """Within the block control flow is traced as regions; afterwards torch is as before."""
     _active.append(_Flow(findings))
     try:
-        with traced_as(_REPLACED):
+        with replaced(_REPLACED):
             yield
     finally:
         _active.pop()

@@ -13,7 +13,7 @@ import functools
 import inspect
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from regauge.capture.source_lines import line_of_caller, lines_of_functions, record_lines_of, unwrapped
+from regauge.capture.source_lines import line_of_caller, unwrapped
 from regauge.errors import CaptureError
-from regauge.run.torch_flow import replaced
 
 LIBRARY = torch.library.Library("regauge", "FRAGMENT")
 LIBRARY.define("enter(Tensor[] given, int[] axes, int region) -> Tensor[]")
@@ -120,12 +119,11 @@ class Region:
         """Begin a function: its arguments, with the tensors replaced by those that it is to get.
 
         Args:
-            function: what is going to run; its lines are recorded.
+            function: what is going to run.
             trees: the arguments, any pytrees, as they are outside.
             axes: for each tensor, the axis of which the function gets one element; -1 for the tensor itself.
             names: of its parameters, where they are not to be read from the function.
         """
-        record_lines_of(function)
         names = names or parameter_names(function, len(trees))
         leaves, spec = pytree.tree_flatten(tuple(trees))
         places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
@@ -255,10 +253,3 @@ def require_alike(found: Sequence[Tensor], wanted: Sequence[Tensor], name: str) 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and a.ndim == b.ndim and all(bool(x == y) for x, y in zip(a.shape, b.shape, strict=True))
-
-
-@contextmanager
-def traced_as(functions: Iterable[tuple[Any, Any]]) -> Iterator[None]:
-    """Within the block each first function of torch does what the second does, and lines of functions are recorded."""
-    with lines_of_functions(), replaced(functions):
-        yield

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -72,18 +73,21 @@ def _named(stack: dict[str, tuple[str, Any]]) -> list[tuple[str, tuple[str, str]
 
 
 @contextmanager
-def with_own_lines(model: nn.Module) -> Iterator[None]:
-    """Let torch.export record the lines of a plain function too: it keeps those of `forward` methods only."""
-    code = getattr(getattr(model, "function", None), "__code__", None)
-    anchors: set[tuple[str, str]] | None = getattr(proxy, "_STACK_TRACE_ANCHORS", None)
-    if code is None or anchors is None or (code.co_filename, code.co_name) in anchors:
+def with_own_lines() -> Iterator[None]:
+    """Let torch.export record the own lines of all functions that `forward` calls, not of `forward` alone."""
+    kept = getattr(proxy.TracerBase, "_filter_traceback_frames", None)
+    if kept is None:
         yield
         return
-    anchors.add((code.co_filename, code.co_name))
-    try:
+
+    def recorded(tracer: proxy.TracerBase, stack: traceback.StackSummary) -> traceback.StackSummary:
+        chosen = {id(frame) for frame in kept(tracer, stack)}
+        first = next((place for place, frame in enumerate(stack) if frame.name == "forward"), len(stack))
+        found = (f for place, f in enumerate(stack) if id(f) in chosen or (place > first and is_own(f.filename)))
+        return traceback.StackSummary.from_list(list(found))
+
+    with patch.object(proxy.TracerBase, "_filter_traceback_frames", recorded):
         yield
-    finally:
-        anchors.discard((code.co_filename, code.co_name))
 
 
 @contextmanager
@@ -113,7 +117,7 @@ def unwrapped(function: Any) -> Any:
 
 
 def record_lines_of(function: Any) -> None:
-    """Let torch.export record the lines of a function that control flow is given, beside those of `forward`."""
+    """Let torch.export record the lines of a function that is not a person's own, beside those of `forward`."""
     code = getattr(unwrapped(function), "__code__", None)
     if code is not None:
         anchors: set[tuple[str, str]] = getattr(proxy, "_STACK_TRACE_ANCHORS", set())

@@ -77,7 +77,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
             torch.backends.opt_einsum.flags(enabled=False),
             attention_modules.written_out(),
             flex_attention.written_out(),
-            with_own_lines(model),
+            with_own_lines(),
             assigned_buffers.kept(model, stages.findings),
             value_checks.left_out(stages.findings),
             only_needed(),

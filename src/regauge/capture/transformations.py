@@ -23,10 +23,11 @@ from torch._functorch.vmap import _process_batched_inputs, vmap_impl
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
-from regauge.capture.regions import Region, parameter_names, tensors, tensors_in, traced_as
+from regauge.capture.regions import Region, parameter_names, tensors, tensors_in
 from regauge.capture.source_lines import line_of_caller
 from regauge.errors import CaptureError
 from regauge.findings import Finding
+from regauge.run.torch_flow import replaced
 
 
 def _vmap(func: Callable[..., Any], in_dims: Any, out_dims: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
@@ -268,7 +269,7 @@ def as_regions(findings: list[Finding]) -> Iterator[None]:
     """Within the block transformations are traced as regions; `findings` gets what a person should know."""
     _findings.append(findings)
     try:
-        with traced_as(_REPLACED):
+        with replaced(_REPLACED):
             yield
     finally:
         _findings.pop()

@@ -25,7 +25,7 @@ from regauge.capture import value_ways
 from regauge.capture.branch_source import NotRewritten, rewritten
 from regauge.capture.failures import is_data_dependent
 from regauge.capture.joined_values import OtherWayFirst
-from regauge.capture.source_lines import is_own, record_lines_of
+from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
 
 
@@ -144,7 +144,6 @@ class ValueBranches:
                     for function in made.functions:
                         stack.callback(setattr, function, "__code__", function.__code__)
                         function.__code__ = made.code
-                        record_lines_of(function)  # by which the conditions are found again in the graph
                 yield
         finally:
             value_ways.active.pop()

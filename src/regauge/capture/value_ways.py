@@ -20,7 +20,7 @@ from regauge.capture.held_state import Assigned, Held
 from regauge.capture.joined_values import DTYPES, Joined, Unset, as_tensor, not_joined
 from regauge.capture.number_values import as_number, kind_of_number, standing_for
 from regauge.capture.regions import Region, require_alike
-from regauge.capture.source_lines import line_of_caller, record_lines_of
+from regauge.capture.source_lines import line_of_caller
 from regauge.findings import Finding
 
 _WHAT = "an `if` on values"
@@ -110,7 +110,6 @@ def way(
     values = [scope.get(name, Unset(name)) for name in names]
     if not isinstance(condition, Tensor):
         chosen = when_true if condition else when_false
-        record_lines_of(chosen)
         return chosen(*values)
     held = Held.of(scope)
     ways = (lambda: held.run(when_true, values), lambda: held.run(when_false, values))
@@ -183,7 +182,6 @@ def repeated(condition: FunctionType, step: FunctionType, scope: Mapping[str, An
     """
     names = step.__code__.co_varnames[: step.__code__.co_argcount]
     values = [scope.get(name, Unset(name)) for name in names]
-    record_lines_of(step)
     while not isinstance(truth := condition(*values), Tensor):
         if not truth:
             return values

@@ -225,7 +225,7 @@ class BodyWriter(LocalNames):
                     continue
                 if times_written(node, self.plan.rules[node.op], self.specs, ref.name) > 1:
                     maker = self.makers.get(ref.name, node)
-                    self._assign([ref.name], expression, maker, statement_of(self.scope, maker))
+                    self._assign([ref.name], expression, maker)
 
     def _write_residual(self, statement: ast.stmt, renames: dict[str, ast.expr], node: Node) -> None:
         if not isinstance(statement, ast.Assign):
@@ -296,7 +296,7 @@ class BodyWriter(LocalNames):
                     self._keep(only, expression)
                     return
             if swaps_heads(item, self.readers):
-                self._keep_swap(item, only, expression, statement)
+                self._keep_swap(item, only, expression)
                 return
             last = following is None and self.scope.results() == [only]
             if last and not self._ends_loop(item) and not is_changed(self, expression):
@@ -308,7 +308,7 @@ class BodyWriter(LocalNames):
         if len(outputs) == 1 and is_atomic(expression) and pure and not is_changed(self, expression):
             self._keep(only, expression)
             return
-        self._assign(outputs, expression, item, statement)
+        self._assign(outputs, expression, item)
 
     def _stores(self, child: Scope) -> bool:
         """Whether a call changes state of a module."""
@@ -364,18 +364,18 @@ class BodyWriter(LocalNames):
         before = [self.makers.get(name) for name in call.inputs] if call is not None else []
         return any(self._repeats(item, call) and self._call_behind(item)[1] == operators for item in before)
 
-    def _keep_swap(self, item: Item, value: str, expression: ast.expr, statement: Statement | None) -> None:
+    def _keep_swap(self, item: Item, value: str, expression: ast.expr) -> None:
         func = expression.func if isinstance(expression, ast.Call) else None
         if isinstance(func, ast.Attribute) and func.attr == "swapaxes" and not is_atomic(func.value):
             self.left[value] += 1
-            self._assign([value], func.value, item, statement)
+            self._assign([value], func.value, item)
             self.left[value] -= 1
             func.value = self.expressions[value]
             self.lines[-1] = Line(self.lines[-1].text, "", self.lines[-1].origin)
         self._keep(value, expression)
 
-    def _assign(self, outputs: list[str], expression: ast.expr, item: Item, statement: Statement | None) -> None:
-        names = self.choose_names(outputs, item, statement, expression)
+    def _assign(self, outputs: list[str], expression: ast.expr, item: Item) -> None:
+        names = self.choose_names(outputs, item, expression)
         if isinstance(expression, ast.Tuple) and len(expression.elts) == len(names) > 1:
             read = [(name, part) for name, part in zip(names, expression.elts, strict=True) if name != "_"]
             names, parts = [name for name, _ in read], [part for _, part in read]

@@ -20,7 +20,7 @@ from regauge.emit.literals import literal
 from regauge.emit.names import identifier
 from regauge.emit.origins import unpacked_names
 from regauge.emit.scopes import Item, Scope, is_body
-from regauge.emit.statements import frame_of, statement_of
+from regauge.emit.statements import frame_of
 from regauge.emit.target import target
 from regauge.ir.graph import Frame, Node, Operand, Ref
 
@@ -113,7 +113,7 @@ def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], followin
         read = [name for name in outputs if writer.left[name] > 0]
         writer.finish(node, read if _kind(node) == "grad" else outputs, expression, following, pure=False)
         return
-    names = writer.choose_names(outputs, node, statement_of(writer.scope, node))
+    names = writer.choose_names(outputs, node)
     cut = [0, *parts, len(names)]
     groups = [_target(names[start:end]) for start, end in pairwise(cut)]
     if _kind(node) == "grad":  # gradients come first among the results, and last in JAX

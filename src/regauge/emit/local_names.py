@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from regauge.emit.flow import Group, unpacking
 from regauge.emit.lines import Line
+from regauge.emit.loops import singular
 from regauge.emit.members import Structure
 from regauge.emit.names import identifier, reserved_names
-from regauge.emit.origins import Statement
+from regauge.emit.original_names import OriginalNames, returned_as
 from regauge.emit.scopes import Item, Scope, item_inputs
 from regauge.emit.signature import Parameter, accesses, texts
-from regauge.emit.statements import parameter_names, returned_as
+from regauge.emit.statements import parameter_names
 from regauge.emit.syntax import module_called
 from regauge.ir.graph import Node, Ref
 
@@ -44,6 +46,7 @@ class LocalNames:
     def __init__(self, scope: Scope, structure: Structure) -> None:
         self.scope = scope
         self.structure = structure
+        self.original = OriginalNames(scope)
         self.specs = structure.context.specs
         self.weights = structure.context.weights
         self.sizes = {symbol.name for symbol in structure.graph.symbols}  # names of sizes are no names of arrays
@@ -141,41 +144,31 @@ class LocalNames:
             candidate, number = f"{name}_{number}", number + 1
         return candidate
 
-    def choose_names(
-        self, outputs: list[str], item: Item, statement: Statement | None, expression: ast.expr | None = None
-    ) -> list[str]:
+    def choose_names(self, outputs: list[str], item: Item, expression: ast.expr | None = None) -> list[str]:
         """Names under which an item's results are assigned; `_` for those that nothing reads."""
         names = []
         for position, value in enumerate(outputs):
             if self.left[value] <= 0:
                 names.append("_")
                 continue
-            name = self._choose(value, position, len(outputs), item, statement, expression)
+            name = self._choose(value, position, len(outputs), item, expression)
             names.append(name)
             self.names[name] = value
             self.expressions[value] = ast.Name(name, ast.Load())
         return names
 
-    def _choose(
-        self,
-        value: str,
-        position: int,
-        count: int,
-        item: Item,
-        statement: Statement | None,
-        expression: ast.expr | None,
-    ) -> str:
-        candidates = []
-        if statement is not None and statement.targets:
-            if len(statement.targets) == count and statement.targets[position]:
-                candidates.append(statement.targets[position])
-            elif len(statement.targets) == 1 and count == 1 and statement.targets[0]:
-                candidates.append(statement.targets[0])
+    def _choose(self, value: str, position: int, count: int, item: Item, expression: ast.expr | None) -> str:
+        original = self.original.of(value, position, count) if value in self.original.makers else []
+        listed = isinstance(item, Scope) and item.path.rpartition(".")[2].isdigit()
+        held = self._held_by(original[0]) if original and (listed or isinstance(item, Node)) else ""
+        if held and self.original.are_of_one_statement(value, held):
+            return self._numbered(original[0])  # the same variable in another round of a loop
+        candidates = list(original)
         if isinstance(item, Scope) and count > 1 and not candidates and (inside := returned_as(item, value)):
             return self.free_name(identifier(inside), {}) if self._is_held(identifier(inside)) else identifier(inside)
         candidates += [self.result_names[value]] if value in self.result_names else []
         base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
-        base = "x" if base.isdigit() else base  # a place in a list says nothing
+        base = singular(item.path.rpartition(".")[0]) if isinstance(item, Scope) and listed else base
         if isinstance(item, Node) and item.bodies:
             base = self.result_bases.get(value, "y")
         elif isinstance(item, Node) and count > 1 and item.op.startswith(("lax.", "jnp.")):
@@ -187,7 +180,15 @@ class LocalNames:
         for candidate in candidates:
             if not self._is_held(name := identifier(candidate)):
                 return name
-        return self.free_name(identifier(candidates[-1] if candidates[-1] else "x"), {})
+        return self._numbered(original[0] if original else candidates[-1])
+
+    def _numbered(self, name: str) -> str:
+        """A name with the first number with which it stands for nothing that is still read."""
+        return next(n for i in itertools.count(2) if not self._is_held(n := identifier(f"{name}_{i}")))
+
+    def _held_by(self, name: str) -> str:
+        """The value that a name stands for and that is still read, or an empty string."""
+        return self.names.get(identifier(name), "") if self._is_held(identifier(name)) else ""
 
     def _is_held(self, name: str) -> bool:
         """Whether a name stands for something that is still read."""

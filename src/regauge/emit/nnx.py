@@ -30,7 +30,7 @@ from regauge.emit.sequential import function_text, sequential_text
 from regauge.emit.several_sizes import of_several_sizes
 from regauge.emit.signature import fixed_values, signature
 from regauge.emit.stacks import MODES, Scanning
-from regauge.emit.statements import declared_parameters
+from regauge.emit.statements import declared_parameters, forward_of
 from regauge.emit.syntax import tree_expression
 from regauge.emit.target import target
 from regauge.emit.unify import unify
@@ -284,13 +284,10 @@ def _returned(graph: Graph, scope: Scope) -> Callable[[Callable[[Ref], ast.expr]
 
 def _class_comment(scope: Scope) -> str:
     for node in scope.nodes():
-        own = [s for s in node.origin.modules if not target().is_library_type(s.type)]
-        depth = next((i for i, s in enumerate(own) if s.call == scope.step.call), None)
-        forwards = [f for f in node.origin.frames if f.function == target().original_method]
-        if depth is not None and depth < len(forwards):
-            function = function_at(forwards[depth])
-            if function is not None and function.class_line:
-                return f"{forwards[depth].file.rsplit('/', 1)[-1]}:{function.class_line}"
+        forward = forward_of(scope, node)
+        function = function_at(forward) if forward is not None else None
+        if forward is not None and function is not None and function.class_line:
+            return f"{forward.file.rsplit('/', 1)[-1]}:{function.class_line}"
     return ""
 
 

@@ -7,24 +7,60 @@ only the names, never the meaning.
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from regauge.ir.graph import Frame
 
+_NAMED = re.compile(r"[\w.\-'\"]*")  # names, attributes and constants
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the values that a statement assigns or returns: its text, and the functions called for it.
+
+    `outer` is called last, '' where the value is no call; `inner` are called before. Names are without what stands
+    before a dot.
+    """
+
+    text: str
+    outer: str = ""
+    inner: frozenset[str] = frozenset()
+
+    @property
+    def is_computed(self) -> bool:
+        return _NAMED.fullmatch(self.text) is None
+
+    def gives(self, function: str) -> bool:
+        """Whether it is what the function returned."""
+        return bool(self.outer) and (self.outer == function or function not in self.inner)
+
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of the original: where it begins, the names that it assigns ('' where not a name) and reads.
+    """A statement of the original.
 
-    `returns` says that it is what the function gives back.
+    Attributes:
+        line: where it begins.
+        places: what it assigns, as it is written: names, attributes, elements.
+        reads: the names that it reads.
+        returns: whether it is what the function gives back.
+        parts: the values that it assigns or returns; several where a tuple is written out.
     """
 
     line: int
-    targets: tuple[str, ...]
+    places: tuple[str, ...]
     reads: tuple[str, ...] = ()
     returns: bool = False
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names that it assigns, '' where not a name."""
+        return tuple(place if place.isidentifier() else "" for place in self.places)
 
 
 @dataclass(frozen=True)
@@ -75,6 +111,7 @@ def _own_name(method: ast.FunctionDef) -> str:
     return positional[0].arg if positional else ""
 
 
+@cache
 def function_at(frame: Frame) -> Function | None:
     """The innermost function around a line."""
     around = [
@@ -90,7 +127,7 @@ def unpacked_names(frame: Frame, name: str) -> tuple[str, ...]:
         return ()
     for node in ast.walk(min(around, key=lambda pair: pair[0])[1]):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id == name:
-            return tuple(name for name in _targets(node) if name)
+            return tuple(name for name in _places(node) if name.isidentifier())
     return ()
 
 
@@ -98,7 +135,7 @@ def unpacked_names(frame: Frame, name: str) -> tuple[str, ...]:
 def statement_at(file: str, line: int) -> Statement | None:
     """The innermost statement around a line, with what it assigns; several on one line assign nothing that is known."""
     best: list[ast.stmt] = []
-    own: set[str] = set()
+    own = {"self"}  # of a function that is given a module, too
     local: set[str] = set()
     for start, end, function, tree in _functions(file):
         if not start <= line <= end:
@@ -118,8 +155,10 @@ def statement_at(file: str, line: int) -> Statement | None:
     if not inner:
         return None
     reads = dict.fromkeys(name for node in inner for name in _reads(node, local - own))
-    targets = _targets(inner[0]) if len(inner) == 1 else ()
-    return Statement(inner[0].lineno, targets, tuple(reads), len(inner) == 1 and isinstance(inner[0], ast.Return))
+    if len(inner) > 1:
+        return Statement(inner[0].lineno, (), tuple(reads))
+    returns = isinstance(inner[0], ast.Return)
+    return Statement(inner[0].lineno, _places(inner[0]), tuple(reads), returns, _parts(inner[0]))
 
 
 def _last(node: ast.stmt) -> int:
@@ -144,7 +183,67 @@ def _reads(node: ast.stmt, local: set[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))
 
 
-def _targets(node: ast.stmt) -> tuple[str, ...]:
+@cache
+def returned_parts(frame: Frame) -> tuple[str, ...]:
+    """The texts of the values that the function around a line returns next; () where it does not say."""
+    around = [(end - start, tree) for start, end, _, tree in _functions(frame.file) if start <= frame.line <= end]
+    if not around:
+        return ()
+    later = [node for node in _own_statements(min(around, key=lambda pair: pair[0])[1]) if _last(node) >= frame.line]
+    returns = [node for node in later if isinstance(node, ast.Return) and node.value is not None]
+    return tuple(part.text for part in _parts(min(returns, key=lambda node: node.lineno))) if returns else ()
+
+
+def _own_statements(function: ast.FunctionDef) -> Iterator[ast.stmt]:
+    """The statements of a function without those of functions in it."""
+    waiting: list[ast.AST] = list(function.body)
+    for node in waiting:
+        if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node
+            waiting += ast.iter_child_nodes(node)
+        elif isinstance(node, ast.ExceptHandler | ast.match_case):
+            waiting += node.body
+
+
+@cache
+def passes_on(frame: Frame) -> bool:
+    """Whether a line calls another function with all that its own was given, as that of a decorator does."""
+    for start, end, _, tree in _functions(frame.file):
+        rest, named = tree.args.vararg, tree.args.kwarg
+        if not start <= frame.line <= end or rest is None or named is None:
+            continue
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call) and call.lineno <= frame.line <= (call.end_lineno or call.lineno):
+                given = {ast.unparse(argument) for argument in call.args}
+                given |= {f"**{ast.unparse(keyword.value)}" for keyword in call.keywords if keyword.arg is None}
+                if {f"*{rest.arg}", f"**{named.arg}"} <= given:
+                    return True
+    return False
+
+
+def _parts(node: ast.stmt) -> tuple[Part, ...]:
+    value = node.value if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return) else None
+    if value is None:
+        return ()
+    parts = value.elts if isinstance(value, ast.Tuple | ast.List) else [value]
+    return tuple(Part(ast.unparse(part), *_called(part)) for part in parts)
+
+
+def _called(value: ast.expr) -> tuple[str, frozenset[str]]:
+    """The function that is called last for a value, and those that are called before."""
+    while isinstance(value, ast.IfExp):
+        value = value.body if isinstance(value.body, ast.Call | ast.IfExp) else value.orelse
+    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+    outer = value if isinstance(value, ast.Call) else None
+    inner = frozenset(_last_name(node.func) for node in calls if node is not outer)
+    return _last_name(outer.func) if outer is not None else "", inner
+
+
+def _last_name(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else ast.unparse(function)
+
+
+def _places(node: ast.stmt) -> tuple[str, ...]:
     if isinstance(node, ast.Assign):
         target = node.targets[0]
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):
@@ -152,4 +251,4 @@ def _targets(node: ast.stmt) -> tuple[str, ...]:
     else:
         return ()
     items = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
-    return tuple(item.id if isinstance(item, ast.Name) else "" for item in items)
+    return tuple(ast.unparse(item) for item in items)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regauge.emit.origins import Statement, function_at, statement_at
-from regauge.emit.scopes import Item, Scope, item_inputs, item_outputs
+from regauge.emit.origins import Statement, function_at, passes_on, statement_at
+from regauge.emit.scopes import Item, Scope, item_inputs
 from regauge.emit.target import target
-from regauge.ir.graph import FORMULA, Frame, Node
+from regauge.ir.graph import FORMULA, Frame, ModuleStep, Node
 
 
 def declared_parameters(scope: Scope) -> tuple[str, ...]:
@@ -72,39 +72,74 @@ def _open(scope: Scope) -> set[str]:
     return {name for name, value in scope.passed.items() if value is not None and value not in scope.inputs}
 
 
-def returned_as(scope: Scope, value: str) -> str:
-    """The variable of the original's forward that holds a value when the call returns, or an empty string."""
-    for item in scope.items:
-        if value not in item_outputs(item):
-            continue
-        statement = statement_of(scope, item)
-        targets = statement.targets if statement is not None else ()
-        outputs = item_outputs(item)
-        if len(targets) == len(outputs):
-            return targets[outputs.index(value)]
-        if isinstance(item, Scope):
-            return returned_as(item, value)
-        inputs = item_inputs(item)
-        if not targets and len(inputs) == 1:  # `return cos.to(x.dtype), sin.to(x.dtype)`
-            return returned_as(scope, inputs[0])
-    return ""
-
-
 def frame_of(scope: Scope, node: Node) -> Frame | None:
     """The line of this module's own forward, or of this function, at which the operator ran."""
-    if scope.body is not None:
-        return node.origin.frames[scope.depth] if len(node.origin.frames) > scope.depth else None
-    formula = _formula(scope, node)
+    return next(iter(frames_of(scope, node)), None)
+
+
+def frames_of(scope: Scope, item: Item) -> tuple[Frame, ...]:
+    """The lines at which an operator ran, or at which a call was made, from the outermost on.
+
+    The first is of this module's own forward, or of this function, the others of what it called. Those that have no
+    names of their own are left out: of lambdas, comprehensions and decorators.
+    """
+    node = item if isinstance(item, Node) else next(item.nodes(), None)
+    if node is None:
+        return ()
+    formula = _formula(scope, node) if scope.body is None else None
     if formula is not None:
-        return formula
-    forwards = [f for f in node.origin.frames if f.function in ("forward", "__call__")]
-    own = [s for s in node.origin.modules if not target().is_library_type(s.type)]
-    depth = next((i for i, s in enumerate(own) if s.call == scope.step.call), None)
-    if depth is None or depth >= len(forwards):
+        return (formula,)
+    frames = node.origin.frames
+    places = _forwards(node)
+    first = scope.depth if scope.body is not None else _first(scope, node, places)
+    if first is None or first >= len(frames):
+        return ()
+    last = next((place for place in places if place > first), None) if isinstance(item, Scope) else None
+    inner = frames[first + 1 : last]
+    return (frames[first], *(frame for frame in inner if not frame.function.startswith("<") and not passes_on(frame)))
+
+
+def forward_of(scope: Scope, node: Node) -> Frame | None:
+    """The line of this module's own forward at which the operator ran, where the lines say which it is."""
+    places = _forwards(node)
+    depth = _depth(scope, node)
+    return node.origin.frames[places[depth]] if depth is not None and depth < len(places) else None
+
+
+def _first(scope: Scope, node: Node, places: list[int]) -> int | None:
+    """The place of the line of this module's own forward among those at which the operator ran."""
+    depth = _depth(scope, node)
+    if depth is None or depth >= len(places):
         if scope.path:
             return None
-        return forwards[-1] if forwards else next(iter(node.origin.frames), None)
-    return forwards[depth]
+        return places[-1] if places else 0
+    return places[depth]
+
+
+def _depth(scope: Scope, node: Node) -> int | None:
+    """Which of the person's own modules that the operator ran in the scope is a call of."""
+    return next((i for i, step in enumerate(_own_modules(node)) if step.call == scope.step.call), None)
+
+
+def _own_modules(node: Node) -> list[ModuleStep]:
+    return [step for step in node.origin.modules if not target().is_library_type(step.type)]
+
+
+def _forwards(node: Node) -> list[int]:
+    """The places of the lines of forward, of every own module one: `super().forward(x)` is a method like others."""
+    frames = node.origin.frames
+    places = [place for place, frame in enumerate(frames) if frame.function == target().original_method]
+    own = _own_modules(node)
+    if len(places) <= len(own):
+        return places
+    chosen: list[int] = []
+    for step in own:
+        name = step.type.rsplit(".", 1)[-1]
+        functions = [(place, function_at(frames[place])) for place in places]
+        of_class = [place for place, function in functions if function is not None and function.class_name == name]
+        chosen += of_class[:1] or places[:1]
+        places = [place for place in places if place > chosen[-1]] if chosen else places
+    return chosen
 
 
 def _formula(scope: Scope, node: Node) -> Frame | None:

@@ -197,7 +197,7 @@ def with_plain_locals(made: EmittedClass) -> EmittedClass:
     text = "\n".join(line.text for line in made.body.lines)
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
     local = [node.id for node in nodes if isinstance(node.ctx, ast.Store) and re.fullmatch(r"[a-z]\w*_\d+", node.id)]
-    plain = {name: name.rpartition("_")[0] for name in dict.fromkeys(local)}
+    plain = {name: identifier(name.rpartition("_")[0]) for name in dict.fromkeys(local)}
     used = set(re.findall(r"\w+", text)) | set(made.body.parameters)
     for name, wanted in plain.items():
         if wanted in used or name in made.body.parameters or f"{name}=" in text or f".{name}" in text:
