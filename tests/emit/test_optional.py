@@ -125,6 +125,17 @@ def test_an_operator_of_one_class_is_a_flag() -> None:
     assert written(net)[0][1] == "self.layer1 = Block(relu=False, rngs=rngs)"
 
 
+def test_a_flag_of_classes_that_hold_nothing() -> None:
+    block, net = joined(
+        emitted("Block", ["pass"], ["x = jnp.tanh(x)", "y = x * x", "return y + x"]),
+        emitted("Block2", ["pass"], ["x = jnp.tanh(x)", "y = x * x", "return jax.nn.relu(y) + x"]),
+    )
+    init, body = written(block)
+    assert init == ["self.relu = relu"]
+    assert body[-1] == "return (jax.nn.relu(y) if self.relu else y) + x"
+    assert written(net)[0] == [f"self.layer{n} = Block(relu={bool(n)}, rngs=rngs)" for n in (0, 1)]
+
+
 def test_an_argument_of_one_class_is_optional() -> None:
     block, net = joined(
         emitted("Block", [CONV, NORM], ["x = self.conv(x)", "y = self.norm(x)", "return y * y"]),

@@ -82,15 +82,21 @@ def conditions(small: Template, large: Template, more: set[str]) -> Iterator[Con
 def _operators(small: Template, large: Template) -> Iterator[str]:
     """Names for what the calls of one class compute more than those of the other."""
     known = {ast.unparse(node) for statement in small.body for node in ast.walk(statement.tree)}
+    adds = _sums(large) > _sums(small)
     for statement in large.body:
         for node in ast.walk(statement.tree):
             if not isinstance(node, ast.Call | ast.BinOp) or ast.unparse(node) in known:
                 continue
             if isinstance(node, ast.BinOp):
-                if isinstance(node.op, ast.Add):
+                if isinstance(node.op, ast.Add) and adds:
                     yield "residual"
             elif isinstance(node.func, ast.Attribute | ast.Name) and ast.unparse(node.func) not in known:
                 yield node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+
+
+def _sums(template: Template) -> int:
+    """How often the call adds."""
+    return sum(isinstance(node, ast.Add) for statement in template.body for node in ast.walk(statement.tree))
 
 
 def names(statements: Sequence[Statement], *contexts: type[ast.expr_context]) -> set[str]:

@@ -24,6 +24,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from regauge.emit.conditions import Condition, attributes, conditions, joined_parameters, names
+from regauge.emit.layer_defaults import with_defaults
 from regauge.emit.templates import ANY, Column, Statement, Template, column, columns
 
 Tree = TypeVar("Tree", bound=ast.AST)
@@ -32,16 +33,6 @@ Tree = TypeVar("Tree", bound=ast.AST)
 _MOST_CONDITIONS = 3
 _LONGEST_BODY = 120  # statements, because all of one are compared with all of the other
 _LONGEST_TWICE = 60  # characters of an expression that may stand in both branches of a condition
-
-# What is written where one class gives an option of a layer and the other leaves it at its default.
-_CONVOLUTION = {"strides": "1", "kernel_dilation": "1", "feature_group_count": "1", "use_bias": "True"}
-_TORCH_CONVOLUTION = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1", "bias": "True"}
-_DEFAULTS = {
-    "nnx.Linear": {"use_bias": "True"},
-    "nnx.Conv": _CONVOLUTION,
-    "nn.Linear": {"bias": "True"},
-    **{f"nn.Conv{n}d": _TORCH_CONVOLUTION for n in (1, 2, 3)},
-}
 
 
 def same_but_for_defaults(first: Template, second: Template) -> Template | None:
@@ -115,23 +106,40 @@ class _Merging:
     def constructor(self) -> list[Statement] | None:
         """The statements of the joined constructor; None where what both have differs."""
         ours, theirs = attributes(self.small), attributes(self.large)
-        if not theirs and (self.small.init != self.large.init or self.condition is None):
-            return self.small.init if [s.shape for s in self.small.init] == [s.shape for s in self.large.init] else None
+        if not theirs:
+            return self._alike()
         if list(ours) != [name for name in theirs if name in ours]:
             return None
-        flags = column([*["False"] * len(self.small.members), *["True"] * len(self.large.members)])
-        made: list[Statement] = []
-        if self.condition is not None and self.condition.is_flag:
-            made.append(_stored(self.condition.attribute, flags))
+        made = [self._flag()] if self.condition is not None and self.condition.is_flag else []
         for name, value in theirs.items():
             if name in ours:
                 joined = self._meet(ours[name], value, None)
                 if joined is None:
                     return None
             else:
-                joined = ast.IfExp(copy.deepcopy(flags), self._only_large(value), ast.Constant(None))
+                joined = ast.IfExp(self._flags(), self._only_large(value), ast.Constant(None))
             made.append(_stored(name, joined))
         return made
+
+    def _alike(self) -> list[Statement] | None:
+        """The statements of two constructors that hold no more than a flag apart; None where they differ."""
+        made = [self._flag()] if self.condition is not None and self.condition.is_flag else []
+        if len(self.small.init) != len(self.large.init):
+            return None
+        for mine, other in zip(self.small.init, self.large.init, strict=True):
+            tree = self._meet(mine.tree, other.tree, None)
+            if not isinstance(tree, ast.stmt):
+                return None
+            made.append(Statement(tree, mine.notes))
+        return made
+
+    def _flag(self) -> Statement:
+        if self.condition is None:
+            raise ValueError("nothing is optional")
+        return _stored(self.condition.attribute, self._flags())
+
+    def _flags(self) -> ast.Constant:
+        return column([*["False"] * len(self.small.members), *["True"] * len(self.large.members)])
 
     # bodies ---------------------------------------------------------------------------------------------------
 
@@ -224,7 +232,7 @@ class _Merging:
 
     def _same_kind(self, mine: ast.AST, other: ast.AST, choice: Callable[..., ast.AST | None] | None) -> ast.AST | None:
         if isinstance(mine, ast.Call) and isinstance(other, ast.Call):
-            keywords = _with_defaults(mine, other, self)
+            keywords = with_defaults(mine, other, len(self.small.members), len(self.large.members))
             if keywords is None:
                 return None
             mine = ast.Call(mine.func, mine.args, keywords[0])
@@ -302,30 +310,6 @@ def _widened(tree: Tree, before: int, after: int) -> Tree:
         texts = constant.value.texts  # type: ignore[union-attr]
         constant.value = Column((*[ANY] * before, *texts, *[ANY] * after))  # type: ignore[assignment]
     return made
-
-
-def _with_defaults(
-    mine: ast.Call, other: ast.Call, merging: _Merging
-) -> tuple[list[ast.keyword], list[ast.keyword]] | None:
-    """The keywords of two calls, the same for both: what one leaves out is written where its default is known."""
-    ours, theirs = {k.arg: k for k in mine.keywords}, {k.arg: k for k in other.keywords}
-    if list(ours) == list(theirs):
-        return mine.keywords, other.keywords
-    known = _DEFAULTS.get(ast.unparse(mine.func), {})
-    order = list(theirs)
-    for position, name in enumerate(ours):
-        if name not in order:
-            before = list(ours)[position - 1] if position else None
-            later = list(known)[list(known).index(name) + 1 :] if name in known else []
-            place = next((n for n, other in enumerate(order) if other in later), len(order))
-            order.insert(order.index(before) + 1 if before in order else place, name)
-    if any(name not in known for name in ours.keys() ^ theirs.keys()):
-        return None
-
-    def completed(given: dict[str | None, ast.keyword], members: int) -> list[ast.keyword]:
-        return [given.get(name) or ast.keyword(name, column([known[str(name)]] * members)) for name in order]
-
-    return completed(ours, len(merging.small.members)), completed(theirs, len(merging.large.members))
 
 
 def _with_names(ours: Sequence[Statement], theirs: Sequence[Statement]) -> list[Statement]:

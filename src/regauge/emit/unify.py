@@ -260,7 +260,8 @@ def _join(family: _Family) -> tuple[EmittedClass, dict[str, str]] | None:
     arguments = tuple(f"{name}=None" if ANY in values else name for values, name in order)
     comments = {member.body.comment for member in family.members}
     body = Body(first.body.parameters, lines, comments.pop() if len(comments) == 1 else "")
-    made = replace(first, init=[*stored, *init], body=body, arguments=arguments)
+    held = [line for line in init if line.text != "pass"]
+    made = replace(first, init=[*stored, *held] or init, body=body, arguments=arguments)
     calls: dict[str, str] = {}
     for position, member in enumerate(family.members):
         given = [f"{name}={values[position]}" for values, name in order if values[position] != ANY]
