@@ -14,6 +14,7 @@ REASONS: dict[str, str] = {
     "as_strided_partial_views": "strides that look behind a view into its memory",
     "bincount": "the number of counts depends on the values of tensors; with a minlength above them it is that (C194)",
     "argwhere": "the size of the result depends on the values of tensors",
+    "nonzero": "the size of the result depends on the values of tensors; of one without elements it is 0",
     "item": "a Python number that is the value of a tensor",
     "broadcast_shapes": "takes and gives no tensor",
 }
