@@ -164,7 +164,7 @@ def test_point_clouds() -> None:
 
 def test_places_on_a_grid() -> None:
     converted = assert_like_torch(Function(neighbours), (torch.tensor([0.0, 0.4, 1.0, 3.6, 4.0]),))
-    assert ", x - 1, x)" in converted.source
+    assert ", low - 1, low)" in converted.source
 
 
 class Experts(nn.Module):

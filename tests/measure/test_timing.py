@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import mmap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -138,12 +139,10 @@ def test_slow_steps_stop_at_the_time_that_a_launch_has(settings: Settings) -> No
 
 
 def test_a_memory_launch_takes_no_samples(settings: Settings) -> None:
-    held: list[np.ndarray] = []
-
     class Allocating(Played):
         def step(self) -> float:
-            held[:] = [np.ones(4_000_000)]
-            held.clear()
+            with mmap.mmap(-1, 32_000_000) as memory:  # an array may lie where the process held memory before
+                memory.write(b"1" * 32_000_000)
             return LOSS
 
     above = process_memory.resident_bytes()
