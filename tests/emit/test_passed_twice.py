@@ -92,6 +92,36 @@ def test_self_attention_and_cross_attention_are_one_class() -> None:
         np.testing.assert_allclose(found, model(*case).detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
+class Normed(Attention):
+    """What stands for the context is normalized, and a context is not."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.norm = nn.LayerNorm(DIM)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        x = self.norm(x)
+        context = x if context is None else context
+        keys = self.to_k(context)
+        return self.to_out((self.to_q(x) @ keys.transpose(1, 2)).softmax(-1) @ self.to_v(context))
+
+
+class NormedDecoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.self_attention = Normed(DIM)
+        self.cross_attention = Normed(DIM)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        x = x + self.self_attention(x)
+        return x + self.cross_attention(x, context)
+
+
+def test_a_default_that_was_changed_before_is_another_value() -> None:
+    torch.manual_seed(0)
+    assert_like_torch(NormedDecoder().eval(), (torch.randn(2, 5, DIM), torch.randn(2, 3, DIM)))
+
+
 def test_one_sequence_as_query_key_and_value() -> None:
     torch.manual_seed(0)
     case = (torch.randn(2, 5, DIM), torch.randn(2, 3, DIM), torch.ones(2, 1, 1, 3), torch.ones(5, 5).tril())
@@ -148,6 +178,11 @@ APART = {
     "one statement more": (SELF, [*CROSS[:2], "y = y + 1", *CROSS[2:]]),
     "another operator": (SELF, [*CROSS[:3], "return k - x"]),
     "a size given anew": ([SELF[0], ANEW, *SELF[1:]], [*CROSS[:2], ANEW, *CROSS[2:]]),
+    "the default given anew": ([SELF[0], "x = x + 1", *SELF[1:]], [*CROSS[:2], "x = x + 1", *CROSS[2:]]),
+    "a function with an argument of its name": (
+        [SELF[0], "h = map(lambda x: x * x, k)", *SELF[1:]],
+        [*CROSS[:2], "h = map(lambda x: x * y, k)", *CROSS[2:]],
+    ),
     "an argument given anew": ([SELF[0], "x = x + 1", *SELF[1:]], [*CROSS[:2], "y = x + 1", *CROSS[2:]]),
 }
 

@@ -77,13 +77,20 @@ class _Sizes:
 
 
 def _read(body: Body, default: Mapping[str, str]) -> str | None:
-    """What a body computes, whatever its constants and its names for sizes; None where it gives such a name anew."""
+    """What a body computes, whatever its constants and its names for sizes.
+
+    None where it gives such a name, an argument with a default or the default itself another value: the default is what
+    the argument was at the beginning, and not `x` after `x = self.norm(x)`.
+    """
     tree = ast.parse("\n".join(line.text for line in body.lines))
     sizes = _sizes(tree.body, {name: default.get(name, name) for name in body.parameters})
     rest = ast.Module(tree.body[sizes.count :], [])
+    kept = {*sizes.names, *default, *default.values()}
     for node in ast.walk(rest):
+        if isinstance(node, ast.arg) and node.arg in kept:
+            return None
         if isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Store) and (node.id in sizes.names or node.id in default):
+            if isinstance(node.ctx, ast.Store) and node.id in kept:
                 return None
             node.id = sizes.names.get(node.id, default.get(node.id, node.id))
         elif isinstance(node, ast.Constant) and not isinstance(node.value, bool | None):

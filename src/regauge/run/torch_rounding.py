@@ -2,8 +2,8 @@
 
 A gate at 1 - 1e-7 keeps nine digits of its distance to 1 in float64, and its derivative is that distance: two correct
 programs whose sigmoids differ in the last place are 1e-9 apart there, which weights that are moved by one unit in the
-last place do not show, since they hardly move the gate. In float32 the same gate has no digit left. There inputs are
-typical ones, which the copies in float32 are to measure too, so that only copies on special inputs are moved.
+last place do not show, since they hardly move the gate. In float32 the same gate has no digit left. There
+copies are moved on special inputs alone: on typical ones little saturates, and copies are to stay as near as they are.
 
 Which of several equal elements topk and sort give first is not defined (torch's documentation of both), so no port can
 be held to it: a copy takes the last where it can.
