@@ -17,6 +17,7 @@ from torch import fx, nn
 from torch.fx.experimental import proxy_tensor
 from torch.utils import _pytree as pytree
 
+from regauge.capture.choices import settings
 from regauge.ir.graph import Call, Node, node_inputs
 
 # Keys of a node's metadata, which later passes of torch.export keep.
@@ -84,12 +85,13 @@ def _bound(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return bound | {key: item for name in rest for key, item in bound.pop(name, {}).items()}
 
 
-def calls(values: Mapping[fx.Node, str], nodes: Iterable[Node]) -> tuple[Call, ...]:
+def calls(values: Mapping[fx.Node, str], nodes: Iterable[Node], model: nn.Module) -> tuple[Call, ...]:
     """The calls of an exported graph.
 
     Args:
         values: the graph value that each node of torch.fx is.
         nodes: the operators of the graph, as they were captured.
+        model: the original.
     """
     read = _reads(nodes)
     arguments: dict[str, dict[str, str | None]] = {}
@@ -99,8 +101,15 @@ def calls(values: Mapping[fx.Node, str], nodes: Iterable[Node]) -> tuple[Call, .
             arguments.setdefault(call, {})[name] = value if alone and value in read.get(call, ()) else None
         for call, place in node.meta.get(_RESULT, ()):
             results.setdefault(call, {})[place] = value
+    paths = {step.call: step.path for node in nodes for step in node.origin.modules}
+    modules = dict(model.named_modules(remove_duplicate=False))
     return tuple(
-        Call(call, tuple(passed.items()), tuple(value for _, value in sorted(results.get(call, {}).items())))
+        Call(
+            call,
+            tuple(passed.items()),
+            tuple(value for _, value in sorted(results.get(call, {}).items())),
+            settings(modules[paths[call]]) if paths.get(call) in modules else (),
+        )
         for call, passed in arguments.items()
     )
 

@@ -38,6 +38,7 @@ class EmittedClass:
         body: parameters and statements of `__call__`.
         type: qualified name of the original class.
         arguments: names of the constructor's arguments besides `rngs`.
+        settings: what the original's code chooses by, where all modules that this stands for have the same value.
     """
 
     name: str
@@ -47,6 +48,7 @@ class EmittedClass:
     body: Body
     type: str = ""
     arguments: tuple[str, ...] = ()
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
 
 _LOADER = '''

@@ -209,7 +209,9 @@ def _emit_class(
     other = module.evaluation
     key = (_key(view, scope), None if evaluated is None or other is None else _key(other, evaluated))
     if key in module.classes:
-        return module.classes[key]
+        made = module.classes[key]
+        made.settings = dict(made.settings.items() & scope.settings.items())
+        return made
     name = unique(base_name(scope.step.type), module.names)
     module.names.add(name)
     writer = _writer(module, view, scope, hints.get(scope, {}))
@@ -227,7 +229,8 @@ def _emit_class(
     init = target().init_lines(module, holder, constructors)
     if asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
-    made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
+    comment, settings = _class_comment(scope), scope.settings
+    made = EmittedClass(name, scope.path, comment, init, roll_loops(body), scope.step.type, settings=settings)
     module.classes[key] = made
     return made
 

@@ -14,7 +14,17 @@ from dataclasses import dataclass, field
 from typing import TypeGuard, Union
 
 from regauge.emit.carried_sizes import carry_sizes
-from regauge.ir.graph import Graph, ModuleStep, Node, Operand, WeightSpec, every_node, node_inputs, references
+from regauge.ir.graph import (
+    Graph,
+    ModuleStep,
+    Node,
+    Operand,
+    Setting,
+    WeightSpec,
+    every_node,
+    node_inputs,
+    references,
+)
 
 Item = Union[Node, "Scope"]
 
@@ -34,6 +44,7 @@ class Scope:
         passed: the parameters of the original's forward that got values, as `Call.arguments` has them; None where the
             capture did not see it.
         given: the values that the original's forward returned, as far as the capture saw it.
+        settings: what the module's own code chooses by, as `Call.settings` has it.
     """
 
     step: ModuleStep
@@ -44,6 +55,7 @@ class Scope:
     depth: int = 0
     passed: Mapping[str, str | None] | None = None
     given: tuple[str, ...] = ()
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -243,7 +255,7 @@ def connect(root: Scope, graph: Graph, literals: Collection[str] = ()) -> None:
     calls = {call.key: call for call in graph.calls}
     for scope in root.scopes():
         if scope.body is None and (call := calls.get(scope.step.call)) is not None:
-            scope.passed, scope.given = dict(call.arguments), call.results
+            scope.passed, scope.given, scope.settings = dict(call.arguments), call.results, dict(call.settings)
     _connect(root, foreign, wanted, mutated, literals)
     carry_sizes(root, graph, foreign)
     root.outputs = list(dict.fromkeys(name for operand in graph.outputs for name in references(operand)))

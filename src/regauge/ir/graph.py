@@ -99,6 +99,9 @@ class ModuleStep:
     recomputed: bool = False
 
 
+Setting = bool | int | str | None
+
+
 @dataclass(frozen=True)
 class Call:
     """What one call of a module was passed, and gave.
@@ -109,11 +112,14 @@ class Call:
             for a value that nothing in the call reads. Constants and what was not passed are left out.
         results: the values that it returned, in the order of their containers; a pass may put others that hold the
             same numbers behind them.
+        settings: attributes of the module by which its own code chooses what it does, and their values; those that
+            a condition reads come first.
     """
 
     key: str
     arguments: tuple[tuple[str, str | None], ...]
     results: tuple[str, ...] = ()
+    settings: tuple[tuple[str, Setting], ...] = ()
 
 
 @dataclass(frozen=True)
