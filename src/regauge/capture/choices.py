@@ -1,0 +1,69 @@
+"""The settings by which a module's own code chooses what it does: `if self.shift_size > 0`, `bidirectional=not self.causal`.
+
+An exported graph has one way of each such choice. Where two modules of one class went different ways, their settings
+say what told them apart, in the person's words.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from functools import cache
+
+from torch import nn
+
+from regauge.ir.graph import Setting
+
+_NOT_READ = frozenset({"training", "gradient_checkpointing"})  # of the run, not of the module
+_ASIDE = frozenset({"extra_repr", "reset_parameters", "init_weights"})
+
+
+def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
+    """The attributes that the module's methods choose by, with their values; those that a condition reads come first.
+
+    Truth values that are read count too: they are passed on to functions that choose by them. Constructors do not
+    count, nor do the methods of torch's own classes.
+    """
+    found: dict[str, Setting] = {}
+    for name, asked in _read(type(module)):
+        value = getattr(module, name, ...)
+        if isinstance(value, bool) or (asked and (value is None or isinstance(value, int | str))):
+            found[name] = value
+    return tuple(found.items())
+
+
+@cache
+def _read(cls: type) -> tuple[tuple[str, bool], ...]:
+    """The attributes of itself that a class reads, and whether in a condition; those in conditions come first."""
+    asked: dict[str, bool] = {}
+    for base in cls.__mro__:
+        if base.__module__.split(".")[0] in ("torch", "builtins"):
+            continue
+        for method in _methods(base):
+            for name, in_condition in _attributes(method):
+                asked[name] = asked.get(name, False) or in_condition
+    names = [name for name in asked if name not in _NOT_READ]
+    return tuple((name, asked[name]) for name in sorted(names, key=lambda name: not asked[name]))
+
+
+def _methods(cls: type) -> Iterator[ast.FunctionDef]:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):  # a class without a file
+        return
+    for part in tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else ():
+        aside = isinstance(part, ast.FunctionDef) and (part.name in _ASIDE or part.name.startswith("__"))
+        if isinstance(part, ast.FunctionDef) and not aside and part.args.args:
+            yield part
+
+
+def _attributes(method: ast.FunctionDef) -> Iterator[tuple[str, bool]]:
+    own = method.args.args[0].arg
+    conditions = [node.test for node in ast.walk(method) if isinstance(node, ast.If | ast.IfExp)]
+    inside = {id(part) for condition in conditions for part in ast.walk(condition)}
+    for node in ast.walk(method):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if isinstance(node.value, ast.Name) and node.value.id == own:
+                yield node.attr, id(node) in inside
