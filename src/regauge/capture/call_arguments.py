@@ -18,10 +18,10 @@ from torch.fx.experimental import proxy_tensor
 from torch.utils import _pytree as pytree
 
 from regauge.capture.choices import settings
-from regauge.ir.graph import Call, Node, node_inputs
+from regauge.ir.graph import Call, Node, Setting, node_inputs
 
 # Keys of a node's metadata, which later passes of torch.export keep.
-_ARGUMENT, _RESULT = "regauge_argument", "regauge_result"
+_ARGUMENT, _RESULT, _SETTINGS = "regauge_argument", "regauge_result", "regauge_settings"
 _ROOT = ("_export_root", "L__self__")  # what the tracer and the exported program call the outermost module
 
 
@@ -50,6 +50,7 @@ def noted(at_root: Callable[[Mapping[str, Any]], None] = lambda arguments: None)
             results = forward(*args, **kwargs)
             for place, tensor in enumerate(pytree.tree_leaves(results)):
                 _note(self, tensor, _RESULT, (call, place))
+                _note(self, tensor, _SETTINGS, (call, settings(module)))  # which the call may have changed
             return results
 
         return before(self, module, noting, args, kwargs)
@@ -85,30 +86,29 @@ def _bound(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return bound | {key: item for name in rest for key, item in bound.pop(name, {}).items()}
 
 
-def calls(values: Mapping[fx.Node, str], nodes: Iterable[Node], model: nn.Module) -> tuple[Call, ...]:
+def calls(values: Mapping[fx.Node, str], nodes: Iterable[Node]) -> tuple[Call, ...]:
     """The calls of an exported graph.
 
     Args:
         values: the graph value that each node of torch.fx is.
         nodes: the operators of the graph, as they were captured.
-        model: the original.
     """
     read = _reads(nodes)
     arguments: dict[str, dict[str, str | None]] = {}
     results: dict[str, dict[int, str]] = {}
+    chosen: dict[str, tuple[tuple[str, Setting], ...]] = {}
     for node, value in values.items():
         for call, name, alone in node.meta.get(_ARGUMENT, ()):
             arguments.setdefault(call, {})[name] = value if alone and value in read.get(call, ()) else None
         for call, place in node.meta.get(_RESULT, ()):
             results.setdefault(call, {})[place] = value
-    paths = {step.call: step.path for node in nodes for step in node.origin.modules}
-    modules = dict(model.named_modules(remove_duplicate=False))
+        chosen |= dict(node.meta.get(_SETTINGS, ()))
     return tuple(
         Call(
             call,
             tuple(passed.items()),
             tuple(value for _, value in sorted(results.get(call, {}).items())),
-            settings(modules[paths[call]]) if paths.get(call) in modules else (),
+            chosen.get(call, ()),
         )
         for call, passed in arguments.items()
     )

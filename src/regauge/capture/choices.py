@@ -1,4 +1,4 @@
-"""The settings by which a module's own code chooses what it does: `if self.shift_size > 0`, `bidirectional=not self.causal`.
+"""The settings by which a module's own code chooses what it does: `if self.shift_size > 0`, `causal=self.is_decoder`.
 
 An exported graph has one way of each such choice. Where two modules of one class went different ways, their settings
 say what told them apart, in the person's words.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import cache
 
 from torch import nn
@@ -27,7 +27,7 @@ def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
     count, nor do the methods of torch's own classes.
     """
     found: dict[str, Setting] = {}
-    for name, asked in _read(type(module)):
+    for name, asked in _read(type(module)):  # type: ignore[arg-type]
         value = getattr(module, name, ...)
         if isinstance(value, bool) or (asked and (value is None or isinstance(value, int | str))):
             found[name] = value
@@ -35,10 +35,10 @@ def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
 
 
 @cache
-def _read(cls: type) -> tuple[tuple[str, bool], ...]:
+def _read(cls: Hashable) -> tuple[tuple[str, bool], ...]:
     """The attributes of itself that a class reads, and whether in a condition; those in conditions come first."""
     asked: dict[str, bool] = {}
-    for base in cls.__mro__:
+    for base in inspect.getmro(cls):  # type: ignore[arg-type]
         if base.__module__.split(".")[0] in ("torch", "builtins"):
             continue
         for method in _methods(base):
@@ -64,6 +64,5 @@ def _attributes(method: ast.FunctionDef) -> Iterator[tuple[str, bool]]:
     conditions = [node.test for node in ast.walk(method) if isinstance(node, ast.If | ast.IfExp)]
     inside = {id(part) for condition in conditions for part in ast.walk(condition)}
     for node in ast.walk(method):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-            if isinstance(node.value, ast.Name) and node.value.id == own:
-                yield node.attr, id(node) in inside
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and ast.unparse(node.value) == own:
+            yield node.attr, id(node) in inside

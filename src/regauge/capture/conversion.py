@@ -37,7 +37,6 @@ class Conversion:
             name: what errors call it.
             asked: inputs whose values Python asked for.
         """
-        self.model = model
         self.program = program
         self.name = name
         self.asked = asked
@@ -77,7 +76,7 @@ class Conversion:
             symbols=sizes_of_inputs.symbols(tensors, self.names, self.program.range_constraints),
             in_tree=self._in_tree(),
             out_tree=out_tree,
-            calls=calls(_unchanged(walk), nodes, self.model),
+            calls=calls(_unchanged(walk), nodes),
         ), self.owned.tensors
 
     def _nodes(self, walk: Functionaliser, needed: set[str]) -> tuple[Node, ...]:

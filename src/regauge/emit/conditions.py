@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from regauge.emit.names import identifier, unique
 from regauge.emit.templates import Statement, Template
+
+
+@dataclass(frozen=True)
+class Block:
+    """Statements behind a condition, and the (comment, line of the original) of their lines."""
+
+    trees: list[ast.stmt]
+    notes: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -18,26 +26,39 @@ class Condition:
         attribute: the sub-module that is None without it, or the stored flag; empty for an argument.
         parameter: the argument that is None without it.
         is_flag: whether the attribute is true or false.
+        settings: values of the original's own attribute that decided, in the classes without the parts and then in
+            those with them; empty where nothing of the original says what decided. With it both ways may have parts.
+        is_without: whether the setting is true where the parts are not.
+        equals: the value that the setting has where the parts are; empty where it is true or false.
     """
 
     attribute: str = ""
     parameter: str = ""
     is_flag: bool = False
+    settings: tuple[str, ...] = ()
+    is_without: bool = False
+    equals: str = ""
 
-    def given(self) -> ast.expr:
-        """The test for a whole statement."""
-        return self._value() if self.is_flag else ast.Compare(self._value(), [ast.IsNot()], [ast.Constant(None)])
+    def statement(self, with_it: Block, without: Block) -> tuple[ast.If, list[tuple[str, str]]]:
+        """`if self.shortcut is not None:`, and the notes of its lines; its own lines are of no line of the original."""
+        test = self._value() if self.is_flag else ast.Compare(self._value(), [ast.IsNot()], [ast.Constant(None)])
+        then, otherwise = (without, with_it) if self.is_without else (with_it, without)
+        if not then.trees:
+            test, then, otherwise = ast.UnaryOp(ast.Not(), test), otherwise, then
+        between = [("", "")] if otherwise.trees else []
+        return ast.If(test, then.trees, otherwise.trees), [("", ""), *then.notes, *between, *otherwise.notes]
 
     def choice(self, without: ast.expr, with_it: ast.expr) -> ast.IfExp:
         """One of two expressions."""
         if self.is_flag:
-            return ast.IfExp(self._value(), with_it, without)
+            return ast.IfExp(self._value(), *((without, with_it) if self.is_without else (with_it, without)))
         return ast.IfExp(ast.Compare(self._value(), [ast.Is()], [ast.Constant(None)]), without, with_it)
 
     def _value(self) -> ast.expr:
         if self.parameter:
             return ast.Name(self.parameter, ast.Load())
-        return ast.Attribute(ast.Name("self", ast.Load()), self.attribute, ast.Load())
+        value = ast.Attribute(ast.Name("self", ast.Load()), self.attribute, ast.Load())
+        return ast.Compare(value, [ast.Eq()], [ast.Constant(self.equals)]) if self.equals else value
 
 
 def joined_parameters(first: Sequence[str], second: Sequence[str]) -> list[str] | None:
@@ -68,15 +89,34 @@ def conditions(small: Template, large: Template, more: set[str]) -> Iterator[Con
     modules = [name for name in held if name in more and isinstance(held[name], ast.Call)]
     if len(modules) < len(more):
         return  # a mode or a number: no part
+    extra = large.parameters[len(small.parameters) :]
     if modules:
         yield Condition(attribute=modules[0])
-        return
-    extra = large.parameters[len(small.parameters) :]
-    if extra and extra[0] not in names(small.body, ast.Store, ast.Load):
+    by_argument = bool(extra) and extra[0] not in names(small.body, ast.Store, ast.Load)
+    if by_argument and not modules:
         yield Condition(parameter=extra[0])
-        return
-    for name in dict.fromkeys(_operators(small, large)):
-        yield Condition(attribute=unique(identifier(name), set(held)), is_flag=True)
+    yield from _settings(small, large, set(held))
+    if not modules and not by_argument:
+        for name in dict.fromkeys(_operators(small, large)):
+            yield Condition(attribute=unique(identifier(name), set(held)), is_flag=True)
+
+
+def _settings(small: Template, large: Template, taken: set[str]) -> Iterator[Condition]:
+    """The attributes of the original by which its code chooses, and which have other values in the two templates."""
+    for name in large.members[0].settings:
+        ours, theirs = ([made.settings.get(name) for made in side.members] for side in (small, large))
+        values = (*ours, *theirs)
+        if any(value is None for value in values):
+            continue
+        found = Condition(unique(identifier(name), taken), is_flag=True, settings=tuple(map(repr, values)))
+        kinds = {type(value) for value in values}
+        if kinds in ({bool}, {int}):
+            if all(theirs) and not any(ours):
+                yield found
+            elif all(ours) and not any(theirs):
+                yield replace(found, is_without=True)
+        elif kinds == {str} and len(set(theirs)) == 1 and theirs[0] and theirs[0] not in ours:
+            yield replace(found, equals=str(theirs[0]))
 
 
 def _operators(small: Template, large: Template) -> Iterator[str]:

@@ -11,7 +11,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from regauge.emit import imports
@@ -19,6 +19,7 @@ from regauge.emit.expressions import NAME, Helpers
 from regauge.emit.lines import Body, Line
 from regauge.emit.target import target
 from regauge.errors import EmitError
+from regauge.ir.graph import Setting
 
 LINE_LENGTH = 120  # of emitted files
 

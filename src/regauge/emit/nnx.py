@@ -210,7 +210,7 @@ def _emit_class(
     key = (_key(view, scope), None if evaluated is None or other is None else _key(other, evaluated))
     if key in module.classes:
         made = module.classes[key]
-        made.settings = dict(made.settings.items() & scope.settings.items())
+        made.settings = {name: s for name, s in made.settings.items() if scope.settings.get(name) == s}
         return made
     name = unique(base_name(scope.step.type), module.names)
     module.names.add(name)

@@ -56,6 +56,7 @@ class Template:
         body: statements of their calls.
         parameters: of their calls, with defaults.
         conditions: how many conditions were written to make them the same code.
+        by_setting: whether the original's own attributes decide them.
     """
 
     members: list[EmittedClass]
@@ -63,6 +64,7 @@ class Template:
     body: list[Statement]
     parameters: list[str]
     conditions: int = 0
+    by_setting: bool = False
 
     @property
     def length(self) -> int:
@@ -95,6 +97,12 @@ def columns(node: ast.AST) -> Iterator[ast.Constant]:
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, Column):
             yield part
+
+
+def column_values(node: ast.AST) -> list[Column]:
+    """The constants of a tree in all members."""
+    values: list[object] = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+    return [value for value in values if isinstance(value, Column)]
 
 
 def column(texts: Iterable[str]) -> ast.Constant:

@@ -28,6 +28,7 @@ _TOKEN = re.compile(
 )
 _TRUTH = ("True", "False")  # in a body they belong to the code
 _SHORTER = 0.7  # of the lines of the classes apart, at most, are worth their conditions
+_SHORTER_BY_SETTING = 0.85  # the same where the original itself has these conditions
 _MOST_BODY_ARGUMENTS = 2  # with more unexplained sizes in the body, separate classes are easier to read
 
 _POSITIONAL = {
@@ -85,7 +86,7 @@ def unify(classes: Iterable[EmittedClass]) -> list[EmittedClass]:
     while pending:
         first = pending.pop(0)
         alike = [c for c in pending if _origin(c) == _origin(first)]
-        joined = _joined(first, alike, _origin(first) in separable)
+        joined = _joined(first, alike, _origin(first) in separable, {made.name: made for made in done})
         if joined is None:
             done.append(with_plain_locals(first))
             continue
@@ -144,7 +145,7 @@ def _children_first(classes: Sequence[EmittedClass]) -> list[EmittedClass]:
 
 
 def _joined(
-    first: EmittedClass, others: Sequence[EmittedClass], separable: bool
+    first: EmittedClass, others: Sequence[EmittedClass], separable: bool, done: Mapping[str, EmittedClass]
 ) -> tuple[EmittedClass, dict[str, str]] | None:
     """The class for the first one and all others of its origin that it can serve; None if it serves itself alone."""
     alike: dict[tuple[str, ...], list[EmittedClass]] = {}
@@ -155,14 +156,16 @@ def _joined(
     if len(families) > 1 and separable:
         families = with_default_arguments(families)
         position = {made.name: number for number, made in enumerate((first, *others))}
-        for members in _with_optional_parts(families):
+        for members in _with_optional_parts(families, done):
             joined = _join(_Family(sorted(members, key=lambda made: position[made.name])))
             if joined is not None:
                 return joined
     return _join(_Family(families[0])) if len(families[0]) > 1 else None
 
 
-def _with_optional_parts(families: Sequence[Sequence[EmittedClass]]) -> Iterator[list[EmittedClass]]:
+def _with_optional_parts(
+    families: Sequence[Sequence[EmittedClass]], done: Mapping[str, EmittedClass]
+) -> Iterator[list[EmittedClass]]:
     """The members of the first family and of others, written in the form that serves them all; the largest first."""
     templates = [found for family in families if (found := template(family)) is not None]
     if not templates or templates[0].members[0] is not families[0][0]:
@@ -176,9 +179,13 @@ def _with_optional_parts(families: Sequence[Sequence[EmittedClass]]) -> Iterator
                 break
         else:
             plain.append(found)
-    for other in plain[1:]:
-        joined = with_optional_parts(plain[0], other)
-        if joined is not None and _reads_better(joined, (plain[0], other)):
+    # Where all of two families have too many sizes of their own for one class, the first may join with one alone.
+    apart = [found for family in families[1:] for made in family if (found := template([made])) is not None]
+    alone = template(families[0][:1]) if max(map(len, families)) > 1 else None
+    pairs = [(plain[0], other) for other in plain[1:]] + [(alone, other) for other in apart if alone is not None]
+    for first, other in pairs:
+        joined = with_optional_parts(first, other, done)
+        if joined is not None and _reads_better(joined, (first, other)):
             yield joined.written()
     if len(plain[0].members) > len(families[0]):
         yield plain[0].written()
@@ -186,7 +193,8 @@ def _with_optional_parts(families: Sequence[Sequence[EmittedClass]]) -> Iterator
 
 def _reads_better(joined: Template, apart: Sequence[Template]) -> bool:
     heads = 3  # the lines of a class that hold no statement: its name and its two functions
-    return heads + joined.length <= _SHORTER * sum(heads + template.length for template in apart)
+    most = _SHORTER_BY_SETTING if joined.by_setting else _SHORTER
+    return heads + joined.length <= most * sum(heads + template.length for template in apart)
 
 
 def with_plain_locals(made: EmittedClass) -> EmittedClass:

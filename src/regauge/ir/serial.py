@@ -61,9 +61,7 @@ def _body_to_json(graph: Graph, modules: dict[ModuleStep, int], frames: dict[Fra
         "in_tree": graph.in_tree,
         "out_tree": graph.out_tree,
         "findings": [finding.to_json() for finding in graph.findings],
-        "calls": [
-            [call.key, dict(call.arguments), list(call.results), dict(call.settings)] for call in graph.calls
-        ],
+        "calls": [[call.key, dict(call.arguments), list(call.results), dict(call.settings)] for call in graph.calls],
     }
 
 

@@ -1,0 +1,103 @@
+"""Two syntax trees as one: what they have in common, and a choice where they differ."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from regauge.emit.layer_defaults import with_defaults
+from regauge.emit.templates import ANY, Column, column, columns
+
+Tree = TypeVar("Tree", bound=ast.AST)
+Choice = Callable[[ast.AST, ast.AST], ast.AST | None]
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Makes one tree of two, of which each stands for classes that are equal but for constants.
+
+    Attributes:
+        ours, theirs: how many classes each stands for.
+        required: of sub-modules by their attribute, how many arguments a call must have; the others are None without.
+    """
+
+    ours: int
+    theirs: int
+    required: Mapping[str, int] = field(default_factory=dict)
+
+    def meet(self, mine: ast.AST, other: ast.AST, choice: Choice | None = None) -> ast.AST | None:
+        """One tree for two; what differs is left to `choice`, and without one there is none."""
+        if isinstance(mine, ast.Constant) and isinstance(other, ast.Constant):
+            if isinstance(mine.value, Column) and isinstance(other.value, Column):
+                return column((*mine.value.texts, *other.value.texts))
+            same = type(mine.value) is type(other.value) and mine.value == other.value
+            return mine if same else None
+        if type(mine) is type(other):
+            joined = self._same_kind(mine, other, choice)
+            if joined is not None:
+                return joined
+        return choice(mine, other) if choice is not None else None
+
+    def _same_kind(self, mine: ast.AST, other: ast.AST, choice: Choice | None) -> ast.AST | None:
+        if isinstance(mine, ast.Call) and isinstance(other, ast.Call):
+            calls = self._with_arguments(mine, other)
+            if calls is None:
+                return None
+            mine, other = calls
+        fields: dict[str, object] = {}
+        for name in mine._fields:
+            ours, theirs = getattr(mine, name, None), getattr(other, name, None)
+            pairs = [(ours, theirs)]
+            if isinstance(ours, list) and isinstance(theirs, list):
+                if len(ours) != len(theirs):
+                    return None
+                pairs = list(zip(ours, theirs, strict=True))
+            joined: list[object] = []
+            for a, b in pairs:
+                if isinstance(a, ast.AST) and isinstance(b, ast.AST):
+                    part = self.meet(a, b, choice)
+                    if part is None:
+                        return None
+                    joined.append(part)
+                elif a == b:
+                    joined.append(a)
+                else:
+                    return None
+            fields[name] = joined if isinstance(ours, list) else joined[0]
+        made = ast.copy_location(type(mine)(**fields), mine)
+        for mark in ("optional", "left_out"):
+            if hasattr(mine, mark):
+                setattr(made, mark, True)
+        return made
+
+    def _with_arguments(self, mine: ast.Call, other: ast.Call) -> tuple[ast.Call, ast.Call] | None:
+        """Two calls with the same arguments, where defaults say what the one leaves out."""
+        keywords = with_defaults(mine, other, self.ours, self.theirs)
+        if keywords is None:
+            return None
+        arguments, more = list(mine.args), other.args[len(mine.args) :]
+        called = ast.unparse(mine.func).removeprefix("self.")
+        names = [ast.Name(part.id, ast.Load()) for part in more if isinstance(part, ast.Name)]
+        if more and len(names) == len(more) and called in self.required and self.required[called] <= len(arguments):
+            for name in names:
+                name.left_out = True  # type: ignore[attr-defined]
+            arguments += names
+        return ast.Call(mine.func, arguments, keywords[0]), ast.Call(other.func, other.args, keywords[1])
+
+    def only_ours(self, tree: Tree) -> Tree:
+        return _widened(tree, 0, self.theirs)
+
+    def only_theirs(self, tree: Tree) -> Tree:
+        return _widened(tree, self.ours, 0)
+
+
+def _widened(tree: Tree, before: int, after: int) -> Tree:
+    """A tree of some members among others that do not have it."""
+    made = copy.deepcopy(tree)
+    for constant in columns(made):
+        texts = constant.value.texts  # type: ignore[union-attr]
+        constant.value = Column((*[ANY] * before, *texts, *[ANY] * after))  # type: ignore[assignment]
+    return made
