@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from comparing_jax import assert_same
 from flax import nnx
 from like_torch import assert_like_torch
-from networks import transformers_cases
 from torch import Tensor, nn
 
 import regauge
@@ -250,14 +249,6 @@ def test_equal_blocks_are_stacked_and_others_are_not() -> None:
     assert classes(scan.source, "Block") == ["Block"]
     assert "nnx.vmap(lambda rngs: Block(in_features=16, features=16, project=False, rngs=rngs))" in scan.source
     np.testing.assert_allclose(scan(x.numpy()), model(x).detach().numpy(), rtol=1e-5, atol=1e-6)
-
-
-def test_t5_has_two_classes_of_attention_less() -> None:
-    case = transformers_cases.t5()
-    source = regauge.to_jax(case.model, (), case.inputs, train=True).source
-    # encoder, decoder and cross-attention make biases by different formulas; the fourth class takes one
-    assert len(classes(source, "T5Attention")) == 4
-    assert "def __call__(self, hidden_states, mask, position_bias, key_value_states=None):" in source
 
 
 class Residual(nnx.Module):

@@ -36,7 +36,11 @@ def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
 
 @cache
 def _read(cls: Hashable) -> tuple[tuple[str, bool], ...]:
-    """The attributes of itself that a class reads, and whether in a condition; those in conditions come first."""
+    """The attributes of itself that a class reads, and whether a condition asks for them; these come first.
+
+    A condition asks whether one is true, or compares it with constants: `self.inputs != self.outputs` says nothing of
+    either alone.
+    """
     asked: dict[str, bool] = {}
     for base in inspect.getmro(cls):  # type: ignore[arg-type]
         if base.__module__.split(".")[0] in ("torch", "builtins"):
@@ -59,10 +63,31 @@ def _methods(cls: type) -> Iterator[ast.FunctionDef]:
             yield part
 
 
+def _asked(condition: ast.expr) -> Iterator[ast.expr]:
+    """The expressions whose truth or equality to constants a condition depends on."""
+    match condition:
+        case ast.BoolOp(values=parts):
+            for part in parts:
+                yield from _asked(part)
+        case ast.UnaryOp(op=ast.Not(), operand=part):
+            yield from _asked(part)
+        case ast.Compare(left=left, comparators=others):
+            sides = [side for side in (left, *others) if not _is_constant(side)]
+            yield from sides if len(sides) == 1 else ()
+        case _:
+            yield condition
+
+
+def _is_constant(node: ast.expr) -> bool:
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        return all(map(_is_constant, node.elts))
+    return isinstance(node.operand if isinstance(node, ast.UnaryOp) else node, ast.Constant)
+
+
 def _attributes(method: ast.FunctionDef) -> Iterator[tuple[str, bool]]:
     own = method.args.args[0].arg
     conditions = [node.test for node in ast.walk(method) if isinstance(node, ast.If | ast.IfExp)]
-    inside = {id(part) for condition in conditions for part in ast.walk(condition)}
+    inside = {id(part) for condition in conditions for part in _asked(condition)}
     for node in ast.walk(method):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and ast.unparse(node.value) == own:
             yield node.attr, id(node) in inside

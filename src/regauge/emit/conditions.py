@@ -58,7 +58,7 @@ class Condition:
         if self.parameter:
             return ast.Name(self.parameter, ast.Load())
         value = ast.Attribute(ast.Name("self", ast.Load()), self.attribute, ast.Load())
-        return ast.Compare(value, [ast.Eq()], [ast.Constant(self.equals)]) if self.equals else value
+        return ast.Compare(value, [ast.Eq()], [ast.parse(self.equals, mode="eval").body]) if self.equals else value
 
 
 def joined_parameters(first: Sequence[str], second: Sequence[str]) -> list[str] | None:
@@ -102,21 +102,26 @@ def conditions(small: Template, large: Template, more: set[str]) -> Iterator[Con
 
 
 def _settings(small: Template, large: Template, taken: set[str]) -> Iterator[Condition]:
-    """The attributes of the original by which its code chooses, and which have other values in the two templates."""
+    """The attributes of the original by which its code chooses, and which have other values in the two templates.
+
+    What is true in the one and false in the other comes first.
+    """
+    equal: list[Condition] = []
     for name in large.members[0].settings:
         ours, theirs = ([made.settings.get(name) for made in side.members] for side in (small, large))
         values = (*ours, *theirs)
         if any(value is None for value in values):
             continue
         found = Condition(unique(identifier(name), taken), is_flag=True, settings=tuple(map(repr, values)))
-        kinds = {type(value) for value in values}
-        if kinds in ({bool}, {int}):
-            if all(theirs) and not any(ours):
-                yield found
-            elif all(ours) and not any(theirs):
-                yield replace(found, is_without=True)
-        elif kinds == {str} and len(set(theirs)) == 1 and theirs[0] and theirs[0] not in ours:
-            yield replace(found, equals=str(theirs[0]))
+        if len({type(value) for value in values}) > 1:
+            continue
+        if all(theirs) and not any(ours):
+            yield found
+        elif all(ours) and not any(theirs):
+            yield replace(found, is_without=True)
+        elif len(set(theirs)) == 1 and theirs[0] not in ours:
+            equal.append(replace(found, equals=repr(theirs[0])))
+    yield from equal
 
 
 def _operators(small: Template, large: Template) -> Iterator[str]:

@@ -1,0 +1,214 @@
+"""Classes that the original's own attributes tell apart are one class, which is told the attribute."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from like_torch import assert_like_torch
+from networks import transformers_cases
+from torch import Tensor, nn
+
+import regauge
+from regauge.emit.files import EmittedClass
+from regauge.emit.lines import Body, Line
+from regauge.emit.unify import unify
+
+INIT = ["self.a = nnx.Linear(4, 4, rngs=rngs)", "self.b = nnx.Linear(4, 4, rngs=rngs)"]
+
+
+def emitted(name: str, body: list[str], init: list[str] = INIT, **settings: Any) -> EmittedClass:
+    lines = [Line(text) for text in init]
+    body_lines = Body(["x"], [Line(text) for text in body])
+    return EmittedClass(name, "layer", "net.py:3", lines, body_lines, "net.Block", settings=settings)
+
+
+def joined(*made: EmittedClass) -> list[EmittedClass]:
+    held = [Line(f"self.layer{n} = {cls.name}(rngs=rngs)") for n, cls in enumerate(made)]
+    root = EmittedClass("Net", "", "net.py:20", held, Body(["x"], [Line("return x")]), "net.Net")
+    return unify([*made, root])
+
+
+def texts(lines: list[Line]) -> list[str]:
+    return [line.text for line in lines]
+
+
+COMMON = [
+    "z = self.a(x)",
+    "z = z * z",
+    "z = self.b(z)",
+    "z = jnp.tanh(z)",
+    "y = z - jnp.exp(z)",
+    "y = y / z",
+    "return y",
+]
+
+
+def test_both_ways_have_statements_of_their_own() -> None:
+    causal = [*COMMON[:3], "z = jnp.cumsum(z, axis=1)", "z = z + x", *COMMON[3:]]
+    both = [*COMMON[:3], "z = jnp.flip(z, axis=1)", *COMMON[3:]]
+    block, net = joined(emitted("Block", both, causal=False), emitted("Block2", causal, causal=True))
+    assert texts(block.body.lines)[3:8] == [
+        "if self.causal:",
+        "    z = jnp.cumsum(z, axis=1)",
+        "    z = z + x",
+        "else:",
+        "    z = jnp.flip(z, axis=1)",
+    ]
+    assert texts(block.init)[0] == "self.causal = causal"
+    assert texts(net.init) == [f"self.layer{n} = Block(causal={bool(n)}, rngs=rngs)" for n in (0, 1)]
+
+
+def test_without_a_setting_they_stay_apart() -> None:
+    causal = [*COMMON[:3], "z = jnp.cumsum(z, axis=1)", "z = z + x", *COMMON[3:]]
+    both = [*COMMON[:3], "z = jnp.flip(z, axis=1)", *COMMON[3:]]
+    made = joined(emitted("Block", both, causal=True), emitted("Block2", causal, causal=True))
+    assert [cls.name for cls in made] == ["Block", "Block2", "Net"]
+
+
+@pytest.mark.parametrize(
+    ("without", "with_it", "test"),
+    [
+        (0, 2, "if self.shift:"),
+        (True, False, "if not self.shift:"),
+        ("none", "roll", "if self.shift == 'roll':"),
+    ],
+)
+def test_a_number_a_truth_value_and_a_text(without: Any, with_it: Any, test: str) -> None:
+    rolled = [*COMMON[:3], "z = jnp.roll(z, 2, axis=1)", *COMMON[3:]]
+    block, net = joined(emitted("Block", COMMON, shift=without), emitted("Block2", rolled, shift=with_it))
+    assert texts(block.body.lines)[3:5] == [test, "    z = jnp.roll(z, 2, axis=1)"]
+    assert texts(net.init)[1] == f"self.layer1 = Block(shift={with_it!r}, rngs=rngs)"
+
+
+def test_a_number_that_is_one_of_two() -> None:
+    padded = [*COMMON[:3], "z = jnp.pad(z, 1)", *COMMON[3:]]
+    block, _ = joined(emitted("Block", COMMON, stride=1), emitted("Block2", padded, stride=2))
+    assert texts(block.body.lines)[3:5] == ["if self.stride == 2:", "    z = jnp.pad(z, 1)"]
+
+
+def test_a_value_inside_an_expression_stands_before_it() -> None:
+    plain = [*COMMON[:4], "y = z.reshape(4, -1)", *COMMON[5:]]
+    rolled = [*COMMON[:4], "y = jnp.roll(z, 2).reshape(4, -1)", *COMMON[5:]]
+    reads_after = [[line.replace("/ z", "/ (x + z)") for line in body] for body in (plain, rolled)]
+    block, _ = joined(*(emitted(f"Block{n}", body, shift=n) for n, body in enumerate(reads_after)))
+    assert "y = (jnp.roll(z, 2) if self.shift else z).reshape(4, -1)" in texts(block.body.lines)  # z is read again
+    once = [[line.replace("/ z", "/ x") for line in body] for body in (plain, rolled)]
+    block, _ = joined(*(emitted(f"Block{n}", body, shift=n) for n, body in enumerate(once)))
+    assert texts(block.body.lines)[4:7] == ["if self.shift:", "    z = jnp.roll(z, 2)", "y = z.reshape(4, -1)"]
+
+
+def test_what_draws_is_not_moved() -> None:
+    """Two dropouts in one expression: the order in which they take their keys stays."""
+    init = [*INIT, "self.drop = nnx.Dropout(0.5, rngs=rngs)"]
+    plain = [*COMMON[:4], "y = self.drop(x) + z", *COMMON[5:-2], "return y"]
+    more = [*COMMON[:4], "y = self.drop(x) + self.drop(z)", *COMMON[5:-2], "return y"]
+    block, _ = joined(emitted("Block", plain, init, twice=False), emitted("Block2", more, init, twice=True))
+    assert "y = self.drop(x) + (self.drop(z) if self.twice else z)" in texts(block.body.lines)
+
+
+def test_an_argument_that_only_one_passes_is_none_for_the_other() -> None:
+    attention = EmittedClass(
+        "Attention", "layer.attn", "net.py:1", [Line("pass")], Body(["x", "mask=None"], [Line("return x")]), "net.A"
+    )
+    init = [*INIT, "self.attn = Attention(rngs=rngs)"]
+    plain = [*COMMON[:4], "y = self.attn(z)", *COMMON[5:]]
+    masked = [*COMMON[:4], "mask = jnp.tri(4)", "mask = mask * 2", "y = self.attn(z, mask)", *COMMON[5:]]
+    made = joined(attention, emitted("Block", plain, init, causal=False), emitted("Block2", masked, init, causal=True))
+    block = next(cls for cls in made if cls.name == "Block")
+    assert texts(block.body.lines)[4:10] == [
+        "if self.causal:", "    mask = jnp.tri(4)", "    mask = mask * 2", "else:", "    mask = None",
+        "y = self.attn(z, mask)",
+    ]  # fmt: skip
+    needed = replace(attention, body=Body(["x", "mask"], attention.body.lines))
+    made = joined(needed, emitted("Block", plain, init, causal=False), emitted("Block2", masked, init, causal=True))
+    lines = texts(next(cls for cls in made if cls.name == "Block").body.lines)
+    assert "    mask = None" not in lines
+
+
+class Shifting(nn.Module):
+    """Blocks of Swin's kind: every second one shifts, and none where the sequence is one window."""
+
+    class Block(nn.Module):
+        def __init__(self, width: int, shift: int, causal: bool) -> None:
+            super().__init__()
+            self.shift, self.causal = shift, causal
+            self.norm = nn.LayerNorm(width)
+            self.query = nn.Linear(width, width)
+            self.key = nn.Linear(width, width, bias=False)  # the gradient of a bias is zero by itself
+            self.value = nn.Linear(width, width)
+            self.out = nn.Linear(width, width)
+
+        def forward(self, x: Tensor) -> Tensor:
+            batch, length, width = x.shape
+            if length <= 4:
+                self.shift = 0
+            h = self.norm(x)
+            if self.shift > 0:
+                h = torch.roll(h, -self.shift, dims=1)
+            h = h.reshape(batch * (length // 4), 4, width)
+            scores = self.query(h) @ self.key(h).transpose(1, 2) / width**0.5
+            if self.causal:
+                scores = scores.masked_fill(torch.ones(4, 4).tril() == 0, float("-inf"))
+            else:
+                scores = torch.tanh(scores)
+            h = (scores.softmax(-1) @ self.value(h)).reshape(batch, length, width)
+            if self.shift > 0:
+                h = torch.roll(h, self.shift, dims=1)
+            return x + self.out(h)
+
+    def __init__(self, ways: list[tuple[int, bool]]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([self.Block(6, *way) for way in ways])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def classes(source: str, prefix: str) -> list[str]:
+    return [n.name for n in ast.parse(source).body if isinstance(n, ast.ClassDef) and n.name.startswith(prefix)]
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_shifted_blocks_are_one_class(train: bool) -> None:
+    torch.manual_seed(0)
+    converted = assert_like_torch(Shifting([(0, False), (2, False)]), (torch.randn(2, 8, 6),), train=train)
+    assert classes(converted.source, "Block") == ["Block"]
+    assert converted.source.count("if self.shift:") == 2
+
+
+def test_causal_blocks_are_one_class() -> None:
+    torch.manual_seed(0)
+    converted = assert_like_torch(Shifting([(0, False), (0, True)]), (torch.randn(2, 8, 6),))
+    assert classes(converted.source, "Block") == ["Block"]
+    assert "if self.causal:" in converted.source
+
+
+def test_a_setting_that_the_call_changed() -> None:
+    """With one window no block shifts, whatever the constructor was told."""
+    torch.manual_seed(0)
+    converted = assert_like_torch(Shifting([(0, True), (2, False)]), (torch.randn(2, 4, 6),))
+    assert "shift" not in converted.source
+
+
+def test_stacked_layers_keep_their_settings() -> None:
+    torch.manual_seed(0)
+    model, x = Shifting([(0, False)] * 3 + [(2, False)] * 3).eval(), torch.randn(2, 8, 6)
+    converted = regauge.to_jax(model, (x,), layers="scan")
+    assert classes(converted.source, "Block") == ["Block"]
+    np.testing.assert_allclose(converted(x.numpy()), model(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_t5_has_one_class_for_both_of_its_biases() -> None:
+    case = transformers_cases.t5()
+    source = regauge.to_jax(case.model, (), case.inputs, train=True).source
+    # with a bias of its own; with one that it is passed; the first cross-attention, whose bias is zero
+    assert len(classes(source, "T5Attention")) == 3
+    assert "if self.is_decoder:" in source
+    assert "def __call__(self, hidden_states, mask, position_bias, key_value_states=None):" in source
