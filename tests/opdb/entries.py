@@ -110,20 +110,21 @@ def dtypes_of(op: Any) -> list[torch.dtype]:
     return own or sorted(op.dtypes, key=str)[:1]
 
 
-def problems(op: Any, dtype: torch.dtype, most: int | None) -> Iterator[Problem]:
+def problems(op: Any, dtype: torch.dtype, most: int | None, gradient: bool = True) -> Iterator[Problem]:
     """The sample inputs of an entry in one dtype, with the same numbers in every run.
 
     Args:
         op: the OpInfo.
         dtype: of the samples.
         most: how many at most, spread over all of them; None for all.
+        gradient: whether gradients are taken: PyTorch has other samples then, of some entries fewer.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
         random.seed(0)
         inexact = dtype.is_floating_point or dtype.is_complex
-        samples = list(op.sample_inputs("cpu", dtype, requires_grad=op.supports_autograd and inexact))
+        samples = list(op.sample_inputs("cpu", dtype, requires_grad=gradient and op.supports_autograd and inexact))
     step = 1.0 if most is None else max(1.0, len(samples) / most)
     chosen = [int(i * step) for i in range(len(samples))]
     for number in itertools.takewhile(lambda i: i < len(samples), chosen):

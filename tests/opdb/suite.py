@@ -65,7 +65,7 @@ def _judge_dtype(op: Any, dtype: Any, most: int | None) -> dict[str, Any]:
     kinds: Counter[str] = Counter()
     failures: list[dict[str, Any]] = []
     drawn = 0
-    for position, problem in enumerate(_problems(problems(op, dtype, most), failures, kinds)):
+    for position, problem in enumerate(_problems(problems(op, dtype, most, gradient), failures, kinds)):
         if position % CLEARED == 0:
             jax.clear_caches()
         random = is_random(problem.call, problem.tensors)
