@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from regauge.emit.idle_calls import with_idle_calls
 from regauge.emit.lines import Body, Line
 from regauge.emit.mode_dropouts import with_dropouts_of
 from regauge.emit.scopes import Scope, build_scopes
@@ -25,9 +26,13 @@ _MODE_ARGUMENTS = {
 
 
 def align(training: Graph, evaluation: Graph) -> Graph:
-    """The evaluation graph with the training graph's dropouts, wherever a call runs the same operators."""
+    """The evaluation graph with the training graph's dropouts, wherever a call runs the same operators.
+
+    Calls that do nothing in evaluation are in it.
+    """
     if training.dialect == "lax":
         return with_dropouts_of(training, evaluation, _pairs)
+    evaluation = with_idle_calls(training, evaluation)
     replaced: dict[int, Node] = {}
     for ours, theirs in _pairs(build_scopes(training), build_scopes(evaluation)):
         if _shape(ours) != _shape(theirs):
