@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from regauge.emit.files import EmittedClass
 from regauge.emit.lines import Body, Line
@@ -50,6 +51,10 @@ _WIDTHS = frozenset({"in_features", "out_features", "features", "in_channels", "
 Values = tuple[str, ...]  # the texts of one constant in all members of a family
 
 
+# The shapes of the arguments of a call in all members of a family; None where one does not have the argument.
+Shapes = Mapping[str, tuple[tuple[int | None, ...] | None, ...]]
+
+
 @dataclass
 class Family:
     """Classes of one skeleton, with the arguments that tell them apart."""
@@ -73,16 +78,17 @@ def joined_class(family: Family) -> tuple[EmittedClass, dict[str, str]] | None:
     _name_arguments(family, columns, taken)
     init = [replace(first.init[i], text=_write(family, column, "")) for i, column in enumerate(columns)]
     explained = set(family.arguments)
+    shapes_at = _shapes_at(family)
     body_columns = [[m.body.lines[i].text for m in family.members] for i in range(len(first.body.lines))]
-    for column in body_columns:
+    for column, shapes in zip(body_columns, shapes_at, strict=True):
         for _, values in _varying(column):
-            if _known(family, values) is None:
+            if _known(family, values) is None and _size_of_argument(values, shapes) is None:
                 family.name(values, "size", taken | attributes)
     if len(set(family.arguments) - explained) > _MOST_BODY_ARGUMENTS:
         return None
     lines = [
-        replace(line, text=_write(family, column, "self."), comment=_comment(family, i))
-        for i, (line, column) in enumerate(zip(first.body.lines, body_columns, strict=True))
+        replace(line, text=_write(family, column, "self.", shapes), comment=_comment(family, i))
+        for i, (line, column, shapes) in enumerate(zip(first.body.lines, body_columns, shapes_at, strict=True))
     ]
     optional = {name for values, name in family.arguments.items() if ANY in values}
     if family.in_body & (attributes | optional):
@@ -99,6 +105,31 @@ def joined_class(family: Family) -> tuple[EmittedClass, dict[str, str]] | None:
         given = [f"{name}={values[position]}" for values, name in order if values[position] != ANY]
         calls[member.name] = target().module_call(first.name, ", ".join(given))
     return made, calls
+
+
+def _shapes_at(family: Family) -> list[Shapes]:
+    """The shapes of the call's arguments in all members, where a line of the body still reads the arguments."""
+    first = family.members[0]
+    names = [parameter.partition("=")[0] for parameter in first.body.parameters]
+    tree = ast.parse("\n".join(line.text for line in first.body.lines))
+    repeats = any(isinstance(node, ast.For | ast.While | ast.FunctionDef) for node in ast.walk(tree))
+    stored: dict[str, int] = {}  # the line in which a name first gets another value
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            stored[node.id] = min(0 if repeats else node.lineno, stored.get(node.id, node.lineno))
+    shapes = {name: tuple(member.shapes.get(name) for member in family.members) for name in names}
+    lines = range(1, len(first.body.lines) + 1)
+    return [{name: found for name, found in shapes.items() if line <= stored.get(name, line)} for line in lines]
+
+
+def _size_of_argument(values: Values, shapes: Shapes) -> str | None:
+    """`attention_mask.shape[0]`, where a constant is that size in all members that have it."""
+    for name, found in shapes.items():
+        present = [(value, shape) for value, shape in zip(values, found, strict=True) if value != ANY]
+        for axis in range(min((len(shape) if shape is not None else 0 for _, shape in present), default=0)):
+            if all(shape is not None and value == str(shape[axis]) for value, shape in present):
+                return f"{name}.shape[{axis}]"
+    return None
 
 
 def _reading_order(family: Family, init: Sequence[Line]) -> list[tuple[Values, str]]:
@@ -213,12 +244,13 @@ def _multiple(family: Family, values: Values, only: str = "") -> str | None:
     return None
 
 
-def _write(family: Family, column: Sequence[str], prefix: str) -> str:
-    """The text of the first member with arguments in place of what varies."""
+def _write(family: Family, column: Sequence[str], prefix: str, shapes: Shapes = MappingProxyType({})) -> str:
+    """The text of the first member with arguments, or sizes of what the call gets, in place of what varies."""
     text, shift = column[0], 0
     meanings = {} if prefix else _contexts(column[0])
     for offset, values in _varying(column):
-        expression = _known(family, values, meanings.get(offset, "")) or family.arguments[values]
+        known = _known(family, values, meanings.get(offset, "")) or _size_of_argument(values, shapes)
+        expression = known or family.arguments[values]
         name = expression.removesuffix(" is not None").rsplit(" ", 1)[-1]
         if prefix and name in family.arguments.values():
             family.in_body.add(name)

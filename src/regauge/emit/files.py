@@ -39,6 +39,7 @@ class EmittedClass:
         body: parameters and statements of `__call__`.
         type: qualified name of the original class.
         arguments: names of the constructor's arguments besides `rngs`.
+        shapes: of the arguments of the call; sizes that are free are None.
         settings: what the original's code chooses by, where all modules that this stands for have the same value.
     """
 
@@ -49,6 +50,7 @@ class EmittedClass:
     body: Body
     type: str = ""
     arguments: tuple[str, ...] = ()
+    shapes: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
     settings: Mapping[str, Setting] = field(default_factory=dict)
 
 

@@ -229,8 +229,11 @@ def _emit_class(
     init = target().init_lines(module, holder, constructors)
     if asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
-    comment, settings = _class_comment(scope), scope.settings
-    made = EmittedClass(name, scope.path, comment, init, roll_loops(body), scope.step.type, settings=settings)
+    made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
+    made.settings = scope.settings
+    for parameter, value in zip(writer.parameters, scope.inputs, strict=True):
+        sizes = view.structure.context.specs[value].shape
+        made.shapes[parameter] = tuple(size if isinstance(size, int) else None for size in sizes)
     module.classes[key] = made
     return made
 
