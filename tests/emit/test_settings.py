@@ -130,6 +130,50 @@ def test_an_argument_that_only_one_passes_is_none_for_the_other() -> None:
     assert "    mask = None" not in lines
 
 
+def test_an_optional_part_and_a_setting_in_one_class() -> None:
+    """The first of the layers drops nothing, and every second one shifts."""
+    dropping = [*INIT, "self.drop = Drop(rngs=rngs)"]
+    dropped = [line.replace("y / z", "self.drop(y) / z") for line in COMMON]
+    rolled = [*dropped[:3], "z = jnp.roll(z, 2, axis=1)", *dropped[3:]]
+    block, net = joined(
+        emitted("Block", COMMON, shift=0),
+        emitted("Block2", dropped, dropping, shift=0),
+        emitted("Block3", rolled, dropping, shift=2),
+    )
+    assert texts(block.init)[-1] == "self.drop = Drop(rngs=rngs) if drop else None"
+    assert "y = (y if self.drop is None else self.drop(y)) / z" in texts(block.body.lines)
+    assert "if self.shift:" in texts(block.body.lines)
+    assert texts(net.init) == [
+        "self.layer0 = Block(shift=0, drop=False, rngs=rngs)",
+        "self.layer1 = Block(shift=0, drop=True, rngs=rngs)",
+        "self.layer2 = Block(shift=2, drop=True, rngs=rngs)",
+    ]
+
+
+def test_sizes_are_read_from_the_arguments_of_the_call() -> None:
+    def with_size(name: str, size: int, wide: int) -> EmittedClass:
+        made = emitted(name, [f"y = x.reshape({size}, -1)", "x = self.a(x)", f"return y * {wide} + x"])
+        made.shapes["x"] = (None, size, wide)
+        return made
+
+    block, net = joined(with_size("Block", 8, 4), with_size("Block2", 16, 5))
+    assert texts(block.body.lines) == [
+        "y = x.reshape(x.shape[1], -1)", "x = self.a(x)", "return y * self.size + x"  # x is another one by then
+    ]  # fmt: skip
+    assert texts(net.init)[1] == "self.layer1 = Block(size=5, rngs=rngs)"
+
+
+def test_arguments_have_the_names_of_the_originals_attributes() -> None:
+    def with_heads(name: str, heads: int) -> EmittedClass:
+        made = emitted(name, [f"x = x.reshape(-1, {heads})", "return self.a(x)"])
+        made.values = {"depth": 2, "num_heads": heads}
+        return made
+
+    block, net = joined(with_heads("Block", 4), with_heads("Block2", 8))
+    assert texts(block.body.lines)[0] == "x = x.reshape(-1, self.num_heads)"
+    assert texts(net.init)[1] == "self.layer1 = Block(num_heads=8, rngs=rngs)"
+
+
 class Shifting(nn.Module):
     """Blocks of Swin's kind: every second one shifts, and none where the sequence is one window."""
 

@@ -17,8 +17,8 @@ from torch import fx, nn
 from torch.fx.experimental import proxy_tensor
 from torch.utils import _pytree as pytree
 
-from regauge.capture.choices import settings
-from regauge.ir.graph import Call, Node, Setting, node_inputs
+from regauge.capture.choices import scalars, settings
+from regauge.ir.graph import Call, Node, Scalar, Setting, node_inputs
 
 # Keys of a node's metadata, which later passes of torch.export keep.
 _ARGUMENT, _RESULT, _SETTINGS = "regauge_argument", "regauge_result", "regauge_settings"
@@ -50,7 +50,9 @@ def noted(at_root: Callable[[Mapping[str, Any]], None] = lambda arguments: None)
             results = forward(*args, **kwargs)
             for place, tensor in enumerate(pytree.tree_leaves(results)):
                 _note(self, tensor, _RESULT, (call, place))
-                _note(self, tensor, _SETTINGS, (call, settings(module)))  # which the call may have changed
+                _note(
+                    self, tensor, _SETTINGS, (call, (settings(module), scalars(module)))
+                )  # which the call may have changed
             return results
 
         return before(self, module, noting, args, kwargs)
@@ -96,19 +98,19 @@ def calls(values: Mapping[fx.Node, str], nodes: Iterable[Node]) -> tuple[Call, .
     read = _reads(nodes)
     arguments: dict[str, dict[str, str | None]] = {}
     results: dict[str, dict[int, str]] = {}
-    chosen: dict[str, tuple[tuple[str, Setting], ...]] = {}
+    held: dict[str, tuple[tuple[tuple[str, Setting], ...], tuple[tuple[str, Scalar], ...]]] = {}
     for node, value in values.items():
         for call, name, alone in node.meta.get(_ARGUMENT, ()):
             arguments.setdefault(call, {})[name] = value if alone and value in read.get(call, ()) else None
         for call, place in node.meta.get(_RESULT, ()):
             results.setdefault(call, {})[place] = value
-        chosen |= dict(node.meta.get(_SETTINGS, ()))
+        held |= dict(node.meta.get(_SETTINGS, ()))
     return tuple(
         Call(
             call,
             tuple(passed.items()),
             tuple(value for _, value in sorted(results.get(call, {}).items())),
-            chosen.get(call, ()),
+            *held.get(call, ()),
         )
         for call, passed in arguments.items()
     )

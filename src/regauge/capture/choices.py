@@ -14,9 +14,10 @@ from functools import cache
 
 from torch import nn
 
-from regauge.ir.graph import Setting
+from regauge.ir.graph import Scalar, Setting
 
 _NOT_READ = frozenset({"training", "gradient_checkpointing"})  # of the run, not of the module
+_AXES = 3  # at most, that a size is given for
 _ASIDE = frozenset({"extra_repr", "reset_parameters", "init_weights"})
 
 
@@ -31,6 +32,16 @@ def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
         value = getattr(module, name, ...)
         if isinstance(value, bool) or (asked and (value is None or isinstance(value, int | str))):
             found[name] = value
+    return tuple(found.items())
+
+
+def scalars(module: nn.Module) -> tuple[tuple[str, Scalar], ...]:
+    """The public attributes of a module that are numbers or texts, or one several times, as ``(8, 8)``."""
+    found: dict[str, Scalar] = {}
+    for name, value in vars(module).items():
+        parts = value if isinstance(value, tuple | list) and 0 < len(value) <= _AXES else (value,)
+        if all(type(part) in (int, float, str) and part == parts[0] for part in parts) and not name.startswith("_"):
+            found[name] = parts[0]
     return tuple(found.items())
 
 

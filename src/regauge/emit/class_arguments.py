@@ -46,6 +46,7 @@ _POSITIONAL = {
     "rngs.split": ("depth",),
 }
 
+_UNNAMED: dict[type, str] = {int: "size", float: "factor", str: "mode", bool: "flag"}
 _WIDTHS = frozenset({"in_features", "out_features", "features", "in_channels", "out_channels"})
 
 Values = tuple[str, ...]  # the texts of one constant in all members of a family
@@ -65,8 +66,20 @@ class Family:
 
     def name(self, values: Values, wanted: str, taken: set[str]) -> str:
         if values not in self.arguments:
+            if wanted.endswith("size") or wanted in _UNNAMED.values():
+                wanted = self._original_name(values) or wanted
             self.arguments[values] = unique(identifier(wanted), taken | set(self.arguments.values()))
         return self.arguments[values]
+
+    def _original_name(self, values: Values) -> str | None:
+        """The attribute of the original that has these values in all members, where it has one."""
+        wanted = [None if value == ANY else ast.literal_eval(value) for value in values]
+        for name in self.members[0].values:
+            held = [member.values.get(name) for member in self.members]
+            pairs = [(a, b) for a, b in zip(wanted, held, strict=True) if a is not None]
+            if all(type(a) is type(b) and a == b for a, b in pairs):
+                return name
+        return None
 
 
 def joined_class(family: Family) -> tuple[EmittedClass, dict[str, str]] | None:
@@ -83,7 +96,7 @@ def joined_class(family: Family) -> tuple[EmittedClass, dict[str, str]] | None:
     for column, shapes in zip(body_columns, shapes_at, strict=True):
         for _, values in _varying(column):
             if _known(family, values) is None and _size_of_argument(values, shapes) is None:
-                family.name(values, "size", taken | attributes)
+                family.name(values, _unnamed(values), taken | attributes)
     if len(set(family.arguments) - explained) > _MOST_BODY_ARGUMENTS:
         return None
     lines = [
@@ -105,6 +118,11 @@ def joined_class(family: Family) -> tuple[EmittedClass, dict[str, str]] | None:
         given = [f"{name}={values[position]}" for values, name in order if values[position] != ANY]
         calls[member.name] = target().module_call(first.name, ", ".join(given))
     return made, calls
+
+
+def _unnamed(values: Values) -> str:
+    """The name of a constant of which nothing but its type is known."""
+    return _UNNAMED[next(type(ast.literal_eval(value)) for value in values if value != ANY)]
 
 
 def _shapes_at(family: Family) -> list[Shapes]:

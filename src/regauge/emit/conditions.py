@@ -63,6 +63,8 @@ class Condition:
 
 def joined_parameters(first: Sequence[str], second: Sequence[str]) -> list[str] | None:
     """Arguments that only one call takes are optional, if they stand behind the others."""
+    if list(first) == list(second):
+        return list(first)
     short, long = sorted((list(first), list(second)), key=len)
     if long[: len(short)] != short or any("=" in name or "*" in name for name in long):
         return None

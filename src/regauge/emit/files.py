@@ -19,7 +19,7 @@ from regauge.emit.expressions import NAME, Helpers
 from regauge.emit.lines import Body, Line
 from regauge.emit.target import target
 from regauge.errors import EmitError
-from regauge.ir.graph import Setting
+from regauge.ir.graph import Scalar, Setting
 
 LINE_LENGTH = 120  # of emitted files
 
@@ -40,7 +40,8 @@ class EmittedClass:
         type: qualified name of the original class.
         arguments: names of the constructor's arguments besides `rngs`.
         shapes: of the arguments of the call; sizes that are free are None.
-        settings: what the original's code chooses by, where all modules that this stands for have the same value.
+        settings, values: attributes of the original, as `Call` has them, where all modules that this stands for have
+            the same value.
     """
 
     name: str
@@ -52,6 +53,7 @@ class EmittedClass:
     arguments: tuple[str, ...] = ()
     shapes: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    values: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 _LOADER = '''

@@ -39,7 +39,26 @@ class Meeting:
             joined = self._same_kind(mine, other, choice)
             if joined is not None:
                 return joined
+        joined = self._with_part(mine, other, choice)
+        if joined is not None:
+            return joined
         return choice(mine, other) if choice is not None else None
+
+    def _with_part(self, mine: ast.AST, other: ast.AST, choice: Choice | None) -> ast.AST | None:
+        """`x if self.part is None else self.part(x)` for that and `self.part(x)`, which has the part."""
+        for optional, plain, only in ((mine, other, self.only_ours), (other, mine, self.only_theirs)):
+            if not isinstance(optional, ast.IfExp) or not hasattr(optional, "optional") or isinstance(plain, ast.IfExp):
+                continue
+            match optional.test:
+                case ast.Compare(left=ast.Attribute(value=ast.Name(id="self"), attr=part), ops=[ast.Is()]):
+                    ours, theirs = (optional.orelse, plain) if optional is mine else (plain, optional.orelse)
+                    calls = any(isinstance(n, ast.Attribute) and n.attr == part for n in ast.walk(plain))
+                    joined = self.meet(ours, theirs, choice) if calls else None
+                    if isinstance(joined, ast.expr):
+                        made = ast.IfExp(optional.test, only(optional.body), joined)
+                        made.optional = True  # type: ignore[attr-defined]
+                        return made
+        return None
 
     def _same_kind(self, mine: ast.AST, other: ast.AST, choice: Choice | None) -> ast.AST | None:
         if isinstance(mine, ast.Call) and isinstance(other, ast.Call):

@@ -211,6 +211,7 @@ def _emit_class(
     if key in module.classes:
         made = module.classes[key]
         made.settings = {name: s for name, s in made.settings.items() if scope.settings.get(name) == s}
+        made.values = {name: v for name, v in made.values.items() if scope.values.get(name) == v}
         return made
     name = unique(base_name(scope.step.type), module.names)
     module.names.add(name)
@@ -230,7 +231,7 @@ def _emit_class(
     if asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
-    made.settings = scope.settings
+    made.settings, made.values = scope.settings, scope.values
     for parameter, value in zip(writer.parameters, scope.inputs, strict=True):
         sizes = view.structure.context.specs[value].shape
         made.shapes[parameter] = tuple(size if isinstance(size, int) else None for size in sizes)

@@ -29,6 +29,7 @@ from regauge.emit.templates import Statement, Template, column, column_values
 
 # With more of them in one body, separate classes are easier to read; a flag is named after one operator.
 _MOST_CONDITIONS = 3
+_MOST_BY_SETTING = 5  # where the original has them itself
 
 
 def same_but_for_defaults(first: Template, second: Template) -> Template | None:
@@ -52,13 +53,15 @@ def with_optional_parts(
     """
     held = [set(attributes(template)) for template in (first, second)]
     parameters = joined_parameters(first.parameters, second.parameters)
-    if parameters is None or first.conditions or second.conditions:
+    if parameters is None or second.conditions:
         return None
     found: list[tuple[int, int, bool, Template]] = []
     for small, large, more in ((first, second, held[1] - held[0]), (second, first, held[0] - held[1])):
         if not attributes(small).keys() <= attributes(large).keys():
             continue
         for condition in conditions(small, large, more):
+            if first.conditions and not condition.settings:
+                continue  # further conditions are easy to read only where the original has them
             joined = _Merging(small, large, condition, classes or {}).joined(parameters)
             if joined is not None:
                 found.append((joined.conditions, joined.length, condition.is_without, joined))
@@ -83,7 +86,8 @@ class _Merging:
         conditions = self.conditions(body)
         by_setting = self.condition is not None and bool(self.condition.settings)
         by_operator = self.condition is not None and self.condition.is_flag and not by_setting
-        if not 1 <= conditions <= (1 if by_operator else _MOST_CONDITIONS):
+        most = 1 if by_operator else _MOST_BY_SETTING if by_setting else _MOST_CONDITIONS
+        if not 1 <= conditions <= most:
             return None
         return Template([*self.small.members, *self.large.members], init, body, parameters, conditions, by_setting)
 
@@ -123,13 +127,24 @@ class _Merging:
         made = [self._flag()] if self.condition is not None and self.condition.is_flag else []
         for name, value in theirs.items():
             if name in ours:
-                joined = self.meeting.meet(ours[name], value)
+                joined = self._stored_value(ours[name], value)
                 if joined is None:
                     return None
             else:
                 joined = ast.IfExp(self._flags(), self.meeting.only_theirs(value), ast.Constant(None))
             made.append(_stored(name, joined))
         return made
+
+    def _stored_value(self, mine: ast.expr, other: ast.expr) -> ast.AST | None:
+        """What both store, where one may leave it out already: `Dropout(rate) if rate is not None else None`."""
+        left_out = [isinstance(value, ast.IfExp) for value in (mine, other)]
+        if left_out == [True, False]:
+            flags = column(["True"] * len(self.large.members))
+            return self.meeting.meet(mine, ast.IfExp(flags, other, ast.Constant(None)))
+        if left_out == [False, True]:
+            flags = column(["True"] * len(self.small.members))
+            return self.meeting.meet(ast.IfExp(flags, mine, ast.Constant(None)), other)
+        return self.meeting.meet(mine, other)
 
     def _alike(self) -> list[Statement] | None:
         """The statements of two constructors that hold no more than a flag apart; None where they differ."""

@@ -19,6 +19,7 @@ from regauge.ir.graph import (
     ModuleStep,
     Node,
     Operand,
+    Scalar,
     Setting,
     WeightSpec,
     every_node,
@@ -44,7 +45,7 @@ class Scope:
         passed: the parameters of the original's forward that got values, as `Call.arguments` has them; None where the
             capture did not see it.
         given: the values that the original's forward returned, as far as the capture saw it.
-        settings: what the module's own code chooses by, as `Call.settings` has it.
+        settings, values: attributes of the module, as `Call` has them.
     """
 
     step: ModuleStep
@@ -56,6 +57,7 @@ class Scope:
     passed: Mapping[str, str | None] | None = None
     given: tuple[str, ...] = ()
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    values: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -255,7 +257,8 @@ def connect(root: Scope, graph: Graph, literals: Collection[str] = ()) -> None:
     calls = {call.key: call for call in graph.calls}
     for scope in root.scopes():
         if scope.body is None and (call := calls.get(scope.step.call)) is not None:
-            scope.passed, scope.given, scope.settings = dict(call.arguments), call.results, dict(call.settings)
+            scope.passed, scope.given = dict(call.arguments), call.results
+            scope.settings, scope.values = dict(call.settings), dict(call.values)
     _connect(root, foreign, wanted, mutated, literals)
     carry_sizes(root, graph, foreign)
     root.outputs = list(dict.fromkeys(name for operand in graph.outputs for name in references(operand)))

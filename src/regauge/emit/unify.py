@@ -153,8 +153,16 @@ def _with_optional_parts(
             plain.append(found)
     for other in plain[1:]:
         joined = with_optional_parts(plain[0], other, done)
-        if joined is not None and _reads_better(joined, (plain[0], other)):
-            yield joined.written()
+        if joined is None or not _reads_better(joined, (plain[0], other)):
+            continue
+        whole = joined
+        for further in [found for found in plain[1:] if found is not other]:
+            again = with_optional_parts(whole, further, done)
+            if again is not None and _reads_better(again, (whole, further)):
+                whole = again
+        if whole is not joined:
+            yield whole.written()
+        yield joined.written()
     if len(plain[0].members) > len(families[0]):
         yield plain[0].written()
 

@@ -100,6 +100,7 @@ class ModuleStep:
 
 
 Setting = bool | int | str | None
+Scalar = int | float | str
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,14 @@ class Call:
             same numbers behind them.
         settings: attributes of the module by which its own code chooses what it does, and their values; those that
             a condition reads come first.
+        values: the module's own attributes that are numbers or texts: widths, heads, rates, kinds of padding.
     """
 
     key: str
     arguments: tuple[tuple[str, str | None], ...]
     results: tuple[str, ...] = ()
     settings: tuple[tuple[str, Setting], ...] = ()
+    values: tuple[tuple[str, Scalar], ...] = ()
 
 
 @dataclass(frozen=True)

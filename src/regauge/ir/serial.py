@@ -61,7 +61,10 @@ def _body_to_json(graph: Graph, modules: dict[ModuleStep, int], frames: dict[Fra
         "in_tree": graph.in_tree,
         "out_tree": graph.out_tree,
         "findings": [finding.to_json() for finding in graph.findings],
-        "calls": [[call.key, dict(call.arguments), list(call.results), dict(call.settings)] for call in graph.calls],
+        "calls": [
+            [call.key, dict(call.arguments), list(call.results), dict(call.settings), dict(call.values)]
+            for call in graph.calls
+        ],
     }
 
 
@@ -78,8 +81,8 @@ def _body_from_json(data: Mapping[str, Any], modules: list[ModuleStep], frames: 
         out_tree=data["out_tree"],
         findings=tuple(Finding.from_json(item) for item in data["findings"]),
         calls=tuple(
-            Call(key, tuple(passed.items()), tuple(results), tuple(settings.items()))
-            for key, passed, results, settings in data["calls"]
+            Call(key, tuple(passed.items()), tuple(results), tuple(settings.items()), tuple(values.items()))
+            for key, passed, results, settings, values in data["calls"]
         ),
     )
 
