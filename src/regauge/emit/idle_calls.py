@@ -7,7 +7,7 @@ would be written twice. Put back, it is what a person writes: a module that asks
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from regauge.emit.names import unique
@@ -36,9 +36,11 @@ def with_idle_calls(training: Graph, evaluation: Graph) -> Graph:
     saw the call give there.
     """
     known = {step.call for node in evaluation.nodes for step in node.origin.modules}
-    notes = {call.key: call for call in evaluation.calls}
+    notes = {call.key: call for call in evaluation.calls if call.key not in known}
+    idle = [call for call in _calls(training, notes) if call.around <= known]
+    if not idle:
+        return evaluation
     found = _Counterparts(training, evaluation)
-    idle = [call for call in _calls(training) if call.key not in known and call.key in notes and call.around <= known]
     for call in idle:
         found.put_back(call, notes[call.key])
     return found.graph()
@@ -49,31 +51,30 @@ class _TrainingCall:
     """A call in training with one argument that is no weight, and one result.
 
     Attributes:
+        first: position of its first operator.
         around: keys of the calls that it stands in.
         origin: of the node that makes its result.
     """
 
     key: str
+    first: int
     around: frozenset[str]
     origin: Origin
     result: str
     argument: str
 
 
-def _calls(graph: Graph) -> Iterator[_TrainingCall]:
-    """The calls whose operators are enough for a class."""
+def _calls(graph: Graph, wanted: Collection[str]) -> Iterator[_TrainingCall]:
+    """Those of the calls wanted whose operators are enough for a class."""
     held = {weight.value for weight in graph.weights}
     leaving = {name for operand in graph.outputs for name in references(operand)} | {v for _, v in graph.mutations}
     passed = {call.key: dict(call.arguments) for call in graph.calls}
     inside: dict[str, list[Node]] = {}
-    for node in graph.nodes:
-        for step in node.origin.modules:
-            inside.setdefault(step.call, []).append(node)
-    read_in: dict[str, set[str]] = {}
-    for node in graph.nodes:
-        for name in node_inputs(node):
-            read_in.setdefault(name, set()).update(step.call for step in node.origin.modules)
-            read_in[name].add("" if not node.origin.modules else node.origin.modules[-1].call)
+    first: dict[str, int] = {}
+    for position, node in enumerate(graph.nodes):
+        for key in [step.call for step in node.origin.modules if step.call in wanted]:
+            inside.setdefault(key, []).append(node)
+            first.setdefault(key, position)
     for key, nodes in inside.items():
         steps = nodes[-1].origin.modules
         depth = next(n for n, step in enumerate(steps) if step.call == key)
@@ -88,7 +89,7 @@ def _calls(graph: Graph) -> Iterator[_TrainingCall]:
             argument = next((name for name, given in passed.get(key, {}).items() if given == value), "")
             origin = replace(nodes[-1].origin, modules=steps[: depth + 1])
             if argument:
-                yield _TrainingCall(key, frozenset(s.call for s in steps[:depth]), origin, result, argument)
+                yield _TrainingCall(key, first[key], frozenset(s.call for s in steps[:depth]), origin, result, argument)
 
 
 class _Counterparts:
@@ -102,6 +103,8 @@ class _Counterparts:
             for place, name in _places(node):
                 self._readers.setdefault(name, []).append((key, place))
         self._at = {key: position for position, (_, key) in enumerate(_keys(evaluation.nodes))}
+        self._order = [key for _, key in _keys(training.nodes)]
+        self._made = {value.name: at for at, node in enumerate(evaluation.nodes) for value in node.outputs}
         self._specs = {value.name: value.spec for node in evaluation.nodes for value in node.outputs}
         self._specs |= {value.name: value.spec for value in evaluation.inputs}
         self._taken = {*self._specs, *(weight.value for weight in evaluation.weights)}
@@ -120,17 +123,17 @@ class _Counterparts:
         for at, place in places:
             if at is not None:
                 self._nodes[at] = _with_operand(self._nodes[at], place, Ref(name))
-        first = min(at for at, _ in places if at is not None)
+        behind = next((self._at[key] for key in reversed(self._order[: call.first]) if key in self._at), -1)
+        position = max(behind, self._made.get(value.name, -1)) + 1
+        position = min(position, *(at for at, _ in places if at is not None))
         result = Value(name, self._specs[value.name])
         node = Node(UNCHANGED, (("self", value),), (result,), origin=call.origin)
-        self._before.setdefault(first, []).append(node)
+        self._before.setdefault(position, []).append(node)
         self._specs[name] = result.spec
         arguments = tuple((n, value.name if n == call.argument else given) for n, given in note.arguments)
         self._calls[call.key] = replace(note, arguments=arguments, results=(name,))
 
     def graph(self) -> Graph:
-        if not self._calls:
-            return self._evaluation
         nodes = [node for at, own in enumerate(self._nodes) for node in (*self._before.get(at, ()), own)]
         calls = tuple(self._calls.get(call.key, call) for call in self._evaluation.calls)
         return replace(self._evaluation, nodes=tuple(nodes), calls=calls)
