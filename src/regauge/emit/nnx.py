@@ -232,9 +232,10 @@ def _emit_class(
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
     made.settings, made.values = scope.settings, scope.values
-    for parameter, value in zip(writer.parameters, scope.inputs, strict=True):
-        sizes = view.structure.context.specs[value].shape
-        made.shapes[parameter] = tuple(size if isinstance(size, int) else None for size in sizes)
+    if scope is not view.structure.root:  # whose arguments may be trees
+        specs = [view.structure.context.specs[value] for value in scope.inputs]
+        sizes = [tuple(size if isinstance(size, int) else None for size in spec.shape) for spec in specs]
+        made.shapes = dict(zip(writer.parameters, sizes, strict=True))
     module.classes[key] = made
     return made
 
