@@ -63,6 +63,14 @@ def test_both_ways_have_statements_of_their_own() -> None:
     assert texts(net.init) == [f"self.layer{n} = Block(causal={bool(n)}, rngs=rngs)" for n in (0, 1)]
 
 
+@pytest.mark.parametrize("name", ["deterministic", "use_running_average", "sow"])
+def test_no_attribute_is_one_that_the_mode_sets(name: str) -> None:
+    """`model.eval()` sets `deterministic` wherever a module has it."""
+    rolled = [*COMMON[:3], "z = jnp.roll(z, 2, axis=1)", *COMMON[3:]]
+    block, _ = joined(emitted("Block", COMMON, **{name: False}), emitted("Block2", rolled, **{name: True}))
+    assert texts(block.body.lines)[3] == f"if self.{name}_2:"
+
+
 def test_without_a_setting_they_stay_apart() -> None:
     causal = [*COMMON[:3], "z = jnp.cumsum(z, axis=1)", "z = z + x", *COMMON[3:]]
     both = [*COMMON[:3], "z = jnp.flip(z, axis=1)", *COMMON[3:]]

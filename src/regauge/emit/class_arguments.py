@@ -86,7 +86,7 @@ def joined_class(family: Family) -> tuple[EmittedClass, dict[str, str]] | None:
     """The joined class, and the constructor call of every member by its old name; None: better kept apart."""
     first = family.members[0]
     attributes = set(re.findall(r"self\.(\w+)", "\n".join(line.text for line in first.init)))
-    taken = {"self", "rngs"}
+    taken = {"self", "rngs", *target().reserved}
     columns = [[member.init[i].text for member in family.members] for i in range(len(first.init))]
     _name_arguments(family, columns, taken)
     init = [replace(first.init[i], text=_write(family, column, "")) for i, column in enumerate(columns)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from regauge.emit.names import identifier, unique
+from regauge.emit.target import target
 from regauge.emit.templates import Statement, Template
 
 
@@ -114,7 +115,9 @@ def _settings(small: Template, large: Template, taken: set[str]) -> Iterator[Con
         values = (*ours, *theirs)
         if any(value is None for value in values):
             continue
-        found = Condition(unique(identifier(name), taken), is_flag=True, settings=tuple(map(repr, values)))
+        found = Condition(
+            unique(identifier(name), taken | target().reserved), is_flag=True, settings=tuple(map(repr, values))
+        )
         if len({type(value) for value in values}) > 1:
             continue
         if all(theirs) and not any(ours):

@@ -50,7 +50,8 @@ class NnxTarget:
     sequential = "nnx.Sequential"
     sequences = frozenset({"torch.nn.modules.container.Sequential"})
     chain: tuple[str, ...] = ("layers",)
-    reserved = frozenset(dir(nnx.Module))
+    # The last two are what model.train() and model.eval() set wherever a module has them.
+    reserved = frozenset({*dir(nnx.Module), "deterministic", "use_running_average"})
     dict_names = frozenset(dir(nnx.Dict))
     copied_prefix = "Torch"
     evaluates = "self.deterministic"
