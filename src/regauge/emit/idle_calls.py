@@ -23,7 +23,7 @@ from regauge.ir.graph import (
     references,
 )
 
-UNCHANGED = "regauge.unchanged.default"
+_UNCHANGED = "aten.alias.default"
 _SMALL = 3  # operators of a module without calls that are written into its parent
 
 Place = tuple[int, tuple[int, ...]]  # which argument of a node, and which element of it
@@ -44,6 +44,11 @@ def with_idle_calls(training: Graph, evaluation: Graph) -> Graph:
     for call in idle:
         found.put_back(call, notes[call.key])
     return found.graph()
+
+
+def gives_what_it_gets(items: Sequence[object]) -> bool:
+    """Whether a call is one that was put back."""
+    return len(items) == 1 and isinstance(items[0], Node) and items[0].op == _UNCHANGED
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ class _Counterparts:
         position = max(behind, self._made.get(value.name, -1)) + 1
         position = min(position, *(at for at, _ in places if at is not None))
         result = Value(name, self._specs[value.name])
-        node = Node(UNCHANGED, (("self", value),), (result,), origin=call.origin)
+        node = Node(_UNCHANGED, (("self", value),), (result,), origin=call.origin)
         self._before.setdefault(position, []).append(node)
         self._specs[name] = result.spec
         arguments = tuple((n, value.name if n == call.argument else given) for n, given in note.arguments)

@@ -14,7 +14,7 @@ from regauge.emit.argument_order import order_arguments
 from regauge.emit.attributes import Path, attribute_paths
 from regauge.emit.dropouts import hold_dropouts
 from regauge.emit.holders import Holder, Kind, Member, dotted
-from regauge.emit.idle_calls import UNCHANGED
+from regauge.emit.idle_calls import gives_what_it_gets
 from regauge.emit.layers import Context, Layer, Layout, lent_weights
 from regauge.emit.same_code import code_key
 from regauge.emit.scopes import Item, Scope, connect, item_outputs, modules_of, owns, splice, weights_below
@@ -111,7 +111,7 @@ class Structure:
     def _is_spliced(self, scope: Scope) -> bool:
         if not scope.items:
             return True
-        if any(isinstance(item, Node) and item.op == UNCHANGED for item in scope.items):
+        if gives_what_it_gets(scope.items):
             return False  # the other mode has more of it
         calls = any(isinstance(item, Scope) for item in scope.items)
         owned = any(

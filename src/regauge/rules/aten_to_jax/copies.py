@@ -34,12 +34,6 @@ def alias(self: Array) -> Array:
     return self
 
 
-@TABLE.rule("regauge.unchanged.default")
-def unchanged(self: Array) -> Array:
-    """What a module gives that does nothing in evaluation, and has operators in training."""
-    return self
-
-
 @TABLE.rule("aten.detach.default", "aten.detach_copy.default")
 def detach(self: Array) -> Array:
     """detach(Tensor(a) self) -> Tensor(a)
