@@ -110,6 +110,21 @@ def test_a_value_inside_an_expression_stands_before_it() -> None:
     assert texts(block.body.lines)[4:7] == ["if self.shift:", "    z = jnp.roll(z, 2)", "y = z.reshape(4, -1)"]
 
 
+@pytest.mark.parametrize(("without", "with_it"), [(True, False), ("none", "tanh"), (False, True)])
+def test_a_sub_module_that_goes_with_a_setting(without: Any, with_it: Any) -> None:
+    """It is there where the setting says so, whatever the setting is; formulas of both ways stand under it."""
+    held = [*INIT, "self.gate = nnx.Linear(4, 4, rngs=rngs)"]
+    plain = [*COMMON[:3], "z = jnp.flip(z)", *COMMON[3:]]
+    gated = [*COMMON[:3], "z = jnp.cumsum(z)", "z = self.gate(z)", *COMMON[3:]]
+    block, net = joined(emitted("Block", plain, kind=without), emitted("Block2", gated, held, kind=with_it))
+    assert len(block.arguments) in (1, 2)
+    for number, line in enumerate(texts(net.init)):
+        given = dict(part.split("=") for part in line.partition("(")[2].rstrip(")").split(", "))
+        test = next(text for text in texts(block.init) if text.startswith("self.gate")).partition(" if ")[2]
+        space = {name: ast.literal_eval(value) for name, value in given.items() if name != "rngs"}
+        assert bool(eval(test.removesuffix(" else None"), space)) == bool(number)
+
+
 def test_what_draws_is_not_moved() -> None:
     """Two dropouts in one expression: the order in which they take their keys stays."""
     init = [*INIT, "self.drop = nnx.Dropout(0.5, rngs=rngs)"]

@@ -97,7 +97,6 @@ class Joining:
         """Which statements are the same, and which one body alone has, with the fewest conditions."""
         self._own = names(theirs, ast.Store) - names(ours, ast.Store, ast.Load) - set(self.small.parameters)
         both_ways = self._both_ways
-
         alone = 2 if both_ways else 0  # what a statement costs that stands in one body alone
 
         @cache
@@ -119,8 +118,8 @@ class Joining:
                 options.append((rest[0] + alone + _ASKED * (not inside), [_Step(ours[i], None), *rest[1]]))
             return min(options, key=lambda option: option[0]) if options else None
 
-        fits = len(ours) <= len(theirs) or both_ways
-        path = best(0, 0, False) if fits and max(len(ours), len(theirs)) <= _LONGEST_BODY else None
+        fits = len(ours) + len(theirs) <= _LONGEST_BODY if both_ways else len(ours) <= len(theirs) <= _LONGEST_BODY
+        path = best(0, 0, False) if fits else None
         return path[1] if path is not None else None
 
     def _cost(self, tree: ast.AST) -> int:

@@ -161,11 +161,11 @@ class _Merging:
     def _flag(self) -> Statement:
         if self.condition is None:
             raise ValueError("nothing is optional")
-        return _stored(self.condition.attribute, self._flags())
+        settings = self.condition.settings
+        return _stored(self.condition.attribute, column(settings) if settings else self._flags())
 
     def _flags(self) -> ast.Constant:
-        if self.condition is not None and self.condition.settings:
-            return column(self.condition.settings)
+        """Whether each of the classes has the parts."""
         return column([*["False"] * len(self.small.members), *["True"] * len(self.large.members)])
 
 
