@@ -197,6 +197,19 @@ def test_arguments_have_the_names_of_the_originals_attributes() -> None:
     assert texts(net.init)[1] == "self.layer1 = Block(num_heads=8, rngs=rngs)"
 
 
+def test_an_argument_of_a_constructor_that_one_leaves_out() -> None:
+    """What a class of the file has by default, the classes that hold it have by default too."""
+    lines = [Line("self.gate = nnx.Linear(4, ratio, rngs=rngs) if ratio is not None else None")]
+    body = Body(["x"], [Line("return x if self.gate is None else self.gate(x)")])
+    inner = EmittedClass("Inner", "layer.inner", "net.py:1", lines, body, "net.I", arguments=("ratio=None",))
+    with_it, without = ([*INIT, f"self.inner = Inner({given}rngs=rngs)"] for given in ("ratio=2, ", ""))
+    made = joined(inner, emitted("Block", COMMON, with_it), emitted("Block2", COMMON, without))
+    block, net = made[-2:]
+    assert block.arguments == ("ratio=None",)
+    assert texts(block.init)[-1] == "self.inner = Inner(ratio=ratio, rngs=rngs)"
+    assert texts(net.init)[1:] == ["self.layer1 = Block(ratio=2, rngs=rngs)", "self.layer2 = Block(rngs=rngs)"]
+
+
 class Shifting(nn.Module):
     """Blocks of Swin's kind: every second one shifts, and none where the sequence is one window."""
 

@@ -12,12 +12,14 @@ from regauge.emit.files import EmittedClass
 from regauge.emit.lines import Body, Line
 from regauge.emit.names import identifier, unique
 from regauge.emit.target import target
-from regauge.emit.templates import ANY
+from regauge.emit.templates import ANY, LEFT_OUT
 
 CONSTANT_TOKEN = re.compile(
     r"""(?P<constant>(?<![\w.])(?:True|False)\b|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?<![\w.])\d+(?:\.\d*)?(?:e[+-]?\d+)?)|[A-Za-z_]\w*|\S""",
     re.X,
 )
+_VALUE_TOKEN = re.compile(rf"(?P<none>\b{LEFT_OUT}\b)|{CONSTANT_TOKEN.pattern}", re.X)
+_ABSENT = (ANY, LEFT_OUT)
 TRUTH = ("True", "False")  # in a body they belong to the code
 _MOST_BODY_ARGUMENTS = 2  # with more unexplained sizes in the body, separate classes are easier to read
 
@@ -73,7 +75,7 @@ class Family:
 
     def _original_name(self, values: Values) -> str | None:
         """The attribute of the original that has these values in all members, where it has one."""
-        wanted = [None if value == ANY else ast.literal_eval(value) for value in values]
+        wanted = [None if value in _ABSENT else ast.literal_eval(value) for value in values]
         for name in self.members[0].values:
             held = [member.values.get(name) for member in self.members]
             pairs = [(a, b) for a, b in zip(wanted, held, strict=True) if a is not None]
@@ -103,26 +105,26 @@ def joined_class(family: Family) -> tuple[EmittedClass, dict[str, str]] | None:
         replace(line, text=_write(family, column, "self.", shapes), comment=_comment(family, i))
         for i, (line, column, shapes) in enumerate(zip(first.body.lines, body_columns, shapes_at, strict=True))
     ]
-    optional = {name for values, name in family.arguments.items() if ANY in values}
+    optional = {name for values, name in family.arguments.items() if set(_ABSENT) & set(values)}
     if family.in_body & (attributes | optional):
         return None
     stored = [Line(f"self.{name} = {name}") for name in family.arguments.values() if name in family.in_body]
     order = _reading_order(family, init)
-    arguments = tuple(f"{name}=None" if ANY in values else name for values, name in order)
+    arguments = tuple(f"{name}=None" if name in optional else name for _, name in order)
     comments = {member.body.comment for member in family.members}
     body = Body(first.body.parameters, lines, comments.pop() if len(comments) == 1 else "")
     held = [line for line in init if line.text != "pass"]
     made = replace(first, init=[*stored, *held] or init, body=body, arguments=arguments)
     calls: dict[str, str] = {}
     for position, member in enumerate(family.members):
-        given = [f"{name}={values[position]}" for values, name in order if values[position] != ANY]
+        given = [f"{name}={values[position]}" for values, name in order if values[position] not in _ABSENT]
         calls[member.name] = target().module_call(first.name, ", ".join(given))
     return made, calls
 
 
 def _unnamed(values: Values) -> str:
     """The name of a constant of which nothing but its type is known."""
-    return _UNNAMED[next(type(ast.literal_eval(value)) for value in values if value != ANY)]
+    return _UNNAMED[next(type(ast.literal_eval(value)) for value in values if value not in _ABSENT)]
 
 
 def _shapes_at(family: Family) -> list[Shapes]:
@@ -157,7 +159,7 @@ def _reading_order(family: Family, init: Sequence[Line]) -> list[tuple[Values, s
 
     def place(argument: tuple[Values, str]) -> tuple[bool, bool, int]:
         values, name = argument
-        return ANY in values, set(values) <= set(TRUTH), places[name]
+        return bool(set(_ABSENT) & set(values)), set(values) <= set(TRUTH), places[name]
 
     return sorted(family.arguments.items(), key=place)
 
@@ -169,7 +171,7 @@ def _comment(family: Family, index: int) -> str:
 
 def _varying(column: Sequence[str]) -> Iterator[tuple[int, Values]]:
     """(offset in the first text, texts in all members) of every constant that is not the same everywhere."""
-    rows = [[m for m in CONSTANT_TOKEN.finditer(text) if m["constant"]] for text in column]
+    rows = [[m for m in _VALUE_TOKEN.finditer(text) if m["constant"] or m["none"]] for text in column]
     for matches in zip(*rows, strict=True):
         values = tuple(m[0] for m in matches)
         if len(set(values)) > 1:  # also one value and members that do not have it
@@ -246,7 +248,7 @@ def _multiple(family: Family, values: Values, only: str = "") -> str | None:
         return family.arguments[values]
     present = [position for position, value in enumerate(values) if value != ANY]
     for known, name in family.arguments.items():
-        if ANY in known and all(v == str(k != ANY) for v, k in zip(values, known, strict=True)):
+        if set(_ABSENT) & set(known) and all(v == str(k not in _ABSENT) for v, k in zip(values, known, strict=True)):
             return f"{name} is not None"
         pairs = [(values[position], known[position]) for position in present]
         if only not in ("", name) or any(k == ANY for _, k in pairs):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 
-from regauge.emit.templates import column
+from regauge.emit.templates import LEFT_OUT, column
 
 # What is written where one class gives an option of a layer and the other leaves it at its default.
 _CONVOLUTION = {"strides": "1", "kernel_dilation": "1", "feature_group_count": "1", "use_bias": "True"}
@@ -47,5 +48,25 @@ def with_defaults(
 
     def completed(given: dict[str | None, ast.keyword], members: int) -> list[ast.keyword]:
         return [given.get(name) or ast.keyword(name, column([known[str(name)]] * members)) for name in order]
+
+    return completed(ours, ours_count), completed(theirs, theirs_count)
+
+
+def with_absent(
+    mine: ast.Call, other: ast.Call, known: Collection[str], ours_count: int, theirs_count: int
+) -> tuple[list[ast.keyword], list[ast.keyword]] | None:
+    """The keywords of two calls of one class of the file, where either leaves out arguments that are None without.
+
+    Args:
+        mine, other, ours_count, theirs_count: as for `with_defaults`.
+        known: the arguments that may be left out.
+    """
+    ours, theirs = {k.arg: k for k in mine.keywords}, {k.arg: k for k in other.keywords}
+    order = list(ours if len(ours) > len(theirs) else theirs)
+    if ours.keys() | theirs.keys() != set(order) or not ours.keys() ^ theirs.keys() <= set(known):
+        return None
+
+    def completed(given: dict[str | None, ast.keyword], members: int) -> list[ast.keyword]:
+        return [given.get(name) or ast.keyword(name, column([LEFT_OUT] * members)) for name in order]
 
     return completed(ours, ours_count), completed(theirs, theirs_count)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from regauge.emit.layer_defaults import with_defaults
+from regauge.emit.layer_defaults import with_absent, with_defaults
 from regauge.emit.templates import ANY, Column, column, columns
 
 Tree = TypeVar("Tree", bound=ast.AST)
@@ -22,11 +22,13 @@ class Meeting:
     Attributes:
         ours, theirs: how many classes each stands for.
         required: of sub-modules by their attribute, how many arguments a call must have; the others are None without.
+        optional: of the file's classes, the arguments of their constructors that are None without.
     """
 
     ours: int
     theirs: int
     required: Mapping[str, int] = field(default_factory=dict)
+    optional: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def meet(self, mine: ast.AST, other: ast.AST, choice: Choice | None = None) -> ast.AST | None:
         """One tree for two; what differs is left to `choice`, and without one there is none."""
@@ -94,7 +96,12 @@ class Meeting:
 
     def _with_arguments(self, mine: ast.Call, other: ast.Call) -> tuple[ast.Call, ast.Call] | None:
         """Two calls with the same arguments, where defaults say what the one leaves out."""
-        keywords = with_defaults(mine, other, self.ours, self.theirs)
+        known = self.optional.get(ast.unparse(mine.func), frozenset())
+        keywords = (
+            with_absent(mine, other, known, self.ours, self.theirs)
+            if known
+            else with_defaults(mine, other, self.ours, self.theirs)
+        )
         if keywords is None:
             return None
         arguments, more = list(mine.args), other.args[len(mine.args) :]

@@ -32,9 +32,16 @@ _MOST_CONDITIONS = 3
 _MOST_BY_SETTING = 5  # where the original has them itself
 
 
-def same_but_for_defaults(first: Template, second: Template) -> Template | None:
-    """One template of two whose layers leave different options at their defaults; None if more differs."""
-    merging = _Merging(first, second, None)
+def same_but_for_defaults(
+    first: Template, second: Template, classes: Mapping[str, EmittedClass] | None = None
+) -> Template | None:
+    """One template of two whose layers leave different options at their defaults; None if more differs.
+
+    Args:
+        first, second: the templates.
+        classes: those that they may hold, by name.
+    """
+    merging = _Merging(first, second, None, classes or {})
     init = merging.constructor()
     body = merging.body(init) if init is not None and first.parameters == second.parameters else None
     if init is None or body is None or merging.conditions(body):
@@ -104,7 +111,11 @@ class _Merging:
 
     @cached_property
     def meeting(self) -> Meeting:
-        return Meeting(len(self.small.members), len(self.large.members), dict(self._required()))
+        left_out = {
+            name: frozenset(argument.removesuffix("=None") for argument in made.arguments if argument.endswith("=None"))
+            for name, made in self.classes.items()
+        }
+        return Meeting(len(self.small.members), len(self.large.members), dict(self._required()), left_out)
 
     def _required(self) -> Iterator[tuple[str, int]]:
         """How many arguments each sub-module needs, where it takes more."""

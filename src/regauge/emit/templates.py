@@ -12,6 +12,8 @@ from regauge.emit.lines import Body, Line
 
 # Stands where a member of a family has no constant: in a part that it does not have.
 ANY = "'?'"
+# Stands where a member leaves an argument of a constructor out that is None by default.
+LEFT_OUT = "None"
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def _with_optional_parts(
     plain: list[Template] = []
     for found in templates:
         for number, known in enumerate(plain):
-            joined = same_but_for_defaults(known, found)
+            joined = same_but_for_defaults(known, found, done)
             if joined is not None:
                 plain[number] = joined
                 break
