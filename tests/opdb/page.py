@@ -15,7 +15,8 @@ _HEADER = """# PyTorch's own operator tests
 
 Written by `make op-db` on {date}; do not edit. Every entry of PyTorch's `op_db` ({total} entries, with variants of one
 operator) goes through the public path: `regauge.to_jax` captures, applies rules and emits source, which runs under
-`jax.jit` with JAX's 64-bit mode on. Sample inputs are PyTorch's; {most}.
+`jax.jit` with JAX's 64-bit mode on. Sample inputs are PyTorch's, where the gradient is compared those that it has for
+gradients, of which some entries have fewer; {most}.
 
 Compared are shape, dtype and values in float64, float32, int64, bool, bfloat16 and complex64, as far as PyTorch has
 them; the gradient for random cotangents in float64 and complex128; and, for the first samples of an entry, the
