@@ -33,6 +33,8 @@ SAMPLES = [
     *(sample("linalg_matrix_norm.str_ord", BATCH, order) for order in ("fro", "nuc")),
     *(sample("linalg_matrix_norm.default", torch.zeros(3, 3), order) for order in (2, -2, 1, -1, INF, -INF)),
     *(sample("linalg_matrix_norm.default", BATCH, order, [2, 0], keep) for order in (2, INF) for keep in (True, False)),
+    *(sample("linalg_norm.default", torch.zeros(size), order) for size in ((0, 4), (4, 0)) for order in (INF, 1, 2)),
+    *(sample("linalg_matrix_norm.default", torch.zeros(3, 0, 4), order) for order in (INF, 1, -1, 2)),
     sample("linalg_matrix_norm.str_ord", torch.zeros(3, 3), "nuc"),
     sample("linalg_matrix_norm.str_ord", torch.zeros(2, 2), "fro"),
     sample("linalg_matrix_norm.str_ord", BATCH.double(), "fro", [0, 1], True, dtype=torch.float64),

@@ -44,12 +44,17 @@ def m_norm(x: Array, order: float | str, axes: tuple[int, int] = (-2, -1), keepd
         return p_norm(x, 2, axes, keepdims)
     if order in ("nuc", 2, -2):
         values = jnp.linalg.svd(jnp.moveaxis(x, axes, (-2, -1)), compute_uv=False)
-        norm = jnp.sum(values, -1) if order == "nuc" else jnp.max(values, -1) if order == 2 else jnp.min(values, -1)
+        norm = jnp.sum(values, -1) if order == "nuc" else _largest(values, -1) if order == 2 else jnp.min(values, -1)
         return jnp.expand_dims(norm, tuple(axis % x.ndim for axis in axes)) if keepdims else norm
     along, across = axes if abs(float(order)) == 1 else (axes[1], axes[0])
     sums = p_norm(x, 1, (along,), keepdims=True)
-    norm = jnp.max(sums, across, keepdims=True) if float(order) > 0 else jnp.min(sums, across, keepdims=True)
+    norm = _largest(sums, across, keepdims=True) if float(order) > 0 else jnp.min(sums, across, keepdims=True)
     return norm if keepdims else jnp.squeeze(norm, axes)
+
+
+def _largest(sizes: Array, axis: int, keepdims: bool = False) -> Array:
+    """The largest of sizes; 0 where there are none, as in torch."""
+    return jnp.max(sizes, axis, keepdims=keepdims, initial=0 if sizes.shape[axis] == 0 else None)
 
 
 @TABLE.rule("aten.linalg_vector_norm.default")
