@@ -46,6 +46,27 @@ def test_conditions_come_first_and_truth_values_count() -> None:
     assert [name for name, _ in found].index("causal") == 3
 
 
+class Failing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.causal = True
+
+    @property
+    def kind(self) -> str:
+        raise RuntimeError("no kind yet")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.tril() if self.causal else x
+
+    def described(self, x: Tensor) -> Tensor:
+        return x if self.kind == "none" else -x
+
+
+def test_properties_are_not_asked() -> None:
+    assert settings(Failing()) == (("causal", True),)
+    assert capture_module(Failing(), (torch.zeros(3, 3),), train=False).graph.nodes
+
+
 def test_layers_of_torch_have_none() -> None:
     assert settings(nn.MultiheadAttention(4, 2)) == ()
 

@@ -186,6 +186,17 @@ def test_sizes_are_read_from_the_arguments_of_the_call() -> None:
     assert texts(net.init)[1] == "self.layer1 = Block(size=5, rngs=rngs)"
 
 
+@pytest.mark.parametrize("text", ["jax.vmap(lambda x: x.reshape({}))(x)", "[x.reshape({}) for x in x]"])
+def test_sizes_are_not_read_from_what_has_the_name_inside(text: str) -> None:
+    def with_size(name: str, size: int) -> EmittedClass:
+        made = emitted(name, [f"y = {text.format(size)}", "return self.a(y)"])
+        made.shapes["x"] = (None, size)
+        return made
+
+    block, _ = joined(with_size("Block", 8), with_size("Block2", 16))
+    assert texts(block.body.lines)[0] == f"y = {text.format('self.size')}"
+
+
 def test_arguments_have_the_names_of_the_originals_attributes() -> None:
     def with_heads(name: str, heads: int) -> EmittedClass:
         made = emitted(name, [f"x = x.reshape(-1, {heads})", "return self.a(x)"])

@@ -48,11 +48,10 @@ def noted(at_root: Callable[[Mapping[str, Any]], None] = lambda arguments: None)
                 at_root(bound)
             _note_arguments(self, call, bound)
             results = forward(*args, **kwargs)
+            attributes = settings(module), scalars(module)  # which the call may have changed
             for place, tensor in enumerate(pytree.tree_leaves(results)):
                 _note(self, tensor, _RESULT, (call, place))
-                _note(
-                    self, tensor, _SETTINGS, (call, (settings(module), scalars(module)))
-                )  # which the call may have changed
+                _note(self, tensor, _SETTINGS, (call, attributes))
             return results
 
         return before(self, module, noting, args, kwargs)

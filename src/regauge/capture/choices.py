@@ -25,11 +25,11 @@ def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
     """The attributes that the module's methods choose by, with their values; those that a condition reads come first.
 
     Truth values that are read count too: they are passed on to functions that choose by them. Constructors do not
-    count, nor do the methods of torch's own classes.
+    count, nor do the methods of torch's own classes. Properties are not asked: they may compute, or fail.
     """
     found: dict[str, Setting] = {}
     for name, asked in _read(type(module)):  # type: ignore[arg-type]
-        value = getattr(module, name, ...)
+        value = inspect.getattr_static(module, name, ...)
         if isinstance(value, bool) or (asked and (value is None or isinstance(value, int | str))):
             found[name] = value
     return tuple(found.items())

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from regauge.emit.scopes import Scope
+from regauge.emit.scopes import Scope, with_places
 from regauge.emit.statements import declared_parameters, parameter_names
 from regauge.ir.graph import Graph
 
@@ -81,10 +81,6 @@ def _makers(graph: Graph) -> dict[str, Hashable]:
     """Where each value of a graph was made."""
     found: dict[str, Hashable] = {value.name: ("input", value.name) for value in graph.inputs}
     found |= {weight.value: ("weight", weight.name) for weight in graph.weights if weight.value}
-    seen: Counter[Hashable] = Counter()
-    for node in graph.nodes:
-        calls = tuple(step.call for step in node.origin.modules)
-        place = (node.op, calls, tuple((frame.file, frame.line) for frame in node.origin.frames))
-        seen[place] += 1
-        found |= {value.name: (*place, seen[place], index) for index, value in enumerate(node.outputs)}
+    for node, place in with_places(graph.nodes):
+        found |= {value.name: (place, index) for index, value in enumerate(node.outputs)}
     return found

@@ -135,7 +135,11 @@ def _shapes_at(family: Family) -> list[Shapes]:
     repeats = any(isinstance(node, ast.For | ast.While | ast.FunctionDef) for node in ast.walk(tree))
     stored: dict[str, int] = {}  # the line in which a name first gets another value
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, ast.arg):  # of a function inside, which hides it
+            stored[node.arg] = 0
+        elif isinstance(node, ast.comprehension):
+            stored |= {part.id: 0 for part in ast.walk(node.target) if isinstance(part, ast.Name)}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             stored[node.id] = min(0 if repeats else node.lineno, stored.get(node.id, node.lineno))
     shapes = {name: tuple(member.shapes.get(name) for member in family.members) for name in names}
     lines = range(1, len(first.body.lines) + 1)

@@ -6,25 +6,14 @@ would be written twice. Put back, it is what a person writes: a module that asks
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from regauge.emit.names import unique
-from regauge.ir.graph import (
-    Call,
-    Graph,
-    Node,
-    Operand,
-    Origin,
-    Ref,
-    Value,
-    node_inputs,
-    references,
-)
+from regauge.emit.scopes import SMALL, with_places
+from regauge.ir.graph import Call, Graph, Node, Operand, Origin, Ref, Value, node_inputs, references
 
 _UNCHANGED = "aten.alias.default"
-_SMALL = 3  # operators of a module without calls that are written into its parent
 
 Place = tuple[int, tuple[int, ...]]  # which argument of a node, and which element of it
 
@@ -88,7 +77,7 @@ def _calls(graph: Graph, wanted: Collection[str]) -> Iterator[_TrainingCall]:
         own = {id(node) for node in nodes}
         outside = {name for node in graph.nodes if id(node) not in own for name in node_inputs(node)}
         results = made & (outside | leaving)
-        is_class = len(nodes) > _SMALL or any(len(node.origin.modules) > depth + 1 for node in nodes)
+        is_class = len(nodes) > SMALL or any(len(node.origin.modules) > depth + 1 for node in nodes)
         if depth and is_class and len(results) == len(read) == 1 and not results & leaving:
             (result,), (value,) = results, read
             argument = next((name for name, given in passed.get(key, {}).items() if given == value), "")
@@ -104,11 +93,11 @@ class _Counterparts:
         self._evaluation = evaluation
         self._nodes = list(evaluation.nodes)
         self._readers: dict[str, list[tuple[Hashable, Place]]] = {}
-        for node, key in _keys(training.nodes):
+        for node, key in with_places(training.nodes):
             for place, name in _places(node):
                 self._readers.setdefault(name, []).append((key, place))
-        self._at = {key: position for position, (_, key) in enumerate(_keys(evaluation.nodes))}
-        self._order = [key for _, key in _keys(training.nodes)]
+        self._at = {key: position for position, (_, key) in enumerate(with_places(evaluation.nodes))}
+        self._order = [key for _, key in with_places(training.nodes)]
         self._made = {value.name: at for at, node in enumerate(evaluation.nodes) for value in node.outputs}
         self._specs = {value.name: value.spec for node in evaluation.nodes for value in node.outputs}
         self._specs |= {value.name: value.spec for value in evaluation.inputs}
@@ -123,6 +112,8 @@ class _Counterparts:
         (value,) = read if len(read) == 1 else (None,)
         if not isinstance(value, Ref) or value.name not in note.results or value.name not in self._specs:
             return
+        if any(at is not None and self._nodes[at].bodies for at, _ in places):
+            return  # a function that reads it has it under its own name
         name = unique(f"{value.name}_unchanged", self._taken)
         self._taken.add(name)
         for at, place in places:
@@ -142,15 +133,6 @@ class _Counterparts:
         nodes = [node for at, own in enumerate(self._nodes) for node in (*self._before.get(at, ()), own)]
         calls = tuple(self._calls.get(call.key, call) for call in self._evaluation.calls)
         return replace(self._evaluation, nodes=tuple(nodes), calls=calls)
-
-
-def _keys(nodes: Sequence[Node]) -> Iterator[tuple[Node, Hashable]]:
-    """What says which node it is: its operator, the calls and the lines that it stands in, and which of these."""
-    seen: Counter[Hashable] = Counter()
-    for node in nodes:
-        key = (node.op, tuple(step.call for step in node.origin.modules), node.origin.frames)
-        seen[key] += 1
-        yield node, (*key, seen[key])
 
 
 def _places(node: Node) -> Iterator[tuple[Place, str]]:

@@ -17,15 +17,13 @@ from regauge.emit.holders import Holder, Kind, Member, dotted
 from regauge.emit.idle_calls import gives_what_it_gets
 from regauge.emit.layers import Context, Layer, Layout, lent_weights
 from regauge.emit.same_code import code_key
-from regauge.emit.scopes import Item, Scope, connect, item_outputs, modules_of, owns, splice, weights_below
+from regauge.emit.scopes import SMALL, Item, Scope, connect, item_outputs, modules_of, owns, splice, weights_below
 from regauge.emit.sequential import is_chain
 from regauge.emit.stacks import Run, Scanning, Stacks, renamed
 from regauge.emit.stored import kept_from_start, made_by_none
 from regauge.emit.target import target
 from regauge.ir.graph import Graph, Node, WeightSpec, node_inputs, references
 from regauge.lower.plan import value_specs
-
-_SMALL = 3  # operators of a module without weights that are written into its parent
 
 
 class Structure:
@@ -125,7 +123,7 @@ class Structure:
             return True
         if owned or calls:
             return False
-        return is_library or len(scope.items) <= _SMALL
+        return is_library or len(scope.items) <= SMALL
 
     def _splice_unequal_calls(self) -> None:
         """A module that is called more than once must be one thing: calls that differ are spliced."""

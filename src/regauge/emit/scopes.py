@@ -9,7 +9,8 @@ the module around them: what they read of it, they read as its other code does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeGuard, Union
 
@@ -28,6 +29,8 @@ from regauge.ir.graph import (
 )
 
 Item = Union[Node, "Scope"]
+
+SMALL = 3  # operators of a module without weights that are written into its parent
 
 
 @dataclass(eq=False)
@@ -152,6 +155,19 @@ def weights_below(graph: Graph) -> dict[str, list[WeightSpec]]:
         for path in modules_of(weight.name):
             found.setdefault(path, []).append(weight)
     return found
+
+
+def with_places(nodes: Iterable[Node]) -> Iterator[tuple[Node, Hashable]]:
+    """Where each node was made, which is the same in another capture of the model.
+
+    It is its operator, the calls and the lines that it stands in, and how many of these there were before.
+    """
+    seen: Counter[Hashable] = Counter()
+    for node in nodes:
+        calls = tuple(step.call for step in node.origin.modules)
+        place = (node.op, calls, tuple((frame.file, frame.line) for frame in node.origin.frames))
+        seen[place] += 1
+        yield node, (*place, seen[place])
 
 
 def build_scopes(graph: Graph) -> Scope:
