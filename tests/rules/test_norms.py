@@ -50,6 +50,16 @@ SAMPLES = [
     ),
     *(sample("pdist.default", x, p) for x in (X, ZERO) for p in (2.0, 1.0)),
     sample("renorm.default", X, 2, 0, 1.0),
+    *(
+        Sample(
+            "aten.embedding_renorm.default",
+            (x, torch.tensor(indices), 1.0, p),
+            no_gradient="torch has none: it scales detached rows (tests/emit/test_max_norm.py has those of lookups)",
+        )
+        for x in (X, ZERO)
+        for indices in ([0, 1, 0], [[1], [1]])
+        for p in (2.0, 1.0, INF)
+    ),
 ]
 
 

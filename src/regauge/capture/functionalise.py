@@ -357,12 +357,12 @@ class Functionaliser:
         self.write(view, new, origin)
         self.env[node] = view
 
-    def write(self, view: View, new: str, origin: Origin) -> None:
+    def write(self, view: View, new: str, origin: Origin, owned: tuple[str, ...] = ("buffer ",)) -> None:
         owner = view.memory.owner
         self.bodies.note_write(view, origin)
         if owner.startswith("input "):
             self.written.setdefault(owner.removeprefix("input "), origin)
-        elif owner and not owner.startswith("buffer "):
+        elif owner and not owner.startswith(owned):
             raise not_its_own(owner, origin)
         from_outside = self.inside is not None and view.memory.value not in self.inside
         if from_outside:

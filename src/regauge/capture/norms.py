@@ -1,4 +1,4 @@
-"""Normalization that overwrites running statistics, as operators that return the new ones."""
+"""Normalization that overwrites running statistics or the rows of a table, as operators that return the new ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import fx
 
 from regauge.capture.memory import Arguments, View, whole
-from regauge.ir.graph import DType, Origin
+from regauge.ir.graph import DType, Origin, Ref
 
 if TYPE_CHECKING:
     from regauge.capture.functionalise import Functionaliser
@@ -57,10 +57,26 @@ def _native(walk: Functionaliser, node: fx.Node, raw: Mapping[str, Any], origin:
         walk.env[node].append(whole(reserved, specs[3]))
 
 
+def _rows_limited(walk: Functionaliser, node: fx.Node, raw: Mapping[str, Any], origin: Origin) -> None:
+    """`max_norm` of embeddings: torch scales rows of the parameter behind the back of its gradient.
+
+    The gradient is that of the lookup in the new rows, and goes to the parameter as if they were its own; the rule says
+    so, and the parameter itself holds the new rows after the call. Its detached view is therefore not looked at.
+    """
+    table: View = walk.env[raw["self"]]
+    while table.parent is not None and table.step is not None and table.step.op == "aten.detach.default":
+        table = table.parent
+    arguments = walk.arguments(raw) | {"self": Ref(walk.value_of(table))}
+    (limited,) = walk.emit("aten.embedding_renorm.default", arguments, [("limited", table.spec)], origin)
+    walk.write(table, limited, origin, ("buffer ", "parameter "))
+    walk.env[node] = walk.env[raw["self"]]
+
+
 OPERATORS: dict[str, Callable[[Functionaliser, fx.Node, Mapping[str, Any], Origin], None]] = {
     "aten.batch_norm.default": _layer,
     "aten.instance_norm.default": _layer,
     "aten.native_batch_norm.default": _native,
     "aten._native_batch_norm_legit.default": _native,
     "aten._batch_norm_with_update.default": _native,
+    "aten.embedding_renorm_.default": _rows_limited,
 }

@@ -33,7 +33,7 @@ from regauge.capture.known_values import ReadAndChanged
 from regauge.capture.sizes import NoCounterpart
 from regauge.capture.tracing import Stages
 from regauge.capture.wide_integers import wide_integers
-from regauge.capture.written_inputs import Written, require_unshared, written_inputs
+from regauge.capture.written_inputs import Written, require_unshared, written_inputs, written_parameters
 from regauge.collecting import new_objects_only
 from regauge.errors import BadCase, CaptureError
 from regauge.findings import Finding
@@ -335,7 +335,7 @@ def _convert(
     check_graph(graph)
     stages.written += written_inputs(conversion.written, program, stages.given, model)
     require_unshared(graph, program, stages.given, model)
-    stages.findings += [one.finding for one in stages.written]
+    stages.findings += [*(one.finding for one in stages.written), *written_parameters(graph)]
     stages.findings += size_decisions.within_ranges(stages.sizes.decisions, program, conversion.names)
     stages.findings += stages.known.judged({weight for weight, _ in graph.mutations}, name)
     stages.add("functionalise", began)

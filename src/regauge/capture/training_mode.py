@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
@@ -37,13 +37,16 @@ _DROPOUT_CALL = re.compile(r"(^|_)dropout[123]?d?$")
 
 @contextmanager
 def unchanged(model: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, the model has its modes and buffers afterwards, and random streams their state."""
+    """Whatever happens inside, the model has its modes and buffers afterwards, and random streams their state.
+
+    So have tables whose rows a lookup scales; other parameters that a model writes to are refused.
+    """
     modes = [(module, module.training) for module in model.modules()]
     owned = [(module, dict(module._buffers)) for module in model.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     python = random.getstate()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), _tables_kept():
             yield
     finally:
         random.setstate(python)
@@ -55,6 +58,25 @@ def unchanged(model: nn.Module) -> Iterator[None]:
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):
                     buffer.copy_(before)
+
+
+@contextmanager
+def _tables_kept() -> Iterator[None]:
+    """Puts back the tables whose rows `F.embedding` and `F.embedding_bag` scale where they are given a `max_norm`."""
+    limit, found = torch.embedding_renorm_, dict[int, tuple[Tensor, Tensor]]()
+
+    def noting(table: Tensor, *rest: Any) -> Tensor:
+        if type(table) is Tensor:  # with values: no tensor of a trace
+            found.setdefault(table.data_ptr(), (table, table.clone()))
+        return limit(table, *rest)
+
+    torch.embedding_renorm_ = noting  # type: ignore[assignment]  # a builtin has no type of its own
+    try:
+        yield
+    finally:
+        torch.embedding_renorm_ = limit
+        for table, before in found.values():
+            table.copy_(before)
 
 
 def set_mode(model: nn.Module, train: bool) -> None:

@@ -1,4 +1,4 @@
-"""Inputs that a model writes to: in torch its caller holds the changed tensor, in JAX the array from before."""
+"""Inputs and parameters that a model writes to: who holds the tensor in torch holds the changed one."""
 
 from __future__ import annotations
 
@@ -64,6 +64,24 @@ def written_inputs(
         rest = {f"its input {name}": leaf for name, leaf in leaves.items() if name != one.name}
         _require_apart(one, {**rest, **held}, "give each its own tensor: model(x, x.clone())")
     return found
+
+
+def written_parameters(graph: Graph) -> tuple[Finding, ...]:
+    """C244 for each parameter whose rows the model scales (`max_norm` of embeddings), after any optimizer's step."""
+    made = {value.name: node.origin for node in graph.nodes for value in node.outputs}
+    roles = {weight.name: weight.role for weight in graph.weights}
+    return tuple(
+        Finding(
+            "C244",
+            "info",
+            made[value].line or made[value].path,
+            f"A lookup scales rows of the parameter {name} to max_norm, and the parameter keeps them, as in torch. The "
+            "training step of train.py goes on from them; one of your own must take the parameters from the module "
+            "after the call, and apply the updates to those.",
+        )
+        for name, value in graph.mutations
+        if roles[name] == "parameter"
+    )
 
 
 def require_unshared(graph: Graph, program: ExportedProgram, inputs: Any, model: nn.Module) -> None:

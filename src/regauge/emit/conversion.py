@@ -72,7 +72,7 @@ def convert(captured: CapturedModel) -> Conversion:
         parameters = ("outputs", "targets")
         loss = emit_function(captured.loss, table, captured.loss_constants, "loss", parameters, helpers)
     weight_map = _weight_map(captured.graph.weights, emitted)
-    train = None
+    train, stored = None, dict(captured.graph.mutations)
     if loss is not None and captured.loss is not None:
         train = target().emit_train(
             loss=loss,
@@ -82,6 +82,7 @@ def convert(captured: CapturedModel) -> Conversion:
             unused=weight_map.unused,
             without_gradient=_labels(captured.graph.weights, no_gradient),
             at_times=_labels(captured.graph.weights, read_at_times(captured.graph)),
+            rewrites=any(w.name in stored for w in captured.graph.weights if w.role == "parameter"),
             helpers=helpers,
         )
     sources: dict[str, str] = {}

@@ -265,13 +265,21 @@ class Structure:
         return [named[w] for w, _ in self.stored(scope, scope.own_items())]
 
     def stored(self, scope: Scope, items: Iterable[Item]) -> list[tuple[str, str]]:
-        """(weight, value) of the buffers that a module owns and its call changes: `items` make their new values.
+        """(weight, value) of the weights that a module owns and its call changes: `items` make their new values.
 
-        What no operator makes is stored by the module that owns the buffer, or by the root if that one lacks the value.
+        What no operator makes is stored by the module that owns the weight, or by the root if that one lacks the value.
         """
-        made = {name for item in items for name in item_outputs(item)}
-        found = [(w, v) for w, v in self.graph.mutations if v in made and owns(scope.path, w)]
+        makers = {name: item for item in items for name in item_outputs(item)}
+        found = [
+            (w, v)
+            for w, v in self.graph.mutations
+            if v in makers and owns(scope.path, w) and not self._stores_itself(makers[v], w)
+        ]
         return found + [(w, v) for w, v in self.graph.mutations if v in self._unmade and self._storing(w, v) is scope]
+
+    def _stores_itself(self, item: Item, weight: str) -> bool:
+        """Whether an item is the call of a module that holds the weight, whose code stores it before it gives it."""
+        return isinstance(item, Scope) and self.kinds.get(item) == "class" and owns(item.path, weight)
 
     def _storing(self, weight: str, value: str) -> Scope:
         """The call that stores a value which no operator makes."""

@@ -33,6 +33,7 @@ def emit_train(
     unused: Iterable[str] = (),
     without_gradient: Iterable[str] = (),
     at_times: Iterable[str] = (),
+    rewrites: bool = False,
     helpers: Helpers | None = None,
 ) -> str:
     """The text of train.py, valid Python that a formatter has not seen yet.
@@ -45,6 +46,7 @@ def emit_train(
         unused: parameters of the original that the module does not hold.
         without_gradient: parameters of the original that the loss does not depend on.
         at_times: parameters that only some calls read.
+        rewrites: whether the model changes its parameters itself; torch's optimizers step from what they hold.
         helpers: receives the functions that ops.py must hold.
 
     Raises:

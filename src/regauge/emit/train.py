@@ -40,6 +40,14 @@ def loss_and_gradients(graphdef, params, state, inputs, targets):
     return value, outputs, gradients, new_state
 """.strip()
 
+# Where the model changes parameters itself (`max_norm` of embeddings): the optimizer steps from where it left them.
+_REWRITING = {
+    "...)[2]))": "...)[1:]))",
+    "(outputs, new_state)), gradients": "(outputs, (params, state))), gradients",
+    "return value, outputs, gradients, new_state": "return value, outputs, gradients, state, params",
+    "gradients, state = loss_and_gradients": "gradients, state, params = loss_and_gradients",
+}
+
 _TRAIN_STEP = '''
 def train_step(graphdef, params, state, opt_state, inputs, targets):
     value, _, gradients, state = loss_and_gradients(graphdef, params, state, inputs, targets)
@@ -71,6 +79,7 @@ def emit_train(
     unused: Iterable[str] = (),
     without_gradient: Iterable[str] = (),
     at_times: Iterable[str] = (),
+    rewrites: bool = False,
     helpers: Helpers | None = None,
 ) -> str:
     """The text of train.py, valid Python that a formatter has not seen yet.
@@ -85,6 +94,7 @@ def emit_train(
             are, weight decay included, since their gradient is None and not zero.
         at_times: parameters that only some calls read. A gradient of zero, which the others have here, moves them with
             most optimizers; torch leaves them alone then, which has no counterpart (E122).
+        rewrites: whether the model gives parameters other values when it is called.
         helpers: would receive functions of ops.py; an optimizer of torch needs none.
 
     Raises:
@@ -107,9 +117,10 @@ def emit_train(
         sections.append(_trainable_text(set(fixed.values()), set(trained.values())))
     opt_state = "None" if optimizer is None else "make_optimizer().init(params)"
     sections.append(_INIT.format(params=filtered, opt_state=opt_state))
-    sections.append(_LOSS_AND_GRADIENTS.replace("{params}", filtered))
-    if optimizer is not None:
-        sections.append(_TRAIN_STEP)
+    step = [_LOSS_AND_GRADIENTS.replace("{params}", filtered)] + [_TRAIN_STEP] * (optimizer is not None)
+    for kept, changed in _REWRITING.items() if rewrites else ():
+        step = [text.replace(kept, changed) for text in step]
+    sections += step
     body = "\n\n\n".join(sections)
     return f'"""{_title(name, optimizer)}"""\n\n{import_lines(body)}\n\n\n{body}\n'
 

@@ -19,7 +19,7 @@ def check_graph(graph: Graph) -> None:
     """Check that a graph is whole.
 
     Names of values are unique identifiers, in bodies too against those around them; every value is made before it is
-    used; argument names of a node are unique; sizes name known symbols only; mutations pair existing buffers with
+    used; argument names of a node are unique; sizes name known symbols only; mutations pair existing weights with
     existing values; and the leaves of both trees are the inputs and outputs.
 
     Raises:
@@ -143,11 +143,11 @@ def size_names(size: Sym) -> set[str]:
 
 
 def _check_mutations(graph: Graph, made: Iterable[str]) -> None:
-    buffers = {weight.name for weight in graph.weights if weight.role == "buffer"}
+    held = {weight.name for weight in graph.weights}
     seen: set[str] = set()
     for weight, value in graph.mutations:
         where = f"mutation of {weight}"
-        _require(weight in buffers, f"{weight} is not a buffer", where)
+        _require(weight in held, f"{weight} is no weight of the model", where)
         _require(weight not in seen, f"{weight} is mutated twice", where)
         _require(value in made, f"the new value {value} is made by no node", where)
         seen.add(weight)

@@ -202,7 +202,7 @@ class TorchEvaluator:
             self.model.train(task["mode"] == "train")
             trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
             leaves, _ = self.leaves(task["input"])
-            with self.keeper.state_kept():
+            with self.keeper.kept():  # parameters too: a lookup with max_norm scales its rows
                 _, loss = self.evaluate(leaves)
                 if not trained or not loss.requires_grad:
                     return {}, {"directions": []}

@@ -188,3 +188,21 @@ def renormalise(self: Array, p: float, dim: int, maxnorm: float) -> Array:
     axes = tuple(axis for axis in range(self.ndim) if axis != dim % self.ndim)
     norms = p_norm(self, p, axes, True)
     return jnp.where(norms > maxnorm, self * (maxnorm / (norms + 1e-7)), self)
+
+
+def rows_limited(table: Array, indices: Array, max_norm: float, norm_type: float) -> Array:
+    """The table with its rows at `indices` scaled to `max_norm` where their norm is larger, as torch's lookups do it.
+
+    Gradients pass as if no row was scaled.
+    """
+    held = lax.stop_gradient(table)
+    rows = held[indices]
+    norms = p_norm(rows, norm_type, (-1,), True)
+    rows = jnp.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
+    return held.at[indices].set(rows) + (table - held)
+
+
+@TABLE.rule("aten.embedding_renorm.default")
+def limit_rows(self: Array, indices: Array, max_norm: float, norm_type: float) -> Array:
+    """embedding_renorm(Tensor self, Tensor indices, float max_norm, float norm_type) -> Tensor"""
+    return rows_limited(self, indices, max_norm, norm_type)
