@@ -139,7 +139,11 @@ class Counts(nn.Module):
         return total, last
 
 
-@pytest.mark.parametrize("make", [Experts, ByKeys, Stacked, Numbers, Empty, Counts], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make",
+    [Experts, ByKeys, Numbers, Counts, *(pytest.param(m, marks=pytest.mark.slow) for m in (Stacked, Empty))],
+    ids=lambda make: make.__name__,
+)
 def test_a_step_for_every_place(make: type[nn.Module]) -> None:
     for x in TOKENS:
         assert "nonzero" not in assert_like_torch(make(), (x,), train=True).source

@@ -296,6 +296,7 @@ def test_stacked_layers_keep_their_settings() -> None:
     np.testing.assert_allclose(converted(x.numpy()), model(x).detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow  # the text is a golden file
 def test_t5_has_one_class_for_both_of_its_biases() -> None:
     case = transformers_cases.t5()
     source = regauge.to_jax(case.model, (), case.inputs, train=True).source

@@ -15,7 +15,7 @@ from regauge.verify.evaluations import of_kind
 from regauge.verify.result import Check
 from regauge.verify.tolerance import LIMITS, rounding_error
 
-# Recurrence with dropout between layers; the slow tests check every network.
+# Recurrence with dropout between layers; every network has the whole check.
 CHECKED_QUICKLY = ("lstm",)
 
 
@@ -66,6 +66,7 @@ def assert_equal(check: Check) -> None:
     assert answered >= {"tier 1 outputs", "tier 1 gradients", "tier 2 outputs", "finite difference", "randomness"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKED_QUICKLY)
 def test_a_quick_check_says_equal(name: str, tmp_path: Path) -> None:
     assert_equal(regauge.check(NETWORKS[name], out=tmp_path, quick=True))

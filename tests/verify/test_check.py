@@ -57,6 +57,7 @@ def test_a_correct_conversion_is_equal(handmade: Get, tmp_path: Path) -> None:
     assert Check.from_json(json.loads((tmp_path / "check.json").read_text(encoding="utf-8"))) == check
 
 
+@pytest.mark.slow
 def test_sgd_and_every_input_set(handmade: Get, tmp_path: Path) -> None:
     check = handmade("sgd").check(tmp_path, float32=False)
     assert check.verdict == "equal"
@@ -87,6 +88,7 @@ def test_correct_conversions_are_equal_on_every_input_in_both_arithmetics(
     assert check.verdict == "equal"
 
 
+@pytest.mark.slow
 def test_integers_masks_and_a_case_without_loss(handmade: Get, tmp_path: Path) -> None:
     check = handmade("without loss").check(tmp_path, float32=False)
     assert check.verdict == "equal"

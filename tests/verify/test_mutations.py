@@ -111,8 +111,7 @@ MUTATIONS = [
              "momentum=0.1)\n        self.drop"), "tier 1 outputs", "norm"),  # the sample of eps: test_pair_mutations
     Mutation("batch norm momentum", "adamw", model("momentum=0.1)\n        self.drop", "momentum=0.01)\n        "
              "self.drop"), "tier 1 state", "norm.running_var"),
-    Mutation("biased running variance", "adamw", model(" * (n / (n - 1))", ""), "tier 1 state", "norm.running_var",
-             slow=False),
+    Mutation("biased running variance", "adamw", model(" * (n / (n - 1))", ""), "tier 1 state", "norm.running_var"),
     Mutation("padding SAME at stride 2", "adamw", model("padding=1", 'padding="SAME"'), "tier 1 outputs", "conv"),
     Mutation("bias left out", "adamw", model("padding=1,", "padding=1, use_bias=False,"), "weights", "conv.bias"),
     Mutation("stopped gradient", "adamw", model("mean, var = x.mean(axes), x.var(axes)", "mean, var = "
