@@ -32,6 +32,14 @@ class Asks(nn.Module):
         return x * math.sqrt(x.abs().max())  # line: Asks
 
 
+class Joins(nn.Module):
+    """Concatenates a tensor whose size depends on values: whether it is empty cannot be asked."""
+
+    def forward(self, x):
+        y = x[0][x[0] > 0]  # line: Joins
+        return torch.cat([y, x[1]])
+
+
 class Selects(nn.Module):
     def forward(self, x):
         y = x[x > 0]  # line: Selects
@@ -209,6 +217,7 @@ CASES = [
     (Decides(), (X,), CaptureError, "C104", "torch.where"),
     (Asks(), (X,), CaptureError, "C104", "torch.where"),
     (Selects(), (X,), CaptureError, "C104", "torch.where"),
+    (Joins(), (X,), CaptureError, "C104", "torch.where"),
     (Reshapes(), (X,), BadCase, "B110", "model(*inputs)"),
     (TransposesInput(), (X.clone(),), CaptureError, "C109", "x.clone()"),
     (WritesAttribute(), (X,), CaptureError, "C109", "register_buffer"),
