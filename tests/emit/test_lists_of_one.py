@@ -49,7 +49,12 @@ def barred(x: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier(jnp.sin(x)) * 2
 
 
-@pytest.mark.parametrize("function", [unstacked, barred])
+def barred_with_a_number(x: jax.Array) -> jax.Array:
+    y, size = jax.lax.optimization_barrier((jnp.sin(x), jnp.asarray(x.shape[-1], x.dtype)))
+    return y / size
+
+
+@pytest.mark.parametrize("function", [unstacked, barred, barred_with_a_number])
 def test_jax_lists(function: Callable[[jax.Array], jax.Array]) -> None:
     got = regauge.to_torch(function, (jnp.asarray(X),))(torch.from_numpy(X))
     np.testing.assert_allclose(got, function(jnp.asarray(X)), rtol=1e-6)

@@ -93,7 +93,7 @@ class Converted:
     def everything(self, name: str) -> Arrays:
         """``outputs.*``, ``loss`` and ``gradients.*``."""
         inputs, targets = self._trees(name)
-        loss, outputs, gradients, _ = self._pass(self._graphdef, self._params, self._state, inputs, targets)
+        loss, outputs, gradients, *_ = self._pass(self._graphdef, self._params, self._state, inputs, targets)
         arrays = {"loss": np.asarray(loss), **_numpy(named_outputs(outputs))}
         entries = self._subject.weight_map.by_target
         for path, variable in nnx.to_flat_state(gradients):

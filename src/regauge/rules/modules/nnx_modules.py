@@ -57,8 +57,11 @@ class LayerNorm(nnx.LayerNorm):
     """
 
     def __call__(self, x):
-        centered = x - x.mean(-1, keepdims=True)
-        scale = lax.rsqrt(jnp.square(centered).mean(-1, keepdims=True) + self.epsilon)
+        # XLA on a CPU computes again, wherever it is read, what looks cheap. Means do, whose division by a constant is
+        # a product, and then each layer holds all layers before it. Behind the barrier they are divisions: not cheap.
+        x, size = lax.optimization_barrier((x, jnp.asarray(x.shape[-1], x.dtype)))
+        centered = x - x.sum(-1, keepdims=True) / size
+        scale = lax.rsqrt(jnp.square(centered).sum(-1, keepdims=True) / size + self.epsilon)
         y = centered * (scale if self.scale is None else scale * self.scale[...])
         return y if self.bias is None else y + self.bias[...]
 
