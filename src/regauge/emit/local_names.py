@@ -147,7 +147,12 @@ class LocalNames:
     def choose_names(self, outputs: list[str], item: Item, expression: ast.expr | None = None) -> list[str]:
         """Names under which an item's results are assigned; `_` for those that nothing reads."""
         names = []
+        given = item_inputs(item) if isinstance(item, Scope) else ()
         for position, value in enumerate(outputs):
+            if value in given:  # it comes back as it was passed
+                name = self.name_of(value)
+                names.append(name if self.names.get(name) == value else "_")
+                continue
             if self.left[value] <= 0:
                 names.append("_")
                 continue

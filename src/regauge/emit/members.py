@@ -16,6 +16,7 @@ from regauge.emit.dropouts import hold_dropouts
 from regauge.emit.holders import Holder, Kind, Member, dotted
 from regauge.emit.idle_calls import gives_what_it_gets
 from regauge.emit.layers import Context, Layer, Layout, lent_weights
+from regauge.emit.passed_on import return_what_was_passed
 from regauge.emit.same_code import code_key
 from regauge.emit.scopes import SMALL, Item, Scope, connect, item_outputs, modules_of, owns, splice, weights_below
 from regauge.emit.sequential import is_chain
@@ -79,6 +80,8 @@ class Structure:
         order_arguments(root, self.kinds)
         self.runs: dict[Scope, list[Run]] = {}
         self._find_runs(root)
+        scanned = {call for runs in self.runs.values() for run in runs for call in run.calls}
+        return_what_was_passed(root, self.kinds, scanned)
         self._held: dict[Scope, dict[str, WeightSpec]] = {}
         self._below = weights_below(graph)
         self._unmade = made_by_none(graph)

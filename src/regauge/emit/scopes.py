@@ -42,7 +42,8 @@ class Scope:
         items: operators and calls, in order.
         inputs: values made outside that are read inside (also weights that the module does not own).
         outputs: values made inside that are read outside, in the order in which the original returns them, where the
-            capture saw it; others behind them, in order of their making.
+            capture saw it; others behind them, in order of their making. `regauge.emit.passed_on` adds inputs that the
+            original returns again.
         body: the function of control flow that this is, or None.
         depth: how many lines of the original lead to the call of that function.
         passed: the parameters of the original's forward that got values, as `Call.arguments` has them; None where the
@@ -134,7 +135,9 @@ def item_inputs(item: Item) -> list[str]:
 
 def item_outputs(item: Item) -> list[str]:
     """Values that an item makes and others may read."""
-    return item.outputs if isinstance(item, Scope) else [value.name for value in item.outputs]
+    if isinstance(item, Scope):
+        return [name for name in item.outputs if name not in item.inputs]
+    return [value.name for value in item.outputs]
 
 
 def owns(path: str, weight: str) -> bool:
