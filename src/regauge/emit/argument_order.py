@@ -8,11 +8,13 @@ was made: the same argument, the same weight, or the same operator on the same l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from regauge.emit.names import identifier
 from regauge.emit.scopes import Scope, with_places
-from regauge.emit.statements import declared_parameters, parameter_names
+from regauge.emit.statements import declared_parameters, parameter_names, passed_names
 from regauge.ir.graph import Graph
 
 if TYPE_CHECKING:
@@ -20,11 +22,17 @@ if TYPE_CHECKING:
     from regauge.emit.members import Structure
 
 
-def order_arguments(root: Scope, kinds: Mapping[Scope, Kind]) -> None:
+def order_arguments(root: Scope, kinds: Mapping[Scope, Kind], sizes: Collection[str]) -> None:
     """Put the inputs of every call in the order of the original's parameters; what is none of them comes last.
 
     Parameters that only some calls of a module's type take (the second sequence of cross-attention) come behind those
-    that more of them take, so that one class with defaults for them can serve all.
+    that more of them take, so that one class with defaults for them can serve all. Where no order has those of every
+    call at its beginning, they are passed by keyword, as the original would.
+
+    Args:
+        root: the tree of calls.
+        kinds: what each module is.
+        sizes: names that no parameter has.
     """
     names = {scope: parameter_names(scope, {}) for scope in root.scopes()}
     taken = Counter(
@@ -33,13 +41,37 @@ def order_arguments(root: Scope, kinds: Mapping[Scope, Kind]) -> None:
         for value in scope.inputs
         if value in named and kinds.get(scope) == "class"
     )
+    calls: dict[str, list[Scope]] = {}
+    for scope in names:
+        if kinds.get(scope) == "class":
+            calls.setdefault(scope.step.type, []).append(scope)
+    for alike in calls.values():
+        _pass_by_keyword(alike, sizes)
     for scope, named in names.items():
         declared = {name: position for position, name in enumerate(declared_parameters(scope))}
         places = {}
         for value in scope.inputs:
-            name = named.get(value, "")
-            places[value] = (name not in declared, -taken[scope.step.type, name], declared.get(name, 0))
+            name, by_keyword = named.get(value, ""), value in scope.keywords
+            count = 0 if scope.keywords else -taken[scope.step.type, name]
+            places[value] = (by_keyword, name not in declared, count, declared.get(name, 0))
         scope.inputs = sorted(scope.inputs, key=places.__getitem__)
+
+
+def _pass_by_keyword(calls: Sequence[Scope], sizes: Collection[str]) -> None:
+    """Note in calls of one type which of their inputs are passed by keyword: none where positions serve all calls."""
+    named = [passed_names(call) for call in calls]
+    given = [
+        {name for value, name in found.items() if value in call.inputs}
+        for call, found in zip(calls, named, strict=True)
+    ]
+    common = frozenset.intersection(*map(frozenset, given))
+    further = sorted({frozenset(names - common) for names in given}, key=len)
+    if all(few < more for few, more in pairwise(further)):
+        return
+    if any(identifier(name) != name or name in sizes for names in further for name in names):
+        return
+    for call, found in zip(calls, named, strict=True):
+        call.keywords = {value: name for value, name in found.items() if name not in common}
 
 
 def give_one_order(training: Structure, evaluation: Structure) -> None:
@@ -53,10 +85,15 @@ def give_one_order(training: Structure, evaluation: Structure) -> None:
         made = {theirs.get(value): value for value in counterpart.inputs}
         orders[counterpart] = _ordered([ours.get(value) for value in call.inputs], made)
     unknown = {call.path for call, order in orders.items() if order is None}
-    for call, order in orders.items():
+    for trained, call in list(_pairs(training.root, evaluation.root)):
+        order = orders[call]
         if order is not None and call.path not in unknown:
             call.inputs = order
+            pairs = zip(trained.inputs, order, strict=True)
+            call.keywords = {v: trained.keywords[value] for value, v in pairs if value in trained.keywords}
             evaluation.alike.add(call)
+        else:
+            trained.keywords = call.keywords = {}
 
 
 def _ordered(wanted: list[Hashable], made: dict[Hashable, str]) -> list[str] | None:

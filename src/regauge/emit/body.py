@@ -170,7 +170,7 @@ class BodyWriter(LocalNames):
         result = target().simplify(returned(self.use))
         parts = result.elts if isinstance(result, ast.Tuple) and len(result.elts) > 1 else [result]
         lines = [*self.lines, *mutated, Line(f"return {', '.join(map(ast.unparse, parts))}")]
-        return Body(self.parameters, self._with_sizes(lines), self._shapes())
+        return Body(self.signature(), self._with_sizes(lines), self._shapes())
 
     def _shapes(self) -> str:
         """The shape of a call's one array."""
@@ -250,9 +250,10 @@ class BodyWriter(LocalNames):
         layer = self.structure.layers.get(child)
         inputs = list(layer.inputs) if layer is not None else child.inputs
         self.child_hints[child] = {n: self.name_of(n) for n in inputs}
-        arguments = [self.use(Ref(name)) for name in inputs]
+        arguments = [self.use(Ref(name)) for name in inputs if name not in child.keywords]
+        keywords = {child.keywords[name]: self.use(Ref(name)) for name in inputs if name in child.keywords}
         self.left.subtract(set(child.inputs) - set(inputs))
-        expression = call(member_expression([member.target]), arguments)
+        expression = call(member_expression([member.target]), arguments, keywords)
         if is_recomputed(child):
             expression = target().recomputing(expression)
         self.finish(child, child.outputs, expression, following, pure=False)

@@ -31,6 +31,7 @@ class Condition:
             those with them; empty where nothing of the original says what decided. With it both ways may have parts.
         is_without: whether the setting is true where the parts are not.
         equals: the value that the setting has where the parts are; empty where it is true or false.
+        is_made: whether the parts make the argument where it was not passed.
     """
 
     attribute: str = ""
@@ -39,10 +40,12 @@ class Condition:
     settings: tuple[str, ...] = ()
     is_without: bool = False
     equals: str = ""
+    is_made: bool = False
 
     def statement(self, with_it: Block, without: Block) -> tuple[ast.If, list[tuple[str, str]]]:
         """`if self.shortcut is not None:`, and the notes of its lines; its own lines are of no line of the original."""
-        test = self._value() if self.is_flag else ast.Compare(self._value(), [ast.IsNot()], [ast.Constant(None)])
+        asks = ast.Is() if self.is_made else ast.IsNot()
+        test = self._value() if self.is_flag else ast.Compare(self._value(), [asks], [ast.Constant(None)])
         then, otherwise = (without, with_it) if self.is_without else (with_it, without)
         if not then.trees:
             test, then, otherwise = ast.UnaryOp(ast.Not(), test), otherwise, then
@@ -62,16 +65,6 @@ class Condition:
         return ast.Compare(value, [ast.Eq()], [ast.parse(self.equals, mode="eval").body]) if self.equals else value
 
 
-def joined_parameters(first: Sequence[str], second: Sequence[str]) -> list[str] | None:
-    """Arguments that only one call takes are optional, if they stand behind the others."""
-    if list(first) == list(second):
-        return list(first)
-    short, long = sorted((list(first), list(second)), key=len)
-    if long[: len(short)] != short or any("=" in name or "*" in name for name in long):
-        return None
-    return [*short, *(f"{name}=None" for name in long[len(short) :])]
-
-
 def attributes(template: Template) -> dict[str, ast.expr]:
     """What a constructor stores, by attribute; empty where it does anything else."""
     found: dict[str, ast.expr] = {}
@@ -89,10 +82,14 @@ def attributes(template: Template) -> dict[str, ast.expr]:
 def conditions(small: Template, large: Template, more: set[str]) -> Iterator[Condition]:
     """What may say that the parts are there, in order of preference."""
     held = attributes(large)
+    for name in small.parameters:
+        if name not in large.parameters and name.isidentifier():
+            yield Condition(parameter=name, is_made=True)
+    more = more - {name for name in more if _is_setting(held[name], name, small)}
     modules = [name for name in held if name in more and isinstance(held[name], ast.Call)]
     if len(modules) < len(more):
         return  # a mode or a number: no part
-    extra = large.parameters[len(small.parameters) :]
+    extra = [name for name in large.parameters if name not in small.parameters and name.isidentifier()]
     if modules:
         yield Condition(attribute=modules[0])
     by_argument = bool(extra) and extra[0] not in names(small.body, ast.Store, ast.Load)
@@ -102,6 +99,11 @@ def conditions(small: Template, large: Template, more: set[str]) -> Iterator[Con
     if not modules and not by_argument:
         for name in dict.fromkeys(_operators(small, large)):
             yield Condition(attribute=unique(identifier(name), set(held)), is_flag=True)
+
+
+def _is_setting(stored: ast.expr, name: str, small: Template) -> bool:
+    """Whether a constructor stores an attribute of the original, which all other classes have too."""
+    return isinstance(stored, ast.Constant) and all(name in member.settings for member in small.members)
 
 
 def _settings(small: Template, large: Template, taken: set[str]) -> Iterator[Condition]:

@@ -55,6 +55,7 @@ class Joining:
         condition: None where nothing is optional.
         meeting: how two statements become one.
         explained: pairs of constants, of the one template and of the other, that arguments of the constructor give.
+        absent: parameters of the joined call that are None where they are not passed.
     """
 
     small: Template
@@ -62,6 +63,7 @@ class Joining:
     condition: Condition | None
     meeting: Meeting
     explained: Collection[tuple[str, str]] = ()
+    absent: Collection[str] = ()
     aliases: dict[str, set[str]] = field(default_factory=dict)
     _own: set[str] = field(default_factory=set)  # names that only the larger body gives a value
 
@@ -79,11 +81,9 @@ class Joining:
         self.aliases = _aliases(step.tree for step in path)
         if any(not self._holds(name, values, path) for name, values in self.aliases.items()):
             return None
-        left_out = {
-            ast.unparse(node) for step in path if step.tree is not None for node in _marked(step.tree, "left_out")
-        }
+        left_out = self._left_out(path)
         given = {name for step in path if step.mine is None for name in step.stored()}
-        if not left_out <= given - self.aliases.keys():
+        if left_out is None or not left_out <= given - self.aliases.keys():
             return None
         made: list[Statement] = []
         for apart, steps in groupby(path, lambda step: step.is_apart and not self._is_alias(step)):
@@ -92,6 +92,18 @@ class Joining:
             else:
                 made += [self._aliased(step) if self._is_alias(step) else step.statement() for step in steps]
         return hoisted(made, _LONGEST_TWICE) if self._both_ways else made
+
+    def _left_out(self, path: Sequence[_Step]) -> set[str] | None:
+        """The variables that one body passes on besides; None where a parameter is not what was passed any more."""
+        found: set[str] = set()
+        stored: set[str] = set()
+        for step in path:
+            passed = {ast.unparse(node) for node in _marked(step.tree, "left_out")} if step.tree is not None else set()
+            if passed & stored & set(self.absent):
+                return None
+            found |= passed - set(self.absent)
+            stored |= step.stored()
+        return found
 
     def _path(self, ours: Sequence[Statement], theirs: Sequence[Statement]) -> list[_Step] | None:
         """Which statements are the same, and which one body alone has, with the fewest conditions."""
@@ -179,6 +191,10 @@ class Joining:
         """A condition between an expression and one that has it inside, or a name that the larger body has for it."""
         if not isinstance(mine, ast.expr) or not isinstance(other, ast.expr) or self.condition is None:
             return None
+        if isinstance(mine, ast.Name) and isinstance(other, ast.Name) and (same := self._equal(mine, other)):
+            return same
+        if self.condition.is_made:
+            return None  # what is not passed is made by statements
         if isinstance(getattr(mine, "ctx", None), ast.Store | ast.Del) or isinstance(mine, ast.Constant | ast.Slice):
             return None
         text = ast.unparse(mine)
@@ -196,6 +212,13 @@ class Joining:
         if isinstance(other, ast.Tuple) and self.small.parameters == self.large.parameters:
             return None
         return self._chosen(self.meeting.only_ours(mine), other)
+
+    def _equal(self, mine: ast.Name, other: ast.Name) -> ast.Name | None:
+        """The name that is right in both bodies, where in one of them both stand for the same."""
+        for side, name in ((self.small, other), (self.large, mine)):
+            if mine.id in side.equal and side.equal[mine.id] == side.equal.get(other.id):
+                return ast.Name(name.id, name.ctx) if isinstance(name.ctx, ast.Load) else None
+        return None
 
     def _chosen(self, without: ast.expr, with_it: ast.expr) -> ast.IfExp:
         if self.condition is None:

@@ -133,6 +133,14 @@ class LocalNames:
                 self.left[self.names[parameter.name]] = 1  # parts of it are read: the name is not free
         self.parameters = texts(parameters)
 
+    def signature(self) -> list[str]:
+        """The parameters as they are written, those that are passed by keyword behind `*`."""
+        keywords = self.scope.keywords
+        if not keywords:
+            return self.parameters
+        named = list(zip(self.scope.inputs, self.parameters, strict=True))
+        return [*(n for v, n in named if v not in keywords), "*", *(n for v, n in named if v in keywords)]
+
     # variables -------------------------------------------------------------------------------------------------
 
     def free_name(self, name: str, taken: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -21,13 +21,13 @@ class Meeting:
 
     Attributes:
         ours, theirs: how many classes each stands for.
-        required: of sub-modules by their attribute, how many arguments a call must have; the others are None without.
+        parameters: of the calls of sub-modules, by how these are called (`norm`, `layer[0]`).
         optional: of the file's classes, the arguments of their constructors that are None without.
     """
 
     ours: int
     theirs: int
-    required: Mapping[str, int] = field(default_factory=dict)
+    parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     optional: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def meet(self, mine: ast.AST, other: ast.AST, choice: Choice | None = None) -> ast.AST | None:
@@ -89,13 +89,17 @@ class Meeting:
                     return None
             fields[name] = joined if isinstance(ours, list) else joined[0]
         made = ast.copy_location(type(mine)(**fields), mine)
-        for mark in ("optional", "left_out"):
-            if hasattr(mine, mark):
-                setattr(made, mark, True)
+        if hasattr(mine, "optional"):
+            made.optional = True  # type: ignore[attr-defined]
+        if hasattr(mine, "left_out") or hasattr(other, "left_out"):
+            made.left_out = True  # type: ignore[attr-defined]
         return made
 
     def _with_arguments(self, mine: ast.Call, other: ast.Call) -> tuple[ast.Call, ast.Call] | None:
         """Two calls with the same arguments, where defaults say what the one leaves out."""
+        taken = self.parameters.get(_called(mine.func), ())
+        if taken and _called(mine.func) == _called(other.func):
+            return _passed(mine, other, taken), _passed(other, mine, taken)
         known = self.optional.get(ast.unparse(mine.func), frozenset())
         keywords = (
             with_absent(mine, other, known, self.ours, self.theirs)
@@ -104,20 +108,47 @@ class Meeting:
         )
         if keywords is None:
             return None
-        arguments, more = list(mine.args), other.args[len(mine.args) :]
-        called = ast.unparse(mine.func).removeprefix("self.")
-        names = [ast.Name(part.id, ast.Load()) for part in more if isinstance(part, ast.Name)]
-        if more and len(names) == len(more) and called in self.required and self.required[called] <= len(arguments):
-            for name in names:
-                name.left_out = True  # type: ignore[attr-defined]
-            arguments += names
-        return ast.Call(mine.func, arguments, keywords[0]), ast.Call(other.func, other.args, keywords[1])
+        return ast.Call(mine.func, mine.args, keywords[0]), ast.Call(other.func, other.args, keywords[1])
 
     def only_ours(self, tree: Tree) -> Tree:
         return _widened(tree, 0, self.theirs)
 
     def only_theirs(self, tree: Tree) -> Tree:
         return _widened(tree, self.ours, 0)
+
+
+def _called(function: ast.expr) -> str:
+    """`norm` of `self.norm` and `layer[0]` of `self.layer[0]`, where the number is the same in all classes."""
+    match function:
+        case ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return name
+        case ast.Subscript(
+            value=ast.Attribute(value=ast.Name(id="self"), attr=name), slice=ast.Constant(value=Column() as number)
+        ) if len(set(number.texts)) == 1:
+            return f"{name}[{number.texts[0]}]"
+    return ""
+
+
+def _passed(call: ast.Call, like: ast.Call, parameters: Sequence[str]) -> ast.Call:
+    """A call with the variables that another one passes besides, where the parameters are None without."""
+    place = parameters.index("*") if "*" in parameters else len(parameters)
+    arguments, keywords = list(call.args), list(call.keywords)
+    for position, argument in enumerate(like.args):
+        if len(arguments) == position < place and parameters[position].endswith("=None"):
+            arguments += [_left_out(argument)] if isinstance(argument, ast.Name) else []
+    given = {keyword.arg for keyword in keywords}
+    for keyword in like.keywords:
+        is_absent = keyword.arg not in given and f"{keyword.arg}=None" in parameters
+        if is_absent and isinstance(keyword.value, ast.Name):
+            keywords.append(ast.keyword(keyword.arg, _left_out(keyword.value)))
+    order = [name.removesuffix("=None") for name in parameters]
+    return ast.Call(call.func, arguments, sorted(keywords, key=lambda keyword: order.index(keyword.arg or "")))
+
+
+def _left_out(name: ast.Name) -> ast.Name:
+    made = ast.Name(name.id, ast.Load())
+    made.left_out = True  # type: ignore[attr-defined]
+    return made
 
 
 def _widened(tree: Tree, before: int, after: int) -> Tree:

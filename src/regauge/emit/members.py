@@ -7,7 +7,7 @@ or *spliced*: its operators are written into its parent (activations, containers
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from regauge.emit.agreement import Agreement
 from regauge.emit.argument_order import order_arguments
@@ -77,11 +77,12 @@ class Structure:
         self._splice([call for path in self.agreed.opened for call in self.calls().get(path, ())])
         self._splice_unequal_calls()
         self._splice_half_opened()
-        order_arguments(root, self.kinds)
+        order_arguments(root, self.kinds, {symbol.name for symbol in graph.symbols})
         self.runs: dict[Scope, list[Run]] = {}
         self._find_runs(root)
         scanned = {call for runs in self.runs.values() for run in runs for call in run.calls}
         return_what_was_passed(root, self.kinds, scanned)
+        self._pass_by_position({call.step.type for call in scanned})
         self._held: dict[Scope, dict[str, WeightSpec]] = {}
         self._below = weights_below(graph)
         self._unmade = made_by_none(graph)
@@ -197,6 +198,12 @@ class Structure:
         inside = {call for run in self.runs[scope] for call in run.calls}
         for child in [item for item in scope.items if isinstance(item, Scope) and item not in inside]:
             self._find_runs(child)
+
+    def _pass_by_position(self, types: Collection[str]) -> None:
+        """The function that a scan runs passes what it gets by position."""
+        for scope in self.root.scopes():
+            if scope.step.type in types:
+                scope.keywords = {}
 
     # contents ------------------------------------------------------------------------------------------------
 

@@ -21,11 +21,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from regauge.emit.conditions import Condition, attributes, conditions, joined_parameters
+from regauge.emit.conditions import Condition, attributes, conditions
 from regauge.emit.files import EmittedClass
 from regauge.emit.joined_bodies import Joining
 from regauge.emit.meeting import Meeting
-from regauge.emit.templates import Statement, Template, column, column_values
+from regauge.emit.parameters import absent, joined_parameters
+from regauge.emit.templates import Column, Statement, Template, column, column_values
 
 # With more of them in one body, separate classes are easier to read; a flag is named after one operator.
 _MOST_CONDITIONS = 3
@@ -67,9 +68,9 @@ def with_optional_parts(
         if not attributes(small).keys() <= attributes(large).keys():
             continue
         for condition in conditions(small, large, more):
-            if first.conditions and not condition.settings:
+            if first.conditions and not condition.settings and not condition.is_made:
                 continue  # further conditions are easy to read only where the original has them
-            joined = _Merging(small, large, condition, classes or {}).joined(parameters)
+            joined = _Merging(small, large, condition, classes or {}, absent(parameters)).joined(parameters)
             if joined is not None:
                 found.append((joined.conditions, joined.length, condition.is_without, joined))
                 break
@@ -84,6 +85,7 @@ class _Merging:
     large: Template
     condition: Condition | None
     classes: Mapping[str, EmittedClass] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()  # the joined call's parameters that are None where they are not passed
 
     def joined(self, parameters: list[str]) -> Template | None:
         init = self.constructor()
@@ -94,9 +96,12 @@ class _Merging:
         by_setting = self.condition is not None and bool(self.condition.settings)
         by_operator = self.condition is not None and self.condition.is_flag and not by_setting
         most = 1 if by_operator else _MOST_BY_SETTING if by_setting else _MOST_CONDITIONS
-        if not 1 <= conditions <= most:
+        passes_on = self.condition is not None and self.condition.is_made  # `self.part(x, mask=mask)` needs none
+        if not (0 if passes_on else 1) <= conditions <= most:
             return None
-        return Template([*self.small.members, *self.large.members], init, body, parameters, conditions, by_setting)
+        equal = self.small.equal if self.large.equal else {}
+        members = [*self.small.members, *self.large.members]
+        return Template(members, init, body, parameters, conditions, by_setting, passes_on, equal)
 
     def conditions(self, body: Sequence[Statement]) -> int:
         """How often a body asks."""
@@ -107,24 +112,27 @@ class _Merging:
         count = len(self.small.members)
         found = [constant for statement in init for constant in column_values(statement.tree)]
         pairs = {(ours, theirs) for c in found for ours in c.texts[:count] for theirs in c.texts[count:]}
-        return Joining(self.small, self.large, self.condition, self.meeting, pairs).body()
+        return Joining(self.small, self.large, self.condition, self.meeting, pairs, self.absent).body()
 
     @cached_property
     def meeting(self) -> Meeting:
-        left_out = {
-            name: frozenset(argument.removesuffix("=None") for argument in made.arguments if argument.endswith("=None"))
-            for name, made in self.classes.items()
-        }
-        return Meeting(len(self.small.members), len(self.large.members), dict(self._required()), left_out)
+        left_out = {name: absent(made.arguments) for name, made in self.classes.items()}
+        return Meeting(len(self.small.members), len(self.large.members), dict(self._called()), left_out)
 
-    def _required(self) -> Iterator[tuple[str, int]]:
-        """How many arguments each sub-module needs, where it takes more."""
+    def _called(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """The parameters of the sub-modules that are of the file's classes, by how they are called: `layer[0]`."""
         for attribute, made in attributes(self.large).items():
-            called = self.classes.get(ast.unparse(made.func)) if isinstance(made, ast.Call) else None
-            parameters = called.body.parameters if called is not None else []
-            required = [name for name in parameters if not name.endswith("=None")]
-            if required and parameters[: len(required)] == required:
-                yield attribute, len(required)
+            match made:
+                case ast.Call(args=[ast.List(elts=parts)]):
+                    for number, part in enumerate(parts):
+                        yield from self._parameters(f"{attribute}[{number}]", part)
+                case _:
+                    yield from self._parameters(attribute, made)
+
+    def _parameters(self, attribute: str, made: ast.expr) -> Iterator[tuple[str, Sequence[str]]]:
+        called = self.classes.get(ast.unparse(made.func)) if isinstance(made, ast.Call) else None
+        if called is not None:
+            yield attribute, called.body.parameters
 
     # constructors --------------------------------------------------------------------------------------------
 
@@ -142,9 +150,20 @@ class _Merging:
                 if joined is None:
                     return None
             else:
-                joined = ast.IfExp(self._flags(), self.meeting.only_theirs(value), ast.Constant(None))
+                joined = self._added(name, value)
             made.append(_stored(name, joined))
         return made
+
+    def _added(self, name: str, value: ast.expr) -> ast.expr:
+        """What only the larger class stores: a part that is None without it, or the setting that all have."""
+        settings = [member.settings.get(name) for member in self.small.members]
+        match value:
+            case ast.Constant(value=Column() as found) if None not in settings:
+                return column([*map(repr, settings), *found.texts])
+            case ast.IfExp(test=ast.Constant(value=Column() as found), body=part):
+                flags = column([*["False"] * len(self.small.members), *found.texts])
+                return ast.IfExp(flags, self.meeting.only_theirs(part), ast.Constant(None))
+        return ast.IfExp(self._flags(), self.meeting.only_theirs(value), ast.Constant(None))
 
     def _stored_value(self, mine: ast.expr, other: ast.expr) -> ast.AST | None:
         """What both store, where one may leave it out already: `Dropout(rate) if rate is not None else None`."""

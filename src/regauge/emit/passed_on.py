@@ -28,8 +28,8 @@ def return_what_was_passed(root: Scope, kinds: Mapping[Scope, Kind], scanned: Co
     passed: dict[str, set[frozenset[int]]] = {}
     for call in calls:
         places = [n for n, value in enumerate(call.given) if value in (call.passed or {}).values()]
-        again = [n for n in places if call.given[n] in call.inputs and _place(call, n) in made]
-        passed.setdefault(call.path, set()).add(frozenset(again))
+        found = frozenset(n for n in places if call.given[n] in call.inputs and _place(call, n) in made)
+        passed.setdefault(call.path, set()).add(found)
     for call in calls:
         if len(passed[call.path]) > 1:
             continue  # one class cannot serve both calls

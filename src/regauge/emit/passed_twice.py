@@ -19,6 +19,7 @@ from itertools import product
 
 from regauge.emit.files import EmittedClass
 from regauge.emit.lines import Body, Line
+from regauge.emit.parameters import by_place
 
 _CONSTANT = re.compile(
     r"""(?<![\w.])(?:True|False)\b|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?<![\w.])\d+(?:\.\d*)?(?:e[+-]?\d+)?"""
@@ -48,10 +49,13 @@ def with_default_arguments(families: Iterable[Sequence[EmittedClass]]) -> list[l
 def _joined(few: Sequence[EmittedClass], more: Sequence[EmittedClass]) -> list[EmittedClass] | None:
     """All members in the form of the second family; None where the first is not that with some argument twice."""
     ours, theirs = few[0].body, more[0].body
-    known = ours.parameters
-    further = theirs.parameters[len(known) :]
-    plain = not any("=" in name or "*" in name for name in theirs.parameters)
-    if not plain or theirs.parameters[: len(known)] != known or not 0 < len(further) <= _MOST:
+    known = [name for name in ours.parameters if name != "*"]
+    further = [name for name in theirs.parameters if name not in known and name != "*"]
+    if any("=" in name or "*" in name for name in (*known, *further)) or not 0 < len(further) <= _MOST:
+        return None
+    (positional, keywords), (their_positional, their_keywords) = by_place(ours.parameters), by_place(theirs.parameters)
+    by_keyword = positional == their_positional and keywords == [name for name in their_keywords if name in keywords]
+    if theirs.parameters[: len(known)] != known and not by_keyword:
         return None
     if _without_constants(few[0].init) != _without_constants(more[0].init):
         return None
@@ -60,7 +64,9 @@ def _joined(few: Sequence[EmittedClass], more: Sequence[EmittedClass]) -> list[E
         default = dict(zip(further, values, strict=True))
         if wanted is not None and wanted == _read(theirs, default):
             written = [_written(made, theirs, default) for made in few]
-            return None if None in written else [*filter(None, written), *(_optional(made, default) for made in more)]
+            return (
+                None if None in written else [*filter(None, written), *(with_default(made, default) for made in more)]
+            )
     return None
 
 
@@ -83,7 +89,7 @@ def _read(body: Body, default: Mapping[str, str]) -> str | None:
     the argument was at the beginning, and not `x` after `x = self.norm(x)`.
     """
     tree = ast.parse("\n".join(line.text for line in body.lines))
-    sizes = _sizes(tree.body, {name: default.get(name, name) for name in body.parameters})
+    sizes = named_first(tree.body, {name: default.get(name, name) for name in body.parameters})
     rest = ast.Module(tree.body[sizes.count :], [])
     kept = {*sizes.names, *default, *default.values()}
     for node in ast.walk(rest):
@@ -98,7 +104,7 @@ def _read(body: Body, default: Mapping[str, str]) -> str | None:
     return ast.unparse(rest)
 
 
-def _sizes(statements: Sequence[ast.stmt], arguments: Mapping[str, str]) -> _Sizes:
+def named_first(statements: Sequence[ast.stmt], arguments: Mapping[str, str]) -> _Sizes:
     names: dict[str, str] = {}
     for count, statement in enumerate(statements):
         found = dict(_named_sizes(statement, arguments))
@@ -132,28 +138,28 @@ def _named_sizes(statement: ast.stmt, arguments: Mapping[str, str]) -> Iterator[
 
 def _written(made: EmittedClass, body: Body, default: Mapping[str, str]) -> EmittedClass | None:
     """A class with the code of another one and its own constants; None where they cannot be told."""
-    ours, theirs = made.body.lines[_sized(made.body) :], body.lines[_sized(body) :]
+    ours, theirs = made.body.lines[lines_of_sizes(made.body) :], body.lines[lines_of_sizes(body) :]
     if _counts(ours) != _counts(theirs):
         return None
     own = (constant for line in ours for constant in _CONSTANT.findall(line.text))
     comments = [line.comment if line.comment == mine.comment else "" for mine, line in zip(ours, theirs, strict=True)]
     texts = [_CONSTANT.sub(lambda _: next(own), line.text) for line in theirs]
     lines = [replace(line, text=t, comment=c) for line, t, c in zip(theirs, texts, comments, strict=True)]
-    lines = [*body.lines[: _sized(body)], *lines]
-    return _optional(replace(made, body=Body(body.parameters, lines, body.comment)), default)
+    lines = [*body.lines[: lines_of_sizes(body)], *lines]
+    return with_default(replace(made, body=Body(body.parameters, lines, body.comment)), default)
 
 
-def _sized(body: Body) -> int:
+def lines_of_sizes(body: Body) -> int:
     """How many lines, each a statement, name sizes at the beginning of a body."""
     tree = ast.parse("\n".join(line.text for line in body.lines))
-    return _sizes(tree.body, {name: name for name in body.parameters}).count
+    return named_first(tree.body, {name: name for name in body.parameters}).count
 
 
 def _counts(lines: Iterable[Line]) -> list[int]:
     return [len(_CONSTANT.findall(line.text)) for line in lines]
 
 
-def _optional(made: EmittedClass, default: Mapping[str, str]) -> EmittedClass:
+def with_default(made: EmittedClass, default: Mapping[str, str]) -> EmittedClass:
     parameters = [f"{name}=None" if name in default else name for name in made.body.parameters]
     lines = [Line(text) for name, value in default.items() for text in (f"if {name} is None:", f"    {name} = {value}")]
     return replace(made, body=Body(parameters, [*lines, *made.body.lines], made.body.comment))

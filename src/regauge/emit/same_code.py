@@ -49,6 +49,7 @@ def code_key(
         return str(spec) if sizes else f"{spec.dtype}[{len(spec.shape)}]"
 
     parts: list[Any] = [scope.step.type, tuple(local(n) for n in (*scope.inputs, *scope.parameters))]
+    parts.append(tuple(scope.keywords.get(name) for name in scope.inputs))
     for item in scope.items:
         if isinstance(item, Node):
             arguments = tuple((k, operand(v)) for k, v in item.arguments)

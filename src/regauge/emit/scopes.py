@@ -50,6 +50,7 @@ class Scope:
             capture did not see it.
         given: the values that the original's forward returned, as far as the capture saw it.
         settings, values: attributes of the module, as `Call` has them.
+        keywords: the inputs that are passed by keyword, with their parameters.
     """
 
     step: ModuleStep
@@ -62,6 +63,7 @@ class Scope:
     given: tuple[str, ...] = ()
     settings: Mapping[str, Setting] = field(default_factory=dict)
     values: Mapping[str, Scalar] = field(default_factory=dict)
+    keywords: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:

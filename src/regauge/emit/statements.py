@@ -31,7 +31,7 @@ def parameter_names(scope: Scope, hints: Mapping[str, str]) -> dict[str, str]:
         scope: the call.
         hints: the caller's names for the values.
     """
-    names = _passed(scope)
+    names = passed_names(scope)
     declared = _open(scope) - set(names.values())
     known = set(declared_parameters(scope)) - declared
     assigned: set[str] = set()
@@ -51,7 +51,7 @@ def parameter_names(scope: Scope, hints: Mapping[str, str]) -> dict[str, str]:
     return names
 
 
-def _passed(scope: Scope) -> dict[str, str]:
+def passed_names(scope: Scope) -> dict[str, str]:
     """The values that enter a call and were passed to it, with their parameters; of two the first."""
     names: dict[str, str] = {}
     for name, value in (scope.passed or {}).items():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from regauge.emit.layers import Layout
@@ -34,8 +35,9 @@ def undo_layout(expression: ast.expr, layout: Layout) -> ast.expr:
     return expression
 
 
-def call(function: str, arguments: list[ast.expr]) -> ast.expr:
-    return ast.Call(ast.parse(function, mode="eval").body, arguments, [])
+def call(function: str, arguments: list[ast.expr], keywords: Mapping[str, ast.expr] = MappingProxyType({})) -> ast.expr:
+    given = [ast.keyword(name, value) for name, value in keywords.items()]
+    return ast.Call(ast.parse(function, mode="eval").body, arguments, given)
 
 
 def first_of(expression: ast.expr) -> ast.expr:

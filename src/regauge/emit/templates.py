@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from regauge.emit.files import EmittedClass
 from regauge.emit.lines import Body, Line
@@ -59,6 +59,8 @@ class Template:
         parameters: of their calls, with defaults.
         conditions: how many conditions were written to make them the same code.
         by_setting: whether the original's own attributes decide them.
+        by_argument: whether an argument that was passed or not decides the last of them.
+        equal: names that stand for one value in these classes, with what it is called for all of them.
     """
 
     members: list[EmittedClass]
@@ -67,6 +69,8 @@ class Template:
     parameters: list[str]
     conditions: int = 0
     by_setting: bool = False
+    by_argument: bool = False
+    equal: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def length(self) -> int:
@@ -85,13 +89,18 @@ class Template:
         ]
 
 
-def template(members: Sequence[EmittedClass]) -> Template | None:
-    """The template of classes that are equal but for constants; None where a statement is not written in lines."""
+def template(members: Sequence[EmittedClass], equal: Mapping[str, str] | None = None) -> Template | None:
+    """The template of classes that are equal but for constants; None where a statement is not written in lines.
+
+    Args:
+        members: the classes.
+        equal: as in `Template`.
+    """
     if any("\n" in line.text for member in members for line in (*member.init, *member.body.lines)):
         return None
     init = _statements([member.init for member in members], booleans=True)
     body = _statements([member.body.lines for member in members], booleans=False)
-    return Template(list(members), init, body, list(members[0].body.parameters))
+    return Template(list(members), init, body, list(members[0].body.parameters), equal=equal or {})
 
 
 def columns(node: ast.AST) -> Iterator[ast.Constant]:
@@ -134,13 +143,20 @@ def _note(lines: Sequence[Line]) -> tuple[str, str]:
     return comments.pop() if len(comments) == 1 else "", lines[0].origin
 
 
+def _written(tree: ast.stmt) -> str:
+    """The text of a statement; `return x, y` has no parentheses."""
+    if isinstance(tree, ast.Return) and isinstance(tree.value, ast.Tuple) and len(tree.value.elts) > 1:
+        return f"return {', '.join(map(ast.unparse, tree.value.elts))}"
+    return ast.unparse(tree)
+
+
 def _lines(statements: Iterable[Statement], index: int) -> list[Line]:
     found: list[Line] = []
     for statement in statements:
         tree = copy.deepcopy(statement.tree)
         for constant in columns(tree):
             constant.value = _Text(constant.value.texts[index])  # type: ignore[assignment, union-attr]
-        texts = [text for text in ast.unparse(tree).split("\n") if text.strip()]
+        texts = [text for text in _written(tree).split("\n") if text.strip()]
         same = len(texts) == len(statement.notes)
         notes = statement.notes if same else [("", statement.notes[0][1])] * len(texts)
         found += [Line(text, *note) for text, note in zip(texts, notes, strict=True)]

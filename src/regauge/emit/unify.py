@@ -19,6 +19,7 @@ from regauge.emit.files import EmittedClass
 from regauge.emit.names import identifier
 from regauge.emit.optional import same_but_for_defaults, with_optional_parts
 from regauge.emit.passed_twice import with_default_arguments
+from regauge.emit.second_inputs import in_one_form
 from regauge.emit.target import target
 from regauge.emit.templates import Template, template
 
@@ -139,11 +140,20 @@ def _with_optional_parts(
     families: Sequence[Sequence[EmittedClass]], done: Mapping[str, EmittedClass]
 ) -> Iterator[list[EmittedClass]]:
     """The members of the first family and of others, written in the form that serves them all; the largest first."""
-    templates = [found for family in families if (found := template(family)) is not None]
-    if not templates or templates[0].members[0] is not families[0][0]:
-        return
+    for joined in _candidates([template(family, equal) for family, equal in in_one_form(families)], done):
+        if not joined.equal:  # one of them has the second input
+            yield joined.written()
+    templates = [template(family) for family in families]
+    for joined in _candidates(templates, done):
+        yield joined.written()
+
+
+def _candidates(templates: Sequence[Template | None], done: Mapping[str, EmittedClass]) -> list[Template]:
+    """The first template joined with others, those of most members first."""
+    if not templates or templates[0] is None:
+        return []
     plain: list[Template] = []
-    for found in templates:
+    for found in filter(None, templates):
         for number, known in enumerate(plain):
             joined = same_but_for_defaults(known, found, done)
             if joined is not None:
@@ -151,26 +161,31 @@ def _with_optional_parts(
                 break
         else:
             plain.append(found)
+    wholes: list[Template] = []
     for other in plain[1:]:
         joined = with_optional_parts(plain[0], other, done)
         if joined is None or not _reads_better(joined, (plain[0], other)):
             continue
-        whole = joined
-        for further in [found for found in plain[1:] if found is not other]:
+        whole, left = joined, [found for found in plain[1:] if found is not other]
+        # those with other arguments last: the code that makes one where it is not passed has conditions inside
+        for further in sorted(left, key=lambda found: found.parameters != plain[0].parameters):
             again = with_optional_parts(whole, further, done)
             if again is not None and _reads_better(again, (whole, further)):
                 whole = again
-        if whole is not joined:
-            yield whole.written()
-        yield joined.written()
-    if len(plain[0].members) > len(families[0]):
-        yield plain[0].written()
+        wholes += [whole, joined] if whole is not joined else [joined]
+    if len(plain[0].members) > len(templates[0].members):
+        wholes.append(plain[0])
+    return sorted(wholes, key=lambda found: -len(found.members))
 
 
 def _reads_better(joined: Template, apart: Sequence[Template]) -> bool:
     heads = 3  # the lines of a class that hold no statement: its name and its two functions
     most = _SHORTER_BY_SETTING if joined.by_setting else _SHORTER
-    return heads + joined.length <= most * sum(heads + template.length for template in apart)
+    lengths = [heads + template.length for template in apart]
+    length = heads + joined.length
+    if joined.by_argument and sum(lengths) - length >= most * min(lengths):
+        return True
+    return length <= most * sum(lengths)
 
 
 def with_plain_locals(made: EmittedClass) -> EmittedClass:
