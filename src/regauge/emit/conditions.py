@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -129,6 +130,38 @@ def _settings(small: Template, large: Template, taken: set[str]) -> Iterator[Con
         elif len(set(theirs)) == 1 and theirs[0] not in ours:
             equal.append(replace(found, equals=repr(theirs[0])))
     yield from equal
+
+
+def with_names_of_passed(small: Template, large: Template) -> list[Statement]:
+    """The larger body, in which what it makes and returns is called as what the smaller one is passed and returns."""
+    ours, theirs = _returned(small), _returned(large)
+    inner = {n.arg for statement in large.body for n in ast.walk(statement.tree) if isinstance(n, ast.arg)}
+    taken = names(large.body, ast.Store, ast.Load) | set(large.parameters) | inner
+    renamed = (
+        {
+            made: passed
+            for passed, made in zip(ours, theirs, strict=True)
+            if passed in small.parameters and passed not in taken and made not in {"", *large.parameters, *inner}
+        }
+        if len(ours) == len(theirs)
+        else {}
+    )
+    if len(set(renamed.values())) < len(renamed):
+        return large.body
+    found = copy.deepcopy(large.body)
+    for statement in found if renamed else ():
+        for node in ast.walk(statement.tree):
+            if isinstance(node, ast.Name):
+                node.id = renamed.get(node.id, node.id)
+    return found
+
+
+def _returned(template: Template) -> list[str]:
+    """The names of what a body returns; empty texts for what has none."""
+    tree = template.body[-1].tree if template.body else None
+    value = tree.value if isinstance(tree, ast.Return) else None
+    parts = value.elts if isinstance(value, ast.Tuple) else [value]
+    return [part.id if isinstance(part, ast.Name) else "" for part in parts]
 
 
 def _operators(small: Template, large: Template) -> Iterator[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import keyword
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from regauge.emit.lines import Body, Line
 
 _CALL = re.compile(
-    r"^(?P<target>\w+) = (?P<before>.*?)"
+    r"^(?P<target>\w+(?:, \w+)*) = (?P<before>.*?)"
     r"self\.(?P<list>[\w.]+(?:\[\d+\])*)\[(?P<index>\d+)\]\((?P<arguments>[^()]*)\)"
     r"(?P<after>.*)$"
 )
@@ -22,7 +22,8 @@ _ALIKE = ("target", "list", "before", "arguments", "after")  # what the calls of
 def roll_loops(body: Body) -> Body:
     """`x = self.blocks[0](x)`, `x = self.blocks[1](x)`, ... as `for block in self.blocks: x = block(x)`.
 
-    What is done with the result of every call, `x = relu(self.blocks[0](x))`, is done in the loop.
+    What is done with the result of every call, `x = relu(self.blocks[0](x))`, is done in the loop. Where the first ones
+    are called otherwise, it is `for block in self.blocks[1:]`.
     """
     taken = {*body.parameters, *(name for line in body.lines for name in _NAME.findall(line.text))}
     lines: list[Line] = []
@@ -49,7 +50,8 @@ def _loop(calls: list[Line], taken: Collection[str]) -> list[Line]:
         name = f"{name}_module"
     start = _first_argument(first["arguments"], second["arguments"], target)
     lines = [] if start in (None, target) else [Line(f"{target} = {start}")]
-    lines.append(Line(f"for {name} in self.{second['list']}:", "", calls[0].origin))
+    begin = "" if first["index"] == "0" else f"[{first['index']}:]"
+    lines.append(Line(f"for {name} in self.{second['list']}{begin}:", "", calls[0].origin))
     comment = calls[0].comment if all(line.comment == calls[0].comment for line in calls) else ""
     return [*lines, Line(f"    {target} = {second['before']}{name}({second['arguments']}){second['after']}", comment)]
 
@@ -61,7 +63,12 @@ def singular(path: str) -> str:
 
 
 def _first_argument(first: str, following: str, target: str) -> str | None:
-    """What the first call takes where the others take the target; None if they differ in anything else."""
+    """What the first call takes where the others take the target; None if they differ in anything else.
+
+    Where they have several results, the first call takes what the others do.
+    """
+    if "," in target:
+        return target if first == following else None
     given, others = _split(first), _split(following)
     if len(given) != len(others):
         return None
@@ -96,7 +103,7 @@ def _split(arguments: str) -> list[str]:
 def _run_length(lines: list[Line], start: int) -> int:
     following = _CALL.match(lines[start + 1].text) if start + 1 < len(lines) else None
     first = None if following is None else _first_call(lines[start].text, following)
-    if first is None or following is None or first["index"] != "0" or first["target"] != following["target"]:
+    if first is None or following is None or first["target"] != following["target"]:
         return 0
     begins_with = _first_argument(first["arguments"], following["arguments"], first["target"])
     if begins_with is None:
@@ -106,13 +113,18 @@ def _run_length(lines: list[Line], start: int) -> int:
         return 0
     if begins_with != first["target"] and re.search(rf"\b{first['target']}\b", around):
         return 0  # the first call has two values where the others have one
-    count = 1
+    begin, count = int(first["index"]), 1
     for line in lines[start + 1 :]:
         match = _CALL.match(line.text)
         same = match is not None and all(match[k] == following[k] for k in _ALIKE)
-        if not same or match is None or match["list"] != first["list"] or int(match["index"]) != count:
+        if not same or match is None or match["list"] != first["list"] or int(match["index"]) != begin + count:
             break
         count += 1
-    rest = "\n".join(line.text for line in lines[start + count :])
-    others = re.findall(rf"self\.{re.escape(first['list'])}\[(\d+)\]", rest)
-    return 0 if count < 2 or any(int(index) >= count for index in others) else count
+    others = _called(first["list"], [*lines[:start], *lines[start + count :]])
+    return 0 if count < 2 or any(index >= begin + count for index in others) else count
+
+
+def _called(path: str, lines: Iterable[Line]) -> list[int]:
+    """The places in a list whose modules some lines call."""
+    text = "\n".join(line.text for line in lines)
+    return [int(index) for index in re.findall(rf"self\.{re.escape(path)}\[(\d+)\]", text)]

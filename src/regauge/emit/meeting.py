@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from regauge.emit.layer_defaults import with_absent, with_defaults
-from regauge.emit.templates import ANY, Column, column, columns
+from regauge.emit.templates import ANY, Column, column, column_values, columns
 
 Tree = TypeVar("Tree", bound=ast.AST)
 Choice = Callable[[ast.AST, ast.AST], ast.AST | None]
@@ -119,13 +119,14 @@ class Meeting:
 
 def _called(function: ast.expr) -> str:
     """`norm` of `self.norm` and `layer[0]` of `self.layer[0]`, where the number is the same in all classes."""
-    match function:
-        case ast.Attribute(value=ast.Name(id="self"), attr=name):
-            return name
-        case ast.Subscript(
-            value=ast.Attribute(value=ast.Name(id="self"), attr=name), slice=ast.Constant(value=Column() as number)
-        ) if len(set(number.texts)) == 1:
-            return f"{name}[{number.texts[0]}]"
+    number = ""
+    if isinstance(function, ast.Subscript) and isinstance(function.slice, ast.Constant):
+        texts = {text for found in column_values(function.slice) for text in found.texts}
+        number, function = f"[{texts.pop()}]" if len(texts) == 1 else "", function.value
+        if not number:
+            return ""
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "self":
+        return function.attr + number
     return ""
 
 

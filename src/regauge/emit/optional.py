@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from regauge.emit.conditions import Condition, attributes, conditions
+from regauge.emit.conditions import Condition, attributes, conditions, with_names_of_passed
 from regauge.emit.files import EmittedClass
 from regauge.emit.joined_bodies import Joining
 from regauge.emit.meeting import Meeting
@@ -112,7 +112,10 @@ class _Merging:
         count = len(self.small.members)
         found = [constant for statement in init for constant in column_values(statement.tree)]
         pairs = {(ours, theirs) for c in found for ours in c.texts[:count] for theirs in c.texts[count:]}
-        return Joining(self.small, self.large, self.condition, self.meeting, pairs, self.absent).body()
+        large = self.large
+        if self.condition is not None and self.condition.is_made:
+            large = replace(large, body=with_names_of_passed(self.small, large))
+        return Joining(self.small, large, self.condition, self.meeting, pairs, self.absent).body()
 
     @cached_property
     def meeting(self) -> Meeting:
