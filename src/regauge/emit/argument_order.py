@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from regauge.emit.names import identifier
@@ -26,8 +26,8 @@ def order_arguments(root: Scope, kinds: Mapping[Scope, Kind], sizes: Collection[
     """Put the inputs of every call in the order of the original's parameters; what is none of them comes last.
 
     Parameters that only some calls of a module's type take (the second sequence of cross-attention) come behind those
-    that more of them take, so that one class with defaults for them can serve all. Where no order has those of every
-    call at its beginning, they are passed by keyword, as the original would.
+    that more of them take, so that one class with defaults for them can serve all. Where one call takes them all, and
+    no order has those of every other one at its beginning, they are passed by keyword, as the original would.
 
     Args:
         root: the tree of calls.
@@ -58,16 +58,14 @@ def order_arguments(root: Scope, kinds: Mapping[Scope, Kind], sizes: Collection[
 
 
 def _pass_by_keyword(calls: Sequence[Scope], sizes: Collection[str]) -> None:
-    """Note in calls of one type which of their inputs are passed by keyword: none where positions serve all calls."""
+    """Note in calls of one type which of their inputs are passed by keyword: none where positions serve."""
     named = [passed_names(call) for call in calls]
-    given = [
-        {name for value, name in found.items() if value in call.inputs}
-        for call, found in zip(calls, named, strict=True)
-    ]
-    common = frozenset.intersection(*map(frozenset, given))
-    further = sorted({frozenset(names - common) for names in given}, key=len)
-    if all(few < more for few, more in pairwise(further)):
-        return
+    given = [frozenset(found.values()) for found in named]
+    common = frozenset.intersection(*given)
+    further = {names - common for names in given}
+    unlike = [a | b for a, b in combinations(further, 2) if not (a <= b or b <= a)]
+    if not any(both <= names for both in unlike for names in further):
+        return  # or calls of which none takes what two others do
     if any(identifier(name) != name or name in sizes for names in further for name in names):
         return
     for call, found in zip(calls, named, strict=True):

@@ -1,4 +1,4 @@
-"""Values that a call was passed and returns again: it gives them where other calls of its type give what they made.
+"""Values that a call was passed and returns again: it gives them where another call of its type made and returned them.
 
 The first block of a T5 makes the position bias of all, returns it, and the others return what they were passed. What a
 block is passed its caller has already, so that the others would return one value less, and be another class.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def return_what_was_passed(root: Scope, kinds: Mapping[Scope, Kind], scanned: Collection[Scope]) -> None:
-    """Add to the outputs of calls the inputs that they return, where another call of the type makes that result.
+    """Add to the outputs of calls the inputs that they return, where another call of the type made and returned them.
 
     Args:
         root: the tree of calls.
@@ -24,19 +24,14 @@ def return_what_was_passed(root: Scope, kinds: Mapping[Scope, Kind], scanned: Co
         scanned: calls that are one step of a scan, which carries one value.
     """
     calls = [s for s in root.scopes() if kinds.get(s) == "class" and s.body is None and s.outputs and s not in scanned]
-    made = {_place(call, n) for call in calls for n, value in enumerate(call.given) if value in call.outputs}
-    passed: dict[str, set[frozenset[int]]] = {}
+    made = {(call.step.type, value) for call in calls for value in call.given if value in call.outputs}
+    places: dict[str, set[frozenset[int]]] = {}
     for call in calls:
-        places = [n for n, value in enumerate(call.given) if value in (call.passed or {}).values()]
-        found = frozenset(n for n in places if call.given[n] in call.inputs and _place(call, n) in made)
-        passed.setdefault(call.path, set()).add(found)
+        again = {*call.inputs} & {*(call.passed or {}).values()}
+        found = {n for n, value in enumerate(call.given) if value in again and (call.step.type, value) in made}
+        places.setdefault(call.path, set()).add(frozenset(found))
     for call in calls:
-        if len(passed[call.path]) > 1:
-            continue  # one class cannot serve both calls
-        (again,) = passed[call.path]
-        wanted = {*call.outputs, *(call.given[n] for n in again)}
-        call.outputs = list(dict.fromkeys([v for v in (*call.given, *call.outputs) if v in wanted]))
-
-
-def _place(call: Scope, position: int) -> tuple[str, int, int]:
-    return call.step.type, len(call.given), position
+        if len(places[call.path]) == 1:  # else one class cannot serve all calls of the module
+            (alike,) = places[call.path]
+            wanted = {*call.outputs, *(call.given[n] for n in alike)}
+            call.outputs = list(dict.fromkeys(value for value in (*call.given, *call.outputs) if value in wanted))
