@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from like_torch import assert_like_torch
-from networks import transformers_cases
 from torch import Tensor, nn
 
 import regauge
@@ -294,13 +293,3 @@ def test_stacked_layers_keep_their_settings() -> None:
     converted = regauge.to_jax(model, (x,), layers="scan")
     assert classes(converted.source, "Block") == ["Block"]
     np.testing.assert_allclose(converted(x.numpy()), model(x).detach().numpy(), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.slow  # the text is a golden file
-def test_t5_has_one_class_for_both_of_its_biases() -> None:
-    case = transformers_cases.t5()
-    source = regauge.to_jax(case.model, (), case.inputs, train=True).source
-    # with a bias of its own; with one that it is passed; the first cross-attention, whose bias is zero
-    assert len(classes(source, "T5Attention")) == 3
-    assert "if self.is_decoder:" in source
-    assert "def __call__(self, hidden_states, mask, position_bias, key_value_states=None):" in source
