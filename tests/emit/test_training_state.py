@@ -140,6 +140,18 @@ class Twice(nn.Module):
         return self.norm(self.norm(x) * 2 + 1)
 
 
+class NormAndActivation(nn.BatchNorm2d):
+    """A batch norm with what follows it in one module, as timm has them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        x = F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+        )
+        return F.silu(x)
+
+
 class SubclassedNorm(nn.BatchNorm1d):
     """Statistics by hand, as people write it who need another formula."""
 
@@ -204,6 +216,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "batch norm left in evaluation": (lambda: around(nn.BatchNorm1d(4).eval(), nn.BatchNorm1d(4)), (6, 4)),
     "batch norm, shared": (Twice, (6, 4)),
     "batch norm by hand": (lambda: SubclassedNorm(4), (6, 4)),
+    "batch norm with its activation": (lambda: around(nn.Conv2d(3, 4, 3), NormAndActivation(4)), (4, 3, 6, 6)),
     "sync batch norm": (lambda: nn.SyncBatchNorm(3), (4, 3, 5)),
     "sync batch norm, converted": (
         lambda: nn.SyncBatchNorm.convert_sync_batchnorm(around(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())),
@@ -252,3 +265,16 @@ def test_three_steps_and_evaluation(name: str) -> None:
         parameter.data += 0.1 * torch.randn(parameter.shape)
     with jax.enable_x64(True):
         assert_trains_like_torch(model, shape)
+
+
+def test_a_batch_norm_of_another_module_is_read_once() -> None:
+    """Not one expression for each of its results, with the moments again in each of them."""
+    torch.manual_seed(0)
+    source = regauge.to_jax(
+        around(nn.Conv2d(3, 4, 3), NormAndActivation(4)), (torch.randn(4, 3, 6, 6),), train=True
+    ).source
+    assert source.count("batch_norm_step(") == 1
+    assert "batch_norm, running_mean, running_var = ops.batch_norm_step(" in source
+    assert "self.running_mean[...] = running_mean\n" in source
+    for noise in (".mean(", ".reshape(", ".astype("):
+        assert noise not in source

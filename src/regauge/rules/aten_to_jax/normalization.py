@@ -35,6 +35,36 @@ def running_average(running: Array, batch: Array, momentum: float) -> Array:
     return running + momentum * (lax.stop_gradient(batch).astype(running.dtype) - running)
 
 
+def batch_norm_step(
+    x: Array, weight: Array | None, bias: Array | None, mean: Array, var: Array, momentum: float, epsilon: float
+) -> tuple[Array, Array, Array]:
+    """Normalize over all axes but the last, and move the running statistics; theirs is the unbiased variance.
+
+    Args:
+        x: [..., channels].
+        weight, bias: [channels].
+        mean, var: running statistics, [channels].
+        momentum: share of the new values.
+        epsilon: added to the variance.
+    """
+    axes = tuple(range(x.ndim - 1))
+    n = x.size // x.shape[-1]
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    # The variance of x less any constant is that of x. Near the mean it loses no digits in one pass over both
+    # sums (Chan, Golub, LeVeque 1983), for which XLA wants the squares first.
+    shift = lax.stop_gradient(wide[:1].mean(axes))
+    shifted = wide - shift
+    squares = jnp.square(shifted)
+    offset = shifted.mean(axes)
+    biased = squares.mean(axes) - jnp.square(offset)
+    scale = lax.rsqrt(biased + epsilon)
+    y = (shifted - offset) * (scale if weight is None else scale * weight)
+    y = (y if bias is None else y + bias).astype(x.dtype)
+    mean = mean + momentum * (lax.stop_gradient(shift + offset).astype(mean.dtype) - mean)
+    var = var + momentum * (lax.stop_gradient(biased * (n / (n - 1))).astype(var.dtype) - var)
+    return y, mean, var
+
+
 @TABLE.rule("aten.batch_norm.default")
 def batch_norm(
     input: Array,
@@ -52,6 +82,8 @@ def batch_norm(
     # In training with running statistics the results are (output, new mean, new variance): the buffers that
     # torch's operator overwrites.
     last = channels_last or input.ndim == 2
+    if last and training and running_mean is not None and running_var is not None:
+        return batch_norm_step(input, weight, bias, running_mean, running_var, momentum, eps)
     axes = tuple(range(input.ndim - 1)) if last else (0, *range(2, input.ndim))
     x = input.astype(jnp.float32) if is_half(input) else input
     if training or running_mean is None or running_var is None:
@@ -59,11 +91,16 @@ def batch_norm(
     else:
         mean, var = running_mean, running_var
     scale = lax.rsqrt(var + eps) if weight is None else lax.rsqrt(var + eps) * weight
-    shape = (-1,) if last else (-1, *(1,) * (input.ndim - 2))
-    result = (x - mean.reshape(shape)) * scale.reshape(shape)
-    if bias is not None:
-        result = result + bias.reshape(shape)
-    result = result.astype(input.dtype)
+    if last:
+        result = (x - mean) * scale
+        if bias is not None:
+            result = result + bias
+    else:
+        shape = (-1, *(1,) * (input.ndim - 2))
+        result = (x - mean.reshape(shape)) * scale.reshape(shape)
+        if bias is not None:
+            result = result + bias.reshape(shape)
+    result = result.astype(input.dtype) if is_half(input) else result
     if not training or running_mean is None or running_var is None:
         return result
     count = math.prod(input.shape[axis] for axis in axes)
