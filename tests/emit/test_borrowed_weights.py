@@ -146,6 +146,7 @@ print(regauge.to_jax(InChain(), (X,), train=True).source)
 """
 
 
+@pytest.mark.slow
 def test_the_order_of_sets_decides_nothing() -> None:
     found = set()
     for seed in ("1", "2"):

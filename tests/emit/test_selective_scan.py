@@ -56,7 +56,8 @@ class SelectiveScan(nn.Module):
         return torch.stack(outputs, dim=1) + signal * self.skip
 
 
-@pytest.mark.parametrize("by_einsum", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow  # a Mamba of the zoos is judged
+@pytest.mark.parametrize("by_einsum", [True, False])
 def test_a_selective_scan_takes_any_batch(by_einsum: bool) -> None:
     """An einsum of three tensors had its path chosen by opt_einsum, which took the batch for a number."""
     torch.manual_seed(0)

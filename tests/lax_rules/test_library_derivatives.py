@@ -31,7 +31,12 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+SLOW = ("expi",)  # seconds of compilation
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in FUNCTIONS]
+)
 def test_values_and_gradients(name):
     function = FUNCTIONS[name]
     made, x = regauge.to_torch(function, (X,)), torch.from_numpy(X).requires_grad_()

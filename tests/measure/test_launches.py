@@ -70,7 +70,7 @@ def test_both_frameworks_are_timed_after_the_gate(conversion: Path, tmp_path: Pa
     [
         ("model.py", "epsilon=1e-5, momentum", "epsilon=1e-3, momentum", ("infer",)),
         ("train.py", "optax.adamw(3e-3", "optax.adamw(3e-4", ("train",)),
-        ("train.py", ", axis=1).mean()", ", axis=1).sum()", ("train",)),
+        pytest.param("train.py", ", axis=1).mean()", ", axis=1).sum()", ("train",), marks=pytest.mark.slow),
     ],
 )
 def test_a_conversion_that_computes_something_else_is_never_timed(

@@ -1,4 +1,4 @@
-"""Every network of the zoo, converted, is the original: outputs and gradients here, the whole check in slow tests."""
+"""Networks of the zoo, converted, are the originals; most of them here, all and the whole check in slow tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from regauge.verify.tolerance import LIMITS, rounding_error
 CHECKED_QUICKLY = ("lstm",)
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+# The text of all others is a golden file, or models of transformers and timm like them are judged.
+ALWAYS = ("bert", "gpt2", "lstm", "packed", "resnet", "t5", "unet", "vit")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[] if name in ALWAYS else [pytest.mark.slow]) for name in NETWORKS],
+)
 def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Network:
     return convert(NETWORKS[request.param], tmp_path_factory.mktemp(request.param))
 

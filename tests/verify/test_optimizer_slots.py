@@ -206,6 +206,7 @@ def with_one_bias(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
     return h @ params["head"] + params["head_bias"]
 
 
+@pytest.mark.slow
 def test_a_port_that_holds_the_sum_of_two_biases_is_the_same_function() -> None:
     torch.manual_seed(0)
     net = Recurrent()

@@ -45,7 +45,7 @@ MUTATIONS = [
     Mutation(cnn, "dropout rate", "randomness", "dropout call 0", "dropout-rate"),
     Mutation(cnn, "sum for mean", "tier 1 loss", "loss", "reduction"),
     Mutation(cnn, "plain momentum", "trajectory SGD", "they part at step 1", "nesterov"),
-    Mutation(transformer, "layer norm eps", "tier 1 outputs", "block.norm1", "eps", 'norm("norm1"', slow=False),
+    Mutation(transformer, "layer norm eps", "tier 1 outputs", "block.norm1", "eps", 'norm("norm1"'),
     Mutation(transformer, "tanh GELU", "tier 1 outputs", "block", "gelu-approximation", "jax.nn.gelu"),
     Mutation(transformer, "attention scale left out", "tier 1 outputs", "block", "attention-scale"),
     Mutation(transformer, "attention scale doubled", "tier 1 outputs", "block", "attention-scale", "scale.get"),

@@ -85,6 +85,7 @@ def test_dropout_masks_of_a_jax_original_reach_the_torch_port() -> None:
     assert found["trajectory optax", "train"] == "equal"
 
 
+@pytest.mark.slow
 def test_two_of_torch_and_two_of_jax() -> None:
     case = gru.original()
     assert judged(case, gru.original()).verdict == "equal"

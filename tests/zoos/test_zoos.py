@@ -78,6 +78,7 @@ case = regauge.Case(net, (torch.randn(3, 4),), None, lambda outputs, targets: ou
 """
 
 
+@pytest.mark.slow
 def test_the_check_decides_where_one_pass_is_in_doubt(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(CASE, encoding="utf-8")
     network = convert(f"{tmp_path / 'net.py'}:case", tmp_path)
