@@ -207,6 +207,21 @@ def test_an_argument_that_has_changed_is_not_what_was_passed() -> None:
     assert [cls.name for cls in made] == ["Part", "Block", "Block2", "Net"]
 
 
+def test_an_argument_that_both_take_is_passed_on_by_the_one_that_does() -> None:
+    """It need not be None for the other one."""
+    part = EmittedClass(
+        "Part", "layer.part", "net.py:1", [Line("pass")], Body(["x", "*", "bias=None"], [Line("return x")]), "net.P"
+    )
+    init = [*INIT, "self.part = Part(rngs=rngs)"]
+    rest = ["y = self.a(y)", "y = self.b(y)", "y = self.c(y)", "return y if bias is None else y + bias"]
+    plain = emitted("Block", ["y = self.part(x)", *rest], ("x", "*", "bias=None"), init)
+    more = ["y = self.part(x, bias=bias)", rest[0], "y = jnp.flip(y)", *rest[1:]]
+    passing = emitted("Block2", more, ("x", "*", "bias=None"), init)
+    plain.settings, passing.settings = {"passes": False}, {"passes": True}
+    made = joined(part, plain, passing)
+    assert "self.part(x)" in "".join(text for cls in made for text in texts(cls))
+
+
 # loops ----------------------------------------------------------------------------------------------------------------
 
 

@@ -137,15 +137,13 @@ def with_names_of_passed(small: Template, large: Template) -> list[Statement]:
     ours, theirs = _returned(small), _returned(large)
     inner = {n.arg for statement in large.body for n in ast.walk(statement.tree) if isinstance(n, ast.arg)}
     taken = names(large.body, ast.Store, ast.Load) | set(large.parameters) | inner
-    renamed = (
-        {
-            made: passed
-            for passed, made in zip(ours, theirs, strict=True)
-            if passed in small.parameters and passed not in taken and made not in {"", *large.parameters, *inner}
-        }
-        if len(ours) == len(theirs)
-        else {}
-    )
+    if len(ours) != len(theirs):
+        return large.body
+    renamed = {
+        made: passed
+        for passed, made in zip(ours, theirs, strict=True)
+        if passed in small.parameters and passed not in taken and made not in {"", *large.parameters, *inner}
+    }
     if len(set(renamed.values())) < len(renamed):
         return large.body
     found = copy.deepcopy(large.body)

@@ -55,7 +55,7 @@ class Joining:
         condition: None where nothing is optional.
         meeting: how two statements become one.
         explained: pairs of constants, of the one template and of the other, that arguments of the constructor give.
-        absent: parameters of the joined call that are None where they are not passed.
+        absent: parameters of one of the templates alone, which are None for the other.
     """
 
     small: Template

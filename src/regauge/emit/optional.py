@@ -25,7 +25,7 @@ from regauge.emit.conditions import Condition, attributes, conditions, with_name
 from regauge.emit.files import EmittedClass
 from regauge.emit.joined_bodies import Joining
 from regauge.emit.meeting import Meeting
-from regauge.emit.parameters import absent, joined_parameters
+from regauge.emit.parameters import absent, joined_parameters, plain
 from regauge.emit.templates import Column, Statement, Template, column, column_values
 
 # With more of them in one body, separate classes are easier to read; a flag is named after one operator.
@@ -63,6 +63,7 @@ def with_optional_parts(
     parameters = joined_parameters(first.parameters, second.parameters)
     if parameters is None or second.conditions:
         return None
+    passed = absent(parameters) & (plain(first.parameters) ^ plain(second.parameters))
     found: list[tuple[int, int, bool, Template]] = []
     for small, large, more in ((first, second, held[1] - held[0]), (second, first, held[0] - held[1])):
         if not attributes(small).keys() <= attributes(large).keys():
@@ -70,7 +71,7 @@ def with_optional_parts(
         for condition in conditions(small, large, more):
             if first.conditions and not condition.settings and not condition.is_made:
                 continue  # further conditions are easy to read only where the original has them
-            joined = _Merging(small, large, condition, classes or {}, absent(parameters)).joined(parameters)
+            joined = _Merging(small, large, condition, classes or {}, passed).joined(parameters)
             if joined is not None:
                 found.append((joined.conditions, joined.length, condition.is_without, joined))
                 break
@@ -85,7 +86,7 @@ class _Merging:
     large: Template
     condition: Condition | None
     classes: Mapping[str, EmittedClass] = field(default_factory=dict)
-    absent: frozenset[str] = frozenset()  # the joined call's parameters that are None where they are not passed
+    absent: frozenset[str] = frozenset()  # parameters of one alone, which are None for the other
 
     def joined(self, parameters: list[str]) -> Template | None:
         init = self.constructor()

@@ -28,6 +28,11 @@ def by_place(parameters: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(parameters[:place]), list(parameters[place + 1 :])
 
 
+def plain(parameters: Sequence[str]) -> frozenset[str]:
+    """The names of the parameters."""
+    return frozenset(name.removesuffix("=None") for name in parameters if name != "*")
+
+
 def absent(parameters: Sequence[str]) -> frozenset[str]:
     """The parameters that are None where they are not passed."""
     return frozenset(name.removesuffix("=None") for name in parameters if name.endswith("=None"))

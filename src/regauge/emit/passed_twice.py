@@ -64,9 +64,9 @@ def _joined(few: Sequence[EmittedClass], more: Sequence[EmittedClass]) -> list[E
         default = dict(zip(further, values, strict=True))
         if wanted is not None and wanted == _read(theirs, default):
             written = [_written(made, theirs, default) for made in few]
-            return (
-                None if None in written else [*filter(None, written), *(with_default(made, default) for made in more)]
-            )
+            if None in written:
+                return None
+            return [*filter(None, written), *(with_default(made, default) for made in more)]
     return None
 
 
@@ -105,6 +105,7 @@ def _read(body: Body, default: Mapping[str, str]) -> str | None:
 
 
 def named_first(statements: Sequence[ast.stmt], arguments: Mapping[str, str]) -> _Sizes:
+    """The sizes that the first statements name; `arguments` have the names by which sizes of the same are the same."""
     names: dict[str, str] = {}
     for count, statement in enumerate(statements):
         found = dict(_named_sizes(statement, arguments))
@@ -160,6 +161,7 @@ def _counts(lines: Iterable[Line]) -> list[int]:
 
 
 def with_default(made: EmittedClass, default: Mapping[str, str]) -> EmittedClass:
+    """A class whose call begins with what its arguments are where they are not passed."""
     parameters = [f"{name}=None" if name in default else name for name in made.body.parameters]
     lines = [Line(text) for name, value in default.items() for text in (f"if {name} is None:", f"    {name} = {value}")]
     return replace(made, body=Body(parameters, [*lines, *made.body.lines], made.body.comment))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from regauge.emit.files import EmittedClass
 from regauge.emit.lines import Body, Line
-from regauge.emit.parameters import absent, by_place
+from regauge.emit.parameters import absent, by_place, plain
 from regauge.emit.passed_twice import named_first, with_default
 
 Equal = Mapping[str, str]
@@ -59,7 +59,7 @@ def _form(body: Body) -> _Form | None:
         del lines[:2]
     if not default or not default.keys() <= absent(body.parameters):
         return None
-    names = {name: default.get(name, name) for name in _plain(body.parameters)}
+    names = {name: default.get(name, name) for name in plain(body.parameters)}
     sizes = named_first(ast.parse("\n".join(line.text for line in lines)).body, names)
     alike = {name: name for name in default.values()} | default
     return _Form(default, lines[: sizes.count], alike | sizes.names)
@@ -81,10 +81,6 @@ def _default(condition: str, value: str) -> tuple[str, str] | None:
         ] if asked == given:
             return given, default
     return None
-
-
-def _plain(parameters: Sequence[str]) -> list[str]:
-    return [name.removesuffix("=None") for name in parameters if name != "*"]
 
 
 def _written(family: Sequence[EmittedClass], form: _Form) -> tuple[list[EmittedClass], Equal]:
