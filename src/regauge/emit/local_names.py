@@ -181,8 +181,7 @@ class LocalNames:
         if isinstance(item, Scope) and count > 1 and not candidates and (inside := returned_as(item, value)):
             return self.free_name(identifier(inside), {}) if self._is_held(identifier(inside)) else identifier(inside)
         candidates += [self.result_names[value]] if value in self.result_names else []
-        if count > 1:  # several results have no name by their operator that says which is which
-            candidates += [weight.rpartition(".")[2] for weight, stored in self.stored if stored == value]
+        candidates += [weight.rpartition(".")[2] for weight, stored in self.stored if stored == value]
         base = item.path.rsplit(".", 1)[-1] if isinstance(item, Scope) else item.op.split(".")[1].strip("_")
         base = singular(item.path.rpartition(".")[0]) if isinstance(item, Scope) and listed else base
         if isinstance(item, Node) and item.bodies:
