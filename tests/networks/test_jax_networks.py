@@ -14,6 +14,7 @@ from regauge.case import load_case
 
 # Recurrences in both forms, cells that one is given, second derivatives, statistics, a density, a Keras model.
 CONVERTED_QUICKLY = (
+    "nnx_mamba_scan",
     "nnx_mamba_parallel",
     "linen_gru",
     "equinox_realnvp",

@@ -142,8 +142,10 @@ def _passed(call: ast.Call, like: ast.Call, parameters: Sequence[str]) -> ast.Ca
         is_absent = keyword.arg not in given and f"{keyword.arg}=None" in parameters
         if is_absent and isinstance(keyword.value, ast.Name):
             keywords.append(ast.keyword(keyword.arg, _left_out(keyword.value)))
-    order = [name.removesuffix("=None") for name in parameters]
-    return ast.Call(call.func, arguments, sorted(keywords, key=lambda keyword: order.index(keyword.arg or "")))
+    order = {name.removesuffix("=None"): place for place, name in enumerate(parameters)}
+    return ast.Call(
+        call.func, arguments, sorted(keywords, key=lambda keyword: order.get(keyword.arg or "", len(order)))
+    )
 
 
 def _left_out(name: ast.Name) -> ast.Name:

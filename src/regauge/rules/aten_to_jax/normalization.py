@@ -60,9 +60,8 @@ def batch_norm_step(
     scale = lax.rsqrt(biased + epsilon)
     y = (shifted - offset) * (scale if weight is None else scale * weight)
     y = (y if bias is None else y + bias).astype(x.dtype)
-    mean = mean + momentum * (lax.stop_gradient(shift + offset).astype(mean.dtype) - mean)
-    var = var + momentum * (lax.stop_gradient(biased * (n / (n - 1))).astype(var.dtype) - var)
-    return y, mean, var
+    unbiased = biased * (n / (n - 1))
+    return y, running_average(mean, shift + offset, momentum), running_average(var, unbiased, momentum)
 
 
 @TABLE.rule("aten.batch_norm.default")
