@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -191,7 +191,16 @@ def _name_arguments(family: Family, columns: Sequence[Sequence[str]], taken: set
     for values, names in sorted(wanted.items(), key=lambda item: _order(item[0])):
         if _known(family, values) is not None:
             continue
-        family.name(values, "features" if len(set(names) & _WIDTHS) > 1 else names[0], taken)
+        family.name(values, _meaning(names, set(family.arguments.values())), taken)
+
+
+def _meaning(names: Sequence[str], used: Collection[str]) -> str:
+    """What a constant is called that has these meanings, one at each place where it stands."""
+    widths = set(names) & _WIDTHS
+    if len(widths) < 2:
+        return names[0]
+    narrower = widths & {"in_features", "out_features", "in_channels", "out_channels"}
+    return narrower.pop() if "features" in used and len(narrower) == 1 else "features"
 
 
 def _order(values: Values) -> tuple[float, ...]:

@@ -63,17 +63,21 @@ class Context:
 
     `frozen` says that modules were left in evaluation while the model trains (C121): their layers must not follow
     model.train(), as nnx.Dropout and BatchNorm do. `lent` are names of weights that other modules read than their own.
+    `mode` is ``training`` or ``evaluation`` where the person's code was captured in both, and differs.
     """
 
     weights: dict[str, WeightSpec]
     specs: dict[str, TensorSpec]
     frozen: bool = False
     lent: frozenset[str] = frozenset()
+    mode: str = ""
 
     def weight(self, node: Node, argument: str) -> WeightSpec | None:
         operand = node.argument(argument)
         return self.weights.get(operand.name) if isinstance(operand, Ref) else None
 
+
+_TRAINS = {"training": True, "evaluation": False}
 
 Recogniser = Callable[[Scope, Node, Context], Layer | None]
 _RECOGNISERS: dict[str, Recogniser] = {}
@@ -89,7 +93,7 @@ def recognises(op: str) -> Callable[[Recogniser], Recogniser]:
 
 def recognise(scope: Scope, context: Context) -> Layer | None:
     """The NNX layer that this call is, or None."""
-    if not scope.step.type.startswith("torch.nn.") or any(isinstance(item, Scope) for item in scope.items):
+    if any(isinstance(item, Scope) for item in scope.items):
         return None
     nodes = [item for item in scope.items if isinstance(item, Node)]
     main, dtype = before_casts(scope, [node for node in nodes if not _counts_batches(node, context)])
@@ -109,6 +113,10 @@ def recognise(scope: Scope, context: Context) -> Layer | None:
     elif not computes_in_one_dtype(*_dtypes(scope, layer, context)):
         return None
     return layer if scope.outputs == [layer.output] else None
+
+
+def _is_of_torch(scope: Scope) -> bool:
+    return scope.step.type.startswith("torch.nn.")
 
 
 def lent_weights(graph: Graph) -> frozenset[str]:
@@ -351,6 +359,8 @@ def batch_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
     last = spec.ndim == 2 or dict(node.arguments).get("channels_last") is True
     if context.frozen and node.argument("training") is False:
         return None
+    if not _is_of_torch(scope) and node.argument("training") is not _TRAINS.get(context.mode):
+        return None  # whether code of the person's own follows the mode is known where both were captured
     if mean is None or var is None or not last or (weight is None) != (bias is None):
         return None
     keywords: dict[str, Any] = {"epsilon": node.argument("eps"), "momentum": node.argument("momentum")}

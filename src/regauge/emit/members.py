@@ -37,6 +37,7 @@ class Structure:
         reserved: attributes that no module may use.
         scanning: which equal layers become scans; None for none.
         agreed: what another mode of the model asks for.
+        mode: as `Context` has it.
 
     Attributes:
         opened: modules that had to be spliced: called in ways that one class cannot serve, or their parts by others.
@@ -51,6 +52,7 @@ class Structure:
         reserved: Iterable[str] = (),
         scanning: Scanning | None = None,
         agreed: Agreement | None = None,
+        mode: str = "",
     ) -> None:
         self.graph = graph
         self.root = root
@@ -59,6 +61,7 @@ class Structure:
             value_specs(graph),
             frozen=any(finding.code == "C121" for finding in graph.findings),
             lent=lent_weights(graph),
+            mode=mode,
         )
         self.literals = literals or {}
         self.reserved = set(reserved)

@@ -132,11 +132,12 @@ def emit_module(
         UnsupportedOps: operators without a rule, all at once.
         SpecMismatch: a rule that does not give the captured shape or dtype.
     """
-    main = view_of(with_own_statistics(graph), table, constants, None if graph_eval else scanning)
+    modes = ("training", "evaluation") if graph_eval else ("", "")
+    main = view_of(with_own_statistics(graph), table, constants, None if graph_eval else scanning, modes[0])
     if has_loose_norms(main):
         graph_eval = graph_eval or in_evaluation(graph)
-        main = view_of(graph, table, constants, None)
-    evaluation = None if graph_eval is None else view_of(align(graph, graph_eval), table, constants, None)
+        main = view_of(graph, table, constants, None, modes[0])
+    evaluation = None if graph_eval is None else view_of(align(graph, graph_eval), table, constants, None, modes[1])
     main, evaluation = structured(main, evaluation, _of_several_sizes)
     module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
     root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from regauge.emit.origins import Statement, function_at, passes_on, statement_at
 from regauge.emit.scopes import Item, Scope, item_inputs
@@ -94,26 +94,29 @@ def frames_of(scope: Scope, item: Item) -> tuple[Frame, ...]:
     first = scope.depth if scope.body is not None else _first(scope, node, places)
     if first is None or first >= len(frames):
         return ()
-    last = next((place for place in places if place > first), None) if isinstance(item, Scope) else None
+    later = (place for place in places if place is not None and place > first)
+    last = next(later, None) if isinstance(item, Scope) else None
     inner = frames[first + 1 : last]
     return (frames[first], *(frame for frame in inner if not frame.function.startswith("<") and not passes_on(frame)))
 
 
 def forward_of(scope: Scope, node: Node) -> Frame | None:
     """The line of this module's own forward at which the operator ran, where the lines say which it is."""
-    places = _forwards(node)
-    depth = _depth(scope, node)
-    return node.origin.frames[places[depth]] if depth is not None and depth < len(places) else None
+    place = _place(scope, node, _forwards(node))
+    return node.origin.frames[place] if place is not None else None
 
 
-def _first(scope: Scope, node: Node, places: list[int]) -> int | None:
+def _first(scope: Scope, node: Node, places: Sequence[int | None]) -> int | None:
     """The place of the line of this module's own forward among those at which the operator ran."""
+    place = _place(scope, node, places)
+    if place is not None or scope.path:
+        return place
+    return next((place for place in reversed(places) if place is not None), 0)
+
+
+def _place(scope: Scope, node: Node, places: Sequence[int | None]) -> int | None:
     depth = _depth(scope, node)
-    if depth is None or depth >= len(places):
-        if scope.path:
-            return None
-        return places[-1] if places else 0
-    return places[depth]
+    return places[depth] if depth is not None and depth < len(places) else None
 
 
 def _depth(scope: Scope, node: Node) -> int | None:
@@ -125,20 +128,26 @@ def _own_modules(node: Node) -> list[ModuleStep]:
     return [step for step in node.origin.modules if not target().is_library_type(step.type)]
 
 
-def _forwards(node: Node) -> list[int]:
-    """The places of the lines of forward, of every own module one: `super().forward(x)` is a method like others."""
+def _forwards(node: Node) -> list[int | None]:
+    """The places of the lines of forward, of every own module one: `super().forward(x)` is a method like others.
+
+    None for a module that has none: a class of the person's own that calls its parts as nn.Sequential does.
+    """
     frames = node.origin.frames
     places = [place for place, frame in enumerate(frames) if frame.function == target().original_method]
     own = _own_modules(node)
-    if len(places) <= len(own):
-        return places
-    chosen: list[int] = []
-    for step in own:
-        name = step.type.rsplit(".", 1)[-1]
-        functions = [(place, function_at(frames[place])) for place in places]
-        of_class = [place for place, function in functions if function is not None and function.class_name == name]
-        chosen += of_class[:1] or places[:1]
-        places = [place for place in places if place > chosen[-1]] if chosen else places
+    if len(places) == len(own):
+        return [*places]
+    functions = {place: function_at(frames[place]) for place in places}
+    classes = {place: function.class_name for place, function in functions.items() if function is not None}
+    chosen: list[int | None] = []
+    for number, step in enumerate(own):
+        of_class = [place for place in places if classes.get(place) == step.type.rsplit(".", 1)[-1]]
+        inherited = places if len(places) >= len(own) - number else []
+        chosen.append(next(iter(of_class or inherited), None))
+        if chosen[-1] is not None:
+            last = chosen[-1]
+            places = [place for place in places if place > last]
     return chosen
 
 

@@ -24,7 +24,7 @@ _SMALL_CONSTANT = 16  # elements of a literal tensor that is written into the co
 
 @dataclass
 class View:
-    """One captured mode of the model, ready to be written."""
+    """One captured mode of the model, ready to be written; `mode` as `Context` has it."""
 
     graph: Graph
     structure: Structure
@@ -32,6 +32,7 @@ class View:
     casts: Mapping[str, str]
     constants: Mapping[str, ast.expr]
     scanning: Scanning | None = None
+    mode: str = ""
 
 
 def has_loose_norms(view: View) -> bool:
@@ -41,7 +42,9 @@ def has_loose_norms(view: View) -> bool:
     return any(follows_the_mode(node) and id(node) not in layers for node in view.graph.nodes)
 
 
-def view_of(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray], scanning: Scanning | None) -> View:
+def view_of(
+    graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray], scanning: Scanning | None, mode: str = ""
+) -> View:
     plan(graph, table)  # gaps are reported on the graph that was captured, before it is rewritten
     graph = target().rewritten(graph)
     chosen = plan(graph, table)
@@ -54,8 +57,8 @@ def view_of(graph: Graph, table: RuleTable, constants: Mapping[str, np.ndarray],
         unfit = {op for op in chosen.rules if "conv" in op and not scanning.convolutions}
         unfit |= {op for op, rule in chosen.rules.items() if op != "aten.dropout.default" and rule.draws}
         scanning = replace(scanning, draws=lambda node: node.op in unfit)
-    structure = Structure(graph, build_scopes(graph), small, target().reserved, scanning)
-    return View(graph, structure, chosen, target().check_specs(graph, chosen), small, scanning)
+    structure = Structure(graph, build_scopes(graph), small, target().reserved, scanning, mode=mode)
+    return View(graph, structure, chosen, target().check_specs(graph, chosen), small, scanning, mode)
 
 
 def structured(
@@ -101,7 +104,9 @@ def _agreeing(training: View, evaluation: View, opened: Agreement) -> tuple[View
 
 def _restructured(view: View, agreed: Agreement) -> View:
     small = view.structure.literals
-    structure = Structure(view.graph, build_scopes(view.graph), small, target().reserved, view.scanning, agreed)
+    structure = Structure(
+        view.graph, build_scopes(view.graph), small, target().reserved, view.scanning, agreed, view.mode
+    )
     return replace(view, structure=structure)
 
 

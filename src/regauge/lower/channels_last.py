@@ -179,9 +179,11 @@ class _Walk:
             return False
         rank = node.outputs[0].spec.ndim
         arrays = [r.name for _, o in node.arguments if isinstance(o, Ref) for r in [o]]
-        whole = [name for name in arrays if self.specs[name].ndim == rank]
-        has_twins = any(name in self.twins for name in arrays) or all(name in self.sources for name in whole)
-        if rank < 3 or not has_twins:
+        images = [
+            n for n in arrays if self.specs[n].ndim == rank and by_channel(n, rank, self.specs, self.makers) is None
+        ]
+        has_twins = any(name in self.twins for name in arrays) or all(name in self.sources for name in images)
+        if rank < 3 or not images or not has_twins:
             return False
         names = {name: self._by_channel(name, rank, node.origin) for name in dict.fromkeys(arrays)}
         others = [name for name in arrays if names[name] is None and self.specs[name].ndim != rank]
