@@ -85,6 +85,8 @@ class _Modules:
         scope = self.scopes[path]
         if not other.is_layer(path) or self.kinds[path] != "class" or scope.calls():
             return False
+        if scope in self.structure.extensions:
+            return False
         weights, layer = self.structure.context.weights, other.structure.layers[other.scopes[path]]
         read = {weights[name].name for node in scope.nodes() for name in node_inputs(node) if name in weights}
         return all(name.removeprefix(f"{path}.") in layer.weights for name in read if owns(path, name))
@@ -104,7 +106,8 @@ class _Modules:
             return kind, self.structure.layers[scope].made
         if kind == "sequential":
             return kind, [item.path if isinstance(item, Scope) else _function(item) for item in scope.items]
-        return kind, self.arguments(path)
+        extended = self.structure.extensions.get(scope)
+        return kind, self.arguments(path), extended and extended.layer.made
 
 
 def _function(node: Node) -> Any:

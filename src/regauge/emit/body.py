@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from regauge.emit.deferring import is_returned, later_reader, swaps_heads
 from regauge.emit.dropouts import dropout_function, dropped
 from regauge.emit.expressions import Helpers, cast_expression, times_written, write_node
+from regauge.emit.extended_layers import BASE, base_call
 from regauge.emit.flow import Group, write_flow
 from regauge.emit.lines import Body, Line
 from regauge.emit.local_names import Function, LocalNames
@@ -37,6 +38,7 @@ from regauge.emit.syntax import (
     with_sizes,
 )
 from regauge.emit.target import target
+from regauge.emit.weight_places import locate
 from regauge.errors import EmitError
 from regauge.ir.graph import Graph, Node, Ref, node_inputs
 from regauge.lower.plan import Plan
@@ -130,12 +132,12 @@ class BodyWriter(LocalNames):
         places: list[ast.expr] = [p for p in found if isinstance(p, ast.Name | ast.Attribute | ast.Subscript)]
         for value in () if places else self.weights:
             if value in self.readers and value not in self.constants:
-                path, _ = self.structure.locate(self.scope, self.weights[value].name)
+                path, _ = locate(self.structure, self.scope, self.weights[value].name)
                 places.append(target().weight(member_expression(path)))
         return ast.Attribute(places[0], "device", ast.Load()) if places else None
 
     def weight(self, name: str) -> ast.expr:
-        path, layout = self.structure.locate(self.scope, name)
+        path, layout = locate(self.structure, self.scope, name)
         return undo_layout(target().weight(member_expression(path)), layout)
 
     # statements ------------------------------------------------------------------------------------------------
@@ -180,14 +182,13 @@ class BodyWriter(LocalNames):
     def _write_node(self, node: Node, following: Item | None) -> None:
         holder = self.structure.holders.get(self.scope)
         drop = holder.dropouts.get(node.outputs[0].name) if holder is not None and node.outputs else None
-        if node.op == "aten.dropout.default":
-            source = node.argument("input")
-            if not isinstance(source, Ref):
-                raise EmitError("dropout of something that is no array", where=node.origin.line)
+        if node.op in (BASE, "aten.dropout.default"):
+            (source,) = refs(node.argument("input"))
             expression = self.use(source)
             if drop is not None:
                 expression = dropped(drop.attribute, expression, node.always)
-            self.finish(node, [node.outputs[0].name], expression, following, pure=drop is None)
+            whole = base_call(expression) if node.op == BASE else expression
+            self.finish(node, [node.outputs[0].name], whole, following, pure=drop is None and node.op != BASE)
             return
         extras = {"dropout": dropout_function(drop.attribute, node.always)} if drop is not None else {}
         if self.plan.rules[node.op].draws:

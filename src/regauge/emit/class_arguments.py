@@ -60,9 +60,13 @@ Shapes = Mapping[str, tuple[tuple[int | None, ...] | None, ...]]
 
 @dataclass
 class Family:
-    """Classes of one skeleton, with the arguments that tell them apart."""
+    """Classes of one skeleton, with the arguments that tell them apart.
+
+    `bases` are the layers that classes of the file extend, by the name of the class.
+    """
 
     members: list[EmittedClass]
+    bases: Mapping[str, str] = field(default_factory=dict)
     arguments: dict[Values, str] = field(default_factory=dict)
     in_body: set[str] = field(default_factory=set)
 
@@ -185,7 +189,7 @@ def _varying(column: Sequence[str]) -> Iterator[tuple[int, Values]]:
 def _name_arguments(family: Family, columns: Sequence[Sequence[str]], taken: set[str]) -> None:
     wanted: dict[Values, list[str]] = {}
     for column in columns:
-        contexts = _contexts(column[0])
+        contexts = _contexts(column[0], family.bases)
         for offset, values in _varying(column):
             wanted.setdefault(values, []).append(contexts.get(offset, "size"))
     for values, names in sorted(wanted.items(), key=lambda item: _order(item[0])):
@@ -210,8 +214,8 @@ def _order(values: Values) -> tuple[float, ...]:
     return float(ANY in values), *(float(v) if re.fullmatch(r"[\d.e+-]+", v) else float("inf") for v in values)
 
 
-def _contexts(text: str) -> dict[int, str]:
-    """What the constants of a statement of `__init__` mean, by their offset."""
+def _contexts(text: str, bases: Mapping[str, str]) -> dict[int, str]:
+    """What the constants of a statement of `__init__` mean, by their offset; `bases` as `Family` has them."""
     found: dict[int, str] = {}
     statement = ast.parse(text).body[0]
     target = statement.targets[0] if isinstance(statement, ast.Assign) else None
@@ -227,7 +231,8 @@ def _contexts(text: str) -> dict[int, str]:
     if isinstance(flag, ast.Constant):
         mark(flag, attribute)
     for call in [node for node in ast.walk(statement) if isinstance(node, ast.Call)]:
-        names = _POSITIONAL.get(ast.unparse(call.func), ())
+        function = ast.unparse(call.func)
+        names = _POSITIONAL.get(bases.get(function, function), ())
         for position, argument in enumerate(call.args):
             if not any(isinstance(part, ast.Call) for part in ast.walk(argument)):
                 mark(argument, names[position] if position < len(names) else f"{attribute}_size")
@@ -280,7 +285,7 @@ def _multiple(family: Family, values: Values, only: str = "") -> str | None:
 def _write(family: Family, column: Sequence[str], prefix: str, shapes: Shapes = MappingProxyType({})) -> str:
     """The text of the first member with arguments, or sizes of what the call gets, in place of what varies."""
     text, shift = column[0], 0
-    meanings = {} if prefix else _contexts(column[0])
+    meanings = {} if prefix else _contexts(column[0], family.bases)
     for offset, values in _varying(column):
         known = _known(family, values, meanings.get(offset, "")) or _size_of_argument(values, shapes)
         expression = known or family.arguments[values]

@@ -38,6 +38,7 @@ class EmittedClass:
         init: statements of `__init__`.
         body: parameters and statements of `__call__`.
         type: qualified name of the original class.
+        base: the layer that it extends; it has no `__init__` of its own then.
         arguments: names of the constructor's arguments besides `rngs`.
         shapes: of the arguments of the call; sizes that are free are None.
         settings, values: attributes of the original, as `Call` has them, where all modules that this stands for have
@@ -50,6 +51,7 @@ class EmittedClass:
     init: list[Line]
     body: Body
     type: str = ""
+    base: str = ""
     arguments: tuple[str, ...] = ()
     shapes: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
     settings: Mapping[str, Setting] = field(default_factory=dict)
@@ -175,10 +177,15 @@ def _class_lines(made: EmittedClass, is_root: bool) -> list[tuple[str, Place | N
     comment = f"  # {made.place}" if made.place else ""
     call_comment = f"  # {made.body.comment}" if made.body.comment else ""
     lines: list[tuple[str, Place | None]] = [
-        (f"class {made.name}(nnx.Module):{comment}", (made.path, made.place) if made.place else None),
-        (f"    def __init__(self, *, {', '.join([*made.arguments, 'rngs: nnx.Rngs'])}):", None),
-        *((f"        {line.text}", None) for line in made.init),
-        ("", None),
+        (f"class {made.name}({made.base or 'nnx.Module'}):{comment}", (made.path, made.place) if made.place else None)
+    ]
+    if not made.base:
+        lines += [
+            (f"    def __init__(self, *, {', '.join([*made.arguments, 'rngs: nnx.Rngs'])}):", None),
+            *((f"        {line.text}", None) for line in made.init),
+            ("", None),
+        ]
+    lines += [
         (f"    def __call__({', '.join(['self', *made.body.parameters])}):{call_comment}", None),
     ]
     for line in made.body.statements(is_root=is_root):

@@ -56,6 +56,7 @@ class Holder:
         weights: weights held directly, by name in the original.
         dropouts: by the result of the operator that drops.
         rng: attribute of the random stream that other random operators draw from, or an empty string.
+        base: the library's layer that the module extends, which holds all its weights; None for most.
     """
 
     scope: Scope
@@ -63,6 +64,7 @@ class Holder:
     weights: dict[str, Path] = field(default_factory=dict)
     dropouts: dict[str, Drop] = field(default_factory=dict)
     rng: str = ""
+    base: Layer | None = None
 
     def taken(self) -> set[str]:
         """All attributes of the module."""
@@ -85,6 +87,7 @@ def joined(training: Holder, evaluation: Holder) -> Holder:
         {**evaluation.weights, **training.weights},
         training.dropouts,
         training.rng or evaluation.rng,
+        training.base,
     )
 
 

@@ -1,12 +1,13 @@
-"""Recognised layers: calls of torch.nn modules that one NNX module, with every argument written, equals exactly.
+"""Recognised layers: calls of modules that one NNX module, with every argument written, equals exactly.
 
-An entry looks at the operators that really ran in the call, not at the module's class alone: a subclass with
-another forward, or a layer with an option that NNX lacks, does not match and is emitted from its operators.
+An entry looks at the operators that really ran in the call, not at the module's class: a person's own class whose
+forward is `F.layer_norm` of its weights is a layer too, a subclass of torch's layer with another forward, or a layer
+with an option that NNX lacks, does not match and is emitted from its operators.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,29 +78,27 @@ class Context:
         return self.weights.get(operand.name) if isinstance(operand, Ref) else None
 
 
-_TRAINS = {"training": True, "evaluation": False}
-
 Recogniser = Callable[[Scope, Node, Context], Layer | None]
-_RECOGNISERS: dict[str, Recogniser] = {}
+LAYERS: dict[str, Recogniser] = {}
 
 
 def recognises(op: str) -> Callable[[Recogniser], Recogniser]:
     def register(fn: Recogniser) -> Recogniser:
-        _RECOGNISERS[op] = fn
+        LAYERS[op] = fn
         return fn
 
     return register
 
 
-def recognise(scope: Scope, context: Context) -> Layer | None:
-    """The NNX layer that this call is, or None."""
+def recognise(scope: Scope, context: Context, recognisers: Mapping[str, Recogniser]) -> Layer | None:
+    """The NNX layer that this call is, or None; `recognisers` by the operator that they look at."""
     if any(isinstance(item, Scope) for item in scope.items):
         return None
     nodes = [item for item in scope.items if isinstance(item, Node)]
-    main, dtype = before_casts(scope, [node for node in nodes if not _counts_batches(node, context)])
-    if len(main) != 1 or main[0].op not in _RECOGNISERS:
+    main, dtype = before_casts(scope, [node for node in nodes if not counts_batches(node, context)])
+    if len(main) != 1 or main[0].op not in recognisers:
         return None
-    layer = _RECOGNISERS[main[0].op](scope, main[0], context)
+    layer = recognisers[main[0].op](scope, main[0], context)
     if layer is None or not owns_all(scope, layer, context):
         return None
     if any(f"{scope.path}.{leaf}" in context.lent for leaf in layer.unused):
@@ -115,7 +114,8 @@ def recognise(scope: Scope, context: Context) -> Layer | None:
     return layer if scope.outputs == [layer.output] else None
 
 
-def _is_of_torch(scope: Scope) -> bool:
+def is_of_torch(scope: Scope) -> bool:
+    """Whether a call is one of torch's own modules."""
     return scope.step.type.startswith("torch.nn.")
 
 
@@ -126,7 +126,8 @@ def lent_weights(graph: Graph) -> frozenset[str]:
     return frozenset(name for name, path in reads if name.rpartition(".")[0] != path)
 
 
-def _counts_batches(node: Node, context: Context) -> bool:
+def counts_batches(node: Node, context: Context) -> bool:
+    """Whether an operator counts the batches of a batch norm, which no layer here does."""
     used = [context.weights[r.name].name for _, r in node.arguments if isinstance(r, Ref) and r.name in context.weights]
     return len(used) == 1 and used[0].endswith("num_batches_tracked") and node.op == "aten.add.Tensor"
 
@@ -157,11 +158,13 @@ def _refs(operand: Any) -> list[str]:
     return [operand.name] if isinstance(operand, Ref) else []
 
 
-def _ref(operand: Any) -> str:
+def ref_name(operand: Any) -> str:
+    """The value that an operand is, or an empty string."""
     return operand.name if isinstance(operand, Ref) else ""
 
 
-def _param_dtype(spec: TensorSpec) -> dict[str, Any]:
+def param_dtype(spec: TensorSpec) -> dict[str, Any]:
+    """The keyword of a layer whose weights are not float32."""
     return {} if spec.dtype == "float32" else {"param_dtype": Text(f"jnp.{spec.dtype}")}
 
 
@@ -182,9 +185,9 @@ def linear(scope: Scope, node: Node, context: Context) -> Layer | None:
     return Layer(
         "nnx.Linear",
         (in_features, out_features),
-        keywords | _param_dtype(weight.spec),
+        keywords | param_dtype(weight.spec),
         weights,
-        (_ref(node.argument("input")),),
+        (ref_name(node.argument("input")),),
         node.outputs[0].name,
     )
 
@@ -229,9 +232,9 @@ def convolution(scope: Scope, node: Node, context: Context) -> Layer | None:
     return Layer(
         "nnx.Conv",
         (in_per_group * groups, out_features),
-        keywords | _param_dtype(weight.spec),
+        keywords | param_dtype(weight.spec),
         weights,
-        (_ref(node.argument("input")),),
+        (ref_name(node.argument("input")),),
         node.outputs[0].name,
     )
 
@@ -275,110 +278,15 @@ def transposed_convolution(scope: Scope, node: Node, context: Context) -> Layer 
     return Layer(
         "nnx.ConvTranspose",
         (in_features, out_features),
-        keywords | _param_dtype(weight.spec),
+        keywords | param_dtype(weight.spec),
         weights,
-        (_ref(node.argument("input")),),
+        (ref_name(node.argument("input")),),
         node.outputs[0].name,
     )
 
 
 for _op, _overload in (("conv_transpose1d", "default"), ("conv_transpose2d", "input"), ("conv_transpose3d", "input")):
     recognises(f"aten.{_op}.{_overload}")(transposed_convolution)
-
-
-def _scale_and_bias(weight: WeightSpec | None, bias: WeightSpec | None, keywords: dict[str, Any]) -> dict[str, Any]:
-    weights: dict[str, tuple[str, Layout]] = {}
-    if weight is not None:
-        weights["weight"] = ("scale", ())
-    else:
-        keywords["use_scale"] = False
-    if bias is not None:
-        weights["bias"] = ("bias", ())
-    else:
-        keywords["use_bias"] = False
-    return weights
-
-
-@recognises("aten.layer_norm.default")
-def layer_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
-    shape = node.argument("normalized_shape")
-    if not isinstance(shape, tuple) or len(shape) != 1 or not isinstance(shape[0], int):
-        return None
-    keywords: dict[str, Any] = {"epsilon": node.argument("eps")}
-    weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
-    source = _ref(node.argument("input"))
-    constructor = "LayerNorm"
-    if any(spec.dtype not in ("float32", "float64") for spec in (context.specs[source], *_specs(weight, bias))):
-        constructor, keywords["use_fast_variance"] = "nnx.LayerNorm", False  # it computes in float32, as torch does
-    weights = _scale_and_bias(weight, bias, keywords)
-    keywords |= _param_dtype(weight.spec) if weight else {}
-    return Layer(constructor, (shape[0],), keywords, weights, (source,), node.outputs[0].name)
-
-
-def _specs(*weights: WeightSpec | None) -> tuple[TensorSpec, ...]:
-    return tuple(weight.spec for weight in weights if weight is not None)
-
-
-@recognises("aten.rms_norm.default")
-def rms_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
-    shape, epsilon = node.argument("normalized_shape"), node.argument("eps")
-    weight = context.weight(node, "weight")
-    spec = context.specs[_ref(node.argument("input"))]
-    if not isinstance(shape, tuple) or len(shape) != 1 or not isinstance(shape[0], int) or weight is None:
-        return None
-    if epsilon is None and spec.dtype == "float32":
-        epsilon = 1.1920928955078125e-07  # torch: the epsilon of the input's dtype
-    if epsilon is None:
-        return None
-    keywords = {"epsilon": epsilon, "use_fast_variance": False} | _param_dtype(weight.spec)
-    weights: dict[str, tuple[str, Layout]] = {"weight": ("scale", ())}
-    return Layer("nnx.RMSNorm", (shape[0],), keywords, weights, (_ref(node.argument("input")),), node.outputs[0].name)
-
-
-@recognises("aten.group_norm.default")
-def group_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
-    if dict(node.arguments).get("channels_last") is not True:
-        return None
-    weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
-    channels = context.specs[_ref(node.argument("input"))].shape[-1]
-    keywords: dict[str, Any] = {
-        "num_groups": node.argument("num_groups"),
-        "epsilon": node.argument("eps"),
-        "use_fast_variance": False,
-    }
-    weights = _scale_and_bias(weight, bias, keywords)
-    keywords |= _param_dtype(weight.spec) if weight else {}
-    return Layer("nnx.GroupNorm", (channels,), keywords, weights, (_ref(node.argument("input")),), node.outputs[0].name)
-
-
-@recognises("aten.batch_norm.default")
-def batch_norm(scope: Scope, node: Node, context: Context) -> Layer | None:
-    mean, var = context.weight(node, "running_mean"), context.weight(node, "running_var")
-    weight, bias = context.weight(node, "weight"), context.weight(node, "bias")
-    spec = context.specs[_ref(node.argument("input"))]
-    last = spec.ndim == 2 or dict(node.arguments).get("channels_last") is True
-    if context.frozen and node.argument("training") is False:
-        return None
-    if not _is_of_torch(scope) and node.argument("training") is not _TRAINS.get(context.mode):
-        return None  # whether code of the person's own follows the mode is known where both were captured
-    if mean is None or var is None or not last or (weight is None) != (bias is None):
-        return None
-    keywords: dict[str, Any] = {"epsilon": node.argument("eps"), "momentum": node.argument("momentum")}
-    weights: dict[str, tuple[str, Layout]] = {"running_mean": ("mean", ()), "running_var": ("var", ())}
-    if weight is None:
-        keywords["affine"] = False
-    else:
-        weights |= {"weight": ("scale", ()), "bias": ("bias", ())}
-    return Layer(
-        "BatchNorm",
-        (mean.spec.shape[0],),
-        keywords | _param_dtype(mean.spec),
-        weights,
-        (_ref(node.argument("input")),),
-        node.outputs[0].name,
-        rngs=False,
-        unused={"num_batches_tracked": "a counter that nothing reads"},
-    )
 
 
 @recognises("aten.embedding.default")
@@ -389,12 +297,12 @@ def embedding(scope: Scope, node: Node, context: Context) -> Layer | None:
     rows, features = _fixed(weight.spec)
     padding_idx = node.argument("padding_idx")
     weights: dict[str, tuple[str, Layout]] = {"weight": ("embedding", ())}
-    keywords = _param_dtype(weight.spec)
+    keywords = param_dtype(weight.spec)
     constructor = "nnx.Embed"
     if isinstance(padding_idx, int) and padding_idx >= 0:
         constructor, keywords = "Embedding", {"padding_idx": padding_idx} | keywords
     return Layer(
-        constructor, (rows, features), keywords, weights, (_ref(node.argument("indices")),), node.outputs[0].name
+        constructor, (rows, features), keywords, weights, (ref_name(node.argument("indices")),), node.outputs[0].name
     )
 
 
@@ -402,4 +310,6 @@ def embedding(scope: Scope, node: Node, context: Context) -> Layer | None:
 def dropout(scope: Scope, node: Node, context: Context) -> Layer | None:
     if node.always or (context.frozen and node.argument("train") is False):
         return None
-    return Layer("nnx.Dropout", (node.argument("p"),), {}, {}, (_ref(node.argument("input")),), node.outputs[0].name)
+    return Layer(
+        "nnx.Dropout", (node.argument("p"),), {}, {}, (ref_name(node.argument("input")),), node.outputs[0].name
+    )

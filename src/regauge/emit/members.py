@@ -13,9 +13,10 @@ from regauge.emit.agreement import Agreement
 from regauge.emit.argument_order import order_arguments
 from regauge.emit.attributes import Path, attribute_paths
 from regauge.emit.dropouts import hold_dropouts
-from regauge.emit.holders import Holder, Kind, Member, dotted
+from regauge.emit.extended_layers import Extension
+from regauge.emit.holders import Holder, Kind, Member
 from regauge.emit.idle_calls import gives_what_it_gets
-from regauge.emit.layers import Context, Layer, Layout, lent_weights
+from regauge.emit.layers import Context, Layer, lent_weights
 from regauge.emit.passed_on import return_what_was_passed
 from regauge.emit.same_code import code_key
 from regauge.emit.scopes import SMALL, Item, Scope, connect, item_outputs, modules_of, owns, splice, weights_below
@@ -67,6 +68,7 @@ class Structure:
         self.reserved = set(reserved)
         self.kinds: dict[Scope, Kind] = {}
         self.layers: dict[Scope, Layer] = {}
+        self.extensions: dict[Scope, Extension] = {}
         self.holders: dict[Scope, Holder] = {}
         self.agreed = agreed if agreed is not None else Agreement()
         self.opened: set[str] = set()
@@ -112,6 +114,9 @@ class Structure:
                 splice(scope, child)
             else:
                 self.kinds[child] = "class"
+                extended = target().extension(child, self.context) if alone else None
+                if extended is not None:
+                    self.extensions[child], child.items = extended, extended.items
 
     def _is_spliced(self, scope: Scope) -> bool:
         if not scope.items:
@@ -147,7 +152,8 @@ class Structure:
             return False
         if self.kinds[calls[0]] == "layer":
             return len({self.layers[call].made for call in calls}) == 1
-        if len({len(s.items) for s in calls}) > 1:
+        extended = {self.extensions[call].layer.made if call in self.extensions else () for call in calls}
+        if len(extended) > 1 or len({len(s.items) for s in calls}) > 1:
             return False
         return len({code_key(s, self.context.weights, self.layers, self.literals, sizes=False) for s in calls}) == 1
 
@@ -187,6 +193,9 @@ class Structure:
 
     def _splice(self, calls: Sequence[Scope]) -> None:
         self.opened |= {call.path for call in calls}
+        for call in calls:
+            if call in self.extensions:
+                call.items = self.extensions.pop(call).before
         for call in sorted(
             calls, key=lambda call: len(call.path)
         ):  # the parts of a spliced module are then its parent's
@@ -236,7 +245,7 @@ class Structure:
     def _holds(self, scope: Scope) -> dict[str, WeightSpec]:
         """All weights that a call's module has, its sub-modules' included, by name."""
         if scope not in self._held:
-            if self.kinds.get(scope) == "layer":
+            if self.kinds.get(scope) == "layer" or scope in self.extensions:
                 self._held[scope] = {w.name: w for w in self._below.get(scope.path, ())}
             else:
                 inner = {name: spec for call in scope.calls() for name, spec in self._holds(call).items()}
@@ -267,9 +276,9 @@ class Structure:
         other = self.other
         if other is None:
             return False
-        return any(weight in other._holds(inner) for call in other._calls_at(scope.path) for inner in call.calls())
+        return any(weight in other._holds(inner) for call in other.calls_at(scope.path) for inner in call.calls())
 
-    def _calls_at(self, path: str) -> list[Scope]:
+    def calls_at(self, path: str) -> list[Scope]:
         return [scope for scope in (self.root, *self.root.scopes()) if scope.path == path and scope.body is None]
 
     def _written(self, scope: Scope) -> list[WeightSpec]:
@@ -324,6 +333,7 @@ class Structure:
 
     def _hold(self, scope: Scope, names: Mapping[str, Path]) -> None:
         holder = self.holders[scope] = Holder(scope)
+        holder.base = self.extensions[scope].layer if scope in self.extensions else None
         self.holders.update(dict.fromkeys(scope.own_bodies(), holder))
         runs = {call: run for run in self.runs.get(scope, ()) for call in run.calls}
         for call in scope.calls():
@@ -343,44 +353,6 @@ class Structure:
                 holder.members[item.path] = Member(
                     (*target().chain, position), self.kinds[item], item, self.layers.get(item)
                 )
-
-    # where weights live --------------------------------------------------------------------------------------
-
-    def locate(self, scope: Scope, weight: str) -> tuple[list[str], Layout]:
-        """Attribute path of a weight inside a module, and the layout in which it is stored there.
-
-        Raises:
-            KeyError: no call of either mode holds it.
-        """
-        holders = [self.holders[scope]]
-        if self.other is not None:
-            holders += [self.other.holders[call] for call in self.other._calls_at(scope.path)]
-        for holder in holders:
-            if (found := self._locate_in(holder, weight)) is not None:
-                return found
-        raise KeyError(weight)
-
-    def _locate_in(self, holder: Holder, weight: str) -> tuple[list[str], Layout] | None:
-        if weight in holder.weights:
-            return [dotted(holder.weights[weight])], ()
-        for path, member in holder.members.items():
-            if not owns(path, weight):
-                continue
-            if member.layer is not None:
-                leaf = weight.removeprefix(path + ".")
-                if leaf not in member.layer.weights:
-                    continue
-                attribute, layout = member.layer.weights[leaf]
-                return [member.target, attribute], layout
-            if (found := self._locate_in(self._holder(member.scope), weight)) is not None:
-                return [member.target, *found[0]], found[1]
-        return None
-
-    def _holder(self, scope: Scope) -> Holder:
-        """The contents of a call of either mode."""
-        if scope in self.holders or self.other is None:
-            return self.holders[scope]
-        return self.other.holders[scope]
 
 
 def _item_reads(item: Node | Scope) -> list[str]:

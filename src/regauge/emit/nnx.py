@@ -14,11 +14,9 @@ from regauge.emit.body import BodyWriter
 from regauge.emit.class_numbers import base_name, renumbered
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
-from regauge.emit.holders import Member, dotted, joined, unused_reason
-from regauge.emit.layers import Layout
+from regauge.emit.holders import Member, joined, unused_reason
 from regauge.emit.lines import Body, Line
 from regauge.emit.loops import roll_loops
-from regauge.emit.members import Structure
 from regauge.emit.modes import align, children, in_evaluation, join_bodies, with_own_statistics
 from regauge.emit.names import unique
 from regauge.emit.origins import function_at
@@ -35,20 +33,10 @@ from regauge.emit.syntax import tree_expression
 from regauge.emit.target import target
 from regauge.emit.unify import unify
 from regauge.emit.views import View, has_loose_norms, structured, view_of
-from regauge.errors import EmitError
+from regauge.emit.weight_places import Placed, placed_weights
 from regauge.findings import Finding
 from regauge.ir.graph import Graph, Node, Ref, WeightSpec
 from regauge.rules.table import RuleTable
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Where a weight of the original lives in the emitted module; `stacked` as `WeightEntry` has it."""
-
-    source: str
-    target: str
-    layout: Layout
-    stacked: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +129,8 @@ def emit_module(
     main, evaluation = structured(main, evaluation, _of_several_sizes)
     module = _Module(main, evaluation, helpers if helpers is not None else Helpers())
     root = _emit_class(module, main, main.structure.root, {}, evaluation.structure.root if evaluation else None)
-    placed = _place_all(module)
+    structures = [view.structure for view in (main, evaluation) if view is not None]
+    placed = placed_weights(structures)
     used = {p.source for p in placed}
     literals = {w.name for w in graph.weights if w.value in main.constants}
     module.unused = tuple(
@@ -232,6 +221,8 @@ def _emit_class(
     if asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
     made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
+    if holder.base is not None:
+        made.base, made.init = target().layer_text(module, holder.base).partition("(")[0], []
     made.settings, made.values = scope.settings, scope.values
     if scope is not view.structure.root:  # whose arguments may be trees
         specs = [view.structure.context.specs[value] for value in scope.inputs]
@@ -260,6 +251,9 @@ class _Maker:
         if member.kind == "sequential":
             return self._sequential(view, member.scope, children(counterpart) if counterpart else {})
         made = _emit_class(self.module, view, member.scope, self.hints, counterpart)
+        base = view.structure.holders[member.scope].base
+        if base is not None:
+            return made.name + target().layer_text(self.module, base).removeprefix(made.base)
         return target().module_call(made.name)
 
     def _sequential(self, view: View, scope: Scope, counterparts: Mapping[str, Scope]) -> str:
@@ -298,40 +292,3 @@ def _class_comment(scope: Scope) -> str:
         if forward is not None and function is not None and function.class_line:
             return f"{forward.file.rsplit('/', 1)[-1]}:{function.class_line}"
     return ""
-
-
-# weights -------------------------------------------------------------------------------------------------------------
-
-
-def _place_all(module: _Module) -> tuple[Placed, ...]:
-    """Where every weight is; both modes must agree.
-
-    Raises:
-        EmitError: a weight is at two places.
-    """
-    found: dict[str, Placed] = {}
-    for view in (module.main, module.evaluation):
-        if view is None:
-            continue
-        for placed in _place(view.structure, view.structure.root, ""):
-            if found.setdefault(placed.source, placed) != placed:
-                raise EmitError("a weight has two places in the two modes", where=placed.source)
-    return tuple(found.values())
-
-
-def _place(structure: Structure, scope: Scope, prefix: str) -> list[Placed]:
-    holder = structure.holders[scope]
-    placed = [Placed(name, prefix + dotted(path), ()) for name, path in holder.weights.items()]
-    for path, member in holder.members.items():
-        target = f"{prefix}{member.target}."
-        if member.layer is not None:
-            placed += [
-                Placed(f"{path}.{leaf}", target + attribute, layout)
-                for leaf, (attribute, layout) in member.layer.weights.items()
-            ]
-        else:
-            calls = member.run.calls if member.run else (member.scope,)
-            for number, call in enumerate(calls):
-                stacked = (number, len(calls)) if member.run else None
-                placed += [replace(p, stacked=stacked or p.stacked) for p in _place(structure, call, target)]
-    return placed

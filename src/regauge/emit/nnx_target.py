@@ -13,11 +13,13 @@ import numpy as np
 from flax import nnx
 
 from regauge.emit import construct, folder_files, layers, nnx_package, simplify
+from regauge.emit.extended_layers import Extension, extension
 from regauge.emit.files import Place, model_text
 from regauge.emit.holders import Holder
 from regauge.emit.indexing import indexing
 from regauge.emit.layers import Context, Layer
 from regauge.emit.lines import Line
+from regauge.emit.norm_layers import NORMS
 from regauge.emit.scopes import Scope
 from regauge.emit.target import Use
 from regauge.emit.train import emit_train
@@ -132,7 +134,10 @@ class NnxTarget:
         return construct.layer_text(emission, layer)
 
     def recognise(self, scope: Scope, context: Context) -> Layer | None:
-        return layers.recognise(scope, context)
+        return layers.recognise(scope, context, layers.LAYERS | NORMS)
+
+    def extension(self, scope: Scope, context: Context) -> Extension | None:
+        return extension(scope, context, layers.LAYERS | NORMS)
 
     def is_library_type(self, name: str) -> bool:
         return name.startswith("torch.nn.")

@@ -17,6 +17,7 @@ from regauge.emit.names import identifier
 from regauge.emit.scopes import owns
 from regauge.emit.syntax import member_expression, shape_comment
 from regauge.emit.target import target
+from regauge.emit.weight_places import locate
 from regauge.errors import EmitError
 from regauge.ir.graph import Graph, Node, Ref, node_inputs, references
 
@@ -122,7 +123,7 @@ def is_changed(writer: BodyWriter, expression: ast.expr) -> bool:
     text = ast.unparse(expression) if writer.stored else ""
     for weight, _ in writer.stored:
         try:
-            path, _ = writer.structure.locate(writer.scope, weight)
+            path, _ = locate(writer.structure, writer.scope, weight)
         except KeyError:  # the layer updates it itself, or nothing reads it
             continue
         holder = member_expression(path[:1])  # a call of the module that holds it reads it
@@ -136,7 +137,7 @@ def storing_lines(writer: BodyWriter) -> list[Line]:
     lines = []
     for weight, value in writer.stored:
         try:
-            path, layout = writer.structure.locate(writer.scope, weight)
+            path, layout = locate(writer.structure, writer.scope, weight)
         except KeyError:  # the layer updates it itself, or nothing reads it
             continue
         if layout:

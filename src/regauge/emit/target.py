@@ -19,6 +19,7 @@ import numpy as np
 from regauge.ir.graph import Graph, Node, Ref, TensorSpec
 
 if TYPE_CHECKING:
+    from regauge.emit.extended_layers import Extension
     from regauge.emit.holders import Holder
     from regauge.emit.layers import Context, Layer
     from regauge.emit.lines import Line
@@ -111,6 +112,9 @@ class Target(Protocol):
 
     def recognise(self, scope: Scope, context: Context) -> Layer | None:
         """The library's layer that a call is, or None."""
+
+    def extension(self, scope: Scope, context: Context) -> Extension | None:
+        """The library's layer that a call of a person's own class extends, or None."""
 
     def is_library_type(self, name: str) -> bool:
         """Whether a class, by its qualified name, is of the original's library, not of the person's."""

@@ -141,6 +141,9 @@ class TorchTarget:
     def recognise(self, scope: Scope, context: Context) -> Layer | None:
         return torch_layers.recognise(scope, context)
 
+    def extension(self, scope: Scope, context: Context) -> None:
+        return None
+
     def is_library_type(self, name: str) -> bool:
         return name.startswith(_LIBRARIES)
 

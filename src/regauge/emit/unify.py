@@ -39,6 +39,10 @@ def unify(classes: Iterable[EmittedClass]) -> list[EmittedClass]:
     while pending:
         first = pending.pop(0)
         alike = [c for c in pending if _origin(c) == _origin(first)]
+        if first.base:
+            made, pending = _extending(first, alike, pending)
+            done.append(made)
+            continue
         joined = _joined(first, alike, _origin(first) in separable, {made.name: made for made in done})
         if joined is None:
             done.append(with_plain_locals(first))
@@ -49,6 +53,29 @@ def unify(classes: Iterable[EmittedClass]) -> list[EmittedClass]:
         done.append(made)
     position = {made.name: number for number, made in enumerate(given)}
     return _children_first(sorted(done, key=lambda made: position[made.name]))
+
+
+def _extending(
+    first: EmittedClass, alike: Sequence[EmittedClass], pending: Sequence[EmittedClass]
+) -> tuple[EmittedClass, list[EmittedClass]]:
+    """The class for all that extend the layer by the code of the first one, and the other classes with its name."""
+    code = [line.text for line in first.body.lines]
+    same = [c for c in alike if c.base == first.base and [line.text for line in c.body.lines] == code]
+    if not same:
+        return first, list(pending)
+    columns = zip(*(c.body.lines for c in (first, *same)), strict=True)
+    lines = [replace(column[0], comment=_common(line.comment for line in column)) for column in columns]
+    body = replace(first.body, lines=lines, comment=_common(c.body.comment for c in (first, *same)))
+    names = {c.name for c in same}
+    called = re.compile(rf"\b({'|'.join(map(re.escape, names))})(?=\()")
+    left = [c for c in pending if c.name not in names]
+    left = [replace(c, init=[replace(line, text=called.sub(first.name, line.text)) for line in c.init]) for c in left]
+    return replace(first, body=body), left
+
+
+def _common(comments: Iterable[str]) -> str:
+    found = {*comments}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _origin(made: EmittedClass) -> tuple[str, str]:
@@ -110,10 +137,10 @@ def _joined(
         families = with_default_arguments(families)
         position = {made.name: number for number, made in enumerate((first, *others))}
         for members in _with_optional_parts(families, done):
-            joined = joined_class(Family(sorted(members, key=lambda made: position[made.name])))
+            joined = joined_class(Family(sorted(members, key=lambda made: position[made.name]), _bases(done)))
             if joined is not None:
                 return joined
-    joined = joined_class(Family(families[0])) if len(families[0]) > 1 else None
+    joined = joined_class(Family(families[0], _bases(done))) if len(families[0]) > 1 else None
     return joined or (_with_one(first, families, done) if separable else None)
 
 
@@ -130,7 +157,7 @@ def _with_one(
             continue
         joined = with_optional_parts(alone, other, done)
         if joined is not None and joined.by_setting and _reads_better(joined, (alone, other)):
-            found = joined_class(Family(joined.written()))
+            found = joined_class(Family(joined.written(), _bases(done)))
             if found is not None:
                 return found
     return None
@@ -218,6 +245,10 @@ def _skeleton(made: EmittedClass) -> str:
         "\n".join(line.text for line in made.body.lines),
     )
     return re.sub(r"\s+", " ", f"{init}\n{body}")
+
+
+def _bases(done: Mapping[str, EmittedClass]) -> dict[str, str]:
+    return {name: made.base for name, made in done.items() if made.base}
 
 
 def _rewrite(made: EmittedClass, calls: Mapping[str, str]) -> EmittedClass:

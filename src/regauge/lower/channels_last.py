@@ -7,7 +7,7 @@ needed. What nothing reads any more disappears.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from regauge.ir.graph import (
@@ -87,15 +87,17 @@ class _Walk:
 
     # twins -----------------------------------------------------------------------------------------------------
 
+    def _last(self, name: str) -> str | None:
+        """The value in channels-last order, where there is one."""
+        return self.twins.get(name, self.sources.get(name))
+
     def _twin(self, name: str, consumer: Origin) -> str:
-        if name not in self.twins and name in self.sources:
-            return self.sources[name]
-        if name not in self.twins:
-            rank = self.specs[name].ndim
-            twin = f"{name}_last"
-            self._emit_permute(name, twin, to_last(rank), self._border(name, consumer), consumer)
-            self.twins[name] = twin
-        return self.twins[name]
+        if (last := self._last(name)) is not None:
+            return last
+        rank = self.specs[name].ndim
+        twin = self.twins[name] = f"{name}_last"
+        self._emit_permute(name, twin, to_last(rank), self._border(name, consumer), consumer)
+        return twin
 
     def _restore(self, name: str, consumer: Origin) -> None:
         if name in self.first or name not in self.twins:
@@ -162,7 +164,7 @@ class _Walk:
         if not isinstance(source, Ref):
             return False
         rank = self.specs[source.name].ndim
-        if rank < 3 or rank != node.outputs[0].spec.ndim or not (IMAGE_OPS[node.op] or source.name in self.twins):
+        if rank < 3 or rank != node.outputs[0].spec.ndim or not (IMAGE_OPS[node.op] or self._last(source.name)):
             return False
         if ".conv" in node.op and rank != _image_rank(node.op):
             return False  # an image without a batch axis
@@ -196,6 +198,12 @@ class _Walk:
         self.nodes.append(replace(node, arguments=arguments, outputs=(self._define_twin(node.outputs[0]),)))
         return True
 
+    def _are_sources(self, arrays: Sequence[str], rank: int) -> bool:
+        """Whether the person brought all images among some arrays from channels-last order to the original's."""
+        whole = [name for name in arrays if self.specs[name].ndim == rank]
+        images = [name for name in whole if by_channel(name, rank, self.specs, self.makers) is None]
+        return bool(images) and all(name in self.sources for name in images)
+
     def _by_channel(self, name: str, rank: int, consumer: Origin) -> str | None:
         """An array with one number a channel, as it is combined with images in channels-last order."""
         source = None if name in self.twins else by_channel(name, rank, self.specs, self.makers)
@@ -215,12 +223,12 @@ class _Walk:
         self.nodes.append(Node("aten.view.default", arguments, (value,), origin=origin))
         return result
 
-    def _along_axes(self, node: Node, source: str, rank: int) -> bool:
+    def _along_axes(self, node: Node, last: str, rank: int) -> bool:
         """Slices, paddings and their like; what is split stays as it is where the parts are needed as they were."""
         changed = along_axes(node, rank, to_last(rank))
         if changed is None or (len(node.outputs) > 1 and not all(self._follow(v.name) for v in node.outputs)):
             return False
-        changed = changed.with_arguments(**{node.arguments[0][0]: Ref(self.twins[source])})
+        changed = changed.with_arguments(**{node.arguments[0][0]: Ref(last)})
         self.nodes.append(replace(changed, outputs=tuple(self._define_twin(value) for value in node.outputs)))
         return True
 
@@ -236,33 +244,34 @@ class _Walk:
         if node.op == "aten.cat.default":
             return self._concatenate(node)
         source = node.arguments[0][1] if node.arguments else None
-        if not isinstance(source, Ref) or source.name not in self.twins:
+        last = self._last(source.name) if isinstance(source, Ref) else None
+        if not isinstance(source, Ref) or last is None:
             return False
         rank = self.specs[source.name].ndim
         if node.op in REDUCTIONS:
-            return self._reduce(node, source.name, rank)
+            return self._reduce(node, last, rank)
         if node.op == "aten.flatten.using_ints":
-            return self._flatten(node, source.name, rank)
+            return self._flatten(node, source.name, last, rank)
         if is_one_pixel(node, self.specs[source.name]):
             value = node.outputs[0]
-            self._emit_view(self.twins[source.name], value.name, value.spec.shape, node.origin)
+            self._emit_view(last, value.name, value.spec.shape, node.origin)
             self.first.add(value.name)
             return True
-        return takes_twins(node) and self._along_axes(node, source.name, rank)
+        return source.name in self.twins and takes_twins(node) and self._along_axes(node, last, rank)
 
-    def _flatten(self, node: Node, source: str, rank: int) -> bool:
+    def _flatten(self, node: Node, source: str, last: str, rank: int) -> bool:
         """Of the image axes, and of everything behind the batch where the image is one pixel."""
         start, end = (int(node.argument(name)) % rank for name in ("start_dim", "end_dim"))  # type: ignore[arg-type]
         if end != rank - 1:
             return False
         if start == 2 and rank > 3:
             twin = self._define_twin(node.outputs[0])
-            changed = node.with_arguments(self=Ref(self.twins[source]), start_dim=1, end_dim=rank - 2)
+            changed = node.with_arguments(self=Ref(last), start_dim=1, end_dim=rank - 2)
             self.nodes.append(replace(changed, outputs=(twin,)))
             return True
         if start > 1 or any(size != 1 for size in self.specs[source].shape[2:]):
             return False
-        self.nodes.append(node.with_arguments(self=Ref(self.twins[source])))
+        self.nodes.append(node.with_arguments(self=Ref(last)))
         self.first.add(node.outputs[0].name)
         return True
 
@@ -270,7 +279,8 @@ class _Walk:
         tensors, dim = node.argument("tensors"), node.argument("dim")
         rank = node.outputs[0].spec.ndim
         names = [t.name for t in tensors if isinstance(t, Ref)] if isinstance(tensors, tuple) else []
-        if rank < 3 or not isinstance(dim, int) or not any(n in self.twins for n in names):
+        are_images = any(n in self.twins for n in names) or all(n in self.sources for n in names)
+        if rank < 3 or not isinstance(dim, int) or not names or not are_images:
             return False
         axis = to_last(rank).index(dim % rank)
         twins: Operand = tuple(Ref(self._twin(n, node.origin)) for n in names)
@@ -278,7 +288,7 @@ class _Walk:
         self.nodes.append(replace(changed, outputs=(self._define_twin(node.outputs[0]),)))
         return True
 
-    def _reduce(self, node: Node, source: str, rank: int) -> bool:
+    def _reduce(self, node: Node, last: str, rank: int) -> bool:
         dims, keep = node.argument("dim"), node.argument("keepdim")
         given = (dims,) if isinstance(dims, int) else dims
         if not isinstance(given, tuple) or not given:
@@ -288,7 +298,7 @@ class _Walk:
             return False  # the axes that are left would be in another order
         mapped = tuple(sorted(to_last(rank).index(a) for a in axes))
         dim: Operand = mapped[0] if isinstance(dims, int) else mapped
-        changed = node.with_arguments(self=Ref(self.twins[source]), dim=dim)
+        changed = node.with_arguments(self=Ref(last), dim=dim)
         if keep:
             changed = replace(changed, outputs=tuple(self._define_twin(value) for value in node.outputs))
         else:
@@ -303,14 +313,16 @@ class _Walk:
             return False
         rank = self.specs[source.name].ndim
         axes = _axes(node, rank)
-        if source.name not in self.twins or source.name in self.first:
+        if source.name in self.sources and axes == to_last(rank):
+            twin, composed = self.sources[source.name], tuple(range(rank))
+        elif source.name not in self.twins or source.name in self.first:
             if rank > 2 and axes == to_first(rank):
                 self.sources[node.outputs[0].name] = source.name
             return False
-        if axes is None:
+        elif axes is None:
             return False
-        composed = tuple(to_last(rank).index(a) for a in axes)
-        twin = self.twins[source.name]
+        else:
+            twin, composed = self.twins[source.name], tuple(to_last(rank).index(a) for a in axes)
         value = node.outputs[0]
         permute = Node("aten.permute.default", (("self", Ref(twin)), ("dims", composed)), (value,), origin=node.origin)
         self.nodes.append(permute)
