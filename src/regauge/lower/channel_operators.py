@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from regauge.ir.graph import ModuleStep
+
 # Operators that act on images: data in, data out, with the keyword `channels_last`. True: also worth a transpose
 # of their own; False: only when their input is channels-last already.
 IMAGE_OPS: dict[str, bool] = {
@@ -64,3 +66,8 @@ REDUCTIONS = frozenset(
     {"aten.mean.dim", "aten.sum.dim_IntList", "aten.amax.default", "aten.amin.default", "aten.logsumexp.default"}
     | {"aten.max.dim", "aten.min.dim", "aten.argmax.default", "aten.argmin.default"}
 )
+
+
+def is_library_layer(step: ModuleStep) -> bool:
+    """Whether a module is a layer of torch, whose code is not the person's."""
+    return step.type.startswith("torch.nn.") and not step.type.endswith("Sequential")

@@ -26,7 +26,7 @@ from regauge.ir.graph import (
 )
 from regauge.lower.borders import followed_calls, within_calls
 from regauge.lower.channel_axes import along_axes, by_channel, is_one_pixel, takes_twins
-from regauge.lower.channel_operators import ELEMENTWISE, IMAGE_OPS, REDUCTIONS
+from regauge.lower.channel_operators import ELEMENTWISE, IMAGE_OPS, REDUCTIONS, is_library_layer
 from regauge.lower.plan import value_specs
 
 _PERMUTES = frozenset({"aten.permute.default", "lax.transpose"})
@@ -80,7 +80,7 @@ class _Walk:
             self._restore(name, Origin(self._root()))
         stand_ins = {name: [other] for name, other in (self.sources | self.twins).items()}
         live = without_dead_nodes(replace(self.graph, nodes=tuple(self.nodes)), stand_ins)
-        return within_calls(live, self.changes, _is_layer)
+        return within_calls(live, self.changes, is_library_layer)
 
     def _root(self) -> tuple[ModuleStep, ...]:
         return next((n.origin.modules[:1] for n in self.graph.nodes if n.origin.modules), ())
@@ -115,7 +115,7 @@ class _Walk:
             if a.call != b.call:
                 break
             shared.append(a)
-        while shared and shared[-1].path and _is_layer(shared[-1]):
+        while shared and shared[-1].path and is_library_layer(shared[-1]):
             shared.pop()
         frames = consumer.frames if len(shared) == len(consumer.modules) else ()
         return Origin(tuple(shared), frames)
@@ -328,11 +328,6 @@ class _Walk:
         self.nodes.append(permute)
         self.first.add(value.name)
         return True
-
-
-def _is_layer(step: ModuleStep) -> bool:
-    """Whether a module is a layer of torch, whose code is not the person's."""
-    return step.type.startswith("torch.nn.") and not step.type.endswith("Sequential")
 
 
 def _axes(node: Node, rank: int) -> tuple[int, ...] | None:
