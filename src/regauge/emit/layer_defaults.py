@@ -8,7 +8,13 @@ from collections.abc import Collection
 from regauge.emit.templates import LEFT_OUT, column
 
 # What is written where one class gives an option of a layer and the other leaves it at its default.
-_CONVOLUTION = {"strides": "1", "kernel_dilation": "1", "feature_group_count": "1", "use_bias": "True"}
+_CONVOLUTION = {
+    "strides": "1",
+    "padding": "'SAME'",
+    "kernel_dilation": "1",
+    "feature_group_count": "1",
+    "use_bias": "True",
+}
 _TORCH_CONVOLUTION = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1", "bias": "True"}
 _DEFAULTS = {
     "nnx.Linear": {"use_bias": "True"},

@@ -218,7 +218,9 @@ def convolution(scope: Scope, node: Node, context: Context) -> Layer | None:
     keywords: dict[str, Any] = {"kernel_size": tuple(kernel)}
     if set(stride) != {1}:
         keywords["strides"] = _short(stride)
-    keywords["padding"] = padding.upper() if isinstance(padding, str) else _padding(_per_axis(padding, rank))
+    padding = padding.upper() if isinstance(padding, str) else _padding(_per_axis(padding, rank))
+    if set(kernel) != {1} or padding not in ("SAME", "VALID"):  # which are one, and the default, for a single pixel
+        keywords["padding"] = padding
     if set(dilation) != {1}:
         keywords["kernel_dilation"] = _short(dilation)
     if groups != 1:

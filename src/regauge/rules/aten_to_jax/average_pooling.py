@@ -116,8 +116,13 @@ def avg_pool1d(
     kernel = pool_sizes(kernel_size, 1)
     steps = pool_sizes(stride, 1) if stride else kernel
     pads = pool_sizes(padding, 1)
-    if channels_last and not ceil_mode and not any(pads):
-        return nnx.avg_pool(self, kernel, steps)
+    if channels_last and not ceil_mode:
+        if not any(pads):
+            return nnx.avg_pool(self, kernel, steps)
+        if count_include_pad:
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads))
+        if self.dtype == jnp.float32:  # in which NNX counts
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads), count_include_pad=False)
     return avg_pool(self, kernel, steps, pads, ceil_mode, count_include_pad, None, channels_last)
 
 
@@ -136,8 +141,13 @@ def avg_pool2d(
     kernel = pool_sizes(kernel_size, 2)
     steps = pool_sizes(stride, 2) if stride else kernel
     pads = pool_sizes(padding, 2)
-    if channels_last and not ceil_mode and not any(pads) and divisor_override is None:
-        return nnx.avg_pool(self, kernel, steps)
+    if channels_last and not ceil_mode and divisor_override is None:
+        if not any(pads):
+            return nnx.avg_pool(self, kernel, steps)
+        if count_include_pad:
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads))
+        if self.dtype == jnp.float32:  # in which NNX counts
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads), count_include_pad=False)
     return avg_pool(self, kernel, steps, pads, ceil_mode, count_include_pad, divisor_override, channels_last)
 
 
@@ -156,8 +166,13 @@ def avg_pool3d(
     kernel = pool_sizes(kernel_size, 3)
     steps = pool_sizes(stride, 3) if stride else kernel
     pads = pool_sizes(padding, 3)
-    if channels_last and not ceil_mode and not any(pads) and divisor_override is None:
-        return nnx.avg_pool(self, kernel, steps)
+    if channels_last and not ceil_mode and divisor_override is None:
+        if not any(pads):
+            return nnx.avg_pool(self, kernel, steps)
+        if count_include_pad:
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads))
+        if self.dtype == jnp.float32:  # in which NNX counts
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads), count_include_pad=False)
     return avg_pool(self, kernel, steps, pads, ceil_mode, count_include_pad, divisor_override, channels_last)
 
 
