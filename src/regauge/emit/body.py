@@ -294,7 +294,7 @@ class BodyWriter(LocalNames):
                 same = self._is_one_statement(item, reader, statement) or (
                     statement is None and pure and reader is following
                 )
-                if same and is_short(expression) and not is_recomputed(item):
+                if same and is_short(expression, self.listed) and not is_recomputed(item):
                     self._keep(only, expression)
                     return
             if swaps_heads(item, self.readers):

@@ -38,6 +38,7 @@ class EmittedClass:
         init: statements of `__init__`.
         body: parameters and statements of `__call__`.
         type: qualified name of the original class.
+        gathers: the parameter of the original's forward that was passed a container of arrays, if there was one.
         base: the layer that it extends; it has no `__init__` of its own then.
         arguments: names of the constructor's arguments besides `rngs`.
         shapes: of the arguments of the call; sizes that are free are None.
@@ -52,6 +53,7 @@ class EmittedClass:
     body: Body
     type: str = ""
     base: str = ""
+    gathers: str = ""
     arguments: tuple[str, ...] = ()
     shapes: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
     settings: Mapping[str, Setting] = field(default_factory=dict)

@@ -54,6 +54,7 @@ class LocalNames:
         self.expressions: dict[str, ast.expr] = {}
         self.inputs: dict[str, ast.expr] = {}
         self.parameters: list[str] = []
+        self.listed: list[str] = []  # parameters that the original was passed in a container
         self.groups: list[Group] = []  # parameters of a body
         self.result_names: dict[str, str] = {}  # names that the original gives results of control flow
         self.result_bases: dict[str, str] = {}  # what results of control flow are called, where nothing says
@@ -89,6 +90,9 @@ class LocalNames:
             self.expressions[value] = ast.Name(safe, ast.Load())
             self.names[safe] = value
         self.parameters = [identifier(names[value]) for value in self.scope.inputs]
+        passed = self.scope.passed or {}
+        inside = [v for v in self.scope.inputs if v not in passed.values()] if None in passed.values() else []
+        self.listed = [identifier(names[value]) for value in inside]
 
     def rename_parameters(self, names: Sequence[str]) -> None:
         """Name the values that enter a call as the same call in the other mode does."""

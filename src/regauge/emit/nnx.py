@@ -14,11 +14,12 @@ from regauge.emit.body import BodyWriter
 from regauge.emit.class_numbers import base_name, renumbered
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
+from regauge.emit.growing import grow_lists
 from regauge.emit.holders import Member, joined, unused_reason
 from regauge.emit.lines import Body, Line
 from regauge.emit.loops import roll_loops
 from regauge.emit.modes import align, children, in_evaluation, join_bodies, with_own_statistics
-from regauge.emit.names import unique
+from regauge.emit.names import identifier, unique
 from regauge.emit.origins import function_at
 from regauge.emit.recomputed_calls import not_recomputed
 from regauge.emit.same_code import code_key
@@ -220,10 +221,12 @@ def _emit_class(
     init = target().init_lines(module, holder, constructors)
     if asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
-    made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(body), scope.step.type)
+    made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(grow_lists(body)), scope.step.type)
     if holder.base is not None:
         made.base, made.init = target().layer_text(module, holder.base).partition("(")[0], []
     made.settings, made.values = scope.settings, scope.values
+    containers = [identifier(name) for name, value in (scope.passed or {}).items() if value is None]
+    made.gathers = containers[0] if len(containers) == 1 else ""
     if scope is not view.structure.root:  # whose arguments may be trees
         specs = [view.structure.context.specs[value] for value in scope.inputs]
         sizes = [tuple(size if isinstance(size, int) else None for size in spec.shape) for spec in specs]

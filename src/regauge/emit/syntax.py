@@ -57,9 +57,10 @@ def module_called(expression: ast.expr) -> str:
     return ""
 
 
-def is_short(expression: ast.expr) -> bool:
-    """Whether an expression may still be written inside another one."""
-    return len(ast.unparse(expression)) <= _LONGEST_INLINE
+def is_short(expression: ast.expr, listed: Sequence[str] = ()) -> bool:
+    """Whether an expression may still be written inside another one; `listed` are names that are one list together."""
+    text = ast.unparse(expression)
+    return len(text.replace(", ".join(listed), "", 1)) <= _LONGEST_INLINE
 
 
 def is_atomic(expression: ast.expr) -> bool:

@@ -16,9 +16,11 @@ from graphlib import CycleError, TopologicalSorter
 
 from regauge.emit.class_arguments import CONSTANT_TOKEN, TRUTH, Family, joined_class
 from regauge.emit.files import EmittedClass
+from regauge.emit.gathered import gathered
 from regauge.emit.names import identifier
 from regauge.emit.optional import same_but_for_defaults, with_optional_parts
 from regauge.emit.passed_twice import with_default_arguments
+from regauge.emit.repeated_items import with_comprehensions
 from regauge.emit.second_inputs import in_one_form
 from regauge.emit.target import target
 from regauge.emit.templates import Template, template
@@ -33,11 +35,12 @@ def unify(classes: Iterable[EmittedClass]) -> list[EmittedClass]:
     Args:
         classes: in the order of emission, children before the classes that hold them.
     """
-    given = list(classes)
+    given = gathered(list(classes))
     pending, separable = _by_origin(given)
     done: list[EmittedClass] = []
     while pending:
-        first = pending.pop(0)
+        first = with_comprehensions(pending.pop(0))
+        pending = [with_comprehensions(c) if _origin(c) == _origin(first) else c for c in pending]
         alike = [c for c in pending if _origin(c) == _origin(first)]
         if first.base:
             made, pending = _extending(first, alike, pending)
