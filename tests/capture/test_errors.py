@@ -199,6 +199,17 @@ class Accumulates(nn.Module):
         return self.memory
 
 
+class ExchangesParameter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.inner(x)
+        self.inner.weight = nn.Parameter(self.inner.weight.detach() * 0.5)  # line: ExchangesParameter
+        return y
+
+
 class AsksForExport(nn.Module):
     def forward(self, x):
         if torch.compiler.is_exporting():  # line: AsksForExport
@@ -214,6 +225,7 @@ CASES = [
     (FillsList(), (X,), CaptureError, "C149", "register_buffer"),
     (CountsCalls(), (X,), CaptureError, "C149", "register_buffer"),
     (Accumulates(), (X,), CaptureError, "C149", "register_buffer"),
+    (ExchangesParameter(), (X,), CaptureError, "C217", "copy_"),
     (Decides(), (X,), CaptureError, "C104", "torch.where"),
     (Asks(), (X,), CaptureError, "C104", "torch.where"),
     (Selects(), (X,), CaptureError, "C104", "torch.where"),
@@ -230,6 +242,14 @@ CASES = [
     (GivesOut(), (X,), CaptureError, "C130", "without in-place"),
     (WritesWithoutGradient(), (X,), CaptureError, "C133", "new name"),
 ]
+
+
+def test_a_model_has_its_parameters_after_it_exchanged_them():
+    model = ExchangesParameter()
+    weight = model.inner.weight
+    with pytest.raises(CaptureError):
+        capture_module(model, (X,), train=True)
+    assert model.inner.weight is weight
 
 
 def test_what_is_written_behind_the_trace_is_refused():

@@ -101,7 +101,7 @@ class PythonState:
         raise CaptureError(
             f"{name} remembers in attributes of Python what earlier calls did: {', '.join(places[:6])}",
             code="C149",
-            where=next((line for module, attribute in changed if (line := _line(module, attribute))), ""),
+            where=next((line for module, attribute in changed if (line := line_of_change(module, attribute))), ""),
             why="a captured graph is one function for all calls; only buffers are carried along as state",
             next="make it a tensor that is registered with register_buffer and written in place, or take it as an "
             "input and return the new one",
@@ -127,8 +127,8 @@ def _same(first: Any, second: Any) -> bool:
     )
 
 
-def _line(module: nn.Module, attribute: str) -> str:
-    """``file.py:12`` of the first line of the forward that changes an attribute, or an empty string."""
+def line_of_change(module: nn.Module, attribute: str) -> str:
+    """``file.py:12`` of the first line of a module's forward that changes an attribute, or an empty string."""
     try:
         file = inspect.getsourcefile(type(module)) or ""
         lines, first = inspect.getsourcelines(type(module).forward)

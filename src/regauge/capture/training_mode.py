@@ -37,12 +37,12 @@ _DROPOUT_CALL = re.compile(r"(^|_)dropout[123]?d?$")
 
 @contextmanager
 def unchanged(model: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, the model has its modes and buffers afterwards, and random streams their state.
+    """Whatever happens inside, the model has its modes, parameters and buffers afterwards, random streams their state.
 
     So have tables whose rows a lookup scales; other parameters that a model writes to are refused.
     """
     modes = [(module, module.training) for module in model.modules()]
-    owned = [(module, dict(module._buffers)) for module in model.modules()]
+    owned = [(module, dict(module._parameters), dict(module._buffers)) for module in model.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     python = random.getstate()
     try:
@@ -52,8 +52,9 @@ def unchanged(model: nn.Module) -> Iterator[None]:
         random.setstate(python)
         for module, mode in modes:
             module.training = mode
-        for module, held in owned:
-            module._buffers.update(held)  # what the model assigned to them is another tensor
+        for module, parameters, held in owned:
+            module._parameters.update(parameters)  # what the model assigned to them is another tensor
+            module._buffers.update(held)
         with torch.no_grad():
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):
