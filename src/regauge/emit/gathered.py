@@ -19,7 +19,7 @@ _SPECIAL = re.compile(r"[=*]")  # in parameters with defaults, or passed by keyw
 
 
 def gathered(classes: Sequence[EmittedClass]) -> list[EmittedClass]:
-    """The classes, those of one original class with one parameter for its list if their calls take different numbers."""
+    """The classes; those of one original class take its list as one parameter if their calls take different numbers."""
     groups: dict[tuple[str, str], list[EmittedClass]] = {}
     for made in classes:
         groups.setdefault((made.type, made.place), []).append(made)
@@ -44,7 +44,7 @@ def _gathered(group: Sequence[EmittedClass]) -> list[EmittedClass]:
 
 
 def _with_one_list(made: EmittedClass, before: int, name: str) -> EmittedClass | None:
-    """The class with its parameters but for the first ones as `*name`, if it reads them in one tuple and nowhere else."""
+    """The class with its parameters behind the first ones as `*name`, if it reads them in one tuple alone."""
     own, arrays = made.body.parameters[:before], made.body.parameters[before:]
     whole = f"({', '.join(arrays)}{',' if len(arrays) == 1 else ''})"
     places = [number for number, line in enumerate(made.body.lines) if whole in line.text]
