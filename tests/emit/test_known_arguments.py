@@ -43,6 +43,23 @@ def test_other_values_are_refused(converted) -> None:
     assert jax.jit(converted)(X.numpy(), LENGTHS.numpy()).shape == (2, 3)  # values of a trace are not there to compare
 
 
+class Chooses(torch.nn.Module):
+    def forward(self, x: Tensor, sign: float = 1.0, mode: str = "relu", bias: Tensor | None = None) -> Tensor:
+        y = torch.relu(x) if mode == "relu" else torch.tanh(x)
+        return sign * y if bias is None else sign * y + bias
+
+
+def test_another_flag_number_or_text_is_refused() -> None:
+    model = regauge.to_jax(Chooses(), (), {"x": X, "sign": -1.0, "mode": "tanh", "bias": None})
+    expected = -torch.tanh(X)
+    np.testing.assert_allclose(model(x=X.numpy(), sign=-1.0, mode="tanh"), expected, atol=1e-6)
+    np.testing.assert_allclose(model(X.numpy(), np.float32(-1.0)), expected, atol=1e-6)
+    for other in ({"sign": 1.0}, {"mode": "relu"}, {"bias": X.numpy()}):
+        with pytest.raises(BadCase, match=f"{next(iter(other))} has another value than the model") as caught:
+            model(x=X.numpy(), **other)
+        assert caught.value.code == "C192"
+
+
 def test_the_saved_folder_says_which_arrays_are_known(converted, tmp_path) -> None:
     converted.save(tmp_path)
     assert json.loads((tmp_path / "conversion.json").read_text(encoding="utf-8"))["known"] == ["inputs.1"]

@@ -18,7 +18,7 @@ from regauge.emit.nnx_package import check_map
 from regauge.emit.package import write_folder
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel, Reference
-from regauge.run.jax_known import require_known
+from regauge.run.jax_known import require_constants, require_known
 from regauge.run.jax_source import load_sources
 
 
@@ -83,8 +83,10 @@ class JaxModel:
         """Outputs for arrays of jax or numpy. What the model changes moves on: statistics, counters, random streams.
 
         Raises:
-            BadCase: an input that is known (``to_jax(..., known=...)``) has other values.
+            BadCase: an input that is known (``to_jax(..., known=...)``) has other values, or a flag, number or text
+                that is part of the code.
         """
+        require_constants(self.module, args, kwargs, self._original.reference.inputs)
         if self._original.reference.known:
             known = {name: self._original.arrays[name] for name in self._original.reference.known}
             require_known(self.module, args, kwargs, known)
