@@ -152,6 +152,17 @@ class NormAndActivation(nn.BatchNorm2d):
         return F.silu(x)
 
 
+class NormAndGain(NormAndActivation):
+    """It has a weight that no batch norm has, so that it is no subclass of one."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features)
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * super().forward(x)
+
+
 class SubclassedNorm(nn.BatchNorm1d):
     """Statistics by hand, as people write it who need another formula."""
 
@@ -217,6 +228,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "batch norm, shared": (Twice, (6, 4)),
     "batch norm by hand": (lambda: SubclassedNorm(4), (6, 4)),
     "batch norm with its activation": (lambda: around(nn.Conv2d(3, 4, 3), NormAndActivation(4)), (4, 3, 6, 6)),
+    "batch norm with a gain": (lambda: around(nn.Conv2d(3, 4, 3), NormAndGain(4)), (4, 3, 6, 6)),
     "sync batch norm": (lambda: nn.SyncBatchNorm(3), (4, 3, 5)),
     "sync batch norm, converted": (
         lambda: nn.SyncBatchNorm.convert_sync_batchnorm(around(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())),
@@ -270,9 +282,7 @@ def test_three_steps_and_evaluation(name: str) -> None:
 def test_a_batch_norm_of_another_module_is_read_once() -> None:
     """Not one expression for each of its results, with the moments again in each of them."""
     torch.manual_seed(0)
-    source = regauge.to_jax(
-        around(nn.Conv2d(3, 4, 3), NormAndActivation(4)), (torch.randn(4, 3, 6, 6),), train=True
-    ).source
+    source = regauge.to_jax(around(nn.Conv2d(3, 4, 3), NormAndGain(4)), (torch.randn(4, 3, 6, 6),), train=True).source
     assert source.count("batch_norm_step(") == 1
     assert "batch_norm, running_mean, running_var = ops.batch_norm_step(" in source
     assert "self.running_mean[...] = running_mean\n" in source

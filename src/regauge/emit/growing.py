@@ -54,7 +54,7 @@ def grow_lists(body: Body) -> Body:
         before, whole = found
         taken = {word for line in (*lines, Line(" ".join(body.parameters))) for word in re.findall(r"\w+", line.text)}
         name = next((name for name in _NAMES if name not in taken), "")
-        layer = singular(run.path.rstrip("_") + "s")
+        layer = singular(run.path if run.layers[0].endswith("]") else run.path.rstrip("_") + "s")
         if not name or layer in taken - {*run.targets}:
             position += 1
             continue

@@ -150,8 +150,8 @@ class NnxTarget:
         return None
 
     def rewritten(self, graph: Graph) -> Graph:
-        graph = channels_last(without_expands(without_positions(without_identities(graph))))
-        return heads_after_time(without_kept_axes(graph))
+        graph = without_kept_axes(without_expands(without_positions(without_identities(graph))))
+        return heads_after_time(channels_last(graph))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return lower.check_specs(graph, plan)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from regauge.ir.graph import Node, Operand, Ref, Sym, TensorSpec
+from regauge.lower.channel_operators import ELEMENTWISE, IMAGE_OPS
 
 # Operators of one array along one axis, which keep all axes.
 _ALONG_ONE = frozenset(
@@ -19,6 +20,7 @@ _ALONG_ONE = frozenset(
         "aten.split_with_sizes.default",
     }
 )
+_CONCATENATION = "aten.cat.default"
 _PADS = frozenset({"aten.pad.default", "aten.constant_pad_nd.default"})
 # Operators that only give an array other axes of one element, or none of them.
 _RESHAPES = frozenset({"aten.unsqueeze.default", "aten.view.default", "aten.reshape.default"})
@@ -48,6 +50,31 @@ def along_axes(node: Node, rank: int, to_last: tuple[int, ...]) -> Node | None:
 def takes_twins(node: Node) -> bool:
     """Whether an operator of images along axes can take its input in channels-last order."""
     return node.op in _ALONG_ONE or node.op in _PADS
+
+
+def begins_image(name: str, readers: Mapping[str, Sequence[Node]]) -> bool:
+    """Whether all that is done with an input leads to convolutions, some of it by paddings, slices or concatenations.
+
+    Transposed where it comes in, it is the same for all of them; an operator by element leaves that to its own reader.
+    """
+    direct = readers.get(name, ())
+    moves = any(takes_twins(node) or node.op == _CONCATENATION for node in direct)
+    return moves and bool(_leads_to_images(name, readers))
+
+
+def _leads_to_images(name: str, readers: Mapping[str, Sequence[Node]], depth: int = 5) -> bool | None:
+    """Whether a convolution is among what a value leads to; None where something needs it in its own order."""
+    found = False
+    for node in readers.get(name, ()):
+        if node.op in IMAGE_OPS and IMAGE_OPS[node.op] and node.arguments[0][1] == Ref(name):
+            found = True
+            continue
+        follows = takes_twins(node) or node.op == _CONCATENATION or node.op in ELEMENTWISE
+        inner = _leads_to_images(node.outputs[0].name, readers, depth - 1) if follows and depth else None
+        if inner is None or len(node.outputs) != 1:
+            return None
+        found = found or inner
+    return found
 
 
 def is_one_pixel(node: Node, spec: TensorSpec) -> bool:

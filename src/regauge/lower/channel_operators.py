@@ -71,3 +71,8 @@ REDUCTIONS = frozenset(
 def is_library_layer(step: ModuleStep) -> bool:
     """Whether a module is a layer of torch, whose code is not the person's."""
     return step.type.startswith("torch.nn.") and not step.type.endswith("Sequential")
+
+
+def image_rank(op: str) -> int:
+    """Rank of a batch of images for `aten.conv2d.default` and its like: the digit before the d, and two."""
+    return next(int(character) for character in op.split("conv", 1)[1] if character.isdigit()) + 2

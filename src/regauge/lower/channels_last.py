@@ -25,8 +25,8 @@ from regauge.ir.graph import (
     renamed,
 )
 from regauge.lower.borders import followed_calls, within_calls
-from regauge.lower.channel_axes import along_axes, by_channel, is_one_pixel, takes_twins
-from regauge.lower.channel_operators import ELEMENTWISE, IMAGE_OPS, REDUCTIONS, is_library_layer
+from regauge.lower.channel_axes import along_axes, begins_image, by_channel, is_one_pixel, takes_twins
+from regauge.lower.channel_operators import ELEMENTWISE, IMAGE_OPS, REDUCTIONS, image_rank, is_library_layer
 from regauge.lower.plan import value_specs
 
 _PERMUTES = frozenset({"aten.permute.default", "lax.transpose"})
@@ -73,6 +73,9 @@ class _Walk:
         self.changes: set[str] = set()  # results of the transposes that this pass adds
 
     def run(self) -> Graph:
+        for value in self.graph.inputs:
+            if begins_image(value.name, self.readers):
+                self._twin(value.name, self.readers[value.name][0].origin)
         for node in self.graph.nodes:
             if not (self._image(node) or self._elementwise(node) or self._axis_mapped(node) or self._permute(node)):
                 self._keep(node)
@@ -166,7 +169,7 @@ class _Walk:
         rank = self.specs[source.name].ndim
         if rank < 3 or rank != node.outputs[0].spec.ndim or not (IMAGE_OPS[node.op] or self._last(source.name)):
             return False
-        if ".conv" in node.op and rank != _image_rank(node.op):
+        if ".conv" in node.op and rank != image_rank(node.op):
             return False  # an image without a batch axis
         twin = self._twin(source.name, node.origin)
         changes: dict[str, Operand] = {name: Ref(twin), "channels_last": True}
@@ -294,12 +297,13 @@ class _Walk:
         if not isinstance(given, tuple) or not given:
             return False
         axes = sorted(d % rank for d in given if isinstance(d, int))
-        if not keep and axes not in (list(range(2, rank)), [1]):
+        stays = not keep and min(axes) > 1 and len(axes) < rank - 2  # it is an image of fewer axes
+        if not keep and not stays and axes not in (list(range(2, rank)), [1]):
             return False  # the axes that are left would be in another order
         mapped = tuple(sorted(to_last(rank).index(a) for a in axes))
         dim: Operand = mapped[0] if isinstance(dims, int) else mapped
         changed = node.with_arguments(self=Ref(last), dim=dim)
-        if keep:
+        if keep or stays:
             changed = replace(changed, outputs=tuple(self._define_twin(value) for value in node.outputs))
         else:
             self.first |= {value.name for value in node.outputs}
@@ -383,8 +387,3 @@ def _renamed_tree(tree: object, names: dict[str, str]) -> object:
     if isinstance(tree, dict):
         return {k: names.get(v, v) if k == "leaf" else _renamed_tree(v, names) for k, v in tree.items()}
     return [_renamed_tree(item, names) for item in tree] if isinstance(tree, list) else tree
-
-
-def _image_rank(op: str) -> int:
-    """Rank of a batch of images for `aten.conv2d.default` and its like: the digit before the d, and two."""
-    return next(int(character) for character in op.split("conv", 1)[1] if character.isdigit()) + 2

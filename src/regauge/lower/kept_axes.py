@@ -58,8 +58,7 @@ def _reduced_axes(node: Node, specs: dict[str, TensorSpec]) -> tuple[str, frozen
         images = _POOLS[node.op]
         if rank != images + 2 or set(sizes if isinstance(sizes, tuple) else (sizes,)) != {1}:
             return None
-        first = 1 if arguments.get("channels_last") is True else 2
-        return source.name, frozenset(range(first, first + images))
+        return source.name, frozenset(range(2, 2 + images))
     if node.op not in _KEEPING or arguments.get("keepdim") is not True:
         return None
     given = arguments.get("dim")
