@@ -89,3 +89,33 @@ def test_from_jax() -> None:
     converted = regauge.to_torch(model, (x,))
     for found, expected in zip(converted(torch.from_numpy(x)), model(x), strict=True):
         assert np.allclose(found.numpy(), expected, atol=1e-6)
+
+
+class Cell(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin, self.out = nn.Linear(8, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(self.lin(torch.cat((x, h), -1)))
+        return self.out(h), h
+
+
+class Steps(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = Cell()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, outputs = x.new_zeros(x.shape[0], 4), []
+        for step in range(3):
+            y, h = self.cell(x[:, step], h)
+            outputs.append(y)
+        return torch.stack(outputs, 1)
+
+
+def test_a_state_that_nothing_reads_after_the_last_step_is_returned_all_the_same() -> None:
+    source = assert_like_torch(Steps(), (torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)),)).source
+    assert "class Cell(nnx.Module):" in source
+    assert source.count("self.cell(") == 3
+    assert ", _ = self.cell(" in source

@@ -281,8 +281,29 @@ def connect(root: Scope, graph: Graph, literals: Collection[str] = ()) -> None:
             scope.passed, scope.given = dict(call.arguments), call.results
             scope.settings, scope.values = dict(call.settings), dict(call.values)
     _connect(root, foreign, wanted, mutated, literals)
+    _return_alike(root)
     carry_sizes(root, graph, foreign)
     root.outputs = list(dict.fromkeys(name for operand in graph.outputs for name in references(operand)))
+
+
+def _return_alike(root: Scope) -> None:
+    """Calls of one module return the same of what the original returned, read or not: they are one function.
+
+    The last of several steps makes a state that nothing reads any more.
+    """
+    calls: dict[str, list[Scope]] = {}
+    for scope in root.scopes():
+        if scope.body is None and scope.given:
+            calls.setdefault(scope.path, []).append(scope)
+    for alike in calls.values():
+        if len(alike) < 2 or len({len(call.given) for call in alike}) > 1:
+            continue
+        places = {n for call in alike for n, value in enumerate(call.given) if value in call.outputs}
+        for call in alike:
+            made = {value.name for node in call.nodes() for value in node.outputs}
+            wanted = {*call.outputs, *(call.given[n] for n in places)}
+            found = [value for value in call.given if value in wanted and value in made]
+            call.outputs = list(dict.fromkeys((*found, *call.outputs)))
 
 
 def _connect(
