@@ -23,9 +23,10 @@ from regauge.emit.passed_twice import with_default_arguments
 from regauge.emit.repeated_items import with_comprehensions
 from regauge.emit.second_inputs import in_one_form
 from regauge.emit.target import target
-from regauge.emit.templates import Template, template
+from regauge.emit.templates import Template, column_values, template
 
 _SHORTER = 0.7  # of the lines of the classes apart, at most, are worth their conditions
+_MOST_PARTS = 2  # under one condition, of which the original has no attribute
 _SHORTER_BY_SETTING = 0.85  # the same where the original itself has these conditions
 
 
@@ -208,7 +209,17 @@ def _candidates(templates: Sequence[Template | None], done: Mapping[str, Emitted
     return sorted(wholes, key=lambda found: -len(found.members))
 
 
+def _conditions_alike(joined: Template) -> int:
+    """How many parts the most common condition has: of many together, a person makes another class."""
+    values = [s.tree.value for s in joined.init if isinstance(s.tree, ast.Assign)]
+    tests = [value.test for value in values if isinstance(value, ast.IfExp)]
+    shown = [repr([c.texts for c in column_values(test)]) + ast.unparse(test) for test in tests]
+    return max((shown.count(text) for text in shown), default=0)
+
+
 def _reads_better(joined: Template, apart: Sequence[Template]) -> bool:
+    if _conditions_alike(joined) > _MOST_PARTS and not joined.by_setting:
+        return False
     heads = 3  # the lines of a class that hold no statement: its name and its two functions
     most = _SHORTER_BY_SETTING if joined.by_setting else _SHORTER
     lengths = [heads + template.length for template in apart]
