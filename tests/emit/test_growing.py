@@ -118,6 +118,14 @@ def test_what_is_read_afterwards_decides(last: str, grows: bool) -> None:
         ("nnx.List([A(1), A(2), A(4)])", "nnx.List([A(1), A(2), A(4)])"),
         ("nnx.Sequential(B(1), A(2), A(2), A(2))", "nnx.Sequential(B(1), *[A(2) for _ in range(3)])"),
         ("nnx.List([A(0.1), A(0.2), A(0.3)])", "nnx.List([A(0.1), A(0.2), A(0.3)])"),
+        (
+            "nnx.List([nnx.List([A(1), A(2), A(3)]), nnx.List([A(1), A(2), A(3)]), nnx.List([A(1), A(2), A(3)])])",
+            "nnx.List([nnx.List([A(1 + i) for i in range(3)]) for _ in range(3)])",
+        ),
+        (
+            "nnx.List([B(1, [A(), A(), A()]), B(2, [A(), A(), A()]), B(3, [A(), A(), A()])])",
+            "nnx.List([B(1, [A() for _ in range(3)]), B(2, [A() for _ in range(3)]), B(3, [A() for _ in range(3)])])",
+        ),
         ("f(A(2), A(True), A(2))", "f(A(2), A(True), A(2))"),
     ],
 )

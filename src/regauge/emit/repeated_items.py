@@ -75,6 +75,8 @@ def _run(items: Sequence[ast.expr], start: int) -> tuple[ast.Starred, int] | Non
     if len(numbers) < _FEWEST:
         return None
     steps = _steps(numbers[0], numbers[1])
+    if any(steps) and any(isinstance(part, ast.ListComp) for part in ast.walk(first)):
+        return None  # which may count with the same variable
     element = copy.deepcopy(first)
     for constant, step in zip(_constants(element), steps, strict=True):
         if step:
@@ -96,9 +98,8 @@ class _Progression:
 
 
 def _constants(node: ast.expr) -> list[ast.Constant]:
-    """The integers that say how a module is made, in the order of its text."""
-    found = [part for part in ast.walk(node) if isinstance(part, ast.Constant) and type(part.value) is int]
-    return sorted(found, key=lambda part: (part.lineno, part.col_offset))
+    """The integers that say how a module is made, in one order for all of a shape."""
+    return [part for part in ast.walk(node) if isinstance(part, ast.Constant) and type(part.value) is int]
 
 
 def _numbers(node: ast.expr) -> list[int]:
