@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 Severity = Literal["info", "warning", "error"]
 
+# Findings that the converted loss is that of the outputs in training, and may be another function in evaluation.
+LOSS_OF_TRAINING = ("C170", "C193")
+
 
 @dataclass(frozen=True)
 class Finding:

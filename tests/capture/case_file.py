@@ -55,6 +55,15 @@ def weighted(outputs, targets):
     return F.cross_entropy(outputs["logits"], targets, torch.tensor([1.0, 2.0, 3.0]))
 
 
+def with_states(outputs, targets):
+    return weighted(outputs, targets) + sum(states.mean() for states in outputs.get("states", ()))
+
+
+def without_states(outputs, targets):
+    (logits,) = [value for value in outputs.values() if value is not None]  # two in evaluation
+    return F.cross_entropy(logits, targets)
+
+
 INPUTS, TARGETS = (torch.randn(5, 4),), torch.tensor([0, 1, 2, 0, 1])
 
 
@@ -65,6 +74,14 @@ def case():
 
 def outputs_of_one_mode():
     return regauge.Case(KeepsStates(), INPUTS, TARGETS, loss=weighted)
+
+
+def loss_of_each_mode():
+    return regauge.Case(KeepsStates(), INPUTS, TARGETS, loss=with_states)
+
+
+def loss_of_one_mode():
+    return regauge.Case(KeepsStates(), INPUTS, TARGETS, loss=without_states)
 
 
 def sizes_of_each_mode():

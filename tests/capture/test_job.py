@@ -103,9 +103,14 @@ def test_sizes_can_be_fixed(tmp_path):
     assert graph_from_json(read(tmp_path / "graph.json")).symbols == ()
 
 
-def test_outputs_of_one_mode_are_said(tmp_path):
-    assert "C170" not in run("case", tmp_path)["findings"]
-    run("outputs_of_one_mode", tmp_path)
+@pytest.mark.parametrize("name", ["case", "outputs_of_one_mode"])
+def test_a_loss_that_reads_what_both_modes_give_is_that_of_both(name, tmp_path):
+    assert "C170" not in run(name, tmp_path)["findings"]
+
+
+@pytest.mark.parametrize("name", ["loss_of_each_mode", "loss_of_one_mode"])
+def test_outputs_of_one_mode_that_the_loss_minds_are_said(name, tmp_path):
+    run(name, tmp_path)
     findings = [Finding.from_json(item) for item in read(tmp_path / "capture.json")["findings"]]
     assert [f.text.split(". ")[0] for f in findings if f.code == "C170"] == ["Outputs of one mode only: states.0"]
 

@@ -71,6 +71,10 @@ def summed(outputs: Any, targets: Any) -> Any:
     return sum(jnp.abs(output - targets).mean() for output in outputs)
 
 
+def first(outputs: Any, targets: Any) -> Any:
+    return jnp.abs(outputs[0] - targets).mean()
+
+
 def captured(model: Any, loss: Any, targets: Any, shape: tuple[int, ...]) -> jaxpr.Captured:
     return jaxpr.capture_model(model, (jnp.ones(shape),), train=True, loss=loss, targets=targets)
 
@@ -97,3 +101,7 @@ def test_outputs_of_one_mode_are_said() -> None:
     found = captured(Auxiliary(), summed, jnp.ones((5, 3)), (5, 4))
     (text,) = [finding.text for finding in found.findings if finding.code == "C170"]
     assert text.startswith("Outputs of one mode only: 1.")
+
+
+def test_a_loss_that_reads_what_both_modes_give_is_that_of_both() -> None:
+    assert captured(Auxiliary(), first, jnp.ones((5, 3)), (5, 4)).findings == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import jax
@@ -50,7 +51,11 @@ def loss_graph(
         if not modes.varying:
             raise
         graph, arrays = _graph(loss, outputs, example, shapes, symbols)
-    return graph, arrays, modes.findings(graph)
+    evaluated = None
+    if modes.apart:
+        with suppress(Exception):  # whatever a loss does with outputs of another form
+            evaluated, _ = _graph(loss, evaluation, example, shapes, symbols)
+    return graph, arrays, modes.findings(graph, evaluated)
 
 
 def _graph(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regauge.capture.node_keys import node_keys
 from regauge.findings import Finding
 from regauge.ir.graph import Graph, Sym, Symbol
 from regauge.run.protocol import leaf_names
@@ -35,6 +36,7 @@ class OutputsOfModes:
 
     Attributes:
         varying: the axes that have another size in evaluation.
+        apart: the outputs that one mode alone has.
     """
 
     def __init__(self, evaluation: Shapes, training: Shapes) -> None:
@@ -47,21 +49,25 @@ class OutputsOfModes:
             if evaluation[name][axis] != shape[axis]
         )
 
-    def findings(self, loss: Graph) -> list[Finding]:
+        self.apart = sorted(evaluation.keys() ^ training.keys())
+
+    def findings(self, loss: Graph, of_evaluation: Graph | None = None) -> list[Finding]:
         """What differs between the modes though `loss`, captured in training, is one code for both.
 
         Args:
             loss: a function of (outputs, targets).
+            of_evaluation: the same captured on the outputs of evaluation, where they are `apart` and it takes them.
         """
-        return [*self._of_one_mode(), *self._of_training(loss)]
+        return [*self._of_one_mode(loss, of_evaluation), *self._of_training(loss)]
 
-    def _of_one_mode(self) -> list[Finding]:
-        apart = sorted(self._evaluation.keys() ^ self._training.keys())
-        if not apart:
+    def _of_one_mode(self, loss: Graph, of_evaluation: Graph | None) -> list[Finding]:
+        if not self.apart:
             return []
+        if of_evaluation is not None and _code(loss, self._training) == _code(of_evaluation, self._evaluation):
+            return []  # it reads what both modes give, at the same places
         text = (
-            f"Outputs of one mode only: {', '.join(apart)}. The converted loss is that of the outputs in training; in "
-            "evaluation the original's may take others."
+            f"Outputs of one mode only: {', '.join(self.apart)}. The converted loss is that of the outputs in "
+            "training; in evaluation the original's may take others."
         )
         return [Finding("C170", "warning", "the loss", text)]
 
@@ -83,6 +89,16 @@ class OutputsOfModes:
             f"{', '.join(apart)}. For those of evaluation it fails, or is another function than the original's."
         )
         return [Finding("C193", "warning", "the loss", text)]
+
+
+def _code(loss: Graph, outputs: Shapes) -> Any:
+    """What a loss computes, with the outputs that it reads called by their names."""
+    read, *targets = (leaf_names(tree) for tree in loss.in_tree["tuple"])
+    names = dict(zip(read, outputs, strict=True))
+    names |= {name: f"target {place}" for place, name in enumerate(name for tree in targets for name in tree)}
+    made = [value.name for node in loss.nodes for value in node.outputs]
+    places = names | {name: str(place) for place, name in enumerate(made)}
+    return node_keys(loss, loss.nodes, names), [places.get(name) for name in leaf_names(loss.out_tree)]
 
 
 def _takes(symbol: Symbol | None, size: Any) -> bool:

@@ -16,17 +16,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from regauge.capture.node_keys import node_keys
 from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
 from regauge.ir.dropouts import dropout_rate
-from regauge.ir.graph import FORMULA, Graph, Node, Operand, Ref, Value, node_inputs, references
+from regauge.ir.graph import FORMULA, Graph, Node, Operand, Ref, node_inputs, references
 
 # Code of torch that acts on layers from outside; what layers themselves do with the mode is known.
 _TORCH_NN = "/torch/nn/utils/"
@@ -254,7 +254,7 @@ def _is_in_layer_of_torch(node: Node) -> bool:
 def differences(a: Graph, b: Graph) -> list[Node]:
     """Nodes in which two captures of one model differ by more than the switches of dropout and batch norm."""
     nodes_a, nodes_b = _without_switches(a), _without_switches(b)
-    keys_a, keys_b = _keys(a, nodes_a), _keys(b, nodes_b)
+    keys_a, keys_b = node_keys(a, nodes_a), node_keys(b, nodes_b)
     changed = _stored(a) ^ _stored(b)
     if keys_a == keys_b and not changed:
         return []
@@ -303,39 +303,6 @@ def _without_switches(graph: Graph) -> list[Node]:
             wanted.update(node_inputs(node))
             kept.append(node)
     return kept[::-1]
-
-
-def _keys(graph: Graph, nodes: list[Node]) -> list[Any]:
-    """The nodes with values named by the order of their making."""
-    numbers: dict[str, str] = {weight.value: weight.name for weight in graph.weights if weight.value}
-
-    def key(operand: Operand) -> Any:
-        if isinstance(operand, Ref):
-            return "value", numbers.get(operand.name, operand.name)
-        if isinstance(operand, tuple):
-            return tuple(key(item) for item in operand)
-        return type(operand).__name__, str(operand)
-
-    made = count()
-
-    def number(value: Value) -> str:
-        numbers[value.name] = f"%{next(made)}"
-        return numbers[value.name]
-
-    def node_key(node: Node) -> Any:
-        bodies = tuple(
-            (
-                tuple(number(value) for value in body.inputs),
-                tuple(node_key(inner) for inner in body.nodes),
-                tuple(key(operand) for operand in body.outputs),
-            )
-            for body in node.bodies
-        )
-        arguments = tuple((name, key(operand)) for name, operand in node.arguments if name != "closure")
-        return node.op, arguments, bodies, tuple((number(value), str(value.spec)) for value in node.outputs)
-
-    found = [node_key(node) for node in nodes]
-    return [*found, str(graph.out_tree).count("leaf")]
 
 
 def _stored(graph: Graph) -> set[str]:

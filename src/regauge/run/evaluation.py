@@ -13,7 +13,7 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +32,11 @@ _MEMORY = (
 _SMALLEST_SHARE = 0.1  # of ||g|| ||u|| / sqrt(dimension): a direction nearly at right angles says little
 
 Handler = Callable[[dict[str, Any]], tuple[Arrays, dict[str, Any]]]
+
+
+def loss_modes(job: Mapping[str, Any]) -> tuple[Literal["train", "eval"], ...]:
+    """The modes in which a job takes a side's own loss; in the others it is a probe of the outputs."""
+    return tuple(job.get("loss_modes", ("train", "eval"))) if job.get("use_loss", True) else ()
 
 
 def run_tasks(job: Mapping[str, Any], handlers: Mapping[str, Handler]) -> dict[str, Any]:

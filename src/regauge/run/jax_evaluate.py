@@ -1,13 +1,13 @@
 """A JAX side, evaluated for the check: the counterpart of torch_evaluate.
 
 Job: ``{"job": "evaluate", "out", "folder" or "case", "widen": bool, "names": description of Names or None,
-"transplant": file or None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Arrays carry the
-original's names and layouts, so that the parent compares like with like.
+"transplant": file or None, "use_loss": bool, "loss_modes": [mode], "sets": description of InputSets, "tasks": [...]}``.
+Arrays carry the original's names and layouts, so that the parent compares like with like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from regauge.run.evaluation import (
     InputSets,
     PartKeeper,
     derivative_results,
+    loss_modes,
     run_tasks,
     signs,
     with_silent_units,
@@ -61,9 +62,8 @@ def _nothing() -> Iterator[None]:
 
 def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
     """The tasks of a job on a side that is loaded; x64 is on if the job widens."""
-    evaluator = JaxEvaluator(
-        side, InputSets(job["sets"]), job["widen"], Names(job.get("names"), job["widen"]), job.get("use_loss", True)
-    )
+    names = Names(job.get("names"), job["widen"])
+    evaluator = JaxEvaluator(side, InputSets(job["sets"]), job["widen"], names, loss_modes(job))
 
     def put() -> None:
         if job.get("transplant"):
@@ -91,13 +91,21 @@ def evaluate(side: JaxSide, job: Mapping[str, Any]) -> dict[str, Any]:
 class JaxEvaluator:
     """Runs tasks on one model, compiled as it is when it is timed."""
 
-    def __init__(self, side: JaxSide, sets: InputSets, widen: bool, names: Names, use_loss: bool = True) -> None:
+    def __init__(
+        self,
+        side: JaxSide,
+        sets: InputSets,
+        widen: bool,
+        names: Names,
+        loss_modes: Collection[Mode] = ("train", "eval"),
+    ) -> None:
         self.side = side
         self.program = side.program
         self.sets = sets
         self.widen = widen
         self.names = names
-        self.loss = side.loss if use_loss else None
+        self.loss = side.loss if loss_modes else None
+        self.loss_modes = loss_modes
         self.params = dict(self.program.params)
         self.state = dict(self.program.state)
         self._given: Mapping[str, np.ndarray] | None = None
@@ -331,7 +339,7 @@ class JaxEvaluator:
         return step if slopes else forward
 
     def _gradients(self, params: Any, state: Any, leaves: Any, mode: Mode, key: Any) -> tuple[Any, Any, Leaves, Leaves]:
-        if self.side.gradients is not None and self.loss is not None:
+        if self.side.gradients is not None and self.loss is not None and mode in self.loss_modes:
             return self.side.gradients(params, state, *self.trees(leaves), mode, key)
         slope = jax.value_and_grad(lambda changed: self.evaluate(changed, state, leaves, mode, key), has_aux=True)
         (value, (outputs, new_state)), gradients = slope(params)
@@ -340,7 +348,7 @@ class JaxEvaluator:
     def evaluate(self, params: Any, state: Any, leaves: Mapping[str, Any], mode: Mode, key: Any) -> tuple[Any, Any]:
         inputs, targets = self.trees(leaves)
         outputs, new_state = self.program.call(params, state, inputs, mode, key)
-        if self.loss is not None:
+        if self.loss is not None and mode in self.loss_modes:
             return self.loss(outputs, targets), (outputs, new_state)
         total: Any = jnp.zeros(())
         for name, output in named_outputs(outputs).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,13 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
             received=received,
             next="end the loss with .mean() or .sum() and return that tensor alone",
         )
-    findings = (*loss.graph.findings, *modes.findings(loss.graph))
+    evaluated = None
+    if modes.apart:
+        with suppress(Exception):  # whatever a loss does with outputs of another form
+            evaluated = capture_function(
+                subject.loss, (captured.outputs, subject.targets), dynamic=dynamic, model=subject.model
+            )
+    findings = (*loss.graph.findings, *modes.findings(loss.graph, evaluated.graph if evaluated else None))
     return replace(loss, graph=replace(loss.graph, findings=findings))
 
 

@@ -1,15 +1,15 @@
 """A torch side, evaluated for the check: outputs, loss, gradients, state and trajectories as arrays in files.
 
 Job: ``{"job": "evaluate", "out", "case" or "folder", "widen": bool, "names": description of Names or None,
-"transplant": file or None, "use_loss": bool, "sets": description of InputSets, "tasks": [...]}``. Tasks have an `id`
-and a `kind`: ``step``, ``derivative``, ``trajectory``, ``weights``, ``modules``, ``randomness``, ``samples``,
-``effects``, ``candidate``, ``casts``, ``trace`` and, on torch, ``substitute``. Arrays carry the original's names and
-layouts.
+"transplant": file or None, "use_loss": bool, "loss_modes": [mode], "sets": description of InputSets, "tasks": [...]}``.
+Tasks have an `id` and a `kind`: ``step``, ``derivative``, ``trajectory``, ``weights``, ``modules``, ``randomness``,
+``samples``, ``effects``, ``candidate``, ``casts``, ``trace`` and, on torch, ``substitute``. Arrays carry the original's
+names and layouts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from regauge.errors import BadCase
 from regauge.run import torch_optimizers
 from regauge.run.array_files import Arrays, load_arrays
 from regauge.run.dropout_masks import DropoutCall
-from regauge.run.evaluation import InputSets, PartKeeper, derivative_results, run_tasks, with_transplant
+from regauge.run.evaluation import InputSets, PartKeeper, derivative_results, loss_modes, run_tasks, with_transplant
 from regauge.run.naming import Names
 from regauge.run.process_memory import reuse_freed
 from regauge.run.protocol import flatten_tree
@@ -80,7 +80,7 @@ def evaluate(subject: TorchSubject, job: Mapping[str, Any]) -> dict[str, Any]:
     dtypes = sorted({str(t.dtype).removeprefix("torch.") for t in subject.model.parameters()})
     names = Names(job.get("names"), job["widen"])
     evaluator = TorchEvaluator(
-        subject, InputSets(job["sets"]), job["widen"], Path(job["out"]), names, use_loss=job.get("use_loss", True)
+        subject, InputSets(job["sets"]), job["widen"], Path(job["out"]), names, loss_modes=loss_modes(job)
     )
 
     def put() -> None:
@@ -124,7 +124,7 @@ class TorchEvaluator:
         widen: whether everything is float64.
         out: directory of the job.
         names: what the tensors are called in the original; their own names by default.
-        use_loss: without it the loss is the probe, also where the subject has one.
+        loss_modes: in the others the loss is the probe, also where the subject has one.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class TorchEvaluator:
         out: Path,
         names: Names | None = None,
         *,
-        use_loss: bool = True,
+        loss_modes: Collection[str] = ("train", "eval"),
     ) -> None:
         self.subject = subject
         self.model = subject.model
@@ -143,7 +143,7 @@ class TorchEvaluator:
         self.sets = sets
         self.widen = widen
         self.names = names or Names()
-        self.loss = subject.loss if use_loss else None
+        self.loss, self.loss_modes = subject.loss if loss_modes else None, loss_modes
         self.given: Arrays | None = None  # the original's weights, where others were there before
         self._noise: SharedNoise | None = None
         self.substitution: Callable[[], AbstractContextManager[Any]] = nullcontext  # around every forward pass
@@ -316,7 +316,7 @@ class TorchEvaluator:
 
     def _outputs_and_loss(self, leaves: Mapping[str, Tensor]) -> tuple[Any, Tensor]:
         outputs = self.subject.call(self.model, self.sets.inputs(leaves))
-        if self.loss is not None:
+        if self.loss is not None and ("train" if self.model.training else "eval") in self.loss_modes:
             return outputs, self.loss(outputs, self.sets.targets(leaves))
         floats = {n: t for n, t in flatten_tree(outputs, is_tensor, "outputs")[1].items() if t.is_floating_point()}
         weights = {name: np.array(self.names.probe(name, tuple(t.shape))) for name, t in floats.items()}

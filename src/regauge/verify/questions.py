@@ -155,11 +155,11 @@ class Questions:
             if refused:
                 tiers.append(Tier("tier 1 outputs", "not checked", mode, why=refused.why))
             else:
-                tiers += self._same_function(mode)
+                tiers += self._judged_losses(self._same_function(mode), mode)
             if self._without_float32():
                 tiers.append(Tier("tier 2 outputs", "not checked", mode, why=self._without_float32()))
             else:
-                tiers += no_worse_tiers(self.found, self._passes(mode, shapes=False), mode)
+                tiers += self._judged_losses(no_worse_tiers(self.found, self._passes(mode, shapes=False), mode), mode)
         if refused:
             return [*tiers, Tier("finite difference", "not checked", "train", why=refused.why)]
         tiers += self._masked_tiers()
@@ -169,6 +169,16 @@ class Questions:
             why = self.found.outcomes["M64"]["derivative"].error or _NO_PARAMETER
             tiers.append(Tier("finite difference", "not checked", "train", why=why))
         return tiers
+
+    def _judged_losses(self, tiers: Sequence[Tier], mode: Mode) -> list[Tier]:
+        """The tiers of a mode; where the loss that was converted is not the original's, they rest on a probe."""
+        if mode in self.subject.loss_modes:
+            return list(tiers)
+        why = (
+            "the converted loss is that of the outputs in training, which are others in evaluation; gradients in "
+            "evaluation are those of a probe of the outputs"
+        )
+        return [Tier(t.name, "not checked", mode, why=why) if t.name.endswith(" loss") else t for t in tiers]
 
     def _masked_tiers(self) -> list[Tier]:
         suffix = MASKED

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from safetensors.numpy import load_file
 
-from regauge.findings import Finding
+from regauge.findings import LOSS_OF_TRAINING, Finding
 from regauge.run.launch import Framework, Interpreters, launch
 from regauge.run.protocol import read_json
 from regauge.verify.evaluations import Mode, Side
@@ -50,6 +50,7 @@ class Subject:
         optimizer: what to call it; empty where there is no trajectory to compare.
         untrained: why there is none.
         modes: training and evaluation, or training alone where neither side knows the difference.
+        loss_modes: in which the converted loss is the original's.
         constants: names of the map that are no buffers of the original.
         casts: whether the JAX side is looked through for casts to lower precision.
         own_weights: whether the converted side had weights of its own, beside which the original's were put in.
@@ -72,6 +73,7 @@ class Subject:
     optimizer: str = ""
     untrained: str = ""
     modes: tuple[Mode, ...] = ("train", "eval")
+    loss_modes: tuple[Mode, ...] = ("train", "eval")
     constants: frozenset[str] = frozenset()
     own_weights: bool = False
     keeps_failures: bool = False
@@ -108,9 +110,12 @@ def subject_of_folder(case: str, folder: Path, interpreters: Interpreters) -> Su
     pair_map = from_weight_map(weights)
     fixed = [entry.source for entry in weights.entries if entry.role == "parameter" and not entry.trainable]
     names = {"map": pair_map.to_json(), "fixed": fixed}
+    found = {finding["code"] for finding in conversion.get("findings", ())}
+    loss_modes: tuple[Mode, ...] = ("train",) if found & set(LOSS_OF_TRAINING) else ("train", "eval")
+    common = {"loss_modes": loss_modes}
     jobs: dict[Role, dict[str, Any]] = {
-        "original": {"case": case, **own_draws},
-        "converted": {"folder": str(folder.resolve()), "names": names},
+        "original": {"case": case, **own_draws, **common},
+        "converted": {"folder": str(folder.resolve()), "names": names, **common},
     }
 
     def execute(side: Side, job: Mapping[str, Any], out: Path, timeout: float | None) -> dict[str, Any]:
@@ -138,6 +143,7 @@ def subject_of_folder(case: str, folder: Path, interpreters: Interpreters) -> Su
         spec=spec,
         optimizer=spec["type"] if spec else "",
         separate=True,
+        loss_modes=loss_modes,
         untrained="the case has no optimizer" if conversion.get("has_loss") else "the case has no loss",
         constants=frozenset(entry.source for entry in weights.entries if entry.role == "constant"),
         known=frozenset(conversion.get("known", ())),
