@@ -157,6 +157,22 @@ def test_jitted_step_trains_and_carries_the_state(name):
     assert not np.array_equal(before["head"]["kernel"], after["head"]["kernel"])
 
 
+class Chosen(Classifier):
+    def __call__(self, tokens, mode="sum"):
+        return super().__call__(tokens)
+
+
+@pytest.mark.parametrize("rewrites", [False, True])
+def test_texts_of_the_case_stay_outside_of_the_jitted_step(rewrites):
+    train = loaded(SGD(lr=0.1), texts=True, rewrites=rewrites)
+    tokens, targets = jnp.arange(8).reshape(2, 4), jnp.array([0, 1])
+    losses = []
+    for inputs in ((tokens, "sum"), {"tokens": tokens, "mode": "sum"}, (tokens,)):
+        graphdef, *carry = train.init(Chosen(nnx.Rngs(0)))
+        losses.append(float(train.make_train_step(graphdef)(*carry, inputs, targets)[3]))
+    assert losses == [losses[0]] * 3
+
+
 def test_loss_without_an_optimizer():
     train = loaded(None)
     assert not hasattr(train, "make_optimizer")

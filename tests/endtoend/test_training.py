@@ -20,7 +20,7 @@ def regauge(*arguments, cwd):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["spec", "with_scheduler"])
+@pytest.mark.parametrize("name", ["spec", "with_scheduler", "with_text"])
 def test_twenty_steps_are_torchs(name, tmp_path):
     done = regauge("check", f"{CASES}:{name}", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -45,6 +45,24 @@ def spec() -> regauge.Case:
     return case_of(tagger(), made)
 
 
+class Chosen(nn.Module):
+    """With a text among its inputs, which is a constant of the conversion."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor, mode: str = "relu") -> Tensor:
+        return torch.relu(self.inner(x)) if mode == "relu" else self.inner(x)
+
+
+def with_text() -> regauge.Case:
+    torch.manual_seed(0)
+    inputs = {"x": torch.randn(4, 3), "mode": "relu"}
+    optimizer = optimizers.SGD(lr=0.1)
+    return regauge.Case(Chosen(), inputs, targets=torch.randn(4, 2), loss=nn.functional.mse_loss, optimizer=optimizer)
+
+
 def with_scheduler() -> regauge.Case:
     model = tagger()
     groups = [

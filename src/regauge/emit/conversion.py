@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from regauge.emit.formatting import format_source, moved_places
 from regauge.emit.functions import emit_function
 from regauge.emit.gradients import left_out_by_conditions, read_at_times, without_gradient
 from regauge.emit.nnx import Emitted, emit_module
+from regauge.emit.signature import constants
 from regauge.emit.stacks import REFUSED, Scanning
 from regauge.emit.target import target
 from regauge.findings import Finding
@@ -83,6 +84,7 @@ def convert(captured: CapturedModel) -> Conversion:
             without_gradient=_labels(captured.graph.weights, no_gradient),
             at_times=_labels(captured.graph.weights, read_at_times(captured.graph)),
             rewrites=any(w.name in stored for w in captured.graph.weights if w.role == "parameter"),
+            texts=_has_texts([captured.graph.in_tree, *captured.loss.in_tree["tuple"][1:]]),
             helpers=helpers,
         )
     sources: dict[str, str] = {}
@@ -125,6 +127,11 @@ def names_of(conversion: Conversion) -> dict[str, str]:
 
 # "auto": layers from which on a scan is worth its lines, see docs/benchmarks.md.
 DEEP = 16
+
+
+def _has_texts(trees: Iterable[Any]) -> bool:
+    """Whether there is a text in skeletons of inputs and targets."""
+    return any(isinstance(value, str) for tree in trees for _, value in constants(tree, ""))
 
 
 def _scanning(captured: CapturedModel, no_gradient: Collection[str]) -> Scanning | None:

@@ -74,7 +74,7 @@ def fixed_values(parameters: Sequence[Parameter], dialect: str) -> tuple[Finding
     numbers: list[str] = []
     others: list[str] = []
     for parameter in parameters:
-        for place, value in _constants(parameter.tree, parameter.name):
+        for place, value in constants(parameter.tree, parameter.name):
             is_number = isinstance(value, int | float | complex) and not isinstance(value, bool)
             (numbers if is_number else others).append(f"{place}={value!r}")
     found = []
@@ -88,13 +88,13 @@ def fixed_values(parameters: Sequence[Parameter], dialect: str) -> tuple[Finding
     return tuple(found)
 
 
-def _constants(tree: Any, place: str) -> Iterator[tuple[str, Any]]:
+def constants(tree: Any, place: str) -> Iterator[tuple[str, Any]]:
     """Constants in a skeleton, with the expressions that name their places."""
     if "value" in tree:
         yield place, tree["value"]
     items = tree["dict"].items() if "dict" in tree else enumerate(tree.get("tuple", tree.get("list", ())))
     for key, item in items:
-        yield from _constants(item, f"{place}[{key!r}]")
+        yield from constants(item, f"{place}[{key!r}]")
 
 
 def accesses(parameters: Sequence[Parameter]) -> dict[str, ast.expr]:

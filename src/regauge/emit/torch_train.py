@@ -34,6 +34,7 @@ def emit_train(
     without_gradient: Iterable[str] = (),
     at_times: Iterable[str] = (),
     rewrites: bool = False,
+    texts: bool = False,
     helpers: Helpers | None = None,
 ) -> str:
     """The text of train.py, valid Python that a formatter has not seen yet.
@@ -47,6 +48,7 @@ def emit_train(
         without_gradient: parameters of the original that the loss does not depend on.
         at_times: parameters that only some calls read.
         rewrites: whether the model changes its parameters itself; torch's optimizers step from what they hold.
+        texts: whether there are texts among inputs or targets, which a step of torch takes.
         helpers: receives the functions that ops.py must hold.
 
     Raises:

@@ -48,7 +48,9 @@ _REWRITING = {
     "gradients, state = loss_and_gradients": "gradients, state, params = loss_and_gradients",
 }
 
-_TRAIN_STEP = '''
+_COMPILED = "    return jax.jit(partial(train_step, graphdef), donate_argnums=(0, 1, 2))"
+
+_TRAIN_STEP = f'''
 def train_step(graphdef, params, state, opt_state, inputs, targets):
     value, _, gradients, state = loss_and_gradients(graphdef, params, state, inputs, targets)
     updates, opt_state = make_optimizer().update(gradients, opt_state, params)
@@ -57,8 +59,20 @@ def train_step(graphdef, params, state, opt_state, inputs, targets):
 
 def make_train_step(graphdef):
     """train_step of this graphdef, compiled: params, state, opt_state, inputs, targets."""
-    return jax.jit(partial(train_step, graphdef), donate_argnums=(0, 1, 2))
+{_COMPILED}
 '''.strip()
+
+# The same where the case has texts among its inputs or targets.
+_WITH_TEXTS = """
+    compiled = jax.jit(partial(train_step, graphdef), donate_argnums=(0, 1, 2))
+
+    def step(params, state, opt_state, inputs, targets):
+        # texts are constants of the conversion, and jax.jit takes none
+        inputs, targets = jax.tree.map(lambda leaf: None if isinstance(leaf, str) else leaf, (inputs, targets))
+        return compiled(params, state, opt_state, inputs, targets)
+
+    return step
+""".strip("\n")
 
 _TRAINABLE = '''
 def trainable(path, variable):
@@ -80,6 +94,7 @@ def emit_train(
     without_gradient: Iterable[str] = (),
     at_times: Iterable[str] = (),
     rewrites: bool = False,
+    texts: bool = False,
     helpers: Helpers | None = None,
 ) -> str:
     """The text of train.py, valid Python that a formatter has not seen yet.
@@ -95,6 +110,7 @@ def emit_train(
         at_times: parameters that only some calls read. A gradient of zero, which the others have here, moves them with
             most optimizers; torch leaves them alone then, which has no counterpart (E122).
         rewrites: whether the model gives parameters other values when it is called.
+        texts: whether there are texts among inputs or targets.
         helpers: would receive functions of ops.py; an optimizer of torch needs none.
 
     Raises:
@@ -120,6 +136,8 @@ def emit_train(
     step = [_LOSS_AND_GRADIENTS.replace("{params}", filtered)] + [_TRAIN_STEP] * (optimizer is not None)
     for kept, changed in _REWRITING.items() if rewrites else ():
         step = [text.replace(kept, changed) for text in step]
+    if texts:
+        step = [text.replace(_COMPILED, _WITH_TEXTS) for text in step]
     sections += step
     body = "\n\n\n".join(sections)
     return f'"""{_title(name, optimizer)}"""\n\n{import_lines(body)}\n\n\n{body}\n'

@@ -196,8 +196,16 @@ _STEPPERS: dict[str, Callable[[JaxSubject, bool, bool], Stepper]] = {"infer": _I
 
 
 def to_device(tree: Any) -> Any:
-    """numpy leaves as arrays on the default device; copied, since on the CPU JAX may share numpy's memory."""
-    return jax.tree.map(lambda leaf: jnp.array(leaf) if isinstance(leaf, np.ndarray) else leaf, tree)
+    """numpy leaves as arrays on the default device, and None for texts.
+
+    Arrays are copied, since on the CPU JAX may share numpy's memory. Texts are constants of the conversion, and jax.jit
+    takes none.
+    """
+
+    def on_device(leaf: Any) -> Any:
+        return None if isinstance(leaf, str) else jnp.array(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+    return jax.tree.map(on_device, tree)
 
 
 def fresh_copies(tree: Any) -> Any:
