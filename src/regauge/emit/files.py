@@ -18,6 +18,7 @@ from regauge.emit import imports
 from regauge.emit.expressions import NAME, Helpers
 from regauge.emit.lines import Body, Line
 from regauge.emit.target import target
+from regauge.emit.type_aliases import is_alias, written_type
 from regauge.errors import EmitError
 from regauge.ir.graph import Scalar, Setting
 
@@ -154,6 +155,7 @@ _IMPORTS = (
 _IMPORTS_OF_OPS = (
     ("math", "import math"),
     ("Callable", "from collections.abc import Callable"),
+    ("Iterator", "from collections.abc import Iterator"),
     ("Sequence", "from collections.abc import Sequence"),
     ("Any", "from typing import Any"),
     ("jax", "import jax"),
@@ -210,6 +212,8 @@ def ops_text(helpers: Helpers) -> str | None:
     texts: dict[str, str] = {}
     pending = list(helpers.functions.values())
     constants: dict[str, str] = {}
+    aliases: dict[str, Any] = {}
+    imported = {name for name, _ in _IMPORTS_OF_OPS}
     written: dict[str, Any] = {}
     while pending:
         fn = pending.pop(0)
@@ -234,9 +238,13 @@ def ops_text(helpers: Helpers) -> str | None:
                 pending.append(found)
             elif isinstance(found, int | float | str | tuple | dict | frozenset) and not name.startswith("__"):
                 constants[name] = f"{name} = {found!r}"
+            elif is_alias(found) and name not in imported:
+                # families of rules mean sizes of one axis or of several by one name: here it is either
+                aliases[name] = aliases[name] | found if name in aliases else found
     own = [re.sub(r"(?<![\w.])ops\.", "", text.replace(NAME, name)) for name, text in helpers.written.items()]
     body = "\n\n\n".join([*texts.values(), *own])
-    values = "\n".join(constants.values())
+    named = [f"{name} = {written_type(kind)}" for name, kind in aliases.items()]
+    values = "\n".join([*named, *constants.values()])
     needed = imports.import_lines(_IMPORTS_OF_OPS, f"{values}\n{body}")
     framework = {"jax": "JAX", "torch": "PyTorch"}[target().framework]
     header = f'"""Helpers of model.py: operators that {framework} has no single function for."""\n\n'
