@@ -50,10 +50,10 @@ class Chooses(torch.nn.Module):
 
 
 def test_another_flag_number_or_text_is_refused() -> None:
-    model = regauge.to_jax(Chooses(), (), {"x": X, "sign": -1.0, "mode": "tanh", "bias": None})
-    expected = -torch.tanh(X)
-    np.testing.assert_allclose(model(x=X.numpy(), sign=-1.0, mode="tanh"), expected, atol=1e-6)
-    np.testing.assert_allclose(model(X.numpy(), np.float32(-1.0)), expected, atol=1e-6)
+    model = regauge.to_jax(Chooses(), (), {"x": X, "sign": -0.1, "mode": "tanh", "bias": None})
+    expected = -0.1 * torch.tanh(X)
+    np.testing.assert_allclose(model(x=X.numpy(), sign=-0.1, mode="tanh"), expected, atol=1e-6)
+    np.testing.assert_allclose(model(X.numpy(), np.float32(-0.1)), expected, atol=1e-6)
     for other in ({"sign": 1.0}, {"mode": "relu"}, {"bias": X.numpy()}):
         with pytest.raises(BadCase, match=f"{next(iter(other))} has another value than the model") as caught:
             model(x=X.numpy(), **other)

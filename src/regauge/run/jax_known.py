@@ -77,6 +77,8 @@ def _require(tree: Any, given: Any, place: str) -> None:
     made_for = tree.get("value")
     if given is made_for or (given is not None and made_for is not None and np.array_equal(given, made_for)):
         return
+    if isinstance(made_for, float) and getattr(given, "dtype", None) == np.float32 and given == np.float32(made_for):
+        return
     raise BadCase(
         f"{place} has another value than the model was converted for",
         code="C192",
