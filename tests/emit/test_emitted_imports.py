@@ -35,14 +35,14 @@ def test_a_saved_model_with_random_numbers_runs_without_jax(tmp_path: Path) -> N
 
 
 class Gathers(torch.nn.Module):
-    """x: float32[batch, 4], places: int64[batch, 2]"""
+    """x: float32[batch, 4], places: int64[rows, 2]: of the first rows"""
 
     def forward(self, x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         return x.gather(1, places)
 
 
 def test_a_saved_model_runs_without_torch(tmp_path: Path) -> None:
-    made = regauge.to_jax(Gathers(), (torch.ones(3, 4), torch.zeros(3, 2, dtype=torch.int64)))
+    made = regauge.to_jax(Gathers(), (torch.ones(3, 4), torch.zeros(2, 2, dtype=torch.int64)))
     assert "Tensor self" in made.sources["ops"]  # the schema
     made.save(tmp_path / "gathers")
     runs_without(tmp_path / "gathers", "torch", "regauge")

@@ -21,7 +21,7 @@ RULES = sorted(TABLE, key=lambda rule: rule.op)
 FUNCTIONS = {rule.fn.__name__: rule.fn for rule in RULES}
 
 # Keywords that rules have beside torch's, always last.
-EXTRAS = ("channels_last", "dropout", "rng_key")
+EXTRAS = ("channels_last", "dropout", "rng_key", "parts")
 
 # Rules without a sample, and why; none may be listed that has one.
 NO_SAMPLE = {

@@ -30,6 +30,7 @@ from regauge.lower.broadcasts import without_expands
 from regauge.lower.channels_last import channels_last
 from regauge.lower.identities import without_identities
 from regauge.lower.kept_axes import without_kept_axes
+from regauge.lower.part_writes import with_joined_writes
 from regauge.lower.plan import Plan
 from regauge.lower.positions import without_positions
 from regauge.lower.widths import require_narrow
@@ -150,8 +151,8 @@ class NnxTarget:
         return None
 
     def rewritten(self, graph: Graph) -> Graph:
-        graph = without_kept_axes(without_expands(without_positions(without_identities(graph))))
-        return heads_after_time(channels_last(graph))
+        graph = without_positions(with_joined_writes(without_identities(graph)))
+        return heads_after_time(channels_last(without_kept_axes(without_expands(graph))))
 
     def check_specs(self, graph: Graph, plan: Plan) -> dict[str, str]:
         return lower.check_specs(graph, plan)

@@ -164,7 +164,10 @@ class _Evaluator(ast.NodeTransformer):
     def _comprehension(self, node: Any) -> Any:
         raise NotInlinable("a comprehension over arrays")
 
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
+    def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
+        return ast.List(self._comprehension_items(node), ast.Load())
+
+    visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         unrolled = self._unroll(node)
@@ -228,14 +231,15 @@ class _Evaluator(ast.NodeTransformer):
             raise NotInlinable("a comprehension over arrays")
         items = []
         name = target.id
-        for element in iterable.elts:
-            saved = self.expressions.get(name)
-            self.expressions[name] = element
+        # what is known of the elements decides conditions on them
+        known = self.static.get(generator.iter.id) if isinstance(generator.iter, ast.Name) else None
+        saved = dict(self.expressions), dict(self.static)
+        for position, element in enumerate(iterable.elts):
+            self.bind_expression(name, element)
+            if isinstance(known, tuple) and len(known) == len(iterable.elts):
+                self.static[name] = known[position]
             items.append(self.visit(copy.deepcopy(node.elt)))
-            if saved is None:
-                del self.expressions[name]
-            else:
-                self.expressions[name] = saved
+        self.expressions, self.static = saved
         return items
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:

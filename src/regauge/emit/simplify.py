@@ -10,12 +10,14 @@ _DEFAULTS: dict[str, object] = {"keepdims": False, "where": None, "dtype": None,
 _KEYWORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "jnp.argmax": {"keepdims": ("False",)},
     "jnp.argmin": {"keepdims": ("False",)},
+    "jnp.argsort": {"descending": ("False",)},
     "jax.nn.logsumexp": {"keepdims": ("False",)},
     "jnp.nan_to_num": {"nan": ("0.0",), "posinf": ("None",), "neginf": ("None",)},
     "jnp.pad": {"constant_values": ("0", "0.0")},
     "jax.scipy.linalg.solve_triangular": {"unit_diagonal": ("False",), "lower": ("False",)},
     "ops.masked_attention": {"scale": ("None",)},
 }
+_TO_END = 2**63 - 1  # the end of a slice without one, as torch has it
 _POSITIONS: dict[str, str] = {"jax.nn.elu": "1.0", "jax.nn.celu": "1.0", "jnp.diag": "0"}
 # jnp functions of an array that are also its methods: x.mean(axis=1) reads better than jnp.mean(x, axis=1)
 _METHODS = {
@@ -61,6 +63,8 @@ class _Simplifier(ast.NodeTransformer):
         if _is_fourier(node.func):
             node.keywords = [k for k in node.keywords if not _is_default_of_fourier(k)]
         _drop_defaults(node)
+        if _writes_part(node.func):
+            node.args = [_number_of(argument) for argument in node.args]
         node = _as_method(node)
         func = node.func
         if not isinstance(func, ast.Attribute):
@@ -99,7 +103,7 @@ class _Simplifier(ast.NodeTransformer):
 
 def unpacked(argument: ast.expr) -> list[ast.expr]:
     """`f(*(a, b))` as `f(a, b)`."""
-    if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Tuple):
+    if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Tuple | ast.List):
         return argument.value.elts
     return [argument]
 
@@ -121,6 +125,22 @@ def _is_fourier(func: ast.Attribute) -> bool:
 
 def _is_default_of_fourier(keyword: ast.keyword) -> bool:
     return ast.unparse(keyword.value) == ("-1" if keyword.arg == "axis" else "None")
+
+
+def _writes_part(func: ast.Attribute) -> bool:
+    """Whether this is `x.at[...].set`."""
+    place = func.value.value if isinstance(func.value, ast.Subscript) else None
+    return func.attr == "set" and isinstance(place, ast.Attribute) and place.attr == "at"
+
+
+def _number_of(argument: ast.expr) -> ast.expr:
+    """`jnp.array(0.0, dtype=jnp.float32)` as `0.0`, where the array that it goes into has that dtype."""
+    if not (isinstance(argument, ast.Call) and ast.unparse(argument.func) == "jnp.array" and len(argument.args) == 1):
+        return argument
+    value = argument.args[0]
+    number = value.operand if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub) else value
+    plain = isinstance(number, ast.Constant) or ast.unparse(number) in ("jnp.inf", "jnp.nan")
+    return value if plain else argument
 
 
 def _as_method(node: ast.Call) -> ast.Call:
@@ -187,7 +207,13 @@ def _slice(item: ast.expr) -> ast.expr:
     if item.keywords or not 1 <= len(parts) <= 3:
         return item
     start, stop, step = [None, *parts, None] if len(parts) == 1 else [*parts, None][:3]
+    if step is None or isinstance(step, ast.Constant):  # backwards, 0 is the last one
+        start, stop, step = _unless(start, 0), _unless(stop, _TO_END), _unless(step, 1)
     return ast.Slice(start, stop, step)
+
+
+def _unless(part: ast.expr | None, default: int) -> ast.expr | None:
+    return None if isinstance(part, ast.Constant) and part.value == default else part
 
 
 def _merge_new_axes(node: ast.Subscript) -> ast.Subscript:

@@ -99,11 +99,11 @@ def index_select(self: Array, dim: int, index: Array) -> Array:
 @TABLE.rule("aten.gather.default")
 def gather(self: Array, dim: int, index: Array, sparse_grad: bool = False) -> Array:
     """gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor"""
+    axis = dim % self.ndim if self.ndim else 0
+    if self.ndim and index.shape[:axis] == self.shape[:axis] and index.shape[axis + 1 :] == self.shape[axis + 1 :]:
+        return jnp.take_along_axis(self, index, axis=dim)
     if self.ndim == 0 or index.size == 0:
         return jnp.broadcast_to(self, index.shape) if index.size else jnp.zeros(index.shape, self.dtype)
-    axis = dim % self.ndim
-    if index.shape[:axis] == self.shape[:axis] and index.shape[axis + 1 :] == self.shape[axis + 1 :]:
-        return jnp.take_along_axis(self, index, axis=dim)
     # torch reads the leading corner of dimensions in which the index is smaller; JAX would broadcast
     corner = self[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(index.shape))]
     return jnp.take_along_axis(corner, index, axis=dim)

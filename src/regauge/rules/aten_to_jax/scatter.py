@@ -193,19 +193,34 @@ def masked_scatter(self: Array, mask: Array, source: Array) -> Array:
     return jnp.where(chosen, jnp.reshape(source, (-1,))[order], x)
 
 
+def written_index(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The index of a write: for each axis None for all of it, a place, or (start, end, step)."""
+    return tuple(slice(None) if p is None else slice(*p) if isinstance(p, tuple) else p for p in parts)
+
+
 @TABLE.rule("aten.select_scatter.default")
-def select_scatter(self: Array, src: Array, dim: int, index: int) -> Array:
+def select_scatter(self: Array, src: Array, dim: int, index: int, parts: tuple[Any, ...] = ()) -> Array:
     """select_scatter(Tensor self, Tensor src, int dim, SymInt index) -> Tensor"""
+    if parts:
+        return self.at[written_index(parts)].set(src)
     return self.at[(slice(None),) * (dim % self.ndim) + (index,)].set(src)
 
 
 @TABLE.rule("aten.slice_scatter.default")
 def slice_scatter(
-    self: Array, src: Array, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+    self: Array,
+    src: Array,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+    parts: tuple[Any, ...] = (),
 ) -> Array:
     """slice_scatter(Tensor self, Tensor src, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) ->
     Tensor
     """
+    if parts:
+        return self.at[written_index(parts)].set(src)
     return self.at[(slice(None),) * (dim % self.ndim) + (slice(start, end, step),)].set(src)
 
 
