@@ -21,6 +21,7 @@ _TO_END = 2**63 - 1  # the end of a slice without one, as torch has it
 _POSITIONS: dict[str, str] = {"jax.nn.elu": "1.0", "jax.nn.celu": "1.0", "jnp.diag": "0"}
 # jnp functions of an array that are also its methods: x.mean(axis=1) reads better than jnp.mean(x, axis=1)
 _METHODS = {
+    "repeat",
     "reshape",
     "transpose",
     "swapaxes",

@@ -14,8 +14,8 @@ IMAGE_OPS: dict[str, bool] = {
     "aten.instance_norm.default": False,
     **{f"aten.{kind}_pool{n}d.default": False for kind in ("max", "avg", "adaptive_avg") for n in (1, 2, 3)},
     **{
-        f"aten.upsample_{kind}.{o}": False
-        for kind in ("nearest2d", "bilinear2d", "bicubic2d")
+        f"aten.{kind}.{o}": False
+        for kind in ("upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d", "upsample_bicubic2d")
         for o in ("default", "vec")
     },
 }

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from regauge.rules.table import RuleTable
+from regauge.rules.table import RuleTable, inlined
 
 TABLE = RuleTable("resize_nearest")
 
@@ -30,10 +30,13 @@ def nearest_index(size: int, windows: int, factor: float | None, exact: bool, ra
     return np.minimum((position * step).astype(np.int64), size - 1)
 
 
-def repetitions(image: Sizes, sizes: Sizes, scales: Scales, exact: bool) -> Sizes | None:
+def repetitions(image: Sizes, output_size: Sizes | None, scale_factors: Scales, exact: bool) -> Sizes | None:
     """How often each element is repeated along each axis, if nearest resizing is plain repetition."""
+    scales = scale_factors or (None,) * len(image)
+    if output_size is None and all(scale in (1, 2, 4, 8) for scale in scales):
+        return tuple(int(scale or 1) for scale in scales)  # exact in float32, whatever the sizes
     factors = []
-    for size, windows, factor in zip(image, sizes, scales or (None,) * len(image), strict=True):
+    for size, windows, factor in zip(image, nearest_sizes(image, output_size, scale_factors), scales, strict=True):
         times = windows // size if size else 0
         index = nearest_index(size, windows, factor, exact, len(image))
         if times == 0 or windows % size or np.any(index != np.arange(windows) // times):
@@ -42,21 +45,45 @@ def repetitions(image: Sizes, sizes: Sizes, scales: Scales, exact: bool) -> Size
     return tuple(factors)
 
 
-def resize_nearest(
-    x: Array, output_size: Sizes | None, scale_factors: Scales, exact: bool, channels_last: bool = False
+@inlined
+def along(x: Array, times: int, axis: int) -> Array:
+    """Each element several times along an axis."""
+    return jnp.repeat(x, times, axis=axis) if times != 1 else x
+
+
+@inlined
+def repeated(x: Array, times: Sizes, first: int) -> Array:
+    """The elements repeated along the image axes, of which `first` is the first one."""
+    if len(times) == 1:
+        return along(x, times[0], first)
+    if len(times) == 2:
+        return along(along(x, times[0], first), times[1], first + 1)
+    return along(along(along(x, times[0], first), times[1], first + 1), times[2], first + 2)
+
+
+def resize_by_index(
+    x: Array, output_size: Sizes | None, scale_factors: Scales, exact: bool, channels_last: bool
 ) -> Array:
-    """Each element of the result is one of the source, as in torch: rounded down, or `exact` from pixel centres."""
+    """Each element of the result is one of the source, which its index names."""
     axes = range(1, x.ndim - 1) if channels_last else range(2, x.ndim)
     image = tuple(x.shape[axis] for axis in axes)
     sizes = nearest_sizes(image, output_size, scale_factors)
-    scales = scale_factors or (None,) * len(image)
-    repeated = repetitions(image, sizes, scales, exact)
-    for position, axis in enumerate(axes):
-        if repeated is not None:
-            x = jnp.repeat(x, repeated[position], axis)
-        else:
-            x = jnp.take(x, nearest_index(image[position], sizes[position], scales[position], exact, len(image)), axis)
+    for axis, size, windows, factor in zip(axes, image, sizes, scale_factors or (None,) * len(image), strict=True):
+        x = jnp.take(x, nearest_index(size, windows, factor, exact, len(image)), axis)
     return x
+
+
+@inlined
+def resize_nearest(
+    x: Array, output_size: Sizes | None, scale_factors: Scales, exact: bool, channels_last: bool
+) -> Array:
+    """Each element of the result is one of the source, as in torch: rounded down, or `exact` from pixel centres."""
+    first = 1 if channels_last else 2
+    image = x.shape[first : first + x.ndim - 2]
+    times = repetitions(image, output_size, scale_factors, exact)
+    if times is not None:
+        return repeated(x, times, first)
+    return resize_by_index(x, output_size, scale_factors, exact, channels_last)
 
 
 @TABLE.rule("aten.upsample_nearest1d.default")
