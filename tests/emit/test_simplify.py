@@ -26,6 +26,15 @@ X = jnp.arange(24.0).reshape(2, 3, 4)
         ("x.at[i].set(jnp.array(-jnp.inf, dtype=jnp.float32))", "x.at[i].set(-jnp.inf)"),
         ("x.at[i].set(jnp.array([0.0], dtype=jnp.float32))", "x.at[i].set(jnp.array([0.0], dtype=jnp.float32))"),
         ("jnp.argsort(x, axis=1, descending=False)", "jnp.argsort(x, axis=1)"),
+        ("jnp.cumsum(x, axis=1, dtype=None)", "jnp.cumsum(x, axis=1)"),
+        ("jnp.transpose(x, (0, 1, 2))", "x"),
+        ("jnp.transpose(x[0], (0, 1)).swapaxes(1, 1)", "x[0]"),
+        ("x.swapaxes(0, 1).transpose(0, 2, 1)", "x.swapaxes(0, 1).transpose(0, 2, 1)"),
+        ("jnp.full_like(jnp.zeros((2, 3), jnp.float32), 7)", "jnp.full((2, 3), 7, jnp.float32)"),
+        ("jnp.full_like(jnp.ones((2, 3), jnp.float32), 7, int)", "jnp.full((2, 3), 7, int)"),
+        ("jnp.full_like(jnp.zeros((2, 3)), 7)", "jnp.full_like(jnp.zeros((2, 3)), 7)"),
+        ("jnp.full_like(jnp.zeros_like(x), 0.25)", "jnp.full_like(x, 0.25)"),
+        ("jax.nn.one_hot(i, 4, dtype=int).astype(jnp.float32)", "jax.nn.one_hot(i, 4, dtype=jnp.float32)"),
         ("x[...][:1]", "x[:1]"),
         ("jnp.einsum('abc,abd->cd', *(x, x))", "jnp.einsum('abc,abd->cd', x, x)"),
         ("x[(i,)]", "x[i]"),
@@ -44,3 +53,4 @@ def test_same_value_fewer_characters(text, simple):
     assert found == simple
     names = {"x": X, "i": jnp.array([1, 0]), "jnp": jnp, "jax": jax}
     assert jnp.array_equal(eval(found, names), eval(text, names))
+    assert jnp.asarray(eval(found, names)).dtype == jnp.asarray(eval(text, names)).dtype

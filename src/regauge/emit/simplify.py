@@ -10,6 +10,8 @@ _DEFAULTS: dict[str, object] = {"keepdims": False, "where": None, "dtype": None,
 _KEYWORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "jnp.argmax": {"keepdims": ("False",)},
     "jnp.argmin": {"keepdims": ("False",)},
+    "jnp.cumsum": {"dtype": ("None",)},
+    "jnp.cumprod": {"dtype": ("None",)},
     "jnp.argsort": {"descending": ("False",)},
     "jax.nn.logsumexp": {"keepdims": ("False",)},
     "jnp.nan_to_num": {"nan": ("0.0",), "posinf": ("None",), "neginf": ("None",)},
@@ -66,7 +68,7 @@ class _Simplifier(ast.NodeTransformer):
         _drop_defaults(node)
         if _writes_part(node.func):
             node.args = [_number_of(argument) for argument in node.args]
-        node = _as_method(node)
+        node = _as_method(_filled(node))
         func = node.func
         if not isinstance(func, ast.Attribute):
             return node
@@ -177,7 +179,45 @@ def infer_one_size(sizes: list[ast.expr]) -> list[ast.expr]:
     return [ast.UnaryOp(ast.USub(), ast.Constant(1)) if i == unknown[0] else size for i, size in enumerate(sizes)]
 
 
+def _filled(node: ast.Call) -> ast.Call:
+    """`jnp.full_like(jnp.zeros(shape, dtype), value)` as `jnp.full(shape, value, dtype)`; zeros like x: like x."""
+    if ast.unparse(node.func) != "jnp.full_like" or node.keywords or len(node.args) < 2:
+        return node
+    like, value, *dtype = node.args
+    if not isinstance(like, ast.Call) or like.keywords:
+        return node
+    made = ast.unparse(like.func)
+    if made in ("jnp.zeros", "jnp.ones") and len(like.args) == 2:
+        return ast.Call(ast.parse("jnp.full", mode="eval").body, [like.args[0], value, *(dtype or like.args[1:])], [])
+    if made in ("jnp.zeros_like", "jnp.ones_like") and len(like.args) == 1:
+        node.args[0] = like.args[0]
+    return node
+
+
+def _keeps_axes(name: str, axes: list[ast.expr]) -> bool:
+    """Whether `x.transpose(0, 1)` or `x.swapaxes(1, 1)` is `x`."""
+    numbers = [axis.value if isinstance(axis, ast.Constant) else None for axis in axes]
+    if name == "swapaxes":
+        return len(numbers) == 2 and numbers[0] is not None and numbers[0] == numbers[1]
+    return name == "transpose" and bool(numbers) and numbers == list(range(len(numbers)))
+
+
+def _one_hot_as(hot: ast.expr, dtype: list[ast.expr]) -> ast.expr | None:
+    """`jax.nn.one_hot(i, 4, dtype=int).astype(jnp.float32)` with the dtype that is wanted; None for all else."""
+    if not isinstance(hot, ast.Call) or ast.unparse(hot.func) != "jax.nn.one_hot" or len(dtype) != 1:
+        return None
+    if [(k.arg, ast.unparse(k.value)) for k in hot.keywords] != [("dtype", "int")]:
+        return None
+    hot.keywords[0].value = dtype[0]
+    return hot
+
+
 def _cancel(node: ast.Call, func: ast.Attribute) -> ast.expr:
+    if not node.keywords and _keeps_axes(func.attr, node.args):
+        return func.value
+    hot = _one_hot_as(func.value, node.args) if func.attr == "astype" and not node.keywords else None
+    if hot is not None:
+        return hot
     inner = _attribute_call(func.value, func.attr)
     if inner is None or not isinstance(inner.func, ast.Attribute) or _is_module(inner.func.value):
         return node

@@ -1,4 +1,4 @@
-"""Operators that change nothing: `x * 1.0`, `n + 0`, a padding by nothing. They are looked through."""
+"""Operators that change nothing: `x * 1.0`, `n + 0`, padding by nothing, axes in order. They are looked through."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ def _unchanged(node: Node, specs: dict[str, TensorSpec]) -> str | None:
         return None
     arguments = dict(node.arguments)
     if node.op in _PADS and set(_flat(arguments["pad"])) <= {0}:
+        return source.name
+    if node.op == "aten.permute.default" and arguments["dims"] == tuple(range(node.outputs[0].spec.ndim)):
         return source.name
     other = arguments.get("other")
     if isinstance(other, bool) or not isinstance(other, int | float):
