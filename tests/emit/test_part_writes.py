@@ -103,3 +103,36 @@ def like_torch(module: nn.Module) -> JaxModel:
     for mine, theirs in pairs:
         np.testing.assert_allclose(mine, 0.0 if theirs is None else theirs.numpy(), rtol=1e-5, atol=1e-5)
     return made
+
+
+class First(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x: Tensor, v: Tensor) -> Tensor:
+        out = x.clone()
+        out[:, 1] = v[:, 1] * self.scale
+        return out
+
+
+class Covered(nn.Module):
+    """What a module wrote is written over behind it, and a module writes to a part of a part of another's result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = First()
+
+    def forward(self, x: Tensor, v: Tensor, i: Tensor) -> Tensor:
+        out = self.first(x, v)
+        out[:, 1] = v[:, 2]
+        part = out[:, 2:]
+        part[:] = self.first(part, v)
+        return out
+
+
+def test_writes_of_different_modules_stay_apart() -> None:
+    source = like_torch(Covered()).source
+    assert "return x.at[:, 1].set(v[:, 1] * self.scale[...])" in source
+    assert "out = out.at[:, 1].set(v[:, 2])" in source
+    assert "out.at[:, 2:].set(self.first(" in source

@@ -37,20 +37,24 @@ def _joined_once(graph: Graph) -> Graph:
     makers: dict[str, Node] = {}
     nodes: list[Node] = []
 
-    def read_once(operand: Operand) -> Node | None:
+    def read_once(operand: Operand, reader: Node) -> Node | None:
+        """What makes a value, if that is in the same call of a module and nothing else reads it."""
         maker = makers.get(operand.name) if isinstance(operand, Ref) else None
-        return maker if maker and reads[maker.outputs[0].name] == 1 and maker.outputs[0].name not in outside else None
+        if maker is None or maker.origin.modules != reader.origin.modules:
+            return None
+        name = maker.outputs[0].name
+        return maker if reads[name] == 1 and name not in outside else None
 
     for node in graph.nodes:
         if node.bodies:
             node = replace(node, bodies=tuple(map(with_joined_writes, node.bodies)))
         if node.op in _READS:
-            inner = read_once(node.argument("src"))
-            if inner is not None and inner.op in _READS and inner.origin.modules == node.origin.modules:
+            inner = read_once(node.argument("src"), node)
+            if inner is not None and inner.op in _READS:
                 node = _joined(node, inner, makers, specs) or node
             elif inner is not None and inner.op == "aten.expand.default":
                 node = _of_few(node, inner, specs)
-            before = read_once(node.argument("self"))
+            before = read_once(node.argument("self"), node)
             if before is not None and before.op in _READS and _parts(before) == _parts(node):
                 node = node.with_arguments(self=before.argument("self"))
         makers |= {value.name: node for value in node.outputs}
