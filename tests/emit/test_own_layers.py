@@ -80,11 +80,11 @@ def moved(model: nn.Module, train: bool) -> tuple[list[np.ndarray], str]:
     with torch.no_grad():
         for x in (X, 2 * X + 1):
             expected = model(x)
-            np.testing.assert_allclose(converted(x.numpy()), expected, atol=2e-5)
+            np.testing.assert_allclose(np.asarray(converted(x.numpy())), expected, atol=2e-5)
     found = converted._conversion.weight_map
     state = {".".join(map(str, path)): value[...] for path, value in converted.state.flat_state()}
     named = dict(model.named_buffers())
-    pairs = [(state[e.target], named[e.source]) for e in found.entries if e.source in named]
+    pairs = [(np.asarray(state[e.target]), named[e.source]) for e in found.entries if e.source in named]
     assert pairs
     for ours, theirs in pairs:
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -142,6 +142,17 @@ def test_widths_of_subclasses_become_arguments_under_their_names() -> None:
 def test_a_class_that_reads_its_weight_twice_is_itself() -> None:
     source = assert_like_torch(nn.Sequential(nn.Linear(6, 6), Doubled(6, 6)), (X,)).source
     assert "class Doubled(nnx.Module):" in source
+
+
+class Noisy(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(F.linear(x, self.weight, self.bias), 0.5) + 0 * torch.rand_like(x)
+
+
+def test_what_draws_numbers_is_a_class_with_its_stream() -> None:
+    source = regauge.to_jax(nn.Sequential(Noisy(6, 6), nn.ReLU()), (X,)).source
+    assert "class Noisy(nnx.Module):" in source
+    assert "rngs.dropout.fork()" in source
 
 
 def test_one_module_called_twice_is_one_subclass() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from regauge.emit.layers import Context, Layer, Recogniser, counts_batches, is_of_torch, recognise
 from regauge.emit.scopes import Item, Scope
-from regauge.ir.dropouts import dropout_rate
+from regauge.emit.sequential import is_random
 from regauge.ir.graph import Node, Ref, node_inputs
 
 BASE = "regauge.base"
@@ -38,15 +38,14 @@ def extension(scope: Scope, context: Context, recognisers: Mapping[str, Recognis
     counters = [node for node in nodes if counts_batches(node, context)]
     reading = [n for n in nodes if n not in counters and any(name in context.weights for name in node_inputs(n))]
     others = [node for node in nodes if node not in counters and node not in reading]
-    if len(reading) != 1 or not others or any(dropout_rate(node) is not None for node in others):
+    if len(reading) != 1 or not others or any(map(is_random, others)):
         return None
     (main,) = reading
-    read = {name for node in others for name in node_inputs(node)} | {*scope.outputs}
-    if not main.outputs or any(
-        value.name in read for node in (*counters, main) for value in node.outputs[main is node :]
-    ):
+    result, *statistics = [value.name for value in main.outputs]
+    counts = [value.name for node in counters for value in node.outputs]
+    if {*scope.outputs, *(name for node in others for name in node_inputs(node))} & {*statistics, *counts}:
         return None
-    inner = Scope(scope.step, [*counters, main], outputs=[main.outputs[0].name])
+    inner = Scope(scope.step, [*counters, main], outputs=[result])
     layer = recognise(inner, context, recognisers)
     if layer is None or len(layer.inputs) != 1:
         return None

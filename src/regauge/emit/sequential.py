@@ -41,10 +41,13 @@ def is_chain(scope: Scope, kinds: Mapping[Scope, str], context: Context) -> bool
     return value == scope.outputs[0]
 
 
+def is_random(node: Node) -> bool:
+    """Whether an operator draws numbers, so that its module needs a random stream or a dropout."""
+    return dropout_rate(node) is not None or (node.op != "aten.dropout.default" and bool(_RANDOM.search(node.op)))
+
+
 def _is_function(node: Node, value: str, context: Context) -> bool:
-    if node.bodies or len(node.outputs) != 1 or dropout_rate(node) is not None or not target().is_function(node):
-        return False
-    if node.op != "aten.dropout.default" and _RANDOM.search(node.op):
+    if node.bodies or len(node.outputs) != 1 or is_random(node) or not target().is_function(node):
         return False
     known = {d.text: axis for axis, d in enumerate(context.specs[value].shape) if isinstance(d, Sym)}
     return all(text in known for _, operand in node.arguments for text in _sizes(operand))
