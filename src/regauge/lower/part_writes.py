@@ -24,16 +24,20 @@ def with_joined_writes(graph: Graph) -> Graph:
     What is spread out only to be written is written as it is, since it broadcasts; and a write that the next one
     covers, with nothing that reads it in between, is left out. The same function, with the same derivative.
     """
-    joined = _joined_once(graph)
+    return _joined_all(graph, value_specs(graph))
+
+
+def _joined_all(graph: Graph, specs: dict[str, TensorSpec]) -> Graph:
+    """The same for a graph or a function in it, which reads values from outside; `specs` are those of all."""
+    joined = _joined_once(graph, specs)
     while joined != graph:  # what is left out read others
-        graph, joined = joined, _joined_once(joined)
+        graph, joined = joined, _joined_once(joined, specs)
     return joined
 
 
-def _joined_once(graph: Graph) -> Graph:
+def _joined_once(graph: Graph, specs: dict[str, TensorSpec]) -> Graph:
     outside = {name for operand in graph.outputs for name in references(operand)} | {v for _, v in graph.mutations}
     reads = Counter(name for node in graph.nodes for name in node_inputs(node))
-    specs = value_specs(graph)
     makers: dict[str, Node] = {}
     nodes: list[Node] = []
 
@@ -47,7 +51,7 @@ def _joined_once(graph: Graph) -> Graph:
 
     for node in graph.nodes:
         if node.bodies:
-            node = replace(node, bodies=tuple(map(with_joined_writes, node.bodies)))
+            node = replace(node, bodies=tuple(_joined_all(body, specs) for body in node.bodies))
         if node.op in _READS:
             inner = read_once(node.argument("src"), node)
             if inner is not None and inner.op in _READS:
