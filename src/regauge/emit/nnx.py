@@ -178,7 +178,12 @@ def _key(view: View, scope: Scope) -> Any:
         for inner in (scope, *scope.scopes())
         for run in structure.runs.get(inner, ())
     )
-    return code_key(scope, structure.context.weights, structure.layers, view.constants), runs
+    bases = tuple(
+        structure.extensions[inner].layer.constructor
+        for inner in (scope, *scope.scopes())
+        if inner in structure.extensions
+    )
+    return code_key(scope, structure.context.weights, structure.layers, view.constants), runs, bases
 
 
 def _emit_class(
