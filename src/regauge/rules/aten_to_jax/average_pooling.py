@@ -7,7 +7,7 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from regauge.rules.table import RuleTable, inlined
+from regauge.rules.table import RuleTable
 
 TABLE = RuleTable("average_pooling")
 
@@ -102,28 +102,6 @@ def avg_pool(
     return total / divisor
 
 
-@inlined
-def average(
-    x: Array,
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: int | None,
-    channels_last: bool,
-) -> Array:
-    """NNX's average of windows where that is torch's, else `avg_pool`."""
-    if channels_last and not ceil_mode and divisor_override is None:
-        if not any(padding):
-            return nnx.avg_pool(x, kernel, stride)
-        if count_include_pad:
-            return nnx.avg_pool(x, kernel, stride, tuple((p, p) for p in padding))
-        if x.dtype == jnp.float32:  # in which NNX counts
-            return nnx.avg_pool(x, kernel, stride, tuple((p, p) for p in padding), count_include_pad=False)
-    return avg_pool(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override, channels_last)
-
-
 @TABLE.rule("aten.avg_pool1d.default")
 def avg_pool1d(
     self: Array,
@@ -138,7 +116,14 @@ def avg_pool1d(
     kernel = pool_sizes(kernel_size, 1)
     steps = pool_sizes(stride, 1) if stride else kernel
     pads = pool_sizes(padding, 1)
-    return average(self, kernel, steps, pads, ceil_mode, count_include_pad, None, channels_last)
+    if channels_last and not ceil_mode:
+        if not any(pads):
+            return nnx.avg_pool(self, kernel, steps)
+        if count_include_pad:
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads))
+        if self.dtype == jnp.float32:  # in which NNX counts
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads), count_include_pad=False)
+    return avg_pool(self, kernel, steps, pads, ceil_mode, count_include_pad, None, channels_last)
 
 
 @TABLE.rule("aten.avg_pool2d.default")
@@ -156,7 +141,14 @@ def avg_pool2d(
     kernel = pool_sizes(kernel_size, 2)
     steps = pool_sizes(stride, 2) if stride else kernel
     pads = pool_sizes(padding, 2)
-    return average(self, kernel, steps, pads, ceil_mode, count_include_pad, divisor_override, channels_last)
+    if channels_last and not ceil_mode and divisor_override is None:
+        if not any(pads):
+            return nnx.avg_pool(self, kernel, steps)
+        if count_include_pad:
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads))
+        if self.dtype == jnp.float32:  # in which NNX counts
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads), count_include_pad=False)
+    return avg_pool(self, kernel, steps, pads, ceil_mode, count_include_pad, divisor_override, channels_last)
 
 
 @TABLE.rule("aten.avg_pool3d.default")
@@ -174,7 +166,14 @@ def avg_pool3d(
     kernel = pool_sizes(kernel_size, 3)
     steps = pool_sizes(stride, 3) if stride else kernel
     pads = pool_sizes(padding, 3)
-    return average(self, kernel, steps, pads, ceil_mode, count_include_pad, divisor_override, channels_last)
+    if channels_last and not ceil_mode and divisor_override is None:
+        if not any(pads):
+            return nnx.avg_pool(self, kernel, steps)
+        if count_include_pad:
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads))
+        if self.dtype == jnp.float32:  # in which NNX counts
+            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads), count_include_pad=False)
+    return avg_pool(self, kernel, steps, pads, ceil_mode, count_include_pad, divisor_override, channels_last)
 
 
 def adaptive_average(x: Array, output_size: tuple[int, ...], axes: tuple[int, ...]) -> Array:
