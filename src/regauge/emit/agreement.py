@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from regauge.emit.scopes import Scope, modules_of, owns
+from regauge.emit.target import target
 from regauge.ir.graph import Node, Ref, node_inputs
 
 if TYPE_CHECKING:
@@ -81,11 +82,11 @@ class _Modules:
         return self.kinds[path] == "layer"
 
     def is_beside(self, path: str, other: _Modules) -> bool:
-        """Whether a module is code without calls that finds all its weights in a layer of the other mode."""
+        """Whether a module of the library is code without calls whose weights are all in a layer of the other mode."""
         scope = self.scopes[path]
         if not other.is_layer(path) or self.kinds[path] != "class" or scope.calls():
             return False
-        if scope in self.structure.extensions:
+        if scope in self.structure.extensions or not target().is_library_type(scope.step.type):
             return False
         weights, layer = self.structure.context.weights, other.structure.layers[other.scopes[path]]
         read = {weights[name].name for node in scope.nodes() for name in node_inputs(node) if name in weights}
