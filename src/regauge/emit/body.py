@@ -25,6 +25,7 @@ from regauge.emit.scan_text import scan_lines, scan_name
 from regauge.emit.scopes import Item, Scope, is_body, is_recomputed, item_inputs, item_outputs
 from regauge.emit.stacks import Run
 from regauge.emit.statements import parameter_names, statement_of
+from regauge.emit.steps import steps_of
 from regauge.emit.stored import is_changed, keep_old_values, storing_lines
 from regauge.emit.syntax import (
     call,
@@ -88,6 +89,7 @@ class BodyWriter(LocalNames):
         # (weight, value) of the buffers that this module owns and this call changes
         self.stored = structure.stored(scope, scope.items) if scope.body is None else []
         self.left.update(value for _, value in self.stored)
+        self.steps = steps_of(scope, self.readers, self.left)
         if function is not None:
             self.enter(function)
         else:
@@ -284,7 +286,7 @@ class BodyWriter(LocalNames):
                 self.lines.append(Line(ast.unparse(expression), origin=next(item.nodes()).origin.line))
             return
         only = outputs[0]
-        if len(outputs) == 1 and self.left[only] == 1:
+        if len(outputs) == 1 and self.left[only] == 1 and not self.steps.is_named(item):
             reader = following if self._is_read_by(item, following) else None
             holder = self.structure.holders.get(self.scope)  # None in functions beside the classes
             if reader is None and pure and holder is not None and only not in self.scope.results():

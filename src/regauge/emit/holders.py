@@ -72,6 +72,18 @@ class Holder:
         return {str(path[0]) for path in paths} | {drop.attribute for drop in self.dropouts.values()}
 
 
+def lists_of(holder: Holder) -> dict[str, int]:
+    """The lists in a module, as `self.blocks` is written, with their lengths."""
+    found: dict[str, int] = {}
+    for path in [*(member.path for member in holder.members.values()), *holder.weights.values()]:
+        text = "self"
+        for part in path:
+            if isinstance(part, int):
+                found[text] = max(found.get(text, 0), part + 1)
+            text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return found
+
+
 def dotted(path: Path) -> str:
     """`h.0.attn`, as weights are named."""
     return ".".join(map(str, path))

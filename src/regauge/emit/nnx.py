@@ -15,13 +15,14 @@ from regauge.emit.class_numbers import base_name, renumbered
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
 from regauge.emit.growing import grow_lists
-from regauge.emit.holders import Member, joined, unused_reason
+from regauge.emit.holders import Member, joined, lists_of, unused_reason
 from regauge.emit.lines import Body, Line
 from regauge.emit.loops import roll_loops
 from regauge.emit.modes import align, children, in_evaluation, join_bodies, with_own_statistics
 from regauge.emit.names import identifier, unique
 from regauge.emit.origins import function_at
 from regauge.emit.recomputed_calls import not_recomputed
+from regauge.emit.rolling import roll_steps
 from regauge.emit.same_code import code_key
 from regauge.emit.scan_text import stacked_text
 from regauge.emit.scopes import Scope
@@ -226,7 +227,8 @@ def _emit_class(
     init = target().init_lines(module, holder, constructors)
     if asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
-    made = EmittedClass(name, scope.path, _class_comment(scope), init, roll_loops(grow_lists(body)), scope.step.type)
+    body = roll_steps(roll_loops(grow_lists(body)), lists_of(holder))
+    made = EmittedClass(name, scope.path, _class_comment(scope), init, body, scope.step.type)
     if holder.base is not None:
         made.base, made.init = target().layer_text(module, holder.base).partition("(")[0], []
     made.settings, made.values = scope.settings, scope.values

@@ -1,0 +1,189 @@
+"""What a loop runs over: numbers in order, the modules of lists, the values that each step reads."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from regauge.emit.loops import singular
+from regauge.emit.merging import Number, Template, Unlike
+from regauge.emit.names import unique
+
+_COUNTERS = ("i", "j", "k", "step")
+
+
+@dataclass
+class Header:
+    """The head of a loop, and what stands for the placeholders of its step.
+
+    Attributes:
+        target: the variables of the loop, as they are written.
+        variables: their names.
+        iterable: what it runs over.
+        numbers: what stands for the numbers that differ, by their place in the template.
+        elements: the variables that stand for modules in lists, by the text of the list and the place of the number.
+        values: the variables that stand for the values that differ, by their place in the template.
+    """
+
+    target: str = "_"
+    variables: set[str] = field(default_factory=set)
+    iterable: str = ""
+    numbers: dict[int, str] = field(default_factory=dict)
+    elements: dict[tuple[str, int], str] = field(default_factory=dict)
+    values: dict[int, str] = field(default_factory=dict)
+
+
+def header_of(
+    template: Template, count: int, lists: Mapping[str, int], values: Sequence[tuple[str, str]], taken: set[str]
+) -> Header:
+    """The head of the loop over some steps.
+
+    Args:
+        template: one step.
+        count: how many there are.
+        lists: the lists of modules, with their lengths.
+        values: for each of the template's values what it runs over, and the names that it may have.
+        taken: names that are not free; those that the head takes are added.
+
+    Raises:
+        Unlike: its numbers follow no rule, or too many.
+    """
+    found = Header()
+    runs: list[tuple[str, str]] = []
+    placed: set[int] = set()
+    elsewhere: set[int] = set()
+    for statement in template.statements:
+        for text, number in _uses(statement, lists):
+            if text and _follows(template.numbers[number]):
+                placed.add(number)
+                if (text, number) not in found.elements:
+                    name = _free(singular(text), taken)
+                    found.elements[text, number] = name
+                    runs.append((name, _part(text, template.numbers[number], lists[text])))
+            else:
+                elsewhere.add(number)
+    for place, (iterable, name) in enumerate(values):
+        found.values[place] = _free(name, taken)
+        runs.append((found.values[place], iterable))
+    columns = [(place, template.numbers[place]) for place in sorted(elsewhere)]
+    whole = [(place, [n for n in numbers if isinstance(n, int)]) for place, numbers in columns if _is_whole(numbers)]
+    broken = [(place, numbers) for place, numbers in columns if not _is_whole(numbers)]
+    base = _base([column for _, column in whole], count)
+    counter = next((name for name in _COUNTERS if name not in taken), "") or unique("step", taken)
+    for place, column in whole:
+        found.numbers[place] = _linear(counter, base, column)
+    for place, numbers in broken:
+        text = _product(counter, base, numbers)
+        if not text:
+            text = _free("value", taken)
+            runs.append((text, f"({', '.join(map(repr, numbers))})"))
+        found.numbers[place] = text
+    counted = any(counter in text for text in found.numbers.values())
+    if counted:
+        taken.add(counter)
+    _join(found, runs, counter if counted else "", base, count)
+    found.variables = {name for name, _ in runs} | {counter for _ in range(counted)}
+    return found
+
+
+def _uses(node: ast.AST, lists: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """The numbers that a statement has, each with the list of which it is the place, or with an empty text."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name) and node.slice.id.startswith("?n"):
+        text = ast.unparse(node.value)
+        yield (text if text in lists else ""), int(node.slice.id[2:])
+        yield from _uses(node.value, lists)
+        return
+    if isinstance(node, ast.Name) and node.id.startswith("?n"):
+        yield "", int(node.id[2:])
+    for child in ast.iter_child_nodes(node):
+        yield from _uses(child, lists)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    found = unique(name, taken)
+    taken.add(found)
+    return found
+
+
+def _is_whole(column: Sequence[Number]) -> bool:
+    return all(isinstance(number, int) for number in column)
+
+
+def _follows(column: Sequence[Number]) -> bool:
+    """Whether numbers are places one after the other."""
+    return all(later == number + 1 for number, later in pairwise(column))
+
+
+def _part(text: str, column: Sequence[Number], length: int) -> str:
+    """The part of a list that has these places."""
+    begin, end = int(column[0]), int(column[-1]) + 1
+    if (begin, end) == (0, length):
+        return text
+    return f"{text}[{begin or ''}:{end if end < length else ''}]"
+
+
+def _base(columns: Sequence[Sequence[int]], count: int) -> range:
+    """The numbers that the counter of a loop goes through."""
+    steps = {column[1] - column[0] for column in columns}
+    if len(steps) == 1:
+        (step,) = steps
+        first = min((column[0] for column in columns), key=lambda begin: (abs(begin), begin))
+        return range(first, first + count * step, step)
+    by_one = [column[0] for column in columns if column[1] - column[0] == 1]
+    begin = min(by_one, default=0)
+    return range(begin, begin + count)
+
+
+def _linear(counter: str, base: range, column: Sequence[int]) -> str:
+    """Numbers as a sum and product of the counter.
+
+    Raises:
+        Unlike: they are none.
+    """
+    factor, rest = divmod(column[1] - column[0], base.step)
+    begin = column[0] - factor * base.start
+    if rest or any(number != begin + factor * place for number, place in zip(column, base, strict=True)):
+        raise Unlike
+    text = counter if factor == 1 else f"{factor} * {counter}" if factor != -1 else f"-{counter}"
+    if factor == -1 and begin:
+        return f"{begin} - {counter}"
+    return text if not begin else f"{text} + {begin}" if begin > 0 else f"{text} - {-begin}"
+
+
+def _product(counter: str, base: range, column: Sequence[Number]) -> str:
+    """Numbers as the counter times a number or by one, where that gives the same to the last bit; '' where not."""
+    place, number = next(((p, n) for p, n in zip(base, column, strict=True) if p and n), (0, 0.0))
+    if not place or any(isinstance(number, int) for number in column):
+        return ""
+    factor, divisor = number / place, round(place / number)
+    if divisor and all(n == p / divisor for p, n in zip(base, column, strict=True)):
+        return f"{counter} / {divisor}"
+    if all(n == p * factor for p, n in zip(base, column, strict=True)):
+        return f"{counter} * {factor!r}"
+    return ""
+
+
+def _join(found: Header, runs: Sequence[tuple[str, str]], counter: str, base: range, count: int) -> None:
+    """Write the head: over a range, over what the step reads, or over both."""
+    targets, iterables = ", ".join(name for name, _ in runs), [text for _, text in runs]
+    if not runs:
+        found.target, found.iterable = counter or "_", _range(base if counter else range(count))
+        return
+    iterable = iterables[0] if len(runs) == 1 else f"zip({', '.join(iterables)})"
+    found.target, found.iterable = targets, iterable
+    if counter and base == range(count):
+        found.target = f"{counter}, {targets if len(runs) == 1 else f'({targets})'}"
+        found.iterable = f"enumerate({iterable})"
+    elif counter:
+        found.target = f"{counter}, {targets}"
+        found.iterable = f"zip({', '.join([_range(base), *iterables])})"
+
+
+def _range(numbers: range) -> str:
+    if numbers.step == -1:
+        return f"reversed({_range(range(numbers[-1], numbers[0] + 1))})"
+    begin = f"{numbers.start}, " if numbers.start or numbers.step != 1 else ""
+    step = f", {numbers.step}" if numbers.step != 1 else ""
+    return f"range({begin}{numbers.stop}{step})"

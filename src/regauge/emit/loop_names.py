@@ -1,0 +1,111 @@
+"""Names for what the steps of a loop assign and carry."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from regauge.emit.merging import Template, Variable
+from regauge.emit.names import identifier, unique
+from regauge.emit.value_ids import Values
+
+Span = tuple[int, int]
+
+
+@dataclass
+class Behind:
+    """What the statements behind a loop read and assign, with the places of the statements.
+
+    Attributes:
+        final: the variables whose last value is read.
+        delayed: those whose value before the last is read, which each step passes on.
+        kept: those of which the values of all steps are read.
+        outer: names that are read with values from before the loop.
+        assigned: names that are assigned.
+    """
+
+    final: dict[int, int] = field(default_factory=dict)
+    delayed: dict[int, int] = field(default_factory=dict)
+    kept: set[int] = field(default_factory=set)
+    outer: set[str] = field(default_factory=set)
+    assigned: list[tuple[str, int]] = field(default_factory=list)
+
+
+def name_variables(
+    template: Template, end: int, behind: Behind, values: Values, blocked: set[str], taken: set[str]
+) -> dict[str, str]:
+    """A name for every variable (`v0`), for what it held in the step before (`c0`) and the step before that (`d0`).
+
+    Two have one name where they are never needed at once.
+
+    Args:
+        template: one step.
+        end: the time at which it ends.
+        behind: what follows.
+        values: of the whole body.
+        blocked: names that stand for something else all the time.
+        taken: all names of the body; the new ones are added.
+    """
+    spans = _spans(template, end, behind)
+    names: dict[str, str] = {}
+    carried_first = sorted(spans, key=lambda key: (min(begin for begin, _ in spans[key]), key))
+    for key in carried_first:
+        variable = template.variables[int(key[1:])]
+        refused = blocked | _assigned_behind(key, behind)
+        refused |= {name for other, name in names.items() if _overlap(spans[key], spans[other])}
+        wanted = _wanted(key, variable, values)
+        free = next((name for name in wanted if name not in refused), None)
+        names[key] = unique(identifier(wanted[0]), refused | taken) if free is None else free
+        taken.add(names[key])
+    for number, variable in enumerate(template.variables):
+        if variable.carried is not None and variable.passed_on is None:
+            names[f"c{number}"] = names[f"v{number}"]
+    return names
+
+
+def _spans(template: Template, end: int, behind: Behind) -> dict[str, list[Span]]:
+    """From when to when each name is needed; what is carried from the beginning of a step on or to its end."""
+    spans: dict[str, list[Span]] = {}
+    for number, variable in enumerate(template.variables):
+        own = [(variable.made, max(variable.made, variable.read or 0))]
+        if variable.carried is not None or number in behind.final:
+            own.append((variable.made, end))
+        if variable.passed_on is not None:
+            spans[f"c{number}"] = spans[f"d{number}"] = [(-1, end)]
+        elif variable.carried is not None:
+            own.append((-1, variable.carried))
+        spans[f"v{number}"] = own
+    return spans
+
+
+def _overlap(one: Sequence[Span], other: Sequence[Span]) -> bool:
+    return any(max(a, c) <= min(b, d) for a, b in one for c, d in other)
+
+
+def _assigned_behind(key: str, behind: Behind) -> set[str]:
+    """The names that are assigned anew before the last value of a variable is read."""
+    reads: Mapping[int, int] = {"v": behind.final, "d": behind.delayed}.get(key[0], {})
+    last = reads.get(int(key[1:]), -1)
+    return {name for name, place in behind.assigned if place < last}
+
+
+def _wanted(key: str, variable: Variable, values: Values) -> list[str]:
+    starts = {"c": variable.start, "d": variable.passed_on.start if variable.passed_on is not None else None}
+    start = starts.get(key[0])
+    if start in values.made:
+        return [values.made[start][1]]  # type: ignore[index]
+    counted = Counter(base_name(name) for name in variable.names if name != "_")
+    return [name for name, _ in counted.most_common()] or ["_"]
+
+
+def base_name(name: str) -> str:
+    """`out` for `out_2`, but `sum_` for `sum_2`."""
+    return identifier(re.sub(r"_\d+$", "", name))
+
+
+def plural(name: str) -> str:
+    """What the values of a variable in all steps are called."""
+    name = name.rstrip("_")
+    return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"

@@ -1,0 +1,375 @@
+"""The lines of a loop over steps, and of what stands around it."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from regauge.emit.lines import Line
+from regauge.emit.loop_headers import Header, header_of
+from regauge.emit.loop_names import Behind, base_name, name_variables, plural
+from regauge.emit.merging import Merger, Unlike
+from regauge.emit.names import unique
+from regauge.emit.value_ids import Values
+
+_SPLITS = ("jnp.unstack", "jnp.split", "torch.unbind", "torch.split", "torch.chunk", "torch.tensor_split")
+_TAKE_SEQUENCES = ("jnp.stack", "jnp.concatenate", "torch.stack", "torch.cat")
+_LONGEST = 100  # of a statement that has a list inside, which otherwise has a name
+
+
+@dataclass
+class Code:
+    """Statements, the lines that each of them is written in, and what their names stand for."""
+
+    statements: list[ast.stmt]
+    lines: dict[ast.stmt, list[Line]]
+    parameters: Sequence[str]
+    values: Values
+
+    def names(self) -> set[str]:
+        """All names that are not free."""
+        nodes = [node for statement in self.statements for node in ast.walk(statement)]
+        named = {node.id for node in nodes if isinstance(node, ast.Name)}
+        return named | {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | {*self.parameters, "self"}
+
+
+@dataclass
+class Loop:
+    """Steps in some code that become a loop.
+
+    Attributes:
+        code: all of it.
+        begin: where the first step begins.
+        merger: of the steps, which has merged them.
+        lists: the lists of modules, with their lengths.
+    """
+
+    code: Code
+    begin: int
+    merger: Merger
+    lists: Mapping[str, int]
+    moved: dict[ast.stmt, None] = field(default_factory=dict)  # statements whose value the head of the loop has
+    taken: set[str] = field(default_factory=set)
+    names: dict[str, str] = field(default_factory=dict)
+    kept: dict[int, str] = field(default_factory=dict)  # names of the lists that steps append to, by variable
+
+    def __post_init__(self) -> None:
+        self.template, self.values = self.merger.template, self.code.values
+        self.count = len(self.merger.steps)
+        end = self.begin + sum(map(len, self.merger.steps))
+        self.before, self.rest = self.code.statements[: self.begin], self.code.statements[end:]
+        self.steps = self.code.statements[self.begin : end]
+        self.reads = Counter(self.values.read.values())
+        self.taken |= self.code.names()
+        self.origin = self.code.lines[self.steps[0]][0].origin
+
+    def lines(self) -> list[Line]:
+        """The lines of all the code, with the loop in place of the steps.
+
+        Raises:
+            Unlike: the loop would be longer than the steps, or other code needs what it does not have.
+        """
+        behind = self._behind()
+        over = [self._run_over(column) for column in self.template.values]
+        header = header_of(self.template, self.count, self.lists, over, self.taken)
+        blocked = self.template.fixed | behind.outer | header.variables
+        self.names = name_variables(self.template, self.merger.end, behind, self.values, blocked, self.taken)
+        for number in sorted(behind.kept):
+            self.kept[number] = unique(plural(self.names[f"v{number}"]), self.taken)
+            self.taken.add(self.kept[number])
+        renamed, starts = self._starts()
+        loop = self._loop(header, starts, behind)
+        if len(loop) >= sum(len(self.code.lines[statement]) for statement in self.steps):
+            raise Unlike
+        before = [line for statement in self.before for line in self._before(statement, renamed)]
+        rest = [self._after(statement) for statement in self.rest]
+        if len(loop) == 1 and rest:
+            (name,) = self.kept.values()
+            loop, rest[0] = _inside(loop, rest[0], name, rest[1:])
+        return [*before, *loop, *(line for lines in rest for line in lines)]
+
+    # what is read behind the loop ----------------------------------------------------------------------------------
+
+    def _behind(self) -> Behind:
+        found, last = Behind(), self.count - 1
+        for place, statement in enumerate(self.rest):
+            listed: set[ast.Name] = set()
+            for number, names in self._columns(statement):
+                found.kept.add(number)
+                listed |= {*names}
+            for node in ast.walk(statement):
+                value = self.values.read.get(node) if isinstance(node, ast.Name) and node not in listed else None
+                if value is None or not isinstance(node, ast.Name):
+                    continue
+                maker = self.merger.maker(value)
+                if maker is None:
+                    if value < 0 or self.values.made[value][0] in self.before:
+                        found.outer.add(node.id)
+                elif maker[0] == last:
+                    found.final[maker[1]] = place
+                elif maker[0] == last - 1 and self.template.variables[maker[1]].passed_on is not None:
+                    found.delayed[maker[1]] = place
+                else:
+                    found.kept.add(maker[1])
+            found.assigned += [(name, place) for name in self.values.left[statement]]
+        return found
+
+    def _columns(self, statement: ast.AST) -> Iterator[tuple[int, list[ast.Name]]]:
+        """The variables of which a tuple or list has what they were in every step, with their names there."""
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Tuple | ast.List):
+                for _, number, names in self._runs(node.elts):
+                    yield number, names
+
+    def _runs(self, parts: Sequence[ast.expr]) -> Iterator[tuple[int, int, list[ast.Name]]]:
+        """Where the values of one variable stand in the order of the steps: place, variable and names."""
+        makers = [
+            self.merger.maker(self.values.read[p]) if isinstance(p, ast.Name) and p in self.values.read else None
+            for p in parts
+        ]
+        place = 0
+        while place + self.count <= len(parts):
+            first = makers[place]
+            if first is not None and makers[place : place + self.count] == [(s, first[1]) for s in range(self.count)]:
+                yield place, first[1], [p for p in parts[place : place + self.count] if isinstance(p, ast.Name)]
+                place += self.count
+            else:
+                place += 1
+
+    # what the steps read of before -----------------------------------------------------------------------------------
+
+    def _run_over(self, column: tuple[int, ...]) -> tuple[str, str]:
+        """What a loop runs over that reads these values one after the other, and a name for one of them."""
+        names = [self.values.made[value][1] for value in column]
+        maker = self.values.made[column[0]][0]
+        if isinstance(maker, ast.Assign) and self._is_split_for(maker, column):
+            self.moved[maker] = None
+            return ast.unparse(maker.value), base_name(names[0])
+        return f"({', '.join(names)})", base_name(names[0])
+
+    def _is_split_for(self, maker: ast.Assign, column: tuple[int, ...]) -> bool:
+        """Whether a statement splits an array into just these values, and could as well do so in the loop's head."""
+        if not isinstance(maker.value, ast.Call) or ast.unparse(maker.value.func) not in _SPLITS:
+            return False
+        read = {node.id for node in ast.walk(maker.value) if isinstance(node, ast.Name)}
+        between = self.before[self.before.index(maker) + 1 :]
+        changed = {name for statement in between for name in self.values.left[statement]}
+        whole = tuple(self.values.left[maker].values()) == column and all(
+            self.reads[value] == self.count_of(column) for value in column
+        )
+        return whole and not read & changed
+
+    def count_of(self, column: tuple[int, ...]) -> int:
+        """How often a step reads the values of a column."""
+        place = f"?s{self.template.values.index(column)}"
+        nodes = [node for statement in self.template.statements for node in ast.walk(statement)]
+        return sum(isinstance(node, ast.Name) and node.id == place for node in nodes)
+
+    def _starts(self) -> tuple[dict[ast.stmt, str], list[str]]:
+        """Statements that assign what the first step reads, with their new names; and assignments of all else of it."""
+        first: dict[str, int] = {}
+        for number, variable in enumerate(self.template.variables):
+            if variable.start is not None:
+                first[self.names[f"c{number}"]] = variable.start
+            if variable.passed_on is not None:
+                first[self.names[f"d{number}"]] = variable.passed_on.start
+        renamed: dict[ast.stmt, str] = {}
+        targets, starts = [], []
+        for name, value in first.items():
+            text = self._text_of(value)
+            if text == name:
+                continue
+            maker = self.values.made[value][0] if value in self.values.made else None
+            if maker is not None and self._can_rename(maker, value, name, first.values()):
+                renamed[maker] = name
+            else:
+                targets.append(name)
+                starts.append(text)
+        return renamed, [f"{', '.join(targets)} = {', '.join(starts)}"] if targets else []
+
+    def _text_of(self, value: int) -> str:
+        if value in self.values.made:
+            return self.values.made[value][1]
+        return next(name for name, number in self.values.outside.items() if number == value)
+
+    def _can_rename(self, maker: ast.stmt, value: int, name: str, starts: Collection[int]) -> bool:
+        """Whether the statement that makes the first value may assign it under the name that the loop has for it."""
+        if not isinstance(maker, ast.Assign) or not isinstance(maker.targets[0], ast.Name):
+            return False
+        first = [node for statement in self.merger.steps[0] for node in ast.walk(statement)]
+        inside = sum(self.values.read.get(node) == value for node in first if isinstance(node, ast.Name))
+        if inside != self.reads[value] or list(starts).count(value) > 1:
+            return False
+        between = self.before[self.before.index(maker) + 1 :]
+        nodes = [node for statement in between for node in ast.walk(statement)]
+        return all(not isinstance(node, ast.Name) or node.id != name for node in nodes)
+
+    def _before(self, statement: ast.stmt, renamed: Mapping[ast.stmt, str]) -> list[Line]:
+        if statement in self.moved:
+            return []
+        lines = self.code.lines[statement]
+        if statement in renamed and isinstance(statement, ast.Assign):
+            return [replace(lines[0], text=f"{renamed[statement]} = {ast.unparse(statement.value)}")]
+        return lines
+
+    # the loop --------------------------------------------------------------------------------------------------------
+
+    def _loop(self, header: Header, starts: Sequence[str], behind: Behind) -> list[Line]:
+        body = [line for place in range(len(self.template.statements)) for line in self._step(place, header, behind)]
+        body += self._passing_on()
+        names = [*self.kept.values()]
+        if len(body) == 1 == len(names) and not starts and body[0].text.startswith(f"{names[0]}.append("):
+            value = body[0].text.removeprefix(f"{names[0]}.append(")[:-1]
+            return [Line(f"{names[0]} = [{value} for {header.target} in {header.iterable}]", "", self.origin)]
+        lines = [Line(text, "", self.origin) for text in [*(f"{name} = []" for name in names), *starts]]
+        lines.append(Line(f"for {header.target} in {header.iterable}:", "", self.origin))
+        return [*lines, *(replace(line, text=f"    {line.text}") for line in body)]
+
+    def _step(self, place: int, header: Header, behind: Behind) -> list[Line]:
+        statement = _Filled(self.names, header).visit(self.template.statements[place])
+        columns = [self.code.lines[step[place]] for step in self.merger.steps]
+        texts = text_of(statement).split("\n")
+        comments = [
+            {lines[i].comment for lines in columns} if i < len(columns[0]) else set() for i in range(len(texts))
+        ]
+        lines = [
+            Line(text, comment.pop() if len(comment) == 1 else "", columns[0][0].origin)
+            for text, comment in zip(texts, comments, strict=True)
+        ]
+        for number, variable in enumerate(self.template.variables):
+            if number not in self.kept or variable.made // 2 != place:
+                continue
+            unread = variable.read is None and variable.carried is None and number not in behind.final
+            if variable.alone and unread and isinstance(statement, ast.Assign):
+                text = f"{self.kept[number]}.append({ast.unparse(statement.value)})"
+                return [replace(lines[0], text=text)]
+            lines.append(Line(f"{self.kept[number]}.append({self.names[f'v{number}']})", "", columns[0][0].origin))
+        return lines
+
+    def _passing_on(self) -> list[Line]:
+        """`a, b = b, a` at the end of a step."""
+        targets, sources = [], []
+        for number, variable in enumerate(self.template.variables):
+            if variable.passed_on is not None:
+                targets += [self.names[f"c{number}"], self.names[f"d{number}"]]
+                sources += [self.names[f"v{number}"], self.names[f"c{number}"]]
+        return [Line(f"{', '.join(targets)} = {', '.join(sources)}", "", self.origin)] if targets else []
+
+    # what stands behind --------------------------------------------------------------------------------------------
+
+    def _after(self, statement: ast.stmt) -> list[Line]:
+        """The lines of a statement behind the loop, which reads what the loop gives."""
+        lines = self.code.lines[statement]
+        nodes = [n for n in ast.walk(statement) if isinstance(n, ast.Name)]
+        if not any(self.merger.maker(self.values.read[n]) is not None for n in nodes if n in self.values.read):
+            return lines
+        texts = text_of(_Reading(self).visit(statement)).split("\n")
+        if len(texts) != len(lines):
+            return [Line(text, "", lines[0].origin) for text in texts]
+        return [replace(line, text=text) for line, text in zip(lines, texts, strict=True)]
+
+
+class _Filled(ast.NodeTransformer):
+    """Writes what stands for the placeholders of a template."""
+
+    def __init__(self, names: Mapping[str, str], header: Header) -> None:
+        self.names, self.header = names, header
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        if isinstance(node.slice, ast.Name) and node.slice.id.startswith("?n"):
+            key = (ast.unparse(node.value), int(node.slice.id[2:]))
+            if key in self.header.elements:
+                return ast.Name(self.header.elements[key], ast.Load())
+        return self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if not node.id.startswith("?"):
+            return node
+        kind, number = node.id[1], int(node.id[2:])
+        if kind == "n":
+            return ast.parse(self.header.numbers[number], mode="eval").body
+        return ast.Name(self.header.values[number] if kind == "s" else self.names[node.id[1:]], node.ctx)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        if node.name.startswith("?"):
+            node.name = self.names[node.name[1:]]
+        return self.generic_visit(node)
+
+
+class _Reading(ast.NodeTransformer):
+    """Writes what the code behind a loop reads of it."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if ast.unparse(node.func) in _TAKE_SEQUENCES and node.args and isinstance(node.args[0], ast.Tuple | ast.List):
+            parts = self._parts(node.args[0])
+            only = parts[0] if len(parts) == 1 else None
+            if isinstance(only, ast.Starred):
+                node.args[0] = only.value
+        return self.generic_visit(node)
+
+    def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
+        parts = self._parts(node)
+        if len(parts) == 1 and isinstance(parts[0], ast.Starred):
+            return ast.Call(ast.Name("tuple", ast.Load()), [parts[0].value], [])
+        return ast.Tuple(parts, node.ctx)
+
+    def visit_List(self, node: ast.List) -> ast.AST:
+        parts = self._parts(node)
+        if len(parts) == 1 and isinstance(parts[0], ast.Starred):
+            return parts[0].value
+        return ast.List(parts, node.ctx)
+
+    def _parts(self, node: ast.Tuple | ast.List) -> list[ast.expr]:
+        """The elements, with a whole list in place of what a variable was in every step."""
+        parts, done = [], 0
+        for place, number, names in self.loop._runs(node.elts):
+            parts += [self.visit(part) for part in node.elts[done:place]]
+            parts.append(ast.Starred(ast.Name(self.loop.kept[number], ast.Load()), ast.Load()))
+            done = place + len(names)
+        return [*parts, *(self.visit(part) for part in node.elts[done:])]
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        maker = self.loop.merger.maker(self.loop.values.read[node]) if node in self.loop.values.read else None
+        if maker is None:
+            return node
+        step, number = maker
+        if step == self.loop.count - 1:
+            return ast.Name(self.loop.names[f"v{number}"], node.ctx)
+        if number not in self.loop.kept:
+            return ast.Name(self.loop.names[f"d{number}"], node.ctx)
+        return ast.Subscript(ast.Name(self.loop.kept[number], ast.Load()), ast.Constant(step), node.ctx)
+
+
+def text_of(statement: ast.stmt) -> str:
+    """The text of a statement, of which a tuple on its right has no parentheses."""
+    text = ast.unparse(ast.fix_missing_locations(statement))
+    value = statement.value if isinstance(statement, ast.Assign | ast.Return) else None
+    if not isinstance(value, ast.Tuple) or len(value.elts) < 2:
+        return text
+    whole = ast.unparse(value)
+    return text.removesuffix(whole) + whole[1:-1]
+
+
+def _inside(
+    loop: list[Line], following: list[Line], name: str, rest: Sequence[Sequence[Line]]
+) -> tuple[list[Line], list[Line]]:
+    """A comprehension that only the next statement reads, written there."""
+    reads = ast.parse("\n".join(line.text for lines in [following, *rest] for line in lines))
+    used = sum(isinstance(node, ast.Name) and node.id == name for node in ast.walk(reads))
+    value = loop[0].text.removeprefix(f"{name} = ")
+    tree = ast.parse(following[0].text) if len(following) == 1 and used == 1 else None
+    if tree is None or len(following[0].text) + len(value) > _LONGEST:
+        return loop, following
+    comprehension = ast.parse(value, mode="eval").body
+
+    class Written(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.AST:
+            return comprehension if node.id == name else node
+
+    text = text_of(Written().visit(tree).body[0])
+    return [], [replace(following[0], text=text)]

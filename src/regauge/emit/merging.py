@@ -1,0 +1,264 @@
+"""Steps of a loop that was unrolled, merged into the one step that they all are.
+
+In a template, what differs from step to step has a name that no code has: `?v0` is the first variable that every step
+assigns, `?n0` the first number that changes, `?s0` the first place at which every step reads another value.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from regauge.emit.value_ids import Values, assigned
+
+Number = int | float
+
+
+class Unlike(Exception):
+    """The steps are not one."""
+
+
+@dataclass
+class Variable:
+    """What every step assigns.
+
+    Times count statements: a step reads at even ones and assigns at odd ones.
+
+    Attributes:
+        names: in each step.
+        made: when it is assigned.
+        read: when it is last read in the same step, or None.
+        carried: when the value of the step before is last read, or None.
+        start: the value that the first step reads instead.
+        passed_on: what it held at the beginning of a step, where the step after reads that too; None for most.
+        alone: whether a statement assigns it and nothing else.
+    """
+
+    names: tuple[str, ...]
+    made: int
+    read: int | None = None
+    carried: int | None = None
+    start: int | None = None
+    passed_on: Delayed | None = None
+    alone: bool = False
+
+
+@dataclass
+class Delayed:
+    """What a variable held one step before: its value in the first step, and when it is last read."""
+
+    start: int
+    read: int
+
+
+@dataclass
+class Template:
+    """One step, and what differs in it.
+
+    Attributes:
+        statements: with names as above.
+        variables: what each step assigns.
+        numbers: the numbers of one place, step by step; equal ones are one.
+        values: the values that are read at one place, step by step.
+        fixed: the names that all steps read alike.
+        lists: places of modules in lists: the text of the list, and which of `numbers` is the place.
+    """
+
+    statements: list[ast.stmt] = field(default_factory=list)
+    variables: list[Variable] = field(default_factory=list)
+    numbers: list[tuple[Number, ...]] = field(default_factory=list)
+    values: list[tuple[int, ...]] = field(default_factory=list)
+    fixed: set[str] = field(default_factory=set)
+
+
+class Merger:
+    """Merges the statements of equal steps.
+
+    Args:
+        steps: the statements of each.
+        values: of the whole body.
+    """
+
+    def __init__(self, steps: Sequence[Sequence[ast.stmt]], values: Values) -> None:
+        self.steps = steps
+        self.values = values
+        self.end = 2 * len(steps[0])
+        self.template = Template()
+        self.place = 0
+        self.late = False  # in a function: what it reads, it reads when it is called
+        self.step_of = {statement: (i, j) for i, step in enumerate(steps) for j, statement in enumerate(step)}
+        self.variables: dict[tuple[int, int], int] = {}
+        for place, column in enumerate(zip(*steps, strict=True)):
+            names = [assigned(statement) for statement in column]
+            if len({len(found) for found in names}) > 1:
+                raise Unlike
+            compound = not isinstance(column[0], ast.Assign)
+            alone = isinstance(column[0], ast.Assign) and isinstance(column[0].targets[0], ast.Name)
+            for order, texts in enumerate(zip(*names, strict=True)):
+                self.variables[place, order] = len(self.template.variables)
+                made = 2 * place + (0 if compound else 1)
+                self.template.variables.append(Variable(texts, made, alone=alone))
+
+    def merge(self) -> Template:
+        """The template of all steps.
+
+        Raises:
+            Unlike: they differ in more than numbers, names and values.
+        """
+        for place, column in enumerate(zip(*self.steps, strict=True)):
+            self.place = place
+            self.template.statements.append(self._merge(column))
+        return self.template
+
+    def _merge(self, nodes: Sequence[Any]) -> Any:
+        first = nodes[0]
+        if any(type(node) is not type(first) for node in nodes):
+            raise Unlike
+        if isinstance(first, ast.Name):
+            return ast.Name(self._name(nodes), first.ctx)
+        numbers = [number_of(node) for node in nodes]
+        if all(number is not None for number in numbers):
+            return self._number(first, [number for number in numbers if number is not None])
+        if isinstance(first, list):
+            if len({len(node) for node in nodes}) > 1:
+                raise Unlike
+            return [self._merge(column) for column in zip(*nodes, strict=True)]
+        if not isinstance(first, ast.AST):
+            if any(node != first for node in nodes):
+                raise Unlike
+            return first
+        if isinstance(first, ast.AugAssign) and isinstance(first.target, ast.Name):
+            raise Unlike
+        if isinstance(first, ast.FunctionDef):
+            return self._function(nodes)
+        return type(first)(**{name: self._merge([getattr(node, name) for node in nodes]) for name in first._fields})
+
+    def _function(self, nodes: Sequence[ast.FunctionDef]) -> ast.FunctionDef:
+        late, self.late = self.late, True
+        fields = {
+            name: self._merge([getattr(node, name) for node in nodes]) for name in nodes[0]._fields if name != "name"
+        }
+        self.late = late
+        if self.late:  # a function in a function
+            name = self._merge([node.name for node in nodes])
+        else:
+            name = self._assigned([node.name for node in nodes])
+        return ast.FunctionDef(name=name, **fields)
+
+    # names -----------------------------------------------------------------------------------------------------
+
+    def _name(self, nodes: Sequence[ast.Name]) -> str:
+        if any(node in self.values.local for node in nodes):
+            return str(self._merge([node.id for node in nodes]))
+        if isinstance(nodes[0].ctx, ast.Store):
+            return self._assigned([node.id for node in nodes])
+        values = [self.values.read[node] for node in nodes]
+        if len(set(values)) == 1 and not self._is_of_steps(values[0]):
+            self.template.fixed.add(nodes[0].id)
+            return nodes[0].id
+        for read in (self._own, self._carried, self._delayed):
+            found = read(values)
+            if found is not None:
+                return found
+        if any(self._is_of_steps(value) or value < 0 for value in values):
+            raise Unlike
+        return _placed("s", self.template.values, tuple(values))
+
+    def _assigned(self, texts: Sequence[str]) -> str:
+        orders = {assigned(step[self.place]).index(text) for step, text in zip(self.steps, texts, strict=True)}
+        if len(orders) > 1:
+            raise Unlike
+        return f"?v{self.variables[self.place, orders.pop()]}"
+
+    def _is_of_steps(self, value: int) -> bool:
+        return value in self.values.made and self.values.made[value][0] in self.step_of
+
+    def maker(self, value: int) -> tuple[int, int] | None:
+        """The step and the variable that a value is of; None where no step makes it."""
+        if not self._is_of_steps(value):
+            return None
+        statement, name = self.values.made[value]
+        step, place = self.step_of[statement]
+        return step, self.variables[place, assigned(statement).index(name)]
+
+    def _shared(self, values: Sequence[int], behind: int) -> int | None:
+        """The variable of which each step reads the value of the step so many before; None where it is not one."""
+        makers = [self.maker(value) for value in values]
+        if any(maker is not None for maker in makers[:behind]):
+            return None
+        found = {
+            maker[1] if maker is not None and maker[0] == step - behind else None
+            for step, maker in enumerate(makers)
+            if step >= behind
+        }
+        return found.pop() if len(found) == 1 else None
+
+    def _time(self, variable: Variable) -> int:
+        if self.late:
+            return self.end
+        return 2 * self.place + (1 if variable.made == 2 * self.place else 0)
+
+    def _own(self, values: Sequence[int]) -> str | None:
+        number = self._shared(values, 0)
+        if number is None:
+            return None
+        variable = self.template.variables[number]
+        variable.read = max(variable.read or 0, self._time(variable))
+        return f"?v{number}"
+
+    def _carried(self, values: Sequence[int]) -> str | None:
+        number = self._shared(values, 1)
+        if number is None:
+            return None
+        variable = self.template.variables[number]
+        if variable.start not in (None, values[0]):
+            raise Unlike
+        variable.start = values[0]
+        compound = not isinstance(self.steps[0][self.place], ast.Assign | ast.Expr)
+        time = self.end if self.late else 2 * self.place + compound
+        variable.carried = max(variable.carried or 0, time)
+        return f"?c{number}"
+
+    def _delayed(self, values: Sequence[int]) -> str | None:
+        """What a variable held two steps before, as in `a, b = b, a`."""
+        number = self._shared(values, 2) if len(values) > 2 else None
+        if number is None:
+            return None
+        variable = self.template.variables[number]
+        if variable.start not in (None, values[1]):
+            raise Unlike
+        variable.start = values[1]
+        variable.carried = variable.carried or 0
+        delayed = variable.passed_on or Delayed(values[0], 0)
+        if delayed.start != values[0]:
+            raise Unlike
+        variable.passed_on = delayed
+        return f"?d{number}"
+
+    # numbers -----------------------------------------------------------------------------------------------------
+
+    def _number(self, first: ast.expr, numbers: Sequence[Number]) -> ast.expr:
+        if len({(type(number), repr(number)) for number in numbers}) == 1:
+            return copy.deepcopy(first)
+        if len({type(number) for number in numbers}) > 1:
+            raise Unlike
+        return ast.Name(_placed("n", self.template.numbers, tuple(numbers)), ast.Load())
+
+
+def number_of(node: object) -> Number | None:
+    """The number that an expression is, with its sign; None for all others."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        number = number_of(node.operand)
+        return None if number is None else -number
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return node.value  # type: ignore[return-value]
+    return None
+
+
+def _placed(kind: str, columns: list[tuple[Any, ...]], column: tuple[Any, ...]) -> str:
+    if column not in columns:
+        columns.append(column)
+    return f"?{kind}{columns.index(column)}"

@@ -1,0 +1,123 @@
+"""Steps that torch.export unrolled, as the loop that the person wrote.
+
+    h = self.cell(h, x[:, 0])                    outs = []
+    out = self.out(h)                            for i in range(2):
+    h = self.cell(h, x[:, 1])                        h = self.cell(h, x[:, i])
+    out_2 = self.out(h)                              outs.append(self.out(h))
+    return jnp.stack((out, out_2), axis=1)       return jnp.stack(outs, axis=1)
+
+Steps are lines that came from the same lines of the original, again and again, and are the same but for numbers in
+order, for what the step before gave, and for values that are read one after the other.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from regauge.emit.lines import Body, Line
+from regauge.emit.loop_text import Code, Loop
+from regauge.emit.merging import Merger, Unlike, number_of
+from regauge.emit.steps import Stretch, stretches
+from regauge.emit.value_ids import values_of
+
+
+def _code(lines: Sequence[Line], parameters: Sequence[str]) -> Code:
+    owners = [line for line in lines for _ in line.text.split("\n")]
+    statements = ast.parse("\n".join(line.text for line in lines)).body
+    places = [(s.lineno - 1, s.end_lineno or s.lineno) for s in statements]
+    found = {s: owners[begin:end] for s, (begin, end) in zip(statements, places, strict=True)}
+    return Code(statements, found, parameters, values_of(statements))
+
+
+def roll_steps(body: Body, lists: Mapping[str, int]) -> Body:
+    """The body with loops where steps repeat.
+
+    Args:
+        body: of a function.
+        lists: the lists of modules that it can read (`self.blocks`), with their lengths.
+    """
+    lines = body.lines
+    failed: set[tuple[str, ...]] = set()
+    while True:
+        rolled = _rolled(lines, body.parameters, lists, failed)
+        if rolled is None:
+            return replace(body, lines=_returned_at_once(lines))
+        lines = rolled
+
+
+def _rolled(
+    lines: list[Line], parameters: Sequence[str], lists: Mapping[str, int], failed: set[tuple[str, ...]]
+) -> list[Line] | None:
+    """The lines with one more loop, the innermost first; None where no steps are left to make one of."""
+    code = _code(lines, parameters)
+    for stretch in _innermost_first([_key(statement, code) for statement in code.statements]):
+        texts = tuple(line.text for s in code.statements[stretch.start : stretch.end] for line in code.lines[s])
+        if texts in failed:
+            continue
+        for part in _parts(stretch):
+            found = _loop(code, part, lists)
+            if found is not None:
+                return found
+        failed.add(texts)
+    return None
+
+
+def _innermost_first(keys: Sequence[tuple[Hashable, ...]]) -> Iterator[Stretch]:
+    for stretch in stretches(keys):
+        if stretch.period > 1:
+            for step in range(stretch.count):
+                begin = stretch.start + step * stretch.period
+                for inner in _innermost_first(keys[begin : begin + stretch.period]):
+                    yield replace(inner, start=begin + inner.start)
+        yield stretch
+
+
+def _parts(stretch: Stretch) -> Iterator[Stretch]:
+    """All steps, all but the first, and all but the last: those may be written in another way."""
+    yield stretch
+    if stretch.count > 2:
+        yield replace(stretch, start=stretch.start + stretch.period, count=stretch.count - 1)
+        yield replace(stretch, count=stretch.count - 1)
+
+
+def _loop(code: Code, stretch: Stretch, lists: Mapping[str, int]) -> list[Line] | None:
+    begins = range(stretch.start, stretch.end, stretch.period)
+    merger = Merger([code.statements[begin : begin + stretch.period] for begin in begins], code.values)
+    try:
+        merger.merge()
+        return Loop(code, stretch.start, merger, lists).lines()
+    except Unlike:
+        return None
+
+
+def _key(statement: ast.stmt, code: Code) -> tuple[Hashable, ...]:
+    """What the statements of two steps have in common: their shape, and the line of the original."""
+    return _shape(statement), code.lines[statement][0].origin
+
+
+def _shape(node: object) -> Hashable:
+    """A statement without its names and numbers."""
+    if isinstance(node, ast.Name):
+        return "name"
+    if number_of(node) is not None:
+        return "number"
+    if isinstance(node, list):
+        return tuple(map(_shape, node))
+    if isinstance(node, ast.FunctionDef):
+        return "def", _shape(node.args), _shape(node.body)
+    if isinstance(node, ast.AST):
+        return (type(node).__name__, *(_shape(getattr(node, name, None)) for name in node._fields))
+    return node
+
+
+def _returned_at_once(lines: list[Line]) -> list[Line]:
+    """`x = f(x)` and `return x` in one line: only a step of a loop needs the name."""
+    if len(lines) < 2 or not lines[-1].text.startswith("return "):
+        return lines
+    name = lines[-1].text.removeprefix("return ")
+    left, equals, value = lines[-2].text.partition(" = ")
+    if not equals or left != name or not name.isidentifier():
+        return lines
+    return [*lines[:-2], Line(f"return {value}", "", lines[-2].origin)]
