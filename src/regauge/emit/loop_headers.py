@@ -9,7 +9,8 @@ from itertools import pairwise
 
 from regauge.emit.loops import singular
 from regauge.emit.merging import Number, Template, Unlike
-from regauge.emit.names import unique
+from regauge.emit.names import identifier, unique
+from regauge.emit.original_loops import OriginalLoop
 
 _COUNTERS = ("i", "j", "k", "step")
 
@@ -24,6 +25,7 @@ class Header:
         iterable: what it runs over.
         numbers: what stands for the numbers that differ, by their place in the template.
         elements: the variables that stand for modules in lists, by the text of the list and the place of the number.
+        unpacked: those that stand for the parts of such a module, which is a list itself.
         values: the variables that stand for the values that differ, by their place in the template.
     """
 
@@ -32,11 +34,17 @@ class Header:
     iterable: str = ""
     numbers: dict[int, str] = field(default_factory=dict)
     elements: dict[tuple[str, int], str] = field(default_factory=dict)
+    unpacked: dict[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
     values: dict[int, str] = field(default_factory=dict)
 
 
 def header_of(
-    template: Template, count: int, lists: Mapping[str, int], values: Sequence[tuple[str, str]], taken: set[str]
+    template: Template,
+    count: int,
+    lists: Mapping[str, int],
+    values: Sequence[tuple[str, str]],
+    original: OriginalLoop,
+    taken: set[str],
 ) -> Header:
     """The head of the loop over some steps.
 
@@ -44,34 +52,40 @@ def header_of(
         template: one step.
         count: how many there are.
         lists: the lists of modules, with their lengths.
-        values: for each of the template's values what it runs over, and the names that it may have.
+        values: for each of the template's values what it runs over, and a name for one of them.
+        original: the loop that the person wrote.
         taken: names that are not free; those that the head takes are added.
 
     Raises:
-        Unlike: its numbers follow no rule, or too many.
+        Unlike: its numbers follow no rule.
     """
     found = Header()
     runs: list[tuple[str, str]] = []
-    placed: set[int] = set()
-    elsewhere: set[int] = set()
-    for statement in template.statements:
-        for text, number in _uses(statement, lists):
-            if text and _follows(template.numbers[number]):
-                placed.add(number)
-                if (text, number) not in found.elements:
-                    name = _free(singular(text), taken)
-                    found.elements[text, number] = name
-                    runs.append((name, _part(text, template.numbers[number], lists[text])))
-            else:
-                elsewhere.add(number)
+    uses = [use for statement in template.statements for use in _uses(statement, lists)]
+    listed = dict.fromkeys((text, place) for text, place in uses if text and _follows(template.numbers[place]))
+    elsewhere = {place for text, place in uses if (text, place) not in listed}
+    alone = len(listed) + len(values) == 1
+    for text, place in listed:
+        names = original.item(text, alone)
+        if len(names) > 1 and _is_unpacked(template, text, place, lists, len(names)) and not {*names} & taken:
+            found.unpacked[text, place] = names
+            name = f"({', '.join(names)})" if not alone else ", ".join(names)
+            taken |= {*names}
+            found.variables |= {*names}
+        else:
+            name = _free(names[0] if len(names) == 1 else singular(text), taken)
+            found.elements[text, place] = name
+        runs.append((name, _part(text, template.numbers[place], lists[text])))
     for place, (iterable, name) in enumerate(values):
-        found.values[place] = _free(name, taken)
+        names = original.item(iterable, alone)
+        found.values[place] = _free(names[0] if len(names) == 1 else name, taken)
         runs.append((found.values[place], iterable))
     columns = [(place, template.numbers[place]) for place in sorted(elsewhere)]
     whole = [(place, [n for n in numbers if isinstance(n, int)]) for place, numbers in columns if _is_whole(numbers)]
     broken = [(place, numbers) for place, numbers in columns if not _is_whole(numbers)]
     base = _base([column for _, column in whole], count)
-    counter = next((name for name in _COUNTERS if name not in taken), "") or unique("step", taken)
+    counter = next((name for name in (original.counter, *_COUNTERS) if _is_good(name) and name not in taken), "")
+    counter = counter or unique("step", taken)
     for place, column in whole:
         found.numbers[place] = _linear(counter, base, column)
     for place, numbers in broken:
@@ -84,21 +98,42 @@ def header_of(
     if counted:
         taken.add(counter)
     _join(found, runs, counter if counted else "", base, count)
-    found.variables = {name for name, _ in runs} | {counter for _ in range(counted)}
+    found.variables |= {name for name, _ in runs} | {counter for _ in range(counted)}
     return found
 
 
 def _uses(node: ast.AST, lists: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     """The numbers that a statement has, each with the list of which it is the place, or with an empty text."""
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name) and node.slice.id.startswith("?n"):
+    place = _place(node) if isinstance(node, ast.Subscript) else None
+    if isinstance(node, ast.Subscript) and place is not None:
         text = ast.unparse(node.value)
-        yield (text if text in lists else ""), int(node.slice.id[2:])
+        yield (text if text in lists else ""), place
         yield from _uses(node.value, lists)
         return
     if isinstance(node, ast.Name) and node.id.startswith("?n"):
         yield "", int(node.id[2:])
     for child in ast.iter_child_nodes(node):
         yield from _uses(child, lists)
+
+
+def _is_unpacked(template: Template, text: str, place: int, lists: Mapping[str, int], count: int) -> bool:
+    """Whether steps read nothing of a module in a list but its parts, of which there are so many."""
+    nodes = [node for statement in template.statements for node in ast.walk(statement)]
+    whole = [n for n in nodes if isinstance(n, ast.Subscript) and _place(n) == place and ast.unparse(n.value) == text]
+    parts = [
+        n for n in nodes if isinstance(n, ast.Subscript) and n.value in whole and isinstance(n.slice, ast.Constant)
+    ]
+    return len(parts) == len(whole) and all(lists.get(f"{text}[{i}]") == count for i in range(lists[text]))
+
+
+def _place(node: ast.Subscript) -> int | None:
+    """Which of a template's numbers an index is."""
+    is_number = isinstance(node.slice, ast.Name) and node.slice.id.startswith("?n")
+    return int(node.slice.id[2:]) if is_number and isinstance(node.slice, ast.Name) else None
+
+
+def _is_good(name: str) -> bool:
+    return bool(name.strip("_")) and identifier(name) == name
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -94,8 +94,8 @@ def _assigned_behind(key: str, behind: Behind) -> set[str]:
 def _wanted(key: str, variable: Variable, values: Values) -> list[str]:
     starts = {"c": variable.start, "d": variable.passed_on.start if variable.passed_on is not None else None}
     start = starts.get(key[0])
-    if start in values.made:
-        return [values.made[start][1]]  # type: ignore[index]
+    if isinstance(start, int) and start in values.made:
+        return [values.made[start][1]]
     counted = Counter(base_name(name) for name in variable.names if name != "_")
     return [name for name, _ in counted.most_common()] or ["_"]
 

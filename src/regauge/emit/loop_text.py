@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from regauge.emit.lines import Line
 from regauge.emit.loop_headers import Header, header_of
 from regauge.emit.loop_names import Behind, base_name, name_variables, plural
+from regauge.emit.loop_nodes import Filled, text_of, written_inside
 from regauge.emit.merging import Merger, Unlike
-from regauge.emit.names import unique
+from regauge.emit.names import identifier, unique
+from regauge.emit.original_loops import OriginalLoop
 from regauge.emit.value_ids import Values
 
 _SPLITS = ("jnp.unstack", "jnp.split", "torch.unbind", "torch.split", "torch.chunk", "torch.tensor_split")
 _TAKE_SEQUENCES = ("jnp.stack", "jnp.concatenate", "torch.stack", "torch.cat")
-_LONGEST = 100  # of a statement that has a list inside, which otherwise has a name
 
 
 @dataclass
@@ -28,10 +29,10 @@ class Code:
     parameters: Sequence[str]
     values: Values
 
-    def names(self) -> set[str]:
-        """All names that are not free."""
-        nodes = [node for statement in self.statements for node in ast.walk(statement)]
-        named = {node.id for node in nodes if isinstance(node, ast.Name)}
+    def names(self, statements: Sequence[ast.stmt]) -> set[str]:
+        """All names in some statements, but for those that functions in them have for themselves, and of parameters."""
+        nodes = [node for statement in statements for node in ast.walk(statement)]
+        named = {node.id for node in nodes if isinstance(node, ast.Name) and node not in self.values.local}
         return named | {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | {*self.parameters, "self"}
 
 
@@ -44,12 +45,14 @@ class Loop:
         begin: where the first step begins.
         merger: of the steps, which has merged them.
         lists: the lists of modules, with their lengths.
+        original: the loop that the person wrote.
     """
 
     code: Code
     begin: int
     merger: Merger
     lists: Mapping[str, int]
+    original: OriginalLoop
     moved: dict[ast.stmt, None] = field(default_factory=dict)  # statements whose value the head of the loop has
     taken: set[str] = field(default_factory=set)
     names: dict[str, str] = field(default_factory=dict)
@@ -62,7 +65,8 @@ class Loop:
         self.before, self.rest = self.code.statements[: self.begin], self.code.statements[end:]
         self.steps = self.code.statements[self.begin : end]
         self.reads = Counter(self.values.read.values())
-        self.taken |= self.code.names()
+        self.taken |= self.code.names([*self.before, *self.rest]) | self.template.fixed
+        self.taken |= {name.id for name in self.values.local if any(name in ast.walk(s) for s in self.merger.steps[0])}
         self.origin = self.code.lines[self.steps[0]][0].origin
 
     def lines(self) -> list[Line]:
@@ -73,11 +77,15 @@ class Loop:
         """
         behind = self._behind()
         over = [self._run_over(column) for column in self.template.values]
-        header = header_of(self.template, self.count, self.lists, over, self.taken)
+        header = header_of(self.template, self.count, self.lists, over, self.original, self.taken)
         blocked = self.template.fixed | behind.outer | header.variables
         self.names = name_variables(self.template, self.merger.end, behind, self.values, blocked, self.taken)
         for number in sorted(behind.kept):
-            self.kept[number] = unique(plural(self.names[f"v{number}"]), self.taken)
+            wanted = plural(self.names[f"v{number}"])
+            original = self.original.lists
+            if len(original) == len(behind.kept) == 1 and original[0] not in self.taken:
+                wanted = identifier(original[0])
+            self.kept[number] = unique(wanted, self.taken)
             self.taken.add(self.kept[number])
         renamed, starts = self._starts()
         loop = self._loop(header, starts, behind)
@@ -85,9 +93,9 @@ class Loop:
             raise Unlike
         before = [line for statement in self.before for line in self._before(statement, renamed)]
         rest = [self._after(statement) for statement in self.rest]
-        if len(loop) == 1 and rest:
+        if len(loop) == 1 and rest and self.kept:
             (name,) = self.kept.values()
-            loop, rest[0] = _inside(loop, rest[0], name, rest[1:])
+            loop, rest[0] = written_inside(loop, rest[0], name, rest[1:])
         return [*before, *loop, *(line for lines in rest for line in lines)]
 
     # what is read behind the loop ----------------------------------------------------------------------------------
@@ -169,7 +177,7 @@ class Loop:
 
     def _starts(self) -> tuple[dict[ast.stmt, str], list[str]]:
         """Statements that assign what the first step reads, with their new names; and assignments of all else of it."""
-        first: dict[str, int] = {}
+        first: dict[str, int | str] = {}
         for number, variable in enumerate(self.template.variables):
             if variable.start is not None:
                 first[self.names[f"c{number}"]] = variable.start
@@ -181,20 +189,22 @@ class Loop:
             text = self._text_of(value)
             if text == name:
                 continue
-            maker = self.values.made[value][0] if value in self.values.made else None
-            if maker is not None and self._can_rename(maker, value, name, first.values()):
+            maker = self.values.made[value][0] if isinstance(value, int) and value in self.values.made else None
+            if isinstance(value, int) and maker is not None and self._can_rename(maker, value, name, first.values()):
                 renamed[maker] = name
             else:
                 targets.append(name)
                 starts.append(text)
         return renamed, [f"{', '.join(targets)} = {', '.join(starts)}"] if targets else []
 
-    def _text_of(self, value: int) -> str:
+    def _text_of(self, value: int | str) -> str:
+        if isinstance(value, str):
+            return value
         if value in self.values.made:
             return self.values.made[value][1]
         return next(name for name, number in self.values.outside.items() if number == value)
 
-    def _can_rename(self, maker: ast.stmt, value: int, name: str, starts: Collection[int]) -> bool:
+    def _can_rename(self, maker: ast.stmt, value: int, name: str, starts: Collection[int | str]) -> bool:
         """Whether the statement that makes the first value may assign it under the name that the loop has for it."""
         if not isinstance(maker, ast.Assign) or not isinstance(maker.targets[0], ast.Name):
             return False
@@ -223,12 +233,27 @@ class Loop:
         if len(body) == 1 == len(names) and not starts and body[0].text.startswith(f"{names[0]}.append("):
             value = body[0].text.removeprefix(f"{names[0]}.append(")[:-1]
             return [Line(f"{names[0]} = [{value} for {header.target} in {header.iterable}]", "", self.origin)]
-        lines = [Line(text, "", self.origin) for text in [*(f"{name} = []" for name in names), *starts]]
+        total = self._sum(body, header) if len(self.merger.steps[0]) == 1 else ""
+        if total:
+            return [Line(total, body[0].comment, self.origin)]
+        lines = [Line(text, "", self.origin) for text in [*starts, *(f"{name} = []" for name in names)]]
         lines.append(Line(f"for {header.target} in {header.iterable}:", "", self.origin))
         return [*lines, *(replace(line, text=f"    {line.text}") for line in body)]
 
+    def _sum(self, body: Sequence[Line], header: Header) -> str:
+        """`z = sum(f(x) for f in fs)`, where that is what a loop does: '' where it does anything else."""
+        started = [(number, v) for number, v in enumerate(self.template.variables) if v.carried is not None]
+        if len(body) != 1 or len(started) != 1 or started[0][1].start != "0":
+            return ""
+        name = self.names[f"v{started[0][0]}"]
+        value = body[0].text.removeprefix(f"{name} = {name} + ")
+        read = [node.id for node in ast.walk(ast.parse(body[0].text)) if isinstance(node, ast.Name)]
+        if value == body[0].text or read.count(name) != 2:
+            return ""
+        return f"{name} = sum({value} for {header.target} in {header.iterable})"
+
     def _step(self, place: int, header: Header, behind: Behind) -> list[Line]:
-        statement = _Filled(self.names, header).visit(self.template.statements[place])
+        statement = Filled(self.names, header).visit(self.template.statements[place])
         columns = [self.code.lines[step[place]] for step in self.merger.steps]
         texts = text_of(statement).split("\n")
         comments = [
@@ -269,33 +294,6 @@ class Loop:
         if len(texts) != len(lines):
             return [Line(text, "", lines[0].origin) for text in texts]
         return [replace(line, text=text) for line, text in zip(lines, texts, strict=True)]
-
-
-class _Filled(ast.NodeTransformer):
-    """Writes what stands for the placeholders of a template."""
-
-    def __init__(self, names: Mapping[str, str], header: Header) -> None:
-        self.names, self.header = names, header
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        if isinstance(node.slice, ast.Name) and node.slice.id.startswith("?n"):
-            key = (ast.unparse(node.value), int(node.slice.id[2:]))
-            if key in self.header.elements:
-                return ast.Name(self.header.elements[key], ast.Load())
-        return self.generic_visit(node)
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        if not node.id.startswith("?"):
-            return node
-        kind, number = node.id[1], int(node.id[2:])
-        if kind == "n":
-            return ast.parse(self.header.numbers[number], mode="eval").body
-        return ast.Name(self.header.values[number] if kind == "s" else self.names[node.id[1:]], node.ctx)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        if node.name.startswith("?"):
-            node.name = self.names[node.name[1:]]
-        return self.generic_visit(node)
 
 
 class _Reading(ast.NodeTransformer):
@@ -343,33 +341,3 @@ class _Reading(ast.NodeTransformer):
         if number not in self.loop.kept:
             return ast.Name(self.loop.names[f"d{number}"], node.ctx)
         return ast.Subscript(ast.Name(self.loop.kept[number], ast.Load()), ast.Constant(step), node.ctx)
-
-
-def text_of(statement: ast.stmt) -> str:
-    """The text of a statement, of which a tuple on its right has no parentheses."""
-    text = ast.unparse(ast.fix_missing_locations(statement))
-    value = statement.value if isinstance(statement, ast.Assign | ast.Return) else None
-    if not isinstance(value, ast.Tuple) or len(value.elts) < 2:
-        return text
-    whole = ast.unparse(value)
-    return text.removesuffix(whole) + whole[1:-1]
-
-
-def _inside(
-    loop: list[Line], following: list[Line], name: str, rest: Sequence[Sequence[Line]]
-) -> tuple[list[Line], list[Line]]:
-    """A comprehension that only the next statement reads, written there."""
-    reads = ast.parse("\n".join(line.text for lines in [following, *rest] for line in lines))
-    used = sum(isinstance(node, ast.Name) and node.id == name for node in ast.walk(reads))
-    value = loop[0].text.removeprefix(f"{name} = ")
-    tree = ast.parse(following[0].text) if len(following) == 1 and used == 1 else None
-    if tree is None or len(following[0].text) + len(value) > _LONGEST:
-        return loop, following
-    comprehension = ast.parse(value, mode="eval").body
-
-    class Written(ast.NodeTransformer):
-        def visit_Name(self, node: ast.Name) -> ast.AST:
-            return comprehension if node.id == name else node
-
-    text = text_of(Written().visit(tree).body[0])
-    return [], [replace(following[0], text=text)]

@@ -32,7 +32,7 @@ class Variable:
         made: when it is assigned.
         read: when it is last read in the same step, or None.
         carried: when the value of the step before is last read, or None.
-        start: the value that the first step reads instead.
+        start: the value that the first step reads instead, or the text of the number.
         passed_on: what it held at the beginning of a step, where the step after reads that too; None for most.
         alone: whether a statement assigns it and nothing else.
     """
@@ -41,7 +41,7 @@ class Variable:
     made: int
     read: int | None = None
     carried: int | None = None
-    start: int | None = None
+    start: int | str | None = None
     passed_on: Delayed | None = None
     alone: bool = False
 
@@ -115,6 +115,8 @@ class Merger:
 
     def _merge(self, nodes: Sequence[Any]) -> Any:
         first = nodes[0]
+        if number_of(first) is not None and all(isinstance(node, ast.Name) for node in nodes[1:]):
+            return ast.Name(self._started(ast.unparse(first), nodes[1:]), ast.Load())
         if any(type(node) is not type(first) for node in nodes):
             raise Unlike
         if isinstance(first, ast.Name):
@@ -209,14 +211,24 @@ class Merger:
         variable.read = max(variable.read or 0, self._time(variable))
         return f"?v{number}"
 
+    def _started(self, text: str, nodes: Sequence[ast.Name]) -> str:
+        """What a number stands for in the first step, and what the step before gave in all others."""
+        makers = [self.maker(self.values.read[node]) if node in self.values.read else None for node in nodes]
+        numbers = {maker[1] if maker and maker[0] == step else None for step, maker in enumerate(makers)}
+        number = numbers.pop()
+        if numbers or number is None:
+            raise Unlike
+        return self._carry(number, text)
+
     def _carried(self, values: Sequence[int]) -> str | None:
         number = self._shared(values, 1)
-        if number is None:
-            return None
+        return self._carry(number, values[0]) if number is not None else None
+
+    def _carry(self, number: int, start: int | str) -> str:
         variable = self.template.variables[number]
-        if variable.start not in (None, values[0]):
+        if variable.start not in (None, start):
             raise Unlike
-        variable.start = values[0]
+        variable.start = start
         compound = not isinstance(self.steps[0][self.place], ast.Assign | ast.Expr)
         time = self.end if self.late else 2 * self.place + compound
         variable.carried = max(variable.carried or 0, time)

@@ -214,12 +214,14 @@ def _emit_class(
     module.names.add(name)
     writer = _writer(module, view, scope, hints.get(scope, {}))
     body, asks = writer.write(_returned(view.graph, scope)), False
+    loops = writer.steps.loops
     holder, inner = view.structure.holders[scope], writer.child_hints
     if evaluated is not None and other is not None:
         second = _writer(module, other, evaluated, hints.get(evaluated, {}))
         if evaluated in other.structure.alike:
             second.rename_parameters(writer.parameters)
         body, asks = join_bodies(body, second.write(_returned(other.graph, evaluated)), scope.path or name)
+        loops = loops | second.steps.loops
         holder, inner = joined(holder, other.structure.holders[evaluated]), {**inner, **second.child_hints}
     counterparts = children(evaluated) if evaluated is not None else {}
     maker = _Maker(module, view, inner)
@@ -227,7 +229,7 @@ def _emit_class(
     init = target().init_lines(module, holder, constructors)
     if asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
-    body = roll_steps(roll_loops(grow_lists(body)), lists_of(holder))
+    body = roll_steps(roll_loops(grow_lists(body)), lists_of(holder), loops)
     made = EmittedClass(name, scope.path, _class_comment(scope), init, body, scope.step.type)
     if holder.base is not None:
         made.base, made.init = target().layer_text(module, holder.base).partition("(")[0], []

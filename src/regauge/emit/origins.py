@@ -74,7 +74,8 @@ class Function:
 
 
 @cache
-def _tree(file: str) -> ast.Module | None:
+def parsed(file: str) -> ast.Module | None:
+    """The source of a file; None where it cannot be read."""
     try:
         return ast.parse(Path(file).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, UnicodeDecodeError):
@@ -83,7 +84,7 @@ def _tree(file: str) -> ast.Module | None:
 
 @cache
 def _functions(file: str) -> tuple[tuple[int, int, Function, ast.FunctionDef], ...]:
-    tree = _tree(file)
+    tree = parsed(file)
     found: list[tuple[int, int, Function, ast.FunctionDef]] = []
 
     def visit(node: ast.AST, class_name: str, class_line: int) -> None:

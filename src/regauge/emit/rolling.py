@@ -19,52 +19,70 @@ from dataclasses import replace
 from regauge.emit.lines import Body, Line
 from regauge.emit.loop_text import Code, Loop
 from regauge.emit.merging import Merger, Unlike, number_of
-from regauge.emit.steps import Stretch, stretches
+from regauge.emit.original_loops import OriginalLoop
+from regauge.emit.steps import Key, Stretch, stretches
 from regauge.emit.value_ids import values_of
 
 
-def _code(lines: Sequence[Line], parameters: Sequence[str]) -> Code:
-    owners = [line for line in lines for _ in line.text.split("\n")]
-    statements = ast.parse("\n".join(line.text for line in lines)).body
-    places = [(s.lineno - 1, s.end_lineno or s.lineno) for s in statements]
-    found = {s: owners[begin:end] for s, (begin, end) in zip(statements, places, strict=True)}
-    return Code(statements, found, parameters, values_of(statements))
-
-
-def roll_steps(body: Body, lists: Mapping[str, int]) -> Body:
+def roll_steps(body: Body, lists: Mapping[str, int], originals: Mapping[str, OriginalLoop]) -> Body:
     """The body with loops where steps repeat.
 
     Args:
         body: of a function.
         lists: the lists of modules that it can read (`self.blocks`), with their lengths.
+        originals: the loops that the person wrote, by the lines in them.
     """
     lines = body.lines
     failed: set[tuple[str, ...]] = set()
-    while True:
-        rolled = _rolled(lines, body.parameters, lists, failed)
+    while originals:
+        code = _code(lines, body.parameters, originals)
+        rolled = _rolled(code, lists, originals, failed)
         if rolled is None:
-            return replace(body, lines=_returned_at_once(lines))
+            break
         lines = rolled
+    return replace(body, lines=_returned_at_once(lines))
+
+
+def _code(lines: Sequence[Line], parameters: Sequence[str], originals: Mapping[str, OriginalLoop]) -> Code:
+    owners = [line for line in lines for _ in line.text.split("\n")]
+    statements = ast.parse("\n".join(line.text for line in lines)).body
+    places = [(s.lineno - 1, s.end_lineno or s.lineno) for s in statements]
+    found = {s: owners[begin:end] for s, (begin, end) in zip(statements, places, strict=True)}
+    for statement in statements:
+        if found[statement][0].origin in originals:
+            _ZeroFirst().visit(statement)
+    return Code(statements, found, parameters, values_of(statements))
+
+
+class _ZeroFirst(ast.NodeTransformer):
+    """`0 + x` for `x + 0`, as a sum begins that starts with 0."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Add) and number_of(node.right) == 0 and type(number_of(node.right)) is int:
+            node.left, node.right = node.right, node.left
+        return node
 
 
 def _rolled(
-    lines: list[Line], parameters: Sequence[str], lists: Mapping[str, int], failed: set[tuple[str, ...]]
+    code: Code, lists: Mapping[str, int], originals: Mapping[str, OriginalLoop], failed: set[tuple[str, ...]]
 ) -> list[Line] | None:
     """The lines with one more loop, the innermost first; None where no steps are left to make one of."""
-    code = _code(lines, parameters)
-    for stretch in _innermost_first([_key(statement, code) for statement in code.statements]):
-        texts = tuple(line.text for s in code.statements[stretch.start : stretch.end] for line in code.lines[s])
+    for stretch in _innermost_first([_key(code, statement, originals) for statement in code.statements]):
+        steps = code.statements[stretch.start : stretch.end]
+        texts = tuple(line.text for statement in steps for line in code.lines[statement])
         if texts in failed:
             continue
+        original = originals[code.lines[steps[0]][0].origin]
         for part in _parts(stretch):
-            found = _loop(code, part, lists)
+            found = _loop(code, part, lists, original)
             if found is not None:
                 return found
         failed.add(texts)
     return None
 
 
-def _innermost_first(keys: Sequence[tuple[Hashable, ...]]) -> Iterator[Stretch]:
+def _innermost_first(keys: Sequence[Key]) -> Iterator[Stretch]:
     for stretch in stretches(keys):
         if stretch.period > 1:
             for step in range(stretch.count):
@@ -82,27 +100,26 @@ def _parts(stretch: Stretch) -> Iterator[Stretch]:
         yield replace(stretch, count=stretch.count - 1)
 
 
-def _loop(code: Code, stretch: Stretch, lists: Mapping[str, int]) -> list[Line] | None:
+def _loop(code: Code, stretch: Stretch, lists: Mapping[str, int], original: OriginalLoop) -> list[Line] | None:
     begins = range(stretch.start, stretch.end, stretch.period)
     merger = Merger([code.statements[begin : begin + stretch.period] for begin in begins], code.values)
     try:
         merger.merge()
-        return Loop(code, stretch.start, merger, lists).lines()
+        return Loop(code, stretch.start, merger, lists, original).lines()
     except Unlike:
         return None
 
 
-def _key(statement: ast.stmt, code: Code) -> tuple[Hashable, ...]:
-    """What the statements of two steps have in common: their shape, and the line of the original."""
-    return _shape(statement), code.lines[statement][0].origin
+def _key(code: Code, statement: ast.stmt, originals: Mapping[str, OriginalLoop]) -> Key:
+    """What the statements of two steps have in common: their shape, and the line in a loop of the original."""
+    origin = code.lines[statement][0].origin
+    return _shape(statement), origin if origin in originals else ""
 
 
 def _shape(node: object) -> Hashable:
     """A statement without its names and numbers."""
-    if isinstance(node, ast.Name):
-        return "name"
-    if number_of(node) is not None:
-        return "number"
+    if isinstance(node, ast.Name) or number_of(node) is not None:
+        return "name or number"
     if isinstance(node, list):
         return tuple(map(_shape, node))
     if isinstance(node, ast.FunctionDef):

@@ -7,15 +7,19 @@ others compute, and never inside an expression of another step: then the lines c
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from regauge.emit.original_loops import OriginalLoop, loop_at
 from regauge.emit.scopes import Item, Scope, item_outputs
 from regauge.emit.statements import frames_of
+from regauge.ir.graph import Frame, Node
 
 Key = tuple[Hashable, ...]
 
 _INDEX = re.compile(r"\.\d+")
+_MOST_TRIES = 64  # places of one key that are looked at for the step after
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,13 @@ class Steps:
         places: of an item, the loops around it with the number of the step of each.
         kinds: of an item, its place in the step, which is the same for the items of all steps that correspond.
         named: the kinds of items whose results get a name in every step.
+        loops: the person's loops, by the lines of the original in them.
     """
 
     places: dict[Item, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     kinds: dict[Item, Hashable] = field(default_factory=dict)
     named: set[Hashable] = field(default_factory=set)
+    loops: dict[str, OriginalLoop] = field(default_factory=dict)
 
     def are_apart(self, item: Item, reader: Item | None) -> bool:
         """Whether an item and what reads it are of different steps."""
@@ -63,7 +69,14 @@ def steps_of(scope: Scope, readers: Mapping[str, Sequence[Item]], used: Mapping[
         used: how many times a value is read.
     """
     found = Steps()
-    _find(scope.items, [_key(scope, item) for item in scope.items], (), (), found)
+    keys: list[Key] = []
+    for item in scope.items:
+        frames = frames_of(scope, item)
+        loop = loop_at(frames)
+        if loop is not None:
+            found.loops[line_of(item)] = loop
+        keys.append(_key(item, frames if loop is not None else ()))
+    _find(scope.items, keys, (), (), found)
     results = set(scope.results())
     for item, kind in found.kinds.items():
         outputs = [name for name in item_outputs(item) if used.get(name, 0)]
@@ -98,34 +111,38 @@ def stretches(keys: Sequence[Key]) -> list[Stretch]:
 
     A key of which the last part is empty begins none.
     """
-    following: list[int] = [-1] * len(keys)
-    last: dict[Key, int] = {}
-    for place in reversed(range(len(keys))):
-        following[place] = last.get(keys[place], -1)
-        if keys[place][-1]:
-            last[keys[place]] = place
+    places: dict[Key, list[int]] = {}
+    for place, key in enumerate(keys):
+        if key[-1]:
+            places.setdefault(key, []).append(place)
     found: list[Stretch] = []
     start = 0
     while start < len(keys):
-        period = following[start] - start
-        length = _equal(keys, start, period) if period > 0 else 0
-        if length >= period > 0:
-            found.append(Stretch(start, period, length // period + 1))
-            start = found[-1].end
-        else:
-            start += 1
+        stretch = _first_stretch(keys, start, places.get(keys[start], ()))
+        if stretch is not None:
+            found.append(stretch)
+        start = start + 1 if stretch is None else stretch.end
     return found
 
 
-def _equal(keys: Sequence[Key], start: int, period: int) -> int:
-    """How many keys from a place on are equal to those one period later."""
-    length = 0
-    while start + length + period < len(keys) and keys[start + length] == keys[start + length + period]:
-        length += 1
-    return length
+def _first_stretch(keys: Sequence[Key], start: int, places: Sequence[int]) -> Stretch | None:
+    """The repetition with the shortest period that begins at a place; `places` are those of its key."""
+    first = bisect_right(places, start)
+    for place in places[first : first + _MOST_TRIES]:
+        period, length = place - start, 0
+        while start + length + period < len(keys) and keys[start + length] == keys[start + length + period]:
+            length += 1
+        if length >= period:
+            return Stretch(start, period, length // period + 1)
+    return None
 
 
-def _key(scope: Scope, item: Item) -> Key:
+def _key(item: Item, frames: tuple[Frame, ...]) -> Key:
     """What the items of two steps that correspond have in common: what they do, and the lines that they come from."""
-    frames = frames_of(scope, item)
     return ("call", _INDEX.sub(".#", item.path), frames) if isinstance(item, Scope) else ("", item.op, frames)
+
+
+def line_of(item: Item) -> str:
+    """The line of the original that an item is from, as lines of emitted code have it."""
+    node = item if isinstance(item, Node) else next(item.nodes(), None)
+    return node.origin.line if node is not None else ""
