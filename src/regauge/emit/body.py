@@ -7,7 +7,7 @@ other value is assigned, under the name that the original's statement gives it.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from regauge.emit.deferring import is_returned, later_reader, swaps_heads
 from regauge.emit.dropouts import dropout_function, dropped
@@ -26,8 +26,9 @@ from regauge.emit.scopes import Item, Scope, is_body, is_recomputed, item_inputs
 from regauge.emit.stacks import Run
 from regauge.emit.statements import parameter_names, statement_of
 from regauge.emit.steps import steps_of
-from regauge.emit.stored import is_changed, keep_old_values, storing_lines
+from regauge.emit.stored import changes_state, is_changed, keep_old_values, storing_lines
 from regauge.emit.syntax import (
+    bare_text,
     call,
     first_of,
     is_atomic,
@@ -59,6 +60,7 @@ class BodyWriter(LocalNames):
         helpers: receives functions for ops.py.
         parameter_hints: names that the caller uses for the values it passes.
         function: how the scope is called, if it is a body.
+        looped: the lines of the original whose loops are written so that they can be loops; None for all.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class BodyWriter(LocalNames):
         helpers: Helpers,
         parameter_hints: Mapping[str, str],
         function: Function | None = None,
+        looped: Collection[str] | None = (),
     ) -> None:
         super().__init__(scope, structure)
         self.plan = plan
@@ -89,7 +92,7 @@ class BodyWriter(LocalNames):
         # (weight, value) of the buffers that this module owns and this call changes
         self.stored = structure.stored(scope, scope.items) if scope.body is None else []
         self.left.update(value for _, value in self.stored)
-        self.steps = steps_of(scope, self.readers, self.left)
+        self.steps = steps_of(scope, self.readers, self.left, looped)
         if function is not None:
             self.enter(function)
         else:
@@ -172,8 +175,7 @@ class BodyWriter(LocalNames):
             position = last
         mutated = storing_lines(self)
         result = target().simplify(returned(self.use))
-        parts = result.elts if isinstance(result, ast.Tuple) and len(result.elts) > 1 else [result]
-        lines = [*self.lines, *mutated, Line(f"return {', '.join(map(ast.unparse, parts))}")]
+        lines = [*self.lines, *mutated, Line(f"return {bare_text(result)}")]
         return Body(self.signature(), self._with_sizes(lines), self._shapes())
 
     def _shapes(self) -> str:
@@ -282,7 +284,7 @@ class BodyWriter(LocalNames):
         statement = statement_of(self.scope, item)
         used = [name for name in outputs if self.left[name] > 0]
         if not used:
-            if isinstance(item, Scope) and self._stores(item):  # what it is called for
+            if isinstance(item, Scope) and changes_state(item, self.structure.graph):  # what it is called for
                 self.lines.append(Line(ast.unparse(expression), origin=next(item.nodes()).origin.line))
             return
         only = outputs[0]
@@ -313,11 +315,6 @@ class BodyWriter(LocalNames):
             self._keep(only, expression)
             return
         self._assign(outputs, expression, item)
-
-    def _stores(self, child: Scope) -> bool:
-        """Whether a call changes state of a module."""
-        stored = {value for _, value in self.structure.graph.mutations}
-        return any(value.name in stored for node in child.nodes() for value in node.outputs)
 
     def _is_short_result(self, value: str, expression: ast.expr, pure: bool) -> bool:
         """`return i + 1, x`: what a function only gives back needs no name of its own."""
@@ -386,8 +383,7 @@ class BodyWriter(LocalNames):
             expression = parts[0] if len(parts) == 1 else ast.Tuple(parts, ast.Load())
         node = item if isinstance(item, Node) else next(item.nodes())
         shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
-        parts = expression.elts if isinstance(expression, ast.Tuple) and len(expression.elts) > 1 else [expression]
-        self.lines.append(Line(f"{', '.join(names)} = {', '.join(map(ast.unparse, parts))}", shape, node.origin.line))
+        self.lines.append(Line(f"{', '.join(names)} = {bare_text(expression)}", shape, node.origin.line))
 
     # state and sizes ---------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from regauge.emit.merging import Template, Variable
+from regauge.emit.merging import Template, Unlike, Variable
 from regauge.emit.names import identifier, unique
 from regauge.emit.value_ids import Values
 
@@ -24,6 +24,7 @@ class Behind:
         kept: those of which the values of all steps are read.
         outer: names that are read with values from before the loop.
         assigned: names that are assigned.
+        wanted: variables that must have a name, with which a loop behind goes on.
     """
 
     final: dict[int, int] = field(default_factory=dict)
@@ -31,6 +32,7 @@ class Behind:
     kept: set[int] = field(default_factory=set)
     outer: set[str] = field(default_factory=set)
     assigned: list[tuple[str, int]] = field(default_factory=list)
+    wanted: dict[int, str] = field(default_factory=dict)
 
 
 def name_variables(
@@ -47,22 +49,44 @@ def name_variables(
         values: of the whole body.
         blocked: names that stand for something else all the time.
         taken: all names of the body; the new ones are added.
+
+    Raises:
+        Unlike: a variable cannot have the name that it must have.
     """
     spans = _spans(template, end, behind)
+    groups = _groups(spans, template)
     names: dict[str, str] = {}
     carried_first = sorted(spans, key=lambda key: (min(begin for begin, _ in spans[key]), key))
     for key in carried_first:
-        variable = template.variables[int(key[1:])]
-        refused = blocked | _assigned_behind(key, behind)
-        refused |= {name for other, name in names.items() if _overlap(spans[key], spans[other])}
-        wanted = _wanted(key, variable, values)
+        if key in names:
+            continue
+        group = groups[key]
+        refused = blocked | {name for one in group for name in _assigned_behind(one, behind)}
+        refused |= {name for other, name in names.items() if any(_overlap(spans[one], spans[other]) for one in group)}
+        fixed = {behind.wanted[int(one[1:])] for one in group if one[0] == "v" and int(one[1:]) in behind.wanted}
+        if len(fixed) > 1 or fixed & refused:
+            raise Unlike
+        wanted = [*fixed] or [n for one in group for n in _wanted(one, template.variables[int(one[1:])], values)]
         free = next((name for name in wanted if name not in refused), None)
-        names[key] = unique(identifier(wanted[0]), refused | taken) if free is None else free
-        taken.add(names[key])
+        found = unique(identifier(wanted[0]), refused | taken) if free is None else free
+        taken.add(found)
+        names |= dict.fromkeys(group, found)
     for number, variable in enumerate(template.variables):
         if variable.carried is not None and variable.passed_on is None:
             names[f"c{number}"] = names[f"v{number}"]
     return names
+
+
+def _groups(spans: Mapping[str, object], template: Template) -> dict[str, list[str]]:
+    """The names that are one, for each."""
+    groups = {key: [key] for key in spans}
+    for pair in template.tied:
+        one, other = (key if key in groups else f"v{key[1:]}" for key in pair)
+        if groups[one] is not groups[other]:
+            groups[one] += groups[other]
+            for key in groups[one]:
+                groups[key] = groups[one]
+    return groups
 
 
 def _spans(template: Template, end: int, behind: Behind) -> dict[str, list[Span]]:

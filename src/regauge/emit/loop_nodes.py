@@ -9,6 +9,7 @@ from dataclasses import replace
 from regauge.emit.lines import Line
 from regauge.emit.loop_headers import Header
 from regauge.emit.merging import number_of
+from regauge.emit.syntax import bare_text
 
 _LONGEST = 100  # of a statement that has a list inside, which otherwise has a name
 
@@ -55,10 +56,7 @@ def text_of(statement: ast.stmt) -> str:
     """The text of a statement, of which a tuple on its right has no parentheses."""
     text = ast.unparse(ast.fix_missing_locations(statement))
     value = statement.value if isinstance(statement, ast.Assign | ast.Return) else None
-    if not isinstance(value, ast.Tuple) or len(value.elts) < 2:
-        return text
-    whole = ast.unparse(value)
-    return text.removesuffix(whole) + whole[1:-1]
+    return text if value is None else text.removesuffix(ast.unparse(value)) + bare_text(value)
 
 
 def written_inside(

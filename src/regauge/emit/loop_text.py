@@ -64,7 +64,9 @@ class Loop:
         end = self.begin + sum(map(len, self.merger.steps))
         self.before, self.rest = self.code.statements[: self.begin], self.code.statements[end:]
         self.steps = self.code.statements[self.begin : end]
-        self.reads = Counter(self.values.read.values())
+        self.reads = Counter(
+            [*self.values.read.values(), *(v for e in self.values.entered.values() for v in e.values())]
+        )
         self.taken |= self.code.names([*self.before, *self.rest]) | self.template.fixed
         self.taken |= {name.id for name in self.values.local if any(name in ast.walk(s) for s in self.merger.steps[0])}
         self.origin = self.code.lines[self.steps[0]][0].origin
@@ -121,6 +123,14 @@ class Loop:
                     found.delayed[maker[1]] = place
                 else:
                     found.kept.add(maker[1])
+            for name, value in self.values.entered.get(statement, {}).items():
+                maker = self.merger.maker(value)
+                if maker is None:
+                    found.outer.add(name)
+                elif maker[0] != last:
+                    raise Unlike
+                else:
+                    found.final[maker[1]], found.wanted[maker[1]] = place, name
             found.assigned += [(name, place) for name in self.values.left[statement]]
         return found
 

@@ -64,7 +64,7 @@ class Template:
         numbers: the numbers of one place, step by step; equal ones are one.
         values: the values that are read at one place, step by step.
         fixed: the names that all steps read alike.
-        lists: places of modules in lists: the text of the list, and which of `numbers` is the place.
+        tied: pairs of variables that have one name, as a loop within the step goes on with what was before.
     """
 
     statements: list[ast.stmt] = field(default_factory=list)
@@ -72,6 +72,7 @@ class Template:
     numbers: list[tuple[Number, ...]] = field(default_factory=list)
     values: list[tuple[int, ...]] = field(default_factory=list)
     fixed: set[str] = field(default_factory=set)
+    tied: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Merger:
@@ -111,6 +112,7 @@ class Merger:
         for place, column in enumerate(zip(*self.steps, strict=True)):
             self.place = place
             self.template.statements.append(self._merge(column))
+            self._tie(column)
         return self.template
 
     def _merge(self, nodes: Sequence[Any]) -> Any:
@@ -137,6 +139,20 @@ class Merger:
         if isinstance(first, ast.FunctionDef):
             return self._function(nodes)
         return type(first)(**{name: self._merge([getattr(node, name) for node in nodes]) for name in first._fields})
+
+    def _tie(self, column: Sequence[ast.stmt]) -> None:
+        """Note whose values a compound statement goes on with."""
+        entered = [self.values.entered.get(statement, {}) for statement in column]
+        for name in entered[0]:
+            order = assigned(column[0]).index(name)
+            values = [found.get(assigned(s)[order], None) for found, s in zip(entered, column, strict=True)]
+            known = [value for value in values if value is not None]
+            found = (self._own(known) or self._carried(known)) if len(known) == len(values) else None
+            if found is None:
+                raise Unlike
+            self.template.tied.append((found[1:], f"v{self.variables[self.place, order]}"))
+        if any(len(found) != len(entered[0]) for found in entered):
+            raise Unlike
 
     def _function(self, nodes: Sequence[ast.FunctionDef]) -> ast.FunctionDef:
         late, self.late = self.late, True

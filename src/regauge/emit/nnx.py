@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from regauge.emit.class_numbers import base_name, renumbered
 from regauge.emit.expressions import Helpers
 from regauge.emit.files import EmittedClass, Place, ops_text
 from regauge.emit.growing import grow_lists
-from regauge.emit.holders import Member, joined, lists_of, unused_reason
+from regauge.emit.holders import Holder, Member, joined, lists_of, unused_reason
 from regauge.emit.lines import Body, Line
 from regauge.emit.loops import roll_loops
 from regauge.emit.modes import align, children, in_evaluation, join_bodies, with_own_statistics
@@ -212,25 +212,14 @@ def _emit_class(
         return made
     name = unique(base_name(scope.step.type), module.names)
     module.names.add(name)
-    writer = _writer(module, view, scope, hints.get(scope, {}))
-    body, asks = writer.write(_returned(view.graph, scope)), False
-    loops = writer.steps.loops
-    holder, inner = view.structure.holders[scope], writer.child_hints
-    if evaluated is not None and other is not None:
-        second = _writer(module, other, evaluated, hints.get(evaluated, {}))
-        if evaluated in other.structure.alike:
-            second.rename_parameters(writer.parameters)
-        body, asks = join_bodies(body, second.write(_returned(other.graph, evaluated)), scope.path or name)
-        loops = loops | second.steps.loops
-        holder, inner = joined(holder, other.structure.holders[evaluated]), {**inner, **second.child_hints}
+    code = _class_code(module, view, scope, hints, evaluated)
     counterparts = children(evaluated) if evaluated is not None else {}
-    maker = _Maker(module, view, inner)
+    holder, maker = code.holder, _Maker(module, view, code.hints)
     constructors = {path: maker.constructor(member, counterparts) for path, member in holder.members.items()}
     init = target().init_lines(module, holder, constructors)
-    if asks and target().framework == "jax":
+    if code.asks and target().framework == "jax":
         init = [*init, Line("self.deterministic = False", "model.eval() sets it")]
-    body = roll_steps(roll_loops(grow_lists(body)), lists_of(holder), loops)
-    made = EmittedClass(name, scope.path, _class_comment(scope), init, body, scope.step.type)
+    made = EmittedClass(name, scope.path, _class_comment(scope), init, code.body, scope.step.type)
     if holder.base is not None:
         made.base, made.init = target().layer_text(module, holder.base).partition("(")[0], []
     made.settings, made.values = scope.settings, scope.values
@@ -239,9 +228,57 @@ def _emit_class(
     if scope is not view.structure.root:  # whose arguments may be trees
         specs = [view.structure.context.specs[value] for value in scope.inputs]
         sizes = [tuple(size if isinstance(size, int) else None for size in spec.shape) for spec in specs]
-        made.shapes = dict(zip(writer.parameters, sizes, strict=True))
+        made.shapes = dict(zip(code.parameters, sizes, strict=True))
     module.classes[key] = made
     return made
+
+
+@dataclass
+class _ClassCode:
+    """The code of a class in all modes.
+
+    Attributes:
+        body: of `__call__`.
+        holder: what the class holds.
+        hints: its names for the values that it passes to what it calls.
+        parameters: names of the values that the call gets.
+        asks: whether it asks for the mode.
+    """
+
+    body: Body
+    holder: Holder
+    hints: Mapping[Scope, Mapping[str, str]]
+    parameters: Sequence[str]
+    asks: bool = False
+
+
+def _class_code(
+    module: _Module,
+    view: View,
+    scope: Scope,
+    hints: Mapping[Scope, Mapping[str, str]],
+    evaluated: Scope | None,
+    looped: frozenset[str] | None = None,
+) -> _ClassCode:
+    """The code of a class; `looped` are the lines of the original whose loops stay loops, None where all may."""
+    other = module.evaluation
+    writer = _writer(module, view, scope, hints.get(scope, {}), looped)
+    body = writer.write(_returned(view.graph, scope))
+    code = _ClassCode(body, view.structure.holders[scope], writer.child_hints, writer.parameters)
+    steps = writer.steps
+    if evaluated is not None and other is not None:
+        second = _writer(module, other, evaluated, hints.get(evaluated, {}), looped)
+        if evaluated in other.structure.alike:
+            second.rename_parameters(writer.parameters)
+        evaluation = second.write(_returned(other.graph, evaluated))
+        code.body, code.asks = join_bodies(code.body, evaluation, scope.path)
+        code.holder = joined(code.holder, other.structure.holders[evaluated])
+        code.hints = {**code.hints, **second.child_hints}
+        steps = steps | second.steps
+    code.body, rolled = roll_steps(roll_loops(grow_lists(code.body)), lists_of(code.holder), steps.lines)
+    if looped is None and not steps.named_lines <= rolled:  # what is no loop is written as ever
+        return _class_code(module, view, scope, hints, evaluated, rolled)
+    return code
 
 
 @dataclass
@@ -279,8 +316,12 @@ class _Maker:
         return sequential_text(parts)
 
 
-def _writer(module: _Module, view: View, scope: Scope, hints: Mapping[str, str]) -> BodyWriter:
-    writer = BodyWriter(scope, view.structure, view.plan, view.casts, view.constants, module.helpers, hints)
+def _writer(
+    module: _Module, view: View, scope: Scope, hints: Mapping[str, str], looped: frozenset[str] | None = frozenset()
+) -> BodyWriter:
+    writer = BodyWriter(
+        scope, view.structure, view.plan, view.casts, view.constants, module.helpers, hints, looped=looped
+    )
     if scope is view.structure.root:
         writer.read_inputs_as(signature(view.graph.in_tree, declared_parameters(scope)))
     return writer

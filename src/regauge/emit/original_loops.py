@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from regauge.emit.origins import parsed
@@ -22,11 +22,13 @@ class OriginalLoop:
         counter: the variable of `range` or `enumerate`, '' without.
         variables: by the text of what the loop goes through, the name of an item of it; several where it unpacks it.
         lists: the lists that its steps append to.
+        length: how many lines its step has.
     """
 
     counter: str = ""
     variables: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lists: tuple[str, ...] = ()
+    length: int = 0
 
     def item(self, text: str, alone: bool) -> tuple[str, ...]:
         """The names of an item of a list; `alone` says that the loop goes through nothing else."""
@@ -47,7 +49,8 @@ def loop_at(frames: Iterable[Frame]) -> OriginalLoop | None:
 @cache
 def _loops(file: str) -> tuple[tuple[int, int, OriginalLoop], ...]:
     tree = parsed(file)
-    return tuple(_found(tree)) if tree is not None else ()
+    found = list(_found(tree)) if tree is not None else []
+    return tuple((begin, end, replace(loop, length=end - begin + 1)) for begin, end, loop in found)
 
 
 def _found(tree: ast.Module) -> Iterator[tuple[int, int, OriginalLoop]]:
@@ -58,11 +61,8 @@ def _found(tree: ast.Module) -> Iterator[tuple[int, int, OriginalLoop]]:
         elif isinstance(node, ast.While):
             yield node.lineno, node.body[-1].end_lineno or node.lineno, OriginalLoop(lists=_appended(node))
         elif isinstance(node, _COMPREHENSIONS):
-            yield (
-                node.lineno,
-                node.end_lineno or node.lineno,
-                _named(node.generators[0].target, node.generators[0].iter),
-            )
+            first = node.generators[0]
+            yield node.lineno, node.end_lineno or node.lineno, _named(first.target, first.iter)
         elif isinstance(node, ast.Call) and _called(node) in _CALLERS:
             yield node.lineno, node.end_lineno or node.lineno, OriginalLoop()
 

@@ -16,34 +16,38 @@ import ast
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from regauge.emit.last_steps import completed
 from regauge.emit.lines import Body, Line
 from regauge.emit.loop_text import Code, Loop
 from regauge.emit.merging import Merger, Unlike, number_of
 from regauge.emit.original_loops import OriginalLoop
-from regauge.emit.steps import Key, Stretch, stretches
+from regauge.emit.steps import SourceLine, Spot, Stretch, stretches
 from regauge.emit.value_ids import values_of
 
 
-def roll_steps(body: Body, lists: Mapping[str, int], originals: Mapping[str, OriginalLoop]) -> Body:
-    """The body with loops where steps repeat.
+def roll_steps(
+    body: Body, lists: Mapping[str, int], originals: Mapping[str, SourceLine]
+) -> tuple[Body, frozenset[str]]:
+    """The body with loops where steps repeat, and the lines of the original that they have.
 
     Args:
         body: of a function.
         lists: the lists of modules that it can read (`self.blocks`), with their lengths.
-        originals: the loops that the person wrote, by the lines in them.
+        originals: the lines of loops that the person wrote, by what the body's lines have for them.
     """
     lines = body.lines
     failed: set[tuple[str, ...]] = set()
+    done: set[str] = set()
     while originals:
         code = _code(lines, body.parameters, originals)
-        rolled = _rolled(code, lists, originals, failed)
+        rolled = _rolled(code, lists, originals, failed, done)
         if rolled is None:
             break
         lines = rolled
-    return replace(body, lines=_returned_at_once(lines))
+    return replace(body, lines=_returned_at_once(lines)), frozenset(done)
 
 
-def _code(lines: Sequence[Line], parameters: Sequence[str], originals: Mapping[str, OriginalLoop]) -> Code:
+def _code(lines: Sequence[Line], parameters: Sequence[str], originals: Mapping[str, SourceLine]) -> Code:
     owners = [line for line in lines for _ in line.text.split("\n")]
     statements = ast.parse("\n".join(line.text for line in lines)).body
     places = [(s.lineno - 1, s.end_lineno or s.lineno) for s in statements]
@@ -65,31 +69,38 @@ class _ZeroFirst(ast.NodeTransformer):
 
 
 def _rolled(
-    code: Code, lists: Mapping[str, int], originals: Mapping[str, OriginalLoop], failed: set[tuple[str, ...]]
+    code: Code,
+    lists: Mapping[str, int],
+    originals: Mapping[str, SourceLine],
+    failed: set[tuple[str, ...]],
+    done: set[str],
 ) -> list[Line] | None:
-    """The lines with one more loop, the innermost first; None where no steps are left to make one of."""
-    for stretch in _innermost_first([_key(code, statement, originals) for statement in code.statements]):
+    """The lines with one more loop, the innermost first; None where no steps are left to make one of.
+
+    Notes the lines of the original in `done`, and steps that are no loop in `failed`.
+    """
+    spots = [_spot(code, statement, originals) for statement in code.statements]
+    for stretch in _innermost_first(stretches(spots)):
         steps = code.statements[stretch.start : stretch.end]
         texts = tuple(line.text for statement in steps for line in code.lines[statement])
         if texts in failed:
             continue
-        original = originals[code.lines[steps[0]][0].origin]
-        for part in _parts(stretch):
-            found = _loop(code, part, lists, original)
+        original = originals[code.lines[steps[0]][0].origin].loop
+        whole = _with_last_step(code, stretch, spots)
+        for part in _parts(stretch) if whole is None else [replace(stretch, count=stretch.count + 1), *_parts(stretch)]:
+            found = _loop(code if whole is None or part.end <= stretch.end else whole, part, lists, original)
             if found is not None:
+                done |= {line.origin for statement in steps for line in code.lines[statement]}
                 return found
         failed.add(texts)
     return None
 
 
-def _innermost_first(keys: Sequence[Key]) -> Iterator[Stretch]:
-    for stretch in stretches(keys):
-        if stretch.period > 1:
-            for step in range(stretch.count):
-                begin = stretch.start + step * stretch.period
-                for inner in _innermost_first(keys[begin : begin + stretch.period]):
-                    yield replace(inner, start=begin + inner.start)
-        yield stretch
+def _innermost_first(found: Sequence[Stretch], begin: int = 0) -> Iterator[Stretch]:
+    for stretch in found:
+        for step in range(stretch.count):
+            yield from _innermost_first(stretch.inner, begin + stretch.start + step * stretch.period)
+        yield replace(stretch, start=begin + stretch.start)
 
 
 def _parts(stretch: Stretch) -> Iterator[Stretch]:
@@ -98,6 +109,26 @@ def _parts(stretch: Stretch) -> Iterator[Stretch]:
     if stretch.count > 2:
         yield replace(stretch, start=stretch.start + stretch.period, count=stretch.count - 1)
         yield replace(stretch, count=stretch.count - 1)
+
+
+def _with_last_step(code: Code, stretch: Stretch, spots: Sequence[Spot]) -> Code | None:
+    """The code with one more step behind the others, of which it has a part; None where it has no such part."""
+    last = slice(stretch.end - stretch.period, stretch.end)
+    rest = code.statements[stretch.end :]
+    keys = [spot.key for spot in spots]
+    step = completed(code.statements[last], keys[last], rest, keys[stretch.end :])
+    if step is None:
+        return None
+    lines = dict(code.lines)
+    for part in step:
+        if isinstance(part, tuple):
+            added, model = part
+            lines[added] = [
+                replace(line, text=text) for line, text in zip(lines[model], [ast.unparse(added)], strict=True)
+            ]
+    whole = [part[0] if isinstance(part, tuple) else part for part in step]
+    statements = [*code.statements[: stretch.end], *whole, *(s for s in rest if s not in whole)]
+    return Code(statements, lines, code.parameters, values_of(statements))
 
 
 def _loop(code: Code, stretch: Stretch, lists: Mapping[str, int], original: OriginalLoop) -> list[Line] | None:
@@ -110,10 +141,9 @@ def _loop(code: Code, stretch: Stretch, lists: Mapping[str, int], original: Orig
         return None
 
 
-def _key(code: Code, statement: ast.stmt, originals: Mapping[str, OriginalLoop]) -> Key:
-    """What the statements of two steps have in common: their shape, and the line in a loop of the original."""
+def _spot(code: Code, statement: ast.stmt, originals: Mapping[str, SourceLine]) -> Spot:
     origin = code.lines[statement][0].origin
-    return _shape(statement), origin if origin in originals else ""
+    return Spot((_shape(statement), origin), originals.get(origin))
 
 
 def _shape(node: object) -> Hashable:

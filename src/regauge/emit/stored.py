@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from regauge.emit.lines import Line
 from regauge.emit.names import identifier
-from regauge.emit.scopes import owns
+from regauge.emit.scopes import Scope, owns
 from regauge.emit.syntax import member_expression, shape_comment
 from regauge.emit.target import target
 from regauge.emit.weight_places import locate
@@ -145,3 +145,9 @@ def storing_lines(writer: BodyWriter) -> list[Line]:
         expression = writer.use(Ref(value))
         lines.append(Line(target().store(member_expression(path), ast.unparse(expression))))
     return lines
+
+
+def changes_state(child: Scope, graph: Graph) -> bool:
+    """Whether a call changes state of a module."""
+    stored = {value for _, value in graph.mutations}
+    return any(value.name in stored for node in child.nodes() for value in node.outputs)

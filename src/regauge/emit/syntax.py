@@ -185,3 +185,9 @@ def _together(sizes: Sequence[tuple[str, str]]) -> list[str]:
         if text not in lines:
             lines.append(text)
     return lines
+
+
+def bare_text(expression: ast.expr) -> str:
+    """The text of an expression on the right of `=` or `return`, where a tuple needs no parentheses."""
+    parts = expression.elts if isinstance(expression, ast.Tuple) and len(expression.elts) > 1 else [expression]
+    return ", ".join(map(ast.unparse, parts))

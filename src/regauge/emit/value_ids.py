@@ -21,14 +21,17 @@ class Values:
         read: of a name that is read, the number of its value; negative where none of the statements made it.
         made: of a value, the statement of the list that made it and the name that it gave it.
         left: of a statement, the values that it leaves in the names that it assigns.
+        entered: of a compound statement, the values before it of names that it assigns, where it can read them.
         local: names inside of functions and comprehensions that stand for their own parameters and variables.
     """
 
     read: dict[ast.Name, int] = field(default_factory=dict)
     made: dict[int, tuple[ast.stmt, str]] = field(default_factory=dict)
     left: dict[ast.stmt, dict[str, int]] = field(default_factory=dict)
+    entered: dict[ast.stmt, dict[str, int]] = field(default_factory=dict)
     local: set[ast.Name] = field(default_factory=set)
     outside: dict[str, int] = field(default_factory=dict)
+    kept: set[int] = field(default_factory=set)  # values that compound statements can read
 
     def of_outside(self, name: str) -> int:
         return self.outside.setdefault(name, -1 - len(self.outside))
@@ -79,20 +82,35 @@ def _statement(node: ast.stmt, whole: ast.stmt, names: dict[str, int], found: Va
                     _expression(part, names, found)
             _inner([*node.body], {arg.arg for arg in ast.walk(node.args) if isinstance(arg, ast.arg)}, names, found)
         case ast.If() | ast.For() | ast.While() | ast.With():
-            stored = assigned(node)
-            for name in stored:
-                _make(name, whole, names, found)
-            for child in ast.iter_child_nodes(node):
-                if isinstance(child, ast.stmt):
-                    _statement(child, whole, names, found)
-                else:
-                    _expression(child, names, found)
-            for name in stored:
-                _make(name, whole, names, found)
+            _compound(node, whole, names, found)
             return
         case _:
             _expression(node, names, found)
     for name in assigned(node):
+        _make(name, whole, names, found)
+
+
+def _compound(node: ast.stmt, whole: ast.stmt, names: dict[str, int], found: Values) -> None:
+    """Note what a statement reads and makes that has others in it: it may read its own names as they were before."""
+    stored = assigned(node)
+    before = {name: names[name] if name in names else found.of_outside(name) for name in stored}
+    for name in stored:
+        _make(name, whole, names, found)
+    at_first = {name: names[name] for name in stored}
+    reads = len(found.read)
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            _statement(child, whole, names, found)
+        else:
+            _expression(child, names, found)
+    read = {*list(found.read.values())[reads:], *found.kept}
+    ways = [node.body, node.orelse] if isinstance(node, ast.If) else []
+    unchanged = {name for name in stored for way in ways if name not in {n for s in way for n in assigned(s)}}
+    for name in stored:
+        if at_first[name] in read or name in unchanged:
+            found.kept.add(before[name])
+            if before[name] < 0 or found.made[before[name]][0] is not whole:
+                found.entered.setdefault(whole, {})[name] = before[name]
         _make(name, whole, names, found)
 
 
