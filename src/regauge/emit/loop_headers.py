@@ -160,8 +160,14 @@ def _part(text: str, column: Sequence[Number], length: int) -> str:
 
 
 def _base(columns: Sequence[Sequence[int]], count: int) -> range:
-    """The numbers that the counter of a loop goes through."""
+    """The numbers that the counter of a loop goes through.
+
+    Raises:
+        Unlike: some that differ begin with two that do not.
+    """
     steps = {column[1] - column[0] for column in columns}
+    if 0 in steps:
+        raise Unlike
     if len(steps) == 1:
         (step,) = steps
         first = min((column[0] for column in columns), key=lambda begin: (abs(begin), begin))

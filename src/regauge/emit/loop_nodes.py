@@ -63,11 +63,12 @@ def written_inside(
     loop: list[Line], following: list[Line], name: str, rest: Sequence[Sequence[Line]]
 ) -> tuple[list[Line], list[Line]]:
     """A comprehension that only the next statement reads, written there."""
-    reads = ast.parse("\n".join(line.text for lines in [following, *rest] for line in lines))
-    used = sum(isinstance(node, ast.Name) and node.id == name for node in ast.walk(reads))
     value = loop[0].text.removeprefix(f"{name} = ")
-    tree = ast.parse(following[0].text) if len(following) == 1 and used == 1 else None
-    if tree is None or len(following[0].text) + len(value) > _LONGEST:
+    tree = ast.parse(following[0].text) if len(following) == 1 else None
+    behind = ast.parse("\n".join(line.text for lines in rest for line in lines))
+    if tree is None or _reads(tree, name) != 1 or _reads(behind, name):
+        return loop, following
+    if len(following[0].text) + len(value) > _LONGEST:
         return loop, following
     comprehension = ast.parse(value, mode="eval").body
 
@@ -77,3 +78,7 @@ def written_inside(
 
     text = text_of(Written().visit(tree).body[0])
     return [], [replace(following[0], text=text)]
+
+
+def _reads(tree: ast.AST, name: str) -> int:
+    return sum(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))

@@ -80,7 +80,8 @@ class Loop:
         behind = self._behind()
         over = [self._run_over(column) for column in self.template.values]
         header = header_of(self.template, self.count, self.lists, over, self.original, self.taken)
-        blocked = self.template.fixed | behind.outer | header.variables
+        listed = {self._text_of(value) for column in self.template.values for value in column}
+        blocked = self.template.fixed | behind.outer | header.variables | listed
         self.names = name_variables(self.template, self.merger.end, behind, self.values, blocked, self.taken)
         for number in sorted(behind.kept):
             wanted = plural(self.names[f"v{number}"])
@@ -220,7 +221,8 @@ class Loop:
             return False
         first = [node for statement in self.merger.steps[0] for node in ast.walk(statement)]
         inside = sum(self.values.read.get(node) == value for node in first if isinstance(node, ast.Name))
-        if inside != self.reads[value] or list(starts).count(value) > 1:
+        others = {self._text_of(other) for other in starts if other != value}
+        if inside != self.reads[value] or list(starts).count(value) > 1 or name in others:
             return False
         between = self.before[self.before.index(maker) + 1 :]
         nodes = [node for statement in between for node in ast.walk(statement)]

@@ -133,8 +133,8 @@ def _with_last_step(code: Code, stretch: Stretch, spots: Sequence[Spot]) -> Code
 
 def _loop(code: Code, stretch: Stretch, lists: Mapping[str, int], original: OriginalLoop) -> list[Line] | None:
     begins = range(stretch.start, stretch.end, stretch.period)
-    merger = Merger([code.statements[begin : begin + stretch.period] for begin in begins], code.values)
     try:
+        merger = Merger([code.statements[begin : begin + stretch.period] for begin in begins], code.values)
         merger.merge()
         return Loop(code, stretch.start, merger, lists, original).lines()
     except Unlike:
