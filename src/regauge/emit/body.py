@@ -24,7 +24,7 @@ from regauge.emit.partial import substitute
 from regauge.emit.scan_text import scan_lines, scan_name
 from regauge.emit.scopes import Item, Scope, is_body, is_recomputed, item_inputs, item_outputs
 from regauge.emit.stacks import Run
-from regauge.emit.statements import parameter_names, statement_of
+from regauge.emit.statements import line_of, parameter_names, statement_of
 from regauge.emit.steps import steps_of
 from regauge.emit.stored import changes_state, is_changed, keep_old_values, storing_lines
 from regauge.emit.syntax import (
@@ -285,7 +285,7 @@ class BodyWriter(LocalNames):
         used = [name for name in outputs if self.left[name] > 0]
         if not used:
             if isinstance(item, Scope) and changes_state(item, self.structure.graph):  # what it is called for
-                self.lines.append(Line(ast.unparse(expression), origin=next(item.nodes()).origin.line))
+                self.lines.append(Line(ast.unparse(expression), origin=line_of(self.scope, item)))
             return
         only = outputs[0]
         if len(outputs) == 1 and self.left[only] == 1 and not self.steps.is_named(item):
@@ -381,9 +381,8 @@ class BodyWriter(LocalNames):
             read = [(name, part) for name, part in zip(names, expression.elts, strict=True) if name != "_"]
             names, parts = [name for name, _ in read], [part for _, part in read]
             expression = parts[0] if len(parts) == 1 else ast.Tuple(parts, ast.Load())
-        node = item if isinstance(item, Node) else next(item.nodes())
         shape = shape_comment(self.specs[outputs[0]]) if len(outputs) == 1 else ""
-        self.lines.append(Line(f"{', '.join(names)} = {bare_text(expression)}", shape, node.origin.line))
+        self.lines.append(Line(f"{', '.join(names)} = {bare_text(expression)}", shape, line_of(self.scope, item)))
 
     # state and sizes ---------------------------------------------------------------------------------------------
 

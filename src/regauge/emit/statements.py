@@ -100,6 +100,13 @@ def frames_of(scope: Scope, item: Item) -> tuple[Frame, ...]:
     return (frames[first], *(frame for frame in inner if not frame.function.startswith("<") and not passes_on(frame)))
 
 
+def line_of(scope: Scope, item: Item) -> str:
+    """``file.py:line`` at which an operator ran, or at which a call was made; an empty string if that is not known."""
+    own = [frame for frame in frames_of(scope, item) if frame.function != FORMULA] if isinstance(item, Scope) else []
+    node = item if isinstance(item, Node) else next(item.nodes(), None)
+    return own[-1].place if own else node.origin.line if node is not None else ""
+
+
 def forward_of(scope: Scope, node: Node) -> Frame | None:
     """The line of this module's own forward at which the operator ran, where the lines say which it is."""
     place = _place(scope, node, _forwards(node))

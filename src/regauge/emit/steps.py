@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from regauge.emit.original_loops import OriginalLoop, loop_at
 from regauge.emit.scopes import Item, Scope, item_outputs
-from regauge.emit.statements import frames_of
-from regauge.ir.graph import Frame, Node
+from regauge.emit.statements import frames_of, line_of
+from regauge.ir.graph import Frame
 
 _INDEX = re.compile(r"\.\d+")
 _MOST_TRIES = 64  # places of one key that are looked at for the step after
@@ -60,14 +60,16 @@ class Steps:
     Attributes:
         places: of an item, the loops around it with the number of the step of each.
         kinds: of an item, its place in the step, which is the same for the items of all steps that correspond.
-        named: the kinds of items whose results get a name in every step.
+        named: the kinds of items whose results get a name in every step, and items outside of which a step reads.
         lines: the lines in loops, by what emitted code has for them.
+        origins: of an item, what emitted code has for its line.
     """
 
     places: dict[Item, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     kinds: dict[Item, Hashable] = field(default_factory=dict)
     named: set[Hashable] = field(default_factory=set)
     lines: dict[str, SourceLine] = field(default_factory=dict)
+    origins: dict[Item, str] = field(default_factory=dict)
 
     def are_apart(self, item: Item, reader: Item | None) -> bool:
         """Whether an item and what reads it are of different steps."""
@@ -76,7 +78,7 @@ class Steps:
     @property
     def named_lines(self) -> set[str]:
         """The lines of the original that the items in loops are from whose results get a name."""
-        return {line_of(item) for item in self.kinds if self.is_named(item)}
+        return {self.origins[item] for item in self.kinds if self.is_named(item)}
 
     def __or__(self, other: Steps) -> Steps:
         """The steps of one code in two modes."""
@@ -85,11 +87,12 @@ class Steps:
             self.kinds | other.kinds,
             self.named | other.named,
             self.lines | other.lines,
+            self.origins | other.origins,
         )
 
     def is_named(self, item: Item) -> bool:
         """Whether the result of an item gets a name."""
-        return item in self.kinds and self.kinds[item] in self.named
+        return self.kinds.get(item, item) in self.named
 
 
 def steps_of(
@@ -109,19 +112,21 @@ def steps_of(
     spots: list[Spot] = []
     for item in scope.items:
         frames = frames_of(scope, item)
-        loop = loop_at(frames) if looped is None or line_of(item) in looped else None
+        origin = line_of(scope, item)
+        loop = loop_at(frames) if looped is None or origin in looped else None
         line = SourceLine(loop, tuple(frame.line for frame in frames)) if loop is not None else None
         if line is not None:
-            found.lines.setdefault(line_of(item), line)
+            found.lines.setdefault(origin, line)
+        found.origins[item] = origin
         spots.append(Spot(_key(item, frames if line is not None else ()), line))
     _note(stretches(spots), scope.items, (), (), found)
     results = set(scope.results())
-    for item, kind in found.kinds.items():
-        outputs = [name for name in item_outputs(item) if used.get(name, 0)]
-        for name in outputs:
-            reading = readers.get(name, ())
-            if used[name] > 1 or name in results or any(found.are_apart(item, reader) for reader in reading):
-                found.named.add(kind)
+    for item in scope.items if found.kinds else ():
+        for name in item_outputs(item):
+            apart = any(found.are_apart(item, reader) for reader in readers.get(name, ()))
+            several = item in found.kinds and (used.get(name, 0) > 1 or name in results)
+            if used.get(name, 0) and (apart or several):
+                found.named.add(found.kinds.get(item, item))
     return found
 
 
@@ -200,9 +205,3 @@ def _from_first_line(
 def _key(item: Item, frames: tuple[Frame, ...]) -> Hashable:
     """What the items of two steps that correspond have in common: what they do, and the lines that they come from."""
     return ("call", _INDEX.sub(".#", item.path), frames) if isinstance(item, Scope) else ("", item.op, frames)
-
-
-def line_of(item: Item) -> str:
-    """The line of the original that an item is from, as lines of emitted code have it."""
-    node = item if isinstance(item, Node) else next(item.nodes(), None)
-    return node.origin.line if node is not None else ""

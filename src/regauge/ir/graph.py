@@ -85,6 +85,11 @@ class Frame:
     line: int
     function: str
 
+    @property
+    def place(self) -> str:
+        """``file.py:line``."""
+        return f"{self.file.rsplit('/', 1)[-1]}:{self.line}"
+
 
 @dataclass(frozen=True)
 class ModuleStep:
@@ -140,10 +145,7 @@ class Origin:
     def line(self) -> str:
         """``file.py:line`` of the innermost line of the person's source, or an empty string."""
         own = [frame for frame in self.frames if frame.function != FORMULA]
-        if not own:
-            return ""
-        frame = own[-1]
-        return f"{frame.file.rsplit('/', 1)[-1]}:{frame.line}"
+        return own[-1].place if own else ""
 
 
 @dataclass(frozen=True)
