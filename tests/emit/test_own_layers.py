@@ -199,3 +199,26 @@ def test_a_weight_that_other_code_reads_is_found_in_the_subclass() -> None:
 
     source = assert_like_torch(Tied(), (X,)).source
     assert "self.conv.kernel[...]" in source
+
+
+class CausalConv1d(nn.Conv1d):
+    """A convolution that sees the past alone: what its padding adds behind is cut off."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[:, :, : -self.padding[0]]
+
+
+class Dilated(nn.Module):
+    def __init__(self, dilation: int) -> None:
+        super().__init__()
+        self.conv = CausalConv1d(4, 4, 2, padding=dilation, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.conv(x)) + x
+
+
+def test_what_a_layer_keeps_is_read_from_it() -> None:
+    model = nn.Sequential(*(Dilated(2**n) for n in range(4)))
+    source = assert_like_torch(model, (torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(0)),)).source
+    assert source.count("class CausalConv1d") == source.count("class Dilated") == 1
+    assert ": -self.padding]" in source

@@ -25,13 +25,14 @@ _DEFAULTS = {
 
 
 def with_defaults(
-    mine: ast.Call, other: ast.Call, ours_count: int, theirs_count: int
+    mine: ast.Call, other: ast.Call, layer: str, ours_count: int, theirs_count: int
 ) -> tuple[list[ast.keyword], list[ast.keyword]] | None:
     """The keywords of two calls, the same for both: what one leaves out is written where its default is known.
 
     Args:
         mine: a call of some classes.
         other: the call of others in its place.
+        layer: what both make, or what that extends.
         ours_count: how many classes the first is of.
         theirs_count: how many the second is of.
 
@@ -41,7 +42,7 @@ def with_defaults(
     ours, theirs = {k.arg: k for k in mine.keywords}, {k.arg: k for k in other.keywords}
     if list(ours) == list(theirs):
         return mine.keywords, other.keywords
-    known = _DEFAULTS.get(ast.unparse(mine.func), {})
+    known = _DEFAULTS.get(layer, {})
     order = list(theirs)
     for position, name in enumerate(ours):
         if name not in order:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from regauge.emit.lines import Line
 from regauge.emit.loop_headers import Header
 from regauge.emit.merging import number_of
-from regauge.emit.syntax import bare_text
+from regauge.emit.syntax import text_of
 
 _LONGEST = 100  # of a statement that has a list inside, which otherwise has a name
 
@@ -50,13 +50,6 @@ class Filled(ast.NodeTransformer):
         if node.name.startswith("?"):
             node.name = self.names[node.name[1:]]
         return self.generic_visit(node)
-
-
-def text_of(statement: ast.stmt) -> str:
-    """The text of a statement, of which a tuple on its right has no parentheses."""
-    text = ast.unparse(ast.fix_missing_locations(statement))
-    value = statement.value if isinstance(statement, ast.Assign | ast.Return) else None
-    return text if value is None else text.removesuffix(ast.unparse(value)) + bare_text(value)
 
 
 def written_inside(

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from regauge.emit.lines import Line
 from regauge.emit.loop_headers import Header, header_of
 from regauge.emit.loop_names import Behind, base_name, name_variables, plural
-from regauge.emit.loop_nodes import Filled, text_of, written_inside
+from regauge.emit.loop_nodes import Filled, written_inside
 from regauge.emit.merging import Merger, Unlike
 from regauge.emit.names import identifier, unique
 from regauge.emit.original_loops import OriginalLoop
+from regauge.emit.syntax import text_of
 from regauge.emit.value_ids import Values
 
 _SPLITS = ("jnp.unstack", "jnp.split", "torch.unbind", "torch.split", "torch.chunk", "torch.tensor_split")

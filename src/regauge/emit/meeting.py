@@ -23,12 +23,14 @@ class Meeting:
         ours, theirs: how many classes each stands for.
         parameters: of the calls of sub-modules, by how these are called (`norm`, `layer[0]`).
         optional: of the file's classes, the arguments of their constructors that are None without.
+        bases: of those that extend a layer, the layer.
     """
 
     ours: int
     theirs: int
     parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     optional: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    bases: Mapping[str, str] = field(default_factory=dict)
 
     def meet(self, mine: ast.AST, other: ast.AST, choice: Choice | None = None) -> ast.AST | None:
         """One tree for two; what differs is left to `choice`, and without one there is none."""
@@ -100,11 +102,12 @@ class Meeting:
         taken = self.parameters.get(_called(mine.func), ())
         if taken and _called(mine.func) == _called(other.func):
             return _passed(mine, other, taken), _passed(other, mine, taken)
-        known = self.optional.get(ast.unparse(mine.func), frozenset())
+        name = ast.unparse(mine.func)
+        known = self.optional.get(name, frozenset())
         keywords = (
             with_absent(mine, other, known, self.ours, self.theirs)
             if known
-            else with_defaults(mine, other, self.ours, self.theirs)
+            else with_defaults(mine, other, self.bases.get(name, name), self.ours, self.theirs)
         )
         if keywords is None:
             return None

@@ -121,7 +121,8 @@ class _Merging:
     @cached_property
     def meeting(self) -> Meeting:
         left_out = {name: absent(made.arguments) for name, made in self.classes.items()}
-        return Meeting(len(self.small.members), len(self.large.members), dict(self._called()), left_out)
+        bases = {name: made.base for name, made in self.classes.items() if made.base}
+        return Meeting(len(self.small.members), len(self.large.members), dict(self._called()), left_out, bases)
 
     def _called(self) -> Iterator[tuple[str, Sequence[str]]]:
         """The parameters of the sub-modules that are of the file's classes, by how they are called: `layer[0]`."""

@@ -191,3 +191,10 @@ def bare_text(expression: ast.expr) -> str:
     """The text of an expression on the right of `=` or `return`, where a tuple needs no parentheses."""
     parts = expression.elts if isinstance(expression, ast.Tuple) and len(expression.elts) > 1 else [expression]
     return ", ".join(map(ast.unparse, parts))
+
+
+def text_of(statement: ast.stmt) -> str:
+    """The text of a statement, of which a tuple on its right has no parentheses."""
+    text = ast.unparse(ast.fix_missing_locations(statement))
+    value = statement.value if isinstance(statement, ast.Assign | ast.Return) else None
+    return text if value is None else text.removesuffix(ast.unparse(value)) + bare_text(value)

@@ -17,6 +17,7 @@ from graphlib import CycleError, TopologicalSorter
 from regauge.emit.class_arguments import CONSTANT_TOKEN, TRUTH, Family, joined_class
 from regauge.emit.files import EmittedClass
 from regauge.emit.gathered import gathered
+from regauge.emit.layer_numbers import with_attributes
 from regauge.emit.names import identifier
 from regauge.emit.optional import same_but_for_defaults, with_optional_parts
 from regauge.emit.passed_twice import with_default_arguments
@@ -44,6 +45,10 @@ def unify(classes: Iterable[EmittedClass]) -> list[EmittedClass]:
         pending = [with_comprehensions(c) if _origin(c) == _origin(first) else c for c in pending]
         alike = [c for c in pending if _origin(c) == _origin(first)]
         if first.base:
+            extending = [first, *(c for c in alike if c.base == first.base)]
+            first, *alike = with_attributes(extending, pending)
+            written = {c.name: c for c in alike}
+            pending = [written.get(c.name, c) for c in pending]
             made, pending = _extending(first, alike, pending)
             done.append(made)
             continue
