@@ -158,9 +158,8 @@ def test_one_conversion_serves_all_choices() -> None:
 
 def test_a_step_reads_as_a_condition() -> None:
     source = regauge.to_jax(Experts(), (X,)).source
-    for place in range(4):
-        assert f"self.experts[{place}](" in source
-        assert f"jax.lax.cond(hit[{place}], when_true, lambda: " in source
+    assert "in enumerate(self.experts):" in source
+    assert "jax.lax.cond(hit[i], when_true, lambda: out)" in source
     assert "hit[4]" not in source
     assert "[1:2]" in regauge.to_jax(ByKeys(), (X,)).source
 

@@ -22,6 +22,7 @@ class Header:
     Attributes:
         target: the variables of the loop, as they are written.
         variables: their names.
+        counter: the one that counts the steps, '' without.
         iterable: what it runs over.
         numbers: what stands for the numbers that differ, by their place in the template.
         elements: the variables that stand for modules in lists, by the text of the list and the place of the number.
@@ -31,6 +32,7 @@ class Header:
 
     target: str = "_"
     variables: set[str] = field(default_factory=set)
+    counter: str = ""
     iterable: str = ""
     numbers: dict[int, str] = field(default_factory=dict)
     elements: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -80,26 +82,47 @@ def header_of(
         names = original.item(iterable, alone)
         found.values[place] = _free(names[0] if len(names) == 1 else name, taken)
         runs.append((found.values[place], iterable))
-    columns = [(place, template.numbers[place]) for place in sorted(elsewhere)]
-    whole = [(place, [n for n in numbers if isinstance(n, int)]) for place, numbers in columns if _is_whole(numbers)]
-    broken = [(place, numbers) for place, numbers in columns if not _is_whole(numbers)]
-    base = _base([column for _, column in whole], count)
     counter = next((name for name in (original.counter, *_COUNTERS) if _is_good(name) and name not in taken), "")
-    counter = counter or unique("step", taken)
+    base = _count(found, template, sorted(elsewhere), counter or unique("step", taken), count, runs, taken)
+    _join(found, runs, base, count)
+    found.variables |= {name for name, _ in runs} | {found.counter for _ in range(bool(found.counter))}
+    return found
+
+
+def _count(
+    found: Header,
+    template: Template,
+    places: Sequence[int],
+    counter: str,
+    count: int,
+    runs: list[tuple[str, str]],
+    taken: set[str],
+) -> range:
+    """Note what stands for numbers in the head of a loop; where none follows the counter, it has none.
+
+    Returns:
+        What the counter goes through.
+
+    Raises:
+        Unlike: the numbers follow no rule.
+    """
+    columns = [(place, template.numbers[place]) for place in places]
+    whole = [(place, [n for n in numbers if isinstance(n, int)]) for place, numbers in columns if _is_counted(numbers)]
+    base = _base([column for _, column in whole], count)
     for place, column in whole:
-        found.numbers[place] = _linear(counter, base, column)
-    for place, numbers in broken:
+        found.numbers[place], found.counter = _linear(counter, base, column), counter
+    for place, numbers in columns:
+        if place in found.numbers:
+            continue
         text = _product(counter, base, numbers)
-        if not text:
+        if text:
+            found.counter = counter
+        else:
             text = _free("value", taken)
             runs.append((text, f"({', '.join(map(repr, numbers))})"))
         found.numbers[place] = text
-    counted = any(counter in text for text in found.numbers.values())
-    if counted:
-        taken.add(counter)
-    _join(found, runs, counter if counted else "", base, count)
-    found.variables |= {name for name, _ in runs} | {counter for _ in range(counted)}
-    return found
+    taken |= {found.counter} - {""}
+    return base
 
 
 def _uses(node: ast.AST, lists: Mapping[str, int]) -> Iterator[tuple[str, int]]:
@@ -142,8 +165,9 @@ def _free(name: str, taken: set[str]) -> str:
     return found
 
 
-def _is_whole(column: Sequence[Number]) -> bool:
-    return all(isinstance(number, int) for number in column)
+def _is_counted(column: Sequence[Number]) -> bool:
+    """Whether numbers can follow a counter; any two do, but only of one after the other does it say anything."""
+    return all(isinstance(number, int) for number in column) and (len(column) > 2 or _follows(column))
 
 
 def _follows(column: Sequence[Number]) -> bool:
@@ -206,8 +230,9 @@ def _product(counter: str, base: range, column: Sequence[Number]) -> str:
     return ""
 
 
-def _join(found: Header, runs: Sequence[tuple[str, str]], counter: str, base: range, count: int) -> None:
+def _join(found: Header, runs: Sequence[tuple[str, str]], base: range, count: int) -> None:
     """Write the head: over a range, over what the step reads, or over both."""
+    counter = found.counter
     targets, iterables = ", ".join(name for name, _ in runs), [text for _, text in runs]
     if not runs:
         found.target, found.iterable = counter or "_", _range(base if counter else range(count))

@@ -82,7 +82,13 @@ class Loop:
         over = [self._run_over(column) for column in self.template.values]
         header = header_of(self.template, self.count, self.lists, over, self.original, self.taken)
         listed = {self._text_of(value) for column in self.template.values for value in column}
-        blocked = self.template.fixed | behind.outer | header.variables | listed
+        if any(self.template.variables[number].is_function for number in {*behind.final, *behind.kept}):
+            raise Unlike
+        functions = [
+            node for s in self.before for node in ast.walk(s) if isinstance(node, ast.FunctionDef | ast.Lambda)
+        ]
+        late = {node.id for function in functions for node in ast.walk(function) if isinstance(node, ast.Name)}
+        blocked = self.template.fixed | behind.outer | header.variables | listed | late
         self.names = name_variables(self.template, self.merger.end, behind, self.values, blocked, self.taken)
         for number in sorted(behind.kept):
             wanted = plural(self.names[f"v{number}"])

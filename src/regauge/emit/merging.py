@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from regauge.emit.target import target
 from regauge.emit.value_ids import Values, assigned
 
 Number = int | float
@@ -35,6 +36,7 @@ class Variable:
         start: the value that the first step reads instead, or the text of the number.
         passed_on: what it held at the beginning of a step, where the step after reads that too; None for most.
         alone: whether a statement assigns it and nothing else.
+        is_function: whether it is a function, which reads the names around it when it is called.
     """
 
     names: tuple[str, ...]
@@ -44,6 +46,7 @@ class Variable:
     start: int | str | None = None
     passed_on: Delayed | None = None
     alone: bool = False
+    is_function: bool = False
 
 
 @dataclass
@@ -101,7 +104,8 @@ class Merger:
             for order, texts in enumerate(zip(*names, strict=True)):
                 self.variables[place, order] = len(self.template.variables)
                 made = 2 * place + (0 if compound else 1)
-                self.template.variables.append(Variable(texts, made, alone=alone))
+                function = any(isinstance(node, ast.FunctionDef | ast.Lambda) for node in ast.walk(column[0]))
+                self.template.variables.append(Variable(texts, made, alone=alone, is_function=function and compound))
 
     def merge(self) -> Template:
         """The template of all steps.
@@ -136,6 +140,8 @@ class Merger:
             return first
         if isinstance(first, ast.AugAssign) and isinstance(first.target, ast.Name):
             raise Unlike
+        if isinstance(first, ast.FunctionDef | ast.Lambda) and target().framework != "jax":
+            raise Unlike  # it may run later, when the loop's variables are those of the last step
         if isinstance(first, ast.FunctionDef):
             return self._function(nodes)
         return type(first)(**{name: self._merge([getattr(node, name) for node in nodes]) for name in first._fields})
@@ -242,8 +248,8 @@ class Merger:
 
     def _carry(self, number: int, start: int | str) -> str:
         variable = self.template.variables[number]
-        if variable.start not in (None, start):
-            raise Unlike
+        if variable.start not in (None, start) or variable.is_function:
+            raise Unlike  # a function would find the variables of this step
         variable.start = start
         compound = not isinstance(self.steps[0][self.place], ast.Assign | ast.Expr)
         time = self.end if self.late else 2 * self.place + compound
@@ -256,7 +262,7 @@ class Merger:
         if number is None:
             return None
         variable = self.template.variables[number]
-        if variable.start not in (None, values[1]):
+        if variable.start not in (None, values[1]) or variable.is_function:
             raise Unlike
         variable.start = values[1]
         variable.carried = variable.carried or 0

@@ -33,7 +33,8 @@ class OriginalLoop:
     def item(self, text: str, alone: bool) -> tuple[str, ...]:
         """The names of an item of a list; `alone` says that the loop goes through nothing else."""
         if alone and text not in self.variables and len(self.variables) == 1:
-            return next(iter(self.variables.values()))
+            ((whole, names),) = self.variables.items()
+            return names if text in whole or not text.startswith("self.") else ()
         return self.variables.get(text, ())
 
 
@@ -57,7 +58,7 @@ def _found(tree: ast.Module) -> Iterator[tuple[int, int, OriginalLoop]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.For):
             loop = _named(node.target, node.iter, _appended(node))
-            yield node.body[0].lineno, node.body[-1].end_lineno or node.lineno, loop
+            yield node.lineno, node.body[-1].end_lineno or node.lineno, loop
         elif isinstance(node, ast.While):
             yield node.lineno, node.body[-1].end_lineno or node.lineno, OriginalLoop(lists=_appended(node))
         elif isinstance(node, _COMPREHENSIONS):

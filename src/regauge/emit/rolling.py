@@ -79,13 +79,14 @@ def _rolled(
 
     Notes the lines of the original in `done`, and steps that are no loop in `failed`.
     """
-    spots = [_spot(code, statement, originals) for statement in code.statements]
+    spots = _spots(code, originals)
     for stretch in _innermost_first(stretches(spots)):
         steps = code.statements[stretch.start : stretch.end]
         texts = tuple(line.text for statement in steps for line in code.lines[statement])
         if texts in failed:
             continue
-        original = originals[code.lines[steps[0]][0].origin].loop
+        line = spots[stretch.start].line
+        original = line.loop if line is not None else OriginalLoop()
         whole = _with_last_step(code, stretch, spots)
         for part in _parts(stretch) if whole is None else [replace(stretch, count=stretch.count + 1), *_parts(stretch)]:
             found = _loop(code if whole is None or part.end <= stretch.end else whole, part, lists, original)
@@ -141,9 +142,15 @@ def _loop(code: Code, stretch: Stretch, lists: Mapping[str, int], original: Orig
         return None
 
 
-def _spot(code: Code, statement: ast.stmt, originals: Mapping[str, SourceLine]) -> Spot:
-    origin = code.lines[statement][0].origin
-    return Spot((_shape(statement), origin), originals.get(origin))
+def _spots(code: Code, originals: Mapping[str, SourceLine]) -> list[Spot]:
+    """What each statement has in common with those of other steps; a function is from where it is called."""
+    found: list[Spot] = []
+    origin = ""
+    for statement in reversed(code.statements):
+        if not isinstance(statement, ast.FunctionDef):
+            origin = code.lines[statement][0].origin
+        found.append(Spot((_shape(statement), origin), originals.get(origin)))
+    return found[::-1]
 
 
 def _shape(node: object) -> Hashable:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from regauge.emit.original_loops import OriginalLoop, loop_at
-from regauge.emit.scopes import Item, Scope, item_outputs
+from regauge.emit.scopes import Item, Scope, is_body, item_outputs
 from regauge.emit.statements import frames_of, line_of
 from regauge.ir.graph import Frame
 
@@ -110,8 +110,9 @@ def steps_of(
     if looped is not None and not looped:
         return found
     spots: list[Spot] = []
-    for item in scope.items:
-        frames = frames_of(scope, item)
+    for place, item in enumerate(scope.items):
+        caller = next((later for later in scope.items[place:] if not is_body(later)), item)
+        frames = frames_of(scope, caller)
         origin = line_of(scope, item)
         loop = loop_at(frames) if looped is None or origin in looped else None
         line = SourceLine(loop, tuple(frame.line for frame in frames)) if loop is not None else None
