@@ -104,8 +104,9 @@ class Merger:
             for order, texts in enumerate(zip(*names, strict=True)):
                 self.variables[place, order] = len(self.template.variables)
                 made = 2 * place + (0 if compound else 1)
-                function = any(isinstance(node, ast.FunctionDef | ast.Lambda) for node in ast.walk(column[0]))
-                self.template.variables.append(Variable(texts, made, alone=alone, is_function=function and compound))
+                inner = compound and any(isinstance(n, ast.FunctionDef | ast.Lambda) for n in ast.walk(column[0]))
+                function = inner or isinstance(getattr(column[0], "value", None), ast.Lambda)
+                self.template.variables.append(Variable(texts, made, alone=alone, is_function=function))
 
     def merge(self) -> Template:
         """The template of all steps.
