@@ -116,7 +116,7 @@ def _assigned_behind(key: str, behind: Behind) -> set[str]:
 
 
 def _wanted(key: str, variable: Variable, values: Values) -> list[str]:
-    starts = {"c": variable.start, "d": variable.passed_on.start if variable.passed_on is not None else None}
+    starts = {"c": variable.start, "d": variable.passed_on}
     start = starts.get(key[0])
     if isinstance(start, int) and start in values.made:
         return [values.made[start][1]]

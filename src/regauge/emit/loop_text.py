@@ -200,7 +200,7 @@ class Loop:
             if variable.start is not None:
                 first[self.names[f"c{number}"]] = variable.start
             if variable.passed_on is not None:
-                first[self.names[f"d{number}"]] = variable.passed_on.start
+                first[self.names[f"d{number}"]] = variable.passed_on
         renamed: dict[ast.stmt, str] = {}
         targets, starts = [], []
         for name, value in first.items():

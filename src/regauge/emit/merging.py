@@ -34,7 +34,7 @@ class Variable:
         read: when it is last read in the same step, or None.
         carried: when the value of the step before is last read, or None.
         start: the value that the first step reads instead, or the text of the number.
-        passed_on: what it held at the beginning of a step, where the step after reads that too; None for most.
+        passed_on: where a step reads what it held two steps before, what the first step reads instead; None for most.
         alone: whether a statement assigns it and nothing else.
         is_function: whether it is a function, which reads the names around it when it is called.
     """
@@ -44,17 +44,9 @@ class Variable:
     read: int | None = None
     carried: int | None = None
     start: int | str | None = None
-    passed_on: Delayed | None = None
+    passed_on: int | None = None
     alone: bool = False
     is_function: bool = False
-
-
-@dataclass
-class Delayed:
-    """What a variable held one step before: its value in the first step, and when it is last read."""
-
-    start: int
-    read: int
 
 
 @dataclass
@@ -267,10 +259,9 @@ class Merger:
             raise Unlike
         variable.start = values[1]
         variable.carried = variable.carried or 0
-        delayed = variable.passed_on or Delayed(values[0], 0)
-        if delayed.start != values[0]:
+        if variable.passed_on not in (None, values[0]):
             raise Unlike
-        variable.passed_on = delayed
+        variable.passed_on = values[0]
         return f"?d{number}"
 
     # numbers -----------------------------------------------------------------------------------------------------

@@ -124,9 +124,7 @@ def _with_last_step(code: Code, stretch: Stretch, spots: Sequence[Spot]) -> Code
     for part in step:
         if isinstance(part, tuple):
             added, model = part
-            lines[added] = [
-                replace(line, text=text) for line, text in zip(lines[model], [ast.unparse(added)], strict=True)
-            ]
+            lines[added] = [replace(lines[model][0], text=ast.unparse(added))]
     whole = [part[0] if isinstance(part, tuple) else part for part in step]
     statements = [*code.statements[: stretch.end], *whole, *(s for s in rest if s not in whole)]
     return Code(statements, lines, code.parameters, values_of(statements))
