@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +16,7 @@ from regauge.emit.rolling import roll_steps
 from regauge.emit.steps import SourceLine
 
 VARIABLES = ("h", "c", "y", "z")
+FORMS = ("", "", "lambdas", "def", "called")
 LOOPS = tuple(OriginalLoop(length=4 - n) for n in range(3))
 LINES = {
     f"f.py:{line}": SourceLine(LOOPS[line // 10 - 1], (line,))
@@ -23,15 +26,15 @@ LINES = {
 
 @dataclass
 class Unrolled:
-    """Assignments of one value each: its number, how it is computed from others, and the line of the original."""
+    """Assignments of one value each: its number, how it is computed from others, the line of the original, its form."""
 
-    assignments: list[tuple[int, str, tuple[int, ...], str]] = field(default_factory=list)
+    assignments: list[tuple[int, str, tuple[int, ...], str, str]] = field(default_factory=list)
     current: dict[str, int] = field(default_factory=dict)
     made: int = 0
 
-    def assign(self, variable: str, text: str, reads: tuple[int, ...], origin: str) -> int:
+    def assign(self, variable: str, text: str, reads: tuple[int, ...], origin: str, form: str = "") -> int:
         self.current[variable] = self.made
-        self.assignments.append((self.made, text, reads, origin))
+        self.assignments.append((self.made, text, reads, origin, form))
         self.made += 1
         return self.made - 1
 
@@ -49,11 +52,11 @@ def unrolled(choose: random.Random) -> tuple[Unrolled, list[list[int]]]:
         column: list[int] = []
         times = choose.randint(2, 5)
         for step in range(times):
-            for line, (variable, parts) in enumerate(steps):
-                _run(program, variable, parts, step, f"f.py:{first_line + line}")
+            for line, assignment in enumerate(steps):
+                _run(program, assignment, step, f"f.py:{first_line + line}")
             for inner_step in range(3 if inner else 0):
-                for line, (variable, parts) in enumerate(inner):
-                    _run(program, variable, parts, inner_step, f"f.py:{30 + line}")
+                for line, assignment in enumerate(inner):
+                    _run(program, assignment, inner_step, f"f.py:{30 + line}")
             if keeps:
                 column.append(program.current[keeps])
             if choose.random() < 0.02:  # something else in one step
@@ -63,36 +66,56 @@ def unrolled(choose: random.Random) -> tuple[Unrolled, list[list[int]]]:
     return program, kept
 
 
-def _assignment(choose: random.Random) -> tuple[str, list[str | int]]:
-    """A variable, and the variables and numbers that it is the sum of: an index `i` counts the steps."""
+Assignment = tuple[str, list[str | int], str]
+
+
+def _assignment(choose: random.Random) -> Assignment:
+    """A variable, the variables and numbers that it is the sum of, where an index `i` counts the steps, and a form."""
     parts = [choose.choice([*VARIABLES, 3, "i", "2i", "-i", "table"]) for _ in range(choose.randint(1, 3))]
-    return choose.choice(VARIABLES), parts
+    return choose.choice(VARIABLES), parts, choose.choice(FORMS)
 
 
-def _run(program: Unrolled, variable: str, parts: list[str | int], step: int, origin: str) -> None:
+def _run(program: Unrolled, assignment: Assignment, step: int, origin: str) -> None:
+    variable, parts, form = assignment
     numbers = {"i": f"{step}", "2i": f"{2 * step + 1}", "-i": f"{9 - step}", "table": f"table[{step + 1}]"}
     texts = ["{}" if part in VARIABLES else numbers.get(str(part), str(part)) for part in parts]
     reads = tuple(program.current[str(part)] for part in parts if part in VARIABLES)
-    program.assign(variable, " + ".join([*texts, "f(1)"]), reads, origin)
+    program.assign(variable, " + ".join([*texts, "f(1)"]), reads, origin, form)
 
 
 def named(program: Unrolled, results: list[int], choose: random.Random) -> list[Line]:
     """The lines of a program; a name is free again once nothing reads the value that had it."""
     last = {value: len(program.assignments) for value in results}
-    for place, (_, _, reads, _) in reversed([*enumerate(program.assignments)]):
+    for place, (_, _, reads, _, _) in reversed([*enumerate(program.assignments)]):
         for value in reads:
             last.setdefault(value, place)
     names: dict[int, str] = {}
     lines = []
-    for place, (value, text, reads, origin) in enumerate(program.assignments):
+    for place, (value, text, reads, origin, form) in enumerate(program.assignments):
         if value not in last:
             continue  # as dead code is left out
         taken = {names[other] for other in names if last[other] > place}
         free = [name for name in _candidates() if name not in taken]
         names_of_reads = [names[other] for other in reads]
         names[value] = free[0] if choose.random() < 0.7 else choose.choice(free[:4])
-        lines.append(Line(f"{names[value]} = {text.format(*names_of_reads)}", "", origin))
+        local = choose.choice([name for name in _some_candidates() if name not in names_of_reads])
+        texts = _written(names[value], text.format(*names_of_reads), form, local, [*names_of_reads, "0"][0])
+        lines += [Line(text, "", origin) for text in texts]
     return [*lines, *_returned(results, names)]
+
+
+def _written(name: str, value: str, form: str, local: str, other: str) -> list[str]:
+    """The lines that assign a value, some with functions that a call calls at once."""
+    if form == "lambdas":
+        return [f"{name} = jax.lax.cond(x > 0, lambda: {value}, lambda: {other})"]
+    if not form:
+        return [f"{name} = {value}"]
+    call = "way()" if form == "called" else f"jax.lax.cond(x > 0, way, lambda: {other})"
+    return ["def way():", f"    {local} = {value}", f"    return {local} + {local}", f"{name} = {call}"]
+
+
+def _some_candidates() -> list[str]:
+    return list(islice(_candidates(), 6))
 
 
 def _candidates() -> Iterator[str]:
@@ -105,11 +128,16 @@ def _returned(results: list[int], names: dict[int, str]) -> list[Line]:
 
 def run(lines: list[Line]) -> object:
     code = "\n".join(f"    {part}" for line in lines for part in line.text.split("\n"))
-    space: dict[str, object] = {"table": [n * n for n in range(40)], "f": lambda x: x + 1}
+    jax = SimpleNamespace(lax=SimpleNamespace(cond=_cond))
+    space: dict[str, object] = {"table": [n * n for n in range(40)], "f": lambda x: x + 1, "jax": jax}
     exec(f"def g(x):\n{code}", space)
     function = space["g"]
     assert callable(function)
     return function(5)
+
+
+def _cond(chosen: bool, when_true: Callable[[], object], when_false: Callable[[], object]) -> object:
+    return when_true() if chosen else when_false()
 
 
 @pytest.mark.parametrize("block", range(20))

@@ -175,6 +175,27 @@ class FirstApart(nn.Module):
         return h
 
 
+class FixedPoint(nn.Module):
+    """An equilibrium, found without gradients: the iteration stops once it is near."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.read = nn.Linear(4, 4), nn.Linear(4, 4)
+        with torch.no_grad():
+            self.mix.weight.mul_(0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.read(x)
+        with torch.no_grad():
+            z = torch.zeros_like(x)
+            for _ in range(8):
+                z_new = torch.tanh(self.mix(z) + x)
+                if (z_new - z).norm() < 1e-2:
+                    break
+                z = z_new
+        return torch.tanh(self.mix(z) + x)
+
+
 CASES = [
     (Scan, (tensor(2, 6, 4),), ["for t in range(6):", "ys.append(", "jnp.stack(ys, axis=1)"]),
     (Cell, (tensor(2, 6, 4),), ["for x_t in jnp.unstack(x, axis=1):", "ys.append(self.out(h))"]),
@@ -186,6 +207,11 @@ CASES = [
     (Heads, (tensor(2, 4),), ["[jax.nn.relu(head(x)) for head in self.heads]", "sum(gates[:, i]"]),
     (Nested, (tensor(2, 5, 4),), ["for t in range(5):", "for layer in self.layers:"]),
     (FirstApart, (tensor(2, 5, 4),), ["for t in range(1, 5):"]),
+    (
+        FixedPoint,
+        (tensor(2, 4),),
+        ["for _ in range(", "value, done, z = jax.lax.cond("],
+    ),
 ]
 
 

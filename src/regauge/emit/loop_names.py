@@ -12,6 +12,7 @@ from regauge.emit.names import identifier, unique
 from regauge.emit.value_ids import Values
 
 Span = tuple[int, int]
+UNREAD = "_"
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Behind:
         outer: names that are read with values from before the loop.
         assigned: names that are assigned.
         wanted: variables that must have a name, with which a loop behind goes on.
+        local: the names that functions have for themselves in the statements that read a variable.
     """
 
     final: dict[int, int] = field(default_factory=dict)
@@ -33,6 +35,7 @@ class Behind:
     outer: set[str] = field(default_factory=set)
     assigned: list[tuple[str, int]] = field(default_factory=list)
     wanted: dict[int, str] = field(default_factory=dict)
+    local: dict[int, set[str]] = field(default_factory=dict)
 
 
 def name_variables(
@@ -55,21 +58,23 @@ def name_variables(
     """
     spans = _spans(template, end, behind)
     groups = _groups(spans, template)
+    inside = {key if key in spans else f"v{key[1:]}" for key in template.inside}
     names: dict[str, str] = {}
     carried_first = sorted(spans, key=lambda key: (min(begin for begin, _ in spans[key]), key))
     for key in carried_first:
         if key in names:
             continue
         group = groups[key]
-        refused = blocked | {name for one in group for name in _assigned_behind(one, behind)}
+        refused = blocked | {name for one in group for name in _refused_behind(one, behind)}
+        refused |= template.local if inside & {*group} else set()
         refused |= {name for other, name in names.items() if any(_overlap(spans[one], spans[other]) for one in group)}
         fixed = {behind.wanted[int(one[1:])] for one in group if one[0] == "v" and int(one[1:]) in behind.wanted}
         if len(fixed) > 1 or fixed & refused:
             raise Unlike
         wanted = [*fixed] or [n for one in group for n in _wanted(one, template.variables[int(one[1:])], values)]
-        free = next((name for name in wanted if name not in refused), None)
+        free = next((name for name in wanted if name not in refused or name == UNREAD), None)
         found = unique(identifier(wanted[0]), refused | taken) if free is None else free
-        taken.add(found)
+        taken |= {found} - {UNREAD}
         names |= dict.fromkeys(group, found)
     for number, variable in enumerate(template.variables):
         if variable.carried is not None and variable.passed_on is None:
@@ -108,11 +113,12 @@ def _overlap(one: Sequence[Span], other: Sequence[Span]) -> bool:
     return any(max(a, c) <= min(b, d) for a, b in one for c, d in other)
 
 
-def _assigned_behind(key: str, behind: Behind) -> set[str]:
-    """The names that are assigned anew before the last value of a variable is read."""
+def _refused_behind(key: str, behind: Behind) -> set[str]:
+    """The names that stand for something else before the last value of a variable is read, or where it is read."""
     reads: Mapping[int, int] = {"v": behind.final, "d": behind.delayed}.get(key[0], {})
-    last = reads.get(int(key[1:]), -1)
-    return {name for name, place in behind.assigned if place < last}
+    number = int(key[1:])
+    assigned = {name for name, place in behind.assigned if place < reads.get(number, -1)}
+    return assigned | behind.local.get(number, set())
 
 
 def _wanted(key: str, variable: Variable, values: Values) -> list[str]:
@@ -120,8 +126,8 @@ def _wanted(key: str, variable: Variable, values: Values) -> list[str]:
     start = starts.get(key[0])
     if isinstance(start, int) and start in values.made:
         return [values.made[start][1]]
-    counted = Counter(base_name(name) for name in variable.names if name != "_")
-    return [name for name, _ in counted.most_common()] or ["_"]
+    counted = Counter(base_name(name) for name in variable.names if base_name(name) != UNREAD)
+    return [name for name, _ in counted.most_common()] or [UNREAD]
 
 
 def base_name(name: str) -> str:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from regauge.emit.lines import Line
 from regauge.emit.loop_headers import Header, header_of
-from regauge.emit.loop_names import Behind, base_name, name_variables, plural
+from regauge.emit.loop_names import UNREAD, Behind, base_name, name_variables, plural
 from regauge.emit.loop_nodes import Filled, written_inside
 from regauge.emit.merging import Merger, Unlike
 from regauge.emit.names import identifier, unique
 from regauge.emit.original_loops import OriginalLoop
 from regauge.emit.syntax import text_of
-from regauge.emit.value_ids import Values
+from regauge.emit.value_ids import Values, last_call, local_names
 
 _SPLITS = ("jnp.unstack", "jnp.split", "torch.unbind", "torch.split", "torch.chunk", "torch.tensor_split")
 _TAKE_SEQUENCES = ("jnp.stack", "jnp.concatenate", "torch.stack", "torch.cat")
@@ -69,7 +69,7 @@ class Loop:
             [*self.values.read.values(), *(v for e in self.values.entered.values() for v in e.values())]
         )
         self.taken |= self.code.names([*self.before, *self.rest]) | self.template.fixed
-        self.taken |= {name.id for name in self.values.local if any(name in ast.walk(s) for s in self.merger.steps[0])}
+        self.taken |= {name for s in [*self.merger.steps[-1], *self.rest] for name in local_names(s, self.values)}
         self.origin = self.code.lines[self.steps[0]][0].origin
 
     def lines(self) -> list[Line]:
@@ -84,11 +84,7 @@ class Loop:
         listed = {self._text_of(value) for column in self.template.values for value in column}
         if any(self.template.variables[number].is_function for number in {*behind.final, *behind.kept}):
             raise Unlike
-        functions = [
-            node for s in self.before for node in ast.walk(s) if isinstance(node, ast.FunctionDef | ast.Lambda)
-        ]
-        late = {node.id for function in functions for node in ast.walk(function) if isinstance(node, ast.Name)}
-        blocked = self.template.fixed | behind.outer | header.variables | listed | late
+        blocked = self.template.fixed | behind.outer | header.variables | listed | self._late_names()
         self.names = name_variables(self.template, self.merger.end, behind, self.values, blocked, self.taken)
         for number in sorted(behind.kept):
             wanted = plural(self.names[f"v{number}"])
@@ -108,29 +104,23 @@ class Loop:
             loop, rest[0] = written_inside(loop, rest[0], name, rest[1:])
         return [*before, *loop, *(line for lines in rest for line in lines)]
 
+    def _late_names(self) -> set[str]:
+        """The names in functions before the loop that may still be called in it or behind it."""
+        found: set[str] = set()
+        for place, statement in enumerate(self.before):
+            for node in ast.walk(statement):
+                if isinstance(node, ast.FunctionDef | ast.Lambda):
+                    called = last_call(node, self.code.statements[place:], self.values)
+                    late = called is None or place + called >= self.begin
+                    found |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name)} if late else set()
+        return found
+
     # what is read behind the loop ----------------------------------------------------------------------------------
 
     def _behind(self) -> Behind:
         found, last = Behind(), self.count - 1
         for place, statement in enumerate(self.rest):
-            listed: set[ast.Name] = set()
-            for number, names in self._columns(statement):
-                found.kept.add(number)
-                listed |= {*names}
-            for node in ast.walk(statement):
-                value = self.values.read.get(node) if isinstance(node, ast.Name) and node not in listed else None
-                if value is None or not isinstance(node, ast.Name):
-                    continue
-                maker = self.merger.maker(value)
-                if maker is None:
-                    if value < 0 or self.values.made[value][0] in self.before:
-                        found.outer.add(node.id)
-                elif maker[0] == last:
-                    found.final[maker[1]] = place
-                elif maker[0] == last - 1 and self.template.variables[maker[1]].passed_on is not None:
-                    found.delayed[maker[1]] = place
-                else:
-                    found.kept.add(maker[1])
+            self._note_names(statement, self._read_at(place), found)
             for name, value in self.values.entered.get(statement, {}).items():
                 maker = self.merger.maker(value)
                 if maker is None:
@@ -141,6 +131,38 @@ class Loop:
                     found.final[maker[1]], found.wanted[maker[1]] = place, name
             found.assigned += [(name, place) for name in self.values.left[statement]]
         return found
+
+    def _read_at(self, place: int) -> int:
+        """The place behind the loop where a statement reads: a function does when it is called."""
+        statement = self.rest[place]
+        if not isinstance(statement, ast.FunctionDef):
+            return place
+        called = last_call(statement, self.rest[place:], self.values)
+        return len(self.rest) if called is None else place + called
+
+    def _note_names(self, statement: ast.stmt, place: int, found: Behind) -> None:
+        """Note which values of the loop the names in a statement read."""
+        last = self.count - 1
+        listed: set[ast.Name] = set()
+        for number, names in self._columns(statement):
+            found.kept.add(number)
+            listed |= {*names}
+        for node in ast.walk(statement):
+            value = self.values.read.get(node) if isinstance(node, ast.Name) and node not in listed else None
+            if value is None or not isinstance(node, ast.Name):
+                continue
+            maker = self.merger.maker(value)
+            if maker is None:
+                if value < 0 or self.values.made[value][0] in self.before:
+                    found.outer.add(node.id)
+                continue
+            found.local.setdefault(maker[1], set()).update(local_names(statement, self.values))
+            if maker[0] == last:
+                found.final[maker[1]] = max(place, found.final.get(maker[1], 0))
+            elif maker[0] == last - 1 and self.template.variables[maker[1]].passed_on is not None:
+                found.delayed[maker[1]] = max(place, found.delayed.get(maker[1], 0))
+            else:
+                found.kept.add(maker[1])
 
     def _columns(self, statement: ast.AST) -> Iterator[tuple[int, list[ast.Name]]]:
         """The variables of which a tuple or list has what they were in every step, with their names there."""
@@ -353,7 +375,7 @@ class _Reading(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.AST:
         maker = self.loop.merger.maker(self.loop.values.read[node]) if node in self.loop.values.read else None
         if maker is None:
-            return node
+            return ast.Name(UNREAD, node.ctx) if base_name(node.id) == UNREAD else node
         step, number = maker
         if step == self.loop.count - 1:
             return ast.Name(self.loop.names[f"v{number}"], node.ctx)

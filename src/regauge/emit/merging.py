@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regauge.emit.target import target
-from regauge.emit.value_ids import Values, assigned
+from regauge.emit.value_ids import Values, assigned, last_call
 
 Number = int | float
 
@@ -60,6 +60,8 @@ class Template:
         values: the values that are read at one place, step by step.
         fixed: the names that all steps read alike.
         tied: pairs of variables that have one name, as a loop within the step goes on with what was before.
+        local: the names that functions in the step have for themselves.
+        inside: what such functions read of the step, as `v0`, which cannot have those names.
     """
 
     statements: list[ast.stmt] = field(default_factory=list)
@@ -68,6 +70,8 @@ class Template:
     values: list[tuple[int, ...]] = field(default_factory=list)
     fixed: set[str] = field(default_factory=set)
     tied: list[tuple[str, str]] = field(default_factory=list)
+    local: set[str] = field(default_factory=set)
+    inside: set[str] = field(default_factory=set)
 
 
 class Merger:
@@ -84,7 +88,9 @@ class Merger:
         self.end = 2 * len(steps[0])
         self.template = Template()
         self.place = 0
-        self.late = False  # in a function: what it reads, it reads when it is called
+        self.function: ast.AST | None = None  # of the first step, that is merged; it reads what it reads when called
+        self.called = 0  # when it is called last
+        self.local: dict[tuple[int, str], str] = {}  # names within it, by step and what the last step has for them
         self.step_of = {statement: (i, j) for i, step in enumerate(steps) for j, statement in enumerate(step)}
         self.variables: dict[tuple[int, int], int] = {}
         for place, column in enumerate(zip(*steps, strict=True)):
@@ -135,8 +141,10 @@ class Merger:
             raise Unlike
         if isinstance(first, ast.FunctionDef | ast.Lambda) and target().framework != "jax":
             raise Unlike  # it may run later, when the loop's variables are those of the last step
-        if isinstance(first, ast.FunctionDef):
+        if isinstance(first, ast.FunctionDef | ast.Lambda):
             return self._function(nodes)
+        if isinstance(first, ast.arg):
+            return ast.arg(self._local([node.arg for node in nodes]))
         return type(first)(**{name: self._merge([getattr(node, name) for node in nodes]) for name in first._fields})
 
     def _tie(self, column: Sequence[ast.stmt]) -> None:
@@ -153,23 +161,44 @@ class Merger:
         if any(len(found) != len(entered[0]) for found in entered):
             raise Unlike
 
-    def _function(self, nodes: Sequence[ast.FunctionDef]) -> ast.FunctionDef:
-        late, self.late = self.late, True
+    def _function(self, nodes: Sequence[ast.FunctionDef | ast.Lambda]) -> ast.AST:
+        """A function, or one within another."""
+        first = nodes[0]
+        outermost = self.function is None
+        if outermost:
+            self.function, self.local = first, {}
+            self.called = self._last_call(nodes)
         fields = {
-            name: self._merge([getattr(node, name) for node in nodes]) for name in nodes[0]._fields if name != "name"
+            name: self._merge([getattr(node, name) for node in nodes]) for name in first._fields if name != "name"
         }
-        self.late = late
-        if self.late:  # a function in a function
-            name = self._merge([node.name for node in nodes])
-        else:
-            name = self._assigned([node.name for node in nodes])
-        return ast.FunctionDef(name=name, **fields)
+        if isinstance(first, ast.FunctionDef):
+            names = [node.name for node in nodes if isinstance(node, ast.FunctionDef)]
+            fields["name"] = self._assigned(names) if outermost else self._local(names)
+        if outermost:
+            self.function = None
+        return type(first)(**fields)
+
+    def _last_call(self, nodes: Sequence[ast.FunctionDef | ast.Lambda]) -> int:
+        """When functions are called last: the end where that is not known, as another function may have them."""
+        times = [last_call(node, step[self.place :], self.values) for node, step in zip(nodes, self.steps, strict=True)]
+        return max(self.end if time is None else self._end_of_reading(self.place + time) for time in times)
+
+    def _local(self, texts: Sequence[str]) -> str:
+        """A name that functions have for themselves: any, if it is the same one wherever it stands in a step."""
+        name = texts[-1]
+        for step, text in enumerate(texts):
+            if self.local.setdefault((step, name), text) != text:
+                raise Unlike
+        if len({(step, text) for (step, _), text in self.local.items()}) < len(self.local):
+            raise Unlike
+        self.template.local.add(name)
+        return name
 
     # names -----------------------------------------------------------------------------------------------------
 
     def _name(self, nodes: Sequence[ast.Name]) -> str:
         if any(node in self.values.local for node in nodes):
-            return str(self._merge([node.id for node in nodes]))
+            return self._local([node.id for node in nodes])
         if isinstance(nodes[0].ctx, ast.Store):
             return self._assigned([node.id for node in nodes])
         values = [self.values.read[node] for node in nodes]
@@ -179,6 +208,7 @@ class Merger:
         for read in (self._own, self._carried, self._delayed):
             found = read(values)
             if found is not None:
+                self.template.inside |= {found[1:]} if self.function is not None else set()
                 return found
         if any(self._is_of_steps(value) or value < 0 for value in values):
             raise Unlike
@@ -213,9 +243,13 @@ class Merger:
         }
         return found.pop() if len(found) == 1 else None
 
+    def _end_of_reading(self, place: int) -> int:
+        """A statement with others in it still reads when it has assigned."""
+        return 2 * place + (not isinstance(self.steps[0][place], ast.Assign | ast.Expr))
+
     def _time(self, variable: Variable) -> int:
-        if self.late:
-            return self.end
+        if self.function is not None:
+            return self.called
         return 2 * self.place + (1 if variable.made == 2 * self.place else 0)
 
     def _own(self, values: Sequence[int]) -> str | None:
@@ -244,8 +278,7 @@ class Merger:
         if variable.start not in (None, start) or variable.is_function:
             raise Unlike  # a function would find the variables of this step
         variable.start = start
-        compound = not isinstance(self.steps[0][self.place], ast.Assign | ast.Expr)
-        time = self.end if self.late else 2 * self.place + compound
+        time = self.called if self.function is not None else self._end_of_reading(self.place)
         variable.carried = max(variable.carried or 0, time)
         return f"?c{number}"
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from regauge.emit.last_steps import completed
 from regauge.emit.lines import Body, Line
+from regauge.emit.loop_names import UNREAD
 from regauge.emit.loop_text import Code, Loop
 from regauge.emit.merging import Merger, Unlike, number_of
 from regauge.emit.original_loops import OriginalLoop
@@ -52,19 +53,28 @@ def _code(lines: Sequence[Line], parameters: Sequence[str], originals: Mapping[s
     statements = ast.parse("\n".join(line.text for line in lines)).body
     places = [(s.lineno - 1, s.end_lineno or s.lineno) for s in statements]
     found = {s: owners[begin:end] for s, (begin, end) in zip(statements, places, strict=True)}
+    same_form = _SameForm()
     for statement in statements:
         if found[statement][0].origin in originals:
-            _ZeroFirst().visit(statement)
+            same_form.visit(statement)
     return Code(statements, found, parameters, values_of(statements))
 
 
-class _ZeroFirst(ast.NodeTransformer):
-    """`0 + x` for `x + 0`, as a sum begins that starts with 0."""
+class _SameForm(ast.NodeTransformer):
+    """Steps that differ in form alone, in one: `0 + x` for `x + 0`, as a sum begins, and a name for each `_`."""
+
+    unread = 0
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.op, ast.Add) and number_of(node.right) == 0 and type(number_of(node.right)) is int:
             node.left, node.right = node.right, node.left
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id == UNREAD and isinstance(node.ctx, ast.Store):
+            self.unread += 1
+            return ast.Name(f"{UNREAD}_{self.unread}", node.ctx)  # base_name() of it is UNREAD
         return node
 
 
@@ -105,11 +115,11 @@ def _innermost_first(found: Sequence[Stretch], begin: int = 0) -> Iterator[Stret
 
 
 def _parts(stretch: Stretch) -> Iterator[Stretch]:
-    """All steps, all but the first, and all but the last: those may be written in another way."""
-    yield stretch
-    if stretch.count > 2:
-        yield replace(stretch, start=stretch.start + stretch.period, count=stretch.count - 1)
-        yield replace(stretch, count=stretch.count - 1)
+    """All steps, and all but the first, the last or both: those may be written in another way."""
+    for first, last in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        count = stretch.count - first - last
+        if count > 1 or count == stretch.count:
+            yield replace(stretch, start=stretch.start + first * stretch.period, count=count)
 
 
 def _with_last_step(code: Code, stretch: Stretch, spots: Sequence[Spot]) -> Code | None:

@@ -180,7 +180,12 @@ def infer_one_size(sizes: list[ast.expr]) -> list[ast.expr]:
 
 
 def _filled(node: ast.Call) -> ast.Call:
-    """`jnp.full_like(jnp.zeros(shape, dtype), value)` as `jnp.full(shape, value, dtype)`; zeros like x: like x."""
+    """`jnp.full_like(jnp.zeros(shape, dtype), value)` as `jnp.full(shape, value, dtype)`; zeros like x: like x.
+
+    `jnp.full((), True, bool)` as `jnp.array(True)`.
+    """
+    if ast.unparse(node).startswith(("jnp.full((), True, bool", "jnp.full((), False, bool")):
+        return ast.Call(ast.parse("jnp.array", mode="eval").body, node.args[1:2], [])
     if ast.unparse(node.func) != "jnp.full_like" or node.keywords or len(node.args) < 2:
         return node
     like, value, *dtype = node.args

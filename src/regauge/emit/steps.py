@@ -194,13 +194,19 @@ def _from_first_line(
     lines = [spot.line for spot in step if spot.line is not None]
     if length < 2 * period or any(line.loop is within for line in lines):
         return None
-    alone = all(line == lines[0] for line in lines)
-    if alone and any(s.line is not None and s.line.loop is lines[0].loop and s.line != lines[0] for s in spots):
+    if all(line == lines[0] for line in lines) and not _is_apart(spots, lines[0]):
         return None
     begin = min(line.places for line in lines)
     offset = next(i for i, spot in enumerate(step) if spot.line is not None and spot.line.places == begin)
     count = (length - offset) // period
     return Stretch(start + offset, period, count) if count > 1 else None
+
+
+def _is_apart(spots: Sequence[Spot], line: SourceLine) -> bool:
+    """Whether no other line of its loop comes between the places of a line: else it is a part of each step alone."""
+    places = [place for place, spot in enumerate(spots) if spot.line == line]
+    between = spots[places[0] : places[-1]]
+    return all(spot.line is None or spot.line == line or spot.line.loop is not line.loop for spot in between)
 
 
 def _key(item: Item, frames: tuple[Frame, ...]) -> Hashable:

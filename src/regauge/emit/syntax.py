@@ -194,7 +194,11 @@ def bare_text(expression: ast.expr) -> str:
 
 
 def text_of(statement: ast.stmt) -> str:
-    """The text of a statement, of which a tuple on its right has no parentheses."""
+    """The text of a statement, in which a tuple behind `=` or `return` has no parentheses."""
     text = ast.unparse(ast.fix_missing_locations(statement))
-    value = statement.value if isinstance(statement, ast.Assign | ast.Return) else None
-    return text if value is None else text.removesuffix(ast.unparse(value)) + bare_text(value)
+    for node in ast.walk(statement):
+        value = node.value if isinstance(node, ast.Assign | ast.Return) else None
+        if isinstance(value, ast.Tuple):
+            for before in ("return ", " = "):
+                text = text.replace(before + ast.unparse(value), before + bare_text(value))
+    return text

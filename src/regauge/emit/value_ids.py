@@ -52,6 +52,46 @@ def assigned(statement: ast.stmt) -> list[str]:
     return list(dict.fromkeys(name.id for name in _stored(statement)))
 
 
+def local_names(statement: ast.stmt, values: Values) -> set[str]:
+    """The names that functions in a statement have for themselves."""
+    nodes = [*ast.walk(statement)]
+    return {n.id for n in nodes if n in values.local and isinstance(n, ast.Name)} | {
+        n.arg for n in nodes if isinstance(n, ast.arg)
+    }
+
+
+def last_call(function: ast.FunctionDef | ast.Lambda, statements: Sequence[ast.stmt], values: Values) -> int | None:
+    """The place of the statement that calls a function last, among those from the one on that it stands in.
+
+    None where that is not known, as something else than a call may read it.
+    """
+    if isinstance(function, ast.Lambda):
+        return 0 if function in _called(statements[0]) else None
+    if statements[0] is not function:
+        return None
+    made, last = values.left[function][function.name], 0
+    for place, statement in enumerate(statements):
+        called = _called(statement)
+        for name in _names(statement):
+            if values.read.get(name) == made:
+                if name not in called:
+                    return None
+                last = place
+    return last
+
+
+def _called(statement: ast.stmt) -> set[ast.expr]:
+    """The functions that a statement calls, itself or by `jax.lax.cond` and others like it, which call them at once."""
+    found: set[ast.expr] = set()
+    waiting: list[ast.AST] = [statement]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Call):
+            found |= {node.func, *(node.args if ast.unparse(node.func).startswith("jax.lax.") else ())}
+        waiting += [] if isinstance(node, Binder) else ast.iter_child_nodes(node)
+    return found
+
+
 def _stored(node: ast.AST) -> Iterator[ast.Name]:
     if isinstance(node, ast.FunctionDef):
         yield ast.Name(node.name, ast.Store())
