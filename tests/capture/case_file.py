@@ -64,6 +64,11 @@ def without_states(outputs, targets):
     return F.cross_entropy(logits, targets)
 
 
+class GivesSizes(Net):
+    def forward(self, x):
+        return super().forward(x)["logits"], len(x)
+
+
 INPUTS, TARGETS = (torch.randn(5, 4),), torch.tensor([0, 1, 2, 0, 1])
 
 
@@ -90,6 +95,16 @@ def sizes_of_each_mode():
 
 def sizes_of_one_mode():
     return regauge.Case(MoreQueries(), INPUTS, TARGETS, loss=by_size)
+
+
+def loss_beside_a_size():
+    return regauge.Case(
+        GivesSizes(), INPUTS, TARGETS, loss=lambda outputs, targets: F.cross_entropy(outputs[0], targets)
+    )
+
+
+def loss_by_a_size():
+    return regauge.Case(GivesSizes(), INPUTS, TARGETS, loss=lambda outputs, targets: outputs[0].sum() / outputs[1])
 
 
 def inference():

@@ -173,14 +173,16 @@ def test_bounds_that_the_code_sets_are_kept():
     assert bounds == {"batch": (2, None), "sequence": (2, 16)}
 
 
-def test_inputs_through_double_star_have_fixed_sizes():
+def test_inputs_through_double_star_have_symbolic_sizes():
     class Anything(nn.Module):
-        def forward(self, **inputs):
-            return inputs["x"] * 2
+        def forward(self, x, *, scale=2, **inputs):
+            return inputs["y"] * scale + inputs["z"][0][:, None] + x
 
-    captured = assert_captures(Anything(), {"x": torch.randn(3, 4)}, train=False)
-    assert codes(captured) == [("C110", "x")]
-    assert "**kwargs" in captured.graph.findings[0].text
+    inputs = {"x": torch.randn(3, 4), "y": torch.randn(3, 4), "z": [torch.randn(3)]}
+    more = {"x": torch.randn(5, 4), "y": torch.randn(5, 4), "z": [torch.randn(5)]}
+    captured = assert_captures(Anything(), inputs, train=False, others=(more,))
+    assert codes(captured) == []
+    assert [str(value.spec) for value in captured.graph.inputs][1:] == ["float32[batch, 4]", "float32[batch]"]
 
 
 def test_functions_keep_the_names_of_their_parameters():

@@ -98,6 +98,12 @@ def test_functions_are_cases_too(tmp_path):
     assert graph.nodes[0].origin.line.startswith("case_file.py:")
 
 
+def test_a_loss_may_get_sizes_but_not_read_them(tmp_path):
+    run("loss_beside_a_size", tmp_path)
+    with pytest.raises(CaptureError, match="the loss reads a size that the model returns"):
+        run("loss_by_a_size", tmp_path)
+
+
 def test_sizes_can_be_fixed(tmp_path):
     run("inference", tmp_path, dynamic=None)
     assert graph_from_json(read(tmp_path / "graph.json")).symbols == ()

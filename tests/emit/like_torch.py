@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -24,6 +25,8 @@ def leaves(tree: Any) -> list[Any]:
         return [leaf for item in tree.values() for leaf in leaves(item)]
     if isinstance(tree, tuple | list):
         return [leaf for item in tree for leaf in leaves(item)]
+    if dataclasses.is_dataclass(tree):
+        return leaves(vars(tree))
     return [tree] if hasattr(tree, "dtype") else []
 
 

@@ -211,9 +211,26 @@ class ExpertsByCounts(Experts):
         return out.view_as(x)
 
 
-@pytest.mark.parametrize("make", [Experts, ExpertsByPlaces, ExpertsByCounts])
+class ExpertsByFlatMasks(Experts):
+    """Read by a mask that is flattened, and written by the mask itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights, selected = self.gate(x).softmax(-1).topk(2)
+        gating = torch.zeros(*x.shape[:2], 4).scatter(-1, selected, weights)
+        out = torch.zeros_like(x)
+        flat, flat_gating = x.view(-1, 5), gating.view(-1, 4)
+        for i, expert in enumerate(self.experts):
+            mask = (selected == i).any(dim=-1)
+            flat_mask = mask.view(-1)
+            if flat_mask.any():
+                share = flat_gating[flat_mask, i].unsqueeze(1)
+                out[mask] += (expert(flat[flat_mask]) * share).squeeze(1)
+        return out
+
+
+@pytest.mark.parametrize("make", [Experts, ExpertsByPlaces, ExpertsByCounts, ExpertsByFlatMasks])
 def test_tokens_of_experts(make: type[nn.Module]) -> None:
-    assert "for i, expert in enumerate(self.experts):" in assert_like_torch(make(), (X,)).source
+    assert " in enumerate(self.experts):" in assert_like_torch(make(), (X,)).source
 
 
 def at_rows(x: Tensor, y: Tensor) -> Tensor:
@@ -251,7 +268,24 @@ def several_of_a_row(x: Tensor, y: Tensor) -> Tensor:
     return y
 
 
-AT_PLACES = (at_rows, at_places_of_a_table, at_swapped_places, at_a_middle_axis)
+def by_flat_masks(x: Tensor, y: Tensor) -> Tensor:
+    mask = x[..., 0] > 0
+    flat = mask.flatten()
+    y = y.reshape(-1, 5).clone()
+    y[flat] = y[flat] * x[mask] + x.exp().reshape(-1, 5)[flat]
+    y[:, 1][flat] = x[mask].sum(-1, keepdim=True).squeeze(-1)
+    z = (y + 1)[flat].square().sum(0)  # of what was flat all the time
+    return y + z + y.view(8, 5).sum(1)[flat].unsqueeze(-1).squeeze(-1).sum()
+
+
+def by_a_mask_of_columns(x: Tensor, y: Tensor) -> Tensor:
+    mask = x[0] > 0
+    flat = y.reshape(y.shape[0], 20).clone()
+    flat[:, mask.view(-1)] = y[:, mask] * 2
+    return flat
+
+
+AT_PLACES = (by_flat_masks, by_a_mask_of_columns, at_rows, at_places_of_a_table, at_swapped_places, at_a_middle_axis)
 
 
 @pytest.mark.parametrize("function", AT_PLACES, ids=lambda function: function.__name__)

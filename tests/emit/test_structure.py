@@ -78,6 +78,11 @@ class GivesDict(GivesDataclass):
         return OrderedDict(logits=self.layer(hidden), aux=[hidden, (hidden * 2, None)], count=3)
 
 
+class GivesSizes(GivesDataclass):
+    def forward(self, x: Tensor):  # type: ignore[override]
+        return self.layer(x), len(x), {"twice": 2 * x.shape[0], "features": x.shape[1]}
+
+
 class TakesTrees(nn.Module):
     """Numbers, None, switches and containers among the inputs."""
 
@@ -215,6 +220,13 @@ def test_values_and_gradients_in_training(name):
     make, inputs = CASES[name]
     torch.manual_seed(0)
     assert_like_torch(make(), inputs, train=True, tolerance=1e-4)
+
+
+def test_sizes_are_numbers_for_every_batch() -> None:
+    converted = assert_like_torch(GivesSizes(), (X,))
+    assert "batch = x.shape[0]" in converted.source
+    _, batch, sizes = converted(X[:3].numpy())
+    assert (batch, sizes) == (3, {"twice": 6, "features": 4})
 
 
 class Keywords(nn.Module):

@@ -65,18 +65,21 @@ def test_a_single_leaf_without_a_name():
 
 
 @pytest.mark.parametrize(
-    ("tree", "kind"),
-    [
-        (Output(Leaf()), "Output"),
-        (Point(Leaf(), 1), "Point"),
-        (OrderedDict(logits=Leaf()), "OrderedDict"),
-    ],
+    ("tree", "record"), [(Output(Leaf()), "dataclass"), (Point(Leaf(), 1), "NamedTuple")], ids=["dataclass", "tuple"]
 )
-def test_other_containers_come_back_as_dicts(tree, kind):
+def test_records_come_back_as_named_tuples(tree, record):
     skeleton, leaves = flatten_tree(tree, is_leaf, "out")
-    assert skeleton["type"] == kind
-    assert isinstance(unflatten_tree(skeleton, leaves), dict)
+    assert (skeleton["type"], skeleton["record"]) == (type(tree).__name__, record)
+    found = unflatten_tree(json.loads(json.dumps(skeleton)), leaves)
+    assert all(getattr(found, field) is getattr(tree, field) for field in found._fields)
+    assert type(found) is type(unflatten_tree(skeleton, leaves))  # so that their structures are equal
     assert len(leaves) == 1
+
+
+def test_other_mappings_come_back_as_dicts():
+    skeleton, leaves = flatten_tree(OrderedDict(logits=Leaf()), is_leaf, "out")
+    assert skeleton["type"] == "OrderedDict"
+    assert type(unflatten_tree(skeleton, leaves)) is dict
 
 
 @pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), 3j], ids=lambda value: type(value).__name__)

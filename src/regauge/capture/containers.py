@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from regauge.capture import dynamic as sizes_of_inputs
 from regauge.findings import Finding
 
 
@@ -89,6 +91,31 @@ def forward_replaced(model: nn.Module, around: Callable[[Callable[..., Any]], Ca
         del vars(model)["forward"]
         if own is not None:
             vars(model)["forward"] = own
+
+
+@contextmanager
+def named_keywords(model: nn.Module, inputs: Any) -> Iterator[None]:
+    """Within the block forward names the inputs that it takes through ``**kwargs``: export has symbols for those alone.
+
+    Args:
+        model: that is going to be traced.
+        inputs: tuple of positional or dict of keyword arguments.
+    """
+    unnamed = sizes_of_inputs.unnamed(model, inputs)
+
+    def around(forward: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(forward)
+        def named(*args: Any, **kwargs: Any) -> Any:
+            return forward(*args, **kwargs)
+
+        own = inspect.signature(forward).parameters.values()
+        added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in unnamed]
+        kept = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+        vars(named)["__signature__"] = inspect.Signature([*kept, *added])
+        return named
+
+    with forward_replaced(model, around) if unnamed else nullcontext():
+        yield
 
 
 def _findings(outputs: Any) -> list[Finding]:

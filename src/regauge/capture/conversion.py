@@ -18,10 +18,10 @@ from regauge.capture import failures, weights
 from regauge.capture.call_arguments import calls
 from regauge.capture.functionalise import Functionaliser
 from regauge.capture.memory import View
+from regauge.capture.reshaped_masks import by_all_axes
 from regauge.capture.selected_places import as_masks
 from regauge.capture.selections import made_whole
 from regauge.capture.sizes import Sizes
-from regauge.errors import CaptureError
 from regauge.ir.graph import Graph, Node, Operand, Origin, Ref, Sym, Value, node_inputs, references, without_dead
 from regauge.run.protocol import flatten_tree
 
@@ -88,7 +88,8 @@ class Conversion:
         nodes = without_dead(walk.nodes, needed)
         if not walk.data_dependent:
             return nodes
-        by_mask = without_dead(as_masks(nodes, walk.taken.values(), walk.unique), needed)
+        masked = as_masks(nodes, walk.taken.values(), walk.unique)
+        by_mask = without_dead(by_all_axes(masked, walk.taken.values(), walk.unique), needed)
         whole, left = made_whole(by_mask, walk.taken.values(), needed, walk.unique)
         if found := [item for item in walk.data_dependent if not item.sizes or item.sizes & left]:
             raise failures.depends_on_values(found, self.name, self.asked)
@@ -118,18 +119,10 @@ class Conversion:
 
     def _outputs(self, walk: Functionaliser, raw: tuple[Any, ...]) -> tuple[tuple[Operand, ...], Any]:
         operands = [walk.result(item) for item in raw]
-        leaves = [_Leaf(op.name) if isinstance(op, Ref) else self._constant(op) for op in operands]
+        kinds = {Ref: lambda op: _Leaf(op.name), Sym: lambda op: _Size(op.text)}
+        leaves = [kinds[type(op)](op) if type(op) in kinds else op for op in operands]
         tree = pytree.tree_unflatten(leaves, self.program.call_spec.out_spec)
         return tuple(op for op in operands if isinstance(op, Ref)), _skeleton(tree)
-
-    def _constant(self, operand: Operand) -> Any:
-        if isinstance(operand, Sym):
-            raise CaptureError(
-                f"{self.name} returns the size {operand.text}, which is no array",
-                code="C103",
-                next="return tensors only; the caller can read sizes from their shapes",
-            )
-        return operand
 
     def _in_tree(self) -> Any:
         arrays = {name for name, _ in self.arrays}
@@ -169,13 +162,21 @@ class _Leaf:
     name: str
 
 
+@dataclass(frozen=True)
+class _Size:
+    """A symbolic size in a pytree."""
+
+    text: str
+
+
 def _skeleton(tree: Any) -> Any:
-    """A skeleton whose leaves are the names that the `_Leaf` objects carry."""
-    skeleton, leaves = flatten_tree(tree, lambda item: isinstance(item, _Leaf))
+    """A skeleton whose leaves are the names that the `_Leaf` objects carry, and sizes what they are computed by."""
+    skeleton, leaves = flatten_tree(tree, lambda item: isinstance(item, _Leaf | _Size))
 
     def named(part: Any) -> Any:
         if "leaf" in part:
-            return {"leaf": leaves[part["leaf"]].name}
+            leaf = leaves[part["leaf"]]
+            return {"size": leaf.text} if isinstance(leaf, _Size) else {"leaf": leaf.name}
         if "dict" in part:
             return {**part, "dict": {key: named(item) for key, item in part["dict"].items()}}
         for container in ("tuple", "list"):

@@ -173,12 +173,7 @@ def _shapes(model: nn.Module, inputs: Inputs, dynamic: Dynamic, stages: Stages) 
 
 
 def _offered(model: nn.Module, inputs: Inputs, stages: Stages) -> Any:
-    """The sizes that are offered unasked; None where torch cannot take any."""
-    unnamed = sizes_of_inputs.unnamed(model, inputs)
-    if unnamed:
-        text = f"All sizes are fixed: {', '.join(unnamed)} reach forward through **kwargs, where export has no symbols."
-        stages.findings.append(Finding("C110", "warning", unnamed[0], text))
-        return None
+    """The sizes that are offered unasked; None where there are none."""
     known = known_inputs.tensors_at(inputs, stages.places).values()
     fixed = {(id(tensor), axis) for tensor in known for axis in range(tensor.ndim)}
     return sizes_of_inputs.shapes(model, inputs, stages.decided.keys() | fixed, stages.varying)

@@ -42,7 +42,7 @@ _HARMLESS: dict[str, float] = {**dict.fromkeys(_AT_ZERO, 0), **dict.fromkeys(_AT
 _PRODUCTS = {"linear": "input", "matmul": "self", "mm": "self"}
 # Operators along axes that they name; these must lie behind those of the mask.
 _CUTS = frozenset({"chunk", "split", "split_with_sizes", "unbind"})  # with several results
-_VIEWS = _CUTS | {"unsqueeze", "select", "slice"}
+_VIEWS = _CUTS | {"unsqueeze", "squeeze", "select", "slice"}
 _ALONG = _VIEWS | {
     "sum", "mean", "amax", "amin", "softmax", "log_softmax", "logsumexp", "linalg_vector_norm", "cumsum", "argmax",
     "argmin",
@@ -151,6 +151,8 @@ def _follow(parts: Parts, node: Node, reads: list[Selected]) -> None:
         selection_ends.reduced(parts, node, first)
     elif name in _PRODUCTS:
         _product(parts, node)
+    elif node.op == "aten.squeeze.dim" and node.argument("dim") not in (0, -first.rank):
+        _squeezed(parts, node, first)
     elif name in ("reshape", "view", "squeeze"):
         _without_first(parts, node, first)
     elif name in _ALONG:
@@ -185,7 +187,7 @@ def _is_by_number(node: Node) -> bool:
 def _along(parts: Parts, node: Node, first: Selected) -> None:
     """An operator along axes behind those of the mask, counted from the end."""
     name, dims = packet(node.op), dict(node.arguments).get("dim")
-    new = name == "unsqueeze"
+    new = name == "unsqueeze"  # the rank is one more than before
     listed = [dim for dim in (dims if isinstance(dims, tuple) else (dims,)) if isinstance(dim, int)]
     behind = tuple(dim - first.rank - new if dim >= 0 else dim for dim in listed)
     if not behind or min(behind) < -first.after - new:
@@ -194,6 +196,14 @@ def _along(parts: Parts, node: Node, first: Selected) -> None:
     number = None if name in _VIEWS or not has_gradient(out) else 0
     changed = _with_all(parts, node, number).with_arguments(dim=behind if isinstance(dims, tuple) else behind[0])
     parts.keep(changed, first, out.ndim - 1 - first.before, number is not None or first.harmless)
+
+
+def _squeezed(parts: Parts, node: Node, first: Selected) -> None:
+    """One axis behind those of the mask less; the same where its size is not 1."""
+    if node.outputs[0].spec.ndim == first.rank:
+        parts.selected[node.outputs[0].name] = parts.selected[references(node.argument("self"))[0]]
+    else:
+        _along(parts, node, first)
 
 
 def _product(parts: Parts, node: Node) -> None:

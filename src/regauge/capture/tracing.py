@@ -96,6 +96,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
             transformations.as_regions(stages.findings),
             call_arguments.noted(lambda arguments: _take(arguments, inputs, stages)),
             size_decisions.noted(stages.sizes, stages.branches.note_size),
+            containers.named_keywords(model, inputs),
             known_inputs.given(model, inputs, stages.places),
             containers.plain_outputs(model, stages.findings),
             stages.branches.in_place(stages.findings),

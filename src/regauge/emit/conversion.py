@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from regauge.emit.stacks import REFUSED, Scanning
 from regauge.emit.target import target
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel
-from regauge.ir.graph import Graph, Symbol, WeightSpec
+from regauge.ir.graph import Symbol, TensorSpec, WeightSpec
 from regauge.lower.plan import value_specs
 from regauge.lower.widths import width_findings
 from regauge.optax_specs import AnyOptimizer
@@ -148,25 +148,34 @@ def _scanning(captured: CapturedModel, no_gradient: Collection[str]) -> Scanning
 def _title(captured: CapturedModel) -> str:
     graph = captured.graph
     origin = f", converted from {captured.source}" if captured.source else ", converted"
-    inputs = ", ".join(f"{value.name}: {value.spec}" for value in graph.inputs)
+    specs = {value.name: value.spec for value in graph.inputs}
+    inputs = ", ".join(_inputs(graph.in_tree, specs)) if graph.in_tree else ""
     written, original = target().library, _ORIGINALS[graph.dialect]
-    return f"{captured.name} in {written}{origin} ({original}).\n\n{inputs}  ->  {_described(graph)}\n"
+    outputs = _described(graph.out_tree, value_specs(graph))
+    return f"{captured.name} in {written}{origin} ({original}).\n\n{inputs}  ->  {outputs}\n"
 
 
-def _described(graph: Graph) -> str:
-    """The outputs: `float32[batch, 10]`, `{logits: float32[batch, 10]}`."""
-    specs = value_specs(graph)
+def _inputs(tree: Any, specs: Mapping[str, TensorSpec]) -> Iterator[str]:
+    """The arrays among the inputs: `x: float32[batch, 4]`, `Batch(x: float32[batch, 4], mask: bool[batch])`."""
+    if "leaf" in tree:
+        yield f"{tree['leaf']}: {specs[tree['leaf']]}"
+    elif "record" in tree:
+        yield _described(tree, specs)
+    else:
+        for item in tree["dict"].values() if "dict" in tree else tree.get("tuple", tree.get("list", ())):
+            yield from _inputs(item, specs)
 
-    def text(tree: Any) -> str:
-        if "leaf" in tree:
-            return str(specs[tree["leaf"]])
-        if "dict" in tree:
-            return "{" + ", ".join(f"{key}: {text(item)}" for key, item in tree["dict"].items()) + "}"
-        if "none" in tree or "value" in tree:
-            return str(tree.get("value"))
-        return "(" + ", ".join(text(item) for item in tree.get("tuple", tree.get("list"))) + ")"
 
-    return text(graph.out_tree)
+def _described(tree: Any, specs: Mapping[str, TensorSpec]) -> str:
+    """A tree of arrays: `float32[batch, 10]`, `{logits: float32[batch, 10]}`."""
+    if "leaf" in tree:
+        return str(specs[tree["leaf"]])
+    if "dict" in tree:
+        items = ", ".join(f"{key}: {_described(item, specs)}" for key, item in tree["dict"].items())
+        return f"{tree['type']}({items})" if "record" in tree else f"{{{items}}}"
+    if not tree.keys().isdisjoint(("none", "value", "size")):
+        return str(tree.get("value", tree.get("size")))
+    return "(" + ", ".join(_described(item, specs) for item in tree.get("tuple", tree.get("list"))) + ")"
 
 
 def _weight_map(weights: tuple[WeightSpec, ...], emitted: Emitted) -> WeightMap:

@@ -17,6 +17,7 @@ from typing import Any
 from regauge.emit import imports
 from regauge.emit.expressions import NAME, Helpers
 from regauge.emit.lines import Body, Line
+from regauge.emit.records import class_texts
 from regauge.emit.target import target
 from regauge.emit.type_aliases import is_alias, written_type
 from regauge.errors import EmitError
@@ -105,7 +106,11 @@ def _loader(root: str, classes: Iterable[EmittedClass]) -> str:
 
 
 def model_text(
-    classes: Iterable[EmittedClass], library: Mapping[str, type], root: str, title: str
+    classes: Iterable[EmittedClass],
+    library: Mapping[str, type],
+    root: str,
+    title: str,
+    records: Mapping[str, list[Any]],
 ) -> tuple[str, dict[int, Place]]:
     """The text of model.py, and the place that each of its lines (from 1) came from.
 
@@ -114,10 +119,15 @@ def model_text(
         library: classes that are copied, by their name in the file.
         root: name of the model's own class.
         title: the docstring.
+        records: what it takes and returns, as `records_of` gives it.
+
+    Raises:
+        EmitError: the class of a record has a name that the file imports.
     """
     parts: list[list[tuple[str, Place | None]]] = []
-    for name, cls in library.items():
-        parts.append([(line, None) for line in copied_text(name, cls).split("\n")])
+    copied = [copied_text(name, cls) for name, cls in library.items()]
+    for text in [*class_texts(records, [name for name, _ in _IMPORTS]), *copied]:
+        parts.append([(line, None) for line in text.split("\n")])
     classes = tuple(classes)
     parts += [_class_lines(made, made.name == root) for made in classes]
     parts.append([(line, None) for line in _loader(root, classes).split("\n")])
@@ -138,8 +148,10 @@ def copied_text(name: str, cls: type) -> str:
 
 _IMPORTS = (
     ("math", "import math"),
+    ("dataclass", "from dataclasses import dataclass"),
     ("partial", "from functools import partial"),
     ("Path", "from pathlib import Path"),
+    ("NamedTuple", "from typing import NamedTuple"),
     ("", ""),
     ("jax", "import jax"),
     ("jnp", "import jax.numpy as jnp"),

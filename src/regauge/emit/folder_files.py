@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from regauge.emit.conversion import Conversion
+from regauge.emit.records import record_names
 from regauge.run.protocol import Skeleton
 
 _TEST = '''"""Does this model give what the original gave? Run: python test_equivalence.py (or pytest).
@@ -19,7 +20,7 @@ import jax
 import numpy as np
 from safetensors.flax import load_file
 
-from model import load
+from model import %(classes)sload
 
 # Rounding of a whole network in float32, relative to the norm of each output: 1000 units in the last place.
 LIMIT = 1000 * np.finfo(np.float32).eps
@@ -27,7 +28,7 @@ LIMIT = 1000 * np.finfo(np.float32).eps
 
 def leaves(tree, name):
     """Arrays of nested dicts, tuples and lists by dotted name."""
-    if isinstance(tree, dict):
+%(records)s    if isinstance(tree, dict):
         return {k: v for key, item in tree.items() for k, v in leaves(item, f"{name}.{key}").items()}
     if isinstance(tree, (tuple, list)):
         return {k: v for i, item in enumerate(tree) for k, v in leaves(item, f"{name}.{i}").items()}
@@ -74,9 +75,26 @@ def test_text(conversion: Conversion, inputs: Skeleton) -> str:
     """
     arguments = call_arguments(inputs)
     parts = {"arguments": arguments, "about": "", "again": "", "passed_over": ""}
+    parts |= record_parts(conversion, inputs)
     if ".fork()" in conversion.sources["model"]:
         parts |= {"about": _ABOUT_NOISE, "again": _AGAIN.format(arguments=arguments), "passed_over": _PASSED_OVER}
     return _TEST % parts
+
+
+def record_parts(conversion: Conversion, inputs: Skeleton) -> dict[str, str]:
+    """What test_equivalence.py needs for named tuples and dataclasses: imports, and lines that read them by name."""
+    source = conversion.sources["model"]
+    classes = "".join(f"{name}, " for name in sorted(record_names(inputs)))
+    records = _NAMED_TUPLE if "(NamedTuple):" in source else ""
+    return {"classes": classes, "records": records + (_DATACLASS if "@dataclass" in source else "")}
+
+
+_NAMED_TUPLE = """    if hasattr(tree, "_asdict"):
+        tree = tree._asdict()
+"""
+_DATACLASS = """    if hasattr(tree, "__dataclass_fields__"):
+        tree = vars(tree)
+"""
 
 
 def call_arguments(inputs: Skeleton) -> str:
@@ -102,6 +120,8 @@ def expression(tree: Any) -> str:
         return "None"
     if "value" in tree:
         return repr(tree["value"])
+    if "record" in tree:
+        return f"{tree['type']}({', '.join(f'{key}={expression(item)}' for key, item in tree['dict'].items())})"
     if "dict" in tree:
         return "{" + ", ".join(f'"{key}": {expression(item)}' for key, item in tree["dict"].items()) + "}"
     items = [expression(item) for item in tree.get("tuple", tree.get("list"))]

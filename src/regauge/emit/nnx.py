@@ -22,6 +22,7 @@ from regauge.emit.modes import align, children, in_evaluation, join_bodies, with
 from regauge.emit.names import identifier, unique
 from regauge.emit.origins import function_at
 from regauge.emit.recomputed_calls import not_recomputed
+from regauge.emit.records import records_of
 from regauge.emit.rolling import roll_steps
 from regauge.emit.same_code import code_key
 from regauge.emit.scan_text import stacked_text
@@ -76,6 +77,10 @@ class _Module:
     library: dict[str, type] = field(default_factory=dict)
     unused: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        self.records = records_of([self.main.graph, self.evaluation.graph if self.evaluation else None])
+        self.names |= self.records.keys()
+
     @property
     def graph(self) -> Graph:
         return self.main.graph
@@ -95,7 +100,7 @@ class _Module:
     def final_classes(self) -> list[EmittedClass]:
         """The classes of the file: those that are the same but for a few values are one."""
         bases = {base_name(made.type) for made in self.classes.values()}
-        return renumbered(unify(self.classes.values()), bases, {*target().file_names, *self.library})
+        return renumbered(unify(self.classes.values()), bases, {*target().file_names, *self.library, *self.records})
 
 
 def emit_module(

@@ -179,7 +179,7 @@ class NnxTarget:
         return folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
-        return model_text(emission.final_classes(), emission.library, root, title)
+        return model_text(emission.final_classes(), emission.library, root, title, emission.records)
 
 
 NNX = NnxTarget()

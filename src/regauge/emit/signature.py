@@ -94,7 +94,7 @@ def constants(tree: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield place, tree["value"]
     items = tree["dict"].items() if "dict" in tree else enumerate(tree.get("tuple", tree.get("list", ())))
     for key, item in items:
-        yield from constants(item, f"{place}[{key!r}]")
+        yield from constants(item, f"{place}.{key}" if "record" in tree else f"{place}[{key!r}]")
 
 
 def accesses(parameters: Sequence[Parameter]) -> dict[str, ast.expr]:
@@ -111,4 +111,5 @@ def _visit(tree: Any, expression: ast.expr, found: dict[str, ast.expr]) -> None:
         return
     items = tree["dict"].items() if "dict" in tree else enumerate(tree.get("tuple", tree.get("list", ())))
     for key, item in items:
-        _visit(item, ast.Subscript(expression, literal(key), ast.Load()), found)
+        part: ast.expr = ast.Subscript(expression, literal(key), ast.Load())
+        _visit(item, ast.Attribute(expression, str(key), ast.Load()) if "record" in tree else part, found)

@@ -110,11 +110,24 @@ def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:
         return ast.Constant(None)
     if "value" in tree:
         return literal(tree["value"])
+    if "size" in tree:
+        return ast.parse(tree["size"], mode="eval").body
+    if "record" in tree:
+        fields = {key: tree_expression(tree["dict"][key], use) for key in given_fields(tree)}
+        return ast.Call(ast.Name(tree["type"], ast.Load()), [], [ast.keyword(k, v) for k, v in fields.items()])
     if "dict" in tree:
         keys: list[ast.expr | None] = [ast.Constant(k) for k in tree["dict"]]
         return ast.Dict(keys, [tree_expression(v, use) for v in tree["dict"].values()])
     items = [tree_expression(v, use) for v in tree.get("tuple", tree.get("list"))]
     return ast.Tuple(items, ast.Load()) if "tuple" in tree else ast.List(items, ast.Load())
+
+
+def given_fields(record: Any) -> list[str]:
+    """The fields of a record that its constructor gets: all but the last ones that are None."""
+    fields = list(record["dict"])
+    while fields and "none" in record["dict"][fields[-1]]:
+        fields.pop()
+    return fields
 
 
 def with_sizes(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from regauge.emit import imports
 from regauge.emit.files import EmittedClass, Place, copied_text
+from regauge.emit.records import class_texts
 from regauge.emit.torch_recomputed import with_checkpoints
 
 _LOADER = '''
@@ -40,7 +42,9 @@ _ITEM = """
 
 _IMPORTS = (
     ("math", "import math"),
+    ("dataclass", "from dataclasses import dataclass"),
     ("Path", "from pathlib import Path"),
+    ("NamedTuple", "from typing import NamedTuple"),
     ("", ""),
     ("torch", "import torch"),
     ("F", "import torch.nn.functional as F"),
@@ -55,7 +59,12 @@ Lines = list[tuple[str, Place | None]]
 
 
 def model_text(
-    classes: Sequence[EmittedClass], library: Mapping[str, type], root: str, title: str, partly: bool = False
+    classes: Sequence[EmittedClass],
+    library: Mapping[str, type],
+    root: str,
+    title: str,
+    records: Mapping[str, list[Any]],
+    partly: bool = False,
 ) -> tuple[str, dict[int, Place]]:
     """The text of model.py, and the place that each of its lines (from 1) came from.
 
@@ -64,9 +73,14 @@ def model_text(
         library: classes that are copied, by their name in the file.
         root: name of the model's own class.
         title: the docstring.
+        records: what it takes and returns, as `records_of` gives it.
         partly: whether the file of the weights holds more than the module has.
+
+    Raises:
+        EmitError: the class of a record has a name that the file imports.
     """
-    parts: list[Lines] = [_plain(copied_text(name, cls)) for name, cls in library.items()]
+    parts = [_plain(text) for text in class_texts(records, [name for name, _ in _IMPORTS])]
+    parts += [_plain(copied_text(name, cls)) for name, cls in library.items()]
     parts += [_class_lines(made, made.name == root) for made in classes]
     lines = [line for part in parts for line, _ in part]
     if any("Group(" in line for line in lines):

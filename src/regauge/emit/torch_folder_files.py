@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regauge.emit.conversion import Conversion
-from regauge.emit.folder_files import call_arguments, finding_lines
+from regauge.emit.folder_files import call_arguments, finding_lines, record_parts
 from regauge.run.protocol import Skeleton
 
 _TEST = '''"""Does this model give what the original gave? Run: python test_equivalence.py (or pytest).
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from model import load
+from model import %(classes)sload
 
 # Rounding of a whole network in float32, relative to the norm of each output: 1000 units in the last place.
 LIMIT = 1000 * torch.finfo(torch.float32).eps
@@ -25,7 +25,7 @@ LIMIT = 1000 * torch.finfo(torch.float32).eps
 
 def leaves(tree, name):
     """Tensors of nested dicts, tuples and lists by dotted name."""
-    if isinstance(tree, dict):
+%(records)s    if isinstance(tree, dict):
         return {k: v for key, item in tree.items() for k, v in leaves(item, f"{name}.{key}").items()}
     if isinstance(tree, (tuple, list)):
         return {k: v for i, item in enumerate(tree) for k, v in leaves(item, f"{name}.{i}").items()}
@@ -59,7 +59,7 @@ def test_text(conversion: Conversion, inputs: Skeleton) -> str:
         conversion: the conversion.
         inputs: skeleton of the reference inputs.
     """
-    return _TEST % {"arguments": call_arguments(inputs)}
+    return _TEST % {"arguments": call_arguments(inputs), **record_parts(conversion, inputs)}
 
 
 _README = """# {name}: {root} in PyTorch

@@ -183,7 +183,9 @@ class TorchTarget:
         return torch_folder_files.test_text(conversion, inputs)
 
     def model_text(self, emission: Any, root: str, title: str) -> tuple[str, dict[int, Place]]:
-        return model_text(emission.final_classes(), emission.library, root, title, bool(emission.unused))
+        return model_text(
+            emission.final_classes(), emission.library, root, title, emission.records, bool(emission.unused)
+        )
 
 
 TORCH = TorchTarget()

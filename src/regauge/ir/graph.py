@@ -233,7 +233,8 @@ class WeightSpec:
 class Graph:
     """A captured function.
 
-    `in_tree` and `out_tree` are tree skeletons (`regauge.run.protocol`) whose leaves are value names;
+    `in_tree` and `out_tree` are tree skeletons (`regauge.run.protocol`) whose leaves are value names; a symbolic size
+    among the outputs is ``{"size": "batch"}``;
     `mutations` pairs the name of a weight with the value that it holds after the call; `calls` says what modules were
     passed and gave, where the capture saw it.
     """

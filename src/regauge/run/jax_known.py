@@ -67,7 +67,10 @@ def require_constants(call: Callable[..., Any], args: tuple[Any, ...], kwargs: M
 
 def _require(tree: Any, given: Any, place: str) -> None:
     parts = tree.get("dict", tree.get("tuple", tree.get("list")))
-    if parts is not None and isinstance(given, Mapping | list | tuple):
+    if "record" in tree and given is not None:
+        for key in tree["dict"]:
+            _require(tree["dict"][key], getattr(given, key, None), f"{place}.{key}")
+    elif parts is not None and isinstance(given, Mapping | list | tuple):
         items = parts.items() if isinstance(parts, dict) else enumerate(parts)
         for key, part in items:
             if key in given if isinstance(given, Mapping) else isinstance(key, int) and key < len(given):

@@ -20,6 +20,7 @@ from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel, Reference
 from regauge.run.jax_known import require_constants, require_known
 from regauge.run.jax_source import load_sources
+from regauge.run.jax_trees import Outputs, with_records
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,11 @@ class JaxModel:
         if self._original.reference.known:
             known = {name: self._original.arrays[name] for name in self._original.reference.known}
             require_known(self.module, args, kwargs, known)
-        leaves, tree = jax.tree.flatten((args, kwargs))
+        leaves, tree = jax.tree.flatten(with_records((args, kwargs)))
         texts = tuple(leaf if isinstance(leaf, str) else None for leaf in leaves)  # which jax.jit cannot take
         arrays = [None if isinstance(leaf, str) else leaf for leaf in leaves]
         outputs, self.state = self._jitted(self.params, self.state, arrays, texts, tree)
-        return outputs
+        return outputs.tree()
 
     def apply(self, params: Any, state: Any, *args: Any, rng: jax.Array | None = None, **kwargs: Any) -> Any:
         """The model as a pure function.
@@ -125,7 +126,8 @@ class JaxModel:
         def run(params: Any, state: Any, arrays: list[Any], texts: tuple[str | None, ...], tree: Any) -> Any:
             leaves = [text if array is None else array for array, text in zip(arrays, texts, strict=True)]
             args, kwargs = jax.tree.unflatten(tree, leaves)
-            return self.apply(params, state, *args, **kwargs)
+            outputs, new_state = self.apply(params, state, *args, **kwargs)
+            return Outputs.of(outputs), new_state
 
         return jax.jit(run, static_argnums=(3, 4))
 

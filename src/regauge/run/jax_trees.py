@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regauge.run.jax_equinox import is_state, kept_by_owner
+from regauge.run.protocol import record_class
 
 Mode = Literal["train", "eval"]
 Leaves = dict[str, Any]
@@ -71,6 +73,46 @@ def signature_of(function: Any) -> inspect.Signature:
 
 def is_array(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray | np.generic)
+
+
+def with_records(tree: Any) -> Any:
+    """A pytree in which named tuples stand for dataclasses that JAX does not know."""
+
+    def record(leaf: Any) -> Any:
+        if not dataclasses.is_dataclass(leaf) or isinstance(leaf, type):
+            return leaf
+        fields = [field.name for field in dataclasses.fields(leaf)]
+        return record_class(type(leaf).__name__, tuple(fields))(*(with_records(getattr(leaf, f)) for f in fields))
+
+    return jax.tree.map(record, tree)
+
+
+@jax.tree_util.register_pytree_node_class
+class Outputs:
+    """Outputs of a function under `jax.jit`, with the texts and Python numbers in them that jit cannot return."""
+
+    def __init__(self, arrays: list[Any], fixed: tuple[Any, Any]) -> None:
+        self.arrays, self.fixed = arrays, fixed
+
+    @classmethod
+    def of(cls, tree: Any) -> Outputs:
+        leaves, structure = jax.tree.flatten(tree)
+        texts = [leaf if isinstance(leaf, str | bool | int | float) else None for leaf in leaves]
+        arrays = [leaf for leaf, text in zip(leaves, texts, strict=True) if text is None]
+        return cls(arrays, (structure, tuple(texts)))
+
+    def tree(self) -> Any:
+        """The outputs as the function returned them."""
+        structure, texts = self.fixed
+        arrays = iter(self.arrays)
+        return jax.tree.unflatten(structure, [next(arrays) if text is None else text for text in texts])
+
+    def tree_flatten(self) -> tuple[list[Any], tuple[Any, Any]]:
+        return self.arrays, self.fixed
+
+    @classmethod
+    def tree_unflatten(cls, fixed: tuple[Any, Any], arrays: Iterable[Any]) -> Outputs:
+        return cls(list(arrays), fixed)
 
 
 class TreeNames:

@@ -5,13 +5,19 @@ the JSON form of a pytree: leaves are named, containers are kept.
 
     {"leaf": "inputs.0"}   {"none": true}   {"value": 3}
     {"tuple": [...]}       {"list": [...]}  {"dict": {"logits": ...}, "type": "BaseModelOutput"}
+
+What has attributes in the place of keys is a *record*: {"dict": {...}, "type": "Batch", "record": "NamedTuple"}, or
+"dataclass".
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import keyword
 import os
+from collections import namedtuple
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +30,8 @@ SCHEMA_VERSION = 1
 def flatten_tree(tree: Any, is_leaf: Callable[[Any], bool], prefix: str = "") -> tuple[Skeleton, dict[str, Any]]:
     """Split a pytree into its skeleton and its leaves by dotted name.
 
-    Tuples (named ones become dicts), lists, mappings and dataclasses are containers; numbers, strings, booleans
-    and None are kept in the skeleton; everything for which `is_leaf` holds is a leaf. Anything else, and two
+    Tuples, lists, mappings, named tuples and dataclasses are containers; numbers, strings, booleans and None are
+    kept in the skeleton; everything for which `is_leaf` holds is a leaf. Anything else, and two
     leaves of one name, raises TypeError with its place.
     """
     leaves: dict[str, Any] = {}
@@ -41,7 +47,7 @@ def flatten_tree(tree: Any, is_leaf: Callable[[Any], bool], prefix: str = "") ->
         if isinstance(node, bool | int | float | str):
             return {"value": node}
         if isinstance(node, tuple) and hasattr(node, "_fields"):
-            return visit_items(dict(zip(node._fields, node, strict=True)), name, type(node).__name__)
+            return visit_record(dict(zip(node._fields, node, strict=True)), name, type(node), "NamedTuple")
         if isinstance(node, tuple | list):
             kind = "tuple" if isinstance(node, tuple) else "list"
             return {kind: [visit(item, join(name, str(i))) for i, item in enumerate(node)]}
@@ -49,12 +55,17 @@ def flatten_tree(tree: Any, is_leaf: Callable[[Any], bool], prefix: str = "") ->
             return visit_items(node, name, type(node).__name__)
         if dataclasses.is_dataclass(node):
             fields = {f.name: getattr(node, f.name) for f in dataclasses.fields(node)}
-            return visit_items(fields, name, type(node).__name__)
+            return visit_record(fields, name, type(node), "dataclass")
         raise TypeError(f"{name or 'the tree'} holds a {type(node).__qualname__}, which is not a pytree of arrays")
 
     def visit_items(items: Mapping[Any, Any], name: str, kind: str) -> Skeleton:
         skeleton = {str(key): visit(item, join(name, str(key))) for key, item in items.items()}
         return {"dict": skeleton} if kind == "dict" else {"dict": skeleton, "type": kind}
+
+    def visit_record(items: Mapping[str, Any], name: str, kind: type, record: str) -> Skeleton:
+        skeleton = visit_items(items, name, kind.__name__)
+        named = all(key.isidentifier() and key[0] != "_" and not keyword.iskeyword(key) for key in items)
+        return {**skeleton, "type": kind.__name__, "record": record} if named else skeleton
 
     def join(name: str, key: str) -> str:
         return f"{name}.{key}" if name else key
@@ -63,7 +74,7 @@ def flatten_tree(tree: Any, is_leaf: Callable[[Any], bool], prefix: str = "") ->
 
 
 def unflatten_tree(skeleton: Skeleton, leaves: Mapping[str, Any]) -> Any:
-    """The pytree of a skeleton; dataclasses and named tuples come back as dicts."""
+    """The pytree of a skeleton; dataclasses and named tuples come back as named tuples, other mappings as dicts."""
     if "leaf" in skeleton:
         return leaves[skeleton["leaf"]]
     if "none" in skeleton:
@@ -71,10 +82,17 @@ def unflatten_tree(skeleton: Skeleton, leaves: Mapping[str, Any]) -> Any:
     if "value" in skeleton:
         return skeleton["value"]
     if "dict" in skeleton:
-        return {key: unflatten_tree(item, leaves) for key, item in skeleton["dict"].items()}
+        items = {key: unflatten_tree(item, leaves) for key, item in skeleton["dict"].items()}
+        return record_class(skeleton["type"], tuple(items))(**items) if "record" in skeleton else items
     if "tuple" in skeleton:
         return tuple(unflatten_tree(item, leaves) for item in skeleton["tuple"])
     return [unflatten_tree(item, leaves) for item in skeleton["list"]]
+
+
+@functools.cache
+def record_class(name: str, fields: tuple[str, ...]) -> Any:
+    """The named tuple that stands for records of one class: pytrees of both frameworks hold it."""
+    return namedtuple(name, fields)  # type: ignore[misc]
 
 
 def leaf_names(skeleton: Skeleton) -> list[str]:
@@ -87,6 +105,14 @@ def leaf_names(skeleton: Skeleton) -> list[str]:
     elif "tuple" in skeleton or "list" in skeleton:
         children = skeleton.get("tuple", skeleton.get("list"))
     return [name for child in children for name in leaf_names(child)]
+
+
+def has_size(skeleton: Any) -> bool:
+    """Whether a graph's output tree holds a symbolic size, ``{"size": "batch"}``."""
+    if not isinstance(skeleton, dict):
+        return False
+    parts: Any = skeleton.get("dict", skeleton.get("tuple", skeleton.get("list", ())))
+    return "size" in skeleton or any(has_size(part) for part in (parts.values() if isinstance(parts, dict) else parts))
 
 
 def write_json(path: Path, data: Any) -> None:

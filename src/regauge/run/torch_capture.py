@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch.utils._pytree import tree_map
 
 import regauge
 from regauge.capture import dynamic as sizes_of_inputs
@@ -21,10 +22,10 @@ from regauge.capture.in_memory import source_file
 from regauge.capture.outputs_of_modes import OutputsOfModes
 from regauge.capture.torch_export import Captured, capture_function, capture_module
 from regauge.capture.written_inputs import require_other_targets
-from regauge.errors import BadCase, OutputError
+from regauge.errors import BadCase, CaptureError, OutputError
 from regauge.ir.serial import graph_to_json
 from regauge.optimizers import to_json
-from regauge.run.protocol import Skeleton, flatten_tree, leaf_names, write_json
+from regauge.run.protocol import Skeleton, flatten_tree, has_size, leaf_names, write_json
 from regauge.run.torch_flow import as_loops
 from regauge.run.torch_subject import FunctionModule, TorchSubject, load_torch_subject
 
@@ -118,6 +119,7 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
     modes = OutputsOfModes(_shapes(_tensors(captured.outputs)), _shapes(named))
     places = {id(tensor): place for place, tensor in enumerate(sizes_of_inputs.tensors_in(outputs))}
     require_other_targets(captured.written, subject.targets)
+    _require_no_sizes(subject, captured.graph.out_tree, outputs)
     given, varying = (outputs, subject.targets), [(places[id(named[v.name])], v.axis) for v in modes.varying]
     loss = capture_function(subject.loss, given, dynamic=dynamic, model=subject.model, varying=varying)
     skeleton, specs = loss.graph.out_tree, {v.name: v.spec for node in loss.graph.nodes for v in node.outputs}
@@ -139,6 +141,25 @@ def _capture_loss(subject: TorchSubject, captured: Captured, dynamic: Any) -> Ca
             )
     findings = (*loss.graph.findings, *modes.findings(loss.graph, evaluated.graph if evaluated else None))
     return replace(loss, graph=replace(loss.graph, findings=findings))
+
+
+def _require_no_sizes(subject: TorchSubject, out_tree: Any, outputs: Any) -> None:
+    """Refuse a loss that reads sizes among the outputs: it is captured on those of the example."""
+    if not has_size(out_tree) or subject.loss is None:
+        return
+    others = tree_map(lambda leaf: leaf + 1 if type(leaf) is int else leaf, outputs)
+    try:
+        with torch.no_grad():
+            same = torch.equal(subject.loss(outputs, subject.targets), subject.loss(others, subject.targets))
+    except Exception:  # whatever a loss does with wrong sizes
+        same = False
+    if not same:
+        raise CaptureError(
+            "the loss reads a size that the model returns",
+            code="C103",
+            why="a number of Python is no input of the captured loss, which would keep that of the example",
+            next="read it from the shape of an output in the loss",
+        )
 
 
 def _tensors(outputs: Any) -> dict[str, torch.Tensor]:

@@ -1,0 +1,116 @@
+"""Masks that were flattened: ``x.view(-1, width)[mask.view(-1)]`` is ``x[mask]``, and written there it is, too.
+
+A selection keeps the order of its elements, so that it is the same one by both masks. After this pass all selections by
+one mask are by the one with all its axes, and `selections` sees that they belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from regauge.capture.selected_parts import Arguments, packet
+from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, TensorSpec, Value, with_bodies
+
+_READS = ("aten.index.Tensor", "aten.index_put.default")
+_FLATTENS = ("view", "reshape", "flatten")
+
+
+def by_all_axes(nodes: Iterable[Node], given: Iterable[Value], unique: Callable[[str], str]) -> list[Node]:
+    """Nodes in which no flattened mask selects elements of an array.
+
+    Args:
+        nodes: of a graph.
+        given: its inputs and weights.
+        unique: makes names of new values.
+    """
+    walk = _Walk({value.name: value for value in given}, unique)
+    walk.all(nodes)
+    return walk.nodes
+
+
+@dataclass
+class _Walk:
+    specs: dict[str, Value]
+    unique: Callable[[str], str]
+    nodes: list[Node] = field(default_factory=list)
+    made_by: dict[str, Node] = field(default_factory=dict)
+
+    def all(self, nodes: Iterable[Node]) -> None:
+        """Convert nodes, and those of their bodies."""
+        for node in nodes:
+            self.specs.update({value.name: value for value in node.outputs})
+            self.made_by.update({value.name: node for value in node.outputs})
+            if node.bodies:
+                self.nodes.append(with_bodies(node, [self._body(body) for body in node.bodies]))
+            elif node.op not in _READS or not self._take(node):
+                self.nodes.append(node)
+
+    def _body(self, body: Graph) -> Graph:
+        around, self.nodes = self.nodes, []
+        self.specs.update({value.name: value for value in body.inputs})
+        self.all(body.nodes)
+        made, self.nodes = self.nodes, around
+        return replace(body, nodes=tuple(made))
+
+    def _take(self, node: Node) -> bool:
+        """Convert a node that reads or writes by a flattened mask; False for any other."""
+        data, indices = node.argument("self"), node.argument("indices")
+        if not isinstance(data, Ref) or not isinstance(indices, tuple):
+            return False
+        places = [place for place, index in enumerate(indices) if index is not None]
+        index = indices[places[0]] if len(places) == 1 else None
+        flat = self._flattened(index.name) if isinstance(index, Ref) else None
+        if flat is None or flat.spec.dtype != "bool":
+            return False
+        place, shape = places[0], self.specs[data.name].spec.shape
+        sizes = (*shape[:place], *flat.spec.shape, *shape[place + 1 :])
+        whole = self._whole(data.name, place, sizes, node)
+        by_mask = node.with_arguments(self=Ref(whole.name), indices=(*indices[:place], Ref(flat.name)))
+        if node.op == "aten.index.Tensor":
+            self.nodes.append(by_mask)
+            return True
+        (out,) = node.outputs
+        written = Value(self.unique(f"{out.name}_put"), TensorSpec(sizes, out.spec.dtype))
+        self.nodes.append(replace(by_mask, outputs=(written,)))
+        self.specs[written.name] = written
+        back: Arguments = (("self", Ref(written.name)), ("size", shape))
+        self.nodes.append(Node("aten.view.default", back, (out,), origin=node.origin))
+        return True
+
+    def _flattened(self, name: str) -> Value | None:
+        """The array of several axes of which a value has all elements along one; None if there is none."""
+        made = self.made_by.get(name)
+        source = made.argument("self") if made is not None and packet(made.op) in _FLATTENS else None
+        if not isinstance(source, Ref) or self.specs[name].spec.ndim != 1 or self.specs[source.name].spec.ndim < 2:
+            return None
+        return self.specs[source.name]
+
+    def _whole(self, name: str, place: int, sizes: tuple[Dim, ...], node: Node) -> Value:
+        """An array with other sizes in the place of one: what it was before they were joined, where it is known."""
+        made = self.made_by.get(name)
+        source: Operand = made.argument("self") if made is not None and made.op.startswith("aten.") else None
+        if made is not None and isinstance(source, Ref):
+            if packet(made.op) in _FLATTENS and self.specs[source.name].spec.shape == sizes:
+                return self.specs[source.name]
+            dim, ndim = dict(made.arguments).get("dim"), self.specs[source.name].spec.ndim
+            if made.op == "aten.select.int" and isinstance(dim, int) and dim % ndim > place:
+                return self._selected(made, source.name, place, sizes, node)
+        spec = TensorSpec(sizes, self.specs[name].spec.dtype)
+        return self._made("aten.view.default", (("self", Ref(name)), ("size", sizes)), name, spec, node)
+
+    def _selected(self, made: Node, source: str, place: int, sizes: tuple[Dim, ...], node: Node) -> Value:
+        """One of an axis behind the joined ones: ``x.view(-1, width)[:, i]`` as ``x[:, :, i]``."""
+        before = self.specs[source].spec.shape
+        more = len(sizes) - self.specs[made.outputs[0].name].spec.ndim
+        whole = self._whole(source, place, (*sizes[: place + 1 + more], *before[place + 1 :]), node)
+        dim = int(made.argument("dim")) % len(before) + more  # type: ignore[arg-type]
+        arguments: Arguments = (("self", Ref(whole.name)), ("dim", dim), ("index", made.argument("index")))
+        spec = TensorSpec(sizes, whole.spec.dtype)
+        return self._made("aten.select.int", arguments, made.outputs[0].name, spec, made)
+
+    def _made(self, op: str, arguments: Arguments, name: str, spec: TensorSpec, node: Node) -> Value:
+        value = Value(self.unique(f"{name}_whole"), spec)
+        self.specs[value.name] = value
+        self.nodes.append(Node(op, arguments, (value,), origin=node.origin))
+        return value
