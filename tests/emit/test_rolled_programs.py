@@ -16,6 +16,7 @@ from regauge.emit.rolling import roll_steps
 from regauge.emit.steps import SourceLine
 
 VARIABLES = ("h", "c", "y", "z")
+OLD = ("h before", "c before")
 FORMS = ("", "", "lambdas", "def", "called")
 LOOPS = tuple(OriginalLoop(length=4 - n) for n in range(3))
 LINES = {
@@ -30,6 +31,7 @@ class Unrolled:
 
     assignments: list[tuple[int, str, tuple[int, ...], str, str]] = field(default_factory=list)
     current: dict[str, int] = field(default_factory=dict)
+    before: dict[str, int] = field(default_factory=dict)  # what variables were when the step began
     made: int = 0
 
     def assign(self, variable: str, text: str, reads: tuple[int, ...], origin: str, form: str = "") -> int:
@@ -52,6 +54,7 @@ def unrolled(choose: random.Random) -> tuple[Unrolled, list[list[int]]]:
         column: list[int] = []
         times = choose.randint(2, 5)
         for step in range(times):
+            program.before = dict(program.current)
             for line, assignment in enumerate(steps):
                 _run(program, assignment, step, f"f.py:{first_line + line}")
             for inner_step in range(3 if inner else 0):
@@ -71,15 +74,16 @@ Assignment = tuple[str, list[str | int], str]
 
 def _assignment(choose: random.Random) -> Assignment:
     """A variable, the variables and numbers that it is the sum of, where an index `i` counts the steps, and a form."""
-    parts = [choose.choice([*VARIABLES, 3, "i", "2i", "-i", "table"]) for _ in range(choose.randint(1, 3))]
+    parts = [choose.choice([*VARIABLES, *OLD, 3, "i", "2i", "-i", "table"]) for _ in range(choose.randint(1, 3))]
     return choose.choice(VARIABLES), parts, choose.choice(FORMS)
 
 
 def _run(program: Unrolled, assignment: Assignment, step: int, origin: str) -> None:
     variable, parts, form = assignment
     numbers = {"i": f"{step}", "2i": f"{2 * step + 1}", "-i": f"{9 - step}", "table": f"table[{step + 1}]"}
-    texts = ["{}" if part in VARIABLES else numbers.get(str(part), str(part)) for part in parts]
-    reads = tuple(program.current[str(part)] for part in parts if part in VARIABLES)
+    values = program.current | {f"{name} before": value for name, value in program.before.items()}
+    texts = ["{}" if part in values else numbers.get(str(part), str(part)) for part in parts]
+    reads = tuple(values[str(part)] for part in parts if part in values)
     program.assign(variable, " + ".join([*texts, "f(1)"]), reads, origin, form)
 
 

@@ -15,7 +15,7 @@ import ast
 import copy
 from collections.abc import Iterator, Sequence
 
-from regauge.emit.templates import Statement
+from regauge.emit.templates import ANY, Statement, column, column_values, columns
 
 
 def hoisted(statements: Sequence[Statement], longest: int) -> list[Statement] | None:
@@ -91,8 +91,17 @@ def _behind(statement: Statement) -> list[Statement] | None:
     outer = _Replaced(inside[0], ast.Name(target.id, ast.Load())).visit(copy.deepcopy(long, {id(inside[0]): inside[0]}))
     if sum(isinstance(part, ast.Name) and part.id == target.id for part in ast.walk(outer)) != 1:
         return None
-    first = Statement(ast.Assign(tree.targets, short, lineno=0), statement.notes)
+    first = Statement(ast.Assign(tree.targets, _of_all(short, inside[0]), lineno=0), statement.notes)
     return [first, _statement(node, target.id, outer, statement)] if isinstance(outer, ast.expr) else None
+
+
+def _of_all(one: ast.expr, other: ast.expr) -> ast.expr:
+    """An expression of all members, for one that stands in two places with the constants of some each."""
+    made = copy.deepcopy(one)
+    for constant, mine, others in zip(columns(made), column_values(one), column_values(other), strict=True):
+        texts = [b if a == ANY else a for a, b in zip(mine.texts, others.texts, strict=True)]
+        constant.value = column(texts).value
+    return made
 
 
 def _calls_parts(node: ast.IfExp) -> bool:

@@ -76,21 +76,34 @@ def name_variables(
         found = unique(identifier(wanted[0]), refused | taken) if free is None else free
         taken |= {found} - {UNREAD}
         names |= dict.fromkeys(group, found)
-    for number, variable in enumerate(template.variables):
-        if variable.carried is not None and variable.passed_on is None:
-            names[f"c{number}"] = names[f"v{number}"]
+    for number in range(len(template.variables)):
+        names.setdefault(f"c{number}", names[f"v{number}"])
     return names
 
 
-def _groups(spans: Mapping[str, object], template: Template) -> dict[str, list[str]]:
-    """The names that are one, for each."""
+def _groups(spans: Mapping[str, list[Span]], template: Template) -> dict[str, list[str]]:
+    """The names that are one, for each.
+
+    Raises:
+        Unlike: two of them are needed at once.
+    """
     groups = {key: [key] for key in spans}
+    tied: dict[tuple[str, str], int] = {}
     for pair in template.tied:
         one, other = (key if key in groups else f"v{key[1:]}" for key in pair)
+        tied[one, other] = template.variables[int(other[1:])].made
         if groups[one] is not groups[other]:
             groups[one] += groups[other]
             for key in groups[one]:
                 groups[key] = groups[one]
+    for one, group in groups.items():
+        for other in group:
+            # the compound statement reads the one until it has the other
+            entered = tied.get((one, other))
+            until = [(a, min(b, entered - 1) if entered is not None and b <= entered + 1 else b) for a, b in spans[one]]
+            apart = one != other and (other, one) not in tied
+            if apart and _overlap([(a, b) for a, b in until if a <= b], spans[other]):
+                raise Unlike
     return groups
 
 
@@ -103,6 +116,8 @@ def _spans(template: Template, end: int, behind: Behind) -> dict[str, list[Span]
             own.append((variable.made, end))
         if variable.passed_on is not None:
             spans[f"c{number}"] = spans[f"d{number}"] = [(-1, end)]
+        elif variable.is_late:
+            spans[f"c{number}"] = [(-1, variable.carried or end), (end, end)]
         elif variable.carried is not None:
             own.append((-1, variable.carried))
         spans[f"v{number}"] = own

@@ -318,6 +318,9 @@ class Loop:
         """`a, b = b, a` at the end of a step."""
         targets, sources = [], []
         for number, variable in enumerate(self.template.variables):
+            if variable.is_late and self.names[f"c{number}"] != self.names[f"v{number}"]:
+                targets.append(self.names[f"c{number}"])
+                sources.append(self.names[f"v{number}"])
             if variable.passed_on is not None:
                 targets += [self.names[f"c{number}"], self.names[f"d{number}"]]
                 sources += [self.names[f"v{number}"], self.names[f"c{number}"]]

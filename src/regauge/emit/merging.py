@@ -48,6 +48,11 @@ class Variable:
     alone: bool = False
     is_function: bool = False
 
+    @property
+    def is_late(self) -> bool:
+        """Whether a step reads the value of the step before when it has a value of its own: they are two then."""
+        return self.passed_on is None and self.carried is not None and self.carried > self.made
+
 
 @dataclass
 class Template:

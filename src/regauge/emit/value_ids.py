@@ -138,7 +138,13 @@ def _compound(node: ast.stmt, whole: ast.stmt, names: dict[str, int], found: Val
         _make(name, whole, names, found)
     at_first = {name: names[name] for name in stored}
     reads = len(found.read)
-    for child in ast.iter_child_nodes(node):
+    children = [*ast.iter_child_nodes(node)]
+    if isinstance(node, ast.For):  # what it goes through is read before its variables are assigned
+        _expression(node.iter, names, found)
+        for name in {name.id for name in _names(node.target)}:
+            _make(name, whole, names, found)
+        children = [*node.body, *node.orelse]
+    for child in children:
         if isinstance(child, ast.stmt):
             _statement(child, whole, names, found)
         else:
