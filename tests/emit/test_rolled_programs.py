@@ -17,7 +17,7 @@ from regauge.emit.steps import SourceLine
 
 VARIABLES = ("h", "c", "y", "z")
 OLD = ("h before", "c before")
-FORMS = ("", "", "lambdas", "def", "called")
+FORMS = ("", "", "lambdas", "def", "called", "comprehension")
 LOOPS = tuple(OriginalLoop(length=4 - n) for n in range(3))
 LINES = {
     f"f.py:{line}": SourceLine(LOOPS[line // 10 - 1], (line,))
@@ -109,9 +109,11 @@ def named(program: Unrolled, results: list[int], choose: random.Random) -> list[
 
 
 def _written(name: str, value: str, form: str, local: str, other: str) -> list[str]:
-    """The lines that assign a value, some with functions that a call calls at once."""
+    """The lines that assign a value, some with names of their own: in functions that a call calls at once, in lists."""
     if form == "lambdas":
         return [f"{name} = jax.lax.cond(x > 0, lambda: {value}, lambda: {other})"]
+    if form == "comprehension":
+        return [f"{name} = sum([{value} + {local} for {local} in (1, 2)])"]
     if not form:
         return [f"{name} = {value}"]
     call = "way()" if form == "called" else f"jax.lax.cond(x > 0, way, lambda: {other})"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regauge.emit.target import target
-from regauge.emit.value_ids import Values, assigned, last_call
+from regauge.emit.value_ids import Binder, Values, assigned, last_call
 
 Number = int | float
 
@@ -95,6 +95,7 @@ class Merger:
         self.place = 0
         self.function: ast.AST | None = None  # of the first step, that is merged; it reads what it reads when called
         self.called = 0  # when it is called last
+        self.scopes = 0  # functions and comprehensions around what is merged
         self.local: dict[tuple[int, str], str] = {}  # names within it, by step and what the last step has for them
         self.step_of = {statement: (i, j) for i, step in enumerate(steps) for j, statement in enumerate(step)}
         self.variables: dict[tuple[int, int], int] = {}
@@ -150,7 +151,10 @@ class Merger:
             return self._function(nodes)
         if isinstance(first, ast.arg):
             return ast.arg(self._local([node.arg for node in nodes]))
-        return type(first)(**{name: self._merge([getattr(node, name) for node in nodes]) for name in first._fields})
+        self.scopes += isinstance(first, Binder)
+        fields = {name: self._merge([getattr(node, name) for node in nodes]) for name in first._fields}
+        self.scopes -= isinstance(first, Binder)
+        return type(first)(**fields)
 
     def _tie(self, column: Sequence[ast.stmt]) -> None:
         """Note whose values a compound statement goes on with."""
@@ -173,9 +177,11 @@ class Merger:
         if outermost:
             self.function, self.local = first, {}
             self.called = self._last_call(nodes)
+        self.scopes += 1
         fields = {
             name: self._merge([getattr(node, name) for node in nodes]) for name in first._fields if name != "name"
         }
+        self.scopes -= 1
         if isinstance(first, ast.FunctionDef):
             names = [node.name for node in nodes if isinstance(node, ast.FunctionDef)]
             fields["name"] = self._assigned(names) if outermost else self._local(names)
@@ -213,7 +219,7 @@ class Merger:
         for read in (self._own, self._carried, self._delayed):
             found = read(values)
             if found is not None:
-                self.template.inside |= {found[1:]} if self.function is not None else set()
+                self.template.inside |= {found[1:]} if self.scopes else set()
                 return found
         if any(self._is_of_steps(value) or value < 0 for value in values):
             raise Unlike
