@@ -274,7 +274,7 @@ def by_flat_masks(x: Tensor, y: Tensor) -> Tensor:
     y = y.reshape(-1, 5).clone()
     y[flat] = y[flat] * x[mask] + x.exp().reshape(-1, 5)[flat]
     y[:, 1][flat] = x[mask].sum(-1, keepdim=True).squeeze(-1)
-    z = (y + 1)[flat].square().sum(0)  # of what was flat all the time
+    z = F.linear(y + 1, torch.eye(5))[flat].square().sum(0)  # of what was flat all the time
     return y + z + y.view(8, 5).sum(1)[flat].unsqueeze(-1).squeeze(-1).sum()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from regauge.capture.selected_parts import Arguments, packet
-from regauge.ir.graph import Dim, Graph, Node, Operand, Ref, TensorSpec, Value, with_bodies
+from regauge.ir.graph import Dim, Graph, Node, Ref, TensorSpec, Value, with_bodies
 
 _READS = ("aten.index.Tensor", "aten.index_put.default")
 _FLATTENS = ("view", "reshape", "flatten")
@@ -81,7 +81,7 @@ class _Walk:
     def _flattened(self, name: str) -> Value | None:
         """The array of several axes of which a value has all elements along one; None if there is none."""
         made = self.made_by.get(name)
-        source = made.argument("self") if made is not None and packet(made.op) in _FLATTENS else None
+        source = dict(made.arguments)["self"] if made is not None and packet(made.op) in _FLATTENS else None
         if not isinstance(source, Ref) or self.specs[name].spec.ndim != 1 or self.specs[source.name].spec.ndim < 2:
             return None
         return self.specs[source.name]
@@ -89,7 +89,7 @@ class _Walk:
     def _whole(self, name: str, place: int, sizes: tuple[Dim, ...], node: Node) -> Value:
         """An array with other sizes in the place of one: what it was before they were joined, where it is known."""
         made = self.made_by.get(name)
-        source: Operand = made.argument("self") if made is not None and made.op.startswith("aten.") else None
+        source = dict(made.arguments).get("self") if made is not None else None
         if made is not None and isinstance(source, Ref):
             if packet(made.op) in _FLATTENS and self.specs[source.name].spec.shape == sizes:
                 return self.specs[source.name]
