@@ -7,10 +7,11 @@ one mask are by the one with all its axes, and `selections` sees that they belon
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from regauge.capture.node_walks import Walk
 from regauge.capture.selected_parts import Arguments, packet
-from regauge.ir.graph import Dim, Graph, Node, Ref, TensorSpec, Value, with_bodies
+from regauge.ir.graph import Dim, Node, Ref, TensorSpec, Value
 
 _READS = ("aten.index.Tensor", "aten.index_put.default")
 _FLATTENS = ("view", "reshape", "flatten")
@@ -29,32 +30,11 @@ def by_all_axes(nodes: Iterable[Node], given: Iterable[Value], unique: Callable[
     return walk.nodes
 
 
-@dataclass
-class _Walk:
-    specs: dict[str, Value]
-    unique: Callable[[str], str]
-    nodes: list[Node] = field(default_factory=list)
-    made_by: dict[str, Node] = field(default_factory=dict)
-
-    def all(self, nodes: Iterable[Node]) -> None:
-        """Convert nodes, and those of their bodies."""
-        for node in nodes:
-            self.specs.update({value.name: value for value in node.outputs})
-            self.made_by.update({value.name: node for value in node.outputs})
-            if node.bodies:
-                self.nodes.append(with_bodies(node, [self._body(body) for body in node.bodies]))
-            elif node.op not in _READS or not self._take(node):
-                self.nodes.append(node)
-
-    def _body(self, body: Graph) -> Graph:
-        around, self.nodes = self.nodes, []
-        self.specs.update({value.name: value for value in body.inputs})
-        self.all(body.nodes)
-        made, self.nodes = self.nodes, around
-        return replace(body, nodes=tuple(made))
-
-    def _take(self, node: Node) -> bool:
+class _Walk(Walk):
+    def take(self, node: Node) -> bool:
         """Convert a node that reads or writes by a flattened mask; False for any other."""
+        if node.op not in _READS:
+            return False
         data, indices = node.argument("self"), node.argument("indices")
         if not isinstance(data, Ref) or not isinstance(indices, tuple):
             return False
@@ -97,7 +77,8 @@ class _Walk:
             if made.op == "aten.select.int" and isinstance(dim, int) and dim % ndim > place:
                 return self._selected(made, source.name, place, sizes, node)
         spec = TensorSpec(sizes, self.specs[name].spec.dtype)
-        return self._made("aten.view.default", (("self", Ref(name)), ("size", sizes)), name, spec, node)
+        arguments: Arguments = (("self", Ref(name)), ("size", sizes))
+        return self.made("aten.view.default", arguments, f"{name}_whole", spec, node.origin)
 
     def _selected(self, made: Node, source: str, place: int, sizes: tuple[Dim, ...], node: Node) -> Value:
         """One of an axis behind the joined ones: ``x.view(-1, width)[:, i]`` as ``x[:, :, i]``."""
@@ -107,10 +88,4 @@ class _Walk:
         dim = int(made.argument("dim")) % len(before) + more  # type: ignore[arg-type]
         arguments: Arguments = (("self", Ref(whole.name)), ("dim", dim), ("index", made.argument("index")))
         spec = TensorSpec(sizes, whole.spec.dtype)
-        return self._made("aten.select.int", arguments, made.outputs[0].name, spec, made)
-
-    def _made(self, op: str, arguments: Arguments, name: str, spec: TensorSpec, node: Node) -> Value:
-        value = Value(self.unique(f"{name}_whole"), spec)
-        self.specs[value.name] = value
-        self.nodes.append(Node(op, arguments, (value,), origin=node.origin))
-        return value
+        return self.made("aten.select.int", arguments, f"{made.outputs[0].name}_whole", spec, made.origin)

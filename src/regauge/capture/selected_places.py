@@ -9,10 +9,11 @@ After this pass the selections are those by masks, which `selections` makes whol
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from regauge.capture.node_walks import Walk
 from regauge.capture.selected_parts import Arguments, packet
-from regauge.ir.graph import Graph, Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs, with_bodies
+from regauge.ir.graph import Node, Operand, Origin, Ref, TensorSpec, Value, node_inputs
 
 _FINDS = ("aten.where.default", "aten.nonzero_numpy.default")
 _AT_PLACES = ("aten.index.Tensor", "aten.index_put.default", "aten.index_select.default", "aten.index_add.default")
@@ -64,30 +65,9 @@ def as_masks(nodes: Iterable[Node], given: Iterable[Value], unique: Callable[[st
 
 
 @dataclass
-class _Walk:
-    specs: dict[str, Value]
-    unique: Callable[[str], str]
-    nodes: list[Node] = field(default_factory=list)
-    made_by: dict[str, Node] = field(default_factory=dict)
+class _Walk(Walk):
     places: dict[str, _Place] = field(default_factory=dict)
     tables: dict[str, Value] = field(default_factory=dict)  # results of `nonzero`: the mask by their names
-
-    def all(self, nodes: Iterable[Node]) -> None:
-        """Convert nodes, and those of their bodies."""
-        for node in nodes:
-            self.specs.update({value.name: value for value in node.outputs})
-            self.made_by.update({value.name: node for value in node.outputs})
-            if node.bodies:
-                self.nodes.append(with_bodies(node, [self._body(body) for body in node.bodies]))
-            elif not self.take(node):
-                self.nodes.append(node)
-
-    def _body(self, body: Graph) -> Graph:
-        around, self.nodes = self.nodes, []
-        self.specs.update({value.name: value for value in body.inputs})
-        self.all(body.nodes)
-        made, self.nodes = self.nodes, around
-        return replace(body, nodes=tuple(made))
 
     def take(self, node: Node) -> bool:
         """Note or convert a node; False for one that stays as it is."""
@@ -115,7 +95,7 @@ class _Walk:
         if value.spec.dtype == "bool":
             return value
         spec, arguments = TensorSpec(value.spec.shape, "bool"), (("self", Ref(value.name)), ("other", 0))
-        return self._made("aten.ne.Scalar", arguments, f"{value.name}_mask", spec, node.origin)
+        return self.made("aten.ne.Scalar", arguments, f"{value.name}_mask", spec, node.origin)
 
     def _column(self, node: Node, mask: Value) -> None:
         """A column of the table of places that `nonzero` gives, or its only one as a list."""
@@ -165,7 +145,7 @@ class _Walk:
             return False
         base = data
         if missing and adds:
-            base = self._made("aten.zeros_like.default", _like(data), f"{out.name}_parts", data.spec, origin)
+            base = self.made("aten.zeros_like.default", _like(data), f"{out.name}_parts", data.spec, origin)
         wide = self._wide(base, spot, origin)
         put: Arguments = (
             ("self", Ref(wide.name)),
@@ -176,14 +156,14 @@ class _Walk:
         if not missing and spot.axes == tuple(range(spot.rank)):
             self.nodes.append(Node("aten.index_put.default", put, (out,), origin=origin))
             return True
-        parts = self._made("aten.index_put.default", put, f"{out.name}_put", wide.spec, origin)
+        parts = self.made("aten.index_put.default", put, f"{out.name}_put", wide.spec, origin)
         if not missing:
             back: Arguments = (("self", Ref(parts.name)), ("dims", self._order(data, spot)[1]))
             self.nodes.append(Node("aten.permute.default", back, (out,), origin=origin))
         elif adds:
             dims = tuple(spot.begin + axis for axis in missing)
             total: Arguments = (("self", Ref(parts.name)), ("dim", dims), ("keepdim", False), ("dtype", None))
-            summed = self._made("aten.sum.dim_IntList", total, f"{out.name}_sum", data.spec, origin)
+            summed = self.made("aten.sum.dim_IntList", total, f"{out.name}_sum", data.spec, origin)
             both: Arguments = (("self", Ref(data.name)), ("other", Ref(summed.name)), ("alpha", 1))
             self.nodes.append(Node("aten.add.Tensor", both, (out,), origin=origin))
         else:
@@ -212,18 +192,18 @@ class _Walk:
         found = data
         for index in range(count):
             one: Arguments = (("self", Ref(spot.mask.name)), ("dim", axis), ("index", index))
-            chosen = self._made("aten.select.int", one, f"{spot.mask.name}_{index}", rest, origin)
+            chosen = self.made("aten.select.int", one, f"{spot.mask.name}_{index}", rest, origin)
             for _ in range(data.spec.ndim - spot.begin - rest.ndim):
                 spec = TensorSpec((*chosen.spec.shape, 1), "bool")
                 new: Arguments = (("self", Ref(chosen.name)), ("dim", -1))
-                chosen = self._made("aten.unsqueeze.default", new, f"{spot.mask.name}_wide", spec, origin)
+                chosen = self.made("aten.unsqueeze.default", new, f"{spot.mask.name}_wide", spec, origin)
             part: Arguments = (("self", Ref(parts.name)), ("dim", spot.begin + axis), ("index", index))
-            value = self._made("aten.select.int", part, f"{out.name}_{index}", data.spec, origin)
+            value = self.made("aten.select.int", part, f"{out.name}_{index}", data.spec, origin)
             pair: Arguments = (("condition", Ref(chosen.name)), ("self", Ref(value.name)), ("other", Ref(found.name)))
             if index == count - 1:
                 self.nodes.append(Node("aten.where.self", pair, (out,), origin=origin))
             else:
-                found = self._made("aten.where.self", pair, f"{out.name}_to_{index}", data.spec, origin)
+                found = self.made("aten.where.self", pair, f"{out.name}_to_{index}", data.spec, origin)
 
     def _order(self, data: Value, spot: _Spot) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The axes of an array in the order of the mask's, and how to bring them back."""
@@ -238,26 +218,20 @@ class _Walk:
         if order != tuple(range(len(order))):
             spec = TensorSpec(tuple(data.spec.shape[axis] for axis in order), data.spec.dtype)
             arguments: Arguments = (("self", Ref(data.name)), ("dims", order))
-            data = self._made("aten.permute.default", arguments, f"{data.name}_permuted", spec, origin)
+            data = self.made("aten.permute.default", arguments, f"{data.name}_permuted", spec, origin)
         missing = [axis for axis in range(spot.rank) if axis not in spot.axes]
         shape = list(data.spec.shape)
         for axis in missing:
             shape.insert(spot.begin + axis, 1)
             arguments = (("self", Ref(data.name)), ("dim", spot.begin + axis))
             spec = TensorSpec(tuple(shape), data.spec.dtype)
-            data = self._made("aten.unsqueeze.default", arguments, f"{data.name}_wide", spec, origin)
+            data = self.made("aten.unsqueeze.default", arguments, f"{data.name}_wide", spec, origin)
         if missing:
             shape[spot.begin : spot.begin + spot.rank] = spot.mask.spec.shape
             arguments = (("self", Ref(data.name)), ("size", tuple(shape)), ("implicit", False))
             spec = TensorSpec(tuple(shape), data.spec.dtype)
-            data = self._made("aten.expand.default", arguments, f"{data.name}_each", spec, origin)
+            data = self.made("aten.expand.default", arguments, f"{data.name}_each", spec, origin)
         return data
-
-    def _made(self, op: str, arguments: Arguments, name: str, spec: TensorSpec, origin: Origin) -> Value:
-        value = Value(self.unique(name), spec)
-        self.specs[value.name] = value
-        self.nodes.append(Node(op, arguments, (value,), origin=origin))
-        return value
 
 
 def _like(data: Value) -> Arguments:
