@@ -119,9 +119,7 @@ class Conversion:
 
     def _outputs(self, walk: Functionaliser, raw: tuple[Any, ...]) -> tuple[tuple[Operand, ...], Any]:
         operands = [walk.result(item) for item in raw]
-        kinds = {Ref: lambda op: _Leaf(op.name), Sym: lambda op: _Size(op.text)}
-        leaves = [kinds[type(op)](op) if type(op) in kinds else op for op in operands]
-        tree = pytree.tree_unflatten(leaves, self.program.call_spec.out_spec)
+        tree = pytree.tree_unflatten(list(map(_leaf, operands)), self.program.call_spec.out_spec)
         return tuple(op for op in operands if isinstance(op, Ref)), _skeleton(tree)
 
     def _in_tree(self) -> Any:
@@ -167,6 +165,13 @@ class _Size:
     """A symbolic size in a pytree."""
 
     text: str
+
+
+def _leaf(operand: Operand) -> Any:
+    """What stands for an operand in a pytree."""
+    if isinstance(operand, Ref):
+        return _Leaf(operand.name)
+    return _Size(operand.text) if isinstance(operand, Sym) else operand
 
 
 def _skeleton(tree: Any) -> Any:

@@ -187,7 +187,7 @@ def _is_by_number(node: Node) -> bool:
 def _along(parts: Parts, node: Node, first: Selected) -> None:
     """An operator along axes behind those of the mask, counted from the end."""
     name, dims = packet(node.op), dict(node.arguments).get("dim")
-    new = name == "unsqueeze"  # the rank is one more than before
+    new = name == "unsqueeze"
     listed = [dim for dim in (dims if isinstance(dims, tuple) else (dims,)) if isinstance(dim, int)]
     behind = tuple(dim - first.rank - new if dim >= 0 else dim for dim in listed)
     if not behind or min(behind) < -first.after - new:

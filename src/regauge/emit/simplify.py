@@ -184,9 +184,10 @@ def _filled(node: ast.Call) -> ast.Call:
 
     `jnp.full((), True, bool)` as `jnp.array(True)`.
     """
-    if ast.unparse(node).startswith(("jnp.full((), True, bool", "jnp.full((), False, bool")):
+    name = ast.unparse(node.func)
+    if name == "jnp.full" and ", ".join(map(ast.unparse, node.args)) in ("(), True, bool", "(), False, bool"):
         return ast.Call(ast.parse("jnp.array", mode="eval").body, node.args[1:2], [])
-    if ast.unparse(node.func) != "jnp.full_like" or node.keywords or len(node.args) < 2:
+    if name != "jnp.full_like" or node.keywords or len(node.args) < 2:
         return node
     like, value, *dtype = node.args
     if not isinstance(like, ast.Call) or like.keywords:
