@@ -79,6 +79,42 @@ class Pairs(nn.Module):
         return self.first([x, x + 1]) + self.second([x, x - 1, x * 2])
 
 
+class Mixed(nn.Module):
+    """Mixes what a list holds by one weight; a list of one array is scaled alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(1))
+
+    def forward(self, parts: list[Tensor]) -> Tensor:
+        return self.scale * sum((k + 1) * part.sin() for k, part in enumerate(parts)) + parts[0].amax(1, keepdim=True)
+
+
+class Passing(nn.Module):
+    """Only passes its list on, to a module whose parameters are its arrays."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixed, self.project = Mixed(), nn.Linear(8, 8)
+
+    def forward(self, parts: list[Tensor]) -> Tensor:
+        return self.project(self.mixed(parts))
+
+
+class PassedOn(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = Passing(), Passing()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first([x, x + 1]) + self.second([x, x - 1, x * 2])
+
+
+def test_a_list_that_is_only_passed_on_is_passed_as_arguments() -> None:
+    source = assert_like_torch(PassedOn(), (X,)).source
+    assert source.count("def __call__(self, *parts):\n        return self.project(self.mixed(*parts))\n") == 1
+
+
 def test_a_list_of_which_parts_are_read_stays_as_it_is() -> None:
     assert "*parts" not in assert_like_torch(Pairs(), (X,)).source
 

@@ -44,7 +44,7 @@ def _gathered(group: Sequence[EmittedClass]) -> list[EmittedClass]:
 
 
 def _with_one_list(made: EmittedClass, before: int, name: str) -> EmittedClass | None:
-    """The class with its parameters behind the first ones as `*name`, if it reads them in one tuple alone."""
+    """The class with its parameters behind the first ones as `*name`, if it reads them in one tuple or call alone."""
     own, arrays = made.body.parameters[:before], made.body.parameters[before:]
     whole = f"({', '.join(arrays)}{',' if len(arrays) == 1 else ''})"
     places = [number for number, line in enumerate(made.body.lines) if whole in line.text]
@@ -62,7 +62,9 @@ def _with_one_list(made: EmittedClass, before: int, name: str) -> EmittedClass |
     if any(_count(array, text.text) for array in left for text in made.body.lines[place + 1 :]):
         return None
     lines = [*made.body.lines]
-    lines[place] = replace(line, text=line.text.replace(whole, name))
+    # a tuple, or all arguments of a call
+    given = f"(*{name})" if re.search(r"[\w)\]]$", line.text.partition(whole)[0]) else name
+    lines[place] = replace(line, text=line.text.replace(whole, given))
     shapes = {parameter: shape for parameter, shape in made.shapes.items() if parameter in own}
     return replace(made, body=replace(made.body, parameters=[*own, f"*{name}"], lines=lines, comment=""), shapes=shapes)
 
