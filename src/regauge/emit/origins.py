@@ -174,13 +174,21 @@ def _lines(node: ast.stmt) -> int:
 def _reads(node: ast.stmt, local: set[str]) -> tuple[str, ...]:
     """Names of values that a statement reads, in order, of the `local` ones: not the functions that it calls.
 
-    Nor `args` and `kwargs` of `*args` and `**kwargs`, which hold others.
+    Nor `args` and `kwargs` of `*args` and `**kwargs`, which hold others, nor `i` of `x + i for i in parts`, which stands
+    for one part after the other.
     """
+    steps = {
+        n.id
+        for part in ast.walk(node)
+        if isinstance(part, ast.comprehension)
+        for n in ast.walk(part.target)
+        if isinstance(n, ast.Name)
+    }
     called = {id(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)}
     called |= {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Starred)}
     called |= {id(part.value) for part in ast.walk(node) if isinstance(part, ast.keyword) and part.arg is None}
     names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
-    found = [n for n in names if id(n) not in called and n.id in local]
+    found = [n for n in names if id(n) not in called and n.id in local - steps]
     return tuple(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))
 
 
