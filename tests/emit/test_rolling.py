@@ -223,6 +223,32 @@ def test_a_loop_is_a_loop(kind: type[nn.Module], inputs: tuple[Tensor, ...], tex
         assert text in source
 
 
+class Widened(nn.Module):
+    """Each step is a function of several lines, or none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x[:, 0]
+        for t in range(x.shape[1]):
+            if (h + t).sum() > 0:
+                wide = torch.cat([h, x[:, t]], 1)
+                wide = wide * wide.amax(1, keepdim=True)
+                h = torch.tanh(self.mix(wide))
+        return h
+
+
+def test_shapes_stand_beside_their_own_lines() -> None:
+    torch.manual_seed(0)
+    source = assert_like_torch(Widened(), (tensor(2, 5, 4),)).source
+    body = source.partition("        for ")[2].partition("        return h\n")[0]
+    lines = [line.strip() for line in body.splitlines()]
+    assert "wide = jnp.concatenate((h, x[:, t]), axis=1)  # [batch, 8]" in lines, body
+    assert not [line for line in lines if line.startswith(("def ", "for ")) and "#" in line]
+
+
 def test_a_loop_serves_other_batches() -> None:
     torch.manual_seed(0)
     model = Cell()

@@ -296,10 +296,9 @@ class Loop:
     def _step(self, place: int, header: Header, behind: Behind) -> list[Line]:
         statement = Filled(self.names, header).visit(self.template.statements[place])
         columns = [self.code.lines[step[place]] for step in self.merger.steps]
-        texts = text_of(statement).split("\n")
-        comments = [
-            {lines[i].comment for lines in columns} if i < len(columns[0]) else set() for i in range(len(texts))
-        ]
+        texts = [text for text in text_of(statement).split("\n") if text]  # one blank line is before a function
+        # steps that are one form may be written on different numbers of lines
+        comments = [{lines[i].comment if i < len(lines) else "" for lines in columns} for i in range(len(texts))]
         lines = [
             Line(text, comment.pop() if len(comment) == 1 else "", columns[0][0].origin)
             for text, comment in zip(texts, comments, strict=True)

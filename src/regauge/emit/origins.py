@@ -174,8 +174,8 @@ def _lines(node: ast.stmt) -> int:
 def _reads(node: ast.stmt, local: set[str]) -> tuple[str, ...]:
     """Names of values that a statement reads, in order, of the `local` ones: not the functions that it calls.
 
-    Nor `args` and `kwargs` of `*args` and `**kwargs`, which hold others, nor `i` of `x + i for i in parts`, which stands
-    for one part after the other.
+    Nor `args` and `kwargs` of `*args` and `**kwargs`, which hold others, nor `p` of `p + 1 for p in parts`, which
+    stands for one of them after the other.
     """
     steps = {
         n.id

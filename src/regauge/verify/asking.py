@@ -16,6 +16,7 @@ import numpy as np
 
 from regauge.errors import BadCase
 from regauge.run.array_files import save_arrays
+from regauge.verify import plan
 from regauge.verify.evaluations import WIDE, Arrays, Evaluations, Mode, Side, kind_of
 from regauge.verify.onestep import KINDS, MASKED, Pass, no_worse_tiers, same_function_tiers
 from regauge.verify.precision import after_precision
@@ -130,10 +131,21 @@ class Asking:
             more = narrow if start == 0 else []
             self._launch("C64", [*self._tasks(names, part, converted=True), *more], str(start))
             found = {name: self._tier(names.index(name), name) for name in part}
+            found |= self._with_more_copies(names, found)
             tiers |= {name: tier for name, tier in found.items() if tier is not None}
             if any(map(enough, tiers.values())):
                 break
         return tiers
+
+    def _with_more_copies(self, names: Sequence[str], found: Mapping[str, Tier | None]) -> dict[str, Tier | None]:
+        """The answers of float32 that say different, with more noisy copies, as the engine gives them."""
+        differ = [name for name, tier in found.items() if tier is not None and tier.verdict == "different"]
+        if self.question.asked != "step float32" or not differ:
+            return {}
+        tasks = self._tasks(names, differ)
+        steps = [{**task, "noisy_inputs": not self._is_typical(task["input"])} for task in tasks]
+        self._launch("M32", [copy for step in steps for copy in plan.further(step)], f"more-{names.index(differ[0])}")
+        return {name: self._tier(names.index(name), name) for name in differ}
 
     @property
     def takes_targets(self) -> bool:
@@ -153,7 +165,7 @@ class Asking:
             tasks = Trajectory(_path(index), _task(index), [f"{_path(index)}-noise-1"])
             tiers = trajectory_tiers(self.found, tasks, optimizer)
         else:
-            noise = tuple(f"{_task(index)}-noise-{copy}" for copy in (1, 2))
+            noise = plan.noisy_ids(_task(index))
             passes = [Pass(_task(index), name, self._is_typical(name), noise)]
             judge = no_worse_tiers if question.asked == "step float32" else same_function_tiers
             tiers = judge(self.found, passes, question.mode, MASKED if question.masked else "")

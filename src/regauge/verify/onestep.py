@@ -19,9 +19,9 @@ from regauge.verify.tolerance import (
     judged_same,
     kind_scale,
     rms,
-    rounding_error,
     same_function,
 )
+from regauge.verify.ways import Ways
 
 KINDS = {
     "outputs": "outputs",
@@ -147,6 +147,11 @@ def _on(distance: Distance, name: str) -> str:
     return f"{distance.note}, {where}" if distance.note else where
 
 
+def inputs_that_differ(tier: Tier) -> set[str]:
+    """Names of the input sets on which a tensor of a tier is furthest beyond its limit."""
+    return {distance.note.rpartition("on ")[2] for distance in tier.distances if not distance.passed}
+
+
 def _worse(one: Distance | None, other: Distance) -> Distance:
     if one is None:
         return other
@@ -220,24 +225,18 @@ def no_worse_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, suffi
     errors: dict[str, list[tuple[Pass, Error, Error]]] = {}
     for step in passes:
         reference = found.original("M64", step.task)
-        copies = [found.original("M32", task) for task in (step.task, *step.noise) if found.get("M32", task)]
+        ways = {kind: Ways(expected) for kind in KINDS if (expected := of_kind(reference, kind))}
+        for task in (step.task, *step.noise):
+            if found.get("M32", task):
+                copy = found.original("M32", task)
+                for kind, known in ways.items():
+                    known.add(of_kind(copy, kind))
         converted = found.converted("C32", step.task, reference)
-        for kind in KINDS:
-            expected = of_kind(reference, kind)
-            if expected:
-                own = _largest_error([rounding_error(of_kind(copy, kind), expected) for copy in copies])
-                other = rounding_error(of_kind(converted, kind), expected)
-                errors.setdefault(kind, []).append((step, own, other))
+        for kind, known in ways.items():
+            judged = (step, known.own_error(), known.distance(of_kind(converted, kind)))
+            errors.setdefault(kind, []).append(judged)
     seconds = sum(found.outcomes[side][p.task].seconds for p in passes for side in ("M32", "C32"))  # type: ignore[index]
     return [_no_worse(f"tier 2 {KINDS[kind]}{suffix}", mode, kind, errors[kind], seconds) for kind in errors]
-
-
-def _largest_error(errors: Sequence[Error]) -> Error:
-    """The original's own error: the largest of its run and of the runs with noisy weights."""
-    norms = {name: max(e.norms[name] for e in errors) for name in errors[0].norms}
-    largest = {name: max(e.largest[name] for e in errors) for name in errors[0].largest}
-    notes = {name: note for e in errors for name, note in e.notes.items()}
-    return Error(norms, largest, max(e.together for e in errors), notes)
 
 
 def _no_worse(name: str, mode: Mode, kind: str, errors: list[tuple[Pass, Error, Error]], seconds: float) -> Tier:

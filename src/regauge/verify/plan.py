@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ ROUNDED = "trajectory-rounded"  # the original with the learning rate that round
 MODES: tuple[Mode, ...] = ("train", "eval")
 NOISE_STEPS = {"64": 1, "32": 2}  # noisy copies of one pass, by arithmetic
 NOISE_COPIES = 3  # noisy copies of a trajectory
+MORE_COPIES = 32  # further noisy copies of a float32 pass in which something differs
+MORE_OF_LARGE = 8  # the same of a large model
 LARGE = 20_000_000  # weights of a model whose gradients are compared on fewer inputs
 SLOPES_OF_LARGE = ("reference", "random 1")  # the sets on which gradients of a large model are compared, in training
 WALKED = 4_000_000  # elements that all steps of a trajectory together may write of each slot
@@ -81,13 +83,13 @@ def steps_to_compare(weights: int, steps: int) -> tuple[int, ...]:
     return tuple(sorted({1, steps}))
 
 
-def step_id(index: int, mode: Mode, dropout: str = "off", noise: int = 0) -> str:
-    return f"step-{index}-{mode}-{dropout}" + (f"-noise-{noise}" if noise else "")
+def step_id(index: int, mode: Mode, dropout: str = "off") -> str:
+    return f"step-{index}-{mode}-{dropout}"
 
 
-def noisy_ids(index: int, mode: Mode, dropout: str = "off") -> tuple[str, ...]:
-    """The tasks of the original with noisy weights; not all of them run in float64."""
-    return tuple(step_id(index, mode, dropout, copy) for copy in range(1, max(NOISE_STEPS.values()) + 1))
+def noisy_ids(step: str) -> tuple[str, ...]:
+    """The tasks of a pass of the original with noisy weights, of which most run only where something differs."""
+    return tuple(f"{step}-noise-{copy}" for copy in range(1, NOISE_STEPS["32"] + MORE_COPIES + 1))
 
 
 def _step(index: int, name: str, mode: Mode, options: CheckOptions, dropout: str = "off") -> Task:
@@ -118,7 +120,16 @@ def reference_step(options: CheckOptions) -> Task:
 
 
 def _noisy(step: Task, arithmetic: str, large: bool = False) -> list[Task]:
-    copies = range(1, 1 + (1 if large else NOISE_STEPS[arithmetic]))
+    return _copies(step, range(1, 1 + (1 if large else NOISE_STEPS[arithmetic])))
+
+
+def further(step: Task, large: bool = False) -> list[Task]:
+    """More noisy copies of a float32 pass of the original: where one kink decides, few copies seldom cross it."""
+    first = NOISE_STEPS["32"] + 1
+    return _copies(step, range(first, first + (MORE_OF_LARGE if large else MORE_COPIES)))
+
+
+def _copies(step: Task, copies: Iterable[int]) -> list[Task]:
     return [{**step, "id": f"{step['id']}-noise-{copy}", "noise": copy} for copy in copies]
 
 
@@ -181,6 +192,25 @@ def noise_float64(
         ]
     tasks = [task for step in steps for task in _noisy(step, "64")]
     return [*tasks, {**trajectory(NOISY, options.steps, options), "noise": 1}] if options.large and trains else tasks
+
+
+def noise_float32(
+    sets: Sequence[InputSet], failed: Collection[tuple[str, Mode, str]], options: CheckOptions
+) -> list[Task]:
+    """More noisy copies of the original for the float32 passes in which something differs.
+
+    Args:
+        sets: all of them.
+        failed: name of the set, mode, and how dropout behaves, of each pass.
+        options: of the check.
+    """
+    tasks = []
+    for index, item in enumerate(sets):
+        for name, mode, dropout in failed:
+            if name == item.name:
+                step = {**_step(index, name, mode, options, dropout), "noisy_inputs": item.purpose == "special"}
+                tasks += further(step, options.large)
+    return tasks
 
 
 def _steps(options: CheckOptions) -> tuple[float, ...]:

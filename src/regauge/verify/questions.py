@@ -126,7 +126,7 @@ class Questions:
                 step_id(index, mode, dropout),
                 item.name,
                 item.purpose == "typical",
-                plan.noisy_ids(index, mode, dropout),
+                plan.noisy_ids(step_id(index, mode, dropout)),
                 self._sums_one_by_one,
                 item.purpose == "silent",
             )

@@ -1,0 +1,121 @@
+"""Units whose sum is nearly zero: float32 opens them on one side and shuts them on the other, and neither is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+from torch import Tensor, nn
+
+import regauge
+from regauge.verify.result import Check
+from regauge.verify.ways import MOST, Ways
+
+UNITS = 512
+
+
+class Original(nn.Module):
+    """Its first unit is open: one + three + two is 2**-25, for any input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        for name in ("scale", "one", "two", "three", "last"):
+            setattr(self, name, nn.Parameter(torch.randn(UNITS, generator=generator)))
+        with torch.no_grad():
+            self.scale[0], self.one[0], self.two[0], self.three[0] = 0, 1, 2.0**-25, -1
+
+    def forward(self, x: Tensor) -> Tensor:
+        units = torch.relu(x * self.scale + ((self.one + self.three) + self.two))
+        return (units * self.last).sum(-1)
+
+
+class Port(nnx.Module):
+    """The same function in another order: in float32 one + two is one, and the first unit is shut."""
+
+    def __init__(self, original: Original) -> None:
+        for name, weight in original.named_parameters():
+            setattr(self, name, nnx.Param(jnp.asarray(weight.detach().numpy())))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        units = jax.nn.relu(x * self.scale[...] + ((self.one[...] + self.two[...]) + self.three[...]))
+        return (units * self.last[...]).sum(-1)
+
+
+@jax.custom_jvp
+def too_steep(x: jax.Array) -> jax.Array:
+    return x
+
+
+@too_steep.defjvp
+def _too_steep(primals: Any, tangents: Any) -> Any:
+    """A slope of 1.0005 in float32 alone."""
+    (x,), (dx,) = primals, tangents
+    return x, dx * (1.0005 if x.dtype == jnp.float32 else 1.0)
+
+
+class Steep(Port):
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return too_steep(super().__call__(x))
+
+
+def judged(port: type[Port]) -> Check:
+    torch.manual_seed(0)
+    original = Original()
+    return regauge.check(original, port(original), (torch.randn(4, 1),), quick=True, locate=False)
+
+
+def test_a_unit_that_rounding_shuts_on_one_side_is_no_difference() -> None:
+    found = judged(Port)
+    assert found.verdict == "equal", [(tier.name, tier.why) for tier in found.tiers if tier.verdict == "different"]
+    gradients = [tier for tier in found.tiers if tier.name == "tier 2 gradients"]
+    assert [tier.verdict for tier in gradients] == ["equal", "equal"]  # in training and evaluation, not left out
+    assert all(tier.bound is not None and tier.bound < 1e-6 for tier in gradients)
+
+
+def test_a_slope_that_is_off_is_found_beside_such_a_unit() -> None:
+    found = judged(Steep)
+    assert found.verdict == "different"
+    assert {tier.name for tier in found.tiers if tier.verdict == "different"} >= {"tier 2 gradients"}
+
+
+def numbers(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(100)
+
+
+def ways_of(*copies: np.ndarray) -> Ways:
+    ways = Ways({"gradients.w": numbers(0)})
+    for copy in copies:
+        ways.add({"gradients.w": copy})
+    return ways
+
+
+def bent(size: float = 0.0) -> np.ndarray:
+    """Another way: one element is off, and all by rounding of a size."""
+    found = numbers(0) * (1 + size * numbers(1))
+    found[3] = 0
+    return found
+
+
+def test_a_way_that_two_copies_went_is_known() -> None:
+    ways = ways_of(numbers(0), bent(1e-7), bent(-1e-7))
+    assert ways.own_error().together < 1e-6
+    assert ways.distance({"gradients.w": bent()}).together < 1e-6
+    assert ways.distance({"gradients.w": bent() * 1.0001}).together == pytest.approx(1e-4, rel=0.01)
+
+
+def test_a_way_that_one_copy_went_alone_says_how_far_rounding_takes_it() -> None:
+    ways = ways_of(numbers(0), bent())
+    away = np.abs(numbers(0)[3]) / np.linalg.norm(numbers(0))
+    assert ways.own_error().together == pytest.approx(away, rel=0.01)
+
+
+def test_copies_of_which_no_two_agree_are_not_collected_without_end() -> None:
+    ways = ways_of(*(numbers(seed) for seed in range(1, 3 * MOST)))
+    assert len(ways.others) == MOST
+    assert ways.own_error().together > 0.5
