@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -155,6 +157,32 @@ def test_a_linear_layer_of_selected_rows() -> None:
             return F.cross_entropy(self.head(x[mask]).tanh(), IDS[mask] % 3)
 
     assert_like_torch(Head(), (X, MASK))
+
+
+class Thinned(nn.Module):
+    """Drops elements of selected rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.dropout = nn.Linear(4, 64), nn.Dropout(0.25)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        found = torch.zeros(*x.shape[:2], 64)
+        found[mask] = self.dropout(self.linear(x[mask]))
+        return found
+
+
+def test_elements_of_selected_rows_are_dropped() -> None:
+    torch.manual_seed(0)
+    x, mask = torch.randn(50, 40, 4), torch.rand(50, 40) < 0.5
+    model = Thinned()
+    assert_like_torch(model.eval(), (x, mask))
+    trained = np.asarray(regauge.to_jax(model, (x, mask), train=True)(x.numpy(), mask.numpy()))
+    selected = trained[mask.numpy()]
+    assert not trained[~mask.numpy()].any()
+    assert abs(np.mean(selected == 0) - 0.25) < 5 * math.sqrt(0.25 * 0.75 / selected.size)
+    kept = selected != 0
+    assert np.allclose(selected[kept] * 0.75, model(x, mask).detach().numpy()[mask.numpy()][kept], atol=1e-5)
 
 
 def test_point_clouds() -> None:

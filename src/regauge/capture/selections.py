@@ -24,6 +24,7 @@ _PLAIN = frozenset({
     "add", "sub", "rsub", "neg", "to", "detach", "where", "relu", "zeros_like", "ones_like", "full_like", "eq", "ne",
     "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "logical_and", "logical_or", "logical_not", "logical_xor",
     "bitwise_and", "bitwise_or", "bitwise_not", "bitwise_xor",
+    "dropout", "alpha_dropout",  # of each element for itself; derivatives are the factors that were drawn
 })  # fmt: skip
 # Other operators of elements, by a number at which value and derivative are finite.
 _AT_ZERO = frozenset({
