@@ -84,6 +84,13 @@ def add_rows(x: Tensor, y: Tensor) -> None:
     y[MASK] += x[MASK].norm(dim=-1, keepdim=True) * torch.arange(5.0)
 
 
+def other_rows(x: Tensor, y: Tensor) -> None:
+    """The mask of the rows is turned around before it gets its axis, and behind."""
+    kept = x[..., 0] > 0
+    y.masked_scatter_(~kept[..., None], x[~kept].softmax(-1))
+    y.masked_scatter_((~~kept).unsqueeze(-1), x[kept] * 2)
+
+
 WRITES: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "in place": twice,
     "rows": add_rows,
@@ -92,6 +99,8 @@ WRITES: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "columns": lambda x, y: put(x, y, (slice(None), MASK[0]), x[:, MASK[0]].exp()),
     "a view": lambda x, y: put(x, y[..., 0], MASK, x[..., 1][MASK] * x[MASK][:, 2]),
     "masked_scatter_": lambda x, y: y.masked_scatter_(x > 0, x[x > 0] ** 2),
+    "masked_scatter_ of rows": lambda x, y: y.masked_scatter_(MASK[..., None], x[MASK].softmax(-1)),
+    "masked_scatter_ of other rows": other_rows,
     "masked_select": lambda x, y: put(x, y, x > 0, torch.masked_select(x, x > 0).neg()),
 }
 
@@ -360,6 +369,7 @@ LEFT: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "along the selection": lambda x, y: x[x > 0].cumsum(0).sum(),
     "returned": lambda x, y: x[x > 0],
     "its number": lambda x, y: x[x > 0].sum() / x[x > 0].shape[0],
+    "rows of another width": lambda x, y: y[..., :3].masked_scatter((x[..., 0] > 0)[..., None], x[x[..., 0] > 0]).sum(),
     "two masks": lambda x, y: (x[x > 0] * y[x > 0].roll(1)).sum(),
     "chance": lambda x, y: torch.randn_like(x[x > 0]).sum(),
     "another mask": changed_between,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from regauge.dtypes import kind
 from regauge.ir.graph import Dim, Node, Operand, Origin, Ref, Sym, TensorSpec, Value
 
 Arguments = tuple[tuple[str, Operand], ...]
+_Mask = str | tuple[Literal["not"], str]  # a value by the first that is computed so, or what that is not
 
 
 class NotWhole(Exception):
@@ -67,6 +69,7 @@ class Parts:
     nodes: list[Node] = field(default_factory=list)
     _same: dict[object, str] = field(default_factory=dict)  # what a value is computed by -> the first one
     _first: dict[str, str] = field(default_factory=dict)
+    _behind: dict[str, tuple[_Mask, int]] = field(default_factory=dict)  # masks by how many axes of size 1 they end
     _wider: dict[tuple[str, int], Value] = field(default_factory=dict)
     _kept: dict[tuple[str, float | None], Value] = field(default_factory=dict)
 
@@ -76,9 +79,28 @@ class Parts:
 
     def number(self, node: Node) -> None:
         """Note what a value is computed by, so that a mask that is written down twice is one mask."""
-        arguments = tuple((key, self._numbered(operand)) for key, operand in node.arguments)
         value = node.outputs[0].name
-        self._first[value] = self._same.setdefault((node.op, arguments), value)
+        mask = self._with_axes(node)
+        if mask is not None:
+            self._behind[value] = mask
+        arguments = tuple((key, self._numbered(operand)) for key, operand in node.arguments)
+        self._first[value] = self._same.setdefault(mask or (node.op, arguments), value)
+
+    def _with_axes(self, node: Node) -> tuple[_Mask, int] | None:
+        """A mask, or what it is not, with new axes at its end: in whatever order both were written, it is one mask."""
+        data = dict(node.arguments).get("self")
+        if not isinstance(data, Ref) or self.specs[data.name].spec.dtype != "bool":
+            return None
+        mask, count = self._axes_behind(data.name)
+        if packet(node.op) in ("bitwise_not", "logical_not"):
+            return ("not", mask) if isinstance(mask, str) else mask[1], count
+        if packet(node.op) == "unsqueeze" and node.argument("dim") in (-1, node.outputs[0].spec.ndim - 1):
+            return mask, count + 1
+        return None
+
+    def _axes_behind(self, name: str) -> tuple[_Mask, int]:
+        """The mask that a value is, and how many axes of size 1 stand behind its own."""
+        return self._behind.get(name) or (self._first.get(name, name), 0)
 
     def _numbered(self, operand: Operand) -> object:
         """An operand by the first value that is computed so; 1 and True are told apart."""
@@ -88,9 +110,10 @@ class Parts:
             return tuple(self._numbered(item) for item in operand)
         return type(operand), operand
 
-    def is_same(self, one: Value, other: Value) -> bool:
-        """Whether two values are equal because they are computed alike."""
-        return self._first.get(one.name, one.name) == self._first.get(other.name, other.name)
+    def is_same(self, one: Value, other: Value, behind: int = 0) -> bool:
+        """Whether two values are equal because they are computed alike, but for new axes that one has behind."""
+        mask, count = self._axes_behind(other.name)
+        return self._axes_behind(one.name) == (mask, count + behind)
 
     def append(self, op: str, arguments: Arguments, value: Value, origin: Origin) -> Ref:
         """Make a node with one result."""

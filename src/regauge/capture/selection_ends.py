@@ -34,23 +34,27 @@ def put_back(parts: Parts, node: Node, first: Selected) -> None:
     scatters = packet(node.op) == "masked_scatter"
     base, values = node.argument("self"), node.argument("source" if scatters else "values")
     place, mask = mask_among(parts, (node.argument("mask"),) if scatters else node.argument("indices"))
-    if mask is None or not parts.is_same(mask, first.mask) or not isinstance(values, Ref):
+    if mask is None or not isinstance(values, Ref):
         raise NotWhole
-    if not isinstance(base, Ref) or base.name in parts.selected:
+    wide = mask.spec.ndim - first.mask.spec.ndim if scatters else 0  # axes of size 1 behind those of the values' mask
+    if not parts.is_same(mask, first.mask, wide) or not isinstance(base, Ref) or base.name in parts.selected:
         raise NotWhole
     out = node.outputs[0]
-    after = out.spec.ndim - place - mask.spec.ndim
+    after = out.spec.ndim - place - mask.spec.ndim + wide
     if first.after != after or first.before > place:
         raise NotWhole
-    # torch takes the values in the order of a mask that is broadcast; two symbols are sizes that it holds for equal
-    pairs = zip(out.spec.shape, mask.spec.shape, strict=True) if scatters and not after else ()
-    if (scatters and after) or any(a != b and (isinstance(a, int) or isinstance(b, int)) for a, b in pairs):
-        raise NotWhole
+    if scatters:
+        # torch takes the values in the order of a mask that is broadcast; two symbols are sizes that it holds for equal
+        if after != wide or first.around[1] != out.spec.shape[out.spec.ndim - after :]:
+            raise NotWhole
+        pairs = zip(out.spec.shape, first.mask.spec.shape, strict=False)
+        if any(a != b and (isinstance(a, int) or isinstance(b, int)) for a, b in pairs):
+            raise NotWhole
     new = Ref(parts.selected[values.name].whole.name)
     if not scatters and node.argument("accumulate"):
         total = Value(parts.unique(f"{out.name}_sum"), out.spec)
         new = parts.append("aten.add.Tensor", (("self", base), ("other", new), ("alpha", 1)), total, node.origin)
-    chosen = parts.mask_for(mask, after, node.origin)
+    chosen = parts.mask_for(mask, after - wide, node.origin)
     parts.append("aten.where.self", (("condition", chosen), ("self", new), ("other", base)), out, node.origin)
 
 
