@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 from flax import nnx
+from networks.comparing import convert
 from torch import Tensor, nn
 
 import regauge
+from regauge.verify import CheckOptions, check_folder
 from regauge.verify.result import Check
 from regauge.verify.ways import MOST, Ways
 
@@ -33,6 +37,22 @@ class Original(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         units = torch.relu(x * self.scale + ((self.one + self.three) + self.two))
         return (units * self.last).sum(-1)
+
+
+TRAINED = """
+import torch
+from torch import Tensor, nn
+import regauge
+
+UNITS = {units}
+
+
+{original}
+
+torch.manual_seed(0)
+x, y = torch.randn(4, 1), torch.randn(4)
+case = regauge.Case(Original(), (x,), y, nn.functional.mse_loss, regauge.optimizers.SGD(lr=1e-4), "units")
+"""
 
 
 class Port(nnx.Module):
@@ -119,3 +139,22 @@ def test_copies_of_which_no_two_agree_are_not_collected_without_end() -> None:
     ways = ways_of(*(numbers(seed) for seed in range(1, 3 * MOST)))
     assert len(ways.others) == MOST
     assert ways.own_error().together > 0.5
+
+
+@pytest.mark.slow
+def test_training_may_shut_such_a_unit_on_one_side(tmp_path: Path) -> None:
+    text = inspect.getsource(Original)
+    (tmp_path / "units.py").write_text(TRAINED.format(units=UNITS, original=text), encoding="utf-8")
+    network = convert(f"{tmp_path / 'units.py'}:case", tmp_path)
+    model = network.folder / "model.py"
+    emitted = model.read_text(encoding="utf-8")
+    theirs = "self.one[...] + self.three[...] + self.two[...]"
+    changed = emitted.replace(theirs, "(self.one[...] + self.two[...] + self.three[...])")
+    assert changed != emitted
+    model.write_text(changed, encoding="utf-8")
+    (tmp_path / "work").mkdir()
+    options = CheckOptions(quick=True, locate=False)
+    found = check_folder(network.case, network.folder, tmp_path / "work", options=options)
+    assert found.verdict == "equal", [(tier.name, tier.why) for tier in found.tiers if tier.verdict == "different"]
+    narrow = next(tier for tier in found.tiers if tier.name == "trajectory SGD float32")
+    assert narrow.verdict == "equal"

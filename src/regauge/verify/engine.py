@@ -23,8 +23,8 @@ from regauge.verify.diagnosis import Diagnosis, diagnosis_of
 from regauge.verify.evaluations import WIDE, Evaluations, Mode, Outcome, Side
 from regauge.verify.inputs import InputSet, make_input_sets, silent_set
 from regauge.verify.locate import first_difference
+from regauge.verify.more_noise import MoreNoise
 from regauge.verify.obstacles import Refusal, effect_findings, refusal, rejected_reference
-from regauge.verify.onestep import MASKED, inputs_that_differ
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
 from regauge.verify.questions import LABELS, UNASKED, Questions
@@ -129,10 +129,7 @@ class _Run:
         if self.options.large:
             slots = self.subject.own_weights and self.trains
             self.findings += about_large(self.subject.map, self.accepted, slots)
-        if any(tier.verdict == "different" for tier in functions) and self._add_noise(functions):
-            functions = self._questions().tiers()
-        functions = self._with_more_copies(functions)
-        tiers = [*weights, *functions]
+        tiers = [*weights, *self._with_more_noise(functions)]
         if self.subject.own_weights:
             tiers = after_precision(tiers, self.found.casts())
             self.findings += [*pair_findings(tiers, self.found, self._numbered()), *self.asked.slot_findings()]
@@ -276,38 +273,16 @@ class _Run:
         sets = {**self.subject.trees[role], "files": self.files}
         return {"job": "evaluate", **self.subject.jobs[role], "widen": side.endswith("64"), "sets": sets}
 
-    def _add_noise(self, tiers: Sequence[Tier]) -> bool:
-        """The noisy copies in float64 that were left out, for the inputs on which something differs."""
-        failed = [tier for tier in tiers if tier.verdict == "different"]
-        notes = {name for tier in failed for name in inputs_that_differ(tier)}
-        names = [item.name for item in self.accepted if item.name in notes]
-        masked = {item.name for item in self.accepted if any(tier.name.endswith(MASKED) for tier in failed)}
-        trains = self.trains and any(tier.name.startswith("trajectory") for tier in failed)
-        tasks = plan.noise_float64(self.sets, names, masked, self.options, trains)
-        return bool(tasks) and self._launch("M64", tasks, place="M64-noise")
-
-    def _with_more_copies(self, tiers: list[Tier]) -> list[Tier]:
-        """The tiers once more, with more noisy copies of the float32 passes in which something differs.
-
-        A unit whose sum is nearly zero passes its gradient or not as the last bits fall, on one side perhaps and on
-        the other not. Where both are the same function in float64 it is asked whether the original's bits fall so too.
-        """
-        asked: set[tuple[str, Mode, str]] = set()
-        while not any(tier.verdict == "different" and tier.name.startswith("tier 1") for tier in tiers):
-            failed = {
-                (name, mode, "masks" if tier.name.endswith(MASKED) else "off")
-                for tier in tiers
-                for mode in self.options.modes
-                if tier.verdict == "different" and tier.name.startswith("tier 2") and tier.mode == mode
-                for name in inputs_that_differ(tier)
-            }
-            tasks = plan.noise_float32(self.sets, failed - asked, self.options)
-            if not tasks:
+    def _with_more_noise(self, tiers: list[Tier]) -> list[Tier]:
+        """The tiers once more, where something differs, with more noisy copies of the original."""
+        noise = MoreNoise(self.sets, self.options)
+        wide = noise.in_float64(tiers, [item.name for item in self.accepted], self.trains)
+        if wide and self._launch("M64", wide, place="M64-noise"):
+            tiers = self._questions().tiers()
+        while narrow := noise.in_float32(tiers):
+            if not self._launch("M32", narrow, place=f"M32-{narrow[0]['id']}"):
+                del self.failures["M32"]  # the verdict stands without them
                 break
-            self._launch("M32", tasks, place=f"M32-noise-{len(asked)}")
-            if self.failures.pop("M32", None):  # the verdict stands without them
-                break
-            asked |= failed
             tiers = self._questions().tiers()
         return tiers
 

@@ -251,9 +251,23 @@ def original_float32(
     if spec is not None:
         factor = 1 + coefficient_rounding(spec)
         tasks.append({**_losses(ROUNDED, options), "rate_factor": factor})
-        for seed in range(1, NOISE_COPIES + 1):
-            tasks.append({**_losses(f"trajectory-noise-{seed}", options), "noise": seed})
+        tasks += _noisy_losses(options, range(1, NOISE_COPIES + 1))
     return tasks
+
+
+def noise_of_losses(options: CheckOptions) -> list[Task]:
+    """More noisy copies of the first steps in float32."""
+    first = NOISE_COPIES + 1
+    return _noisy_losses(options, range(first, first + (MORE_OF_LARGE if options.large else MORE_COPIES)))
+
+
+def noisy_losses() -> list[str]:
+    """The tasks of the first steps with noisy weights, of which most run only where something differs."""
+    return [f"trajectory-noise-{seed}" for seed in range(1, NOISE_COPIES + MORE_COPIES + 1)]
+
+
+def _noisy_losses(options: CheckOptions, seeds: Iterable[int]) -> list[Task]:
+    return [{**_losses(f"trajectory-noise-{seed}", options), "noise": seed} for seed in seeds]
 
 
 def converted_float64(

@@ -222,6 +222,5 @@ class Questions:
 
     def _training(self) -> tuple[Trajectory, str]:
         """The tasks of the training, and what to call the optimizer."""
-        noisy = [f"trajectory-noise-{seed}" for seed in range(1, plan.NOISE_COPIES + 1)]
         name = self.spec["type"] if self.spec else self.subject.optimizer
-        return Trajectory("trajectory", step_id(0, "train"), noisy, plan.ROUNDED), name
+        return Trajectory("trajectory", step_id(0, "train"), plan.noisy_losses(), plan.ROUNDED), name

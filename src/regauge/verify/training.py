@@ -280,7 +280,8 @@ def float32_tier(found: Evaluations, tasks: Trajectory, optimizer: str) -> Tier:
     if theirs.error:
         return Tier(name, "different", "train", 1, math.inf, why=f"the converted step raises: {theirs.error}")
     exact = found.outcomes["M64"][tasks.task].info["losses"]
-    copies = [found.outcomes["M32"][task].info["losses"] for task in (tasks.task, *tasks.noisy)]
+    runs = [found.get("M32", task) for task in (tasks.task, *tasks.noisy)]  # most copies are made if something differs
+    copies = [run.info["losses"] for run in runs if run is not None]
     candidate = theirs.info["losses"]
     steps = _steps_that_agree(exact, copies)
     seconds = theirs.seconds + found.outcomes["M32"][tasks.task].seconds
