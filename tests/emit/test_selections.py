@@ -168,6 +168,35 @@ def test_a_linear_layer_of_selected_rows() -> None:
     assert_like_torch(Head(), (X, MASK))
 
 
+class Root(nn.Module):
+    """Each row by its root mean square."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True)))
+
+
+class TwoNorms(nn.Module):
+    """A norm of its own for the rows of each kind; a row of zeros would have no derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.sounds = Root(), Root()
+
+    def forward(self, x: Tensor, sound: Tensor) -> Tensor:
+        x = x.masked_scatter(sound.unsqueeze(-1), self.sounds(x[sound]))
+        return x.masked_scatter(~sound.unsqueeze(-1), self.words(x[~sound]))
+
+
+def test_a_norm_of_selected_rows_is_called_with_one_array() -> None:
+    source = assert_like_torch(TwoNorms(), (torch.randn(2, 4, 5), MASK)).source
+    assert source.count("class ") == 2
+    assert source.count("self.sounds(jnp.where(") == source.count("self.words(jnp.where(") == 1
+
+
 class Thinned(nn.Module):
     """Drops elements of selected rows."""
 

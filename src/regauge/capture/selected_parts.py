@@ -175,6 +175,11 @@ class Parts:
             self.append("aten.where.ScalarOther", arguments, kept, at)
         return Ref(self._kept[operand.name, other].name)
 
+    def have_number(self, names: Iterable[str], number: float) -> bool:
+        """Whether all selections among values that need a number where the mask leaves them out have been given it."""
+        open_ones = [name for name in names if name in self.selected and not self.selected[name].harmless]
+        return all((name, number) in self._kept for name in open_ones)
+
     def mask_for(self, mask: Value, after: int, origin: Origin) -> Ref:
         """A mask with new axes at its end."""
         for count in range(1, after + 1):

@@ -54,7 +54,7 @@ def put_back(parts: Parts, node: Node, first: Selected) -> None:
     if not scatters and node.argument("accumulate"):
         total = Value(parts.unique(f"{out.name}_sum"), out.spec)
         new = parts.append("aten.add.Tensor", (("self", base), ("other", new), ("alpha", 1)), total, node.origin)
-    chosen = parts.mask_for(mask, after - wide, node.origin)
+    chosen = parts.mask_for(first.mask if wide else mask, after, node.origin)
     parts.append("aten.where.self", (("condition", chosen), ("self", new), ("other", base)), out, node.origin)
 
 

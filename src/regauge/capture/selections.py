@@ -39,6 +39,7 @@ _AT_ONE = frozenset({
     "remainder", "fmod", "xlogy", "addcdiv", "floor_divide",
 })  # fmt: skip
 _HARMLESS: dict[str, float] = {**dict.fromkeys(_AT_ZERO, 0), **dict.fromkeys(_AT_ONE, 1), "acosh": 2, "logit": 0.5}
+_NOT_AT_ONE = frozenset({"asin", "acos", "atanh", "erfinv"})  # of those that are finite at 0
 # Products with weights on the last axis, by the argument that is multiplied.
 _PRODUCTS = {"linear": "input", "matmul": "self", "mm": "self"}
 # Operators along axes that they name; these must lie behind those of the mask.
@@ -172,6 +173,8 @@ def _elements(parts: Parts, node: Node, reads: list[Selected]) -> None:
         raise NotWhole
     plain = name in _PLAIN or _is_by_number(node) or not has_gradient(node.outputs[0].spec)
     number = None if plain else _HARMLESS[name]
+    if number == 0 and name not in _NOT_AT_ONE and parts.have_number(node_inputs(node), 1):
+        number = 1  # so that a norm is called with one array: its square asks for 1
     harmless = not plain or all(item.harmless for item in reads)
     parts.keep(_with_all(parts, node, number), reads[0], after, harmless)
 
