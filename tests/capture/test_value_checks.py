@@ -7,7 +7,7 @@ from comparing import gradients, leaves, run_graph
 from torch import nn
 
 from regauge.capture.torch_export import capture_function
-from regauge.errors import BadCase
+from regauge.errors import BadCase, CaptureError
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -83,3 +83,24 @@ def test_transformer_takes_masks_as_inputs():
         captured = capture_function(lambda s, t, m: model(s, t, tgt_mask=m), (source, target, mask), model=None)
         found = run_graph(captured.graph, captured.tensors, (source, target, mask), gradient=False).outputs
         torch.testing.assert_close(leaves((found,))["0"], model(source, target, tgt_mask=mask))
+
+
+def test_values_that_are_only_checked_are_left_out():
+    def model(x, sizes):
+        torch._check_tensor_all(sizes.sum() >= 0)
+        torch._check(sizes[0].item() > -5)
+        return x * 2
+
+    x, sizes = torch.randn(3, 4, generator=GENERATOR), torch.tensor([1, 2])
+    graph = capture_function(model, (x, sizes)).graph
+    assert [node.op for node in graph.nodes] == ["aten.mul.Tensor"]
+
+
+def test_values_that_are_checked_and_used_are_refused():
+    def model(x, sizes):
+        size = sizes[0].item()
+        torch._check(size > 0)
+        return x * 2, torch.zeros(size)
+
+    with pytest.raises(CaptureError, match="from the values of tensors"):
+        capture_function(model, (torch.ones(3), torch.tensor([1, 2])))

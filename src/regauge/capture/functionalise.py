@@ -16,7 +16,7 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from regauge.capture import joined_tensors, norms, spelling
+from regauge.capture import joined_tensors, norms, spelling, value_checks
 from regauge.capture.arguments import (
     attribute,
     bind,
@@ -126,7 +126,7 @@ class Functionaliser:
     def _number(self, node: fx.Node, val: Any) -> None:
         """Sizes are expressions, never nodes."""
         if isinstance(val, torch.SymInt | torch.SymFloat | torch.SymBool):
-            if op_name(node.target) in spelling.VALUES:
+            if op_name(node.target) in spelling.VALUES and not value_checks.is_only_checked(node):
                 self.data_dependent.append(DataDependent(op_name(node.target), origin_of(node.meta)))
                 val = None
             else:

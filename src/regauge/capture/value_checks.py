@@ -16,14 +16,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, fx
 from torch.distributions import Distribution
 from torch.nn.modules import transformer
 from torch.overrides import TorchFunctionMode
 
 from regauge.capture.adaptive_softmax import all_clusters
+from regauge.capture.arguments import op_name
 from regauge.capture.cumulative_norms import averaged
 from regauge.capture.source_lines import is_own, line_of_caller
+from regauge.capture.spelling import IGNORED
 from regauge.capture.whole_ops import WHOLE
 from regauge.errors import CaptureError
 from regauge.findings import Finding
@@ -204,3 +206,16 @@ def _gaussian_nll_loss(
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
     return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
+
+
+def is_only_checked(node: fx.Node) -> bool:
+    """Whether a number that an exported graph makes of values goes into assertions alone, which are left out."""
+    return all(
+        user.op == "call_function"
+        and (op_name(user.target).startswith(IGNORED) or (_is_number(user) and is_only_checked(user)))
+        for user in node.users
+    )
+
+
+def _is_number(node: fx.Node) -> bool:
+    return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
