@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import regauge
 from regauge.verify import CheckOptions, check_folder
 from regauge.verify.result import Check
+from regauge.verify.tolerance import LIMITS
 from regauge.verify.ways import MOST, Ways
 
 UNITS = 512
@@ -124,21 +125,32 @@ def bent(size: float = 0.0) -> np.ndarray:
 
 def test_a_way_that_two_copies_went_is_known() -> None:
     ways = ways_of(numbers(0), bent(1e-7), bent(-1e-7))
-    assert ways.own_error().together < 1e-6
-    assert ways.distance({"gradients.w": bent()}).together < 1e-6
-    assert ways.distance({"gradients.w": bent() * 1.0001}).together == pytest.approx(1e-4, rel=0.01)
+    own, distance = ways.judged({"gradients.w": bent()})
+    assert max(own.together, distance.together) < 1e-6
+    own, distance = ways.judged({"gradients.w": bent() * 1.0001})
+    assert own.together < 1e-6
+    assert distance.together == pytest.approx(1e-4, rel=0.01)
 
 
 def test_a_way_that_one_copy_went_alone_says_how_far_rounding_takes_it() -> None:
-    ways = ways_of(numbers(0), bent())
-    away = np.abs(numbers(0)[3]) / np.linalg.norm(numbers(0))
-    assert ways.own_error().together == pytest.approx(away, rel=0.01)
+    own, _ = ways_of(numbers(0), bent()).judged({"gradients.w": numbers(0)})
+    assert own.together == pytest.approx(np.abs(numbers(0)[3]) / np.linalg.norm(numbers(0)), rel=0.01)
+
+
+def test_a_result_that_goes_a_way_of_its_own_is_held_against_how_far_the_ways_are_apart() -> None:
+    ways = ways_of(numbers(0), bent(1e-7), bent(-1e-7))
+    elsewhere = numbers(0)
+    elsewhere[5] = 0
+    own, distance = ways.judged({"gradients.w": elsewhere})
+    assert min(own.together, distance.together) > LIMITS.free_pass  # the tier leaves it out
+    own, _ = ways_of(numbers(0), numbers(0)).judged({"gradients.w": elsewhere})
+    assert own.together == 0  # no copy parts from float64, so it is a difference
 
 
 def test_copies_of_which_no_two_agree_are_not_collected_without_end() -> None:
     ways = ways_of(*(numbers(seed) for seed in range(1, 3 * MOST)))
     assert len(ways.others) == MOST
-    assert ways.own_error().together > 0.5
+    assert ways.judged({"gradients.w": numbers(0)})[0].together > 0.5
 
 
 @pytest.mark.slow

@@ -233,8 +233,7 @@ def no_worse_tiers(found: Evaluations, passes: Sequence[Pass], mode: Mode, suffi
                     known.add(of_kind(copy, kind))
         converted = found.converted("C32", step.task, reference)
         for kind, known in ways.items():
-            judged = (step, known.own_error(), known.distance(of_kind(converted, kind)))
-            errors.setdefault(kind, []).append(judged)
+            errors.setdefault(kind, []).append((step, *known.judged(of_kind(converted, kind))))
     seconds = sum(found.outcomes[side][p.task].seconds for p in passes for side in ("M32", "C32"))  # type: ignore[index]
     return [_no_worse(f"tier 2 {KINDS[kind]}{suffix}", mode, kind, errors[kind], seconds) for kind in errors]
 

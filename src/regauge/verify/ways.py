@@ -24,12 +24,14 @@ class Ways:
         others: of copies that went another way, one for each.
         errors: of the copies that went a way that is known.
         alone: of each way that one copy alone went, the distance to the nearest other.
+        parted: the same of each way, however many went it.
     """
 
     exact: Arrays
     others: list[Arrays] = field(default_factory=list)
     errors: list[Error] = field(default_factory=list)
     alone: dict[int, Error] = field(default_factory=dict)
+    parted: list[Error] = field(default_factory=list)
 
     def add(self, copy: Arrays) -> None:
         """Take one more copy of the original in float32."""
@@ -37,21 +39,25 @@ class Ways:
         if error.together > LIMITS.free_pass and not error.notes and len(self.others) < MOST:
             self.others.append({name: copy.get(name, array) for name, array in self.exact.items()})
             self.alone[len(self.others)] = error
+            self.parted.append(error)
         else:
             self.errors.append(error)
             self.alone.pop(way, None)
 
-    def distance(self, result: Arrays) -> Error:
-        """How far a result is from the nearest way."""
-        return self._nearest(result)[1]
+    def judged(self, result: Arrays) -> tuple[Error, Error]:
+        """The original's own error, and how far a result is from the nearest way.
 
-    def own_error(self) -> Error:
-        """The original's own: the largest of all copies. That of a copy whose way no other went is its distance."""
-        errors = [*self.errors, *self.alone.values()]
+        The original's is the largest of all copies, and that of a copy whose way no other went is its distance. Where
+        copies part, a result that is as far from every way as a way is from another went one of its own, which
+        nothing can tell from a mistake: then the original's error is how far its own ways are apart.
+        """
+        _, distance = self._nearest(result)
+        went_its_own = bool(self.others) and distance.together > LIMITS.free_pass
+        errors = [*self.errors, *(self.parted if went_its_own else self.alone.values())]
         norms = {name: max(e.norms[name] for e in errors) for name in errors[0].norms}
         largest = {name: max(e.largest[name] for e in errors) for name in errors[0].largest}
         notes = {name: note for e in errors for name, note in e.notes.items()}
-        return Error(norms, largest, max(e.together for e in errors), notes)
+        return Error(norms, largest, max(e.together for e in errors), notes), distance
 
     def _nearest(self, result: Arrays) -> tuple[int, Error]:
         """The number of a way, 0 for that of float64, and the distance to it."""
