@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 
 import pytest
@@ -26,6 +28,26 @@ def broken():
     return 1 / 0
 def other():
     return number
+"""
+
+DRAWN = """
+import random
+import numpy as np
+from regauge.case import Case
+
+drawn = [random.random(), np.random.rand()]
+
+def case():
+    return Case(str, inputs=(*drawn, random.random(), float(np.random.rand())))
+"""
+DRAWN_BY_TORCH = """
+import torch
+from regauge.case import Case
+
+layer = torch.nn.Linear(3, 2)
+
+def case():
+    return Case(layer, inputs=(torch.rand(2, 3).tolist(), layer.weight.tolist()))
 """
 
 
@@ -89,6 +111,15 @@ def test_no_such_name(write):
     error = refused(f"{write(GOOD)}:cas")
     assert "has no name 'cas'" in error.what
     assert "case" in error.next
+
+
+@pytest.mark.parametrize("text", [DRAWN, DRAWN_BY_TORCH], ids=["python and numpy", "torch"])
+def test_what_a_file_draws_is_the_same_in_every_process(write, text):
+    load = f"from regauge.case import load_case; print(load_case({write(text) + ':case'!r}).inputs)"
+    first, second = (subprocess.run([sys.executable, "-c", load], capture_output=True, text=True) for _ in range(2))
+    assert first.stdout == second.stdout
+    numbers = re.findall(r"0\.\d+", first.stdout)
+    assert len(set(numbers)) == len(numbers) >= 4  # what the function draws is not what the file drew
 
 
 @pytest.mark.parametrize(("name", "kind"), [("number", "int"), ("model", "Case"), ("other", "int")])

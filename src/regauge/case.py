@@ -14,7 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from regauge.cases import case_files
 from regauge.errors import BadCase, RegaugeError
+from regauge.seeding import seed
 
 # How equal layers in a row are converted: as a scan over stacked weights, one by one, or as their number suggests.
 LAYERS = ("auto", "scan", "unroll")
@@ -106,7 +108,8 @@ def _name_of(model: Any) -> str:
 def load_case(reference: str) -> Case:
     """The case that ``file.py:name``, ``package.module:name`` or the name of a built-in case refers to.
 
-    Imports the person's file, and with it their framework: call it in a worker, never in the parent.
+    Imports the person's file, and with it their framework: call it in a worker, never in the parent. What the file
+    draws at random without a seed of its own is the same in every process.
 
     Raises:
         BadCase: no such file, module, name or case; or the file raises (its own error is shown with its line).
@@ -136,6 +139,7 @@ def _load(reference: str) -> Case:
         raise BadCase(
             "a case is written file.py:name or package.module:name", received=reference, next=_named(reference)
         )
+    seed(0, case_files(reference))
     module = _import(target)
     if not hasattr(module, name):
         names = [key for key in vars(module) if not key.startswith("_")]
@@ -144,6 +148,7 @@ def _load(reference: str) -> Case:
         )
     found = getattr(module, name)
     if not isinstance(found, Case) and callable(found) and not _is_model(found):
+        seed(1)  # the module may have been imported before, and drawn nothing now
         found = _call(found, reference)
     if not isinstance(found, Case):
         raise BadCase(

@@ -212,6 +212,34 @@ def test_torchs_own_notation_is_passed_on():
     assert captured.graph.symbols == (Symbol("sequence", 6, 3, 50),)
 
 
+def test_sizes_that_are_multiples_of_a_symbol():
+    """torch.export asks for them where sizes are halved and doubled again, or have to be odd."""
+
+    class Sum(torch.nn.Module):
+        def forward(self, x):
+            return x.sum(0).new_zeros(x.shape[0] // 2, x.shape[1])
+
+    half, step = torch.export.Dim("half", min=2, max=9), torch.export.Dim("step", min=2)
+    captured = capture_module(Sum(), (torch.randn(4, 7),), train=False, dynamic={"x": {0: 2 * half, 1: 3 * step + 1}})
+    assert captured.graph.inputs[0].spec.shape == (Sym("2 * batch_part"), Sym("3 * sequence_part + 1"))
+    assert captured.graph.symbols == (Symbol("batch_part", 2, 2, 9), Symbol("sequence_part", 2, 2, None))
+
+
+def test_sizes_that_must_have_another_form_are_refused_with_what_torch_suggests():
+    class Halves(torch.nn.Module):
+        def forward(self, x):
+            first, second = x.view(2, -1, 3)
+            return first + second
+
+    with pytest.raises(CaptureError, match="C263 Halves cannot have the symbolic sizes") as error:
+        capture_module(Halves(), (torch.randn(8, 3),), train=False, dynamic={"x": {0: torch.export.Dim("rows")}})
+    assert "rows = 2*_rows" in error.value.details
+    captured = capture_module(
+        Halves(), (torch.randn(8, 3),), train=False, dynamic={"x": {0: 2 * torch.export.Dim("_rows")}}
+    )
+    assert captured.graph.outputs
+
+
 @pytest.mark.parametrize(
     ("expression", "text"),
     [

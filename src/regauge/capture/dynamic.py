@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -128,23 +128,18 @@ def doubled(tree: Any) -> Any:
     return pytree.tree_map_only(torch.Tensor, lambda t: torch.cat([t, t]).detach() if t.ndim else t, tree)
 
 
-def symbol_names(inputs: Iterable[tuple[str, torch.Tensor]], taken: Iterable[str]) -> dict[str, str]:
-    """Names for torch's symbols from the first input axis that each is the size of."""
+def symbol_names(inputs: Sequence[tuple[str, torch.Tensor]], taken: Iterable[str]) -> dict[str, str]:
+    """Names for torch's symbols from the first input axis that each is the size of, or part of the size."""
     used = set(taken)
     names: dict[str, str] = {}
-    for name, tensor in inputs:
-        for axis, size in enumerate(tensor.shape):
-            if not isinstance(size, torch.SymInt) or not size.node.expr.is_Symbol:
-                continue
-            symbol = size.node.expr.name
-            if symbol in names:
-                continue
-            wanted = {0: "batch", 1: "sequence"}.get(axis, f"{name}_size_{axis}")
-            candidate, number = wanted, 2
-            while candidate in used:
-                candidate, number = f"{wanted}_{number}", number + 1
-            used.add(candidate)
-            names[symbol] = candidate
+    for size in symbols_of([tensor for _, tensor in inputs]):
+        number, axis = size.place
+        wanted = {0: "batch", 1: "sequence"}.get(axis, f"{inputs[number][0]}_size_{axis}") + "_part" * size.part
+        candidate, number = wanted, 2
+        while candidate in used:
+            candidate, number = f"{wanted}_{number}", number + 1
+        used.add(candidate)
+        names[size.symbol.name] = candidate
     return names
 
 
@@ -158,10 +153,10 @@ def symbols(inputs: list[torch.Tensor], names: Mapping[str, str], ranges: Mappin
     """
     found = []
     for size in symbols_of(inputs):
-        bounds = ranges.get(size.node.expr)
+        bounds = ranges.get(size.symbol)
         low = int(bounds.lower) if bounds is not None else 0
         high = None if bounds is None or not bounds.upper.is_Integer else int(bounds.upper)
-        found.append(Symbol(names[size.node.expr.name], int(size.node.hint), low, high))
+        found.append(Symbol(names[size.symbol.name], size.hint, low, high))
     return tuple(found)
 
 

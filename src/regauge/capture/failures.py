@@ -23,6 +23,7 @@ _REWRITE = (
 
 
 _CONSTRAINTS = re.compile(r"Constraints violated|constraint.*specialized", re.IGNORECASE | re.DOTALL)
+_SUGGESTED = re.compile(r"Suggested fixes:\n(.*?)(?:\n\s*\n|\Z)", re.DOTALL)
 _NUMPY = re.compile(r"\.numpy\(\) is not supported|numpy\(\) .*tensor subclasses")
 _UNFOLLOWED = re.compile(r"fake tensor in the exported program constant's list.*model attribute: ([\w.]+)", re.DOTALL)
 _NO_GRADIENT = re.compile(
@@ -132,6 +133,8 @@ def not_captured(error: Exception, model: str, asked: Collection[str] = ()) -> C
             next="read x.detach() in the place of x.data; write the result to a new name, w = self.weight.clamp(-1, "
             "1), and use that; a tensor that is kept from call to call is a buffer",
         )
+    if "Constraints violated" in str(error) and (suggested := _SUGGESTED.search(str(error))):
+        return _of_another_form(model, suggested[1])
     why = ""
     if _NUMPY.search(str(error)):
         why = "numpy is not followed: use torch's function of the same name, or pass the array in as an input"
@@ -143,6 +146,16 @@ def not_captured(error: Exception, model: str, asked: Collection[str] = ()) -> C
         details=[*details, *_more_lines(error)],
         why=why,
         next="change the line that is named so that torch.export.export(model, inputs, strict=False) works",
+    )
+
+
+def _of_another_form(model: str, suggested: str) -> CaptureError:
+    return CaptureError(
+        f"{model} cannot have the symbolic sizes that it is given",
+        code="C263",
+        details=[line.strip() for line in suggested.splitlines() if line.strip()],
+        why="torch.export proves what holds for all sizes, and finds that only those of such a form will do",
+        next='give dynamic= sizes of that form, or leave it at dynamic="auto"',
     )
 
 

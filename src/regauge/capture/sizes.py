@@ -150,11 +150,42 @@ def _is_negative(term: sympy.Expr) -> bool:
     return bool(term.could_extract_minus_sign()) and not term.is_Symbol
 
 
-def symbols_of(tensors: list[torch.Tensor]) -> list[torch.SymInt]:
-    """The sizes of tensors that are one free symbol each, in order, without repeats."""
-    found: dict[str, torch.SymInt] = {}
-    for tensor in tensors:
-        for size in tensor.shape:
-            if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
-                found.setdefault(size.node.expr.name, size)
+@dataclass(frozen=True)
+class FreeSize:
+    """A symbol of torch, and where it is read from inputs.
+
+    Attributes:
+        symbol: whose whole numbers the size may be.
+        hint: its value in the example.
+        place: input and axis that it is the size of, or of which it is a part.
+        part: whether the axis is a multiple of it, or so many more than it.
+    """
+
+    symbol: sympy.Symbol
+    hint: int
+    place: tuple[int, int]
+    part: bool = False
+
+
+def symbols_of(tensors: Sequence[torch.Tensor]) -> list[FreeSize]:
+    """The free symbols in the sizes of tensors, in order: of axes that are one each, then of which axes are a multiple.
+
+    An axis of any even size is `2 * s`, and `s` need not be the size of an axis.
+    """
+    found: dict[str, FreeSize] = {}
+    sizes: list[tuple[sympy.Expr, int, tuple[int, int]]] = []
+    for number, tensor in enumerate(tensors):
+        for axis, size in enumerate(tensor.shape):
+            if isinstance(size, torch.SymInt):
+                sizes.append((size.node.expr, int(size.node.hint), (number, axis)))
+    for expression, hint, place in sizes:
+        if expression.is_Symbol:
+            found.setdefault(expression.name, FreeSize(expression, hint, place))
+    for expression, hint, place in sizes:
+        for symbol in expression.free_symbols if len(expression.free_symbols) == 1 else ():
+            factor, rest = expression.coeff(symbol, 1), expression.coeff(symbol, 0)
+            whole = factor.is_Integer and rest.is_Integer and factor > 0
+            if whole and sympy.expand(factor * symbol + rest - expression) == 0:
+                own = (hint - int(rest)) // int(factor)
+                found.setdefault(symbol.name, FreeSize(symbol, own, place, part=True))
     return list(found.values())

@@ -83,7 +83,7 @@ _SIZE = re.compile(r"(?P<array>.+)\.shape\[(?P<axis>\d+)\]")
 
 
 def size_text(symbol: str, arrays: Iterable[tuple[ast.expr, TensorSpec]]) -> str | None:
-    """The expression that gives a symbolic size: `x.shape[0]`, or `x.shape[0] // 4` where the axis is 4 * batch.
+    """The expression that gives a symbolic size: `x.shape[0]`, or `x.shape[0] // 4` where an axis is 4 * batch.
 
     It is read from data rather than from a mask, and rather where only symbolic sizes stand before it: `x.shape[1]` of
     [batch, time, 32], not `bias.shape[3]` of [1, 8, time, time].
@@ -97,9 +97,21 @@ def size_text(symbol: str, arrays: Iterable[tuple[ast.expr, TensorSpec]]) -> str
             if size.text == symbol:
                 leads = all(isinstance(before, Sym) for before in spec.shape[:axis])
                 found.append((spec.dtype == "bool", not leads, read))
-            multiple = re.fullmatch(rf"(\d+) \* {re.escape(symbol)}", size.text)
-            partial = partial or (f"{read} // {multiple[1]}" if multiple else None)
+            partial = partial or _solved(symbol, size.text, read)
     return min(found, key=lambda place: place[:2])[2] if found else partial
+
+
+def _solved(symbol: str, size: str, read: str) -> str | None:
+    """`(x.shape[0] + 1) // 2` for the symbol of a size `2 * symbol - 1`; None where it has another form."""
+    found = re.fullmatch(rf"(?:(\d+) \* )?{re.escape(symbol)}(?: ([+-]) (\d+))?", size)
+    if found is None:
+        return None
+    factor, sign, rest = found.groups()
+    if rest is not None:
+        read = f"{read} {'-' if sign == '+' else '+'} {rest}"
+    if factor is None:
+        return read
+    return f"({read}) // {factor}" if rest is not None else f"{read} // {factor}"
 
 
 def tree_expression(tree: Any, use: Callable[[Ref], ast.expr]) -> ast.expr:

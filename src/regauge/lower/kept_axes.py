@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from regauge.ir.graph import Graph, ModuleStep, Node, Operand, Ref, TensorSpec, node_inputs, references
+from regauge.ir.graph import Dim, Graph, ModuleStep, Node, Operand, Ref, TensorSpec, node_inputs, references
 from regauge.lower.borders import followed_calls
 from regauge.lower.channel_operators import is_library_layer
 from regauge.lower.plan import value_specs
 
 _KEEPING = frozenset({"aten.mean.dim", "aten.sum.dim_IntList", "aten.amax.default", "aten.amin.default"})
 _POOLS = {f"aten.adaptive_avg_pool{rank}d.default": rank for rank in (1, 2, 3)}
+_WINDOWS = {f"aten.avg_pool{rank}d.default": rank for rank in (1, 2, 3)}
 _RESHAPES = frozenset({"aten.view.default", "aten.reshape.default", "aten.flatten.using_ints"})
 _SQUEEZES = frozenset({"aten.squeeze.dim", "aten.squeeze.dims", "aten.squeeze.default"})
 
@@ -59,6 +60,10 @@ def _reduced_axes(node: Node, specs: dict[str, TensorSpec]) -> tuple[str, frozen
         if rank != images + 2 or set(sizes if isinstance(sizes, tuple) else (sizes,)) != {1}:
             return None
         return source.name, frozenset(range(2, 2 + images))
+    if node.op in _WINDOWS:
+        images = _WINDOWS[node.op]
+        whole = rank == images + 2 and _is_one_window(node, specs[source.name].shape[2:])
+        return (source.name, frozenset(range(2, 2 + images))) if whole else None
     if node.op not in _KEEPING or arguments.get("keepdim") is not True:
         return None
     given = arguments.get("dim")
@@ -67,8 +72,21 @@ def _reduced_axes(node: Node, specs: dict[str, TensorSpec]) -> tuple[str, frozen
     return (source.name, axes) if len(axes) == len(dims) > 0 else None
 
 
+def _is_one_window(node: Node, image: tuple[Dim, ...]) -> bool:
+    """Whether an average pool in ceiling mode has one window, which holds the image: it takes the mean."""
+    arguments = dict(node.arguments)
+    kernel = arguments["kernel_size"]
+    sizes = kernel if isinstance(kernel, tuple) else (kernel,)
+    padding = arguments["padding"]
+    plain = arguments.get("divisor_override") is None and not any(padding if isinstance(padding, tuple) else (padding,))
+    if not plain or arguments["ceil_mode"] is not True:
+        return False
+    windows = zip(image, sizes * len(image) if len(sizes) == 1 else sizes, strict=True)
+    return all(isinstance(size, int) and isinstance(k, int) and size <= k for size, k in windows)
+
+
 def _without(node: Node, source: str, axes: frozenset[int]) -> Node:
-    if node.op not in _POOLS:
+    if node.op in _KEEPING:
         return node.with_arguments(keepdim=False)
     arguments = (("self", Ref(source)), ("dim", tuple(sorted(axes))), ("keepdim", False), ("dtype", None))
     return replace(node, op="aten.mean.dim", arguments=arguments)

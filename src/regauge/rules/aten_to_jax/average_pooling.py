@@ -47,6 +47,27 @@ def pool_padding(
     return tuple(pads)
 
 
+def is_one_window(shape: tuple[int, ...], kernel: tuple[int, ...], padding: tuple[int, ...], ceil_mode: bool) -> bool:
+    """Whether one window holds the whole image or more, of which torch takes the mean.
+
+    While sources are emitted, a size that is only named may be any.
+    """
+    within = (type(size) is int and size <= k for size, k in zip(shape, kernel, strict=True))
+    return ceil_mode and not any(padding) and all(within)
+
+
+def windows_fit(
+    shape: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], ceil_mode: bool
+) -> bool:
+    """Whether all windows lie within the padded image, as they do without ceiling mode."""
+    if not ceil_mode:
+        return True
+    for size, k, s, p in zip(shape, kernel, stride, padding, strict=True):
+        if type(size) is not int or size + 2 * p < k or (size + 2 * p - k) % s:
+            return False
+    return True
+
+
 def window_counts(
     shape: tuple[int, ...],
     kernel: tuple[int, ...],
@@ -116,13 +137,17 @@ def avg_pool1d(
     kernel = pool_sizes(kernel_size, 1)
     steps = pool_sizes(stride, 1) if stride else kernel
     pads = pool_sizes(padding, 1)
-    if channels_last and not ceil_mode:
-        if not any(pads):
+    if channels_last:
+        if is_one_window(self.shape[-2:-1], kernel, pads, ceil_mode):
+            return jnp.mean(self, axis=(1,), keepdims=True)
+        fits = windows_fit(self.shape[-2:-1], kernel, steps, pads, ceil_mode)
+        if fits and not any(pads):
             return nnx.avg_pool(self, kernel, steps)
-        if count_include_pad:
+        if fits and count_include_pad:
             return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads))
-        if self.dtype == jnp.float32:  # in which NNX counts
-            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads), count_include_pad=False)
+        if self.dtype == jnp.float32 and not (count_include_pad and any(pads)):  # in which NNX counts
+            around = pool_padding(self.shape[-2:-1], kernel, steps, pads, ceil_mode)
+            return nnx.avg_pool(self, kernel, steps, around, count_include_pad=False)
     return avg_pool(self, kernel, steps, pads, ceil_mode, count_include_pad, None, channels_last)
 
 
@@ -141,13 +166,17 @@ def avg_pool2d(
     kernel = pool_sizes(kernel_size, 2)
     steps = pool_sizes(stride, 2) if stride else kernel
     pads = pool_sizes(padding, 2)
-    if channels_last and not ceil_mode and divisor_override is None:
-        if not any(pads):
+    if channels_last and divisor_override is None:
+        if is_one_window(self.shape[-3:-1], kernel, pads, ceil_mode):
+            return jnp.mean(self, axis=(1, 2), keepdims=True)
+        fits = windows_fit(self.shape[-3:-1], kernel, steps, pads, ceil_mode)
+        if fits and not any(pads):
             return nnx.avg_pool(self, kernel, steps)
-        if count_include_pad:
+        if fits and count_include_pad:
             return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads))
-        if self.dtype == jnp.float32:  # in which NNX counts
-            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads), count_include_pad=False)
+        if self.dtype == jnp.float32 and not (count_include_pad and any(pads)):  # in which NNX counts
+            around = pool_padding(self.shape[-3:-1], kernel, steps, pads, ceil_mode)
+            return nnx.avg_pool(self, kernel, steps, around, count_include_pad=False)
     return avg_pool(self, kernel, steps, pads, ceil_mode, count_include_pad, divisor_override, channels_last)
 
 
@@ -166,13 +195,17 @@ def avg_pool3d(
     kernel = pool_sizes(kernel_size, 3)
     steps = pool_sizes(stride, 3) if stride else kernel
     pads = pool_sizes(padding, 3)
-    if channels_last and not ceil_mode and divisor_override is None:
-        if not any(pads):
+    if channels_last and divisor_override is None:
+        if is_one_window(self.shape[-4:-1], kernel, pads, ceil_mode):
+            return jnp.mean(self, axis=(1, 2, 3), keepdims=True)
+        fits = windows_fit(self.shape[-4:-1], kernel, steps, pads, ceil_mode)
+        if fits and not any(pads):
             return nnx.avg_pool(self, kernel, steps)
-        if count_include_pad:
+        if fits and count_include_pad:
             return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads))
-        if self.dtype == jnp.float32:  # in which NNX counts
-            return nnx.avg_pool(self, kernel, steps, tuple((p, p) for p in pads), count_include_pad=False)
+        if self.dtype == jnp.float32 and not (count_include_pad and any(pads)):  # in which NNX counts
+            around = pool_padding(self.shape[-4:-1], kernel, steps, pads, ceil_mode)
+            return nnx.avg_pool(self, kernel, steps, around, count_include_pad=False)
     return avg_pool(self, kernel, steps, pads, ceil_mode, count_include_pad, divisor_override, channels_last)
 
 

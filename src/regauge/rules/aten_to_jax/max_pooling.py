@@ -49,6 +49,18 @@ def pool_padding(
     return tuple(pads)
 
 
+def windows_fit(
+    shape: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], ceil_mode: bool
+) -> bool:
+    """Whether all windows lie within the padded image, as they do without ceiling mode."""
+    if not ceil_mode:
+        return True
+    for size, k, s, p in zip(shape, kernel, stride, padding, strict=True):
+        if type(size) is not int or size + 2 * p < k or (size + 2 * p - k) % s:
+            return False
+    return True
+
+
 def window_index(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> np.ndarray:
     """Positions [window, element] along one axis; those in the padding repeat the window's nearest real one.
 
@@ -151,8 +163,10 @@ def max_pool1d(
     kernel = pool_sizes(kernel_size, 1)
     steps = pool_sizes(stride, 1) if stride else kernel
     pads = pool_sizes(padding, 1)
-    if channels_last and not ceil_mode and pool_sizes(dilation, 1) == (1,):
-        return nnx.max_pool(self, kernel, steps, tuple((p, p) for p in pads) if any(pads) else "VALID")
+    if channels_last and pool_sizes(dilation, 1) == (1,):
+        if not any(pads) and windows_fit(self.shape[-2:-1], kernel, steps, pads, ceil_mode):
+            return nnx.max_pool(self, kernel, steps)
+        return nnx.max_pool(self, kernel, steps, pool_padding(self.shape[-2:-1], kernel, steps, pads, ceil_mode))
     return max_pool(self, kernel, steps, pads, pool_sizes(dilation, 1), ceil_mode, channels_last)
 
 
@@ -170,8 +184,10 @@ def max_pool2d(
     kernel = pool_sizes(kernel_size, 2)
     steps = pool_sizes(stride, 2) if stride else kernel
     pads = pool_sizes(padding, 2)
-    if channels_last and not ceil_mode and pool_sizes(dilation, 2) == (1, 1):
-        return nnx.max_pool(self, kernel, steps, tuple((p, p) for p in pads) if any(pads) else "VALID")
+    if channels_last and pool_sizes(dilation, 2) == (1, 1):
+        if not any(pads) and windows_fit(self.shape[-3:-1], kernel, steps, pads, ceil_mode):
+            return nnx.max_pool(self, kernel, steps)
+        return nnx.max_pool(self, kernel, steps, pool_padding(self.shape[-3:-1], kernel, steps, pads, ceil_mode))
     return max_pool(self, kernel, steps, pads, pool_sizes(dilation, 2), ceil_mode, channels_last)
 
 
@@ -189,8 +205,10 @@ def max_pool3d(
     kernel = pool_sizes(kernel_size, 3)
     steps = pool_sizes(stride, 3) if stride else kernel
     pads = pool_sizes(padding, 3)
-    if channels_last and not ceil_mode and pool_sizes(dilation, 3) == (1, 1, 1):
-        return nnx.max_pool(self, kernel, steps, tuple((p, p) for p in pads) if any(pads) else "VALID")
+    if channels_last and pool_sizes(dilation, 3) == (1, 1, 1):
+        if not any(pads) and windows_fit(self.shape[-4:-1], kernel, steps, pads, ceil_mode):
+            return nnx.max_pool(self, kernel, steps)
+        return nnx.max_pool(self, kernel, steps, pool_padding(self.shape[-4:-1], kernel, steps, pads, ceil_mode))
     return max_pool(self, kernel, steps, pads, pool_sizes(dilation, 3), ceil_mode, channels_last)
 
 
