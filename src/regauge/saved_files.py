@@ -18,14 +18,24 @@ def remember_files(folder: Path) -> None:
 
 def changed_files(folder: Path) -> list[str]:
     """Files of a saved folder that are not as they were written; none where conversion.json says nothing of files."""
-    try:
-        written = read_json(folder / _OWN).get("files")
-    except (OSError, ValueError):
-        return []
+    written = _written(folder)
     if written is None:
         return []
     found = _digests(folder)
     return sorted(name for name, digest in found.items() if written.get(name) != digest)
+
+
+def is_as_written(folder: Path) -> bool:
+    """Whether conversion.json says what the files of a folder held, and they still do."""
+    return _written(folder) is not None and not changed_files(folder)
+
+
+def _written(folder: Path) -> dict[str, str] | None:
+    try:
+        found: dict[str, str] | None = read_json(folder / _OWN).get("files")
+    except (OSError, ValueError):
+        return None
+    return found
 
 
 def set_aside(folder: Path) -> Path:

@@ -118,8 +118,8 @@ def test_pooling(case: Sample) -> None:
 
 
 @pytest.mark.parametrize("rank", [1, 2])
-@pytest.mark.parametrize(("ceil_mode", "padding"), [(False, 0), (True, 1)])
-@pytest.mark.parametrize("kind", ["max", "dilated", "avg", "valid", "adaptive", "global"])
+@pytest.mark.parametrize(("ceil_mode", "padding"), [(False, 0), (True, 1), (True, 0), (False, 1)])
+@pytest.mark.parametrize("kind", ["max", "pairs", "dilated", "avg", "valid", "thirds", "whole", "adaptive", "global"])
 def test_channels_last_is_the_same_function(rank: int, kind: str, padding: int, ceil_mode: bool) -> None:
     x = jnp.asarray(normal(2, 3, *IMAGES[rank]).numpy())
     calls = {
@@ -127,6 +127,9 @@ def test_channels_last_is_the_same_function(rank: int, kind: str, padding: int, 
         "dilated": (getattr(max_pooling, f"max_pool{rank}d"), (3, 2, padding, 2, ceil_mode)),
         "avg": (getattr(average_pooling, f"avg_pool{rank}d"), (3, 2, padding, ceil_mode)),
         "valid": (getattr(average_pooling, f"avg_pool{rank}d"), (3, 2, padding, ceil_mode, False)),
+        "pairs": (getattr(max_pooling, f"max_pool{rank}d"), (2, 2, padding, 1, ceil_mode)),
+        "thirds": (getattr(average_pooling, f"avg_pool{rank}d"), (3, 3, padding, ceil_mode, False)),
+        "whole": (getattr(average_pooling, f"avg_pool{rank}d"), (9 if padding else 12, 9, padding, True)),
         "adaptive": (getattr(average_pooling, f"adaptive_avg_pool{rank}d"), (4,)),
         "global": (getattr(average_pooling, f"adaptive_avg_pool{rank}d"), (1,)),
     }

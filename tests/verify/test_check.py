@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from networks.comparing import convert
 
 from regauge.errors import BadCase, RegaugeError
+from regauge.saved_files import remember_files
 from regauge.verify import Check, CheckOptions, check_folder
 from regauge.verify.watching import BEGINS, TOTAL
 
@@ -159,3 +161,33 @@ def test_a_folder_that_is_not_whole_is_refused(handmade: Get, tmp_path: Path) ->
     with pytest.raises(RegaugeError, match=r"model\.py is missing"):
         subject.check(tmp_path, float32=False)
     assert not (tmp_path / "check.json").exists()
+
+
+UNRULY = """
+import numpy as np
+import torch
+import regauge
+
+def case():
+    layer = torch.nn.Linear(3, 2)
+    layer.weight.data = torch.tensor(np.random.default_rng().normal(size=(2, 3)), dtype=torch.float32)
+    return regauge.Case(layer, inputs=(torch.ones(2, 3),))
+"""
+
+
+def test_an_original_that_is_another_in_every_process_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "unruly.py").write_text(UNRULY, encoding="utf-8")
+    network = convert(f"{tmp_path / 'unruly.py'}:case", tmp_path)
+    remember_files(network.folder)
+    options = CheckOptions(quick=True, locate=False, float32=False)
+
+    def codes() -> list[str]:
+        found = check_folder(network.case, network.folder, tmp_path / "work", options=options)
+        assert found.verdict == "different"
+        return [finding.code for finding in found.findings]
+
+    (tmp_path / "work").mkdir()
+    assert "V149" in codes()
+    with (network.folder / "model.py").open("a", encoding="utf-8") as model:
+        model.write("# mine\n")
+    assert "V149" not in codes()  # what was changed may be the reason

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 import regauge
+from regauge.errors import WorkerFailed
 from regauge.run.evaluation import TASKS_DONE
-from regauge.verify import plan
+from regauge.verify import engine, plan
 from regauge.verify.inputs import InputSet
 from regauge.verify.watching import BEGINS, TOTAL, watching
 
@@ -72,6 +73,27 @@ def test_a_difference_brings_the_noise_and_stays_one() -> None:
     check = regauge.check(*case(1 + 1e-7))
     assert check.verdict == "different"
     assert next(tier for tier in check.tiers if tier.name == "tier 1 outputs").verdict == "different"
+
+
+@pytest.mark.parametrize("of_a_pair", [True, False])
+def test_a_copy_that_crashes_leaves_the_verdict_as_it_was(monkeypatch: pytest.MonkeyPatch, of_a_pair: bool) -> None:
+    """A crash of the original is a result of a pair, and ends the check of one's own conversion, but for more noise."""
+    crashed: list[str] = []
+    keep = engine._Run._keep
+
+    def keeping(self: Any, side: Any, reply: Any, out: Path) -> bool:
+        if not out.name.startswith(f"{side}-"):
+            return keep(self, side, reply, out)
+        crashed.append(out.name)
+        if not of_a_pair:
+            raise WorkerFailed("killed")
+        return keep(self, side, WorkerFailed("killed"), out)
+
+    monkeypatch.setattr(engine._Run, "_keep", keeping)
+    check = regauge.check(*case(1 + 1e-7))
+    assert "M64-noise" in crashed
+    assert check.verdict == "different"
+    assert not [finding for finding in check.findings if finding.code == "V140"]
 
 
 def test_the_weights_are_as_they_were_after_every_task() -> None:

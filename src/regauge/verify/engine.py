@@ -24,7 +24,7 @@ from regauge.verify.evaluations import WIDE, Evaluations, Mode, Outcome, Side
 from regauge.verify.inputs import InputSet, make_input_sets, silent_set
 from regauge.verify.locate import first_difference
 from regauge.verify.more_noise import MoreNoise
-from regauge.verify.obstacles import Refusal, effect_findings, refusal, rejected_reference
+from regauge.verify.obstacles import Refusal, effect_findings, other_weights, refusal, rejected_reference
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
 from regauge.verify.questions import LABELS, UNASKED, Questions
@@ -130,6 +130,8 @@ class _Run:
             slots = self.subject.own_weights and self.trains
             self.findings += about_large(self.subject.map, self.accepted, slots)
         tiers = [*weights, *self._with_more_noise(functions)]
+        if self.subject.as_written:
+            self.findings += [other_weights(tier) for tier in weights if tier.verdict == "different"]
         if self.subject.own_weights:
             tiers = after_precision(tiers, self.found.casts())
             self.findings += [*pair_findings(tiers, self.found, self._numbered()), *self.asked.slot_findings()]
@@ -277,14 +279,21 @@ class _Run:
         """The tiers once more, where something differs, with more noisy copies of the original."""
         noise = MoreNoise(self.sets, self.options)
         wide = noise.in_float64(tiers, [item.name for item in self.accepted], self.trains)
-        if wide and self._launch("M64", wide, place="M64-noise"):
+        if wide and self._launch_besides("M64", wide, "M64-noise"):
             tiers = self._questions().tiers()
-        while narrow := noise.in_float32(tiers):
-            if not self._launch("M32", narrow, place=f"M32-{narrow[0]['id']}"):
-                del self.failures["M32"]  # the verdict stands without them
-                break
+        while (narrow := noise.in_float32(tiers)) and self._launch_besides("M32", narrow, f"M32-{narrow[0]['id']}"):
             tiers = self._questions().tiers()
         return tiers
+
+    def _launch_besides(self, side: Side, tasks: Sequence[plan.Task], place: str) -> bool:
+        """Evaluate what the verdict stands without: a side that fails in it has not failed."""
+        try:
+            if self._launch(side, tasks, place=place):
+                return True
+        except WorkerFailed:
+            return False
+        del self.failures[side]
+        return False
 
     def _accepted(self) -> list[InputSet]:
         """The sets that the original takes in both modes; what it rejects is no difference, but is said."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from regauge.errors import BadCase
 from regauge.findings import Finding
 from regauge.verify.evaluations import WIDE, Evaluations, Mode, Outcome, Side
+from regauge.verify.result import Tier
 
 # how a sentence begins, by side
 _SUBJECTS: dict[str, str] = {"M": "the original", "C": "the converted model"}
@@ -32,6 +33,16 @@ def effect_findings(found: Evaluations) -> list[Finding]:
                 text = f"Every call of the converted model changes {shown}: pass it in and return it as state"
             findings.append(Finding("V145", "warning", "", text))
     return findings
+
+
+def other_weights(tier: Tier) -> Finding:
+    """The finding that a conversion was made of other weights: it was equal to those that it was made of."""
+    text = (
+        f"The original's weights are not those that were converted: {tier.why}. If its file draws them at random in a "
+        "way that no seed governs, every process has others: load them from a file. If they were trained or changed "
+        "since, convert again"
+    )
+    return Finding("V149", "error", "", text)
 
 
 def unrepeatable_why(found: Evaluations, side: Side) -> str:

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from regauge.findings import LOSS_OF_TRAINING, Finding
 from regauge.run.launch import Framework, Interpreters, launch
 from regauge.run.protocol import read_json
+from regauge.saved_files import is_as_written
 from regauge.verify.evaluations import Mode, Side
 from regauge.weights.mapping import WeightMap
 from regauge.weights.pair_map import PairMap, from_weight_map
@@ -55,6 +56,7 @@ class Subject:
         casts: whether the JAX side is looked through for casts to lower precision.
         own_weights: whether the converted side had weights of its own, beside which the original's were put in.
         keeps_failures: a side that crashes is a result, not an error.
+        as_written: the converted side is a conversion in whose folder nothing was changed.
         separate: whether each side runs in a process of its own, so that both can run at once.
         findings: what was noticed while the sides were linked.
         known: names of input arrays whose values are part of the code: they are the same in every set.
@@ -77,6 +79,7 @@ class Subject:
     constants: frozenset[str] = frozenset()
     own_weights: bool = False
     keeps_failures: bool = False
+    as_written: bool = False
     separate: bool = False
     findings: tuple[Finding, ...] = field(default=())
     known: frozenset[str] = frozenset()
@@ -147,4 +150,5 @@ def subject_of_folder(case: str, folder: Path, interpreters: Interpreters) -> Su
         untrained="the case has no optimizer" if conversion.get("has_loss") else "the case has no loss",
         constants=frozenset(entry.source for entry in weights.entries if entry.role == "constant"),
         known=frozenset(conversion.get("known", ())),
+        as_written=is_as_written(folder),
     )
