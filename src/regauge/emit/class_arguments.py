@@ -49,7 +49,8 @@ _POSITIONAL = {
 }
 
 _UNNAMED: dict[type, str] = {int: "size", float: "factor", str: "mode", bool: "flag"}
-_WIDTHS = frozenset({"in_features", "out_features", "features", "in_channels", "out_channels"})
+_SIDES = frozenset({"in_features", "out_features", "in_channels", "out_channels"})
+_WIDTHS = _SIDES | {"features"}
 
 Values = tuple[str, ...]  # the texts of one constant in all members of a family
 
@@ -203,8 +204,7 @@ def _meaning(names: Sequence[str], used: Collection[str]) -> str:
     widths = set(names) & _WIDTHS
     if len(widths) < 2:
         return names[0]
-    narrower = widths & {"in_features", "out_features", "in_channels", "out_channels"}
-    return narrower.pop() if "features" in used and len(narrower) == 1 else "features"
+    return next(name for name in names if name in _SIDES) if "features" in used else "features"
 
 
 def _order(values: Values) -> tuple[float, ...]:
