@@ -26,6 +26,7 @@ from regauge.capture import (
     value_checks,
     weights,
 )
+from regauge.capture.constants_of_modes import with_constants_of
 from regauge.capture.containers import register_dataclasses
 from regauge.capture.conversion import Conversion
 from regauge.capture.exporting import Dynamic, Inputs, exported, fixed_sizes, without
@@ -116,7 +117,7 @@ def capture_module(
             graph = training_mode.always_dropping(graph)
         elif reads.that_matter() or training_mode.needs_evaluation(graph):
             training_mode.set_mode(module, False)
-            graph, graph_eval = _evaluation(module, example, dynamic, name, graph, stages)
+            graph, graph_eval = _evaluation(module, example, dynamic, name, graph, tensors, stages)
             if graph_eval is not None and dynamic == "auto" and sizes_of_inputs.differ(graph, graph_eval):
                 captured = capture_module(model, inputs, train=train, dynamic=None, finite=finite, known=known)
                 findings = (sizes_of_inputs.fixed_by_modes(name), *captured.findings)
@@ -304,23 +305,31 @@ def _traced(
 
 
 def _evaluation(
-    model: nn.Module, inputs: Inputs, dynamic: Dynamic, name: str, training: Graph, stages: Stages
+    model: nn.Module,
+    inputs: Inputs,
+    dynamic: Dynamic,
+    name: str,
+    training: Graph,
+    tensors: dict[str, torch.Tensor],
+    stages: Stages,
 ) -> tuple[Graph, Graph | None]:
-    """The graph in training, that in evaluation too if it is different code."""
+    """The graph in training, that in evaluation too if it is different code; `tensors` get what that alone reads."""
     program, _ = exported(model, inputs, dynamic, name, stages)
     try:
-        graph, _ = _convert(model, program, name, stages)
+        graph, own = _convert(model, program, name, stages)
     except NoCounterpart as error:
         if not without(error, model, program, inputs, dynamic, stages):
             raise
-        return _evaluation(model, inputs, dynamic, name, training, stages)
+        return _evaluation(model, inputs, dynamic, name, training, tensors, stages)
     graph = training_mode.always_dropping(graph)
     training = training_mode.with_always(training, graph)
+    complete, graph, more = with_constants_of(training, graph, tensors, own)
     different = training_mode.differences(training, graph)
     if not different:
         return training, None
     stages.findings.append(training_mode.mode_finding(different))
-    return training, graph
+    tensors |= more
+    return complete, graph
 
 
 # from the exported program to the graph ------------------------------------------------------------------------------

@@ -74,14 +74,14 @@ def scale_by_nadam(b1=0.9, b2=0.999, eps=1e-8, momentum_decay=4e-3):
 
     def init(params):
         zeros = optax.tree.zeros_like
-        return jnp.zeros([], jnp.int32), jnp.ones([], "float32"), zeros(params), zeros(params)
+        return jnp.zeros([], jnp.int32), jnp.ones([], jnp.float32), zeros(params), zeros(params)
 
     def update(gradients, state, params=None):
         step, product, mean, square = state  # PyTorch has the product in float32, whatever the parameters are
         step = step + 1
         n = jnp.asarray(step, float)
         now, following = (b1 * (1 - 0.5 * 0.96 ** (i * momentum_decay)) for i in (n, n + 1))
-        product = product * now.astype("float32")
+        product = product * now.astype(jnp.float32)
         mean = optax.tree.update_moment(gradients, mean, b1, 1)
         square = optax.tree.update_moment(gradients, square, b2, 2)
         square_hat = optax.tree.bias_correction(square, b2, step)

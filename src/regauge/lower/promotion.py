@@ -17,6 +17,8 @@ from regauge.rules.table import Promotes, Rule
 
 # Arrays that select rather than compute: their dtype never takes part in promotion.
 _SELECTORS = frozenset({"condition", "mask", "index", "indices", "attn_mask", "running_mean", "running_var"})
+# What JAX makes of an array of floats and a complex number of Python, as torch does.
+_COMPLEX_OF = {"float32": "complex64", "float64": "complex128"}
 
 
 @cache
@@ -111,6 +113,8 @@ def _jax_result(rule: Rule, operands: Mapping[str, Any]) -> str | None:
             scalars.append(kind(scalar_dtype(operand)))
     if result is None:
         return None
+    if "complex" in scalars and result in _COMPLEX_OF:
+        result = _COMPLEX_OF[result]
     order = ("bool", "integer", "float", "complex")
     if any(order.index(scalar) > order.index(kind(result)) for scalar in scalars):
         return None

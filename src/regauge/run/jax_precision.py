@@ -55,7 +55,7 @@ def widen_accumulators(optimizer: Any) -> Any:
 
 @contextmanager
 def wide_names() -> Iterator[None]:
-    """Within the block `jnp.float32`, `jnp.bfloat16` and `jnp.float16` are float64, and attention keeps float64.
+    """Within the block the narrow floats of `jnp` are float64, its complex64 is complex128; attention keeps float64.
 
     So do modules of Linen that are made within it: the defaults of their dtypes were bound when Flax was imported.
     Models of Keras compute in float64 too.
@@ -66,6 +66,7 @@ def wide_names() -> Iterator[None]:
     with ExitStack() as stack:
         for name in ("float32", "bfloat16", "float16"):
             stack.enter_context(mock.patch.object(jnp, name, jnp.float64))
+        stack.enter_context(mock.patch.object(jnp, "complex64", jnp.complex128))
         stack.enter_context(mock.patch.object(jax.nn, "dot_product_attention", dot_product_attention))
         stack.enter_context(mock.patch.object(linen.Module, "__post_init__", _made_wide(linen.Module.__post_init__)))
         stack.enter_context(wide_keras())
