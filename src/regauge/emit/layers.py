@@ -294,7 +294,7 @@ for _op, _overload in (("conv_transpose1d", "default"), ("conv_transpose2d", "in
 @recognises("aten.embedding.default")
 def embedding(scope: Scope, node: Node, context: Context) -> Layer | None:
     weight = context.weight(node, "weight")
-    if weight is None:
+    if weight is None or node.argument("scale_grad_by_freq") is True:  # which no layer does: the rule does
         return None
     rows, features = _fixed(weight.spec)
     padding_idx = node.argument("padding_idx")
