@@ -1,18 +1,21 @@
 """Calls of a converted model whose code holds some of what it is given: other values are refused, not left out.
 
-These are inputs that were known at conversion, and what is no array: flags, numbers, texts and None.
+These are inputs that were known at conversion, and what is no array: flags, numbers, texts and None. Sizes that are not
+symbolic may be in the code too, but mostly are not: other ones get a warning.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from regauge.errors import BadCase
+from regauge.ir.graph import Graph, TensorSpec
 from regauge.run.protocol import flatten_tree
 
 
@@ -58,23 +61,63 @@ def require_constants(call: Callable[..., Any], args: tuple[Any, ...], kwargs: M
     Raises:
         BadCase: something differs; what is being traced has no value to compare.
     """
+    for part, given, place in _leaves(call, args, kwargs, inputs):
+        _require(part, given, place)
+
+
+def warn_of_sizes(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], graph: Graph) -> None:
+    """Warn of an array with another size than the code was made for, where that is not symbolic.
+
+    Args:
+        call: with the original's argument names.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        graph: the capture, which knows the sizes of its inputs.
+    """
+    specs = {value.name: value.spec for value in graph.inputs}
+    for part, array, place in _leaves(call, args, kwargs, graph.in_tree):
+        shape, spec = getattr(array, "shape", None), specs.get(part.get("leaf", ""))
+        if shape is not None and spec is not None and not _fits(shape, spec):
+            made_for = ", ".join(getattr(size, "text", str(size)) for size in spec.shape)
+            warnings.warn(
+                f"{place} has shape {list(shape)}, and the model was converted for [{made_for}]: sizes that are not "
+                "symbolic may be numbers in its code, so nothing says that this is the same function. "
+                "Convert it with dynamic=, which leaves sizes open, or with example inputs of this shape.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def _fits(shape: tuple[int, ...], spec: TensorSpec) -> bool:
+    numbers = [(size, made_for) for size, made_for in zip(shape, spec.shape, strict=False) if isinstance(made_for, int)]
+    return len(shape) == spec.ndim and all(size == made_for for size, made_for in numbers)
+
+
+def _leaves(
+    call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], skeleton: Any
+) -> Iterator[tuple[Any, Any, str]]:
+    """The parts of a skeleton of the inputs, with what a call gives for each, and where that is."""
     names, given = _bound(call, args, kwargs)
-    trees = dict(inputs["dict"]) if "dict" in inputs else dict(zip(names, inputs.get("tuple", ()), strict=False))
+    trees = dict(skeleton["dict"]) if "dict" in skeleton else dict(zip(names, skeleton.get("tuple", ()), strict=False))
     for argument, tree in trees.items():
         if argument in given:
-            _require(tree, given[argument], argument)
+            yield from _parts(tree, given[argument], argument)
 
 
-def _require(tree: Any, given: Any, place: str) -> None:
+def _parts(tree: Any, given: Any, place: str) -> Iterator[tuple[Any, Any, str]]:
     parts = tree.get("dict", tree.get("tuple", tree.get("list")))
     if "record" in tree and given is not None:
         for key in tree["dict"]:
-            _require(tree["dict"][key], getattr(given, key, None), f"{place}.{key}")
+            yield from _parts(tree["dict"][key], getattr(given, key, None), f"{place}.{key}")
     elif parts is not None and isinstance(given, Mapping | list | tuple):
         items = parts.items() if isinstance(parts, dict) else enumerate(parts)
         for key, part in items:
             if key in given if isinstance(given, Mapping) else isinstance(key, int) and key < len(given):
-                _require(part, given[key], f"{place}[{key!r}]")
+                yield from _parts(part, given[key], f"{place}[{key!r}]")
+    yield tree, given, place
+
+
+def _require(tree: Any, given: Any, place: str) -> None:
     if not ("value" in tree or "none" in tree) or isinstance(given, jax.core.Tracer):
         return
     made_for = tree.get("value")

@@ -18,7 +18,8 @@ from regauge.emit.nnx_package import check_map
 from regauge.emit.package import write_folder
 from regauge.findings import Finding
 from regauge.ir.captured import CapturedModel, Reference
-from regauge.run.jax_known import require_constants, require_known
+from regauge.ir.graph import Graph
+from regauge.run.jax_known import require_constants, require_known, warn_of_sizes
 from regauge.run.jax_source import load_sources
 from regauge.run.jax_trees import Outputs, with_records
 
@@ -49,14 +50,16 @@ class JaxModel:
         findings: what a person should know.
     """
 
-    def __init__(self, conversion: Conversion, original: Original, train: bool) -> None:
+    def __init__(self, conversion: Conversion, original: Original, graph: Graph, train: bool) -> None:
         """
         Args:
             conversion: the emitted sources.
             original: the original's arrays.
+            graph: what was captured.
             train: whether calls run in training mode.
         """
         self._conversion = conversion
+        self._graph = graph
         self._original = original
         modules = load_sources(conversion.sources)
         check_map(conversion, modules["model"])
@@ -82,6 +85,9 @@ class JaxModel:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Outputs for arrays of jax or numpy. What the model changes moves on: statistics, counters, random streams.
+
+        Sizes that are not symbolic (``to_jax(..., dynamic=...)``) may be numbers in the code: a UserWarning says so
+        when an input has other ones.
 
         Raises:
             BadCase: an input that is known (``to_jax(..., known=...)``) has other values, or a flag, number or text
@@ -110,6 +116,7 @@ class JaxModel:
         Returns:
             (outputs, new_state).
         """
+        warn_of_sizes(self.module, args, kwargs, self._graph)  # once a trace
         model = nnx.merge(self._graphdef, params, state, copy=True)
         if rng is not None:
             nnx.reseed(model, default=rng, policy="match_shape")  # streams of stacked layers have a key each
@@ -147,7 +154,7 @@ class JaxModel:
 
 def build(captured: CapturedModel, original: Original, train: bool) -> JaxModel:
     """Convert a capture and load it."""
-    return JaxModel(convert(captured), original, train)
+    return JaxModel(convert(captured), original, captured.graph, train)
 
 
 def _filled(root: Any, conversion: Conversion, weights: Mapping[str, np.ndarray]) -> nnx.Module:
