@@ -196,7 +196,7 @@ class BodyWriter(LocalNames):
             return
         extras = {"dropout": dropout_function(drop.attribute, node.always)} if drop is not None else {}
         if self.plan.rules[node.op].draws:
-            extras["rng_key"] = ast.parse(f"self.{self._random_stream()}()", mode="eval").body
+            extras["rng_key"] = ast.parse(f"self.{self.random_stream()}()", mode="eval").body
         device = self._device() if target().follows_device else None
         if device is not None:
             extras["device"] = device
@@ -214,7 +214,8 @@ class BodyWriter(LocalNames):
             expression = cast_expression(expression, self.result_casts[outputs[0]])
         self.finish(node, outputs, expression, following, pure=drop is None and "rng_key" not in extras)
 
-    def _random_stream(self) -> str:
+    def random_stream(self) -> str:
+        """The attribute of the module's own random stream."""
         holder = self.structure.holders.get(self.scope)
         if holder is None:
             raise EmitError("a function without a module has no random stream", where=self.scope.step.type)

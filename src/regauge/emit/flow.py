@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from regauge.emit.lent_modules import lent_modules, with_parameters
 from regauge.emit.lines import Body, Line
 from regauge.emit.literals import literal
 from regauge.emit.names import identifier
@@ -102,11 +103,12 @@ def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], followin
     """Write the functions of an operator, and its call."""
     functions: list[str] = []
     defined: set[str] = set()  # both ways of a branch may have one name in the original
+    lent = lent_modules(writer, bodies) if _kind(node) == "cond" else []
     for index, body in enumerate(bodies):
-        functions.append(_function(writer, node, index, body, defined))
+        functions.append(_function(writer, node, index, body, defined, lent))
     _name_results(writer, node, bodies)
     calls = {**_CALLS, **target().flow_calls}
-    expression = calls[_kind(node)](Call(writer, node, functions))
+    expression = calls[_kind(node)](Call(writer, node, functions, lent))
     parts = _parts(writer, node)
     outputs = [value.name for value in node.outputs]
     if not parts:
@@ -167,24 +169,27 @@ def _kind(node: Node) -> str:
 # functions -----------------------------------------------------------------------------------------------------------
 
 
-def _function(writer: BodyWriter, node: Node, index: int, body: Scope, defined: set[str]) -> str:
+def _function(writer: BodyWriter, node: Node, index: int, body: Scope, defined: set[str], lent: Sequence[str]) -> str:
     """Write one function before the call; gives what the call names: `step`, or a lambda.
 
-    `defined` are the names of functions that the same call needs; it gets the new ones.
+    `defined` are the names of functions that the same call needs; it gets the new ones. `lent` are modules that the
+    function gets besides its arguments.
     """
     inner = writer.inside(body, groups_of(node, index, body), hints_of(node, index, body))
     groups = inner.groups
     if _kind(node) == "checkpoint":  # it runs again when this code is over: what it reads must be what it was
-        names = (n for expression in inner.inputs.values() for n in ast.walk(expression) if isinstance(n, ast.Name))
-        writer.pinned.update(name.id for name in names)
+        read = (n for expression in inner.inputs.values() for n in ast.walk(expression) if isinstance(n, ast.Name))
+        writer.pinned.update(name.id for name in read)
     written = inner.write(_returned(node, index, body))
     writer.child_hints.update(inner.child_hints)
     transformed = _transformed(writer, body, groups, written, defined)
     if transformed is not None:
         return transformed
+    names = [group.name for group in groups]
+    modules, written = with_parameters(written, lent, names)
     own = _own_name(body)
     if own in _NO_NAMES and len(written.lines) == 1:
-        text = _lambda([group.name for group in groups], written)
+        text = _lambda([*modules, *names], written)
         if len(text) <= _LONGEST_LAMBDA:
             return text
     wanted = identifier(own) if own not in _NO_NAMES else _default_name(node, index)
@@ -193,7 +198,7 @@ def _function(writer: BodyWriter, node: Node, index: int, body: Scope, defined: 
     writer.functions.add(name)
     frame = _first_frame(body)
     place = f"{frame.file.rsplit('/', 1)[-1]}:{frame.line}" if frame is not None else ""
-    writer.lines.append(Line(f"def {name}({', '.join(group.name for group in groups)}):", "", place))
+    writer.lines.append(Line(f"def {name}({', '.join([*modules, *names])}):", "", place))
     writer.lines += [replace(line, text=f"    {line.text}") for line in written.lines]
     return name
 
@@ -278,6 +283,7 @@ class Call:
     writer: BodyWriter
     node: Node
     functions: list[str]
+    lent: Sequence[str] = ()
 
     def values(self, name: str) -> list[ast.expr]:
         given: Any = self.node.argument(name)
@@ -305,7 +311,8 @@ def _cond(call: Call) -> ast.expr:
     decided = call.writer.use(pred)
     if call.writer.specs[pred.name].shape:
         decided = ast.Call(ast.Attribute(decided, "squeeze", ast.Load()), [], [])
-    return call.text("jax.lax.cond", [decided, *call.functions, *call.grouped("operands")])
+    function = "nnx.cond" if call.lent else "jax.lax.cond"
+    return call.text(function, [decided, *call.functions, *call.lent, *call.grouped("operands")])
 
 
 def _while_loop(call: Call) -> ast.expr:

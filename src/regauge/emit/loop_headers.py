@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -47,6 +47,7 @@ def header_of(
     values: Sequence[tuple[str, str]],
     original: OriginalLoop,
     taken: set[str],
+    parameters: Collection[str] = (),
 ) -> Header:
     """The head of the loop over some steps.
 
@@ -57,6 +58,7 @@ def header_of(
         values: for each of the template's values what it runs over, and a name for one of them.
         original: the loop that the person wrote.
         taken: names that are not free; those that the head takes are added.
+        parameters: those of them that functions in the step have for their parameters and nothing else has.
 
     Raises:
         Unlike: its numbers follow no rule.
@@ -75,8 +77,10 @@ def header_of(
             taken |= {*names}
             found.variables |= {*names}
         else:
-            name = _free(names[0] if len(names) == 1 else singular(text), taken)
+            hidden = {p for p in parameters if not _is_read_beside(template, text, place, lists, p)}
+            name = unique(names[0] if len(names) == 1 else singular(text), taken - hidden)
             found.elements[text, place] = name
+            taken.add(name)
         runs.append((name, _part(text, template.numbers[place], lists[text])))
     for place, (iterable, name) in enumerate(values):
         names = original.item(iterable, alone)
@@ -137,6 +141,15 @@ def _uses(node: ast.AST, lists: Mapping[str, int]) -> Iterator[tuple[str, int]]:
         yield "", int(node.id[2:])
     for child in ast.iter_child_nodes(node):
         yield from _uses(child, lists)
+
+
+def _is_read_beside(template: Template, text: str, place: int, lists: Mapping[str, int], parameter: str) -> bool:
+    """Whether a function with a parameter of this name reads a module in a list as well."""
+    nodes = [node for statement in template.statements for node in ast.walk(statement)]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.Lambda)]
+    having = [f for f in functions if parameter in {arg.arg for arg in ast.walk(f.args) if isinstance(arg, ast.arg)}]
+    bodies = [part for f in having for part in (f.body if isinstance(f.body, list) else [f.body])]
+    return any((text, place) in _uses(part, lists) for part in bodies)
 
 
 def _is_unpacked(template: Template, text: str, place: int, lists: Mapping[str, int], count: int) -> bool:

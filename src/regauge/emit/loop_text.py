@@ -69,6 +69,10 @@ class Loop:
             [*self.values.read.values(), *(v for e in self.values.entered.values() for v in e.values())]
         )
         self.taken |= self.code.names([*self.before, *self.rest]) | self.template.fixed
+        nodes = [node for step in self.merger.steps for statement in step for node in ast.walk(statement)]
+        named = self.taken | self.code.names(self.steps) | {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
+        stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        self.parameters = {n.arg for n in nodes if isinstance(n, ast.arg)} - named - stored
         self.taken |= {name for s in [*self.merger.steps[-1], *self.rest] for name in local_names(s, self.values)}
         self.origin = self.code.lines[self.steps[0]][0].origin
 
@@ -80,7 +84,7 @@ class Loop:
         """
         behind = self._behind()
         over = [self._run_over(column) for column in self.template.values]
-        header = header_of(self.template, self.count, self.lists, over, self.original, self.taken)
+        header = header_of(self.template, self.count, self.lists, over, self.original, self.taken, self.parameters)
         listed = {self._text_of(value) for column in self.template.values for value in column}
         if any(self.template.variables[number].is_function for number in {*behind.final, *behind.kept}):
             raise Unlike

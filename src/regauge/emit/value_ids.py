@@ -87,7 +87,8 @@ def _called(statement: ast.stmt) -> set[ast.expr]:
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Call):
-            found |= {node.func, *(node.args if ast.unparse(node.func).startswith("jax.lax.") else ())}
+            at_once = ast.unparse(node.func).startswith(("jax.lax.", "nnx.cond"))
+            found |= {node.func, *(node.args if at_once else ())}
         waiting += [] if isinstance(node, Binder) else ast.iter_child_nodes(node)
     return found
 

@@ -82,13 +82,23 @@ def value_specs(graph: Graph) -> dict[str, TensorSpec]:
 
 
 def _functions(graph: Graph) -> Iterator[Graph]:
-    """The functions that may run more or less than once, each time with numbers of its own."""
+    """The functions in which nothing random can be: each run would have numbers of its own.
+
+    One that is checkpointed runs once more with the same numbers, and one of a condition at most once.
+    """
+    passed = ("regauge.checkpoint", "regauge.cond") if graph.dialect == "aten" else ("regauge.checkpoint",)
     for node in graph.nodes:
         for body in node.bodies:
-            if node.op == "regauge.checkpoint":  # it runs once more with the same numbers
+            if node.op in passed:
                 yield from _functions(body)
             else:
                 yield body
+
+
+def is_random(node: Node, rule: Rule | None) -> bool:
+    """Whether an operator draws random numbers; dropout that is switched off, or whose rate is zero, does not."""
+    draws = rule is not None and rule.draws and node.op != "aten.dropout.default"
+    return draws or dropout_rate(node) is not None
 
 
 def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
@@ -113,8 +123,7 @@ def plan(graph: Graph, table: RuleTable, owner: str = "the model") -> Plan:
             continue
         rules[node.op] = rule
         arguments = node_arguments(node, specs)
-        draws = rule.draws and node.op != "aten.dropout.default"  # which may be switched off
-        if id(node) in inside and (draws or dropout_rate(node) is not None):
+        if id(node) in inside and is_random(node, rule):
             add_gap(gaps, node, RANDOM_INSIDE)
         if node.op not in _MOVES and _is_narrow(node, specs):
             add_gap(gaps, node, _NARROW)

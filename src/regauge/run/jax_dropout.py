@@ -15,6 +15,7 @@ from flax import linen, nnx
 
 from regauge.run.dropout_masks import DropoutCall, MasksDoNotFit, align, keep_mask, too_many_calls, unlike_shapes
 from regauge.run.jax_attention_masks import attention_masks
+from regauge.run.jax_dropout_conditions import conditions_by_value
 from regauge.run.jax_dropout_scans import scans_step_by_step
 from regauge.run.jax_layer_scan import Scan, layer_scans, steps
 from regauge.run.jax_masks import mask_of, observed
@@ -29,11 +30,13 @@ class DropoutLog:
         shapes: of the masks, in order of the calls.
         rates: of the modules.
         factors: what each element was multiplied by, with "observe" only.
+        elementwise: whether every element has a draw of its own, by call; False for masks that a model draws itself.
     """
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
         self.rates: list[float] = []
+        self.elementwise: list[bool] = []
         self.factors: list[jax.Array] = []
 
 
@@ -66,8 +69,7 @@ class _Control:
         shape = list(inputs.shape)
         for axis in broadcast:
             shape[axis] = 1
-        self.log.shapes.append(tuple(shape))
-        self.log.rates.append(float(rate))
+        self._note(shape, float(rate), not broadcast)
         if self.setting == "off":
             return inputs
         if self.setting == "observe":
@@ -81,8 +83,7 @@ class _Control:
         """In the place of jax.random.bernoulli: a mask that the model draws itself is dropout written by hand."""
         if self.quiet or shape is None or not isinstance(p, float):
             return self.bernoulli(key, p, shape, **options)
-        self.log.shapes.append(tuple(shape))
-        self.log.rates.append(1.0 - p)
+        self._note(shape, 1.0 - p, False)
         if self.setting == "off":
             return jnp.full(shape, p)  # as in torch: what is scaled by 1 / p afterwards becomes 1
         if self.setting == "observe":
@@ -101,12 +102,21 @@ class _Control:
 
     def forget(self, since: int) -> None:
         """Leave out the calls from this number on."""
-        self.log.shapes[since:], self.log.rates[since:] = [], []
+        for noted in self._noted():
+            del noted[since:]
 
     def repeat(self, since: int, times: int) -> None:
         """Note the calls from this number on so many times in all."""
-        self.log.shapes[since:] *= times
-        self.log.rates[since:] *= times
+        for noted in self._noted():
+            noted[since:] *= times
+
+    def _noted(self) -> tuple[list[Any], ...]:
+        return self.log.shapes, self.log.rates, self.log.elementwise
+
+    def _note(self, shape: Sequence[int], rate: float, elementwise: bool) -> None:
+        self.log.shapes.append(tuple(shape))
+        self.log.rates.append(rate)
+        self.log.elementwise.append(elementwise)
 
     def _observed(self, factors: Any) -> Any:
         """Factors of this call, noted; under `jax.vmap` those of all examples are noted as one array."""
@@ -189,6 +199,7 @@ def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[
         stack.enter_context(traced_each_time())
         stack.enter_context(layer_scans(control.over_layers))
         stack.enter_context(scans_step_by_step(control))
+        stack.enter_context(conditions_by_value(control))
         if _OWN_DRAWS.get():
             stack.enter_context(attention_masks(control.drawn))
         else:

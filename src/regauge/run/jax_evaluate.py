@@ -31,6 +31,7 @@ from regauge.run.evaluation import (
 )
 from regauge.run.jax_arrays import Static, named_outputs, numpy_all, numpy_of, seen
 from regauge.run.jax_dropout import dropout_control, own_draws
+from regauge.run.jax_dropout_conditions import by_value
 from regauge.run.jax_own_precision import OwnPrecision, in_own_precision
 from regauge.run.jax_precision import wide_names, widen_array
 from regauge.run.jax_randomness import randomness, samples
@@ -137,9 +138,8 @@ class JaxEvaluator:
         params = self._perturbed(noise) | self._silenced(task)
         key = jax.random.key(task.get("seed", 0))
         given = self.reseeded(task.get("seed", 0))
-        loss, outputs, gradients, state, by_inputs, log = function(params, given, leaves, masks, key)
-        calls = task.get("calls", ())
-        if setting == "masks" and calls and len(log.value[0]) != len(calls):
+        loss, outputs, gradients, state, by_inputs, log = by_value(function, params, given, leaves, masks, key)
+        if setting == "masks" and (calls := task.get("calls")) and len(log.value[0]) != len(calls):
             raise MasksDoNotFit(f"the original drops {len(calls)} times, the converted model {len(log.value[0])} times")
         arrays = {**self.names.outputs(numpy_all(outputs)), "loss": numpy_of(loss)}
         arrays |= {f"input gradients.{n}": g for n, g in self.names.inputs(numpy_all(by_inputs)).items()}

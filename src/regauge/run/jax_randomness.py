@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -12,6 +13,7 @@ from regauge.run.array_files import Arrays
 from regauge.run.evaluation import sampled, summaries
 from regauge.run.jax_arrays import Static, named_outputs, numpy_all, numpy_of
 from regauge.run.jax_dropout import dropout_control
+from regauge.run.jax_dropout_conditions import DropsByCondition
 
 if TYPE_CHECKING:
     from regauge.run.jax_evaluate import JaxEvaluator
@@ -23,24 +25,31 @@ def randomness(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays
     `second` follows `first` with the streams where `first` left them and another key; `again` repeats `first`.
     """
     leaves, one, other = evaluator.leaves(task["input"]), jax.random.key(0), jax.random.key(1)
-    rates = Static()
+    said = Static()
 
     def forward(state: Any, leaves: Any, key: Any) -> Any:
         with dropout_control("observe") as log:
             _, following = _call_of(evaluator)(evaluator.params, state, evaluator.trees(leaves)[0], "train", key)
-            rates.value = (list(log.rates), list(log.shapes))
+            elementwise = [number for number, each in enumerate(log.elementwise) if each]
+            said.value = (list(log.rates), list(log.shapes), elementwise)
         return log.factors, following
 
     compiled = jax.jit(forward)
-    compiled.eval_shape(evaluator.state, leaves, one)
-    if not rates.value[0]:
-        return {}, {"rates": []}
-    first, following = compiled(evaluator.state, leaves, one)
-    second, _ = compiled(following, leaves, other)
-    again, _ = compiled(evaluator.state, leaves, one)
+    with ExitStack() as stack:
+        try:
+            compiled.eval_shape(evaluator.state, leaves, one)
+        except DropsByCondition:
+            stack.enter_context(jax.disable_jit())  # operator by operator every condition has a value
+            said.value = None
+        if said.value is not None and not said.value[0]:
+            return {}, {"rates": []}
+        first, following = compiled(evaluator.state, leaves, one)
+        rates, shapes, elementwise = said.value
+        second, _ = compiled(following, leaves, other)
+        again, _ = compiled(evaluator.state, leaves, one)
     named = {"first": first, "second": second, "again": again}
     arrays = {f"{name}.{i}": numpy_of(factor) for name, found in named.items() for i, factor in enumerate(found)}
-    return arrays, {"rates": rates.value[0], "shapes": rates.value[1]}
+    return arrays, {"rates": rates, "shapes": shapes, "elementwise": elementwise}
 
 
 def samples(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:

@@ -36,6 +36,7 @@ _WIDER = {
     torch.bfloat16: torch.float64,
     torch.complex64: torch.complex128,
 }
+_PRODUCTS = (torch.ops.aten.mul.Tensor, torch.ops.aten.mul_.Tensor)
 
 
 def widen_tensor(tensor: torch.Tensor) -> torch.Tensor:
@@ -86,6 +87,7 @@ class DropoutControl(TorchDispatchMode):
         noise: counts the other draws.
         packings: the packed sequences of recurrent layers.
         factors: what each element was multiplied by, with "free" only.
+        elementwise: the numbers of calls in which every element was seen to have a draw of its own.
 
     Args:
         setting: see above.
@@ -99,6 +101,8 @@ class DropoutControl(TorchDispatchMode):
         self.given = given
         self.calls: list[DropoutCall] = []
         self.factors: list[torch.Tensor] = []
+        self.elementwise: set[int] = set()
+        self._drawn: dict[int, int] = {}  # calls whose mask has not been multiplied with yet, by its memory
         self.noise = SharedNoise()
         self.packings = Packings()
 
@@ -109,6 +113,7 @@ class DropoutControl(TorchDispatchMode):
             noise = args[0]
             keep = args[1] if len(args) > 1 else 0.5
             mask = self._mask(tuple(noise.shape), keep)
+            self._drawn[noise.data_ptr()] = len(self.calls) - 1
             if mask is not None:
                 return noise.fill_(keep) if self.setting == "off" else noise.copy_(mask.to(noise.device))
             drawn = func(*args, **(kwargs or {}))
@@ -117,6 +122,7 @@ class DropoutControl(TorchDispatchMode):
         if func is torch.ops.aten.native_dropout.default and args[2] is not False:
             x, rate = args[0], args[1]
             mask = self._mask(tuple(x.shape), 1 - rate)
+            self.elementwise.add(len(self.calls) - 1)
             if mask is not None:
                 mask = mask.to(x.device)
                 return (x.clone(), mask * (1 - rate)) if self.setting == "off" else (x * mask / (1 - rate), mask)
@@ -127,7 +133,16 @@ class DropoutControl(TorchDispatchMode):
         if func is torch.ops.aten._pack_padded_sequence.default:
             padded, _, batch_first = args
             self.packings.packed(result[1], padded.shape[1 if batch_first else 0])
+        if self._drawn and func in _PRODUCTS:
+            self._multiplied(args)
         return result
+
+    def _multiplied(self, factors: Sequence[Any]) -> None:
+        """Note whether a mask that is multiplied with an array has its shape."""
+        for mask, array in (factors[:2], factors[1::-1]):
+            index = self._drawn.pop(mask.data_ptr(), None) if isinstance(mask, torch.Tensor) else None
+            if index is not None and isinstance(array, torch.Tensor) and array.shape == mask.shape:
+                self.elementwise.add(index)
 
     def _mask(self, shape: tuple[int, ...], keep: float) -> torch.Tensor | None:
         rows = self.packings.rows

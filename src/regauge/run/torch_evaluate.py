@@ -183,6 +183,7 @@ class TorchEvaluator:
             "missing": found[1],
             "calls": [call.to_json() for call in calls],
             "rates": [1 - call.keep for call in calls],
+            "elementwise": sorted(dropout.elementwise),
             "draws": draws,
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
@@ -207,8 +208,7 @@ class TorchEvaluator:
                 if not trained or not loss.requires_grad:
                     return {}, {"directions": []}
                 found = derivatives(loss, list(trained.values()))
-            pairs = zip(trained, found, strict=True)
-            gradient = {name: seen(g) for name, g in pairs if g is not None}
+            gradient = {name: seen(g) for name, g in zip(trained, found, strict=True) if g is not None}
             del found, loss
             start = {name: parameter.detach().clone() for name, parameter in trained.items()}
             names = self.names.of_directions

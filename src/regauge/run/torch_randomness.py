@@ -24,6 +24,7 @@ def randomness(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arra
     arrays: Arrays = {}
     rates: list[float] = []
     shapes: list[tuple[int, ...]] = []
+    elementwise: list[int] = []
     leaves = evaluator.leaves(task["input"])[0]
     passes = ({"first": 0, "second": 1}, {"again": 0})
     for named in passes:
@@ -32,11 +33,13 @@ def randomness(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arra
             for label in named:
                 dropout.calls.clear()
                 dropout.factors.clear()
+                dropout.elementwise.clear()
                 evaluator.subject.call(evaluator.model, evaluator.sets.inputs(leaves))
                 rates = [1 - call.keep for call in dropout.calls]
                 shapes = [call.shape for call in dropout.calls]
+                elementwise = sorted(dropout.elementwise)
                 arrays |= {f"{label}.{i}": numpy_of(factor) for i, factor in enumerate(dropout.factors)}
-    return arrays, {"rates": rates, "shapes": shapes}
+    return arrays, {"rates": rates, "shapes": shapes, "elementwise": elementwise}
 
 
 def samples(evaluator: TorchEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:

@@ -190,7 +190,8 @@ class _Run:
         self.accepted = self._accepted()
         if not self.accepted:
             return
-        calls = self.found.outcomes["M64"][step_id(0, "train", "masks")].info.get("calls", [])
+        passes = {n: self.found.get("M64", step_id(n, "train", "masks")) for n in range(len(self.sets))}
+        calls = {n: outcome.info.get("calls", []) for n, outcome in passes.items() if outcome is not None}
         directions = self.found.outcomes["M64"]["derivative"].info.get("directions", [])
         chosen = [direction["draw"] for direction in directions]
         tasks = self._kept(plan.converted_float64(self.sets, options, self.trains, calls, chosen))

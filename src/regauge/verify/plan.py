@@ -233,7 +233,7 @@ def is_masked(item: InputSet, options: CheckOptions) -> bool:
 
 
 def original_float32(
-    sets: Sequence[InputSet], options: CheckOptions, spec: Mapping[str, Any] | None, calls: Sequence[Any]
+    sets: Sequence[InputSet], options: CheckOptions, spec: Mapping[str, Any] | None, calls: Mapping[int, Sequence[Any]]
 ) -> list[Task]:
     """M32: the sets of the reference's shape, and the first steps with three noisy copies.
 
@@ -241,7 +241,7 @@ def original_float32(
         sets: all of them.
         options: of the check.
         spec: JSON of the optimizer, None if there is none.
-        calls: dropout calls of the original.
+        calls: dropout calls of the original, by set index: a condition may decide them.
     """
     tasks = converted_float32(sets, options, spec is not None, calls)
     special = {item.name for item in sets if item.purpose == "special"}
@@ -271,7 +271,11 @@ def _noisy_losses(options: CheckOptions, seeds: Iterable[int]) -> list[Task]:
 
 
 def converted_float64(
-    sets: Sequence[InputSet], options: CheckOptions, trains: bool, calls: Sequence[Any], chosen: Sequence[int]
+    sets: Sequence[InputSet],
+    options: CheckOptions,
+    trains: bool,
+    calls: Mapping[int, Sequence[Any]],
+    chosen: Sequence[int],
 ) -> list[Task]:
     """C64, and dropout's own random numbers.
 
@@ -290,8 +294,8 @@ def converted_float64(
     ]
     for index, item in enumerate(sets):
         tasks += [_step(index, item.name, mode, options) for mode in _modes(item, options)]
-        if is_masked(item, options) and calls:
-            tasks.append({**_step(index, item.name, "train", options, "masks"), "calls": calls})
+        if is_masked(item, options) and calls.get(index):
+            tasks.append({**_step(index, item.name, "train", options, "masks"), "calls": calls[index]})
     if chosen:
         tasks.append(
             {
@@ -310,7 +314,7 @@ def converted_float64(
 
 
 def converted_float32(
-    sets: Sequence[InputSet], options: CheckOptions, trains: bool, calls: Sequence[Any]
+    sets: Sequence[InputSet], options: CheckOptions, trains: bool, calls: Mapping[int, Sequence[Any]]
 ) -> list[Task]:
     """C32: the sets of the reference's shape, and the first steps of training."""
     tasks = [
@@ -319,9 +323,10 @@ def converted_float32(
         for mode in _modes(item, options)
         if item.purpose not in ("shape", "silent")
     ]
-    if calls and not options.quick:
-        typical = [(index, item) for index, item in enumerate(sets) if is_masked(item, options)]
-        tasks += [{**_step(index, item.name, "train", options, "masks"), "calls": calls} for index, item in typical]
+    if not options.quick:
+        for index, item in enumerate(sets):
+            if is_masked(item, options) and calls.get(index):
+                tasks.append({**_step(index, item.name, "train", options, "masks"), "calls": calls[index]})
     if trains:
         tasks.append(_losses("trajectory", options))
     return tasks

@@ -41,8 +41,9 @@ def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
         for distance in _call(index, keep, rate, arrays, len(keeps))
     ]
     shapes = outcome.info.get("shapes", ())
+    apart = {*original.info.get("elementwise", ())} & {*outcome.info.get("elementwise", ())}
     for index, (call, shape) in enumerate(zip(original.info["calls"], shapes, strict=False)):
-        distances.append(_draws(index, call["shape"], shape))
+        distances.append(_draws(index, call["shape"], shape, index in apart))
     distances += _independence(len(rates), arrays)
     failed = [d for d in distances if not d.passed]
     verdict: Verdict = "different" if failed else "equal"
@@ -63,12 +64,15 @@ def evaluation_tier(found: Evaluations, task: str) -> list[Tier]:
     return [Tier("randomness", "different", "eval", 1, math.inf, why=why)]
 
 
-def _draws(index: int, original: Sequence[int], converted: Sequence[int]) -> Distance:
-    """One draw that several elements share makes them depend on each other, at the same rate."""
+def _draws(index: int, original: Sequence[int], converted: Sequence[int], elementwise: bool) -> Distance:
+    """One draw that several elements share makes them depend on each other, at the same rate.
+
+    Where every element has its own on both sides, one may drop more of them: rows that the original does not select.
+    """
     ours, theirs = math.prod(original), math.prod(converted)
-    note = f"one pass draws {theirs} numbers, the original {ours}"
-    apart = float(ours != theirs)
-    return Distance(f"dropout call {index} draws", apart, apart, 0.0, ours == theirs, note=note if apart else "")
+    passed = ours == theirs or elementwise
+    note = "" if passed else f"one pass draws {theirs} numbers, the original {ours}"
+    return Distance(f"dropout call {index} draws", float(not passed), float(not passed), 0.0, passed, note=note)
 
 
 def _call(index: int, keep: float, rate: float, arrays: Mapping[str, np.ndarray], calls: int) -> list[Distance]:
