@@ -26,7 +26,19 @@ from regauge.capture.node_keys import node_keys
 from regauge.capture.source_lines import is_own
 from regauge.findings import Finding
 from regauge.ir.dropouts import dropout_rate
-from regauge.ir.graph import FORMULA, Graph, Node, Operand, Ref, node_inputs, references
+from regauge.ir.graph import (
+    FORMULA,
+    Graph,
+    Node,
+    Operand,
+    Ref,
+    every_node,
+    node_inputs,
+    references,
+    with_bodies,
+    with_every_node,
+    without_dead,
+)
 
 # Code of torch that acts on layers from outside; what layers themselves do with the mode is known.
 _TORCH_NN = "/torch/nn/utils/"
@@ -185,7 +197,7 @@ def needs_evaluation(graph: Graph) -> bool:
 
 def _has_unswitched_dropout(graph: Graph) -> bool:
     """Whether a dropout of own code may have no switch: ``F.dropout(x, 0.5)`` drops in evaluation too."""
-    return any(dropout_rate(node) is not None and not _is_switched(node) for node in graph.nodes)
+    return any(dropout_rate(node) is not None and not _is_switched(node) for node in every_node(graph))
 
 
 def _is_switched(node: Node) -> bool:
@@ -198,19 +210,19 @@ def _is_switched(node: Node) -> bool:
 
 def always_dropping(evaluation: Graph) -> Graph:
     """The graph of evaluation, in which every dropout that drops is one that nothing switches off."""
-    nodes = (replace(n, always=True) if dropout_rate(n) is not None else n for n in evaluation.nodes)
-    return replace(evaluation, nodes=tuple(nodes))
+    return with_every_node(evaluation, lambda n: replace(n, always=True) if dropout_rate(n) is not None else n)
 
 
 def with_always(training: Graph, evaluation: Graph) -> Graph:
     """The graph of training, with the dropouts marked that evaluation, from `always_dropping`, has too."""
-    left = Counter(_place(node) for node in evaluation.nodes if node.always)
-    nodes = []
-    for node in training.nodes:
+    left = Counter(_place(node) for node in every_node(evaluation) if node.always)
+
+    def marked(node: Node) -> Node:
         stays = dropout_rate(node) is not None and left[_place(node)] > 0
         left[_place(node)] -= stays
-        nodes.append(replace(node, always=True) if stays else node)
-    return replace(training, nodes=tuple(nodes))
+        return replace(node, always=True) if stays else node
+
+    return with_every_node(training, marked)
 
 
 # comparing the two modes ---------------------------------------------------------------------------------------------
@@ -228,13 +240,17 @@ _SWITCHES: dict[str, dict[str, Operand]] = {
 
 
 def _has_switches_of_its_own(graph: Graph) -> bool:
-    """Whether evaluation differs by operators that no attribute of the converted module switches."""
+    """Whether evaluation differs by operators that no attribute of the converted module switches.
+
+    A function of control flow returns the statistics that its batch norms move, in training alone.
+    """
     stored = {weight for weight, _ in graph.mutations}
+    inside = {id(node) for outer in graph.nodes for body in outer.bodies for node in every_node(body)}
     return any(
         node.op in _OWN_SWITCHES
         or (node.op == "aten.instance_norm.default" and node.argument("running_mean") is not None)
-        or (node.op == "aten.batch_norm.default" and _is_norm_of_its_own(node, stored))
-        for node in graph.nodes
+        or (node.op == "aten.batch_norm.default" and (id(node) in inside or _is_norm_of_its_own(node, stored)))
+        for node in every_node(graph)
     )
 
 
@@ -279,7 +295,17 @@ def _place(node: Node) -> tuple[str, str, str]:
 
 def _without_switches(graph: Graph) -> list[Node]:
     """The nodes that outputs need, as they are in evaluation."""
-    same: dict[str, Operand] = {}
+    return list(_switched_off(graph, {}).nodes)
+
+
+def _switched_off(graph: Graph, same: dict[str, Operand], *, inside: bool = False) -> Graph:
+    """A graph without dropouts, with the other switches as in evaluation, and without what nothing needs then.
+
+    Args:
+        graph: of the model, or a function in it.
+        same: for the results of dropouts what they are of; receives those of the graph.
+        inside: whether it is a function, whose batch norms differ: in training they are results of it.
+    """
 
     def renamed(operand: Operand) -> Operand:
         if isinstance(operand, Ref):
@@ -292,17 +318,16 @@ def _without_switches(graph: Graph) -> list[Node]:
         if node.op == "aten.dropout.default":
             same[node.outputs[0].name] = node.argument("input")
             continue
-        if node.op in _SWITCHES and (node.op != "aten.batch_norm.default" or _is_in_layer_of_torch(node)):
-            outputs = node.outputs[:1] if "norm" in node.op else node.outputs
-            node = replace(node.with_arguments(**_SWITCHES[node.op]), outputs=outputs)
+        if node.bodies:
+            node = with_bodies(node, [_switched_off(body, same, inside=True) for body in node.bodies])
+        follows = _is_in_layer_of_torch(node) and not inside
+        if node.op in _SWITCHES and (node.op != "aten.batch_norm.default" or follows):
+            kept = node.outputs[:1] if "norm" in node.op else node.outputs
+            node = replace(node.with_arguments(**_SWITCHES[node.op]), outputs=kept)
         nodes.append(node)
-    wanted = {name for operand in graph.outputs for name in references(renamed(operand))}
-    kept = []
-    for node in reversed(nodes):
-        if any(value.name in wanted for value in node.outputs):
-            wanted.update(node_inputs(node))
-            kept.append(node)
-    return kept[::-1]
+    outputs = tuple(renamed(operand) for operand in graph.outputs)
+    needed = {name for operand in outputs for name in references(operand)}
+    return replace(graph, nodes=without_dead(nodes, needed), outputs=outputs)
 
 
 def _stored(graph: Graph) -> set[str]:

@@ -103,12 +103,12 @@ def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], followin
     """Write the functions of an operator, and its call."""
     functions: list[str] = []
     defined: set[str] = set()  # both ways of a branch may have one name in the original
-    lent = lent_modules(writer, bodies) if _kind(node) == "cond" else []
+    lent = lent_modules(writer, bodies) if _kind(node) == "cond" else {}
     for index, body in enumerate(bodies):
         functions.append(_function(writer, node, index, body, defined, lent))
     _name_results(writer, node, bodies)
     calls = {**_CALLS, **target().flow_calls}
-    expression = calls[_kind(node)](Call(writer, node, functions, lent))
+    expression = calls[_kind(node)](Call(writer, node, functions, [*lent]))
     parts = _parts(writer, node)
     outputs = [value.name for value in node.outputs]
     if not parts:
@@ -169,7 +169,9 @@ def _kind(node: Node) -> str:
 # functions -----------------------------------------------------------------------------------------------------------
 
 
-def _function(writer: BodyWriter, node: Node, index: int, body: Scope, defined: set[str], lent: Sequence[str]) -> str:
+def _function(
+    writer: BodyWriter, node: Node, index: int, body: Scope, defined: set[str], lent: Mapping[str, str]
+) -> str:
     """Write one function before the call; gives what the call names: `step`, or a lambda.
 
     `defined` are the names of functions that the same call needs; it gets the new ones. `lent` are modules that the

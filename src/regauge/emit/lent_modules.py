@@ -11,14 +11,16 @@ y = nnx.cond(mask.any(), when_true, lambda expert: y, self.experts[2])
 
 from __future__ import annotations
 
+import ast
+import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from regauge.emit.lines import Body
 from regauge.emit.loops import singular
-from regauge.emit.names import unique
 from regauge.emit.scopes import Item, Scope
 from regauge.emit.syntax import member_expression
 from regauge.ir.graph import Node
@@ -27,26 +29,35 @@ from regauge.lower.plan import is_random
 if TYPE_CHECKING:
     from regauge.emit.body import BodyWriter
 
-_NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")  # not of an attribute
+_PLACE = re.compile(r"\[\d+\]$")
 
 
-def lent_modules(writer: BodyWriter, bodies: Iterable[Scope]) -> list[str]:
-    """The modules that draw in functions, ``self.experts[2]``; dropouts and streams of the code's own among them."""
-    found = (text for body in bodies for item in body.own_items() for text in _drawing(writer, body, item))
-    return list(dict.fromkeys(found))
+def lent_modules(writer: BodyWriter, bodies: Iterable[Scope]) -> dict[str, str]:
+    """The modules that draw in functions (``self.experts[2]``), and what each may be called (``expert``).
+
+    Dropouts and streams of the code's own are among them. Of several modules of one list it is the list.
+    """
+    found = {text: name for body in bodies for item in body.own_items() for text, name in _drawing(writer, body, item)}
+    lists = Counter(_PLACE.sub("", text) for text in found)
+    whole = {text: _PLACE.sub("", text) for text in found if lists[_PLACE.sub("", text)] > 1}
+    return {whole.get(text, text): _attribute(whole[text]) if text in whole else name for text, name in found.items()}
 
 
-def _drawing(writer: BodyWriter, body: Scope, item: Item) -> Iterator[str]:
+def _drawing(writer: BodyWriter, body: Scope, item: Item) -> Iterator[tuple[str, str]]:
     rules = writer.plan.rules
     holder = writer.structure.holders[body]
     if isinstance(item, Node):
         drop = holder.dropouts.get(item.outputs[0].name) if item.outputs else None
         if drop is not None:
-            yield member_expression([drop.attribute])
+            yield member_expression([drop.attribute]), drop.attribute
         elif is_random(item, rules.get(item.op)):
-            yield member_expression([writer.random_stream()])
+            yield member_expression([writer.random_stream()]), writer.random_stream()
     elif any(_may_draw(node) or is_random(node, rules.get(node.op)) for node in item.nodes()):
-        yield member_expression([holder.members[item.path].target])
+        member = holder.members[item.path]
+        text = member_expression([member.target])
+        is_dropout = member.layer is not None and member.layer.constructor == "nnx.Dropout"
+        named = "dropout" if is_dropout else singular(text.removeprefix("self."))
+        yield text, named if _PLACE.search(text) else _attribute(text)
 
 
 def _may_draw(node: Node) -> bool:
@@ -54,7 +65,12 @@ def _may_draw(node: Node) -> bool:
     return node.op == "aten.dropout.default" and bool(node.argument("p"))
 
 
-def with_parameters(written: Body, lent: Sequence[str], taken: Iterable[str]) -> tuple[list[str], Body]:
+def _attribute(text: str) -> str:
+    name = text.rpartition(".")[2]
+    return name if name.isidentifier() else singular(text)
+
+
+def with_parameters(written: Body, lent: Mapping[str, str], taken: Collection[str]) -> tuple[list[str], Body]:
     """Names of parameters for lent modules, and the function that calls them by these names.
 
     Args:
@@ -62,14 +78,22 @@ def with_parameters(written: Body, lent: Sequence[str], taken: Iterable[str]) ->
         lent: as `lent_modules` gives them.
         taken: names of its other parameters.
     """
-    used = {*taken, *(name for line in written.lines for name in _NAME.findall(line.text))}
     names: list[str] = []
     lines = written.lines
-    for text in lent:
-        path = text.removeprefix("self.")
-        name = unique(singular(path) if path.endswith("]") else path.rsplit(".", 1)[-1], used)
-        used.add(name)
+    tree = ast.parse("\n".join(line.text for line in lines))
+    for text, wanted in lent.items():
+        numbered = itertools.chain([wanted], (f"{wanted}_{number}" for number in itertools.count(2)))
+        name = next(n for n in numbered if n not in {*taken, *names} and _is_free(n, text, tree))
         names.append(name)
-        called = re.compile(rf"(?<![\w.]){re.escape(text)}(?![\w\[])")
+        called = re.compile(rf"(?<![\w.]){re.escape(text)}(?!\w)")
         lines = [replace(line, text=called.sub(name, line.text)) for line in lines]
     return names, replace(written, lines=lines)
+
+
+def _is_free(name: str, text: str, tree: ast.AST) -> bool:
+    """Whether a name can stand for a module in some code: functions that do without the module may have it."""
+    if isinstance(tree, ast.FunctionDef | ast.Lambda) and name in {arg.arg for arg in tree.args.args}:
+        return text not in ast.unparse(tree)
+    if name in (getattr(tree, "id", ""), getattr(tree, "name", "")):
+        return False
+    return all(_is_free(name, text, child) for child in ast.iter_child_nodes(tree))

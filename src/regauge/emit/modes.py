@@ -34,6 +34,11 @@ def align(training: Graph, evaluation: Graph) -> Graph:
         return with_dropouts_of(training, evaluation, _pairs)
     evaluation = with_idle_calls(training, evaluation)
     replaced: dict[int, Node] = {}
+
+    def aligned(graph: Graph) -> Graph:
+        nodes = (replaced.get(id(node), node) for node in graph.nodes)
+        return replace(graph, nodes=tuple(replace(n, bodies=tuple(map(aligned, n.bodies))) for n in nodes))
+
     for ours, theirs in _pairs(build_scopes(training), build_scopes(evaluation)):
         if _shape(ours) != _shape(theirs):
             continue
@@ -41,7 +46,7 @@ def align(training: Graph, evaluation: Graph) -> Graph:
             if isinstance(node, Node) and isinstance(other, Node) and node.op in _MODE_ARGUMENTS:
                 changes: dict[str, Operand] = {name: node.argument(name) for name in _MODE_ARGUMENTS[node.op]}
                 replaced[id(other)] = other.with_arguments(**changes)
-    return replace(evaluation, nodes=tuple(replaced.get(id(node), node) for node in evaluation.nodes))
+    return aligned(evaluation)
 
 
 def follows_the_mode(node: Node) -> bool:
@@ -106,6 +111,7 @@ def in_evaluation(training: Graph) -> Graph:
 
 def _pairs(ours: Scope, theirs: Scope) -> Iterator[tuple[Scope, Scope]]:
     yield ours, theirs
+    yield from zip(ours.own_bodies(), theirs.own_bodies(), strict=False)
     calls = children(theirs)
     for call, scope in children(ours).items():
         if call in calls:

@@ -6,7 +6,7 @@ primitives would destroy readable output. Operators are functional: state leaves
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -272,6 +272,16 @@ def every_node(graph: Graph) -> Iterator[Node]:
         for body in node.bodies:
             yield from every_node(body)
         yield node
+
+
+def with_every_node(graph: Graph, change: Callable[[Node], Node]) -> Graph:
+    """A graph in which every node, those of bodies too, is as `change` has it; in the order of `every_node`."""
+
+    def changed(node: Node) -> Node:
+        bodies = tuple(with_every_node(body, change) for body in node.bodies)
+        return change(replace(node, bodies=bodies) if bodies else node)
+
+    return replace(graph, nodes=tuple(changed(node) for node in graph.nodes))
 
 
 def free_values(body: Graph) -> list[str]:
