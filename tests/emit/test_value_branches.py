@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import regauge
 from regauge.capture.torch_export import capture_module
 from regauge.emit.gradients import left_out_by_conditions
-from regauge.errors import CaptureError, UnsupportedOps
+from regauge.errors import CaptureError
 from regauge.ir.captured import CapturedModel
 from regauge.optimizers import SGD, AdamW, Group, Optimizer
 
@@ -616,21 +616,6 @@ def test_a_condition_on_a_buffer_that_changes_follows_it(make: type[nn.Module]) 
     converted = regauge.to_jax(model, (X,), train=True)
     for _ in range(5):
         assert np.allclose(model(X).detach().numpy(), converted.module(X.numpy()), atol=1e-6)
-
-
-class Drops(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.drop = nn.Dropout(0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.drop(x) if x.sum() > 0 else x
-
-
-def test_dropout_on_one_way_is_a_limit_in_training() -> None:
-    with pytest.raises(UnsupportedOps, match="random key of its own"):
-        regauge.to_jax(Drops(), (X,), train=True)
-    assert_like_torch(Drops(), (X,), train=False)
 
 
 class ReadsSome(Layers):

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from regauge.emit.lent_modules import lent_modules, with_parameters
+from regauge.emit.flow_calls import CALLS, Call, kind_of, packed, parts_of_grad
+from regauge.emit.lent_modules import lent_modules, reserve, with_parameters
 from regauge.emit.lines import Body, Line
 from regauge.emit.literals import literal
 from regauge.emit.names import identifier
@@ -56,7 +57,7 @@ class Group:
 
 def groups_of(node: Node, index: int, body: Scope) -> list[Group]:
     """The parameters of a function; one that holds several values is a tuple."""
-    kind = _kind(node)
+    kind = kind_of(node)
     values = iter(body.parameters)
     declared: Any = node.argument("parameters")
     if kind in ("vmap", "grad", "jvp", "vjp", "jacobian"):
@@ -103,22 +104,22 @@ def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], followin
     """Write the functions of an operator, and its call."""
     functions: list[str] = []
     defined: set[str] = set()  # both ways of a branch may have one name in the original
-    lent = lent_modules(writer, bodies) if _kind(node) == "cond" else {}
+    lent = lent_modules(writer, bodies) if kind_of(node) == "cond" and target().framework == "jax" else {}
     for index, body in enumerate(bodies):
         functions.append(_function(writer, node, index, body, defined, lent))
     _name_results(writer, node, bodies)
-    calls = {**_CALLS, **target().flow_calls}
-    expression = calls[_kind(node)](Call(writer, node, functions, [*lent]))
+    calls = {**CALLS, **target().flow_calls}
+    expression = calls[kind_of(node)](Call(writer, node, functions, [*lent]))
     parts = _parts(writer, node)
     outputs = [value.name for value in node.outputs]
     if not parts:
         read = [name for name in outputs if writer.left[name] > 0]
-        writer.finish(node, read if _kind(node) == "grad" else outputs, expression, following, pure=False)
+        writer.finish(node, read if kind_of(node) == "grad" else outputs, expression, following, pure=False)
         return
     names = writer.choose_names(outputs, node)
     cut = [0, *parts, len(names)]
     groups = [_target(names[start:end]) for start, end in pairwise(cut)]
-    if _kind(node) == "grad":  # gradients come first among the results, and last in JAX
+    if kind_of(node) == "grad":  # gradients come first among the results, and last in JAX
         gradients, value, *besides = groups
         groups = [f"({value}, {besides[0]})" if besides else value, gradients]
     writer.lines.append(Line(f"{', '.join(groups)} = {ast.unparse(expression)}", "", node.origin.line))
@@ -127,26 +128,17 @@ def write_flow(writer: BodyWriter, node: Node, bodies: Sequence[Scope], followin
 def _parts(writer: BodyWriter, node: Node) -> tuple[int, ...]:
     """Where the results of an operator are cut into groups that JAX gives as tuples; () where it gives them flat."""
     returned: Any = node.argument("returned")
-    if _kind(node) in ("scan", "jvp"):
+    if kind_of(node) in ("scan", "jvp"):
         return (returned[0][0],)
-    return _parts_of_grad(writer, node) if _kind(node) == "grad" else ()
-
-
-def _parts_of_grad(writer: BodyWriter, node: Node) -> tuple[int, ...]:
-    """Gradients, value, what comes besides; () where one gradient is all that is read."""
-    gradients: Any = node.argument("xs")
-    count = len(gradients)
-    if count == 1 and not any(writer.left[value.name] > 0 for value in node.outputs[count:]):
-        return ()
-    return (count, count + 1) if len(node.outputs) > count + 1 else (count,)
+    return parts_of_grad(writer, node) if kind_of(node) == "grad" else ()
 
 
 def _name_results(writer: BodyWriter, node: Node, bodies: Sequence[Scope]) -> None:
     """What is carried keeps the name that it has inside, what a condition chooses the one that it sets."""
-    if _kind(node) == "cond":
+    if kind_of(node) == "cond":
         chosen: Any = dict(node.arguments).get("names", ())
         writer.result_names |= {v.name: name for v, name in zip(node.outputs, chosen, strict=False) if name}
-    if _kind(node) not in ("while_loop", "scan"):
+    if kind_of(node) not in ("while_loop", "scan"):
         return
     names = hints_of(node, len(bodies) - 1, bodies[-1])
     for value, inner in zip(node.outputs, bodies[-1].parameters, strict=False):
@@ -162,10 +154,6 @@ def _target(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"({', '.join(names)})"
 
 
-def _kind(node: Node) -> str:
-    return node.op.split(".")[1]
-
-
 # functions -----------------------------------------------------------------------------------------------------------
 
 
@@ -179,7 +167,8 @@ def _function(
     """
     inner = writer.inside(body, groups_of(node, index, body), hints_of(node, index, body))
     groups = inner.groups
-    if _kind(node) == "checkpoint":  # it runs again when this code is over: what it reads must be what it was
+    reserve(inner, lent.values())
+    if kind_of(node) == "checkpoint":  # it runs again when this code is over: what it reads must be what it was
         read = (n for expression in inner.inputs.values() for n in ast.walk(expression) if isinstance(n, ast.Name))
         writer.pinned.update(name.id for name in read)
     written = inner.write(_returned(node, index, body))
@@ -206,7 +195,7 @@ def _function(
 
 
 def _default_name(node: Node, index: int) -> str:
-    names = _DEFAULT_NAMES[_kind(node)]
+    names = _DEFAULT_NAMES[kind_of(node)]
     return names[index] if index < len(names) else f"function_{index + 1}"
 
 
@@ -254,9 +243,9 @@ def _returned(node: Node, index: int, body: Scope) -> Callable[[Callable[[Ref], 
 
     def returned(use: Callable[[Ref], ast.expr]) -> ast.expr:
         values = [_value(operand, use) for operand in body.returned]
-        if _kind(node) == "grad":
+        if kind_of(node) == "grad":
             return values[0] if len(values) == 1 else ast.Tuple([values[0], packed(values[1:])], ast.Load())
-        if _kind(node) == "scan":
+        if kind_of(node) == "scan":
             carried = counts[index][0]
             return ast.Tuple([packed(values[:carried]), packed(values[carried:])], ast.Load())
         return packed(values)
@@ -266,136 +255,3 @@ def _returned(node: Node, index: int, body: Scope) -> Callable[[Callable[[Ref], 
 
 def _value(operand: Operand, use: Callable[[Ref], ast.expr]) -> ast.expr:
     return use(operand) if isinstance(operand, Ref) else literal(operand)
-
-
-def packed(values: Sequence[ast.expr]) -> ast.expr:
-    """Several values as a tuple, one as itself, none as None."""
-    if not values:
-        return ast.Constant(None)
-    return values[0] if len(values) == 1 else ast.Tuple(list(values), ast.Load())
-
-
-# calls ---------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Call:
-    """What the call of an operator is written from."""
-
-    writer: BodyWriter
-    node: Node
-    functions: list[str]
-    lent: Sequence[str] = ()
-
-    def values(self, name: str) -> list[ast.expr]:
-        given: Any = self.node.argument(name)
-        return [self.writer.use(ref) for ref in given]
-
-    def grouped(self, name: str) -> list[ast.expr]:
-        """The arguments as the function's parameters take them."""
-        values = self.values(name)
-        declared: Any = self.node.argument("parameters")
-        found, at = [], 0
-        for _, leaves in declared[0]:
-            found.append(packed(values[at : at + len(leaves)]))
-            at += len(leaves)
-        return found
-
-    def text(self, function: str, arguments: Sequence[Any], **options: Any) -> ast.expr:
-        """The call of a function; arguments are expressions or texts."""
-        parts = [argument if isinstance(argument, str) else ast.unparse(argument) for argument in arguments]
-        parts += [f"{name}={value!r}" for name, value in options.items()]
-        return ast.parse(f"{function}({', '.join(parts)})", mode="eval").body
-
-
-def _cond(call: Call) -> ast.expr:
-    pred: Any = call.node.argument("pred")
-    decided = call.writer.use(pred)
-    if call.writer.specs[pred.name].shape:
-        decided = ast.Call(ast.Attribute(decided, "squeeze", ast.Load()), [], [])
-    function = "nnx.cond" if call.lent else "jax.lax.cond"
-    return call.text(function, [decided, *call.functions, *call.lent, *call.grouped("operands")])
-
-
-def _while_loop(call: Call) -> ast.expr:
-    function = "jax.lax.while_loop"
-    if call.node.argument("differentiable"):
-        from regauge.emit.nnx_flow_helpers import while_loop
-
-        call.writer.helpers.add(while_loop)
-        function = "ops.while_loop"
-    return call.text(function, [*call.functions, packed(call.values("carried"))])
-
-
-def _scan(call: Call) -> ast.expr:
-    options = {"reverse": True} if call.node.argument("reverse") else {}
-    given = [*call.functions, packed(call.values("init")), packed(call.values("xs"))]
-    return call.text("jax.lax.scan", given, **options)
-
-
-def _map(call: Call) -> ast.expr:
-    return call.text("jax.lax.map", [*call.functions, packed(call.values("xs"))])
-
-
-def _associative_scan(call: Call) -> ast.expr:
-    axis = call.node.argument("axis")
-    mapped = {"in_axes": axis, "out_axes": axis} if axis else {}
-    combine = call.text("jax.vmap", call.functions, **mapped)
-    options = {"reverse": True} if call.node.argument("reverse") else {}
-    if axis:
-        options["axis"] = axis  # type: ignore[assignment]
-    return call.text("jax.lax.associative_scan", [combine, packed(call.values("xs"))], **options)
-
-
-def _vmap(call: Call) -> ast.expr:
-    options = {}
-    for name in ("in_axes", "out_axes"):
-        axes: Any = call.node.argument(name)
-        if any(axes):
-            options[name] = axes[0] if len(set(axes)) == 1 else tuple(axes)
-    mapped = call.text("jax.vmap", call.functions, **options)
-    return call.text(ast.unparse(mapped), call.values("xs"))
-
-
-def _grad(call: Call) -> ast.expr:
-    values = call.values("xs")
-    returned: Any = call.node.argument("returned")
-    options: dict[str, Any] = {"argnums": tuple(range(len(values)))} if len(values) > 1 else {}
-    if returned[0][1]:
-        options["has_aux"] = True
-    name = "jax.value_and_grad" if _parts_of_grad(call.writer, call.node) else "jax.grad"
-    return call.text(ast.unparse(call.text(name, call.functions, **options)), values)
-
-
-def _jvp(call: Call) -> ast.expr:
-    pairs = [ast.Tuple(call.values(name), ast.Load()) for name in ("xs", "tangents")]
-    return call.text("jax.jvp", [*call.functions, *pairs])
-
-
-def _vjp(call: Call) -> ast.expr:
-    pulled = call.text("jax.vjp", [*call.functions, *call.values("xs")])
-    gradients = call.text(f"{ast.unparse(pulled)}[1]", [packed(call.values("cotangents"))])
-    if len(call.node.outputs) > 1:
-        return gradients
-    return ast.Subscript(gradients, ast.Constant(0), ast.Load())
-
-
-def _jacobian(call: Call) -> ast.expr:
-    values = call.values("xs")
-    options = {"argnums": tuple(range(len(values)))} if len(values) > 1 else {}
-    function = f"jax.{call.node.argument('mode')}"
-    return call.text(ast.unparse(call.text(function, call.functions, **options)), values)
-
-
-_CALLS: dict[str, Callable[[Call], ast.expr]] = {
-    "cond": _cond,
-    "while_loop": _while_loop,
-    "scan": _scan,
-    "map": _map,
-    "associative_scan": _associative_scan,
-    "vmap": _vmap,
-    "grad": _grad,
-    "jvp": _jvp,
-    "vjp": _vjp,
-    "jacobian": _jacobian,
-}

@@ -70,6 +70,13 @@ def _attribute(text: str) -> str:
     return name if name.isidentifier() else singular(text)
 
 
+def reserve(writer: BodyWriter, names: Iterable[str]) -> None:
+    """Keep names of parameters from the arrays in a function, as far as it does not read other arrays by them."""
+    for name in names:
+        writer.left[f"module {name}"] = 1
+        writer.names.setdefault(name, f"module {name}")
+
+
 def with_parameters(written: Body, lent: Mapping[str, str], taken: Collection[str]) -> tuple[list[str], Body]:
     """Names of parameters for lent modules, and the function that calls them by these names.
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from regauge.dtypes import kind
 from regauge.emit.expressions import NAME
-from regauge.emit.flow import Group, packed
+from regauge.emit.flow import Group
+from regauge.emit.flow_calls import packed
 from regauge.emit.lines import Body
 from regauge.emit.names import identifier
 from regauge.emit.scopes import Item, body_scope

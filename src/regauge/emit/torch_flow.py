@@ -6,24 +6,16 @@ h, ys = ops.scan(step, h, xs)
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from regauge.emit.flow_calls import Call, packed
 from regauge.emit.literals import literal
 from regauge.rules.lax_to_torch import control_flow
-
-if TYPE_CHECKING:
-    from regauge.emit.flow import Call
 
 
 def _helper(call: Call, function: Any) -> str:
     call.writer.helpers.add(function)
     return f"ops.{function.__name__}"
-
-
-def _packed(values: list[ast.expr]) -> ast.expr:
-    from regauge.emit.flow import packed
-
-    return packed(values)
 
 
 def _cond(call: Call) -> ast.expr:
@@ -37,14 +29,14 @@ def _switch(call: Call) -> ast.expr:
 
 
 def _while_loop(call: Call) -> ast.expr:
-    carried = _packed(call.values("carried"))
+    carried = packed(call.values("carried"))
     return call.text(_helper(call, control_flow.while_loop), [*call.functions, carried])
 
 
 def _scan(call: Call) -> ast.expr:
-    given: list[str | ast.expr] = [*call.functions, _packed(call.values("init"))]
+    given: list[str | ast.expr] = [*call.functions, packed(call.values("init"))]
     xs = call.values("xs")
-    given += [_packed(xs)] if xs else []
+    given += [packed(xs)] if xs else []
     parts = [part if isinstance(part, str) else ast.unparse(part) for part in given]
     if not xs:
         parts.append(f"length={ast.unparse(literal(call.node.argument('length')))}")
@@ -54,7 +46,7 @@ def _scan(call: Call) -> ast.expr:
 
 
 def _map(call: Call) -> ast.expr:
-    return call.text(_helper(call, control_flow.map_rows), [*call.functions, _packed(call.values("xs"))])
+    return call.text(_helper(call, control_flow.map_rows), [*call.functions, packed(call.values("xs"))])
 
 
 def _checkpoint(call: Call) -> ast.expr:

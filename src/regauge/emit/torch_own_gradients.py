@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from regauge.emit.expressions import NAME
-from regauge.emit.flow import Group, packed
+from regauge.emit.flow import Group
+from regauge.emit.flow_calls import packed
 from regauge.emit.lines import Body
 from regauge.emit.own_gradients import OwnGradient
 

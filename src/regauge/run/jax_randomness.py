@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def randomness(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
     """What dropout multiplies by when it draws itself: ``first.i``, ``second.i``, ``again.i`` for call i.
 
-    `second` follows `first` with the streams where `first` left them and another key; `again` repeats `first`.
+    `second` follows `first` with the streams where `first` left them and another key; `again` repeats `first`. Where
+    conditions decide what is dropped (`decided`), passes may drop other things (not `alike`).
     """
     leaves, one, other = evaluator.leaves(task["input"]), jax.random.key(0), jax.random.key(1)
     said = Static()
@@ -41,15 +42,18 @@ def randomness(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays
         except DropsByCondition:
             stack.enter_context(jax.disable_jit())  # operator by operator every condition has a value
             said.value = None
-        if said.value is not None and not said.value[0]:
+        decided = said.value is None
+        if not decided and not said.value[0]:
             return {}, {"rates": []}
         first, following = compiled(evaluator.state, leaves, one)
         rates, shapes, elementwise = said.value
         second, _ = compiled(following, leaves, other)
+        alike = said.value[0] == rates
         again, _ = compiled(evaluator.state, leaves, one)
     named = {"first": first, "second": second, "again": again}
     arrays = {f"{name}.{i}": numpy_of(factor) for name, found in named.items() for i, factor in enumerate(found)}
-    return arrays, {"rates": rates, "shapes": shapes, "elementwise": elementwise}
+    said_of = {"rates": rates, "shapes": shapes, "elementwise": elementwise}
+    return arrays, {**said_of, "decided": decided, "alike": alike and said.value[0] == rates}
 
 
 def samples(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:

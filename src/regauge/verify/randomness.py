@@ -31,6 +31,10 @@ def randomness_tier(found: Evaluations, task: str, original_task: str) -> Tier:
         return Tier(name, "not checked", "train", 1, why=why, seconds=outcome.seconds)
     if not keeps and not rates:
         return Tier(name, "equal", "train", 1, 0.0, why="the model draws no random numbers", seconds=outcome.seconds)
+    alike = len(rates) == len(keeps) and all(math.isclose(1 - r, keep) for r, keep in zip(rates, keeps, strict=True))
+    if outcome.info.get("decided") and not (alike and outcome.info["alike"]):
+        why = "a condition on values decides what is dropped, and it did not decide alike in the passes of both sides"
+        return Tier(name, "not checked", "train", 1, why=why, seconds=outcome.seconds)
     if len(keeps) != len(rates):
         why = f"the original drops {len(keeps)} times, the converted model {len(rates)} times"
         return Tier(name, "different", "train", 1, math.inf, why=why, seconds=outcome.seconds)
