@@ -199,13 +199,12 @@ def dropout_control(setting: str, masks: Sequence[Any] | None = ()) -> Iterator[
         stack.enter_context(traced_each_time())
         stack.enter_context(layer_scans(control.over_layers))
         stack.enter_context(scans_step_by_step(control))
-        stack.enter_context(conditions_by_value(control))
         if _OWN_DRAWS.get():
             stack.enter_context(attention_masks(control.drawn))
         else:
             stack.enter_context(mock.patch.object(jax.random, "bernoulli", control.drawn))
-        if setting != "observe" and not _OWN_DRAWS.get():
-            stack.enter_context(shared_noise())
+        drawn = stack.enter_context(shared_noise()) if setting != "observe" and not _OWN_DRAWS.get() else None
+        stack.enter_context(conditions_by_value(control, drawn))
         yield control.log
 
 

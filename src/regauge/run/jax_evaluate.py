@@ -138,7 +138,7 @@ class JaxEvaluator:
         params = self._perturbed(noise) | self._silenced(task)
         key = jax.random.key(task.get("seed", 0))
         given = self.reseeded(task.get("seed", 0))
-        loss, outputs, gradients, state, by_inputs, log = by_value(function, params, given, leaves, masks, key)
+        loss, outputs, gradients, state, by_inputs, log = function(params, given, leaves, masks, key)
         if setting == "masks" and (calls := task.get("calls")) and len(log.value[0]) != len(calls):
             raise MasksDoNotFit(f"the original drops {len(calls)} times, the converted model {len(log.value[0])} times")
         arrays = {**self.names.outputs(numpy_all(outputs)), "loss": numpy_of(loss)}
@@ -216,23 +216,22 @@ class JaxEvaluator:
         def trained(label: str, carry: Any) -> Arrays:
             return self._trained(label, seen(trainer.arrays(carry)[0]))
 
+        def stepped(carry: Any, batch: Any) -> Any:
+            with dropout_control("off"):  # the draws of each step are numbered from 0
+                return trainer.step(carry, *batch)
+
         carry = trainer.start(copies(self._perturbed(task.get("noise"))), copies(self.state))
         keep = PartKeeper(task)
         keep("start", partial(trained, "start", carry))
         losses: list[float] = []
-        with dropout_control("off"):
-            for step in range(task["steps"]):
-                carry, loss = trainer.step(carry, *batches[step % len(batches)])
-                losses.append(float(loss))
-                if step == 0:
-                    keep("first", partial(trained, "first", carry))
-                keep.after(step + 1, partial(self._step_of, trainer, carry))
+        for step in range(task["steps"]):
+            carry, loss = by_value(stepped, carry, batches[step % len(batches)])
+            losses.append(float(loss))
+            if step == 0:
+                keep("first", partial(trained, "first", carry))
+            keep.after(step + 1, partial(self._step_of, trainer, carry))
         keep("last", partial(trained, "last", carry))
-        return self.buffers(trainer.arrays(carry)[1]), {
-            "losses": losses,
-            "parts": keep.parts,
-            "walk": keep.walked,
-        }
+        return self.buffers(trainer.arrays(carry)[1]), {"losses": losses, "parts": keep.parts, "walk": keep.walked}
 
     def _step_of(self, trainer: Trainer, carry: Any) -> Arrays:
         """Parameters and slots of the optimizer after a step."""
@@ -304,7 +303,7 @@ class JaxEvaluator:
     ) -> Callable[..., Any]:
         key = (name, mode, setting)
         if key not in self._compiled:
-            self._compiled[key] = jax.jit(make())
+            self._compiled[key] = partial(by_value, jax.jit(make()))
         return self._compiled[key]
 
     def _step_function(self, mode: Mode, setting: str, slopes: bool = True) -> Callable[..., Any]:

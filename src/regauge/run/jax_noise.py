@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -18,7 +18,7 @@ class _Draws:
     """What takes the place of functions of `jax.random`; draws are numbered from 0."""
 
     def __init__(self) -> None:
-        self._drawn = 0
+        self.drawn = 0
         self._randint, self._permutation, self._categorical = (
             jax.random.randint,
             jax.random.permutation,
@@ -26,8 +26,8 @@ class _Draws:
         )
 
     def _number(self) -> int:
-        self._drawn += 1
-        return self._drawn - 1
+        self.drawn += 1
+        return self.drawn - 1
 
     def _following(self, kind: Kind, shape: Any, dtype: Any) -> jax.Array:
         return jnp.asarray(numbers(kind, self._number(), tuple(shape)), dtype)
@@ -69,10 +69,14 @@ class _Draws:
 
 
 @contextmanager
-def shared_noise() -> Iterator[None]:
-    """Within the block draws are numbered from 0; code that is traced in it keeps its numbers."""
+def shared_noise() -> Iterator[Callable[[], int]]:
+    """Within the block draws are numbered from 0; code that is traced in it keeps its numbers.
+
+    Yields:
+        How many draws there have been.
+    """
     draws = _Draws()
     with ExitStack() as stack:
         for name in ("normal", "uniform", "gumbel", "randint", "permutation", "categorical"):
             stack.enter_context(mock.patch.object(jax.random, name, getattr(draws, name)))
-        yield
+        yield lambda: draws.drawn

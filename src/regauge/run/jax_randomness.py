@@ -13,7 +13,7 @@ from regauge.run.array_files import Arrays
 from regauge.run.evaluation import sampled, summaries
 from regauge.run.jax_arrays import Static, named_outputs, numpy_all, numpy_of
 from regauge.run.jax_dropout import dropout_control
-from regauge.run.jax_dropout_conditions import DropsByCondition
+from regauge.run.jax_dropout_conditions import DrawsByCondition
 
 if TYPE_CHECKING:
     from regauge.run.jax_evaluate import JaxEvaluator
@@ -39,7 +39,7 @@ def randomness(evaluator: JaxEvaluator, task: Mapping[str, Any]) -> tuple[Arrays
     with ExitStack() as stack:
         try:
             compiled.eval_shape(evaluator.state, leaves, one)
-        except DropsByCondition:
+        except DrawsByCondition:
             stack.enter_context(jax.disable_jit())  # operator by operator every condition has a value
             said.value = None
         decided = said.value is None
