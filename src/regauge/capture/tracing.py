@@ -37,6 +37,7 @@ from regauge.capture.number_values import Numbers
 from regauge.capture.own_gradients import OwnGradients
 from regauge.capture.quietness import quiet
 from regauge.capture.source_lines import with_own_lines
+from regauge.capture.tensor_places import by_index
 from regauge.capture.untraceable import Respelled, plain_indices, sizes_in_tensors
 from regauge.capture.value_branches import ValueBranches
 from regauge.capture.written_inputs import Written
@@ -88,6 +89,7 @@ def as_traced(model: nn.Module, inputs: Any, stages: Stages) -> Iterator[trainin
             packed.replaced(stages.findings, stages.reached),
             own_gradients.traced(stages.gradients),
             Respelled(),
+            by_index(),
             recurrent_shapes.of_any_length(),
             plain_indices(),
             sizes_in_tensors(),

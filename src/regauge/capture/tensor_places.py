@@ -1,0 +1,127 @@
+"""Places that a tensor of one integer names, ``x[i]`` and ``x[:, i] = y``: torch would read its value for a view.
+
+They become the operators of a tensor of indices, whose result is a new tensor. So what is written to ``x[i]``
+afterwards must be put back, as ``x[i] += 1`` does, or the capture is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch._export.non_strict_utils import _NonStrictTorchFunctionHandler
+from torch.overrides import TorchFunctionMode
+
+from regauge.capture import known_values
+from regauge.capture.source_lines import line_of_caller
+from regauge.errors import CaptureError
+
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8)
+_MARK = "_regauge_place"
+
+
+@contextmanager
+def by_index() -> Iterator[None]:
+    """Within the block such places are operators.
+
+    Raises:
+        CaptureError: something is written to a part that was taken by a tensor, and not put back.
+    """
+    mode = _ByIndex()
+    own = _NonStrictTorchFunctionHandler._override
+
+    def override(self: Any, func: Any, args: Any, kwargs: Any) -> Any:
+        """What torch.export calls instead of a function; of an index it would ask the value."""
+        if func is Tensor.__getitem__ and _split(*args) is not None:
+            return func, args, kwargs
+        return own(self, func, args, kwargs)
+
+    with mock.patch.object(_NonStrictTorchFunctionHandler, "_override", override), mode:
+        yield
+    if mode.pending:
+        raise _written(next(iter(mode.pending.values()))[1])
+
+
+class _ByIndex(TorchFunctionMode):
+    """Attributes: `pending` are the parts that were written to and not put back yet, by identity, with the lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pending: dict[int, tuple[Tensor, str]] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        target: Any = args[0] if args else None
+        if func is Tensor.__getitem__ and (found := _split(target, args[1])) is not None:
+            basic, indices = found
+            part = torch.ops.aten.index.Tensor(target[basic], indices)
+            setattr(part, _MARK, True)
+            return part
+        if func is Tensor.__setitem__:
+            self.pending.pop(id(args[2]), None)
+            if (found := _split(target, args[1])) is not None:
+                return _put(target, *found, args[2])
+        result = func(*args, **kwargs)
+        if getattr(target, _MARK, False) and _writes(func):  # which is what `x[i] += 1` calls before it puts it back
+            self.pending[id(result)] = result, line_of_caller()
+        return result
+
+
+def _writes(func: Any) -> bool:
+    name = getattr(func, "__name__", "")
+    return name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+
+
+def _is_place(item: Any) -> bool:
+    return isinstance(item, Tensor) and item.ndim == 0 and item.dtype in _INTEGERS and not known_values.is_known(item)
+
+
+def _split(x: Tensor, index: Any) -> tuple[tuple[Any, ...], list[Tensor | None]] | None:
+    """The basic part of an index, and for each axis of what it gives the tensor that names a place; None without any.
+
+    None too where other tensors are among the indices.
+    """
+    items = index if isinstance(index, tuple) else (index,)
+    if not any(map(_is_place, items)):
+        return None
+    if any(not (_is_place(item) or item is None or item is Ellipsis or _is_plain(item)) for item in items):
+        return None
+    used = sum(item is not None and item is not Ellipsis for item in items)
+    basic: list[Any] = []
+    indices: list[Tensor | None] = []
+    for item in items:
+        if item is Ellipsis:
+            rest = x.ndim - used
+            basic += [slice(None)] * rest
+            indices += [None] * rest
+        else:
+            basic.append(slice(None) if _is_place(item) else item)
+            indices += [item] if _is_place(item) else [] if not (item is None or isinstance(item, slice)) else [None]
+    return tuple(basic), indices
+
+
+def _is_plain(item: Any) -> bool:
+    return isinstance(item, slice | int | torch.SymInt) and not isinstance(item, bool)
+
+
+def _put(x: Tensor, basic: tuple[Any, ...], indices: list[Tensor | None], value: Any) -> None:
+    view = x[basic] if any(item != slice(None) for item in basic) else x
+    value = value.to(x.dtype) if isinstance(value, Tensor) else torch.full((), value, dtype=x.dtype, device=x.device)
+    ndim = view.ndim - sum(index is not None for index in indices)
+    while value.ndim > ndim and value.shape[0] == 1:
+        value = value[0]
+    torch.ops.aten.index_put_(view, indices, value)
+
+
+def _written(line: str) -> CaptureError:
+    return CaptureError(
+        "the model writes to a part of a tensor that another tensor names",
+        code="C104",
+        where=line,
+        why="x[i] is a view in torch where i holds one integer, whose value is not known while the model is captured",
+        next="write to the whole: x[i] = x[i] + 1, or x[i] += 1",
+    )
