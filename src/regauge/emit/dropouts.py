@@ -30,7 +30,8 @@ def hold_dropouts(holder: Holder, taken: set[str]) -> None:
         if not isinstance(item, Node) or rate is None:
             continue
         arguments = dict(item.arguments)
-        name = "dropout" if item.op == "aten.dropout.default" else str(arguments.get("attribute", "attention_dropout"))
+        name = "attention_dropout" if "attention" in item.op else "dropout"
+        name = str(arguments.get("attribute", name))
         wanted = Drop(name, rate, bool(arguments.get("shared")))
         drop = known.get(wanted) or wanted._replace(attribute=unique(name, taken))
         taken.add(drop.attribute)

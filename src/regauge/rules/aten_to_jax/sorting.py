@@ -59,7 +59,11 @@ def top_k(self: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool
     """
     if self.ndim == 0:
         return self, jnp.zeros((), int)
-    indices = lax.slice_in_dim(jnp.argsort(self, axis=dim, descending=largest), 0, k, axis=dim)
+    if largest and dim in (-1, self.ndim - 1):
+        return lax.top_k(self, k)
+    if largest:
+        return lax.top_k(self, k, axis=dim)
+    indices = lax.slice_in_dim(jnp.argsort(self, axis=dim), 0, k, axis=dim)
     return jnp.take_along_axis(self, indices, axis=dim), indices
 
 
