@@ -116,7 +116,21 @@ def keeps_a_view(x: Tensor, i: Tensor) -> Tensor:
     return x
 
 
-@pytest.mark.parametrize("function", [adds_to_a_view, writes_to_a_view, keeps_a_view])
+def writes_to_a_view_of_it(x: Tensor, i: Tensor) -> Tensor:
+    x = x * 2
+    x[i].view(2, 2).T.zero_()
+    return x
+
+
+def passes_it_on(x: Tensor, i: Tensor) -> Tensor:
+    x = x * 2
+    torch.nn.functional.relu(x[i], inplace=True)
+    return x
+
+
+@pytest.mark.parametrize(
+    "function", [adds_to_a_view, writes_to_a_view, keeps_a_view, writes_to_a_view_of_it, passes_it_on]
+)
 def test_what_is_written_to_a_view_is_refused_with_its_line(function: Callable[..., Any]) -> None:
     with pytest.raises(CaptureError, match="another tensor names") as caught:
         regauge.to_jax(Function(function), (X, torch.tensor(1)))

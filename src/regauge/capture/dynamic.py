@@ -200,7 +200,7 @@ def fixed_sizes(
 
 def _fixed_text(name: str, axis: int, size: int, line: str) -> str:
     if line:
-        return f"Size {axis} of {name} is fixed at {size} in the converted model: {line} decides on it in Python."
+        return f"Size {axis} of {name} is fixed at {size} in the converted model: {line} needs it as a number."
     reason = (
         "export takes 0 and 1 for constants"
         if size < 2

@@ -6,7 +6,7 @@ afterwards must be put back, as ``x[i] += 1`` does, or the capture is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -22,6 +22,13 @@ from regauge.errors import CaptureError
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8)
 _MARK = "_regauge_place"
+# What gives another view of the same elements, or may; `__get__` is of properties: x.T, x.data.
+_VIEWS = frozenset({
+    "__get__", "__getitem__", "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "squeeze",
+    "unsqueeze", "expand", "expand_as", "t", "transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis",
+    "narrow", "select", "diagonal", "unfold", "chunk", "split", "tensor_split", "unbind", "hsplit", "vsplit", "detach",
+    "contiguous", "to", "type_as", "alias", "view_as_real", "view_as_complex", "real", "imag",
+})  # fmt: skip
 
 
 @contextmanager
@@ -58,22 +65,32 @@ class _ByIndex(TorchFunctionMode):
         target: Any = args[0] if args else None
         if func is Tensor.__getitem__ and (found := _split(target, args[1])) is not None:
             basic, indices = found
-            part = torch.ops.aten.index.Tensor(target[basic], indices)
-            setattr(part, _MARK, True)
-            return part
+            return _marked(torch.ops.aten.index.Tensor(target[basic], indices))
         if func is Tensor.__setitem__:
             self.pending.pop(id(args[2]), None)
             if (found := _split(target, args[1])) is not None:
                 return _put(target, *found, args[2])
         result = func(*args, **kwargs)
-        if getattr(target, _MARK, False) and _writes(func):  # which is what `x[i] += 1` calls before it puts it back
-            self.pending[id(result)] = result, line_of_caller()
+        if getattr(target, _MARK, False):
+            if _writes(func, kwargs):  # which is what `x[i] += 1` calls before it puts it back
+                self.pending[id(result)] = result, line_of_caller()
+            elif getattr(func, "__name__", "") in _VIEWS:
+                _marked(result)
         return result
 
 
-def _writes(func: Any) -> bool:
+def _marked(parts: Any) -> Any:
+    """A tensor, or several, that were taken by a tensor of one integer, with a mark of that."""
+    for part in parts if isinstance(parts, tuple | list) else (parts,):
+        if isinstance(part, Tensor):
+            setattr(part, _MARK, True)
+    return parts
+
+
+def _writes(func: Any, kwargs: Mapping[str, Any]) -> bool:
     name = getattr(func, "__name__", "")
-    return name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+    in_place = name.endswith("_") and not name.endswith("__")
+    return name == "__setitem__" or in_place or kwargs.get("inplace") is True
 
 
 def _is_place(item: Any) -> bool:

@@ -25,6 +25,7 @@ from regauge.verify.inputs import InputSet, make_input_sets, silent_set
 from regauge.verify.locate import first_difference
 from regauge.verify.more_noise import MoreNoise
 from regauge.verify.obstacles import Refusal, effect_findings, other_weights, refusal, rejected_reference
+from regauge.verify.own_dtype import without_float64
 from regauge.verify.plan import CheckOptions, step_id
 from regauge.verify.precision import after_precision, pair_findings
 from regauge.verify.questions import LABELS, UNASKED, Questions
@@ -135,6 +136,8 @@ class _Run:
         if self.subject.own_weights:
             tiers = after_precision(tiers, self.found.casts())
             self.findings += [*pair_findings(tiers, self.found, self._numbered()), *self.asked.slot_findings()]
+        tiers, findings = without_float64(tiers, self.found, self.subject.modes)
+        self.findings += findings
         about = Diagnosis()
         if overall(tiers, self.subject.modes) == "different" and self.options.locate:
             self.progress(_LOCATING, BEGINS[-1], TOTAL)

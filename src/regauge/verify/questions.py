@@ -134,7 +134,7 @@ class Questions:
             if item.name in accepted
             and plan.runs(item, mode, self.options)
             and (shapes or item.purpose not in ("shape", "silent"))
-            and (dropout == "off" or plan.is_masked(item, self.options))
+            and (dropout == "off" or self.found.get("C64", step_id(index, mode, dropout)) is not None)
         ]
 
     def _distribution(self) -> Tier:
@@ -182,12 +182,12 @@ class Questions:
 
     def _masked_tiers(self) -> list[Tier]:
         suffix = MASKED
-        first = self.found.get("C64", step_id(0, "train", "masks"))
-        if first is None:
-            return []
-        if first.info.get("error_type") == "MasksDoNotFit":
-            return [Tier(f"tier 1 outputs{suffix}", "not checked", "train", why=first.error)]
         passes = self._passes("train", "masks")
+        if not passes:
+            return []
+        for outcome in (self.found.outcomes["C64"][one.task] for one in passes):
+            if outcome.info.get("error_type") in ("MasksDoNotFit", "DrawsByCondition"):
+                return [Tier(f"tier 1 outputs{suffix}", "not checked", "train", why=outcome.error)]
         tiers = [*self._same_function("train", "masks")]
         if not self._without_float32() and not self.options.quick:
             tiers += no_worse_tiers(self.found, passes, "train", suffix)

@@ -63,12 +63,11 @@ def pooled_embeddings(
         scale_grad_by_freq: divide derivatives by how often each index occurs.
         mode: 0 sum, 1 mean, 2 maximum.
         per_sample_weights: factor of each index (sums only), or None.
-        include_last_offset: the last offset is the end of the last bag.
+        include_last_offset: the last offset is the end of the last bag; indices behind it are in none.
         padding_idx: the index that is left out, counted from the last row if it is negative; or None.
     """
-    starts = offsets[:-1] if include_last_offset else offsets
-    bags = starts.shape[0]
-    bag = jnp.searchsorted(starts, jnp.arange(indices.shape[0]), side="right").astype(offsets.dtype) - 1
+    bags = offsets.shape[0] - 1 if include_last_offset else offsets.shape[0]
+    bag = jnp.searchsorted(offsets, jnp.arange(indices.shape[0]), side="right").astype(offsets.dtype) - 1
     rows = weight[indices]
     if scale_grad_by_freq:
         rows = divided_by_frequency(rows, indices, weight.shape[0])
