@@ -27,6 +27,15 @@ class BothWays(nn.Module):
 
         return torch.cond(x.sum() > 0, first, lambda x: F.dropout(x * 2, 0.5, self.training), (x,))
 
+class OneWay(nn.Module):
+    # the inputs of the case take the way that drops nothing, others the other one
+    def __init__(self):
+        super().__init__()
+        self.linear, self.drop = nn.Linear(4, 4), nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(self.linear(x)) if x.sum() < 21 else x
+
 class Dropped(nn.Module):
     # the second condition depends on what the first dropout draws
     def __init__(self):
@@ -98,6 +107,12 @@ def test_each_input_has_the_masks_of_the_way_that_it_takes(tmp_path: Path) -> No
     assert check.verdict == "equal"
     assert set(verdicts(check).values()) == {"equal"}
     assert any(name.startswith("tier 1 outputs") for name in verdicts(check))
+
+
+def test_inputs_on_whose_way_nothing_is_dropped_are_left_out(tmp_path: Path) -> None:
+    check = checked("OneWay", tmp_path)
+    assert check.verdict == "equal"
+    assert verdicts(check)["tier 1 outputs with dropout masks"] == "equal"
 
 
 def test_ways_that_dropout_decides_are_not_compared_draw_by_draw(tmp_path: Path) -> None:
