@@ -56,7 +56,18 @@ def into_a_cache(x: Tensor, i: Tensor) -> Any:
     return cache.sum(1), cache[:, i]
 
 
-@pytest.mark.parametrize("function", [reads, writes, puts_back, into_a_cache])
+def reads_before_writing(x: Tensor, i: Tensor) -> Any:
+    x, other = x * 2, x * 3
+    row, place, last = x[i], i.clone(), other[i]
+    column = other[:, place]
+    x[i] = 0.0
+    place.add_(1).remainder_(4)
+    other[0].mul_(2)
+    other.t()[1] = 5.0
+    return row + 1, column, last, x
+
+
+@pytest.mark.parametrize("function", [reads, writes, puts_back, into_a_cache, reads_before_writing])
 def test_values_and_gradients(function: Callable[..., Any]) -> None:
     torch.manual_seed(0)
     model = Function(function)

@@ -1,13 +1,16 @@
 """Places that a tensor of one integer names, ``x[i]`` and ``x[:, i] = y``: torch would read its value for a view.
 
 They become the operators of a tensor of indices, whose result is a new tensor. So what is written to ``x[i]``
-afterwards must be put back, as ``x[i] += 1`` does, or the capture is refused.
+afterwards must be put back, as ``x[i] += 1`` does, or the capture is refused; and after what is written to ``x``, parts
+that were taken before are read again.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
@@ -53,30 +56,63 @@ def by_index() -> Iterator[None]:
         raise _written(next(iter(mode.pending.values()))[1])
 
 
+@dataclass
+class _Part:
+    """What was taken of a tensor, and how."""
+
+    taken: weakref.ref[Tensor]
+    whole: Tensor
+    basic: tuple[Any, ...]
+    indices: list[Tensor | None]
+
+    def read(self) -> Tensor:
+        part: Tensor = torch.ops.aten.index.Tensor(self.whole[self.basic], self.indices)
+        return part
+
+
 class _ByIndex(TorchFunctionMode):
     """Attributes: `pending` are the parts that were written to and not put back yet, by identity, with the lines."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pending: dict[int, tuple[Tensor, str]] = {}
+        self._parts: list[_Part] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         target: Any = args[0] if args else None
         if func is Tensor.__getitem__ and (found := _split(target, args[1])) is not None:
-            basic, indices = found
-            return _marked(torch.ops.aten.index.Tensor(target[basic], indices))
+            part = torch.ops.aten.index.Tensor(target[found[0]], found[1])
+            places = [None if index is None else index.clone() for index in found[1]]  # which may count on
+            self._parts.append(_Part(weakref.ref(part), target, found[0], places))
+            return _marked(part)
+        placed = None
         if func is Tensor.__setitem__:
             self.pending.pop(id(args[2]), None)
-            if (found := _split(target, args[1])) is not None:
-                return _put(target, *found, args[2])
-        result = func(*args, **kwargs)
+            placed = _split(target, args[1])
+        result: Any = func(*args, **kwargs) if placed is None else _put(target, *placed, args[2])
+        if self._parts and _writes(func, kwargs):
+            self._read_again(target)
         if getattr(target, _MARK, False):
             if _writes(func, kwargs):  # which is what `x[i] += 1` calls before it puts it back
                 self.pending[id(result)] = result, line_of_caller()
             elif getattr(func, "__name__", "") in _VIEWS:
                 _marked(result)
         return result
+
+    def _read_again(self, written: Any) -> None:
+        """In torch the parts of a tensor are views, which are what was written to it or to another view of it."""
+        self._parts = [part for part in self._parts if part.taken() is not None]
+        for part in self._parts:
+            taken = part.taken()
+            if taken is not None and _memory(part.whole) == _memory(written):
+                taken.copy_(part.read())
+
+
+def _memory(tensor: Any) -> int | None:
+    """Which memory a tensor looks at; None where it has none, as sparse tensors."""
+    dense = isinstance(tensor, Tensor) and tensor.layout is torch.strided
+    return tensor.untyped_storage()._cdata if dense else None
 
 
 def _marked(parts: Any) -> Any:
@@ -125,13 +161,14 @@ def _is_plain(item: Any) -> bool:
     return isinstance(item, slice | int | torch.SymInt) and not isinstance(item, bool)
 
 
-def _put(x: Tensor, basic: tuple[Any, ...], indices: list[Tensor | None], value: Any) -> None:
+def _put(x: Tensor, basic: tuple[Any, ...], indices: list[Tensor | None], value: Any) -> Tensor:
     view = x[basic] if any(item != slice(None) for item in basic) else x
     value = value.to(x.dtype) if isinstance(value, Tensor) else torch.full((), value, dtype=x.dtype, device=x.device)
     ndim = view.ndim - sum(index is not None for index in indices)
     while value.ndim > ndim and value.shape[0] == 1:
         value = value[0]
-    torch.ops.aten.index_put_(view, indices, value)
+    written: Tensor = torch.ops.aten.index_put_(view, indices, value)
+    return written
 
 
 def _written(line: str) -> CaptureError:
